@@ -1,0 +1,211 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"stega/events"
+	"stega/fault"
+	"stega/store"
+)
+
+// CommandBus takes commands: it runs a handler inline in one unit of work (entity, operation and outbox rows
+// together), or hands a deferred command to the service's job queue.
+type CommandBus struct {
+	d        *Dispatcher
+	db       *store.DB
+	dispatch func(ctx context.Context, c Call) error
+}
+
+// NewCommandBus makes the command bus of a service.
+func NewCommandBus(d *Dispatcher, db *store.DB, mw ...Middleware) *CommandBus {
+	return &CommandBus{d: d, db: db, dispatch: compose(mw)}
+}
+
+// Submission is a command with what the client said about it.
+type Submission struct {
+	OperationID string // UUIDv7, minted by the client or, when empty, here
+	EntityID    string // chosen before the command is dispatched; told to the client
+	BodyHash    string // of the request's body; the same operation id with another body is a fault (422)
+	Command     events.Typed
+}
+
+// Submit accepts a command. It returns the operation, accepted or already over; a command that its handler refused
+// is an operation that failed, not an error here. The same operation id with the same body returns the operation that exists.
+// Errors: a fault when the operation id is not a UUID or was used with another body, or when nothing could be
+// recorded (unavailable), in which case the command had no effect.
+func (b *CommandBus) Submit(ctx context.Context, s Submission) (store.Operation, error) {
+	id, err := operationID(s.OperationID)
+	if err != nil {
+		return store.Operation{}, err
+	}
+	topic := s.Command.Topic()
+	route := b.d.commands[topic]
+	if route == nil {
+		return store.Operation{}, fmt.Errorf("submit %s: service %s has no handler for it", topic, b.d.service)
+	}
+	sub := &submission{
+		bus: b, route: route, command: s.Command,
+		op: store.Operation{
+			ID: id, Command: topic, Service: b.d.service, Subject: s.Command.Subject(),
+			EntityID: s.EntityID, Status: store.Accepted, BodyHash: s.BodyHash,
+		},
+	}
+	if route.Deferred {
+		err = sub.deferred(ctx)
+	} else {
+		err = sub.inline(ctx)
+	}
+	if err != nil {
+		return store.Operation{}, err
+	}
+	if was := sub.existing; was != nil {
+		if was.BodyHash != s.BodyHash || was.Command != topic {
+			return store.Operation{}, fault.Invalid("operation_id_reused", "the operation id %s was used for another request", id).
+				WithHint("mint a new UUID for each request; use one again only to repeat the very same request")
+		}
+		return *was, nil
+	}
+	return sub.op, nil
+}
+
+// operationID checks the id that a client minted, and brings it to the usual form, or mints one.
+func operationID(asked string) (string, error) {
+	if asked == "" {
+		return events.NewID(), nil
+	}
+	id, err := uuid.Parse(asked)
+	if err != nil || len(asked) != 36 || id == uuid.Nil {
+		return "", fault.Invalid("operation_id_invalid", "the operation id %.64q is not a UUID", asked).
+			WithHint("send a UUIDv7 such as %s, or none", events.NewID())
+	}
+	return id.String(), nil
+}
+
+// submission is one command on its way.
+type submission struct {
+	bus      *CommandBus
+	route    *Route
+	command  events.Typed
+	op       store.Operation
+	existing *store.Operation // when the operation id was known already
+}
+
+// cause is the envelope that what comes from the command comes from.
+func (s *submission) cause(ctx context.Context) events.Envelope {
+	return events.Envelope{
+		ID: s.op.ID, Source: events.Source(s.op.Service), Type: s.op.Command, Subject: s.op.Subject, Time: time.Now().UTC(),
+		Correlation: s.op.ID, TraceParent: traceParent(ctx, ""),
+	}
+}
+
+// start records the operation; false means that it exists already.
+func (s *submission) start(ctx context.Context, tx *store.Tx) (bool, error) {
+	s.existing = nil
+	s.op.AcceptedAt = tx.Now()
+	existing, err := tx.StartOperation(ctx, s.op)
+	if err != nil {
+		return false, fmt.Errorf("record the operation: %w", err)
+	}
+	s.existing = existing
+	tx.Because(s.cause(ctx))
+	return existing == nil, nil
+}
+
+// finish records the outcome in the same unit of work.
+func (s *submission) finish(ctx context.Context, tx *store.Tx, f *fault.Fault) error {
+	if err := tx.FinishOperation(ctx, s.op.ID, f); err != nil {
+		return fmt.Errorf("record the outcome: %w", err)
+	}
+	now := tx.Now()
+	s.op.FinishedAt, s.op.Error, s.op.Status = &now, f, store.Succeeded
+	if f != nil {
+		s.op.Status = store.Failed
+	}
+	return nil
+}
+
+func (s *submission) deferred(ctx context.Context) error {
+	err := do(ctx, s.bus.db, func(ctx context.Context, tx *store.Tx) error {
+		fresh, err := s.start(ctx, tx)
+		if err != nil || !fresh {
+			return err
+		}
+		return tx.Enqueue(s.op.Service, s.command)
+	})
+	if err != nil {
+		return s.unrecorded(ctx, err)
+	}
+	return nil
+}
+
+func (s *submission) inline(ctx context.Context) error {
+	var refused error // what the handler said
+	call := Call{Service: s.op.Service, Handler: s.route.Handler, Message: s.cause(ctx), Command: true}
+	call.run = func(ctx context.Context) error {
+		return do(ctx, s.bus.db, func(ctx context.Context, tx *store.Tx) error {
+			refused = nil
+			fresh, err := s.start(ctx, tx)
+			if err != nil || !fresh {
+				return err
+			}
+			if refused = s.route.call(ctx, work{tx: tx}, s.command); refused != nil {
+				return refused
+			}
+			return s.finish(ctx, tx, nil)
+		})
+	}
+	err := s.bus.dispatch(ctx, call)
+	if err == nil {
+		return nil
+	}
+	s.op.Status, s.op.FinishedAt, s.op.Error = store.Accepted, nil, nil
+	if passing(ctx, err) {
+		return s.unrecorded(ctx, err)
+	}
+	if err := s.fail(ctx, fault.Of(err)); err != nil {
+		return s.unrecorded(ctx, err)
+	}
+	return nil
+}
+
+// passing reports whether the same command may succeed when it is submitted again: what it needs is away, or its
+// time was up. Anything else that a handler or the unit's commit returns is its outcome.
+func passing(ctx context.Context, err error) bool {
+	if IsPermanent(err) {
+		return false
+	}
+	if ctx.Err() != nil || away(err) || errors.Is(err, errTimeout) || errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	f, ok := errors.AsType[*fault.Fault](err)
+	return ok && (f.Kind == fault.KindUnavailable || f.Kind == fault.KindTimeout)
+}
+
+// fail records an operation that its handler refused, in a unit of its own.
+func (s *submission) fail(ctx context.Context, f *fault.Fault) error {
+	return do(ctx, s.bus.db, func(ctx context.Context, tx *store.Tx) error {
+		fresh, err := s.start(ctx, tx)
+		if err != nil || !fresh {
+			return err
+		}
+		return s.finish(ctx, tx, f)
+	})
+}
+
+// unrecorded is the answer when nothing was committed, as far as can be known: a commit whose answer was lost may
+// have happened, so the table is asked once.
+func (s *submission) unrecorded(ctx context.Context, err error) error {
+	ask, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if op, lookup := s.bus.db.Operation(ask, s.op.ID); lookup == nil {
+		s.existing = &op
+		return nil
+	}
+	return fault.Unavailable("command_not_recorded", "%s could not be carried out now, and nothing was changed", s.op.Command).
+		WithHint("try again with the header Operation-Id: %s; it takes effect at most once", s.op.ID).Because(err)
+}

@@ -1,0 +1,243 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/uptrace/bun/dialect"
+
+	"stega/broker"
+	"stega/store"
+)
+
+// Consumer is the event loop and the job runner of one service: it takes events and deferred commands from
+// the broker and dispatches them through the same dispatcher as the command bus.
+type Consumer struct {
+	Dispatcher *Dispatcher
+	DB         *store.DB
+	Broker     broker.Broker
+	Log        *slog.Logger
+	Middleware []Middleware
+	Options    ConsumerOptions
+
+	pauses pauses
+}
+
+// ConsumerOptions has what can be set; zero values mean the defaults.
+type ConsumerOptions struct {
+	Lanes      int // subjects are spread over them; 4 on PostgreSQL, 1 on SQLite, which has one writer
+	Prefetch   int // events taken from the broker and not settled yet, 512
+	Batch      int // events in one unit of work at most, 64
+	BatchBytes int // their data at most, 4 MiB
+	Jobs       int // deferred commands at a time, 2
+
+	QuickRetries int           // tries in place before a message is parked, 3
+	QuickDelay   time.Duration // before the first of them, doubling, 20 ms
+	RetryBase    time.Duration // a parked message's first delay, doubling, 1 s
+	RetryMax     time.Duration // and its longest, 5 min
+	MaxAttempts  int           // until a message is dead, 10
+
+	BreakAfter int           // subjects that fail in a row until nothing more is parked, 5
+	ProbeBase  time.Duration // between tries while something is away, doubling, 100 ms
+	ProbeMax   time.Duration // and the longest, 5 s
+	Poll       time.Duration // how often parked messages are looked for besides, 500 ms
+
+	JobLease time.Duration // how long a job that was tried again is left alone; longer than any job may run, 20 min
+	Grace    time.Duration // for finishing what is in flight when it ends, 20 s
+	Metrics  *Metrics
+}
+
+func (o ConsumerOptions) withDefaults(db *store.DB) ConsumerOptions {
+	lanes := 1
+	if db.Read().Dialect().Name() == dialect.PG {
+		lanes = 4
+	}
+	def(&o.Lanes, lanes)
+	def(&o.Prefetch, 512)
+	def(&o.Batch, 64)
+	def(&o.BatchBytes, 4<<20)
+	def(&o.Jobs, 2)
+	def(&o.QuickRetries, 3)
+	def(&o.QuickDelay, 20*time.Millisecond)
+	def(&o.RetryBase, time.Second)
+	def(&o.RetryMax, 5*time.Minute)
+	def(&o.MaxAttempts, 10)
+	def(&o.BreakAfter, 5)
+	def(&o.ProbeBase, 100*time.Millisecond)
+	def(&o.ProbeMax, 5*time.Second)
+	def(&o.Poll, 500*time.Millisecond)
+	def(&o.JobLease, JobTimeout+5*time.Minute)
+	def(&o.Grace, 20*time.Second)
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
+	}
+	return o
+}
+
+func def[T comparable](v *T, standard T) {
+	var zero T
+	if *v == zero {
+		*v = standard
+	}
+}
+
+// Paused says why the consumer takes no messages at present; empty when it does.
+func (c *Consumer) Paused() string { return c.pauses.reason() }
+
+// errEnded is the error of a consumer whose subscription ended before it was told to.
+var errEnded = errors.New("the broker ended a subscription")
+
+// unitLimit bounds a unit of work of the event loop, so that a database that hangs is noticed. It is more than a handler has.
+const unitLimit = 2 * HandlerTimeout
+
+// Run consumes until ctx ends, then finishes what is in flight. ready is called when the subscriptions stand.
+func (c *Consumer) Run(ctx context.Context, ready func()) error {
+	if err := c.Dispatcher.Seal(); err != nil {
+		return fmt.Errorf("service %s: %w", c.Dispatcher.service, err)
+	}
+	l := newLoop(c)
+	queues := []struct {
+		queue    broker.Queue
+		prefetch int
+		take     func(context.Context, <-chan broker.Delivery)
+	}{
+		{broker.Events, l.opts.Prefetch, l.events},
+		{broker.Commands, l.opts.Jobs, l.jobs},
+		{broker.Dead, deadPrefetch, l.dead},
+	}
+	// Handlers outlive ctx: they have the grace period to finish.
+	working, abort := context.WithCancel(context.WithoutCancel(ctx))
+	defer abort()
+	var subs []broker.Consumer
+	var err error
+	ended := make(chan struct{}, len(queues))
+	var takers, workers sync.WaitGroup
+	for _, q := range queues {
+		var sub broker.Consumer
+		if sub, err = c.Broker.Subscribe(ctx, l.service, q.queue, q.prefetch); err != nil {
+			err = fmt.Errorf("subscribe to the %s of %s: %w", q.queue, l.service, err)
+			break
+		}
+		subs = append(subs, sub)
+		takers.Go(func() {
+			q.take(working, sub.Deliveries())
+			ended <- struct{}{}
+		})
+	}
+	if err == nil {
+		workers.Go(func() { l.redrive(working) })
+		ready()
+		select {
+		case <-ctx.Done():
+		case <-ended:
+			err = errEnded
+		}
+	}
+	return errors.Join(err, l.drain(ctx, abort, subs, func() { takers.Wait(); workers.Wait() }))
+}
+
+// drain takes no more messages, lets what runs finish, gives back the rest, and closes the subscriptions.
+func (l *loop) drain(ctx context.Context, abort func(), subs []broker.Consumer, wait func()) error {
+	close(l.draining)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.opts.Grace)
+	defer cancel()
+	var errs []error
+	for _, sub := range subs {
+		if err := sub.Stop(grace); err != nil && !errors.Is(err, broker.ErrClosed) {
+			errs = append(errs, fmt.Errorf("stop a subscription: %w", err))
+		}
+	}
+	idle := make(chan struct{})
+	go func() {
+		wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+	case <-grace.Done():
+		l.log.Warn("the grace period is over: what still runs is given up, and will be delivered again")
+		abort()
+		select {
+		case <-idle:
+		case <-time.After(l.opts.Grace/10 + 100*time.Millisecond):
+			errs = append(errs, errors.New("a handler did not end although its time was up"))
+		}
+	}
+	for _, sub := range subs {
+		if err := sub.Close(); err != nil && !errors.Is(err, broker.ErrClosed) {
+			errs = append(errs, fmt.Errorf("close a subscription: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// loop is what the parts of a running consumer share.
+type loop struct {
+	service  string
+	d        *Dispatcher
+	db       *store.DB
+	log      *slog.Logger
+	opts     ConsumerOptions
+	dispatch func(ctx context.Context, c Call) error
+	breaker  *breaker
+	pauses   *pauses
+	draining chan struct{} // closed when nothing new is to begin
+	due      chan struct{} // wakes the redriver
+}
+
+func newLoop(c *Consumer) *loop {
+	opts := c.Options.withDefaults(c.DB)
+	service := c.Dispatcher.service
+	return &loop{
+		service: service, d: c.Dispatcher, db: c.DB, log: c.Log, opts: opts, dispatch: compose(c.Middleware),
+		breaker: newBreaker(opts.BreakAfter, &c.pauses, opts.Metrics.breaker.WithLabelValues(service)),
+		pauses:  &c.pauses, draining: make(chan struct{}), due: make(chan struct{}, 1),
+	}
+}
+
+// sleep waits; false means that the consumer is to end.
+func (l *loop) sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-l.draining:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (l *loop) isDraining() bool {
+	select {
+	case <-l.draining:
+		return true
+	default:
+		return false
+	}
+}
+
+// wake tells the redriver that something was parked.
+func (l *loop) wake() {
+	select {
+	case l.due <- struct{}{}:
+	default:
+	}
+}
+
+// settled counts what became of a message for a handler.
+func (l *loop) settled(handler, outcome string) {
+	l.opts.Metrics.settled.WithLabelValues(l.service, handler, outcome).Inc()
+}
+
+// told logs an error of settling a delivery: the broker delivers it again, and the inbox drops the double.
+func (l *loop) told(err error) {
+	if err != nil {
+		l.log.Debug("a delivery could not be settled", "error", err)
+	}
+}

@@ -1,0 +1,154 @@
+package bus
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"stega/events"
+	"stega/store"
+)
+
+// Dispatcher knows the handlers of one service.
+type Dispatcher struct {
+	service  string
+	routes   []*Route
+	events   map[string][]*Route // by topic
+	commands map[string]*Route
+	mistakes []error
+}
+
+// NewDispatcher makes the dispatcher of a service.
+func NewDispatcher(service string) *Dispatcher {
+	return &Dispatcher{service: service, events: map[string][]*Route{}, commands: map[string]*Route{}}
+}
+
+// Route is one registration.
+type Route struct {
+	Topic    string
+	Handler  string // durable name
+	Command  bool
+	Deferred bool
+	Hold     bool
+
+	job    bool // waits for things outside and commits by itself
+	decode func(data []byte) (any, error)
+	call   func(ctx context.Context, w work, m any) error
+}
+
+// work is what a handler works on: a unit of work, or a job that makes one when it is ready.
+type work struct {
+	tx  *store.Tx
+	run *Run
+}
+
+// Handle registers a handler. The type of message is inferred from the handler and states its own topic. A topic of the catalogue is an event,
+// and may have several handlers, each with a Name of its own; any other is a command of this
+// service and has one. Mistakes are collected and reported by Seal.
+func Handle[M events.Typed](d *Dispatcher, h Handler[M], opts ...Option) {
+	register(d, &Route{}, func(ctx context.Context, w work, m M) error { return h(ctx, w.tx, m) }, opts)
+}
+
+// HandleJob registers the handler of a deferred command that waits for things outside.
+func HandleJob[M events.Typed](d *Dispatcher, h JobHandler[M], opts ...Option) {
+	register(d, &Route{job: true, Deferred: true}, func(ctx context.Context, w work, m M) error { return h(ctx, w.run, m) }, opts)
+}
+
+// register erases the type of a handler; nothing after it knows M.
+func register[M events.Typed](d *Dispatcher, r *Route, call func(context.Context, work, M) error, opts []Option) {
+	if t := reflect.TypeFor[M](); t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
+		d.mistakes = append(d.mistakes, fmt.Errorf("a handler takes %s: messages are handled by value", t))
+		return
+	}
+	var zero M
+	r.Topic = zero.Topic()
+	r.Handler = d.service + ":" + r.Topic
+	for _, o := range opts {
+		o(r)
+	}
+	r.decode = func(data []byte) (any, error) {
+		var m M
+		if err := json.Unmarshal(data, &m); err != nil {
+			return nil, fmt.Errorf("the data is not a %s: %w", r.Topic, err)
+		}
+		return m, nil
+	}
+	r.call = func(ctx context.Context, w work, message any) error {
+		m, ok := message.(M)
+		if !ok {
+			return Permanent(fmt.Errorf("%s was called with a %T instead of a %T", r.Handler, message, zero))
+		}
+		return guard(func() error { return call(ctx, w, m) })
+	}
+	d.add(r, zero)
+}
+
+func (d *Dispatcher) add(r *Route, zero events.Typed) {
+	mistake := func(format string, args ...any) { d.mistakes = append(d.mistakes, fmt.Errorf(format, args...)) }
+	entry, event := events.Lookup(r.Topic)
+	switch {
+	case event && !entry.Is(zero):
+		mistake("%T claims the topic %s, which the catalogue gives to another type", zero, r.Topic)
+		return
+	case event && r.Deferred:
+		mistake("%s is an event: only commands can be deferred", r.Topic)
+		return
+	case event:
+		if slices.ContainsFunc(d.events[r.Topic], func(o *Route) bool { return o.Handler == r.Handler }) {
+			mistake("two handlers of %s are named %s: give each a bus.Name", r.Topic, r.Handler)
+			return
+		}
+		d.events[r.Topic] = append(d.events[r.Topic], r)
+	case !strings.HasPrefix(r.Topic, d.service+"."):
+		mistake("topic %q of %T is neither an event of the catalogue nor a command of %s", r.Topic, zero, d.service)
+		return
+	case d.commands[r.Topic] != nil:
+		mistake("the command %s has two handlers", r.Topic)
+		return
+	default:
+		r.Command = true
+		d.commands[r.Topic] = r
+	}
+	d.routes = append(d.routes, r)
+}
+
+// Seal ends registration. It reports every mistake: two handlers for one command, an unknown topic, a type outside
+// the catalogue that claims an event's topic, a command whose topic does not begin with the service's name.
+func (d *Dispatcher) Seal() error { return errors.Join(d.mistakes...) }
+
+// Routes lists the registrations, ordered by topic and handler.
+func (d *Dispatcher) Routes() []Route {
+	routes := make([]Route, len(d.routes))
+	for i, r := range d.routes {
+		routes[i] = *r
+	}
+	slices.SortFunc(routes, func(a, b Route) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Handler, b.Handler))
+	})
+	return routes
+}
+
+// Topics lists the event topics that the service handles.
+func (d *Dispatcher) Topics() []string {
+	topics := make([]string, 0, len(d.events))
+	for topic := range d.events {
+		topics = append(topics, topic)
+	}
+	slices.Sort(topics)
+	return topics
+}
+
+// find is the route that a message was parked for; nil when nobody is registered for it any more.
+func (d *Dispatcher) find(handler, topic string) *Route {
+	for _, r := range d.routes {
+		if r.Handler == handler && r.Topic == topic {
+			return r
+		}
+	}
+	return nil
+}

@@ -1,0 +1,113 @@
+package bus
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"stega/fault"
+)
+
+// panicked is a panic of a handler as an error; it is tried again like any other.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func (p *panicked) Error() string { return fmt.Sprintf("panic: %v\n%s", p.value, p.stack) }
+
+// guard turns a panic into an error with its stack.
+func guard(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &panicked{value: v, stack: debug.Stack()}
+		}
+	}()
+	return f()
+}
+
+// maxErrorText bounds what is kept of an error beside a parked message.
+const maxErrorText = 4096
+
+// text is an error as it is kept beside a parked message.
+func text(err error) string {
+	s := err.Error()
+	if len(s) > maxErrorText {
+		s = strings.ToValidUTF8(s[:maxErrorText], "") + "…"
+	}
+	return strings.ReplaceAll(s, "\x00", "")
+}
+
+// cause is what failures are grouped by: the code of a fault, else the shape of the error's text.
+func cause(err error) string {
+	if f, ok := errors.AsType[*fault.Fault](err); ok && f.Code != "" {
+		return f.Code
+	}
+	return shape(err.Error())
+}
+
+// maxShape bounds the length of a group's name.
+const maxShape = 120
+
+// shape is the first line of a text without what differs from one failure to the next: quoted words, and
+// words with digits in them, such as ids, dates and amounts.
+func shape(s string) string {
+	s, _, _ = strings.Cut(s, "\n")
+	var b strings.Builder
+	for i := 0; i < len(s) && b.Len() < maxShape; {
+		c := s[i]
+		if c == '"' || c == '`' {
+			if end := strings.IndexByte(s[i+1:], c); end >= 0 {
+				b.WriteString("…")
+				i += end + 2
+				continue
+			}
+		}
+		if !wordByte(c) {
+			b.WriteByte(c)
+			i++
+			continue
+		}
+		end := i
+		for end < len(s) && (wordByte(s[end]) || s[end] == '-' && end+1 < len(s) && wordByte(s[end+1])) {
+			end++
+		}
+		if strings.ContainsAny(s[i:end], "0123456789") {
+			b.WriteString("#")
+		} else {
+			b.WriteString(s[i:end])
+		}
+		i = end
+	}
+	return strings.ToValidUTF8(b.String(), "")
+}
+
+func wordByte(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c >= 0x80
+}
+
+// exponential is base·2ⁿ, at most limit.
+func exponential(base, limit time.Duration, n int) time.Duration {
+	d := base
+	for range n {
+		if d *= 2; d >= limit {
+			return limit
+		}
+	}
+	return min(d, limit)
+}
+
+// fullJitter spreads retries that became due together: anything up to d.
+func fullJitter(d time.Duration) time.Duration { return rand.N(d + 1) } //nolint:gosec // not a secret
+
+// halfJitter keeps at least half of d, for waits that must not be skipped.
+func halfJitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) } //nolint:gosec // not a secret
+
+// away reports whether an error says that the database cannot be reached at present.
+func away(err error) bool {
+	f, ok := errors.AsType[*fault.Fault](err)
+	return ok && f.Kind == fault.KindUnavailable
+}

@@ -1,0 +1,376 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"stega/broker"
+	"stega/events"
+	"stega/fault"
+	"stega/store"
+)
+
+// Run is the execution of a job.
+type Run struct {
+	job   *job
+	cause events.Envelope
+	done  bool
+}
+
+// Operation is the id of the job's operation.
+func (r *Run) Operation() string { return r.job.message.Correlation }
+
+// Commit applies the effect of the job in one unit of work, together with the operation's success, at most once. When
+// the database is away, it waits for it as long as ctx lives, so that what was fetched outside is not fetched again.
+func (r *Run) Commit(ctx context.Context, fn func(ctx context.Context, tx *store.Tx) error) error {
+	if r.done {
+		return Permanent(errors.New("a job commits once"))
+	}
+	err := r.job.commit(ctx, r.cause, fn)
+	r.done = err == nil
+	return err
+}
+
+// retriedSuffix names, in the inbox, the success of a job that was parked; the job's own row says that it left the queue.
+const retriedSuffix = "#retried"
+
+// job is one deferred command under way.
+type job struct {
+	*loop
+	route     *Route
+	message   events.Message
+	value     any
+	operation string               // to finish; empty when no client submitted it, or it is over
+	parked    *store.ParkedMessage // what it is retried from
+	failure   error                // why it must not run any more
+	busy      bool                 // there is no slot to run it now
+	outage    *outage
+}
+
+// jobs runs deferred commands, a few at a time, until the subscription ends.
+func (l *loop) jobs(ctx context.Context, deliveries <-chan broker.Delivery) {
+	held := inFlight{deliveries: map[string][]broker.Delivery{}}
+	var workers sync.WaitGroup
+	for range l.opts.Jobs {
+		workers.Go(func() {
+			for d := range deliveries {
+				if l.isDraining() {
+					l.told(d.Release())
+					continue
+				}
+				l.jobDelivered(ctx, d, &held)
+			}
+		})
+	}
+	workers.Wait()
+}
+
+func (l *loop) jobDelivered(ctx context.Context, d broker.Delivery, held *inFlight) {
+	if d.Err != nil || d.ID == "" {
+		l.reject(d, unreadable(d))
+		return
+	}
+	route := l.d.commands[d.Type]
+	if route == nil || !route.Deferred {
+		l.reject(d, fmt.Sprintf("%s has no job %s", l.service, d.Type))
+		return
+	}
+	value, err := decode(route, d.Data)
+	if err != nil {
+		l.reject(d, err.Error())
+		return
+	}
+	if !held.join(d) {
+		return // it runs already, and was delivered again
+	}
+	j := &job{
+		loop: l, route: route, message: d.Message, value: value, outage: &outage{loop: l, who: "job " + d.ID},
+	}
+	err = j.execute(ctx)
+	for _, d := range held.leave(d.ID) {
+		if err != nil {
+			l.told(d.Release())
+		} else {
+			l.told(d.Ack())
+		}
+	}
+}
+
+// inFlight holds the deliveries of the jobs that run.
+type inFlight struct {
+	mu         sync.Mutex
+	deliveries map[string][]broker.Delivery // by message id
+}
+
+// join reports whether the message is the first delivery of its id.
+func (f *inFlight) join(d broker.Delivery) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.deliveries[d.ID] = append(f.deliveries[d.ID], d)
+	return len(f.deliveries[d.ID]) == 1
+}
+
+func (f *inFlight) leave(id string) []broker.Delivery {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := f.deliveries[id]
+	delete(f.deliveries, id)
+	return all
+}
+
+// execute runs a job until it succeeded, failed for good, or is parked. It returns errStopped when the consumer ends before.
+func (j *job) execute(ctx context.Context) error {
+	over, err := j.begin(ctx)
+	if err != nil {
+		return j.stuck(ctx, err)
+	}
+	if over {
+		return nil
+	}
+	if j.failure != nil {
+		return j.fail(ctx, j.failure)
+	}
+	for try := 0; ; {
+		err := j.attempt(ctx)
+		if err == nil {
+			j.settled(j.route.Handler, outcomeHandled)
+			return nil
+		}
+		switch j.outage.judge(ctx, err) {
+		case again:
+			continue
+		case stop:
+			return errStopped
+		case blame:
+			j.outage.over()
+		}
+		if IsPermanent(err) || try >= j.opts.QuickRetries {
+			return j.fail(ctx, err)
+		}
+		if !j.sleep(ctx, halfJitter(exponential(j.opts.QuickDelay, j.opts.RetryMax, try))) {
+			return errStopped
+		}
+		try++
+	}
+}
+
+// begin finds the job's operation and marks it as running; over means that the job was settled before.
+func (j *job) begin(ctx context.Context) (over bool, err error) {
+	accepted := false
+	err = j.outage.persist(ctx, func(ctx context.Context, tx *store.Tx) error {
+		over, accepted, j.operation = false, false, ""
+		if j.parked == nil {
+			fresh, err := tx.Claim(ctx, j.claim())
+			if err != nil {
+				return fmt.Errorf("look into the inbox: %w", err)
+			}
+			if over = !fresh[0]; over {
+				return nil
+			}
+		}
+		op, err := operationOf(ctx, j.db, j.message.Envelope)
+		if err != nil {
+			return err
+		}
+		if op != nil && !op.Done() {
+			j.operation, accepted = op.ID, op.Status == store.Accepted
+		}
+		return errOnlyLooked
+	})
+	if err != nil && !errors.Is(err, errOnlyLooked) {
+		return false, err
+	}
+	if over {
+		j.settled(j.route.Handler, outcomeDuplicate)
+		return true, nil
+	}
+	if !accepted {
+		return false, nil
+	}
+	return false, j.outage.persist(ctx, func(ctx context.Context, tx *store.Tx) error {
+		return tx.MarkRunning(ctx, j.operation)
+	})
+}
+
+// errOnlyLooked rolls back a unit of work that wrote only to see whether it could.
+var errOnlyLooked = errors.New("only looked")
+
+// operationOf is the operation that a deferred command is; nil when a handler sent it, as a consequence of another one.
+func operationOf(ctx context.Context, db *store.DB, e events.Envelope) (*store.Operation, error) {
+	if e.Correlation == "" || e.Causation != e.Correlation {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	op, err := db.Operation(ctx, e.Correlation)
+	if f, ok := errors.AsType[*fault.Fault](err); ok && f.Kind == fault.KindNotFound {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up the operation: %w", err)
+	}
+	if op.Command != e.Type {
+		return nil, nil //nolint:nilnil // it is another command's
+	}
+	return &op, nil
+}
+
+func (j *job) claim() []store.Claim {
+	c := store.Claim{MessageID: j.message.ID, Handler: j.route.Handler}
+	if j.parked != nil {
+		c.Handler += retriedSuffix
+	}
+	return []store.Claim{c}
+}
+
+// attempt runs the handler once, behind the middleware.
+func (j *job) attempt(ctx context.Context) error {
+	call := Call{
+		Service: j.service, Handler: j.route.Handler, Message: j.message.Envelope, Command: true, Deferred: true,
+	}
+	call.run = func(ctx context.Context) error {
+		cause := j.message.Envelope
+		cause.TraceParent = traceParent(ctx, cause.TraceParent)
+		if !j.route.job {
+			return j.commit(ctx, cause, func(ctx context.Context, tx *store.Tx) error {
+				return j.route.call(ctx, work{tx: tx}, j.value)
+			})
+		}
+		run := &Run{job: j, cause: cause}
+		err := j.route.call(ctx, work{run: run}, j.value)
+		switch {
+		case err == nil && !run.done:
+			return run.Commit(ctx, nil)
+		case err != nil && run.done: // its effect stands
+			j.log.Error("a job failed after its commit", "handler", j.route.Handler, "message", j.message.ID, "error", err)
+			return nil
+		}
+		return err
+	}
+	return j.dispatch(ctx, call)
+}
+
+// commit is the unit of work of a job's effect: inbox, effect and outcome together. What was committed before stays as it is.
+func (j *job) commit(ctx context.Context, cause events.Envelope, fn func(ctx context.Context, tx *store.Tx) error) error {
+	for {
+		err := do(ctx, j.db, func(ctx context.Context, tx *store.Tx) error {
+			fresh, err := tx.Claim(ctx, j.claim())
+			if err != nil {
+				return fmt.Errorf("write the inbox: %w", err)
+			}
+			if !fresh[0] {
+				return nil
+			}
+			tx.Because(cause)
+			if fn != nil {
+				if err := fn(ctx, tx); err != nil {
+					return err
+				}
+			}
+			if j.parked != nil {
+				if err := tx.Unpark(ctx, j.parked.ID); err != nil {
+					return fmt.Errorf("take the job from the parked ones: %w", err)
+				}
+			}
+			return j.finish(ctx, tx, nil)
+		})
+		if err == nil {
+			j.outage.over()
+			return nil
+		}
+		if !away(err) || j.outage.judge(ctx, err) != again {
+			return err
+		}
+	}
+}
+
+func (j *job) finish(ctx context.Context, tx *store.Tx, f *fault.Fault) error {
+	if j.operation == "" {
+		return nil
+	}
+	if err := tx.FinishOperation(ctx, j.operation, f); err != nil {
+		return fmt.Errorf("record the outcome: %w", err)
+	}
+	return nil
+}
+
+// fail settles a job whose handler failed: parked while there are attempts left, else the operation has failed. One that failed for good is
+// not kept as a dead message beside its failed operation; one that used up its attempts is, so that it can be retried.
+func (j *job) fail(ctx context.Context, failure error) error {
+	m := store.ParkedMessage{Handler: j.route.Handler, Message: j.message, Attempts: 1}
+	// A job waits for no other: it is parked in a lane of its own.
+	if m.Message.Subject = j.message.ID; j.operation != "" {
+		m.Message.Subject = j.operation
+	}
+	if j.parked != nil {
+		m = *j.parked
+	}
+	dead := j.failed(&m, failure)
+	kept := !IsPermanent(failure) || j.operation == "" || j.failure != nil
+	err := j.outage.persist(ctx, func(ctx context.Context, tx *store.Tx) error {
+		j.schedule(&m, tx.Now(), dead)
+		if j.parked == nil {
+			fresh, err := tx.Claim(ctx, j.claim())
+			if err != nil || !fresh[0] {
+				return err
+			}
+		}
+		if err := j.set(ctx, tx, m, kept); err != nil {
+			return err
+		}
+		if !dead {
+			return nil
+		}
+		return j.finish(ctx, tx, fault.Of(failure))
+	})
+	if err != nil {
+		return j.stuck(ctx, err)
+	}
+	if !kept {
+		j.settled(j.route.Handler, outcomeRefused)
+		return nil
+	}
+	j.wake()
+	j.report(m, failure)
+	return nil
+}
+
+// stuck is for a job whose rows the database refuses to write: it goes back to where it came from, after a while.
+func (j *job) stuck(ctx context.Context, err error) error {
+	if !errors.Is(err, errStopped) {
+		j.log.Error("a job cannot be recorded", "handler", j.route.Handler, "message", j.message.ID, "error", err)
+		j.sleep(ctx, j.opts.ProbeMax)
+	}
+	return errStopped
+}
+
+// set writes the parked row of a job that failed: a new one, an old one anew, or none any more.
+func (j *job) set(ctx context.Context, tx *store.Tx, m store.ParkedMessage, kept bool) error {
+	switch {
+	case j.parked != nil && kept:
+		return tx.Repark(ctx, m)
+	case j.parked != nil:
+		return tx.Unpark(ctx, m.ID)
+	case kept:
+		m.ParkedAt = tx.Now()
+		return tx.Park(ctx, m)
+	default:
+		return nil
+	}
+}
+
+// giveBack ends the lease of a retried job that the end of the consumer interrupted.
+func (j *job) giveBack(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	m := *j.parked
+	m.Attempts--
+	err := j.db.Do(ctx, func(ctx context.Context, tx *store.Tx) error {
+		m.State, m.DueAt = store.Parked, tx.Now()
+		return tx.Repark(ctx, m)
+	})
+	if err != nil {
+		j.log.Warn("an interrupted job is tried again when its lease is over", "message", j.message.ID, "error", err)
+	}
+}

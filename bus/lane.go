@@ -1,0 +1,362 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"stega/broker"
+	"stega/events"
+	"stega/store"
+)
+
+// errStopped ends a lane: the consumer is to end, and what the lane holds is given back.
+var errStopped = errors.New("the consumer ends")
+
+// item is a message that a lane holds.
+type item struct {
+	deliveries []broker.Delivery // one, unless the broker delivered it again meanwhile
+	envelope   events.Envelope
+	value      any    // decoded
+	open       int    // tasks that are not settled yet
+	refused    string // why it goes to the dead queue in the end instead of being acked
+}
+
+// task is one handling of a message.
+type task struct {
+	item    *item
+	route   *Route
+	lane    store.Lane
+	probes  int    // failures while the breaker was open
+	outcome string // of the last unit
+}
+
+// lane handles the messages of its share of the subjects, in order.
+type lane struct {
+	*loop
+	in     chan broker.Delivery
+	todo   []*task          // in order
+	base   []*task          // the memory that todo starts in
+	cuts   []int            // sizes of the parts of todo that are run as one unit, the first part last
+	items  map[string]*item // held, by message id
+	outage outage
+
+	lanes  []store.Lane // of a unit
+	seen   map[store.Lane]struct{}
+	claims []store.Claim
+}
+
+// events spreads deliveries over the lanes by subject, until the subscription ends.
+func (l *loop) events(ctx context.Context, deliveries <-chan broker.Delivery) {
+	lanes := make([]*lane, l.opts.Lanes)
+	done := make(chan struct{}, len(lanes))
+	for i := range lanes {
+		lanes[i] = &lane{
+			loop: l, in: make(chan broker.Delivery, l.opts.Prefetch), items: map[string]*item{}, seen: map[store.Lane]struct{}{},
+			outage: outage{loop: l, who: fmt.Sprintf("lane %d", i)},
+		}
+		go func() {
+			lanes[i].run(ctx)
+			done <- struct{}{}
+		}()
+	}
+	for d := range deliveries {
+		select {
+		case lanes[hash(d.Subject)%uint32(len(lanes))].in <- d: //nolint:gosec // a few lanes
+		case <-l.draining:
+			l.told(d.Release())
+		}
+	}
+	for _, lane := range lanes {
+		close(lane.in)
+	}
+	for range lanes {
+		<-done
+	}
+}
+
+// hash is FNV-1a.
+func hash(s string) uint32 {
+	h := uint32(2166136261)
+	for i := range len(s) {
+		h = (h ^ uint32(s[i])) * 16777619
+	}
+	return h
+}
+
+func (l *lane) run(ctx context.Context) {
+	for l.collect(ctx) {
+		if err := l.work(ctx); err != nil {
+			break
+		}
+	}
+	for _, it := range l.items {
+		for _, d := range it.deliveries {
+			l.told(d.Release())
+		}
+	}
+	for d := range l.in {
+		l.told(d.Release())
+	}
+}
+
+// collect waits for a message and takes what else is there now; false means that the lane is to end.
+func (l *lane) collect(ctx context.Context) bool {
+	l.todo = l.base[:0]
+	defer func() { l.base = l.todo }()
+	for len(l.todo) == 0 {
+		select {
+		case <-l.draining:
+			return false
+		default:
+		}
+		select {
+		case d, ok := <-l.in:
+			if !ok {
+				return false
+			}
+			l.take(d)
+			l.gather(l.opts.Batch-1, l.opts.BatchBytes-len(d.Data))
+		case <-l.draining:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// gather takes what is there now, up to a number of messages and bytes.
+func (l *lane) gather(messages, size int) {
+	for ; messages > 0 && size > 0; messages-- {
+		select {
+		case d, ok := <-l.in:
+			if !ok {
+				return
+			}
+			size -= len(d.Data)
+			l.take(d)
+		default:
+			return
+		}
+	}
+}
+
+// take reads a delivery and adds its tasks; what cannot be read leaves at once.
+func (l *lane) take(d broker.Delivery) {
+	if d.Err != nil || d.ID == "" {
+		l.reject(d, unreadable(d))
+		return
+	}
+	if held := l.items[d.ID]; held != nil {
+		held.deliveries = append(held.deliveries, d)
+		return
+	}
+	routes := l.d.events[d.Type]
+	if len(routes) == 0 {
+		l.settled("", outcomeUnhandled)
+		l.log.Debug("nobody handles this topic any more", "topic", d.Type, "message", d.ID)
+		l.told(d.Ack())
+		return
+	}
+	value, err := decode(routes[0], d.Data)
+	if err != nil {
+		l.reject(d, err.Error())
+		return
+	}
+	it := &item{deliveries: []broker.Delivery{d}, envelope: d.Envelope, value: value, open: len(routes)}
+	l.items[d.ID] = it
+	for _, r := range routes {
+		l.todo = append(l.todo, &task{item: it, route: r, lane: store.Lane{Handler: r.Handler, Subject: d.Subject}})
+	}
+}
+
+// decode reads data; a type whose decoder panics cannot be read either.
+func decode(r *Route, data []byte) (value any, err error) {
+	err = guard(func() error {
+		value, err = r.decode(data)
+		return err
+	})
+	return value, err
+}
+
+func unreadable(d broker.Delivery) string {
+	if d.Err != nil {
+		return "the envelope cannot be read: " + d.Err.Error()
+	}
+	return "the envelope has no id"
+}
+
+func (l *loop) reject(d broker.Delivery, reason string) {
+	l.settled("", outcomeRejected)
+	l.log.Warn("a message cannot be read and goes to the dead queue", "topic", d.Type, "message", d.ID, "reason", reason)
+	l.told(d.Reject(reason))
+}
+
+// work settles all that the lane holds.
+func (l *lane) work(ctx context.Context) error {
+	l.cuts = append(l.cuts[:0], len(l.todo))
+	for len(l.todo) > 0 {
+		if l.breaker.open() != nil {
+			l.breaker.probing(+1)
+			err := l.probe(ctx)
+			l.breaker.probing(-1)
+			if err != nil {
+				return err
+			}
+			l.cuts = l.cuts[:0]
+		}
+		if len(l.cuts) == 0 {
+			l.cuts = append(l.cuts, min(len(l.todo), l.opts.Batch))
+			continue
+		}
+		if err := l.step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// step runs the first part as one unit of work. When that fails, the part is cut: what stands before the task that failed, that
+// task, and the rest. A task alone that fails is to blame.
+func (l *lane) step(ctx context.Context) error {
+	n := l.cuts[len(l.cuts)-1]
+	if n = min(n, len(l.todo)); n == 0 {
+		l.cuts = l.cuts[:len(l.cuts)-1]
+		return nil
+	}
+	at, err := l.unit(ctx, l.todo[:n])
+	if err == nil {
+		l.cuts = l.cuts[:len(l.cuts)-1]
+		l.done(n)
+		return nil
+	}
+	switch l.outage.judge(ctx, err) {
+	case again:
+		return nil
+	case stop:
+		return errStopped
+	case blame:
+	}
+	l.outage.over()
+	l.cuts = l.cuts[:len(l.cuts)-1]
+	if n == 1 {
+		return l.alone(ctx, err)
+	}
+	if at < 0 { // the commit failed: any of them may be the reason
+		at = n / 2
+		l.cuts = append(l.cuts, n-at, at)
+		return nil
+	}
+	if at < n-1 {
+		l.cuts = append(l.cuts, n-at-1)
+	}
+	l.cuts = append(l.cuts, 1)
+	if at > 0 {
+		l.cuts = append(l.cuts, at)
+	}
+	return nil
+}
+
+// unit runs tasks as one unit of work: the inbox drops what was handled before, messages of a subject that is lined up line up
+// too, and the rest is handled. at is the task that failed, or -1.
+func (l *lane) unit(ctx context.Context, tasks []*task) (at int, err error) {
+	l.lanes, l.claims = l.lanes[:0], l.claims[:0]
+	clear(l.seen)
+	for _, t := range tasks {
+		if _, ok := l.seen[t.lane]; !ok {
+			l.seen[t.lane] = struct{}{}
+			l.lanes = append(l.lanes, t.lane)
+		}
+		l.claims = append(l.claims, store.Claim{MessageID: t.item.envelope.ID, Handler: t.route.Handler})
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, unitLimit, errHung)
+	defer cancel()
+	parked := false
+	err = do(ctx, l.db, func(ctx context.Context, tx *store.Tx) error {
+		at, parked = -1, false
+		// The inbox first: it waits for a process that was cut off from the broker and still handles one of these, and may park it.
+		fresh, err := tx.Claim(ctx, l.claims)
+		if err != nil {
+			return fmt.Errorf("write the inbox: %w", err)
+		}
+		lined, err := tx.Lined(ctx, l.lanes)
+		if err != nil {
+			return fmt.Errorf("look for parked messages: %w", err)
+		}
+		for i, t := range tasks {
+			switch {
+			case !fresh[i]:
+				t.outcome = outcomeDuplicate
+			case lined[t.lane]:
+				t.outcome, parked = outcomeWaiting, true
+				if err := tx.Park(ctx, t.waiting(tx.Now())); err != nil {
+					return fmt.Errorf("line up a message: %w", err)
+				}
+			default:
+				t.outcome = outcomeHandled
+				if err := l.handle(ctx, work{tx: tx}, t.route, t.item.envelope, t.item.value); err != nil {
+					at = i
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	switch {
+	case err == nil && parked:
+		l.wake()
+	case at >= 0 && hung(err): // a handler was slow, the database is not
+		err = &timedOut{limit: unitLimit, err: err}
+	}
+	return at, err
+}
+
+// handle runs a handler behind the middleware.
+func (l *loop) handle(ctx context.Context, w work, r *Route, e events.Envelope, value any) error {
+	return l.dispatch(ctx, Call{
+		Service: l.service, Handler: r.Handler, Message: e, Command: r.Command, Deferred: r.Deferred,
+		run: func(ctx context.Context) error {
+			e.TraceParent = traceParent(ctx, e.TraceParent)
+			if w.tx != nil {
+				w.tx.Because(e)
+			}
+			return r.call(ctx, w, value)
+		},
+	})
+}
+
+// done settles the first n tasks, whose unit is committed: what has no task left is acked.
+func (l *lane) done(n int) {
+	l.outage.over()
+	now, handled := time.Now(), false
+	for _, t := range l.todo[:n] {
+		l.settled(t.route.Handler, t.outcome)
+		if t.outcome == outcomeHandled {
+			handled = true
+			l.opts.Metrics.lag.WithLabelValues(l.service).Observe(now.Sub(t.item.envelope.Time).Seconds())
+		}
+		l.release(t)
+	}
+	clear(l.todo[:n])
+	l.todo = l.todo[n:]
+	if handled {
+		l.breaker.succeeded()
+	}
+}
+
+// release acks the message of a settled task, when it was the last.
+func (l *lane) release(t *task) {
+	if t.item.open--; t.item.open > 0 {
+		return
+	}
+	delete(l.items, t.item.envelope.ID)
+	for _, d := range t.item.deliveries {
+		if t.item.refused != "" {
+			l.told(d.Reject(t.item.refused))
+		} else {
+			l.told(d.Ack())
+		}
+	}
+}

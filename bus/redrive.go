@@ -1,0 +1,212 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"stega/store"
+)
+
+// redriver tries parked messages again when they are due.
+type redriver struct {
+	*loop
+	outage outage
+	slots  chan struct{} // jobs that it runs at a time
+	jobs   sync.WaitGroup
+}
+
+// redrive works until the consumer ends. It wakes when a message is due or was parked, and looks now and then besides, since an
+// operator may have revived a dead one.
+func (l *loop) redrive(ctx context.Context) {
+	r := &redriver{loop: l, outage: outage{loop: l, who: "redrive"}, slots: make(chan struct{}, l.opts.Jobs)}
+	defer r.jobs.Wait()
+	for !l.isDraining() && ctx.Err() == nil {
+		t, err := r.next(ctx)
+		if err == nil {
+			r.outage.over()
+			if t == nil && !r.rest(ctx) {
+				return
+			}
+			continue
+		}
+		switch r.outage.judge(ctx, err) {
+		case again:
+			continue
+		case stop:
+			return
+		case blame:
+			r.outage.over()
+		}
+		if t != nil {
+			err = r.repark(ctx, t.m, err)
+		}
+		if err != nil && !errors.Is(err, errStopped) {
+			r.log.Error("parked messages cannot be tried again at present", "error", err)
+			r.sleep(ctx, r.opts.ProbeMax)
+		}
+	}
+}
+
+// rest waits until something may be due; false means that the consumer is to end.
+func (r *redriver) rest(ctx context.Context) bool {
+	wait := r.opts.Poll
+	if at, ok, err := r.db.DueAt(ctx); err == nil && ok {
+		wait = max(time.Millisecond, min(wait, time.Until(at)))
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.due:
+	case <-r.draining:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+// retry is one parked message that is tried again.
+type retry struct {
+	m   store.ParkedMessage
+	job *job // to be run outside of the unit that took it
+}
+
+// next takes the next due message and tries it again in the same unit of work; there was none when it returns neither a
+// message nor an error. With an error, the message is the one that failed.
+func (r *redriver) next(ctx context.Context) (t *retry, err error) {
+	limited, cancel := context.WithTimeoutCause(ctx, unitLimit, errHung)
+	defer cancel()
+	slow := false
+	err = do(limited, r.db, func(ctx context.Context, tx *store.Tx) error {
+		t, slow = nil, false
+		m, ok, err := tx.NextDue(ctx)
+		if err != nil {
+			return fmt.Errorf("take a parked message: %w", err)
+		}
+		if !ok {
+			return nil
+		}
+		t = &retry{m: m}
+		routes := r.routes(m)
+		if len(routes) == 1 && routes[0].Command {
+			return r.lease(ctx, tx, t, routes[0])
+		}
+		if err := r.handleAgain(ctx, tx, m, routes); err != nil {
+			slow = hung(err)
+			return err
+		}
+		return tx.Unpark(ctx, m.ID)
+	})
+	switch {
+	case err != nil && slow:
+		return t, &timedOut{limit: unitLimit, err: err}
+	case err != nil || t == nil:
+		return t, err
+	case t.job != nil:
+		r.start(ctx, t.job)
+	default:
+		r.settled(t.m.Handler, outcomeHandled)
+		r.breaker.succeeded()
+	}
+	return t, nil
+}
+
+// routes are the handlers that a parked message is for: one, or all of its topic when it never reached any.
+func (l *loop) routes(m store.ParkedMessage) []*Route {
+	if m.Handler != "" {
+		if r := l.d.find(m.Handler, m.Message.Type); r != nil {
+			return []*Route{r}
+		}
+		return nil
+	}
+	if r := l.d.commands[m.Message.Type]; r != nil {
+		return []*Route{r}
+	}
+	return l.d.events[m.Message.Type]
+}
+
+// handleAgain runs the handlers of a parked event. One that never reached its handlers has no inbox rows yet.
+func (r *redriver) handleAgain(ctx context.Context, tx *store.Tx, m store.ParkedMessage, routes []*Route) error {
+	if len(routes) == 0 {
+		return Permanent(fmt.Errorf("nobody named %q handles %s in %s any more", m.Handler, m.Message.Type, r.service))
+	}
+	value, err := decode(routes[0], m.Message.Data)
+	if err != nil {
+		return Permanent(err)
+	}
+	for _, route := range routes {
+		if m.Handler == "" {
+			fresh, err := tx.Claim(ctx, []store.Claim{{MessageID: m.Message.ID, Handler: route.Handler}})
+			if err != nil {
+				return fmt.Errorf("write the inbox: %w", err)
+			}
+			if !fresh[0] {
+				continue
+			}
+		}
+		if err := r.handle(ctx, work{tx: tx}, route, m.Message.Envelope, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// repark notes another failure. While everything fails, it is not held against the message.
+func (r *redriver) repark(ctx context.Context, m store.ParkedMessage, failure error) error {
+	if r.breaker.open() == nil || IsPermanent(failure) {
+		m.Attempts++
+	}
+	dead := r.failed(&m, failure)
+	err := r.outage.persist(ctx, func(ctx context.Context, tx *store.Tx) error {
+		r.schedule(&m, tx.Now(), dead)
+		return tx.Repark(ctx, m)
+	})
+	if err != nil {
+		return fmt.Errorf("park message %s again: %w", m.Message.ID, err)
+	}
+	r.report(m, failure)
+	return nil
+}
+
+// lease sets a parked job aside for the time that it may run, in the unit of work that took it, for no unit waits for things outside.
+func (r *redriver) lease(ctx context.Context, tx *store.Tx, t *retry, route *Route) error {
+	m := t.m
+	j := &job{
+		loop: r.loop, route: route, message: m.Message, parked: &m, outage: &outage{loop: r.loop, who: "job " + m.Message.ID},
+	}
+	var err error
+	if j.value, err = decode(route, m.Message.Data); err != nil {
+		j.failure = Permanent(err)
+	} else if m.Attempts >= r.opts.MaxAttempts {
+		j.failure = Permanent(fmt.Errorf("the job did not end in any of %d attempts; the last failure: %s", m.Attempts, m.LastError))
+	}
+	t.job = j
+	if j.busy = len(r.slots) == cap(r.slots); j.busy { // only this goroutine takes slots
+		m.DueAt = tx.Now().Add(r.opts.RetryBase)
+	} else {
+		m.DueAt = tx.Now().Add(r.opts.JobLease)
+		if j.failure == nil {
+			m.Attempts++
+		}
+	}
+	m.State = store.Parked
+	return tx.Repark(ctx, m)
+}
+
+// start runs a leased job beside the redriver.
+func (r *redriver) start(ctx context.Context, j *job) {
+	if j.busy {
+		return
+	}
+	r.slots <- struct{}{}
+	r.jobs.Go(func() {
+		defer func() { <-r.slots }()
+		if err := j.execute(ctx); err != nil {
+			j.giveBack(ctx)
+		}
+	})
+}

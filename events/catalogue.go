@@ -1,0 +1,84 @@
+package events
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+)
+
+// Type is one entry of the catalogue.
+type Type struct {
+	Topic   string
+	Service string // who publishes it; "stega" for what any service may publish
+	Summary string
+	goType  reflect.Type
+}
+
+// Is reports whether v is a value of this type.
+func (t Type) Is(v Typed) bool { return reflect.TypeOf(v) == t.goType }
+
+// New makes a pointer to a zero value, for decoding into.
+func (t Type) New() any { return reflect.New(t.goType).Interface() }
+
+// Decode reads the data of a message of this type.
+func (t Type) Decode(data []byte) (Typed, error) {
+	p := reflect.New(t.goType)
+	if err := json.Unmarshal(data, p.Interface()); err != nil {
+		return nil, fmt.Errorf("decode %s: %w", t.Topic, err)
+	}
+	return p.Elem().Interface().(Typed), nil
+}
+
+// Catalogue is every event of the suite, ordered by topic.
+func Catalogue() []Type {
+	types := []Type{
+		entry("portfolio", "a portfolio came to be", PortfolioCreated{}),
+		entry("portfolio", "a portfolio has a new version", PortfolioUpdated{}),
+		entry("portfolio", "a portfolio is gone", PortfolioDeleted{}),
+		entry("marketdata", "daily bars of a symbol are new or were corrected", PricesImported{}),
+		entry("returns", "the return series of a symbol changed", AssetUpdated{}),
+		entry("returns", "the returns of a portfolio may read differently now", PortfolioReturnsUpdated{}),
+		entry("stega", "a service rebuilds its read views and needs state told again", ReplayRequested{}),
+	}
+	slices.SortFunc(types, func(a, b Type) int { return cmp.Compare(a.Topic, b.Topic) })
+	return types
+}
+
+// Lookup finds a topic in the catalogue.
+func Lookup(topic string) (Type, bool) {
+	for _, t := range Catalogue() {
+		if t.Topic == topic {
+			return t, true
+		}
+	}
+	return Type{}, false
+}
+
+func entry(service, summary string, zero Typed) Type {
+	return Type{Topic: zero.Topic(), Service: service, Summary: summary, goType: reflect.TypeOf(zero)}
+}
+
+// DecodeStrict reads data that a person wrote: an unknown field or a value after the first is an error.
+func (t Type) DecodeStrict(data []byte) (Typed, error) {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	p := reflect.New(t.goType)
+	if err := decoder.Decode(p.Interface()); err != nil {
+		return nil, err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("there is more after the first JSON value")
+	}
+	v := p.Elem().Interface().(Typed)
+	if c, ok := v.(interface{ Check() error }); ok {
+		if err := c.Check(); err != nil {
+			return nil, err
+		}
+	}
+	return v, nil
+}

@@ -1,0 +1,23 @@
+package events
+
+// PricesImported carries daily bars of one symbol that are new or were corrected, in columns of equal
+// length, ordered by day. Bars of a big import travel in several of these, each at most 256 KiB.
+type PricesImported struct {
+	Symbol string `json:"symbol"`
+	Days   Days   `json:"dates"`
+	Close  Column `json:"close"`
+	// The other columns are left out when the source had none of them; a null is a day without a value.
+	AdjClose Column `json:"adj_close,omitempty"` // adjusted for splits and dividends by the source
+	Open     Column `json:"open,omitempty"`
+	High     Column `json:"high,omitempty"`
+	Low      Column `json:"low,omitempty"`
+	Volume   Column `json:"volume,omitempty"`
+	Dividend Column `json:"dividend,omitempty"` // cash per share, on its ex-day
+	Split    Column `json:"split,omitempty"`    // new shares for one old, on its ex-day
+}
+
+// Topic is marketdata.prices_imported.
+func (PricesImported) Topic() string { return "marketdata.prices_imported" }
+
+// Subject is the symbol.
+func (e PricesImported) Subject() string { return e.Symbol }

@@ -1,0 +1,160 @@
+// Package fault is the one error type that reaches a person or a program outside: it has a code for
+// machines, a sentence for people, a hint when there is a next step, and a cause for operators.
+//
+// A fault is made where the reason is known, wrapped like any other error on the way up, and turned into
+// an HTTP answer, an exit status or the fate of a message by the tables of this package.
+package fault
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Kind says what sort of fault it is; each has one HTTP status and one exit status.
+type Kind string
+
+// The kinds of fault.
+const (
+	KindMalformed    Kind = "malformed"    // cannot be read: bad JSON, bad query parameter
+	KindInvalid      Kind = "invalid"      // can be read and makes no sense
+	KindUnauthorized Kind = "unauthorized" // no token, or a wrong one
+	KindForbidden    Kind = "forbidden"    // the token does not cover it
+	KindNotFound     Kind = "not_found"
+	KindConflict     Kind = "conflict"     // the state does not allow it
+	KindPrecondition Kind = "precondition" // If-Match names another version
+	KindTooLarge     Kind = "too_large"
+	KindUnsupported  Kind = "unsupported" // a media type that is not understood
+	KindUnavailable  Kind = "unavailable" // something that is needed is away; trying again can help
+	KindTimeout      Kind = "timeout"
+	KindUsage        Kind = "usage" // wrong arguments on the command line
+	KindInternal     Kind = "internal"
+)
+
+// rows is the table from a kind to what the outside sees of it. A test holds that it is complete.
+var rows = map[Kind]struct{ status, exit int }{
+	KindMalformed:    {400, 65},
+	KindInvalid:      {422, 65},
+	KindUnauthorized: {401, 77},
+	KindForbidden:    {403, 77},
+	KindNotFound:     {404, 66},
+	KindConflict:     {409, 73},
+	KindPrecondition: {412, 73},
+	KindTooLarge:     {413, 65},
+	KindUnsupported:  {415, 65},
+	KindUnavailable:  {503, 69},
+	KindTimeout:      {504, 75},
+	KindUsage:        {400, 64},
+	KindInternal:     {500, 70},
+}
+
+// Kinds lists every kind.
+func Kinds() []Kind {
+	kinds := make([]Kind, 0, len(rows))
+	for k := range rows {
+		kinds = append(kinds, k)
+	}
+	return kinds
+}
+
+// Status is the HTTP status of a kind.
+func (k Kind) Status() int { return rows[k].status }
+
+// Exit is the exit status of a kind, after sysexits(3).
+func (k Kind) Exit() int { return rows[k].exit }
+
+// Permanent reports whether trying the same thing again cannot help.
+func (k Kind) Permanent() bool {
+	return k != KindUnavailable && k != KindTimeout && k != KindInternal
+}
+
+// Item is one of several things that are wrong with an input.
+type Item struct {
+	Pointer string `json:"pointer,omitempty"` // JSON pointer into the body
+	Line    int    `json:"line,omitempty"`    // line of a text file, from 1
+	Detail  string `json:"detail"`
+}
+
+// Fault is an error for the outside.
+type Fault struct {
+	Kind   Kind   `json:"kind"`
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+	Hint   string `json:"hint,omitempty"`
+	Errors []Item `json:"errors,omitempty"`
+
+	cause error
+}
+
+func (f *Fault) Error() string {
+	if f.cause != nil {
+		return f.Detail + ": " + f.cause.Error()
+	}
+	return f.Detail
+}
+
+func (f *Fault) Unwrap() error { return f.cause }
+
+// New makes a fault of a kind.
+func New(kind Kind, code, format string, args ...any) *Fault {
+	return &Fault{Kind: kind, Code: code, Detail: fmt.Sprintf(format, args...)}
+}
+
+// WithHint adds what to do next.
+func (f *Fault) WithHint(format string, args ...any) *Fault {
+	f.Hint = fmt.Sprintf(format, args...)
+	return f
+}
+
+// With adds the single things that are wrong.
+func (f *Fault) With(items ...Item) *Fault {
+	f.Errors = append(f.Errors, items...)
+	return f
+}
+
+// Because adds the cause, which operators see in the log and clients never do.
+func (f *Fault) Because(err error) *Fault {
+	f.cause = err
+	return f
+}
+
+// Invalid is an input that can be read and makes no sense.
+func Invalid(code, format string, args ...any) *Fault {
+	return New(KindInvalid, code, format, args...)
+}
+
+// Malformed is an input that cannot be read.
+func Malformed(code, format string, args ...any) *Fault {
+	return New(KindMalformed, code, format, args...)
+}
+
+// NotFound is a thing that does not exist.
+func NotFound(code, format string, args ...any) *Fault {
+	return New(KindNotFound, code, format, args...)
+}
+
+// Conflict is a change that the present state does not allow.
+func Conflict(code, format string, args ...any) *Fault {
+	return New(KindConflict, code, format, args...)
+}
+
+// Unavailable is something needed that is away for now.
+func Unavailable(code, format string, args ...any) *Fault {
+	return New(KindUnavailable, code, format, args...)
+}
+
+// Usage is a wrong argument on the command line.
+func Usage(code, format string, args ...any) *Fault {
+	return New(KindUsage, code, format, args...)
+}
+
+// Of finds the fault in an error; what is not a fault is an internal one, whose cause stays inside.
+func Of(err error) *Fault {
+	if err == nil {
+		return nil
+	}
+	if f, ok := errors.AsType[*Fault](err); ok {
+		return f
+	}
+	return New(KindInternal, "internal", "something went wrong inside stega").
+		WithHint("look for this operation in the server's log").Because(err)
+}

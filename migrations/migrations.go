@@ -1,0 +1,14 @@
+// Package migrations holds the tables of each service, one folder a service, in SQL that PostgreSQL and
+// SQLite both take: times are BIGINT microseconds since 1970, blobs are BYTEA.
+package migrations
+
+import (
+	"embed"
+	"io/fs"
+)
+
+//go:embed */*.sql
+var files embed.FS
+
+// Of is the folder of a service.
+func Of(service string) (fs.FS, error) { return fs.Sub(files, service) }

@@ -1,0 +1,201 @@
+package process
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"stega/broker"
+	"stega/events"
+	"stega/fault"
+	"stega/rest"
+	"stega/store"
+)
+
+// handler is all that the process serves over HTTP.
+func (p *Process) handler() http.Handler {
+	e := rest.New(rest.Options{Log: p.cfg.Log})
+	e.GET("/healthz", func(c echo.Context) error { return c.JSON(http.StatusOK, map[string]string{"status": "ok"}) })
+	e.GET("/readyz", p.readyz)
+	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{})))
+	v1 := e.Group("/v1")
+	rest.Operations(v1, p.databases()...)
+	rest.DeadLetters(v1, p.databases()...)
+	v1.POST("/events/:topic", p.publish)
+	v1.GET("/events", p.tail)
+	if p.has(API) {
+		for _, part := range p.parts {
+			part.service.Routes(v1, part)
+		}
+	}
+	return e
+}
+
+// Health is what /readyz answers: ready, or what is missing.
+type Health struct {
+	Status  string            `json:"status"` // ready, or not ready
+	Missing map[string]string `json:"missing,omitempty"`
+}
+
+func (p *Process) readyz(c echo.Context) error {
+	missing := map[string]string{}
+	if !p.ready.Load() {
+		missing["process"] = "starting or stopping"
+	}
+	if s := p.broker.State(); !s.Connected {
+		missing["broker"] = "no connection"
+		if s.Err != nil {
+			missing["broker"] = s.Err.Error()
+		}
+	} else if s.Blocked != "" {
+		missing["broker"] = "takes no messages: " + s.Blocked
+	}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), 2*time.Second)
+	defer cancel()
+	for _, part := range p.parts {
+		name := part.service.Name()
+		if err := part.db.Ping(ctx); err != nil {
+			missing["database of "+name] = err.Error()
+		}
+		if part.consumer != nil {
+			if why := part.consumer.Paused(); why != "" {
+				missing["consumer of "+name] = why
+			}
+		}
+	}
+	if len(missing) > 0 {
+		return c.JSON(http.StatusServiceUnavailable, Health{Status: "not ready", Missing: missing})
+	}
+	return c.JSON(http.StatusOK, Health{Status: "ready"})
+}
+
+// publish injects an event by hand: through the outbox of the service that owns the topic, so that it has its place
+// in the subject's order.
+func (p *Process) publish(c echo.Context) error {
+	topic := c.Param("topic")
+	data, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, 1<<20))
+	if err != nil {
+		return fault.New(fault.KindTooLarge, "event_too_large", "the event has more than 1 MiB").
+			WithHint("split it into several events").Because(err)
+	}
+	event, err := Event(topic, data)
+	if err != nil {
+		return err
+	}
+	db, err := p.owner(topic)
+	if err != nil {
+		return err
+	}
+	var id string
+	err = db.Do(c.Request().Context(), func(_ context.Context, tx *store.Tx) error {
+		id = events.NewID()
+		tx.Because(events.Envelope{ID: id, Correlation: id, Type: "stega.publish"})
+		return tx.Emit(event)
+	})
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusAccepted, map[string]string{"operation_id": id, "topic": topic, "subject": event.Subject()})
+}
+
+// owner is the database whose outbox a topic belongs to.
+func (p *Process) owner(topic string) (*store.DB, error) {
+	t, _ := events.Lookup(topic)
+	i := slices.IndexFunc(p.parts, func(part *part) bool { return part.service.Name() == t.Service || t.Service == "stega" })
+	if i < 0 {
+		return nil, fault.New(fault.KindNotFound, "topic_elsewhere", "%s belongs to the service %s, which this process does not run", topic, t.Service).
+			WithHint("send it to the api of %s, or straight to the broker with --broker-url", t.Service)
+	}
+	return p.parts[i].db, nil
+}
+
+// Event reads the data of an event strictly against the catalogue.
+func Event(topic string, data []byte) (events.Typed, error) {
+	t, ok := events.Lookup(topic)
+	if !ok {
+		var topics []string
+		for _, t := range events.Catalogue() {
+			topics = append(topics, t.Topic)
+		}
+		return nil, fault.NotFound("topic_unknown", "there is no topic %q", topic).
+			WithHint("the topics are %s", strings.Join(topics, ", "))
+	}
+	e, err := t.DecodeStrict(data)
+	if err != nil {
+		return nil, fault.Invalid("event_invalid", "the data do not fit %s: %s", topic, err).
+			WithHint("see what it looks like: stega events show %s", topic)
+	}
+	return e, nil
+}
+
+// tail streams the log of events as lines of JSON, from ?from= (a position; by default only what comes), until the
+// client goes, or with ?follow=false until nothing came for half a second.
+func (p *Process) tail(c echo.Context) error {
+	from := broker.LogEnd
+	if v := c.QueryParam("from"); v != "" {
+		n, err := strconv.ParseUint(v, 10, 64)
+		if err != nil {
+			return fault.Malformed("position_invalid", "%q is not a position of the log", v).WithHint("positions are whole numbers; 0 is the oldest")
+		}
+		from = n
+	}
+	follow := c.QueryParam("follow") != "false"
+	ctx := c.Request().Context()
+	entries, err := p.broker.Log(ctx, from)
+	if err != nil {
+		return err
+	}
+	w := c.Response()
+	w.Header().Set(echo.HeaderContentType, "application/x-ndjson")
+	w.WriteHeader(http.StatusOK)
+	w.Flush()
+	// The server is shut down gracefully only when this ends.
+	end := time.NewTicker(time.Second / 2)
+	defer end.Stop()
+	idle := false
+	encoder := json.NewEncoder(w)
+	for {
+		select {
+		case e, ok := <-entries:
+			if !ok {
+				return nil
+			}
+			idle = false
+			if err := encoder.Encode(NewLogLine(e)); err != nil {
+				return nil //nolint:nilerr // the client is gone
+			}
+			w.Flush()
+		case <-end.C:
+			if !p.ready.Load() || (idle && !follow) {
+				return nil
+			}
+			idle = true
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// LogLine is one event of the log as it is shown.
+type LogLine struct {
+	Position uint64 `json:"position"`
+	events.Envelope
+	Data json.RawMessage `json:"data"`
+}
+
+// NewLogLine shows an entry of the log.
+func NewLogLine(e broker.LogEntry) LogLine {
+	line := LogLine{Position: e.Position, Envelope: e.Envelope, Data: e.Data}
+	if !json.Valid(e.Data) {
+		line.Data, _ = json.Marshal(string(e.Data))
+	}
+	return line
+}

@@ -1,0 +1,295 @@
+// Package process builds and runs one process of the suite: some services, in some roles, on a broker and
+// databases. "stega up", "stega serve" and the tests build the very same thing with it.
+//
+// It starts in three stages, each when the one before is ready, and stops in reverse: what the rest
+// stands on (databases, broker), the workers (relay, consumer, upkeep), and HTTP, whose health and metrics
+// are up first and down last.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"stega/broker"
+	"stega/bus"
+	"stega/fault"
+	"stega/migrations"
+	"stega/rest"
+	"stega/services"
+	"stega/store"
+)
+
+// Config says what a process runs.
+type Config struct {
+	Services []string
+	Roles    []Role
+	Addr     string // where HTTP listens
+	Database func(service string) string
+	Broker   func(ctx context.Context) (broker.Broker, error)
+	// Migrate brings the databases and the broker's topology up to date at the start. Without it, what is missing
+	// is a fault that says to run "stega migrate".
+	Migrate   bool
+	Options   Options
+	Retention store.Retention
+	Grace     time.Duration // for finishing what is in flight; 20 s when zero
+	Log       *slog.Logger
+}
+
+// Process is a process under way.
+type Process struct {
+	cfg      Config
+	registry *prometheus.Registry
+	broker   broker.Broker
+	parts    []*part
+	ready    atomic.Bool
+}
+
+// part is one service in this process.
+type part struct {
+	service    services.Service
+	db         *store.DB
+	dispatcher *bus.Dispatcher
+	commands   *bus.CommandBus
+	consumer   *bus.Consumer
+}
+
+// Commands is the command bus of the service.
+func (p *part) Commands() *bus.CommandBus { return p.commands }
+
+// Store is the database of the service.
+func (p *part) Store() *store.DB { return p.db }
+
+// Run runs a process until ctx ends; ready is told the address once everything works.
+func Run(ctx context.Context, cfg Config, ready func(addr string)) error {
+	if cfg.Grace == 0 {
+		cfg.Grace = 20 * time.Second
+	}
+	listener, err := listen(ctx, cfg.Addr)
+	if err != nil {
+		return err
+	}
+	p := &Process{cfg: cfg, registry: prometheus.NewRegistry()}
+	defer p.close()
+	if err := p.open(ctx); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	return p.run(ctx, listener, ready)
+}
+
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fault.Unavailable("address_taken", "cannot listen on %s", addr).
+			WithHint("another process may use it: choose another with --addr, such as --addr=127.0.0.1:8421").Because(err)
+	}
+	return l, nil
+}
+
+// open makes the first stage: databases, broker, services.
+func (p *Process) open(ctx context.Context) error {
+	for _, name := range p.cfg.Services {
+		db, err := store.Open(ctx, name, p.cfg.Database(name))
+		if err != nil {
+			return err
+		}
+		part := &part{db: db, service: build(name, db, p.cfg.Options)}
+		p.parts = append(p.parts, part)
+		if err := p.schema(ctx, db); err != nil {
+			return err
+		}
+		if part.dispatcher, err = dispatcher(part.service); err != nil {
+			return err
+		}
+	}
+	var err error
+	if p.broker, err = p.cfg.Broker(ctx); err != nil {
+		return err
+	}
+	if p.cfg.Migrate {
+		topology, err := Topology()
+		if err != nil {
+			return err
+		}
+		if err := p.broker.Declare(ctx, topology); err != nil {
+			return fmt.Errorf("declare the broker's topology: %w", err)
+		}
+	}
+	return p.wire()
+}
+
+func (p *Process) schema(ctx context.Context, db *store.DB) error {
+	files, err := migrations.Of(db.Service())
+	if err != nil {
+		return err
+	}
+	if p.cfg.Migrate {
+		return db.Migrate(ctx, files)
+	}
+	pending, err := db.Pending(ctx, files)
+	if err != nil {
+		return err
+	}
+	if len(pending) > 0 {
+		return fault.Unavailable("schema_outdated", "the database of %s lacks %d migrations", db.Service(), len(pending)).
+			WithHint("run: stega migrate")
+	}
+	return nil
+}
+
+// wire connects services with command buses, consumers and metrics.
+func (p *Process) wire() error {
+	metrics := bus.NewMetrics(p.registry)
+	for _, part := range p.parts {
+		middleware := bus.Standard(p.cfg.Log, metrics)
+		part.commands = bus.NewCommandBus(part.dispatcher, part.db, middleware...)
+		if p.has(Consumer) {
+			part.consumer = &bus.Consumer{
+				Dispatcher: part.dispatcher, DB: part.db, Broker: p.broker,
+				Log: p.cfg.Log.With("service", part.service.Name()), Middleware: middleware,
+				Options: bus.ConsumerOptions{Grace: p.cfg.Grace, Metrics: metrics},
+			}
+		}
+	}
+	return p.registry.Register(newCollector(p))
+}
+
+func (p *Process) has(r Role) bool { return slices.Contains(p.cfg.Roles, r) }
+
+// run makes the second and third stage, and takes them down in reverse.
+func (p *Process) run(ctx context.Context, listener net.Listener, ready func(addr string)) error {
+	server := &http.Server{
+		Handler: p.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelWarn),
+	}
+	// HTTP outlives the workers: health and metrics tell of them until the end.
+	httpGroup := errgroup.Group{}
+	httpGroup.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	// Commands that clients are waiting for finish before the relay stops.
+	err := p.work(ctx, func() {
+		p.ready.Store(true)
+		ready(listener.Addr().String())
+	}, func() {
+		p.ready.Store(false)
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Grace)
+		defer cancel()
+		if err := server.Shutdown(stop); err != nil {
+			_ = server.Close()
+		}
+	})
+	return errors.Join(err, server.Close(), httpGroup.Wait())
+}
+
+// work runs relays, consumers and upkeep until ctx ends, the first of them fails, or HTTP breaks. draining is called
+// when the end begins, before the workers are told.
+func (p *Process) work(ctx context.Context, ready, draining func()) error {
+	workers, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	group, workers := errgroup.WithContext(workers)
+	var starting []<-chan struct{}
+	start := func(run func(context.Context, func()) error) {
+		up := make(chan struct{})
+		starting = append(starting, up)
+		group.Go(func() error {
+			var once atomic.Bool
+			return run(workers, func() {
+				if once.CompareAndSwap(false, true) {
+					close(up)
+				}
+			})
+		})
+	}
+	for _, part := range p.parts {
+		// Consumers subscribe before the relay re-sends what the embedded broker no longer has.
+		if part.consumer != nil {
+			start(part.consumer.Run)
+		}
+	}
+	if !await(ctx, workers, starting) {
+		stop()
+		return group.Wait()
+	}
+	for _, part := range p.parts {
+		relay := &store.Relay{DB: part.db, Broker: p.broker, Log: p.cfg.Log.With("service", part.service.Name())}
+		start(relay.Run)
+		group.Go(func() error { return p.upkeep(workers, part.db) })
+	}
+	if await(ctx, workers, starting) {
+		ready()
+		select {
+		case <-ctx.Done():
+		case <-workers.Done():
+		}
+	}
+	draining()
+	stop()
+	return group.Wait()
+}
+
+// await waits for all of starting; false means that the end came first.
+func await(ctx, workers context.Context, starting []<-chan struct{}) bool {
+	for _, up := range starting {
+		select {
+		case <-up:
+		case <-ctx.Done():
+			return false
+		case <-workers.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// upkeep keeps inbox and operations small.
+func (p *Process) upkeep(ctx context.Context, db *store.DB) error {
+	tick := time.NewTicker(10 * time.Minute)
+	defer tick.Stop()
+	for {
+		if err := db.Tidy(ctx, p.cfg.Retention); err != nil && ctx.Err() == nil {
+			p.cfg.Log.Warn("tidying is put off", "service", db.Service(), "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (p *Process) close() {
+	if p.broker != nil {
+		if err := p.broker.Close(); err != nil {
+			p.cfg.Log.Warn("closing the broker", "error", err)
+		}
+	}
+	for _, part := range p.parts {
+		if err := part.db.Close(); err != nil {
+			p.cfg.Log.Warn("closing a database", "service", part.service.Name(), "error", err)
+		}
+	}
+}
+
+func (p *Process) databases() []*store.DB {
+	dbs := make([]*store.DB, len(p.parts))
+	for i, part := range p.parts {
+		dbs[i] = part.db
+	}
+	return dbs
+}
+
+var _ rest.Service = (*part)(nil)

@@ -1,0 +1,29 @@
+package process
+
+import (
+	"stega/services"
+	"stega/services/marketdata"
+	"stega/services/portfolio"
+	"stega/services/returns"
+	"stega/store"
+)
+
+// Options are the settings of single services.
+type Options struct {
+	Marketdata marketdata.Options
+}
+
+// Names lists the services of the suite, ordered.
+func Names() []string { return []string{"marketdata", "portfolio", "returns"} }
+
+// build makes a service by its name, which is one of Names.
+func build(name string, db *store.DB, o Options) services.Service {
+	switch name {
+	case "marketdata":
+		return marketdata.New(db, o.Marketdata)
+	case "portfolio":
+		return portfolio.New(db)
+	default:
+		return returns.New(db)
+	}
+}

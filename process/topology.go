@@ -1,0 +1,104 @@
+package process
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"stega/broker"
+	"stega/bus"
+	"stega/fault"
+	"stega/services"
+)
+
+// Topology is what all services of the suite need of a broker, derived from what they register.
+func Topology() (broker.Topology, error) {
+	var t broker.Topology
+	for _, name := range Names() {
+		d, err := dispatcher(build(name, nil, Options{}))
+		if err != nil {
+			return t, err
+		}
+		t.Services = append(t.Services, broker.ServiceTopology{Service: name, Topics: d.Topics()})
+	}
+	return t, nil
+}
+
+// Routes lists everything that the services of the suite answer to.
+func Routes() (map[string][]bus.Route, error) {
+	routes := map[string][]bus.Route{}
+	for _, name := range Names() {
+		d, err := dispatcher(build(name, nil, Options{}))
+		if err != nil {
+			return nil, err
+		}
+		routes[name] = d.Routes()
+	}
+	return routes, nil
+}
+
+// Select turns what a user asked for ("all", "returns", "portfolio,marketdata") into service names.
+func Select(asked []string) ([]string, error) {
+	var names []string
+	for _, a := range asked {
+		for name := range strings.SplitSeq(a, ",") {
+			name = strings.TrimSpace(name)
+			switch {
+			case name == "all":
+				names = append(names, Names()...)
+			case slices.Contains(Names(), name):
+				names = append(names, name)
+			default:
+				return nil, fault.Usage("service_unknown", "there is no service %q", name).
+					WithHint("the services are %s, and all", strings.Join(Names(), ", "))
+			}
+		}
+	}
+	if len(names) == 0 {
+		return nil, fault.Usage("service_missing", "no service was named").
+			WithHint("say --service=%s, several by commas, or --service=all", Names()[0])
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// Role is how a process runs a service.
+type Role string
+
+// The roles.
+const (
+	API      Role = "api"      // HTTP and the command bus
+	Consumer Role = "consumer" // the event loop and deferred commands
+)
+
+// Roles reads a role, or "all".
+func Roles(asked []string) ([]Role, error) {
+	var roles []Role
+	for _, a := range asked {
+		for name := range strings.SplitSeq(a, ",") {
+			switch name = strings.TrimSpace(name); name {
+			case "all":
+				roles = append(roles, API, Consumer)
+			case string(API), string(Consumer):
+				roles = append(roles, Role(name))
+			default:
+				return nil, fault.Usage("role_unknown", "there is no role %q", name).
+					WithHint("the roles are api, consumer, and all")
+			}
+		}
+	}
+	if len(roles) == 0 {
+		return nil, fault.Usage("role_missing", "no role was named").WithHint("say --role=api or --role=consumer")
+	}
+	slices.Sort(roles)
+	return slices.Compact(roles), nil
+}
+
+func dispatcher(s services.Service) (*bus.Dispatcher, error) {
+	d := bus.NewDispatcher(s.Name())
+	s.Register(d)
+	if err := d.Seal(); err != nil {
+		return nil, fmt.Errorf("service %s: %w", s.Name(), err)
+	}
+	return d, nil
+}
