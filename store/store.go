@@ -6,76 +6,190 @@ package store
 
 import (
 	"context"
+	"math/rand/v2"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/uptrace/bun"
 
-	"stega/events"
+	"stega/fault"
 )
 
 // DB is the database of one service.
 type DB struct {
-	service string
+	service   string
+	where     string // for people: the file or server, without a password
+	engine    engine
+	committed chan struct{}
+	waiters   waiters
+}
+
+// engine is what differs between the two kinds of database.
+type engine interface {
+	// do runs a unit of work once.
+	do(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error
+	// read is a pool for queries beside the writers.
+	read() *bun.DB
+	// lead waits until this process is the one that relays, and returns a connection that keeps it so as long as it lives.
+	lead(ctx context.Context, service string) (*leadership, error)
+	close() error
+}
+
+// leadership is the right to relay; queries on conn fail when it is lost.
+type leadership struct {
+	conn    bun.IDB
+	release func()
 }
 
 // Open connects to the database of a service: sqlite:///path/to/file.db or postgres://…. It does not
-// migrate. A server that is not there is a fault of kind unavailable that says what to do, unless Patient is given.
-func Open(ctx context.Context, service, url string, opts ...Option) (*DB, error) { panic("contract") }
+// migrate. A database that is not there is a fault of kind unavailable that says what to do.
+func Open(ctx context.Context, service, url string, opts ...Option) (*DB, error) {
+	d := &DB{service: service, committed: make(chan struct{}, 1)}
+	var o options
+	for _, set := range opts {
+		set(&o)
+	}
+	var err error
+	scheme, rest, _ := strings.Cut(url, ":")
+	switch scheme {
+	case "sqlite":
+		d.engine, d.where, err = openSQLite(ctx, d, rest, o)
+	case "postgres", "postgresql":
+		d.engine, d.where, err = openPostgres(ctx, d, url, o)
+	default:
+		return nil, fault.Usage("database_url_invalid", "the database URL of %s is neither sqlite: nor postgres:", service).
+			WithHint("give one such as sqlite:///var/lib/stega/%s.db or postgres://user:password@host/%s", service, service)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
 
 // Option sets something of a DB.
-type Option func(*DB)
+type Option func(*options)
+
+type options struct {
+	connections int
+	observe     func(query string)
+}
+
+// Connections bounds the connections of the pool (PostgreSQL; 12 by default).
+func Connections(n int) Option { return func(o *options) { o.connections = n } }
+
+// Observe calls fn before each statement of a unit of work, its commit included. Tests use it to stop a process between
+// any two of them.
+func Observe(fn func(query string)) Option { return func(o *options) { o.observe = fn } }
 
 // Service is the name of the service that the database belongs to.
 func (d *DB) Service() string { return d.service }
 
 // Read is for queries outside a unit of work; they run beside the writers.
-func (d *DB) Read() bun.IDB { panic("contract") }
+func (d *DB) Read() bun.IDB { return d.engine.read() }
+
+// maxTries bounds how often a unit that met a deadlock or the like is run.
+const maxTries = 12
 
 // Do runs fn as one unit of work: what it changes and emits is committed together, or nothing is. A
 // unit that met a deadlock, a serialization failure or a busy database is run again from the start, so fn must have no
 // effect but through tx. No unit of work may wait for anything outside the database.
+//
+// A statement that failed fails the unit, even if fn passes over it. A database that cannot be reached is a fault of kind
+// unavailable; whether the unit was committed is then not known when the connection ended during the commit.
 func (d *DB) Do(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
-	panic("contract")
+	for try := 1; ; try++ {
+		var last *Tx
+		err := d.engine.do(ctx, func(ctx context.Context, tx *Tx) error {
+			last = tx
+			return fn(ctx, tx)
+		})
+		if err == nil {
+			d.after(last)
+			return nil
+		}
+		if !again(err) || try == maxTries || ctx.Err() != nil {
+			return d.explain(ctx, err)
+		}
+		pause := time.NewTimer(rand.N(time.Millisecond << min(try, 7))) //nolint:gosec // not a secret
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+// after tells whoever waits for what a committed unit left.
+func (d *DB) after(tx *Tx) {
+	if tx == nil {
+		return
+	}
+	if tx.wrote > 0 {
+		select {
+		case d.committed <- struct{}{}:
+		default:
+		}
+	}
+	d.waiters.wake(tx.finished)
 }
 
 // Committed is signalled (buffered, coalesced) after each commit that left rows in the outbox.
-func (d *DB) Committed() <-chan struct{} { panic("contract") }
+func (d *DB) Committed() <-chan struct{} { return d.committed }
 
 // Ping says whether the database answers.
-func (d *DB) Ping(ctx context.Context) error { panic("contract") }
-
-// Close ends all connections.
-func (d *DB) Close() error { panic("contract") }
-
-// Tx is a unit of work under way. It is a bun.IDB, for the handler's own tables, and for one goroutine.
-type Tx struct {
-	bun.IDB
+func (d *DB) Ping(ctx context.Context) error {
+	if _, err := d.Read().ExecContext(ctx, "SELECT 1"); err != nil {
+		return d.explain(ctx, err)
+	}
+	return nil
 }
 
-// Because names the message whose handling the following emissions come from: they get its correlation and
-// it becomes their causation.
-func (t *Tx) Because(cause events.Envelope) { panic("contract") }
+// Close ends all connections.
+func (d *DB) Close() error { return d.engine.close() }
 
-// Cause is what Because was last told.
-func (t *Tx) Cause() events.Envelope { panic("contract") }
+// waiters are those who wait for operations to finish.
+type waiters struct {
+	mu sync.Mutex
+	of map[string][]chan struct{}
+}
 
-// Emit publishes an event if and when the unit commits: it joins the outbox with the subject's next
-// sequence. It fails after the unit has ended.
-func (t *Tx) Emit(e events.Typed) error { panic("contract") }
+func (w *waiters) add(id string) (finished <-chan struct{}, leave func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.of == nil {
+		w.of = map[string][]chan struct{}{}
+	}
+	c := make(chan struct{}, 1)
+	w.of[id] = append(w.of[id], c)
+	return c, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for i, other := range w.of[id] {
+			if other == c {
+				w.of[id] = append(w.of[id][:i], w.of[id][i+1:]...)
+				break
+			}
+		}
+		if len(w.of[id]) == 0 {
+			delete(w.of, id)
+		}
+	}
+}
 
-// Enqueue sends a deferred command to the command queue of a service (usually its own) if and when the unit commits.
-func (t *Tx) Enqueue(service string, c events.Typed) error { panic("contract") }
-
-// Later adds a statement whose result nobody needs, to be sent together with others in one round trip: before
-// the next query of Flush, or at commit. Order among them is kept. bun queries (NewInsert() …) fit.
-func (t *Tx) Later(q bun.Query) { panic("contract") }
-
-// Flush sends what Later holds, and writes emitted events to the outbox.
-func (t *Tx) Flush(ctx context.Context) error { panic("contract") }
-
-// Once runs fn before the commit, once for each key however often it is called in this unit (a batch of
-// messages shares one unit): for work that several messages make due together. The cause is the first caller's.
-func (t *Tx) Once(key string, fn func(ctx context.Context, tx *Tx) error) { panic("contract") }
-
-// Now is the time of the unit of work, UTC, in microseconds; one value for the whole unit.
-func (t *Tx) Now() time.Time { panic("contract") }
+func (w *waiters) wake(ids []string) {
+	if len(ids) == 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range ids {
+		for _, c := range w.of[id] {
+			select {
+			case c <- struct{}{}:
+			default:
+			}
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package store
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/uptrace/bun/dialect"
+)
+
+//go:embed migrations
+var own embed.FS
+
+// migration is one file of SQL.
+type migration struct {
+	name string
+	sql  string
+}
+
+// migrations are the package's own, for its kind of database, and then the service's.
+func (d *DB) migrations(service fs.FS) ([]migration, error) {
+	kind := "sqlite"
+	if d.Read().Dialect().Name() == dialect.PG {
+		kind = "postgres"
+	}
+	files, err := fs.Sub(own, "migrations/"+kind)
+	if err != nil {
+		return nil, err
+	}
+	var all []migration
+	for _, from := range []struct {
+		prefix string
+		files  fs.FS
+	}{{"store", files}, {d.service, service}} {
+		if from.files == nil {
+			continue
+		}
+		names, err := fs.Glob(from.files, "*.up.sql")
+		if err != nil {
+			return nil, err
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			text, err := fs.ReadFile(from.files, name)
+			if err != nil {
+				return nil, fmt.Errorf("read migration %s: %w", name, err)
+			}
+			all = append(all, migration{path.Join(from.prefix, strings.TrimSuffix(name, ".up.sql")), string(text)})
+		}
+	}
+	return all, nil
+}
+
+// Migrate brings the schema up to date, in one transaction: all of it, or nothing. files are the service's *.up.sql, applied
+// in the order of their names, each once; nil for none. Of several processes that migrate at once, one does.
+func (d *DB) Migrate(ctx context.Context, files fs.FS) error {
+	all, err := d.migrations(files)
+	if err != nil {
+		return err
+	}
+	pending, err := d.Pending(ctx, files)
+	if err != nil || len(pending) == 0 {
+		return err
+	}
+	err = d.Do(ctx, func(ctx context.Context, tx *Tx) error {
+		if tx.Dialect().Name() == dialect.PG {
+			if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(hashtext('stega migrations'))"); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS schema_migrations (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)")
+		if err != nil {
+			return err
+		}
+		applied := map[string]bool{}
+		var names []string
+		if err := tx.NewSelect().Table("schema_migrations").Column("name").Scan(ctx, &names); err != nil {
+			return err
+		}
+		for _, name := range names {
+			applied[name] = true
+		}
+		for _, m := range all {
+			if applied[m.name] {
+				continue
+			}
+			if _, err := tx.session.ExecContext(ctx, m.sql); err != nil {
+				return fmt.Errorf("%s: %w", m.name, err)
+			}
+			if _, err := tx.ExecContext(ctx, "INSERT INTO schema_migrations VALUES (?, ?)", m.name, tx.Now().UnixMicro()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("migrate the database of %s: %w", d.service, err)
+	}
+	return nil
+}
+
+// Pending lists the migrations that Migrate would apply.
+func (d *DB) Pending(ctx context.Context, files fs.FS) ([]string, error) {
+	all, err := d.migrations(files)
+	if err != nil {
+		return nil, err
+	}
+	exists := "SELECT count(*) FROM sqlite_master WHERE name = 'schema_migrations'"
+	if d.Read().Dialect().Name() == dialect.PG {
+		exists = "SELECT count(*) FROM pg_tables WHERE tablename = 'schema_migrations' AND schemaname = current_schema()"
+	}
+	var tables int
+	if err := d.Read().NewRaw(exists).Scan(ctx, &tables); err != nil {
+		return nil, d.explain(ctx, err)
+	}
+	var applied []string
+	if tables > 0 {
+		if err := d.Read().NewSelect().Table("schema_migrations").Column("name").Scan(ctx, &applied); err != nil {
+			return nil, d.explain(ctx, err)
+		}
+	}
+	var pending []string
+	for _, m := range all {
+		if !slices.Contains(applied, m.name) {
+			pending = append(pending, m.name)
+		}
+	}
+	return pending, nil
+}

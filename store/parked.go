@@ -1,0 +1,268 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
+
+	"stega/events"
+	"stega/fault"
+)
+
+// ParkedState says where a message that failed stands.
+type ParkedState string
+
+// The states of a parked message.
+const (
+	Parked  ParkedState = "parked"  // failed; tried again when due
+	Waiting ParkedState = "waiting" // lines up behind an earlier message of its subject
+	DeadNow ParkedState = "dead"    // given up; an operator decides
+)
+
+// ParkedMessage is a message set aside for a handler, in the order in which they came.
+type ParkedMessage struct {
+	ID        int64 // order of arrival
+	Handler   string
+	Message   events.Message
+	State     ParkedState
+	Attempts  int
+	LastError string
+	Cause     string // what failures are grouped by: the fault code or the shape of the error
+	ParkedAt  time.Time
+	DueAt     time.Time
+	DiedAt    time.Time
+	Holds     bool // while it is dead, later messages of its subject wait
+}
+
+// Lane is what order is kept in: one subject as seen by one handler.
+type Lane struct {
+	Handler string
+	Subject string
+}
+
+// parkedRow is a row of the table parked.
+type parkedRow struct {
+	bun.BaseModel `bun:"table:parked"`
+
+	ID          int64 `bun:",pk,autoincrement"`
+	Handler     string
+	MessageID   string
+	Source      string
+	Topic       string
+	Subject     string
+	EmittedAt   int64
+	Correlation string
+	Causation   string
+	Sequence    int64
+	Traceparent string
+	ContentType string
+	Data        []byte
+	State       ParkedState
+	Attempts    int
+	LastError   string
+	Cause       string
+	ParkedAt    int64
+	DueAt       int64
+	DiedAt      int64
+	Holds       bool
+}
+
+func (r parkedRow) message() ParkedMessage {
+	return ParkedMessage{
+		ID: r.ID, Handler: r.Handler, State: r.State, Attempts: r.Attempts, LastError: r.LastError, Cause: r.Cause,
+		ParkedAt: at(r.ParkedAt), DueAt: at(r.DueAt), DiedAt: at(r.DiedAt), Holds: r.Holds,
+		Message: events.Message{Envelope: events.Envelope{
+			ID: r.MessageID, Source: r.Source, Type: r.Topic, Subject: r.Subject, Time: at(r.EmittedAt), Correlation: r.Correlation,
+			Causation: r.Causation, Sequence: r.Sequence, TraceParent: r.Traceparent, ContentType: r.ContentType,
+		}, Data: r.Data},
+	}
+}
+
+// at reads a stored time; 0 is none.
+func at(micros int64) time.Time {
+	if micros == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(micros).UTC()
+}
+
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// Park sets a message aside in this unit.
+func (t *Tx) Park(ctx context.Context, m ParkedMessage) error {
+	e := m.Message.Envelope
+	row := parkedRow{
+		Handler: m.Handler, MessageID: plain(e.ID), Source: plain(e.Source), Topic: plain(e.Type), Subject: plain(e.Subject),
+		EmittedAt: micros(e.Time), Correlation: plain(e.Correlation), Causation: plain(e.Causation), Sequence: e.Sequence,
+		Traceparent: plain(e.TraceParent), ContentType: plain(e.ContentType), Data: m.Message.Data, State: m.State, Attempts: m.Attempts,
+		LastError: plain(m.LastError), Cause: plain(m.Cause), ParkedAt: micros(m.ParkedAt), DueAt: micros(m.DueAt), DiedAt: micros(m.DiedAt), Holds: m.Holds,
+	}
+	if row.Data == nil {
+		row.Data = []byte{}
+	}
+	t.Later(t.NewInsert().Model(&row).ExcludeColumn("id"))
+	return nil
+}
+
+// inLine is what a message that holds up its lane looks like.
+const inLine = "(state <> 'dead' OR holds)"
+
+// Lined says for which of (handler, subject) there are messages parked or waiting (or dead and holding), so that later ones must line up.
+func (t *Tx) Lined(ctx context.Context, keys []Lane) (map[Lane]bool, error) {
+	lined := map[Lane]bool{}
+	if len(keys) == 0 {
+		return lined, nil
+	}
+	var b strings.Builder
+	args := make([]any, 0, 2*len(keys))
+	b.WriteString("SELECT DISTINCT handler, subject FROM parked WHERE " + inLine + " AND (handler, subject) IN (VALUES ")
+	for i, k := range keys {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString("(?, ?)")
+		args = append(args, k.Handler, plain(k.Subject))
+	}
+	b.WriteString(")")
+	rows, err := t.QueryContext(ctx, b.String(), args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var k Lane
+		if err := rows.Scan(&k.Handler, &k.Subject); err != nil {
+			return nil, err
+		}
+		lined[k] = true
+	}
+	return lined, rows.Err()
+}
+
+// heads selects what can be tried: the first of each lane that no dead message holds.
+const heads = `state <> 'dead' AND NOT EXISTS (SELECT 1 FROM parked AS earlier
+	WHERE earlier.handler = p.handler AND earlier.subject = p.subject
+	AND (earlier.state <> 'dead' AND earlier.id < p.id OR earlier.state = 'dead' AND earlier.holds))`
+
+// NextDue takes (locked for this unit, skipping what others hold) the first message of a lane whose head is due, or ok == false.
+// Only heads are returned: the oldest not-dead message of its lane, when no dead one holds the lane. A waiting head is due at once.
+func (t *Tx) NextDue(ctx context.Context) (m ParkedMessage, ok bool, err error) {
+	query := t.NewSelect().TableExpr("parked AS p").ColumnExpr("p.*").Where(heads).Where("due_at <= ? OR state = 'waiting'", t.now.UnixMicro()).
+		OrderExpr("due_at, id").Limit(1)
+	if t.Dialect().Name() == dialect.PG {
+		query = query.For("UPDATE OF p SKIP LOCKED")
+	}
+	var rows []parkedRow
+	if err := query.Scan(ctx, &rows); err != nil {
+		return m, false, err
+	}
+	if len(rows) == 0 {
+		return m, false, nil
+	}
+	return rows[0].message(), true, nil
+}
+
+// Unpark removes a message that was handled, or dropped.
+func (t *Tx) Unpark(_ context.Context, id int64) error {
+	t.Later(t.NewRaw("DELETE FROM parked WHERE id = ?", id))
+	return nil
+}
+
+// Repark updates attempts, error, state and due time after another failure.
+func (t *Tx) Repark(_ context.Context, m ParkedMessage) error {
+	t.Later(t.NewRaw(`UPDATE parked SET attempts = ?, last_error = ?, cause = ?, state = ?, due_at = ?, died_at = ? WHERE id = ?`,
+		m.Attempts, plain(m.LastError), plain(m.Cause), m.State, micros(m.DueAt), micros(m.DiedAt), m.ID))
+	return nil
+}
+
+// DueAt is when the next parked head is due; ok is false when nothing waits.
+func (d *DB) DueAt(ctx context.Context) (when time.Time, ok bool, err error) {
+	var due sql.NullInt64
+	err = d.Read().NewSelect().TableExpr("parked AS p").ColumnExpr("min(CASE WHEN state = 'waiting' THEN parked_at ELSE due_at END)").
+		Where(heads).Scan(ctx, &due)
+	if err != nil || !due.Valid {
+		return when, false, d.explain(ctx, err)
+	}
+	return at(due.Int64), true, nil
+}
+
+// DeadLetters lists parked and dead messages, newest first, from before the given id (0: from the newest). state may be empty for all.
+func (d *DB) DeadLetters(ctx context.Context, state ParkedState, limit int, before int64) ([]ParkedMessage, error) {
+	var rows []parkedRow
+	query := d.Read().NewSelect().Model(&rows).OrderExpr("id DESC").Limit(int64(limit))
+	if state != "" {
+		query = query.Where("state = ?", state)
+	}
+	if before > 0 {
+		query = query.Where("id < ?", before)
+	}
+	if err := query.Scan(ctx); err != nil {
+		return nil, d.explain(ctx, err)
+	}
+	letters := make([]ParkedMessage, len(rows))
+	for i := range rows {
+		letters[i] = rows[i].message()
+	}
+	return letters, nil
+}
+
+// DeadLetter is one of them; a fault of kind not found when there is none.
+func (d *DB) DeadLetter(ctx context.Context, id int64) (ParkedMessage, error) {
+	var row parkedRow
+	err := d.Read().NewSelect().Model(&row).Where("id = ?", id).Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ParkedMessage{}, d.noLetter(id)
+	}
+	if err != nil {
+		return ParkedMessage{}, d.explain(ctx, err)
+	}
+	return row.message(), nil
+}
+
+func (d *DB) noLetter(id int64) error {
+	return fault.NotFound("dead_letter_unknown", "%s has no dead letter %d", d.service, id).
+		WithHint("list them with: stega dead list")
+}
+
+// Revive makes a dead or parked message due now with fresh attempts, optionally with edited data.
+func (d *DB) Revive(ctx context.Context, id int64, data []byte) error {
+	return d.Do(ctx, func(ctx context.Context, tx *Tx) error {
+		query := tx.NewUpdate().Table("parked").Set("state = ?, attempts = 0, due_at = ?, died_at = 0", Parked, tx.now.UnixMicro()).Where("id = ?", id)
+		if data != nil {
+			query = query.Set("data = ?", data)
+		}
+		return d.one(ctx, query, id)
+	})
+}
+
+// Drop removes a dead or parked message for good.
+func (d *DB) Drop(ctx context.Context, id int64) error {
+	return d.Do(ctx, func(ctx context.Context, tx *Tx) error {
+		return d.one(ctx, tx.NewDelete().Table("parked").Where("id = ?", id), id)
+	})
+}
+
+func (d *DB) one(ctx context.Context, query interface {
+	Exec(ctx context.Context, dest ...any) (sql.Result, error)
+}, id int64,
+) error {
+	result, err := query.Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("change dead letter %d: %w", id, err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, d.noLetter(id))
+	}
+	return nil
+}

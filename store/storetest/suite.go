@@ -1,0 +1,124 @@
+// Package storetest is the conformance suite of the store: Run runs it on one kind of database. It shows what a
+// unit of work, the outbox, the inbox, parked messages and operations promise, and breaks what the promises rest on.
+package storetest
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"stega/events"
+	"stega/store"
+)
+
+// Harness is one kind of database.
+type Harness struct {
+	// URL makes an empty database.
+	URL func(t testing.TB) string
+	// Restart restarts the server; nil where there is none.
+	Restart func(t testing.TB)
+}
+
+// patience is how long a test waits for a thing that must happen.
+const patience = 30 * time.Second
+
+// tables are the suite's own.
+var tables = fstest.MapFS{"0001_effects.up.sql": {Data: []byte(`CREATE TABLE effects (subject TEXT PRIMARY KEY, n BIGINT NOT NULL, message TEXT NOT NULL UNIQUE);
+CREATE TABLE trail (n BIGINT NOT NULL, text TEXT NOT NULL);`)}}
+
+// Run runs the suite.
+func Run(t *testing.T, h Harness) {
+	t.Helper()
+	for _, s := range []struct {
+		name string
+		run  func(t *testing.T, h Harness)
+	}{
+		{"a unit of work commits everything or nothing", allOrNothing},
+		{"a panic takes a unit back and is the caller's", panics},
+		{"a statement that failed fails the unit even if it is passed over", swallowed},
+		{"statements put off keep their order and are seen by queries", later},
+		{"what is due once in a unit runs once, before the commit", once},
+		{"a unit that has ended emits nothing", emitsLate},
+		{"a taken name is a conflict", conflicts},
+		{"concurrent units of one subject number their events without a gap", sequences},
+		{"units that meet a deadlock are run again", deadlocks},
+		{"a cancelled unit changes nothing and harms no other", cancelled},
+		{"a message counts once for each handler", claims},
+		{"concurrent claims of one message have one winner", claimRace},
+		{"parked messages line up, are due in order, and are taken by one", parks},
+		{"dead letters are listed, revived with new data, and dropped", letters},
+		{"an operation is recorded once and finished once", operations},
+		{"whoever waits for an operation is woken", waits},
+		{"old rows are tidied away and others stay", tidies},
+		{"migrations apply once, all of them or none", migrates},
+		{"the relay sends in each subject's order and empties the outbox", relays},
+		{"a lower id that commits later is still sent, in its subject's order", idGap},
+		{"a message that the broker refuses holds up its subject alone", refused},
+		{"a message of a broker that may forget stays until it was handled", volatile},
+		{"of two relays one works, and the other takes over", takesOver},
+		{"a kill between any two statements leaves all or nothing", kills},
+		{"a restart of the server in the middle loses nothing and repeats nothing", restarts},
+	} {
+		t.Run(s.name, func(t *testing.T) { s.run(t, h) })
+	}
+}
+
+// open makes an empty, migrated database.
+func open(t testing.TB, h Harness, opts ...store.Option) *store.DB {
+	t.Helper()
+	return reopen(t, h.URL(t), opts...)
+}
+
+func reopen(t testing.TB, url string, opts ...store.Option) *store.DB {
+	t.Helper()
+	db, err := store.Open(t.Context(), "tester", url, opts...)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	require.NoError(t, db.Migrate(t.Context(), tables))
+	return db
+}
+
+func unit(t testing.TB, db *store.DB, fn func(ctx context.Context, tx *store.Tx) error) {
+	t.Helper()
+	require.NoError(t, db.Do(t.Context(), fn))
+}
+
+// emit emits an event of a subject; n tells them apart.
+func emit(tx *store.Tx, subject string, n int) error {
+	return tx.Emit(events.PortfolioReturnsUpdated{PortfolioID: subject, Version: int64(n)})
+}
+
+func trail(ctx context.Context, tx *store.Tx, n int, text string) error {
+	_, err := tx.ExecContext(ctx, "INSERT INTO trail (n, text) VALUES (?, ?)", n, text)
+	return err
+}
+
+func count(t testing.TB, db *store.DB, table string) int {
+	t.Helper()
+	n, err := db.Read().NewSelect().Table(table).Count(t.Context())
+	require.NoError(t, err)
+	return int(n)
+}
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+// eventually waits until a thing is so.
+func eventually(t testing.TB, what string, so func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(3 * time.Millisecond)
+	defer tick.Stop()
+	for !so() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}

@@ -1,0 +1,281 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"stega/events"
+)
+
+// Tx is a unit of work under way. It is a bun.IDB, for the handler's own tables, and for one goroutine.
+type Tx struct {
+	bun.IDB
+
+	db      *DB
+	session *session
+	now     time.Time
+	cause   events.Envelope
+
+	emitted  []emission
+	bytes    int
+	once     map[string]bool
+	last     []func(ctx context.Context) error // what Once put off
+	wrote    int                               // outbox rows
+	started  map[string]bool                   // operations that this unit recorded
+	finished []string                          // operations that are over
+	ended    bool
+}
+
+// emission is one message that is to join the outbox.
+type emission struct {
+	events.Message
+	service string // whose command queue; empty for an event
+}
+
+// maxMessage bounds the data of one message.
+const maxMessage = 1 << 20
+
+// flushBytes is how much emitted data a unit holds before it is written to the outbox.
+const flushBytes = 4 << 20
+
+var errEnded = errors.New("the unit of work has ended")
+
+// now is the time in the precision that is stored.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+func newTx(d *DB, s *session) *Tx {
+	return &Tx{IDB: s, db: d, session: s, now: now()}
+}
+
+// Because names the message whose handling the following emissions come from: they get its correlation and
+// it becomes their causation.
+func (t *Tx) Because(cause events.Envelope) { t.cause = cause }
+
+// Cause is what Because was last told.
+func (t *Tx) Cause() events.Envelope { return t.cause }
+
+// Now is the time of the unit of work, UTC, in microseconds; one value for the whole unit.
+func (t *Tx) Now() time.Time { return t.now }
+
+// Emit publishes an event if and when the unit commits: it joins the outbox with the subject's next
+// sequence. It fails after the unit has ended.
+func (t *Tx) Emit(e events.Typed) error { return t.emit("", e) }
+
+// Enqueue sends a deferred command to the command queue of a service (usually its own) if and when the unit commits.
+func (t *Tx) Enqueue(service string, c events.Typed) error { return t.emit(service, c) }
+
+func (t *Tx) emit(service string, m events.Typed) error {
+	if t.ended {
+		return fmt.Errorf("emit %s: %w", m.Topic(), errEnded)
+	}
+	data, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("emit %s: %w", m.Topic(), err)
+	}
+	if len(data) > maxMessage {
+		return fmt.Errorf("emit %s: %d bytes of data are more than the %d that a message may have", m.Topic(), len(data), maxMessage)
+	}
+	id := events.NewID()
+	e := events.Envelope{
+		ID: id, Source: events.Source(t.db.service), Type: m.Topic(), Subject: m.Subject(), Time: t.now,
+		Correlation: t.cause.Correlation, Causation: t.cause.ID, TraceParent: t.cause.TraceParent, ContentType: "application/json",
+	}
+	if e.Correlation == "" {
+		e.Correlation = id
+	}
+	t.emitted = append(t.emitted, emission{events.Message{Envelope: e, Data: data}, service})
+	t.bytes += len(data)
+	return nil
+}
+
+// Later adds a statement whose result nobody needs, to be sent together with others in one round trip: right before
+// the next statement of the unit whose result somebody needs, or with the commit. Order is kept. bun queries (NewInsert() …) fit.
+func (t *Tx) Later(q bun.Query) {
+	b, err := q.AppendQuery(t.session.db.QueryGen(), nil)
+	if err != nil {
+		t.session.fail(err)
+		return
+	}
+	t.session.later(string(b))
+}
+
+// Flush sends what Later holds, and writes emitted events to the outbox.
+func (t *Tx) Flush(ctx context.Context) error {
+	if err := t.outbox(ctx); err != nil {
+		return err
+	}
+	return t.session.flush(ctx)
+}
+
+// Once runs fn before the commit, once for each key however often it is called in this unit (a batch of
+// messages shares one unit): for work that several messages make due together. The cause is the first caller's.
+func (t *Tx) Once(key string, fn func(ctx context.Context, tx *Tx) error) {
+	if t.once[key] {
+		return
+	}
+	if t.once == nil {
+		t.once = map[string]bool{}
+	}
+	t.once[key] = true
+	cause := t.cause
+	t.last = append(t.last, func(ctx context.Context) error {
+		delete(t.once, key)
+		t.Because(cause)
+		return fn(ctx, t)
+	})
+}
+
+// finish does what is due before the commit.
+func (t *Tx) finish(ctx context.Context) error {
+	for len(t.last) > 0 {
+		fn := t.last[0]
+		t.last = t.last[1:]
+		if err := fn(ctx); err != nil {
+			return err
+		}
+	}
+	if err := t.outbox(ctx); err != nil {
+		return err
+	}
+	return t.session.failed
+}
+
+// session is the connection of a unit of work. It is a bun.IDB that keeps statements of Later in their order with the others, and
+// remembers that one failed.
+type session struct {
+	bun.Conn
+	db      *bun.DB
+	pending []byte
+	begun   bool // something was sent
+	failed  error
+	observe func(query string)
+	// steady keeps statements from being interrupted midway, which on SQLite would roll back the whole transaction.
+	steady bool
+}
+
+func (s *session) fail(err error) {
+	if s.failed == nil && err != nil {
+		s.failed = err
+	}
+}
+
+func (s *session) later(query string) {
+	if len(s.pending) > 0 {
+		s.pending = append(s.pending, ";\n"...)
+	}
+	s.pending = append(s.pending, query...)
+}
+
+// flush sends the statements that nobody needs the result of.
+func (s *session) flush(ctx context.Context) error {
+	if len(s.pending) == 0 {
+		return s.failed
+	}
+	query := string(s.pending)
+	s.pending = s.pending[:0]
+	_, err := s.send(ctx, query)
+	return err
+}
+
+func (s *session) send(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	ctx, err := s.before(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	result, err := s.Conn.Conn.ExecContext(ctx, query, args...)
+	s.fail(err)
+	return result, err
+}
+
+func (s *session) before(ctx context.Context, query string) (context.Context, error) {
+	if s.failed != nil {
+		return ctx, fmt.Errorf("a statement before has failed: %w", s.failed)
+	}
+	if err := ctx.Err(); err != nil {
+		s.fail(err)
+		return ctx, err
+	}
+	if s.observe != nil {
+		s.observe(query)
+	}
+	s.begun = true
+	if s.steady {
+		ctx = context.WithoutCancel(ctx)
+	}
+	return ctx, nil
+}
+
+func (s *session) format(query string, args []any) string {
+	return s.db.QueryGen().FormatQuery(query, args...)
+}
+
+// ExecContext executes a statement, and in the same round trip what Later held.
+func (s *session) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	query = s.format(query, args)
+	if len(s.pending) > 0 {
+		s.later(query)
+		query = string(s.pending)
+		s.pending = s.pending[:0]
+	}
+	return s.send(ctx, query)
+}
+
+// QueryContext runs a query, after what Later held.
+func (s *session) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if err := s.flush(ctx); err != nil {
+		return nil, err
+	}
+	query = s.format(query, args)
+	ctx, err := s.before(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.Conn.Conn.QueryContext(ctx, query)
+	s.fail(err)
+	return rows, err
+}
+
+// QueryRowContext runs a query for one row, after what Later held.
+func (s *session) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	// An error of flush stays in failed; the commit then fails with it.
+	_ = s.flush(ctx)
+	query = s.format(query, args)
+	steady, err := s.before(ctx, query)
+	if err != nil {
+		ended, cancel := context.WithCancelCause(ctx)
+		cancel(err)
+		return s.Conn.Conn.QueryRowContext(ended, query)
+	}
+	return s.Conn.Conn.QueryRowContext(steady, query)
+}
+
+func (s *session) NewSelect() *bun.SelectQuery { return bun.NewSelectQuery(s.db).Conn(s) }
+func (s *session) NewInsert() *bun.InsertQuery { return bun.NewInsertQuery(s.db).Conn(s) }
+func (s *session) NewUpdate() *bun.UpdateQuery { return bun.NewUpdateQuery(s.db).Conn(s) }
+func (s *session) NewDelete() *bun.DeleteQuery { return bun.NewDeleteQuery(s.db).Conn(s) }
+func (s *session) NewValues(model any) *bun.ValuesQuery {
+	return bun.NewValuesQuery(s.db, model).Conn(s)
+}
+func (s *session) NewRaw(query string, args ...any) *bun.RawQuery {
+	return bun.NewRawQuery(s.db, query, args...).Conn(s)
+}
+
+// BeginTx fails: a unit of work is one transaction.
+func (s *session) BeginTx(context.Context, *sql.TxOptions) (bun.Tx, error) {
+	return bun.Tx{}, errNested
+}
+
+// RunInTx fails: a unit of work is one transaction.
+func (s *session) RunInTx(context.Context, *sql.TxOptions, func(context.Context, bun.Tx) error) error {
+	return errNested
+}
+
+var errNested = errors.New("a unit of work is one transaction and begins no other")
+
+var _ bun.IDB = (*session)(nil)
