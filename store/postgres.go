@@ -150,7 +150,7 @@ func (p *postgresEngine) lead(ctx context.Context, service string) (*leadership,
 		}
 		if mine {
 			// Giving up the connection gives up the lock.
-			return &leadership{conn: conn, release: func() {
+			return &leadership{conn: conn, write: p.infra, release: func() {
 				_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 				_ = conn.Close()
 			}}, nil

@@ -98,7 +98,7 @@ type result struct {
 // relaying is a relay at work, while it leads.
 type relaying struct {
 	*Relay
-	conn     bun.IDB
+	*leadership
 	volatile bool
 
 	held   map[int64]bool // rows that were read and are not deleted, by id
@@ -136,7 +136,7 @@ func (r *outboxRow) line() lineKey {
 
 func (r *Relay) work(ctx context.Context, lead *leadership) error {
 	w := &relaying{
-		Relay: r, conn: lead.conn, held: map[int64]bool{}, lines: map[lineKey]*line{}, news: make(chan struct{}, 1),
+		Relay: r, leadership: lead, held: map[int64]bool{}, lines: map[lineKey]*line{}, news: make(chan struct{}, 1),
 		flight: map[string]bool{}, published: map[string]publication{},
 	}
 	if v, ok := r.Broker.(broker.Volatile); ok {
@@ -398,10 +398,10 @@ func (w *relaying) mark(ctx context.Context) error {
 	return nil
 }
 
-// change runs a statement over ids, on PostgreSQL on the connection that holds the lock.
+// change runs a statement over ids.
 func (w *relaying) change(ctx context.Context, query string, ids []int64) error {
-	if w.conn != bun.IDB(w.DB.engine.read()) {
-		_, err := w.conn.ExecContext(ctx, query, bun.In(ids))
+	if w.write != nil {
+		_, err := w.write.ExecContext(ctx, query, bun.In(ids))
 		return err
 	}
 	return w.DB.Do(ctx, func(ctx context.Context, tx *Tx) error {

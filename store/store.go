@@ -39,6 +39,7 @@ type engine interface {
 // leadership is the right to relay; queries on conn fail when it is lost.
 type leadership struct {
 	conn    bun.IDB
+	write   bun.IDB // for changes that need no order; nil: units of work
 	release func()
 }
 

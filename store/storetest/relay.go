@@ -317,10 +317,21 @@ func restarts(t *testing.T, h Harness) {
 	assert.Equal(t, workers*units, count(t, db, "trail"), "each effect once")
 	for w := range workers {
 		eventually(t, "everything is sent", func() bool { return slices.Max(append(b.versions(t, fmt.Sprint("w", w)), 0)) == units })
-		assert.Equal(t, upTo(units), slices.Compact(b.versions(t, fmt.Sprint("w", w))), "in order; the last may be repeated")
+		assert.Equal(t, upTo(units), firsts(b.versions(t, fmt.Sprint("w", w))), "in order, but for repetitions, which the inbox drops")
 	}
 	eventually(t, "the outbox is empty", func() bool { return count(t, db, "outbox") == 0 })
 	t.Logf("%d units failed meanwhile and were run again", len(failures))
+}
+
+// firsts is a list without repetitions of what came before.
+func firsts(all []int64) []int64 {
+	var out []int64
+	for _, v := range all {
+		if !slices.Contains(out, v) {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // work runs one unit until it is done.

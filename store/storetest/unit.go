@@ -213,7 +213,7 @@ func deadlocks(t *testing.T, h Harness) {
 		_, err := tx.ExecContext(ctx, "INSERT INTO effects VALUES ('a', 0, 'a'), ('b', 0, 'b')")
 		return err
 	})
-	const units = 40
+	const units = 8
 	var group sync.WaitGroup
 	for _, order := range [][2]string{{"a", "b"}, {"b", "a"}} {
 		group.Go(func() {
