@@ -1,0 +1,148 @@
+package events
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/govalues/decimal"
+)
+
+// The Check methods say whether the data of an event make sense. What services emit does so already; they are for events that a
+// person injects.
+
+// Check reports what is wrong with the bars.
+func (e PricesImported) Check() error {
+	if err := checkSymbol(e.Symbol); err != nil {
+		return err
+	}
+	if len(e.Days) == 0 {
+		return errors.New("dates is empty")
+	}
+	for i := range e.Days {
+		if i > 0 && e.Days[i] <= e.Days[i-1] {
+			return fmt.Errorf("dates must rise: %s follows %s", e.Days[i], e.Days[i-1])
+		}
+	}
+	for _, c := range []struct {
+		name     string
+		column   Column
+		needed   bool
+		positive bool
+	}{
+		{"close", e.Close, true, true},
+		{"adj_close", e.AdjClose, false, true},
+		{"open", e.Open, false, true},
+		{"high", e.High, false, true},
+		{"low", e.Low, false, true},
+		{"volume", e.Volume, false, false},
+		{"dividend", e.Dividend, false, false},
+		{"split", e.Split, false, true},
+	} {
+		if err := checkColumn(c.column, len(e.Days), c.needed, c.positive); err != nil {
+			return fmt.Errorf("%s %w", c.name, err)
+		}
+	}
+	return nil
+}
+
+func checkColumn(c Column, days int, needed, positive bool) error {
+	if len(c) == 0 && !needed {
+		return nil
+	}
+	if len(c) != days {
+		return fmt.Errorf("has %d values for %d dates", len(c), days)
+	}
+	for i, v := range c {
+		switch {
+		case !v.Valid && needed:
+			return fmt.Errorf("lacks value %d", i+1)
+		case v.Valid && (v.Decimal.IsNeg() || positive && v.Decimal.IsZero()):
+			return fmt.Errorf("has %s as value %d, which must be above zero", v.Decimal, i+1)
+		}
+	}
+	return nil
+}
+
+func checkSymbol(s string) error {
+	if s == "" || len(s) > 32 {
+		return errors.New("symbol must have 1 to 32 characters")
+	}
+	if i := strings.IndexFunc(s, func(r rune) bool {
+		return !(r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || strings.ContainsRune(".^=_-", r))
+	}); i >= 0 {
+		return fmt.Errorf("symbol %q has a character that symbols do not have: letters, digits and . ^ = _ - are allowed", s)
+	}
+	return nil
+}
+
+// Check reports what is wrong with the portfolio.
+func (p Portfolio) Check() error {
+	if err := checkID("id", p.ID); err != nil {
+		return err
+	}
+	if p.Version < 1 {
+		return errors.New("version must be 1 or more")
+	}
+	if strings.TrimSpace(p.Name) == "" {
+		return errors.New("name is empty")
+	}
+	if len(p.Assets) == 0 {
+		return errors.New("assets is empty")
+	}
+	sum := decimal.Zero
+	seen := map[string]bool{}
+	for _, a := range p.Assets {
+		if err := checkSymbol(a.Symbol); err != nil {
+			return err
+		}
+		if seen[a.Symbol] {
+			return fmt.Errorf("the symbol %s is there twice", a.Symbol)
+		}
+		seen[a.Symbol] = true
+		var err error
+		if sum, err = sum.Add(a.Weight); err != nil {
+			return fmt.Errorf("the weights cannot be added: %w", err)
+		}
+	}
+	if sum.Cmp(decimal.One) != 0 {
+		return fmt.Errorf("the weights sum to %s and not to 1", sum.Trim(0))
+	}
+	return nil
+}
+
+func checkID(name, id string) error {
+	if _, err := uuid.Parse(id); err != nil {
+		return fmt.Errorf("%s %q is not a UUID", name, id)
+	}
+	return nil
+}
+
+// Check reports what is wrong with the announcement.
+func (e AssetUpdated) Check() error {
+	if e.ChangedTo < e.ChangedFrom || e.Last < e.First || e.Observations < 0 {
+		return errors.New("changed_from and first must not be after changed_to and last, and observations not below zero")
+	}
+	return checkSymbol(e.Symbol)
+}
+
+// Check reports what is wrong with the announcement.
+func (e PortfolioReturnsUpdated) Check() error { return checkID("portfolio_id", e.PortfolioID) }
+
+// Check reports what is wrong with the request.
+func (e ReplayRequested) Check() error {
+	if e.Service == "" {
+		return errors.New("service is empty")
+	}
+	for _, topic := range e.Topics {
+		if _, ok := Lookup(topic); !ok {
+			return fmt.Errorf("there is no topic %q", topic)
+		}
+	}
+	if len(e.Topics) == 0 || slices.Contains(e.Topics, e.Topic()) {
+		return errors.New("topics must name what is to be told again")
+	}
+	return nil
+}

@@ -1,0 +1,41 @@
+package events
+
+import (
+	"encoding/json"
+	"reflect"
+	"time"
+
+	"github.com/govalues/decimal"
+	"github.com/invopop/jsonschema"
+
+	"stega/civil"
+)
+
+// Schema is the JSON Schema of an event's data.
+func (t Type) Schema() ([]byte, error) {
+	r := jsonschema.Reflector{DoNotReference: true, ExpandedStruct: true, Anonymous: true, Mapper: wireForm}
+	s := r.ReflectFromType(t.goType)
+	s.Title, s.Description = t.Topic, t.Summary
+	return json.MarshalIndent(s, "", "  ")
+}
+
+// wireForm says how the types that write themselves look on the wire.
+func wireForm(t reflect.Type) *jsonschema.Schema {
+	exact := &jsonschema.Schema{Type: "string", Pattern: `^-?[0-9]+(\.[0-9]+)?$`, Description: "an exact decimal; a number is accepted too"}
+	day := &jsonschema.Schema{Type: "string", Format: "date"}
+	switch t {
+	case reflect.TypeFor[civil.Date]():
+		return day
+	case reflect.TypeFor[decimal.Decimal]():
+		return exact
+	case reflect.TypeFor[Days]():
+		return &jsonschema.Schema{Type: "array", Items: day, Description: "rising"}
+	case reflect.TypeFor[Column]():
+		return &jsonschema.Schema{
+			Type: "array", Items: &jsonschema.Schema{OneOf: []*jsonschema.Schema{exact, {Type: "null"}}}, Description: "one value for each date",
+		}
+	case reflect.TypeFor[time.Time]():
+		return &jsonschema.Schema{Type: "string", Format: "date-time"}
+	}
+	return nil
+}
