@@ -67,15 +67,11 @@ func checkColumn(c Column, days int, needed, positive bool) error {
 }
 
 func checkSymbol(s string) error {
-	if s == "" || len(s) > 32 {
-		return errors.New("symbol must have 1 to 32 characters")
+	symbol, err := Symbol(s)
+	if err == nil && symbol != s {
+		err = fmt.Errorf("the symbol %q is written %s", s, symbol)
 	}
-	if i := strings.IndexFunc(s, func(r rune) bool {
-		return !(r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || strings.ContainsRune(".^=_-", r))
-	}); i >= 0 {
-		return fmt.Errorf("symbol %q has a character that symbols do not have: letters, digits and . ^ = _ - are allowed", s)
-	}
-	return nil
+	return err
 }
 
 // Check reports what is wrong with the portfolio.

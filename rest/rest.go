@@ -1,28 +1,27 @@
 // Package rest is the HTTP edge that services share: reading bodies strictly, answering writes with 202 and
-// an operation, problem details for faults, paging, and the endpoints of operations.
+// an operation, problem details for faults, paging, and the endpoints of operations and dead letters.
 package rest
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
 	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 
 	"stega/bus"
 	"stega/events"
+	"stega/fault"
 	"stega/store"
 )
-
-// New makes the echo server with what every process has: recovery, request ids, body and header limits,
-// timeouts, problem+json for every error (also 404 and 405), and access logs.
-func New(opts Options) *echo.Echo { panic("contract") }
-
-// Options of New.
-type Options struct{}
-
-// Write answers a write. It reads the Operation-Id and Prefer headers of the request, submits the command and answers 202 with
-// Location and {"operation_id","id"}; with "Prefer: wait=N" it waits up to N seconds (at most 60) and answers 200
-// with the finished operation, else 202. bodyHash is what the same operation id must have been used with.
-func Write(c echo.Context, svc Service, cmd events.Typed, entityID, bodyHash string) error {
-	panic("contract")
-}
 
 // Service is a service with its command bus and database.
 type Service interface {
@@ -30,6 +29,208 @@ type Service interface {
 	Store() *store.DB
 }
 
-// Body reads a JSON body strictly into v and returns the hash of method, path and body: a wrong content type is
-// 415, malformed JSON or a second value 400 with the offset, an unknown field 422 with its pointer, too large 413.
-func Body(c echo.Context, v any) (hash string, err error) { panic("contract") }
+// Options of New.
+type Options struct {
+	Log *slog.Logger
+}
+
+// New makes the echo server with what every process has: recovery, request ids, traces, problem+json for every error (also 404 and
+// 405), and access logs.
+func New(opts Options) *echo.Echo {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.Logger.SetOutput(discard{})
+	e.JSONSerializer = plainJSON{}
+	e.HTTPErrorHandler = func(err error, c echo.Context) { problem(opts.Log, err, c) }
+	e.Use(middleware.RequestID(), access(opts.Log), middleware.RecoverWithConfig(middleware.RecoverConfig{
+		DisableErrorHandler: true,
+		LogErrorFunc: func(_ echo.Context, err error, stack []byte) error {
+			return fmt.Errorf("panic: %w\n%s", err, stack)
+		},
+	}), traced())
+	return e
+}
+
+type discard struct{}
+
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
+
+// plainJSON writes answers without escaping what only HTML needs escaped.
+type plainJSON struct{ echo.DefaultJSONSerializer }
+
+func (plainJSON) Serialize(c echo.Context, v any, indent string) error {
+	enc := json.NewEncoder(c.Response())
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", indent)
+	return enc.Encode(v)
+}
+
+// access logs requests, those that fail inside as warnings.
+func access(log *slog.Logger) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			start := time.Now()
+			err := next(c)
+			if err != nil {
+				c.Error(err)
+			}
+			level := slog.LevelDebug
+			if c.Response().Status >= http.StatusInternalServerError {
+				level = slog.LevelWarn
+			}
+			r := c.Request()
+			attrs := []slog.Attr{
+				slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", c.Response().Status),
+				slog.Duration("took", time.Since(start)), slog.String("request", c.Response().Header().Get(echo.HeaderXRequestID)),
+			}
+			if level == slog.LevelWarn && err != nil {
+				attrs = append(attrs, slog.Any("error", err))
+			}
+			log.LogAttrs(r.Context(), level, "http", attrs...)
+			return nil
+		}
+	}
+}
+
+// traced makes a span of each request, a child of the client's when it sent one.
+func traced() echo.MiddlewareFunc {
+	tracer := otel.Tracer("stega/rest")
+	var propagator propagation.TraceContext
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			r := c.Request()
+			ctx := propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+			ctx, span := tracer.Start(ctx, r.Method+" "+c.Path(), trace.WithSpanKind(trace.SpanKindServer))
+			defer span.End()
+			c.SetRequest(r.WithContext(ctx))
+			err := next(c)
+			if err != nil {
+				span.RecordError(err)
+			}
+			return err
+		}
+	}
+}
+
+// Problem is an error as it is answered: RFC 9457, with a code for programs and a hint for people.
+type Problem struct {
+	Type     string       `json:"type"`
+	Title    string       `json:"title"`
+	Status   int          `json:"status"`
+	Kind     fault.Kind   `json:"kind"`
+	Code     string       `json:"code"`
+	Detail   string       `json:"detail"`
+	Hint     string       `json:"hint,omitempty"`
+	Errors   []fault.Item `json:"errors,omitempty"`
+	Instance string       `json:"instance,omitempty"`
+}
+
+func problem(log *slog.Logger, err error, c echo.Context) {
+	if c.Response().Committed {
+		return
+	}
+	f := of(err)
+	p := Problem{
+		Type: "about:blank", Title: http.StatusText(f.Kind.Status()), Status: f.Kind.Status(), Kind: f.Kind, Code: f.Code, Detail: f.Detail,
+		Hint: f.Hint, Errors: f.Errors, Instance: c.Response().Header().Get(echo.HeaderXRequestID),
+	}
+	if e, ok := errors.AsType[*echo.HTTPError](err); ok && f.Code == "method_not_allowed" {
+		p.Status, p.Title = e.Code, http.StatusText(e.Code)
+	}
+	if f.Kind == fault.KindUnavailable {
+		c.Response().Header().Set(echo.HeaderRetryAfter, "1")
+	}
+	c.Response().Header().Set(echo.HeaderContentType, "application/problem+json")
+	c.Response().WriteHeader(p.Status)
+	if c.Request().Method == http.MethodHead {
+		return
+	}
+	enc := json.NewEncoder(c.Response())
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(p); err != nil {
+		log.Debug("an answer could not be written", "error", err)
+	}
+}
+
+// of finds the fault in an error; errors of the router and of the database have theirs.
+func of(err error) *fault.Fault {
+	if f, ok := errors.AsType[*fault.Fault](err); ok {
+		return f
+	}
+	if e, ok := errors.AsType[*echo.HTTPError](err); ok {
+		switch e.Code {
+		case http.StatusNotFound:
+			return fault.NotFound("path_unknown", "there is nothing at this path").WithHint("the paths are listed in the README, all below /v1")
+		case http.StatusMethodNotAllowed:
+			return fault.New(fault.KindMalformed, "method_not_allowed", "this path does not answer to this method")
+		case http.StatusRequestEntityTooLarge:
+			return fault.New(fault.KindTooLarge, "body_too_large", "the body is too large")
+		case http.StatusUnsupportedMediaType:
+			return fault.New(fault.KindUnsupported, "media_type_unsupported", "the media type is not understood")
+		case http.StatusBadRequest:
+			return fault.Malformed("request_malformed", "the request cannot be read").Because(err)
+		}
+	}
+	if store.Away(err) {
+		return fault.Unavailable("database_unavailable", "the database does not answer").WithHint("try again shortly").Because(err)
+	}
+	return fault.Of(err)
+}
+
+// maxWait bounds Prefer: wait.
+const maxWait = 60 * time.Second
+
+// Write answers a write. It reads the Operation-Id and Prefer headers of the request, submits the command and answers 202 with
+// Location and {"operation_id","id"}; with "Prefer: wait=N" it waits up to N seconds (at most 60) and answers 200
+// with the finished operation, else 202. bodyHash is what the same operation id must have been used with.
+func Write(c echo.Context, svc Service, cmd events.Typed, entityID, bodyHash string) error {
+	wait, err := preferred(c.Request().Header)
+	if err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	op, err := svc.Commands().Submit(ctx, bus.Submission{
+		OperationID: c.Request().Header.Get("Operation-Id"), EntityID: entityID, BodyHash: bodyHash, Command: cmd,
+	})
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set(echo.HeaderLocation, "/v1/operations/"+op.ID)
+	if wait > 0 {
+		c.Response().Header().Set("Preference-Applied", fmt.Sprintf("wait=%d", int(wait.Seconds())))
+		if !op.Done() {
+			if op, err = svc.Store().WaitOperation(deadline(c, wait), op.ID); err != nil {
+				return err
+			}
+		}
+		if op.Done() {
+			return c.JSON(http.StatusOK, op)
+		}
+	}
+	return c.JSON(http.StatusAccepted, struct {
+		OperationID string `json:"operation_id"`
+		ID          string `json:"id"`
+	}{op.ID, op.EntityID})
+}
+
+// preferred is the wait that a client prefers (RFC 7240).
+func preferred(h http.Header) (time.Duration, error) {
+	for _, line := range h.Values("Prefer") {
+		for p := range strings.SplitSeq(line, ",") {
+			name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
+			if !strings.EqualFold(strings.TrimSpace(name), "wait") {
+				continue
+			}
+			value, _, _ = strings.Cut(value, ";")
+			var seconds int
+			if _, err := fmt.Sscanf(strings.Trim(value, `" `), "%d", &seconds); err != nil || seconds < 0 {
+				return 0, fault.Malformed("prefer_malformed", "Prefer: wait=%s is not a number of seconds", value).WithHint("send Prefer: wait=5")
+			}
+			return min(time.Duration(seconds)*time.Second, maxWait), nil
+		}
+	}
+	return 0, nil
+}

@@ -1,10 +1,10 @@
 package pricefile
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
+	"stega/events"
 	"stega/fault"
 )
 
@@ -207,12 +207,12 @@ func (h *header) wide(faults *faults, line int) {
 		if i == h.date {
 			continue
 		}
-		symbol, err := Symbol(name)
+		symbol, err := events.Symbol(name)
 		if name == "" {
 			faults.add(line, "column %d has no name; a wide file names a symbol over each column of prices", i+1)
 			continue
 		} else if err != nil {
-			faults.add(line, "column %d: %s", i+1, fault.Of(err).Detail)
+			faults.add(line, "column %d: %s", i+1, err)
 			continue
 		}
 		if j, ok := seen[symbol]; ok {
@@ -262,34 +262,4 @@ func looksLikeData(cells [][]byte) bool {
 		}
 	}
 	return false
-}
-
-// Symbol brings a symbol into the form in which it is kept: upper case, up to 32 letters, digits and
-// . - _ ^ = / : &.
-func Symbol(s string) (string, error) {
-	symbol := strings.ToUpper(strings.TrimSpace(s))
-	wrong := ""
-	switch {
-	case symbol == "":
-		wrong = "the symbol is empty"
-	case len(symbol) > maxSymbol:
-		wrong = fmt.Sprintf("the symbol %s is longer than %d characters", quote([]byte(symbol)), maxSymbol)
-	default:
-		for i := range len(symbol) {
-			if !symbolByte(symbol[i]) {
-				wrong = fmt.Sprintf("%s is not a symbol: letters, digits and . - _ ^ = / : & are", quote([]byte(symbol)))
-				break
-			}
-		}
-	}
-	if wrong != "" {
-		return "", fault.Invalid("symbol_invalid", "%s", wrong)
-	}
-	return symbol, nil
-}
-
-const maxSymbol = 32
-
-func symbolByte(c byte) bool {
-	return c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(".-_^=/:&", c) >= 0
 }

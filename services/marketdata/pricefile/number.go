@@ -151,3 +151,11 @@ func exact(coef uint64, scale uint8) (decimal.Decimal, error) {
 	text := strconv.FormatUint(coef, 10) + "e-" + strconv.Itoa(int(scale))
 	return decimal.Parse(text)
 }
+
+// Exact makes the decimal of digits and a scale from 0 to 19.
+func Exact(coef uint64, scale int) (decimal.Decimal, error) {
+	if scale < 0 || scale > maxDigits {
+		return decimal.Decimal{}, strconv.ErrRange
+	}
+	return exact(coef, uint8(scale))
+}

@@ -1,0 +1,273 @@
+package brokertest
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stega/broker"
+	"stega/events"
+)
+
+// Run runs the suite on one kind of broker.
+func Run(t *testing.T, h Harness) {
+	alone := []struct {
+		name string
+		ok   bool
+		test func(*world)
+	}{
+		{"a stale ack after a reconnect acks nothing", h.CutConnections != nil, staleAck},
+		{"a stale reject or release after a reconnect does nothing", h.CutConnections != nil, staleReject},
+		{"cut connections in the middle of 4,000 messages lose none", h.CutConnections != nil, cutInTheMiddle},
+		{"a log reader goes on where it was after a cut connection", h.CutConnections != nil, logAfterCut},
+		{"a broker restart in the middle of 10,000 messages loses none", h.Restart != nil, restartInTheMiddle},
+		{"dead letters and the log survive a broker restart", h.Restart != nil, restartKeeps},
+		{"a refused publish is not taken for sent", h.Refuse != nil, refused},
+	}
+	for _, test := range alone {
+		t.Run(test.name, func(t *testing.T) {
+			if !test.ok {
+				t.Skip("this kind of broker has nothing of the sort")
+			}
+			test.test(newWorld(t, h))
+		})
+	}
+	for name, test := range map[string]func(*world){
+		"an event reaches every subscribed service and no other":                  reachesSubscribers,
+		"a command reaches its service and no other":                              commandReaches,
+		"the envelope and the data come out as they went in":                      preserved,
+		"the order of a queue is kept over 2,000 messages":                        ordered,
+		"a message that nobody subscribed to is confirmed all the same":           nobody,
+		"a command for a service that was never declared is unroutable":           unroutable,
+		"a topic that a service no longer has reaches it no more":                 topicRemoved,
+		"declaring one service leaves another's bindings alone":                   declaredApart,
+		"declaring the same again changes nothing, and loses nothing":             declaredTwice,
+		"done is called exactly once for every publish":                           doneOnce,
+		"a publisher may publish again from done":                                 publishFromDone,
+		"what one connection publishes another takes":                             twoConnections,
+		"what was not acked comes again, flagged, when its consumer closes":       redelivered,
+		"what was not acked comes again when its connection closes":               connectionClosed,
+		"what is released comes back, in its order, before what is behind":        released,
+		"a message is settled once":                                               settledOnce,
+		"one consumer of events is active, and the next takes over when it stops": singleActive,
+		"the next consumer takes over what a closed one had, in order":            takeOver,
+		"consumers of commands compete":                                           compete,
+		"no more than the prefetch is handed out unsettled":                       prefetch,
+		"a stop lets finish what is in flight and hands out nothing new":          drains,
+		"a rejected event reaches the dead queue with its reason and time":        func(w *world) { rejected(w, broker.Events) },
+		"a rejected command reaches the dead queue with its reason and time":      func(w *world) { rejected(w, broker.Commands) },
+		"a message that cannot be read is delivered with its error":               undecodable,
+		"the log has all events from the start, then live, in order":              logWhole,
+		"the log goes on from a position":                                         logFrom,
+		"the end of the log is what comes from now on":                            logEnd,
+		"a reader of the log ends with its context":                               logEnds,
+		"the depth counts what waits and what is not settled":                     depth,
+		"the state says connected":                                                state,
+		"a close ends consumers and readers, and what follows is refused":         closes,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(newWorld(t, h))
+		})
+	}
+}
+
+// The services and topics of the suite.
+const (
+	alpha, beta, gamma = "alpha", "beta", "gamma"
+	red, green, blue   = "suite.reddened", "suite.greened", "suite.blued"
+)
+
+// world is what a test has: a connection in a namespace of its own, and a deadline.
+type world struct {
+	t   *testing.T
+	h   Harness
+	ctx context.Context
+	b   broker.Broker
+}
+
+func newWorld(t *testing.T, h Harness) *world {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*h.patience())
+	t.Cleanup(cancel)
+	return &world{t: t, h: h, ctx: ctx, b: h.Open(t)}
+}
+
+func (w *world) declare(services ...broker.ServiceTopology) {
+	w.t.Helper()
+	require.NoError(w.t, w.b.Declare(w.ctx, broker.Topology{Services: services}))
+}
+
+func service(name string, topics ...string) broker.ServiceTopology {
+	return broker.ServiceTopology{Service: name, Topics: topics}
+}
+
+// event makes the nth event of a topic.
+func event(topic string, n int) broker.Outgoing {
+	return broker.Outgoing{Message: events.Message{
+		Envelope: events.Envelope{
+			ID: events.NewID(), Source: events.Source("suite"), Type: topic, Subject: "subject",
+			Time: time.Now().UTC().Truncate(time.Microsecond), Correlation: events.NewID(), Sequence: int64(n),
+			ContentType: "application/json",
+		},
+		Data: fmt.Appendf(nil, `{"n":%d}`, n),
+	}}
+}
+
+// command makes the nth command for a service.
+func command(service string, n int) broker.Outgoing {
+	m := event("suite.do", n)
+	m.Service = service
+	return m
+}
+
+// many makes events 1 to n of a topic.
+func many(topic string, n int) []broker.Outgoing {
+	out := make([]broker.Outgoing, n)
+	for i := range out {
+		out[i] = event(topic, i+1)
+	}
+	return out
+}
+
+// send publishes all in order, and returns what became of each.
+func (w *world) send(messages ...broker.Outgoing) []error {
+	w.t.Helper()
+	errs := make([]error, len(messages))
+	var told sync.WaitGroup
+	for i, m := range messages {
+		told.Add(1)
+		require.NoError(w.t, w.b.Publish(w.ctx, m, func(err error) {
+			errs[i] = err
+			told.Done()
+		}))
+	}
+	all := make(chan struct{})
+	go func() {
+		told.Wait()
+		close(all)
+	}()
+	w.await("every publish is answered", all)
+	return errs
+}
+
+// publish publishes all in order, and requires that the broker took them.
+func (w *world) publish(messages ...broker.Outgoing) {
+	w.t.Helper()
+	for i, err := range w.send(messages...) {
+		require.NoError(w.t, err, "message %d", i)
+	}
+}
+
+func (w *world) await(what string, c <-chan struct{}) {
+	w.t.Helper()
+	select {
+	case <-c:
+	case <-time.After(w.h.patience()):
+		require.FailNow(w.t, "waited too long", "for: %s", what)
+	}
+}
+
+func (w *world) eventually(what string, condition func() bool) {
+	w.t.Helper()
+	require.Eventually(w.t, condition, w.h.patience(), 5*time.Millisecond, what)
+}
+
+func (w *world) subscribe(service string, q broker.Queue, prefetch int) broker.Consumer {
+	w.t.Helper()
+	c, err := w.b.Subscribe(w.ctx, service, q, prefetch)
+	require.NoError(w.t, err)
+	w.t.Cleanup(func() { _ = c.Close() }) // most tests have closed it by then
+	return c
+}
+
+// take takes the next n deliveries.
+func (w *world) take(c broker.Consumer, n int) []broker.Delivery {
+	w.t.Helper()
+	taken := make([]broker.Delivery, 0, n)
+	deadline := time.After(w.h.patience())
+	for len(taken) < n {
+		select {
+		case d, open := <-c.Deliveries():
+			require.True(w.t, open, "the deliveries ended after %d of %d", len(taken), n)
+			taken = append(taken, d)
+		case <-deadline:
+			require.FailNow(w.t, "waited too long", "for %d deliveries; there were %d", n, len(taken))
+		}
+	}
+	return taken
+}
+
+// handle takes the next n deliveries and acks each at once.
+func (w *world) handle(c broker.Consumer, n int) []broker.Delivery {
+	w.t.Helper()
+	taken := make([]broker.Delivery, 0, n)
+	for range n {
+		taken = append(taken, w.take(c, 1)...)
+		require.NoError(w.t, taken[len(taken)-1].Ack())
+	}
+	return taken
+}
+
+// nothing watches for a while that nothing is delivered.
+func (w *world) nothing(c broker.Consumer) {
+	w.t.Helper()
+	select {
+	case d, open := <-c.Deliveries():
+		if open {
+			assert.Failf(w.t, "there is a delivery", "%s %s, message %d", d.Service, d.Type, d.Sequence)
+		} else {
+			assert.Fail(w.t, "the deliveries ended")
+		}
+	case <-time.After(none):
+	}
+}
+
+// empty waits until nothing waits in a queue and all is settled.
+func (w *world) empty(service string, q broker.Queue) {
+	w.t.Helper()
+	w.deep(service, q, 0)
+}
+
+func (w *world) deep(service string, q broker.Queue, n int) {
+	w.t.Helper()
+	var depth int
+	var err error
+	if !assert.Eventually(w.t, func() bool {
+		depth, err = w.b.Depth(w.ctx, service, q)
+		return err == nil && depth == n
+	}, w.h.patience(), 5*time.Millisecond) {
+		require.FailNow(w.t, "the depth is another", "of the %s of %s: %d (%v), not %d", q, service, depth, err, n)
+	}
+}
+
+// numbers are the sequence numbers of deliveries.
+func numbers(taken []broker.Delivery) []int64 {
+	out := make([]int64, len(taken))
+	for i, d := range taken {
+		out[i] = d.Sequence
+	}
+	return out
+}
+
+// span is from, from+1, … to.
+func span(from, to int64) []int64 {
+	var out []int64
+	for n := from; n <= to; n++ {
+		out = append(out, n)
+	}
+	return out
+}
+
+// flags says which deliveries are flagged as redelivered.
+func flags(taken []broker.Delivery) []bool {
+	out := make([]bool, len(taken))
+	for i, d := range taken {
+		out[i] = d.Redelivered
+	}
+	return out
+}

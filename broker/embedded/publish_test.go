@@ -1,0 +1,146 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stega/broker"
+)
+
+func TestPublishWaitsWhileAQueueIsFull(t *testing.T) {
+	t.Parallel()
+	b := open(t, t.TempDir())
+	declare(t, b, happened, "a", "b")
+	declare(t, b, "test.other", "c")
+	fill := make([]broker.Outgoing, queueMessages)
+	for i := range fill {
+		fill[i] = event(fmt.Sprint(i), happened)
+	}
+	publish(t, b, fill...)
+	require.Equal(t, queueMessages, depth(t, b, "a", broker.Events))
+
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err := b.Publish(ctx, event("refused", happened), func(error) { t.Error("it was called") })
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	publish(t, b, event("elsewhere", "test.other")) // nobody else is held up
+
+	through := make(chan error, 1)
+	go func() {
+		through <- b.Publish(t.Context(), event("last", happened), func(error) {})
+	}()
+	a, c := subscribe(t, b, "a", broker.Events), subscribe(t, b, "b", broker.Events)
+	d := take(t, a)
+	require.NoError(t, d.Release()) // that makes no room
+	require.NoError(t, take(t, a).Ack())
+	select {
+	case <-through:
+		require.Fail(t, "the other queue is full")
+	case <-time.After(50 * time.Millisecond):
+	}
+	require.NoError(t, take(t, c).Ack())
+	require.NoError(t, receive(t, "the publish", through))
+
+	go func() {
+		through <- b.Publish(context.Background(), event("late", happened), func(error) { t.Error("it was called") })
+	}()
+	require.Eventually(t, func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return b.room != nil
+	}, patience, time.Millisecond)
+	require.NoError(t, b.Close())
+	require.ErrorIs(t, receive(t, "the publish", through), broker.ErrClosed)
+}
+
+func TestPublishFromDoneMayWaitForRoom(t *testing.T) {
+	t.Parallel()
+	b := open(t, t.TempDir())
+	declare(t, b, happened, "a")
+	c := subscribe(t, b, "a", broker.Events)
+	const n, each = 50, 1 << 20 // more than the window and the queue hold
+	var left sync.WaitGroup
+	left.Add(2 * n)
+	large := func(id string) broker.Outgoing {
+		m := event(id, happened)
+		m.Data = make([]byte, each)
+		return m
+	}
+	go func() {
+		for d := range c.Deliveries() {
+			_ = d.Ack()
+			left.Done()
+		}
+	}()
+	for i := range n {
+		require.NoError(t, b.Publish(t.Context(), large(fmt.Sprint(i)), func(error) {
+			assert.NoError(t, b.Publish(t.Context(), large(fmt.Sprint(n+i)), func(error) {}))
+		}))
+	}
+	wait(t, "all of them", left.Wait)
+}
+
+func TestAMessageThatIsTooLargeIsRefused(t *testing.T) {
+	t.Parallel()
+	b := open(t, t.TempDir())
+	m := event("1", happened)
+	m.Data = make([]byte, maxMessage)
+	err := b.Publish(t.Context(), m, func(error) { t.Error("it was called") })
+	require.ErrorIs(t, err, broker.ErrNacked)
+	m.Data = m.Data[:maxMessage-1024]
+	publish(t, b, m)
+	assert.Len(t, read(t, b, 0, 1)[0].Data, maxMessage-1024)
+}
+
+func TestALostConnectionInsideTheProcessLosesNothing(t *testing.T) {
+	t.Parallel()
+	b := open(t, t.TempDir())
+	declare(t, b, happened, "a")
+	entries, err := b.Log(t.Context(), 0)
+	require.NoError(t, err)
+	const n = 2000
+	var unknown, told atomic.Int64
+	go func() {
+		var send func(i int)
+		send = func(i int) {
+			assert.NoError(t, b.Publish(context.Background(), event(fmt.Sprint(i), happened), func(err error) {
+				if err != nil {
+					assert.ErrorIs(t, err, broker.ErrUnknown)
+					unknown.Add(1)
+					send(i)
+					return
+				}
+				told.Add(1)
+			}))
+		}
+		for i := range n {
+			if i%500 == 250 {
+				assert.NoError(t, b.srv.conn.ForceReconnect())
+			}
+			send(i)
+		}
+	}()
+	got := map[string]bool{}
+	for c := subscribe(t, b, "a", broker.Events); len(got) < n; {
+		d := take(t, c)
+		got[d.ID] = true
+		require.NoError(t, d.Ack())
+	}
+	require.Eventually(t, func() bool { return told.Load() == n }, patience, time.Millisecond)
+	t.Logf("%d were in doubt", unknown.Load())
+	logged, last := map[string]bool{}, uint64(0)
+	for len(logged) < n {
+		e := receive(t, "an entry", entries)
+		require.Greater(t, e.Position, last)
+		last = e.Position
+		logged[e.ID] = true
+	}
+	assert.True(t, b.State().Connected)
+}

@@ -1,0 +1,232 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stega/broker"
+)
+
+const happened = "test.happened"
+
+func read(t *testing.T, b *Broker, from uint64, n int) []broker.LogEntry {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	entries, err := b.Log(ctx, from)
+	require.NoError(t, err)
+	var out []broker.LogEntry
+	for range n {
+		out = append(out, receive(t, "an entry", entries))
+	}
+	return out
+}
+
+func TestTheLogAndTheDeadLettersSurviveARestartAndTheQueuesAreEmpty(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	b := open(t, dir)
+	declare(t, b, happened, "a")
+	command := event("4", "test.do")
+	command.Service = "a"
+	publish(t, b, event("1", happened), event("2", happened), event("3", happened), command)
+	require.NoError(t, take(t, subscribe(t, b, "a", broker.Events)).Reject("bad"))
+	before := read(t, b, 0, 3)
+	require.NoError(t, b.Close())
+
+	b = open(t, dir)
+	assert.Zero(t, depth(t, b, "a", broker.Events))
+	assert.Zero(t, depth(t, b, "a", broker.Commands))
+	assert.Equal(t, 1, depth(t, b, "a", broker.Dead))
+	assert.Equal(t, "bad", take(t, subscribe(t, b, "a", broker.Dead)).Reason)
+	publish(t, b, event("5", happened)) // bound to nothing yet
+	assert.Zero(t, depth(t, b, "a", broker.Events))
+	after := read(t, b, 0, 4)
+	assert.Equal(t, before, after[:3])
+	assert.Equal(t, "5", after[3].ID)
+	assert.Equal(t, after[2:], read(t, b, after[2].Position, 2))
+}
+
+func TestDeletingTheFolderLosesOnlyTheLogAndTheDeadLetters(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "broker")
+	b := open(t, dir)
+	declare(t, b, happened, "a")
+	publish(t, b, event("1", happened))
+	last := read(t, b, 0, 1)[0].Position
+	require.NoError(t, take(t, subscribe(t, b, "a", broker.Events)).Reject("bad"))
+	require.NoError(t, b.Close())
+	require.NoError(t, os.RemoveAll(dir))
+
+	b = open(t, dir)
+	declare(t, b, happened, "a")
+	assert.Zero(t, depth(t, b, "a", broker.Dead))
+	publish(t, b, event("1", happened))
+	assert.Greater(t, read(t, b, 0, 1)[0].Position, last, "a position does not come back as another")
+	require.NoError(t, take(t, subscribe(t, b, "a", broker.Events)).Ack())
+}
+
+func TestADamagedFolderIsMovedAsideWithAWarning(t *testing.T) {
+	t.Parallel()
+	garbage := bytes.Repeat([]byte("garbage\x00"), 1000)
+	for name, damage := range map[string]func(t *testing.T, store string){
+		"the description of the log is garbage": func(t *testing.T, store string) {
+			require.NoError(t, os.WriteFile(filepath.Join(store, "$G/streams/log/meta.inf"), garbage, 0o600))
+		},
+		"the description of the dead letters is missing": func(t *testing.T, store string) {
+			require.NoError(t, os.Remove(filepath.Join(store, "$G/streams/dead/meta.inf")))
+		},
+		"the folder is a file": func(t *testing.T, store string) {
+			require.NoError(t, os.RemoveAll(store))
+			require.NoError(t, os.WriteFile(store, garbage, 0o600))
+		},
+		"the log is a file": func(t *testing.T, store string) {
+			require.NoError(t, os.RemoveAll(filepath.Join(store, "$G/streams/log")))
+			require.NoError(t, os.WriteFile(filepath.Join(store, "$G/streams/log"), garbage, 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			b := open(t, dir)
+			publish(t, b, event("1", happened))
+			require.NoError(t, b.Close())
+			damage(t, filepath.Join(dir, "jetstream"))
+
+			var said bytes.Buffer
+			b, err := Open(t.Context(), dir, slog.New(slog.NewTextHandler(&said, nil)))
+			require.NoError(t, err)
+			publish(t, b, event("2", happened))
+			assert.Equal(t, "2", read(t, b, 0, 1)[0].ID)
+			require.NoError(t, b.Close())
+			assert.Contains(t, said.String(), "moved aside")
+			aside, err := filepath.Glob(filepath.Join(dir, "jetstream.damaged-*"))
+			require.NoError(t, err)
+			assert.Len(t, aside, 1)
+
+			b = open(t, dir) // the new one stays
+			assert.Equal(t, "2", read(t, b, 0, 1)[0].ID)
+		})
+	}
+}
+
+func TestDamagedMessagesDoNotKeepItFromOpening(t *testing.T) {
+	t.Parallel()
+	for _, broken := range []string{"*.blk", "index.db"} {
+		t.Run(broken, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			b := open(t, dir)
+			declare(t, b, happened, "a")
+			publish(t, b, event("1", happened), event("2", happened))
+			last := read(t, b, 0, 2)[1].Position
+			require.NoError(t, take(t, subscribe(t, b, "a", broker.Events)).Reject("bad"))
+			require.NoError(t, b.Close())
+			for _, stream := range []string{"log", "dead"} {
+				paths, err := filepath.Glob(filepath.Join(dir, "jetstream/$G/streams", stream, "msgs", broken))
+				require.NoError(t, err)
+				require.NotEmpty(t, paths)
+				for _, path := range paths {
+					require.NoError(t, os.WriteFile(path, bytes.Repeat([]byte("garbage\x00"), 100), 0o600))
+				}
+			}
+			b = open(t, dir)
+			declare(t, b, happened, "a")
+			entries, err := b.Log(t.Context(), broker.LogEnd)
+			require.NoError(t, err)
+			publish(t, b, event("3", happened))
+			next := receive(t, "an entry", entries)
+			assert.Equal(t, "3", next.ID)
+			assert.Greater(t, next.Position, last)
+			require.NoError(t, take(t, subscribe(t, b, "a", broker.Events)).Reject("bad"))
+		})
+	}
+}
+
+func TestAFolderThatCannotBeMadeIsRefused(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	_, err := Open(t.Context(), filepath.Join(file, "broker"), slog.New(slog.DiscardHandler))
+	assert.ErrorContains(t, err, file)
+}
+
+func TestARestartInTheMiddleLosesNothingThatTheOutboxKeeps(t *testing.T) {
+	t.Parallel()
+	const n = 10_000
+	dir := t.TempDir()
+	var mu sync.Mutex
+	outbox, inbox := map[string]bool{}, map[string]bool{} // ids that are not handled; ids that took effect
+	for i := range n {
+		outbox[strconv.Itoa(i)] = true
+	}
+	for run := range 4 {
+		if run == 2 {
+			require.NoError(t, os.RemoveAll(dir))
+		}
+		b := open(t, dir)
+		declare(t, b, happened, "a")
+		stop := b.OnHandled(func(id string) {
+			mu.Lock()
+			defer mu.Unlock()
+			delete(outbox, id)
+		})
+		end := (run + 1) * n / 4 // how many took effect when it ends
+		c, err := b.Subscribe(t.Context(), "a", broker.Events, 50)
+		require.NoError(t, err)
+		var consuming sync.WaitGroup
+		consuming.Go(func() {
+			for d := range c.Deliveries() {
+				inbox[d.ID] = true
+				if len(inbox) == end && end < n {
+					return // it is not acked
+				}
+				_ = d.Ack()
+			}
+		})
+		mu.Lock()
+		pending := make([]string, 0, len(outbox))
+		for id := range outbox {
+			pending = append(pending, id)
+		}
+		mu.Unlock()
+		for _, id := range pending {
+			require.NoError(t, b.Publish(t.Context(), event(id, happened), func(error) {}))
+		}
+		if end == n {
+			require.Eventually(t, func() bool {
+				mu.Lock()
+				defer mu.Unlock()
+				return len(outbox) == 0
+			}, patience, time.Millisecond)
+			require.NoError(t, c.Close())
+		}
+		wait(t, fmt.Sprintf("run %d", run), consuming.Wait)
+		stop()
+		require.NoError(t, b.Close())
+	}
+	assert.Len(t, inbox, n)
+	assert.Empty(t, outbox)
+}
+
+func TestOpensQuickly(t *testing.T) {
+	dir := t.TempDir()
+	for range 2 {
+		started := time.Now()
+		b := open(t, dir)
+		assert.Less(t, time.Since(started), 300*time.Millisecond)
+		publish(t, b, event("1", happened))
+		require.NoError(t, b.Close())
+	}
+}

@@ -1,0 +1,95 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"stega/broker"
+	"stega/process"
+)
+
+func newServe(g *globals) *cobra.Command {
+	var where connections
+	var services, roles []string
+	var addr string
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run single services, on RabbitMQ and PostgreSQL",
+		Long: `Runs services in one or both of their roles: api answers HTTP and takes commands, consumer handles events and runs
+deferred commands. The databases and the broker must have been prepared with stega migrate.`,
+		Example: `  stega serve --service=returns --role=api
+  stega serve --service=portfolio,returns --role=consumer
+  stega serve --service=all --role=all --addr=127.0.0.1:8420`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			names, err := process.Select(services)
+			if err != nil {
+				return err
+			}
+			as, err := process.Roles(roles)
+			if err != nil {
+				return err
+			}
+			if err := where.fill(); err != nil {
+				return err
+			}
+			opts, err := options()
+			if err != nil {
+				return err
+			}
+			title := "stega-" + strings.Join(names, "-")
+			stop, err := traced(c.Context(), title)
+			if err != nil {
+				return err
+			}
+			defer stop()
+			log := g.logger(c.ErrOrStderr())
+			return process.Run(c.Context(), process.Config{
+				Services: names, Roles: as, Addr: addr, Database: where.databaseOf, Options: opts, Log: log,
+				Broker: func(ctx context.Context) (broker.Broker, error) { return openBroker(ctx, where.broker, title, log) },
+			}, func(addr string) {
+				_, _ = fmt.Fprintf(c.ErrOrStderr(), "stega is ready on http://%s: %s as %v\n", addr, strings.Join(names, ", "), as)
+			})
+		},
+	}
+	where.flags(c)
+	c.Flags().StringSliceVar(&services, "service", nil, "which services, or all")
+	c.Flags().StringSliceVar(&roles, "role", nil, "in which roles: api, consumer, all")
+	c.Flags().StringVar(&addr, "addr", env("STEGA_ADDR", "127.0.0.1:8420"), "where to listen")
+	return c
+}
+
+func newMigrate(g *globals) *cobra.Command {
+	var where connections
+	services := []string{"all"}
+	c := &cobra.Command{
+		Use:   "migrate",
+		Short: "Prepare databases and broker",
+		Long: `Brings the databases of services up to date, and declares exchanges, queues and bindings. It changes nothing when it is run again.
+Its users need the right to do so; the services themselves do not.`,
+		Example: `  stega migrate --broker-url amqp://guest:guest@127.0.0.1:5672/ --database-url 'postgres://stega@127.0.0.1/{service}'
+  stega migrate --service=returns`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			names, err := process.Select(services)
+			if err != nil {
+				return err
+			}
+			if err := where.fill(); err != nil {
+				return err
+			}
+			log := g.logger(c.ErrOrStderr())
+			return process.Migrate(c.Context(), names, where.databaseOf,
+				func(ctx context.Context) (broker.Broker, error) {
+					return openBroker(ctx, where.broker, "stega-migrate", log)
+				},
+				func(format string, args ...any) { _, _ = fmt.Fprintf(c.ErrOrStderr(), format+"\n", args...) })
+		},
+	}
+	where.flags(c)
+	c.Flags().StringSliceVar(&services, "service", services, "whose databases")
+	return c
+}

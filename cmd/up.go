@@ -1,0 +1,161 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"stega/broker"
+	"stega/fault"
+	"stega/process"
+)
+
+func newUp(g *globals) *cobra.Command {
+	var addr, data, folder string
+	var demo, remote bool
+	var seed uint64
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Run everything on this machine",
+		Long: `Runs every service in one process, with its databases and its broker in a data folder: nothing else is needed.
+Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
+		Example: `  stega up
+  stega up --data ./here --addr 127.0.0.1:9000
+  stega up --demo          # with a synthetic market to look at`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx := c.Context()
+			if err := local(addr, remote); err != nil {
+				return err
+			}
+			unlock, err := lockFolder(data)
+			if err != nil {
+				return err
+			}
+			defer unlock()
+			opts, err := options()
+			if err != nil {
+				return err
+			}
+			if folder != "" {
+				opts.Marketdata.Folder = folder
+			}
+			stop, err := traced(ctx, "stega")
+			if err != nil {
+				return err
+			}
+			defer stop()
+			debug.SetGCPercent(50) // a laptop's memory is worth more than its spare cycles
+			log := g.logger(c.ErrOrStderr())
+			ctx, end := context.WithCancel(ctx)
+			defer end()
+			var failed error
+			err = process.Run(ctx, process.Config{
+				Services: process.Names(), Roles: []process.Role{process.API, process.Consumer}, Addr: addr, Migrate: true, Options: opts, Log: log,
+				Database: func(service string) string { return "sqlite://" + filepath.Join(data, service+".db") },
+				Broker: func(ctx context.Context) (broker.Broker, error) {
+					return openBroker(ctx, "embedded://"+filepath.Join(data, "broker"), "stega", log)
+				},
+			}, func(addr string) {
+				_, _ = fmt.Fprintf(c.ErrOrStderr(), "stega is ready on http://%s, its data are in %s\n", addr, data)
+				if demo {
+					go func() {
+						if failed = runDemo(ctx, c.ErrOrStderr(), "http://"+addr, seed); failed != nil {
+							end()
+						}
+					}()
+				}
+			})
+			return errors.Join(failed, err)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&addr, "addr", env("STEGA_ADDR", "127.0.0.1:8420"), "where to listen")
+	f.StringVar(&data, "data", env("STEGA_DATA", dataFolder()), "the data folder")
+	f.StringVar(&folder, "prices-folder", "", "a folder of CSV files that prices are pulled from (default: STEGA_PRICES_FOLDER)")
+	f.BoolVar(&demo, "demo", false, "import a synthetic market, and portfolios of it")
+	f.Uint64Var(&seed, "seed", 1, "what the synthetic market grows from")
+	f.BoolVar(&remote, "allow-remote", false, "listen on an address that others reach, although anyone there may then read and write")
+	f.Lookup("data").DefValue = "the user's data folder"
+	return c
+}
+
+// dataFolder is the user's folder for data of programs.
+func dataFolder() string {
+	if v := os.Getenv("XDG_DATA_HOME"); v != "" {
+		return filepath.Join(v, "stega")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "stega-data"
+	}
+	return filepath.Join(home, ".local", "share", "stega")
+}
+
+// local refuses addresses that others reach.
+func local(addr string, remote bool) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fault.Usage("address_invalid", "%q is not an address", addr).WithHint("an address is host:port, such as 127.0.0.1:8420")
+	}
+	if ip := net.ParseIP(host); remote || host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return fault.Usage("address_open", "%s can be reached by others, and nothing would ask them who they are", addr).
+		WithHint("listen on 127.0.0.1, or say --allow-remote when the network is trusted")
+}
+
+// lockFolder makes the data folder and keeps other processes out of it.
+func lockFolder(dir string) (unlock func(), err error) {
+	cannot := func(err error) error {
+		return fault.Unavailable("data_folder_unusable", "the data folder %s cannot be used", dir).
+			WithHint("check that it may be written, or choose another with --data").Because(err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, cannot(err)
+	}
+	path := filepath.Join(dir, "lock")
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, cannot(err)
+	}
+	for try := 0; ; try++ {
+		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a file descriptor
+		if !errors.Is(err, syscall.EWOULDBLOCK) || try == 10 {
+			break
+		}
+		time.Sleep(20 * time.Millisecond) // one that was killed may still be ending
+	}
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		holder, _ := os.ReadFile(path)
+		_ = file.Close()
+		who := strings.TrimSpace(string(holder))
+		if who == "" {
+			who = "another process"
+		} else {
+			who = "process " + who
+		}
+		return nil, fault.Unavailable("data_folder_in_use", "the data folder %s is in use by %s", dir, who).
+			WithHint("stop it first, or choose another folder with --data")
+	}
+	if err != nil {
+		_ = file.Close()
+		return nil, cannot(err)
+	}
+	if err := errors.Join(file.Truncate(0), second(file.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0))); err != nil {
+		_ = file.Close()
+		return nil, cannot(err)
+	}
+	return func() { _ = file.Close() }, nil // the file stays, for removing it would race with the next process
+}
+
+func second[T any](_ T, err error) error { return err }

@@ -1,0 +1,28 @@
+package events
+
+import (
+	"fmt"
+	"strings"
+)
+
+// maxSymbol is how many characters a symbol may have.
+const maxSymbol = 32
+
+// Symbol brings a symbol into the form in which the whole suite keeps it: upper case, 1 to 32 letters, digits and
+// . - _ ^ = / : &. The error says what is wrong with one that cannot be.
+func Symbol(s string) (string, error) {
+	symbol := strings.ToUpper(strings.TrimSpace(s))
+	if symbol == "" {
+		return "", fmt.Errorf("the symbol is empty")
+	}
+	if len(symbol) > maxSymbol {
+		return "", fmt.Errorf("the symbol %.40q is longer than %d characters", s, maxSymbol)
+	}
+	for i := range len(symbol) {
+		c := symbol[i]
+		if !(c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(".-_^=/:&", c) >= 0) {
+			return "", fmt.Errorf("%.40q is not a symbol: letters, digits and . - _ ^ = / : & are", s)
+		}
+	}
+	return symbol, nil
+}

@@ -1,0 +1,103 @@
+package servers
+
+import (
+	"context"
+	"net/url"
+	"os"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	postgresPort = 5432
+	postgresURL  = "STEGA_TEST_POSTGRES_URL"
+)
+
+// The server keeps its durable settings: what tests learn of commits and crashes would be worth nothing without fsync.
+var postgres = &server{
+	name: "postgres", image: "postgres:17", ports: []int{postgresPort},
+	env: map[string]string{"POSTGRES_USER": adminName, "POSTGRES_PASSWORD": adminPassword, "POSTGRES_DB": "stega"},
+	cmd: []string{"postgres", "-c", "max_connections=300"}, // tests run in parallel, each with pools of its own
+	ready: func(ctx context.Context, s *server) error {
+		return admin(ctx, postgresAdmin(s.address(postgresPort)), "SELECT 1")
+	},
+}
+
+// PG is a database of its own on the PostgreSQL of the process.
+type PG struct {
+	Database string
+
+	admin string // the URL that made it
+}
+
+// Postgres makes an empty database, and removes it when the test ends.
+func Postgres(t testing.TB) *PG {
+	t.Helper()
+	p := &PG{Database: name(), admin: os.Getenv(postgresURL)}
+	if p.admin == "" {
+		postgres.need(t)
+		p.admin = postgresAdmin(postgres.address(postgresPort))
+	}
+	p.Exec(t, `CREATE DATABASE "`+p.Database+`"`)
+	t.Cleanup(func() { p.Exec(t, `DROP DATABASE IF EXISTS "`+p.Database+`" WITH (FORCE)`) })
+	return p
+}
+
+func postgresAdmin(address string) string {
+	u := url.URL{
+		Scheme: "postgres", User: url.UserPassword(adminName, adminPassword), Host: address, Path: "/stega",
+		RawQuery: "sslmode=disable",
+	}
+	return u.String()
+}
+
+// URL is that of the database; its user owns it and may do everything.
+func (p *PG) URL() string {
+	u, err := url.Parse(p.admin)
+	if err != nil {
+		return p.admin // a connection reports it
+	}
+	u.Path = "/" + p.Database
+	return u.String()
+}
+
+// Exec runs one statement as the administrator, outside the database.
+func (p *PG) Exec(t testing.TB, statement string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := admin(ctx, p.admin, statement); err != nil {
+		t.Fatalf("postgres: %s: %v", statement, err)
+	}
+}
+
+func admin(ctx context.Context, url, statement string) error {
+	c, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close(context.WithoutCancel(ctx)) }()
+	_, err = c.Exec(ctx, statement)
+	return err
+}
+
+// CutConnections ends all connections to the database, as a failover would.
+func (p *PG) CutConnections(t testing.TB) {
+	t.Helper()
+	p.Exec(t, `SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '`+p.Database+`'`)
+}
+
+// Stop stops the server, for all tests of the process: one that stops it must not run in parallel with others.
+// At the end of the test it runs again.
+func (p *PG) Stop(t testing.TB) { t.Helper(); postgres.stop(t) }
+
+// Start starts the server again and returns when it answers. Its address stays the same.
+func (p *PG) Start(t testing.TB) { t.Helper(); postgres.startAgain(t) }
+
+// Restart stops the server and starts it again.
+func (p *PG) Restart(t testing.TB) {
+	t.Helper()
+	p.Stop(t)
+	p.Start(t)
+}

@@ -1,0 +1,280 @@
+// Package servers gives tests real servers: a RabbitMQ and a PostgreSQL, each started in a container when the first test
+// asks for it, shared by all tests of the process, and removed when the process ends. Every call gets a
+// namespace of its own in it, a virtual host or a database, so tests may run in parallel.
+//
+// A package that uses it has
+//
+//	func TestMain(m *testing.M) { servers.Main(m) }
+//
+// Without Docker its tests are skipped, which the output says; with CI=true they fail instead.
+// STEGA_TEST_RABBITMQ_URL (with STEGA_TEST_RABBITMQ_MANAGEMENT_URL when its management does not answer on port 15672) and
+// STEGA_TEST_POSTGRES_URL point at servers that run already; the user in them must be an administrator. Tests
+// that stop a server are skipped then.
+package servers
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	"github.com/testcontainers/testcontainers-go"
+	"github.com/testcontainers/testcontainers-go/log"
+	"go.uber.org/goleak"
+)
+
+// patience is how long a server may take to start or to stop.
+const patience = 2 * time.Minute
+
+// server is one container of the process, or a server that runs elsewhere.
+type server struct {
+	name  string
+	image string
+	env   map[string]string
+	cmd   []string
+	ports []int // inside the container
+	ready func(ctx context.Context, s *server) error
+
+	mu        sync.Mutex
+	container testcontainers.Container // nil when it runs elsewhere
+	host      string
+	published map[int]int // port inside the container to port on the host
+	stopped   bool
+	started   bool
+	failed    error
+}
+
+// Main runs the tests of a package, removes what they started, checks that no goroutine is left, and exits.
+func Main(m *testing.M, options ...goleak.Option) {
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	over := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-interrupted:
+			terminate()
+			os.Exit(130)
+		case <-over:
+		}
+	})
+	code := m.Run()
+	terminate()
+	signal.Stop(interrupted)
+	close(over)
+	watch.Wait()
+	if code == 0 {
+		if err := goleak.Find(options...); err != nil {
+			fmt.Fprintln(os.Stderr, "goroutines are left after the tests:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// terminate removes every container of the process.
+func terminate() {
+	for _, s := range []*server{rabbit, postgres} {
+		s.mu.Lock()
+		if s.container != nil {
+			err := testcontainers.TerminateContainer(s.container, testcontainers.StopTimeout(0))
+			if err != nil {
+				fmt.Fprintf(os.Stderr, "remove the container of %s: %v\n", s.name, err)
+			}
+			s.container = nil
+		}
+		s.mu.Unlock()
+	}
+}
+
+// docker is whether there is an engine to run containers.
+var docker = sync.OnceValue(func() (err error) {
+	defer func() {
+		if r := recover(); r != nil { // the library panics when it finds no engine
+			err = fmt.Errorf("%v", r)
+		}
+	}()
+	provider, err := testcontainers.ProviderDocker.GetProvider(testcontainers.WithLogger(log.NewNoopLogger()))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return errors.Join(provider.Health(ctx), provider.Close())
+})
+
+// need starts the server when it is the first to ask, or skips the test.
+func (s *server) need(t testing.TB) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.started {
+		return
+	}
+	if err := docker(); err != nil {
+		t.Logf("NO DOCKER: this test needs %s. Install and start Docker, or point STEGA_TEST_%s_URL at a running server. (%v)",
+			s.name, strings.ToUpper(s.name), err)
+		if os.Getenv("CI") == "true" {
+			t.Fatal("there is no Docker, and CI=true does not allow to skip")
+		}
+		t.SkipNow()
+	}
+	if s.failed == nil {
+		s.failed = s.start()
+	}
+	if s.failed != nil {
+		t.Fatalf("start %s: %v", s.name, s.failed)
+	}
+	s.started = true
+}
+
+// start runs the container. Ports on the host are fixed, so that URLs outlive a restart.
+func (s *server) start() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for try := 1; ; try++ {
+		err := s.run(ctx)
+		if err == nil {
+			break
+		}
+		// Another process can have taken the port that was free a moment ago.
+		if try == 3 || !strings.Contains(err.Error(), "port is already allocated") && !strings.Contains(err.Error(), "address already in use") {
+			return err
+		}
+	}
+	host, err := s.container.Host(ctx)
+	if err != nil {
+		return err
+	}
+	s.host = host
+	return s.awaitReady(ctx)
+}
+
+func (s *server) run(ctx context.Context) error {
+	s.published = map[int]int{}
+	bindings := network.PortMap{}
+	exposed := make([]string, 0, len(s.ports))
+	for _, inside := range s.ports {
+		free, err := freePort()
+		if err != nil {
+			return err
+		}
+		s.published[inside] = free
+		port := fmt.Sprintf("%d/tcp", inside)
+		exposed = append(exposed, port)
+		bindings[network.MustParsePort(port)] = []network.PortBinding{{HostIP: bindAddress(), HostPort: strconv.Itoa(free)}}
+	}
+	options := []testcontainers.ContainerCustomizer{
+		testcontainers.WithLogger(log.NewNoopLogger()),
+		testcontainers.WithEnv(s.env),
+		testcontainers.WithExposedPorts(exposed...),
+		testcontainers.WithLabels(map[string]string{"stega.test": s.name}),
+		testcontainers.WithHostConfigModifier(func(h *container.HostConfig) { h.PortBindings = bindings }),
+	}
+	if len(s.cmd) > 0 {
+		options = append(options, testcontainers.WithCmd(s.cmd...))
+	}
+	c, err := testcontainers.Run(ctx, s.image, options...)
+	if err != nil {
+		if c != nil {
+			err = errors.Join(err, testcontainers.TerminateContainer(c, testcontainers.StopTimeout(0)))
+		}
+		return err
+	}
+	s.container = c
+	return nil
+}
+
+// bindAddress keeps test servers off the network unless the engine runs on another machine.
+func bindAddress() netip.Addr {
+	if h := os.Getenv("DOCKER_HOST"); h == "" || strings.HasPrefix(h, "unix:") || strings.HasPrefix(h, "npipe:") {
+		if o := os.Getenv("TESTCONTAINERS_HOST_OVERRIDE"); o == "" || o == "localhost" || strings.HasPrefix(o, "127.") {
+			return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		}
+	}
+	return netip.Addr{}
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+func (s *server) awaitReady(ctx context.Context) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		try, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := s.ready(try, s)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not ready: %w", s.name, err)
+		case <-tick.C:
+		}
+	}
+}
+
+// address is host:port of a port of the container.
+func (s *server) address(inside int) string {
+	return net.JoinHostPort(s.host, strconv.Itoa(s.published[inside]))
+}
+
+// stop stops the container; the test's end starts it again when the test did not.
+func (s *server) stop(t testing.TB) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.container == nil {
+		t.Skipf("%s runs elsewhere and cannot be stopped", s.name)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	grace := 30 * time.Second
+	if err := s.container.Stop(ctx, &grace); err != nil {
+		t.Fatalf("stop %s: %v", s.name, err)
+	}
+	s.stopped = true
+	t.Cleanup(func() { s.startAgain(t) })
+}
+
+func (s *server) startAgain(t testing.TB) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.stopped {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	err := s.container.Start(ctx)
+	if err == nil {
+		err = s.awaitReady(ctx)
+	}
+	if err != nil {
+		t.Fatalf("start %s again: %v", s.name, err)
+	}
+	s.stopped = false
+}
+
+// name makes a name that no other test has.
+func name() string { return "t" + strings.ToLower(rand.Text()[:12]) }

@@ -1,0 +1,72 @@
+package rest
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"stega/fault"
+	"stega/store"
+)
+
+// Operations adds GET /operations and /operations/{id} over the databases of a process.
+func Operations(v1 *echo.Group, dbs ...*store.DB) {
+	v1.GET("/operations", func(c echo.Context) error {
+		if err := Known(c, "limit", "cursor"); err != nil {
+			return err
+		}
+		page, err := Paged(c)
+		if err != nil {
+			return err
+		}
+		var all []store.Operation
+		for _, db := range dbs {
+			some, err := db.Operations(c.Request().Context(), page.Limit+1, page.After)
+			if err != nil {
+				return err
+			}
+			all = append(all, some...)
+		}
+		slices.SortFunc(all, func(a, b store.Operation) int { return cmp.Compare(b.ID, a.ID) })
+		return Pages(c, page, all, func(o store.Operation) string { return o.ID })
+	})
+	v1.GET("/operations/:id", func(c echo.Context) error {
+		o, err := find(c, dbs)
+		if err != nil {
+			return err
+		}
+		wait, err := preferred(c.Request().Header)
+		if err != nil {
+			return err
+		}
+		if wait > 0 && !o.Done() {
+			for _, db := range dbs {
+				if db.Service() == o.Service {
+					if o, err = db.WaitOperation(deadline(c, wait), o.ID); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		return c.JSON(http.StatusOK, o)
+	})
+}
+
+func find(c echo.Context, dbs []*store.DB) (store.Operation, error) {
+	id := strings.ToLower(c.Param("id"))
+	err := error(fault.NotFound("operation_unknown", "there is no operation %.64s", id))
+	for _, db := range dbs {
+		var o store.Operation
+		if o, err = db.Operation(c.Request().Context(), id); err == nil {
+			return o, nil
+		}
+		if f, ok := errors.AsType[*fault.Fault](err); !ok || f.Kind != fault.KindNotFound {
+			return o, err
+		}
+	}
+	return store.Operation{}, err
+}

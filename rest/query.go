@@ -1,0 +1,135 @@
+package rest
+
+import (
+	"encoding/base64"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"stega/civil"
+	"stega/fault"
+)
+
+// List is one page of a list.
+type List struct {
+	Items      any    `json:"items"`
+	NextCursor string `json:"next_cursor,omitempty"`
+}
+
+// Page is which part of a list is asked for.
+type Page struct {
+	Limit int
+	After string // the key of the last item of the page before; empty for the first page
+}
+
+// The bounds of a page.
+const (
+	defaultLimit = 50
+	maxLimit     = 1000
+)
+
+// Paged reads ?limit= and ?cursor=.
+func Paged(c echo.Context) (Page, error) {
+	p := Page{Limit: defaultLimit}
+	if v := c.QueryParam("limit"); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 1 || n > maxLimit {
+			return p, fault.Invalid("limit_invalid", "limit=%s is not a number from 1 to %d", v, maxLimit)
+		}
+		p.Limit = n
+	}
+	if v := c.QueryParam("cursor"); v != "" {
+		b, err := base64.RawURLEncoding.DecodeString(v)
+		if err != nil || len(b) == 0 {
+			return p, fault.Invalid("cursor_invalid", "the cursor %q was not given out here", v).WithHint("take next_cursor of the page before")
+		}
+		p.After = string(b)
+	}
+	return p, nil
+}
+
+// Pages answers one page: items has up to one more than the limit, which says that another page follows. key is what identifies an item.
+func Pages[T any](c echo.Context, p Page, items []T, key func(T) string) error {
+	list := List{}
+	if len(items) > p.Limit {
+		items = items[:p.Limit]
+		list.NextCursor = base64.RawURLEncoding.EncodeToString([]byte(key(items[p.Limit-1])))
+	}
+	if items == nil {
+		items = []T{}
+	}
+	list.Items = items
+	return c.JSON(http.StatusOK, list)
+}
+
+// Window is a range of days, both inclusive; nil is open.
+type Window struct{ From, To *civil.Date }
+
+// Windowed reads ?from= and ?to=.
+func Windowed(c echo.Context) (Window, error) {
+	var w Window
+	for _, p := range []struct {
+		name string
+		day  **civil.Date
+	}{{"from", &w.From}, {"to", &w.To}} {
+		v := c.QueryParam(p.name)
+		if v == "" {
+			continue
+		}
+		d, err := civil.Parse(v)
+		if err != nil {
+			return w, fault.Invalid("date_invalid", "%s=%s is not a day", p.name, v).WithHint("days are written YYYY-MM-DD")
+		}
+		*p.day = &d
+	}
+	if w.From != nil && w.To != nil && *w.From > *w.To {
+		return w, fault.Invalid("window_invalid", "from=%s is after to=%s", w.From, w.To).WithHint("exchange them")
+	}
+	return w, nil
+}
+
+// Known refuses query parameters that are not among the names, so that a misspelt one is not passed over.
+func Known(c echo.Context, names ...string) error {
+	for name := range c.QueryParams() {
+		if !slices.Contains(names, name) {
+			hint := "this path has no parameters"
+			if len(names) > 0 {
+				hint = "the parameters are " + strings.Join(names, ", ")
+			}
+			return fault.Invalid("parameter_unknown", "there is no parameter %q", name).WithHint("%s", hint)
+		}
+	}
+	return nil
+}
+
+// Tag is the entity tag of a version.
+func Tag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
+
+// IfMatch reads the version that If-Match names; 0 when there is none or it is *.
+func IfMatch(c echo.Context) (int64, error) {
+	v := strings.TrimSpace(c.Request().Header.Get("If-Match"))
+	if v == "" || v == "*" {
+		return 0, nil
+	}
+	tag := strings.TrimPrefix(v, "W/")
+	n, err := strconv.ParseInt(strings.Trim(tag, `"`), 10, 64)
+	if err != nil || n < 1 || len(tag) < 3 || tag[0] != '"' {
+		return 0, fault.Malformed("if_match_malformed", "If-Match: %s is not a version", v).
+			WithHint(`send the ETag of the last read, such as If-Match: "3"`)
+	}
+	return n, nil
+}
+
+// Unchanged answers 304 when the client has this version; else it sets the ETag and says false.
+func Unchanged(c echo.Context, tag string) bool {
+	c.Response().Header().Set("ETag", tag)
+	for v := range strings.SplitSeq(c.Request().Header.Get("If-None-Match"), ",") {
+		if v = strings.TrimSpace(v); v == "*" || strings.TrimPrefix(v, "W/") == tag {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,341 @@
+package pricefile
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/govalues/decimal"
+
+	"stega/civil"
+)
+
+// Bar is the prices of one symbol on one day. What a file does not have is not Valid.
+type Bar struct {
+	Day      civil.Date
+	Close    decimal.Decimal
+	AdjClose decimal.NullDecimal
+	Open     decimal.NullDecimal
+	High     decimal.NullDecimal
+	Low      decimal.NullDecimal
+	Volume   decimal.NullDecimal
+	Dividend decimal.NullDecimal // cash per share
+	Split    decimal.NullDecimal // new shares for one old
+}
+
+// Spool holds the prices of a file, compact and per symbol, in memory and beyond its budget in a temporary file without a name.
+type Spool struct {
+	series  map[string]*series
+	symbols []string // sorted, of those that have prices
+	rows    int64
+	bytes   int64
+	digest  [sha256.Size]byte
+	columns uint16 // bit f: the file has the column fieldClose+f
+
+	open   uint8 // how dates that can be read in two ways were meant
+	held   int   // bytes in memory
+	budget int
+	dir    string
+	file   *os.File
+	size   int64 // of the file
+	buf    []byte
+}
+
+// series is the rows of one symbol, in the order of the file.
+type series struct {
+	symbol   string
+	data     []byte
+	segments []segment // what went to the temporary file before
+	rows     int
+	key      int32 // of the row before
+	line     int
+	rises    bool // so far, every row is after the one before
+	falls    bool
+}
+
+type segment struct {
+	offset int64
+	length int
+}
+
+// row is the values of a row; bit f of the mask says that value f is there.
+type row struct {
+	mask   uint16
+	values [values]number
+}
+
+func newSpool(opts Options) *Spool {
+	return &Spool{series: map[string]*series{}, budget: opts.MemoryBudget, dir: opts.TempDir}
+}
+
+// of finds or makes the series of a symbol.
+func (s *Spool) of(symbol string) *series {
+	r := s.series[symbol]
+	if r == nil {
+		r = &series{symbol: symbol, rises: true, falls: true}
+		s.series[symbol] = r
+	}
+	return r
+}
+
+// add appends a row: its day and line as differences to the row before, a mask when there is more than a close, and each value as its
+// scale and its digits.
+func (s *Spool) add(r *series, key int32, line int, row *row) error {
+	before := len(r.data)
+	if cap(r.data)-before < 16*values {
+		r.data = slices.Grow(r.data, max(64, min(before, 64<<10))+16*values)
+	}
+	b := binary.AppendVarint(r.data, int64(key-r.key)<<1|int64(b2i(row.mask != 1)))
+	b = binary.AppendUvarint(b, uint64(line-r.line))
+	if row.mask != 1 {
+		b = binary.AppendUvarint(b, uint64(row.mask))
+	}
+	for f := range values {
+		if row.mask>>f&1 == 1 {
+			b = append(b, row.values[f].scale)
+			b = binary.AppendUvarint(b, row.values[f].coef)
+		}
+	}
+	if r.rows > 0 {
+		r.rises = r.rises && key > r.key && key < undecided
+		r.falls = r.falls && key < r.key && r.key < undecided
+	} else if key >= undecided {
+		r.rises, r.falls = false, false
+	}
+	r.data, r.key, r.line = b, key, line
+	r.rows++
+	s.rows++
+	if s.held += len(b) - before; s.held > s.budget {
+		return s.spill()
+	}
+	return nil
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// spill moves what is in memory to the temporary file.
+func (s *Spool) spill() error {
+	if s.file == nil {
+		f, err := os.CreateTemp(s.dir, "stega-prices-*")
+		if err != nil {
+			return fmt.Errorf("make a temporary file for prices: %w", err)
+		}
+		s.file = f
+		if err := os.Remove(f.Name()); err != nil { // it lives as long as it is open
+			return fmt.Errorf("make a temporary file for prices: %w", err)
+		}
+	}
+	var buf []byte
+	for _, r := range s.series {
+		if len(r.data) == 0 {
+			continue
+		}
+		r.segments = append(r.segments, segment{s.size + int64(len(buf)), len(r.data)})
+		buf = append(buf, r.data...)
+		r.data = r.data[:0]
+		if len(buf) > 1<<20 {
+			if err := s.write(buf); err != nil {
+				return err
+			}
+			buf = buf[:0]
+		}
+	}
+	s.held = 0
+	return s.write(buf)
+}
+
+func (s *Spool) write(b []byte) error {
+	n, err := s.file.WriteAt(b, s.size)
+	s.size += int64(n)
+	if err != nil {
+		return fmt.Errorf("write prices to a temporary file: %w", err)
+	}
+	return nil
+}
+
+// finish closes the spool for rows: days are decided, and repeated ones are faults.
+func (s *Spool) finish(open uint8, faults *faults) error {
+	s.open = open
+	for symbol, r := range s.series {
+		if r.rows > 0 {
+			s.symbols = append(s.symbols, symbol)
+		}
+	}
+	slices.Sort(s.symbols)
+	for _, symbol := range s.symbols {
+		r := s.series[symbol]
+		if r.rises || r.falls {
+			continue
+		}
+		rows, err := s.lines(r)
+		if err != nil {
+			return err
+		}
+		for i := 1; i < len(rows); i++ {
+			if rows[i].day == rows[i-1].day {
+				faults.add(rows[i].line, "%s of %s is there already, on line %d", rows[i].day, symbol, rows[i-1].line)
+				if faults.full() {
+					faults.more = true
+					return nil
+				}
+			}
+		}
+	}
+	return nil
+}
+
+type dayLine struct {
+	day  civil.Date
+	line int
+}
+
+// lines lists the days of a symbol with their lines, by day and line.
+func (s *Spool) lines(r *series) ([]dayLine, error) {
+	data, err := s.data(r)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]dayLine, 0, r.rows)
+	c := cursor{data: data, open: s.open}
+	for c.next() {
+		rows = append(rows, dayLine{c.day, c.line})
+	}
+	slices.SortFunc(rows, func(a, b dayLine) int { return cmp.Or(cmp.Compare(a.day, b.day), cmp.Compare(a.line, b.line)) })
+	return rows, nil
+}
+
+// data is all of a series, in the order of the file.
+func (s *Spool) data(r *series) ([]byte, error) {
+	if len(r.segments) == 0 {
+		return r.data, nil
+	}
+	s.buf = s.buf[:0]
+	for _, g := range r.segments {
+		at := len(s.buf)
+		s.buf = slices.Grow(s.buf, g.length)[:at+g.length]
+		if _, err := s.file.ReadAt(s.buf[at:], g.offset); err != nil {
+			return nil, fmt.Errorf("read prices from a temporary file: %w", err)
+		}
+	}
+	s.buf = append(s.buf, r.data...)
+	return s.buf, nil
+}
+
+// cursor walks the rows of a series.
+type cursor struct {
+	data []byte
+	open uint8
+	key  int32
+	line int
+	day  civil.Date
+	row  row
+}
+
+func (c *cursor) next() bool {
+	if len(c.data) == 0 {
+		return false
+	}
+	v, n := binary.Varint(c.data)
+	c.data = c.data[n:]
+	c.key += int32(v >> 1)
+	line := c.uvarint()
+	c.line += int(line)
+	c.day = resolve(c.key, c.open)
+	c.row.mask = 1
+	if v&1 == 1 {
+		c.row.mask = uint16(c.uvarint())
+	}
+	for f := range values {
+		if c.row.mask>>f&1 == 1 {
+			scale := c.data[0]
+			c.data = c.data[1:]
+			c.row.values[f] = number{coef: c.uvarint(), scale: scale}
+		}
+	}
+	return true
+}
+
+func (c *cursor) uvarint() uint64 {
+	v, n := binary.Uvarint(c.data)
+	c.data = c.data[n:]
+	return v
+}
+
+// Symbols lists the symbols that have prices, sorted.
+func (s *Spool) Symbols() []string { return s.symbols }
+
+// Rows is how many prices there are.
+func (s *Spool) Rows() int64 { return s.rows }
+
+// Bytes is how long the body was.
+func (s *Spool) Bytes() int64 { return s.bytes }
+
+// Digest is the SHA-256 of the body, in hexadecimal.
+func (s *Spool) Digest() string { return hex.EncodeToString(s.digest[:]) }
+
+// Bars appends the bars of a symbol to buf[:0], ordered by day, each day once.
+func (s *Spool) Bars(symbol string, buf []Bar) ([]Bar, error) {
+	buf = buf[:0]
+	r := s.series[symbol]
+	if r == nil {
+		return buf, nil
+	}
+	data, err := s.data(r)
+	if err != nil {
+		return nil, err
+	}
+	c := cursor{data: data, open: s.open}
+	for c.next() {
+		b := Bar{Day: c.day}
+		for f, to := range [...]*decimal.NullDecimal{
+			fieldOpen: &b.Open, fieldHigh: &b.High, fieldLow: &b.Low, fieldAdjClose: &b.AdjClose, fieldVolume: &b.Volume,
+			fieldDividend: &b.Dividend, fieldSplit: &b.Split,
+		} {
+			if f < int(fieldClose) || f > int(fieldClose) && (c.row.mask>>(f-int(fieldClose))&1 == 0) {
+				continue
+			}
+			n := c.row.values[f-int(fieldClose)]
+			d, err := exact(n.coef, n.scale)
+			if err != nil {
+				return nil, err
+			}
+			if to == nil {
+				b.Close = d
+			} else {
+				*to = decimal.NullDecimal{Decimal: d, Valid: true}
+			}
+		}
+		buf = append(buf, b)
+	}
+	switch {
+	case r.rises:
+	case r.falls:
+		slices.Reverse(buf)
+	default:
+		slices.SortFunc(buf, func(a, b Bar) int { return cmp.Compare(a.Day, b.Day) })
+	}
+	return buf, nil
+}
+
+// Close gives back the temporary file.
+func (s *Spool) Close() error {
+	if s.file == nil {
+		return nil
+	}
+	f := s.file
+	s.file = nil
+	if err := f.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return fmt.Errorf("close the temporary file of prices: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,275 @@
+package provider
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/govalues/decimal"
+	"github.com/hashicorp/go-retryablehttp"
+	"golang.org/x/time/rate"
+
+	"stega/civil"
+	"stega/events"
+	"stega/fault"
+)
+
+// EODHDOptions are the settings of an end-of-day HTTP API.
+type EODHDOptions struct {
+	BaseURL   string  // where the API is, such as https://host/api
+	Key       string  // never shown
+	Exchange  string  // what symbols are listed on when they do not say; US when empty
+	PerSecond float64 // requests a second; 10 when zero
+	// Of one try, and how often a request that failed in passing is tried again; 20 s and 4 when zero.
+	Timeout time.Duration
+	Retries int
+	// Waits between tries; 500 ms to 20 s when zero.
+	MinWait, MaxWait time.Duration
+}
+
+// maxAnswer bounds an answer of the API.
+const maxAnswer = 64 << 20
+
+// bulkSymbols is how many symbols one request for the latest prices names.
+const bulkSymbols = 100
+
+// EODHD is an end-of-day HTTP API: GET /eod-bulk-last-day/{EXCHANGE} for the latest bars and GET /eod/{SYMBOL.EXCHANGE} for history, as
+// JSON with date, open, high, low, close, adjusted_close and volume.
+type EODHD struct {
+	o       EODHDOptions
+	http    *retryablehttp.Client
+	limiter *rate.Limiter
+}
+
+// NewEODHD makes a provider of an API.
+func NewEODHD(o EODHDOptions) *EODHD {
+	if o.Exchange == "" {
+		o.Exchange = "US"
+	}
+	if o.PerSecond == 0 {
+		o.PerSecond = 10
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 20 * time.Second
+	}
+	if o.Retries == 0 {
+		o.Retries = 4
+	}
+	if o.MinWait == 0 {
+		o.MinWait, o.MaxWait = 500*time.Millisecond, 20*time.Second
+	}
+	o.BaseURL = strings.TrimRight(o.BaseURL, "/")
+	c := retryablehttp.NewClient()
+	c.Logger = nil // it would log the key, which is part of each URL
+	c.RetryMax, c.RetryWaitMin, c.RetryWaitMax = o.Retries, o.MinWait, o.MaxWait
+	c.HTTPClient.Timeout = o.Timeout
+	c.ErrorHandler = retryablehttp.PassthroughErrorHandler
+	limiter := rate.NewLimiter(rate.Limit(o.PerSecond), max(1, int(o.PerSecond)))
+	c.PrepareRetry = func(r *http.Request) error { return limiter.Wait(r.Context()) }
+	return &EODHD{o: o, http: c, limiter: limiter}
+}
+
+// quote is a bar as the API writes it.
+type quote struct {
+	Code     string      `json:"code"`
+	Date     string      `json:"date"`
+	Open     json.Number `json:"open"`
+	High     json.Number `json:"high"`
+	Low      json.Number `json:"low"`
+	Close    json.Number `json:"close"`
+	AdjClose json.Number `json:"adjusted_close"`
+	Volume   json.Number `json:"volume"`
+}
+
+// Latest asks for the bars of the last trading day.
+func (e *EODHD) Latest(ctx context.Context, symbols []string) (map[string][]Bar, error) {
+	exchanges := map[string][]string{}
+	for _, s := range symbols {
+		code, exchange := e.listed(s)
+		exchanges[exchange] = append(exchanges[exchange], code)
+	}
+	latest := map[string][]Bar{}
+	for exchange, codes := range exchanges {
+		for some := range slices.Chunk(codes, bulkSymbols) {
+			var quotes []quote
+			if err := e.get(ctx, "/eod-bulk-last-day/"+url.PathEscape(exchange), url.Values{"symbols": {strings.Join(some, ",")}}, &quotes); err != nil {
+				return nil, err
+			}
+			for _, q := range quotes {
+				symbol := e.symbol(q.Code, exchange, symbols)
+				if symbol == "" {
+					continue // the API knows more than was asked for
+				}
+				bar, ok, err := q.bar(symbol)
+				if err != nil {
+					return nil, err
+				}
+				if ok {
+					latest[symbol] = append(latest[symbol], bar)
+				}
+			}
+		}
+	}
+	return latest, nil
+}
+
+// History asks for the bars of a symbol.
+func (e *EODHD) History(ctx context.Context, symbol string, from *civil.Date) ([]Bar, error) {
+	code, exchange := e.listed(symbol)
+	query := url.Values{"period": {"d"}, "order": {"a"}}
+	if from != nil {
+		query.Set("from", from.String())
+	}
+	var quotes []quote
+	if err := e.get(ctx, "/eod/"+url.PathEscape(code+"."+exchange), query, &quotes); err != nil {
+		if f, ok := errors.AsType[*fault.Fault](err); ok && f.Kind == fault.KindNotFound {
+			return nil, fault.NotFound("symbol_unknown", "the provider has no prices of %s", symbol).WithHint("check the symbol, and its exchange as in %s.%s", symbol, exchange)
+		}
+		return nil, err
+	}
+	bars := make([]Bar, 0, len(quotes))
+	for _, q := range quotes {
+		bar, ok, err := q.bar(symbol)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			bars = append(bars, bar)
+		}
+	}
+	return bars, nil
+}
+
+// listed is a symbol's code and exchange: what follows the last point, when it looks like an exchange, else the one of the options.
+func (e *EODHD) listed(symbol string) (code, exchange string) {
+	if i := strings.LastIndexByte(symbol, '.'); i > 0 && len(symbol)-i-1 >= 2 {
+		return symbol[:i], symbol[i+1:]
+	}
+	return strings.ReplaceAll(symbol, ".", "-"), e.o.Exchange
+}
+
+func (e *EODHD) symbol(code, exchange string, asked []string) string {
+	for _, s := range asked {
+		if c, x := e.listed(s); x == exchange && strings.EqualFold(c, code) {
+			return s
+		}
+	}
+	return ""
+}
+
+// bar reads a quote; it is not ok when it has no close.
+func (q quote) bar(symbol string) (b Bar, ok bool, err error) {
+	broken := func(what string, err error) error {
+		return fault.New(fault.KindInternal, "provider_answer_invalid", "the provider's %s of %s makes no sense", what, symbol).Because(err)
+	}
+	if b.Day, err = civil.Parse(q.Date); err != nil {
+		return b, false, broken("date", err)
+	}
+	if _, err := events.Symbol(symbol); err != nil {
+		return b, false, broken("symbol", err)
+	}
+	var last decimal.NullDecimal
+	for _, v := range []struct {
+		name string
+		from json.Number
+		to   *decimal.NullDecimal
+	}{
+		{"close", q.Close, &last},
+		{"adjusted close", q.AdjClose, &b.AdjClose},
+		{"open", q.Open, &b.Open},
+		{"high", q.High, &b.High},
+		{"low", q.Low, &b.Low},
+		{"volume", q.Volume, &b.Volume},
+	} {
+		if v.from == "" {
+			continue
+		}
+		d, err := decimal.Parse(v.from.String())
+		if err != nil || d.IsNeg() {
+			return b, false, broken(v.name, errors.Join(err, fmt.Errorf("%q", v.from)))
+		}
+		if d.IsZero() && v.to != &b.Volume {
+			continue
+		}
+		*v.to = decimal.NullDecimal{Decimal: d.Trim(0), Valid: true}
+	}
+	b.Close = last.Decimal
+	return b, last.Valid, nil
+}
+
+// get asks the API, and waits and tries again when that may help.
+func (e *EODHD) get(ctx context.Context, path string, query url.Values, into any) error {
+	if err := e.limiter.Wait(ctx); err != nil {
+		return err
+	}
+	query.Set("fmt", "json")
+	query.Set("api_token", e.o.Key)
+	request, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, e.o.BaseURL+path+"?"+query.Encode(), nil)
+	if err != nil {
+		return fault.Invalid("provider_url_invalid", "the URL of the provider of prices cannot be used").WithHint("check STEGA_EODHD_URL")
+	}
+	request.Header.Set("Accept", "application/json")
+	answer, err := e.http.Do(request)
+	if answer != nil {
+		defer func() { _ = answer.Body.Close() }()
+	}
+	if err != nil && answer == nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fault.Unavailable("provider_unavailable", "the provider of prices does not answer").
+			WithHint("it is tried again later; check STEGA_EODHD_URL if this stays").Because(e.scrub(err))
+	}
+	if err := e.status(answer); err != nil {
+		return err
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
+	if err != nil {
+		return fault.Unavailable("provider_unavailable", "the provider's answer broke off").Because(e.scrub(err))
+	}
+	if len(body) > maxAnswer {
+		return fault.New(fault.KindInternal, "provider_answer_invalid", "the provider's answer has more than %d bytes", maxAnswer)
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return fault.New(fault.KindInternal, "provider_answer_invalid", "the provider's answer is not what was asked for").Because(err)
+	}
+	return nil
+}
+
+// status tells what an answer that is not 200 means.
+func (e *EODHD) status(answer *http.Response) error {
+	switch code := answer.StatusCode; {
+	case code == http.StatusOK:
+		return nil
+	case code == http.StatusUnauthorized || code == http.StatusForbidden:
+		return fault.New(fault.KindForbidden, "provider_refused", "the provider of prices does not accept the key").
+			WithHint("set STEGA_EODHD_KEY to a key whose plan covers what is asked for")
+	case code == http.StatusNotFound:
+		return fault.NotFound("provider_unknown", "the provider of prices does not know %s", answer.Request.URL.Path)
+	case code == http.StatusPaymentRequired || code == http.StatusTooManyRequests:
+		return fault.Unavailable("provider_throttled", "the provider of prices takes no more requests at present").
+			WithHint("its limit is reached; it is tried again later")
+	case code >= http.StatusInternalServerError:
+		return fault.Unavailable("provider_unavailable", "the provider of prices answers %d", code).WithHint("it is tried again later")
+	default:
+		return fault.New(fault.KindInvalid, "provider_refused", "the provider of prices answers %d", code)
+	}
+}
+
+// scrub takes the key out of an error, whose text has the URL.
+func (e *EODHD) scrub(err error) error {
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		return failed.Err
+	}
+	if e.o.Key == "" {
+		return err
+	}
+	return errors.New(strings.ReplaceAll(strings.ReplaceAll(err.Error(), url.QueryEscape(e.o.Key), "…"), e.o.Key, "…"))
+}

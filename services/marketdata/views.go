@@ -1,0 +1,113 @@
+package marketdata
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/uptrace/bun"
+
+	"stega/civil"
+	"stega/store"
+)
+
+// row is a row of the table prices: one year of a symbol.
+type row struct {
+	bun.BaseModel `bun:"table:prices"`
+
+	Symbol   string `bun:",pk"`
+	Year     int    `bun:",pk"`
+	FirstDay civil.Date
+	LastDay  civil.Date
+	Bars     int
+	Data     []byte
+}
+
+// load reads the packed years of symbols.
+func load(ctx context.Context, db bun.IDB, symbols []string) (map[string]map[int][]byte, error) {
+	var rows []row
+	err := db.NewSelect().Model(&rows).Column("symbol", "year", "data").Where("symbol IN (?)", bun.In(symbols)).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read prices: %w", err)
+	}
+	kept := make(map[string]map[int][]byte, len(symbols))
+	for _, r := range rows {
+		if kept[r.Symbol] == nil {
+			kept[r.Symbol] = map[int][]byte{}
+		}
+		kept[r.Symbol][r.Year] = r.Data
+	}
+	return kept, nil
+}
+
+// rowsAtATime is how many rows one statement writes.
+const rowsAtATime = 200
+
+func save(_ context.Context, tx *store.Tx, rows []row) error {
+	for chunk := range slices.Chunk(rows, rowsAtATime) {
+		tx.Later(tx.NewInsert().Model(&chunk).On("CONFLICT (symbol, year) DO UPDATE").Set("first_day = EXCLUDED.first_day").
+			Set("last_day = EXCLUDED.last_day").Set("bars = EXCLUDED.bars").Set("data = EXCLUDED.data"))
+	}
+	return nil
+}
+
+// known lists all symbols.
+func known(ctx context.Context, db bun.IDB) ([]string, error) {
+	var symbols []string
+	err := db.NewSelect().Table("prices").ColumnExpr("DISTINCT symbol").OrderExpr("symbol").Scan(ctx, &symbols)
+	if err != nil {
+		return nil, fmt.Errorf("list symbols: %w", err)
+	}
+	return symbols, nil
+}
+
+// history reads the bars of a symbol in a window of days; nil is open.
+func history(ctx context.Context, db bun.IDB, symbol string, from, to *civil.Date) ([]Bar, error) {
+	var rows []row
+	query := db.NewSelect().Model(&rows).Column("data").Where("symbol = ?", symbol).OrderExpr("year")
+	if from != nil {
+		query = query.Where("last_day >= ?", int32(*from))
+	}
+	if to != nil {
+		query = query.Where("first_day <= ?", int32(*to))
+	}
+	if err := query.Scan(ctx); err != nil {
+		return nil, err
+	}
+	var bars []Bar
+	for _, r := range rows {
+		var err error
+		if bars, err = unpack(bars, r.Data); err != nil {
+			return nil, err
+		}
+	}
+	return slices.DeleteFunc(bars, func(b Bar) bool { return from != nil && b.Day < *from || to != nil && b.Day > *to }), nil
+}
+
+// Summary is what is known of a symbol.
+type Summary struct {
+	Symbol string     `json:"symbol"`
+	First  civil.Date `json:"first"`
+	Last   civil.Date `json:"last"`
+	Count  int        `json:"count"` // days with a price
+}
+
+// summaries lists symbols, from after one, of those that begin with a prefix.
+func summaries(ctx context.Context, db bun.IDB, limit int, after, only, prefix string) ([]Summary, error) {
+	var list []Summary
+	query := db.NewSelect().Table("prices").Column("symbol").ColumnExpr("min(first_day) AS first").ColumnExpr("max(last_day) AS last").
+		ColumnExpr("sum(bars) AS count").GroupExpr("symbol").OrderExpr("symbol").Limit(int64(limit))
+	if after != "" {
+		query = query.Where("symbol > ?", after)
+	}
+	if only != "" {
+		query = query.Where("symbol = ?", only)
+	}
+	if prefix != "" {
+		query = query.Where("symbol >= ? AND symbol < ?", prefix, prefix+"\x7f")
+	}
+	if err := query.Scan(ctx, &list); err != nil {
+		return nil, err
+	}
+	return list, nil
+}

@@ -1,0 +1,178 @@
+package portfolio
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/govalues/decimal"
+
+	"stega/events"
+	"stega/fault"
+	"stega/store"
+)
+
+// Create makes a portfolio.
+type Create struct {
+	ID     string
+	Name   string
+	Assets []events.Asset
+}
+
+// Topic is portfolio.create.
+func (Create) Topic() string { return "portfolio.create" }
+
+// Subject is the portfolio's id.
+func (c Create) Subject() string { return c.ID }
+
+// Update gives a portfolio a new name and new assets.
+type Update struct {
+	ID      string
+	Version int64 // the version that it must have; 0 for any
+	Name    string
+	Assets  []events.Asset
+}
+
+// Topic is portfolio.update.
+func (Update) Topic() string { return "portfolio.update" }
+
+// Subject is the portfolio's id.
+func (c Update) Subject() string { return c.ID }
+
+// Delete removes a portfolio.
+type Delete struct {
+	ID      string
+	Version int64 // the version that it must have; 0 for any
+}
+
+// Topic is portfolio.delete.
+func (Delete) Topic() string { return "portfolio.delete" }
+
+// Subject is the portfolio's id.
+func (c Delete) Subject() string { return c.ID }
+
+// Limits of a portfolio.
+const (
+	maxName   = 200 // characters
+	maxAssets = 1000
+)
+
+// check says what can be known of a portfolio from itself alone: all that is wrong with it, in one fault. It returns the name without
+// spaces around it, and brings symbols into their usual form.
+func check(name string, assets []events.Asset) (string, error) {
+	f := fault.Invalid("portfolio_invalid", "the portfolio cannot be kept as it is")
+	wrong := func(pointer, format string, args ...any) {
+		f.Errors = append(f.Errors, fault.Item{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
+	}
+	name = strings.TrimSpace(name)
+	switch {
+	case name == "":
+		wrong("/name", "is missing: a portfolio needs a name")
+	case utf8.RuneCountInString(name) > maxName:
+		wrong("/name", "has more than %d characters", maxName)
+	case strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }):
+		wrong("/name", "has a character that cannot be shown")
+	}
+	switch {
+	case len(assets) == 0:
+		wrong("/assets", "is missing: a portfolio needs at least one asset")
+	case len(assets) > maxAssets:
+		wrong("/assets", "has more than %d assets", maxAssets)
+	default:
+		checkAssets(assets, wrong)
+	}
+	if len(f.Errors) > 0 {
+		first := f.Errors[0]
+		f.Detail = fmt.Sprintf("%s %s", strings.TrimPrefix(first.Pointer, "/"), first.Detail)
+		return "", f
+	}
+	return name, nil
+}
+
+func checkAssets(assets []events.Asset, wrong func(pointer, format string, args ...any)) {
+	sum, summed := decimal.Zero, true
+	seen := map[string]int{}
+	for i, a := range assets {
+		at := fmt.Sprintf("/assets/%d", i)
+		symbol, err := events.Symbol(a.Symbol)
+		a.Symbol, assets[i].Symbol = symbol, symbol
+		if err != nil {
+			wrong(at+"/symbol", "%s", err)
+		} else if before, ok := seen[a.Symbol]; ok {
+			wrong(at+"/symbol", "%s is there twice, see /assets/%d", a.Symbol, before)
+		}
+		seen[a.Symbol] = i
+		if a.Weight.IsZero() {
+			wrong(at+"/weight", "is missing or zero: leave the asset out, or give it a weight")
+		}
+		if a.Weight.CmpAbs(decimal.Hundred) > 0 {
+			wrong(at+"/weight", "%s is not between -100 and 100: weights are ratios, 0.6 is 60 %%", a.Weight)
+			summed = false
+		}
+		if total, err := sum.AddExact(a.Weight, min(decimal.MaxScale-3, max(sum.Scale(), a.Weight.Scale()))); err == nil {
+			sum = total
+		} else {
+			wrong(at+"/weight", "%s has more digits than can be added exactly", a.Weight)
+			summed = false
+		}
+	}
+	if summed && sum.Cmp(decimal.One) != 0 {
+		wrong("/assets", "have weights that sum to %s and not to 1", sum.Trim(0))
+	}
+}
+
+func (s *Service) create(ctx context.Context, tx *store.Tx, c Create) error {
+	p := events.Portfolio{ID: c.ID, Name: c.Name, Version: 1, Assets: c.Assets, CreatedAt: tx.Now(), UpdatedAt: tx.Now()}
+	if err := insert(ctx, tx, p); err != nil {
+		return err
+	}
+	return tx.Emit(events.PortfolioCreated{Portfolio: p})
+}
+
+func (s *Service) update(ctx context.Context, tx *store.Tx, c Update) error {
+	p, err := current(ctx, tx, c.ID, c.Version)
+	if err != nil {
+		return err
+	}
+	p.Name, p.Assets, p.UpdatedAt = c.Name, c.Assets, tx.Now()
+	p.Version++
+	if err := change(ctx, tx, p); err != nil {
+		return err
+	}
+	return tx.Emit(events.PortfolioUpdated{Portfolio: p})
+}
+
+func (s *Service) delete(ctx context.Context, tx *store.Tx, c Delete) error {
+	p, err := current(ctx, tx, c.ID, c.Version)
+	if err != nil {
+		return err
+	}
+	p.UpdatedAt = tx.Now()
+	p.Version++
+	remove(tx, p.ID)
+	return tx.Emit(events.PortfolioDeleted{Portfolio: p})
+}
+
+// current is a portfolio, locked for the unit of work, at the version that a client expects.
+func current(ctx context.Context, tx *store.Tx, id string, version int64) (events.Portfolio, error) {
+	p, err := lock(ctx, tx, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return p, unknown(id)
+	}
+	if err != nil {
+		return p, fmt.Errorf("load portfolio %s: %w", id, err)
+	}
+	if version != 0 && p.Version != version {
+		return p, fault.New(fault.KindPrecondition, "version_mismatch", "portfolio %s is at version %d and not at %d", id, p.Version, version).
+			WithHint("read it again, and decide whether the change still makes sense")
+	}
+	return p, nil
+}
+
+func unknown(id string) error {
+	return fault.NotFound("portfolio_unknown", "there is no portfolio %.64s", id).WithHint("list them with: GET /v1/portfolios")
+}

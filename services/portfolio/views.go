@@ -1,0 +1,114 @@
+package portfolio
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
+
+	"stega/events"
+	"stega/fault"
+	"stega/store"
+)
+
+// row is a row of the table portfolios.
+type row struct {
+	bun.BaseModel `bun:"table:portfolios"`
+
+	ID        string `bun:",pk"`
+	Name      string
+	Folded    string // what makes names unique
+	Version   int64
+	Assets    string // as JSON
+	CreatedAt int64
+	UpdatedAt int64
+}
+
+// folded is what must differ between the names of two portfolios: upper and lower case do not.
+func folded(name string) string { return strings.ToLower(name) }
+
+func toRow(p events.Portfolio) (*row, error) {
+	assets, err := json.Marshal(p.Assets)
+	return &row{
+		ID: p.ID, Name: p.Name, Folded: folded(p.Name), Version: p.Version, Assets: string(assets),
+		CreatedAt: p.CreatedAt.UnixMicro(), UpdatedAt: p.UpdatedAt.UnixMicro(),
+	}, err
+}
+
+func (r *row) portfolio() (events.Portfolio, error) {
+	p := events.Portfolio{
+		ID: r.ID, Name: r.Name, Version: r.Version, CreatedAt: time.UnixMicro(r.CreatedAt).UTC(), UpdatedAt: time.UnixMicro(r.UpdatedAt).UTC(),
+	}
+	return p, json.Unmarshal([]byte(r.Assets), &p.Assets)
+}
+
+// insert and change run at once and not later, so that a name that is taken is known to the handler.
+func insert(ctx context.Context, tx *store.Tx, p events.Portfolio) error {
+	r, err := toRow(p)
+	if err != nil {
+		return err
+	}
+	_, err = tx.NewInsert().Model(r).Exec(ctx)
+	return refusal(err, p.Name)
+}
+
+func change(ctx context.Context, tx *store.Tx, p events.Portfolio) error {
+	r, err := toRow(p)
+	if err != nil {
+		return err
+	}
+	_, err = tx.NewUpdate().Model(r).WherePK().Exec(ctx)
+	return refusal(err, p.Name)
+}
+
+func remove(tx *store.Tx, id string) {
+	tx.Later(tx.NewDelete().Table("portfolios").Where("id = ?", id))
+}
+
+// lock reads a portfolio for changing it.
+func lock(ctx context.Context, tx *store.Tx, id string) (events.Portfolio, error) {
+	var r row
+	query := tx.NewSelect().Model(&r).Where("id = ?", id)
+	if tx.Dialect().Name() == dialect.PG {
+		query = query.For("UPDATE")
+	}
+	if err := query.Scan(ctx); err != nil {
+		return events.Portfolio{}, err
+	}
+	return r.portfolio()
+}
+
+// list reads portfolios by id, from after one; name, when it is not empty, picks the one of that name.
+func list(ctx context.Context, db bun.IDB, limit int, after, name string) ([]events.Portfolio, error) {
+	var rows []row
+	query := db.NewSelect().Model(&rows).OrderExpr("id").Limit(int64(limit))
+	if after != "" {
+		query = query.Where("id > ?", after)
+	}
+	if name != "" {
+		query = query.Where("folded = ?", folded(name))
+	}
+	if err := query.Scan(ctx); err != nil {
+		return nil, err
+	}
+	portfolios := make([]events.Portfolio, len(rows))
+	for i := range rows {
+		var err error
+		if portfolios[i], err = rows[i].portfolio(); err != nil {
+			return nil, err
+		}
+	}
+	return portfolios, nil
+}
+
+// refusal is the fault that the database's refusal of a change stands for.
+func refusal(err error, name string) error {
+	if err != nil && store.Conflict(err) {
+		return fault.Conflict("name_taken", "there is a portfolio named %q already", name).
+			WithHint("choose another name; upper and lower case do not make one different")
+	}
+	return err
+}

@@ -1,0 +1,105 @@
+package returns
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"stega/events"
+	"stega/fault"
+	"stega/store"
+)
+
+// pricesImported merges bars into the series of their symbol.
+func (s *Service) pricesImported(ctx context.Context, tx *store.Tx, e events.PricesImported) error {
+	if err := e.Check(); err != nil {
+		return fault.Invalid("bars_invalid", "the bars of %s make no sense: %s", e.Symbol, err)
+	}
+	fresh := pointsOf(e)
+	years, err := loadYears(ctx, tx, e.Symbol)
+	if err != nil {
+		return err
+	}
+	changed, err := years.merge(fresh)
+	if err != nil {
+		return fmt.Errorf("merge the prices of %s: %w", e.Symbol, err)
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	years.save(tx, e.Symbol)
+	first, last, days := years.extent()
+	err = tx.Emit(events.AssetUpdated{
+		Symbol: e.Symbol, ChangedFrom: changed[0].day, ChangedTo: changed[len(changed)-1].day, First: first, Last: last, Observations: days,
+	})
+	if err != nil {
+		return err
+	}
+	tx.Once("holders of "+e.Symbol, func(ctx context.Context, tx *store.Tx) error {
+		ids, err := holders(ctx, tx, e.Symbol)
+		for _, id := range ids {
+			portfolioChanged(tx, id)
+		}
+		return err
+	})
+	return nil
+}
+
+// portfolioChanged announces, once in a unit of work, that a portfolio's returns may read differently.
+func portfolioChanged(tx *store.Tx, id string) {
+	tx.Once("portfolio "+id, func(ctx context.Context, tx *store.Tx) error {
+		p, found, err := loadPortfolio(ctx, tx, id)
+		if err != nil || !found {
+			return err
+		}
+		missing, err := unpriced(ctx, tx, p.Assets)
+		if err != nil {
+			return err
+		}
+		return tx.Emit(events.PortfolioReturnsUpdated{PortfolioID: id, Version: p.Version, Missing: missing})
+	})
+}
+
+func (s *Service) portfolioCreated(ctx context.Context, tx *store.Tx, e events.PortfolioCreated) error {
+	return follow(ctx, tx, e.Portfolio)
+}
+
+func (s *Service) portfolioUpdated(ctx context.Context, tx *store.Tx, e events.PortfolioUpdated) error {
+	return follow(ctx, tx, e.Portfolio)
+}
+
+// follow keeps a portfolio as it is now, unless something newer of it is known.
+func follow(ctx context.Context, tx *store.Tx, p events.Portfolio) error {
+	assets, err := json.Marshal(p.Assets)
+	if err != nil {
+		return err
+	}
+	result, err := tx.ExecContext(ctx, `INSERT INTO portfolios (id, version, assets) SELECT ?, ?, ?
+		WHERE NOT EXISTS (SELECT 1 FROM deleted_portfolios WHERE id = ? AND version > ?)
+		ON CONFLICT (id) DO UPDATE SET version = excluded.version, assets = excluded.assets WHERE excluded.version > portfolios.version`,
+		p.ID, p.Version, string(assets), p.ID, p.Version)
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	tx.Later(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", p.ID))
+	holdings := make([]holding, len(p.Assets))
+	for i, a := range p.Assets {
+		holdings[i] = holding{Symbol: a.Symbol, PortfolioID: p.ID}
+	}
+	if len(holdings) > 0 {
+		tx.Later(tx.NewInsert().Model(&holdings).On("CONFLICT DO NOTHING"))
+	}
+	portfolioChanged(tx, p.ID)
+	return nil
+}
+
+func (s *Service) portfolioDeleted(_ context.Context, tx *store.Tx, e events.PortfolioDeleted) error {
+	tx.Later(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", e.ID))
+	tx.Later(tx.NewRaw("DELETE FROM portfolios WHERE id = ? AND version < ?", e.ID, e.Version))
+	tx.Later(tx.NewRaw(`INSERT INTO deleted_portfolios (id, version) VALUES (?, ?)
+		ON CONFLICT (id) DO UPDATE SET version = excluded.version WHERE excluded.version > deleted_portfolios.version`, e.ID, e.Version))
+	return nil
+}

@@ -1,0 +1,172 @@
+package returns
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/uptrace/bun"
+
+	"stega/civil"
+	"stega/events"
+	"stega/store"
+)
+
+// row is a row of the table series: one year of a symbol.
+type row struct {
+	bun.BaseModel `bun:"table:series"`
+
+	Symbol   string `bun:",pk"`
+	Year     int    `bun:",pk"`
+	FirstDay civil.Date
+	LastDay  civil.Date
+	Days     int
+	Data     []byte
+}
+
+// holding says that a portfolio has a symbol.
+type holding struct {
+	bun.BaseModel `bun:"table:holdings"`
+
+	Symbol      string
+	PortfolioID string
+}
+
+// years are the rows of a symbol, by year, with those that were changed.
+type years struct {
+	rows  map[int]*row
+	dirty []int
+}
+
+func loadYears(ctx context.Context, tx *store.Tx, symbol string) (*years, error) {
+	var rows []row
+	if err := tx.NewSelect().Model(&rows).Where("symbol = ?", symbol).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("read the series of %s: %w", symbol, err)
+	}
+	y := &years{rows: make(map[int]*row, len(rows))}
+	for i := range rows {
+		y.rows[rows[i].Year] = &rows[i]
+	}
+	return y, nil
+}
+
+// merge puts points into their years and returns those that are new or differ.
+func (y *years) merge(fresh []point) (changed []point, err error) {
+	for len(fresh) > 0 {
+		year := fresh[0].day.Year()
+		n, _ := slices.BinarySearchFunc(fresh, civil.Of(year+1, 1, 1), func(p point, d civil.Date) int { return int(p.day - d) })
+		var old []point
+		if r := y.rows[year]; r != nil {
+			if old, err = unpack(make([]point, 0, r.Days+n), year, r.Data); err != nil {
+				return nil, err
+			}
+		}
+		all, differ := merge(old, fresh[:n])
+		fresh = fresh[n:]
+		if len(differ) == 0 {
+			continue
+		}
+		changed = append(changed, differ...)
+		y.rows[year] = &row{Year: year, FirstDay: all[0].day, LastDay: all[len(all)-1].day, Days: len(all), Data: pack(all)}
+		y.dirty = append(y.dirty, year)
+	}
+	return changed, nil
+}
+
+func (y *years) save(tx *store.Tx, symbol string) {
+	rows := make([]row, len(y.dirty))
+	for i, year := range y.dirty {
+		rows[i] = *y.rows[year]
+		rows[i].Symbol = symbol
+	}
+	tx.Later(tx.NewInsert().Model(&rows).On("CONFLICT (symbol, year) DO UPDATE").Set("first_day = EXCLUDED.first_day").
+		Set("last_day = EXCLUDED.last_day").Set("days = EXCLUDED.days").Set("data = EXCLUDED.data"))
+}
+
+func (y *years) extent() (first, last civil.Date, days int) {
+	for _, r := range y.rows {
+		if days == 0 || r.FirstDay < first {
+			first = r.FirstDay
+		}
+		if days == 0 || r.LastDay > last {
+			last = r.LastDay
+		}
+		days += r.Days
+	}
+	return first, last, days
+}
+
+// window reads the points of a symbol whose day is between from and to; nil is open.
+func window(ctx context.Context, db bun.IDB, symbol string, from, to *civil.Date) ([]point, error) {
+	var rows []row
+	query := db.NewSelect().Model(&rows).Column("year", "days", "data").Where("symbol = ?", symbol).OrderExpr("year")
+	if from != nil {
+		query = query.Where("last_day >= ?", int32(*from))
+	}
+	if to != nil {
+		query = query.Where("first_day <= ?", int32(*to))
+	}
+	if err := query.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("read the series of %s: %w", symbol, err)
+	}
+	n := 0
+	for _, r := range rows {
+		n += r.Days
+	}
+	points := make([]point, 0, n)
+	for _, r := range rows {
+		var err error
+		if points, err = unpack(points, r.Year, r.Data); err != nil {
+			return nil, fmt.Errorf("read the series of %s: %w", symbol, err)
+		}
+	}
+	return slices.DeleteFunc(points, func(p point) bool { return from != nil && p.day < *from || to != nil && p.day > *to }), nil
+}
+
+// priced reports whether there is a price of a symbol on any day.
+func priced(ctx context.Context, db bun.IDB, symbol string) (bool, error) {
+	return db.NewSelect().Table("series").Where("symbol = ?", symbol).Exists(ctx)
+}
+
+// unpriced lists the symbols of assets that have no price yet.
+func unpriced(ctx context.Context, db bun.IDB, assets []events.Asset) ([]string, error) {
+	symbols := make([]string, len(assets))
+	for i, a := range assets {
+		symbols[i] = a.Symbol
+	}
+	var have []string
+	err := db.NewSelect().Table("series").ColumnExpr("DISTINCT symbol").Where("symbol IN (?)", bun.In(symbols)).Scan(ctx, &have)
+	if err != nil {
+		return nil, fmt.Errorf("look for prices: %w", err)
+	}
+	return slices.DeleteFunc(symbols, func(s string) bool { return slices.Contains(have, s) }), nil
+}
+
+func holders(ctx context.Context, db bun.IDB, symbol string) ([]string, error) {
+	var ids []string
+	err := db.NewSelect().Table("holdings").Column("portfolio_id").Where("symbol = ?", symbol).OrderExpr("portfolio_id").Scan(ctx, &ids)
+	if err != nil {
+		return nil, fmt.Errorf("look for portfolios that hold %s: %w", symbol, err)
+	}
+	return ids, nil
+}
+
+// loadPortfolio is a portfolio as far as it is known here.
+func loadPortfolio(ctx context.Context, db bun.IDB, id string) (p events.Portfolio, found bool, err error) {
+	var r struct {
+		Version int64
+		Assets  string
+	}
+	err = db.NewSelect().Table("portfolios").Column("version", "assets").Where("id = ?", id).Scan(ctx, &r.Version, &r.Assets)
+	if errors.Is(err, sql.ErrNoRows) {
+		return p, false, nil
+	}
+	if err != nil {
+		return p, false, fmt.Errorf("read portfolio %s: %w", id, err)
+	}
+	p.ID, p.Version = id, r.Version
+	return p, true, json.Unmarshal([]byte(r.Assets), &p.Assets)
+}
