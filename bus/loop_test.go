@@ -10,12 +10,48 @@ import (
 
 	"stega/broker"
 	"stega/broker/embedded"
+	"stega/broker/rabbitmq"
 	"stega/bus/bustest"
+	"stega/internal/servers"
 	"stega/store"
 )
 
+// pairs are all pairs of a broker and a database.
+var pairs = []struct {
+	name   string
+	broker func(t testing.TB) broker.Broker
+	store  bustest.NewStore
+}{
+	{"embedded and SQLite", embeddedBroker, sqliteStore},
+	{"embedded and PostgreSQL", embeddedBroker, postgresStore},
+	{"RabbitMQ and SQLite", rabbitBroker, sqliteStore},
+	{"RabbitMQ and PostgreSQL", rabbitBroker, postgresStore},
+}
+
+func TestLoop(t *testing.T) {
+	for _, p := range pairs {
+		t.Run(p.name, func(t *testing.T) { bustest.RunLoop(t, p.broker, p.store) })
+	}
+}
+
+func BenchmarkEvents(b *testing.B) {
+	for _, p := range pairs {
+		b.Run(p.name, func(b *testing.B) { bustest.Throughput(b, p.broker, p.store) })
+	}
+}
+
 func embeddedBroker(t testing.TB) broker.Broker {
 	b, err := embedded.Open(t.Context(), t.TempDir(), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	return closed(t, b, err)
+}
+
+func rabbitBroker(t testing.TB) broker.Broker {
+	b, err := rabbitmq.Open(t.Context(), rabbitmq.Config{URL: servers.RabbitMQ(t).URL(), Name: t.Name()})
+	return closed(t, b, err)
+}
+
+func closed(t testing.TB, b broker.Broker, err error) broker.Broker {
+	t.Helper()
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = b.Close() })
 	return b
@@ -25,6 +61,10 @@ func sqliteStore(t testing.TB, service string) *store.DB {
 	return opened(t, service, "sqlite://"+filepath.Join(t.TempDir(), service+".db"))
 }
 
+func postgresStore(t testing.TB, service string) *store.DB {
+	return opened(t, service, servers.Postgres(t).URL())
+}
+
 func opened(t testing.TB, service, url string) *store.DB {
 	t.Helper()
 	db, err := store.Open(t.Context(), service, url)
@@ -32,10 +72,4 @@ func opened(t testing.TB, service, url string) *store.DB {
 	t.Cleanup(func() { _ = db.Close() })
 	require.NoError(t, db.Migrate(t.Context(), nil))
 	return db
-}
-
-func TestLoopOnEmbeddedAndSQLite(t *testing.T) { bustest.RunLoop(t, embeddedBroker, sqliteStore) }
-
-func BenchmarkEventsOnEmbeddedAndSQLite(b *testing.B) {
-	bustest.Throughput(b, embeddedBroker, sqliteStore)
 }

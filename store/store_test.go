@@ -1,10 +1,10 @@
 package store_test
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 
+	"stega/internal/servers"
 	"stega/store/storetest"
 )
 
@@ -12,11 +12,18 @@ func TestMain(m *testing.M) {
 	if storetest.Child() {
 		return
 	}
-	os.Exit(m.Run())
+	servers.Main(m)
 }
 
 func TestSQLite(t *testing.T) {
 	storetest.Run(t, storetest.Harness{URL: func(t testing.TB) string {
 		return "sqlite://" + filepath.Join(t.TempDir(), "tester.db")
 	}})
+}
+
+func TestPostgreSQL(t *testing.T) {
+	storetest.Run(t, storetest.Harness{
+		URL:     func(t testing.TB) string { return servers.Postgres(t).URL() },
+		Restart: func(t testing.TB) { servers.Postgres(t).Restart(t) },
+	})
 }

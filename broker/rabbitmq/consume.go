@@ -3,310 +3,295 @@ package rabbitmq
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"stega/broker"
-	"stega/events"
+	"stega/fault"
 )
 
-// consumer is a subscription that outlives sessions.
+// maxPrefetch is what the server allows on a quorum queue.
+const maxPrefetch = 2000
+
+// consumer takes from one queue, over one subscription after another.
 type consumer struct {
 	b        *Broker
 	service  string
-	kind     broker.Queue
+	q        broker.Queue
 	queue    string
 	prefetch int
 	out      chan broker.Delivery
-	ctx      context.Context // ends with Close
-	cancel   context.CancelFunc
-	stopped  chan struct{} // closed by Stop
-	ended    chan struct{} // closed when the loop has ended
-	once     sync.Once
 
-	mu sync.Mutex
-	ch *amqp.Channel // of the present session
+	stopping, closing chan struct{}
+	stopOnce, endOnce sync.Once
+	stopped           chan struct{} // the deliveries are closed
+	ended             chan struct{} // and the subscription is
 }
 
-// Subscribe begins to take messages; see broker.Broker.
+// Subscribe implements broker.Broker. It waits for a connection until ctx ends; a queue that does not exist is a fault.
 func (b *Broker) Subscribe(ctx context.Context, service string, q broker.Queue, prefetch int) (broker.Consumer, error) {
 	c := &consumer{
-		b: b, service: service, kind: q, queue: queueName(service, q), prefetch: max(1, prefetch), stopped: make(chan struct{}),
-		ended: make(chan struct{}), out: make(chan broker.Delivery),
+		b: b, service: service, q: q, queue: queueName(service, q), prefetch: min(max(prefetch, 1), maxPrefetch),
+		out: make(chan broker.Delivery), stopping: make(chan struct{}), closing: make(chan struct{}),
+		stopped: make(chan struct{}), ended: make(chan struct{}),
 	}
-	c.ctx, c.cancel = context.WithCancel(b.ctx)
-	err := b.consume.channel(ctx, func(ch *amqp.Channel) error {
-		_, err := ch.QueueDeclarePassive(c.queue, true, false, false, false, nil)
-		return err
-	})
+	sub, err := attached(ctx, b, c.queue, c.attach)
 	if err != nil {
-		c.cancel()
-		if errors.Is(err, broker.ErrClosed) {
-			return nil, err
-		}
-		return nil, missing(c.queue, err)
+		return nil, err
 	}
-	ch, deliveries, err := c.begin(ctx)
-	if err != nil {
-		c.cancel()
-		return nil, missing(c.queue, err)
+	if !b.start(func() { c.run(sub) }) {
+		return nil, broker.ErrClosed
 	}
-	b.tasks.Go(func() { c.run(ch, deliveries) })
 	return c, nil
 }
 
-// begin consumes on a channel of the present session.
-func (c *consumer) begin(ctx context.Context) (*amqp.Channel, <-chan amqp.Delivery, error) {
-	s, err := c.b.consume.get(ctx)
-	if err != nil {
-		return nil, nil, err
+// start runs something that ends with the broker.
+func (b *Broker) start(run func()) bool {
+	b.starting.Lock()
+	defer b.starting.Unlock()
+	if b.open.Err() != nil {
+		return false
 	}
-	ch, err := s.conn.Channel()
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := ch.Qos(c.prefetch, 0, false); err != nil {
-		_ = ch.Close()
-		return nil, nil, err
-	}
-	deliveries, err := ch.Consume(c.queue, c.queue, false, false, false, false, nil)
-	if err != nil {
-		_ = ch.Close()
-		return nil, nil, err
-	}
-	c.mu.Lock()
-	c.ch = ch
-	c.mu.Unlock()
-	return ch, deliveries, nil
+	b.running.Go(run)
+	return true
 }
 
-// run hands out deliveries, session after session.
-func (c *consumer) run(ch *amqp.Channel, deliveries <-chan amqp.Delivery) {
-	defer close(c.ended)
-	defer close(c.out)
+// attached attaches to a queue for the first time: what is wrong with the queue is a fault, what is wrong with the
+// connection is waited for.
+func attached[T any](ctx context.Context, b *Broker, queue string, attach func(*connection) (T, error)) (T, error) {
+	ctx, cancel := b.either(ctx)
+	defer cancel()
+	var none T
+	pause := backoff{max: b.cfg.MaxBackoff}
 	for {
-		if c.drain(ch, deliveries) {
+		conn, err := b.in.get(ctx)
+		if err != nil {
+			return none, err
+		}
+		sub, err := attach(conn)
+		if err == nil {
+			return sub, nil
+		}
+		if f := queueFault(queue, err); f != nil {
+			return none, f
+		}
+		if !pause.wait(ctx) {
+			return none, errors.Join(context.Cause(ctx), err)
+		}
+	}
+}
+
+// queueFault is the fault of a queue that cannot be used, or nil when the error is another.
+func queueFault(queue string, err error) *fault.Fault {
+	var e *amqp.Error
+	if !errors.As(err, &e) || !e.Server {
+		return nil
+	}
+	switch e.Code {
+	case amqp.NotFound:
+		return fault.Unavailable("queue_missing", "the broker has no queue %s", queue).
+			WithHint("make it with: stega migrate").Because(err)
+	case amqp.AccessRefused:
+		return fault.Unavailable("queue_forbidden", "the broker's user may not use %s", queue).
+			WithHint("give the user of the service the permissions that stega migrate prints, or use one that has them").Because(err)
+	case amqp.PreconditionFailed, amqp.ResourceLocked, amqp.NotAllowed:
+		return fault.Unavailable("queue_unusable", "the broker's queue %s cannot be used as it is", queue).Because(err)
+	}
+	return nil
+}
+
+// subscription is a channel that consumes. Its deliveries are settled on it or not at all.
+type subscription struct {
+	ch      *amqp.Channel
+	in      <-chan amqp.Delivery
+	closed  chan *amqp.Error
+	depth   *depth
+	settled chan struct{} // a token whenever one is settled
+
+	mu        sync.Mutex
+	unsettled int
+	over      bool
+}
+
+func (c *consumer) attach(conn *connection) (*subscription, error) {
+	ch, err := conn.Channel()
+	if err != nil {
+		return nil, fmt.Errorf("open a channel: %w", err)
+	}
+	s := &subscription{
+		ch: ch, depth: c.b.depths.of(c.queue), settled: make(chan struct{}, 1),
+		closed: ch.NotifyClose(make(chan *amqp.Error, 1)),
+	}
+	err = ch.Qos(c.prefetch, 0, false)
+	if err == nil {
+		s.in, err = ch.Consume(c.queue, c.b.cfg.Name, false, false, false, false, nil)
+	}
+	if err != nil {
+		_ = ch.Close() // it is closed already, as a rule by the error
+		return nil, fmt.Errorf("consume %s: %w", c.queue, err)
+	}
+	return s, nil
+}
+
+func (c *consumer) run(sub *subscription) {
+	defer close(c.ended)
+	log := c.b.log.With("queue", c.queue)
+	pause := backoff{max: c.b.cfg.MaxBackoff}
+	said := ""
+	for {
+		began := time.Now()
+		lost, err := c.serve(sub)
+		if !lost {
+			break
+		}
+		log.Info("the subscription ended, making another", "error", err)
+		if time.Since(began) > c.b.cfg.MaxBackoff {
+			pause.reset()
+		}
+		if sub = c.resubscribe(&pause, func(err error) {
+			if err.Error() != said {
+				said = err.Error()
+				log.Warn("cannot subscribe, trying on", "error", err)
+			}
+		}); sub == nil {
+			c.closeOut()
+			break
+		}
+	}
+}
+
+// resubscribe is nil when the consumer is to end.
+func (c *consumer) resubscribe(pause *backoff, failed func(error)) *subscription {
+	ctx, cancel := context.WithCancel(c.b.life)
+	defer cancel()
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		select {
+		case <-c.stopping:
+			cancel()
+		case <-over:
+		}
+	}()
+	for pause.wait(ctx) {
+		conn, err := c.b.in.get(ctx)
+		if err != nil {
+			continue
+		}
+		sub, err := c.attach(conn)
+		if err == nil {
+			return sub
+		}
+		failed(err)
+	}
+	return nil
+}
+
+// serve hands out what comes until the subscription is lost or the consumer ends; then it has closed the deliveries.
+// What comes is taken from the library at once, so that it can be counted and given back; there are never
+// more than the prefetch.
+func (c *consumer) serve(s *subscription) (lost bool, err error) {
+	defer s.finish()
+	var waiting []broker.Delivery
+	for {
+		var out chan broker.Delivery
+		var next broker.Delivery
+		if len(waiting) > 0 {
+			out, next = c.out, waiting[0]
+		}
+		select {
+		case d, open := <-s.in:
+			if !open {
+				return true, s.end()
+			}
+			waiting = append(waiting, c.receive(s, &d))
+		case out <- next:
+			waiting[0] = broker.Delivery{}
+			waiting = waiting[1:]
+		case <-c.stopping:
+			c.closeOut()
+			c.drain(s, len(waiting))
+			_ = s.ch.Close() // the server gives back, in their order, those that wait
+			return false, nil
+		}
+	}
+}
+
+// drain waits until what was handed out is settled, before the next consumer gets to what comes after.
+func (c *consumer) drain(s *subscription, waiting int) {
+	in := s.in
+	for {
+		s.mu.Lock()
+		handedOut := s.unsettled - waiting
+		s.mu.Unlock()
+		if handedOut == 0 {
 			return
 		}
-		_ = ch.Close()
-		for pause := 10 * time.Millisecond; ; pause = min(2*pause, c.b.cfg.RetryMax) {
-			var err error
-			if ch, deliveries, err = c.begin(c.ctx); err == nil {
-				break
-			}
-			select {
-			case <-time.After(pause):
-			case <-c.stopped:
-				return
-			case <-c.ctx.Done():
-				return
-			}
-		}
-	}
-}
-
-// drain hands out the deliveries of one session; true means that the consumer is to end.
-func (c *consumer) drain(ch *amqp.Channel, deliveries <-chan amqp.Delivery) bool {
-	settled := &settlements{b: c.b, queue: c.queue, ch: ch}
-	defer settled.over()
-	for {
 		select {
-		case <-c.stopped:
-			c.giveBack(ch, deliveries)
-			settled.keep()
-			return true
-		case <-c.ctx.Done():
-			return true
-		case d, ok := <-deliveries:
-			if !ok {
-				return c.ctx.Err() != nil
+		case d, open := <-in:
+			if !open {
+				return
 			}
-			select {
-			case c.out <- settled.delivery(c, d):
-			case <-c.stopped:
-				_ = d.Nack(false, true)
-				settled.forget()
-				c.giveBack(ch, deliveries)
-				settled.keep()
-				return true
-			case <-c.ctx.Done():
-				return true
-			}
+			c.receive(s, &d)
+			waiting++
+		case <-s.settled:
+		case <-c.closing:
+			return
 		}
 	}
 }
 
-// giveBack takes no more and puts back what nobody was handed.
-func (c *consumer) giveBack(ch *amqp.Channel, deliveries <-chan amqp.Delivery) {
-	if err := ch.Cancel(c.queue, false); err != nil {
-		return // the session is over, and so all is given back
-	}
-	for d := range deliveries {
-		_ = d.Nack(false, true)
-	}
+func (c *consumer) receive(s *subscription, d *amqp.Delivery) broker.Delivery {
+	s.mu.Lock()
+	s.unsettled++
+	s.mu.Unlock()
+	s.depth.add(1)
+	return delivery(d, c.service, c.q, &settler{c: c, s: s, d: d})
 }
 
-// Deliveries are what was taken.
+// end closes the channel after its deliveries ended, which the server does when it cancels a consumer, and is why.
+func (s *subscription) end() error {
+	_ = s.ch.Close()
+	if e := <-s.closed; e != nil {
+		return e
+	}
+	return errors.New("the server ended it")
+}
+
+// finish makes every settling of a delivery of this subscription do nothing from now on.
+func (s *subscription) finish() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	s.depth.add(-s.unsettled)
+	s.unsettled = 0
+}
+
+func (c *consumer) closeOut() {
+	close(c.out)
+	close(c.stopped)
+}
+
 func (c *consumer) Deliveries() <-chan broker.Delivery { return c.out }
 
-// Stop takes no more messages; see broker.Consumer.
+// Stop implements broker.Consumer. The subscription ends, and so another consumer may take over, only when
+// what was handed out is settled: messages of one subject keep their order across the handover.
 func (c *consumer) Stop(ctx context.Context) error {
-	c.once.Do(func() { close(c.stopped) })
+	c.stopOnce.Do(func() { close(c.stopping) })
 	select {
-	case <-c.ended:
+	case <-c.stopped:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// Close gives back all that is unsettled and ends the subscription.
 func (c *consumer) Close() error {
-	c.once.Do(func() { close(c.stopped) })
-	c.cancel()
-	c.mu.Lock()
-	ch := c.ch
-	c.mu.Unlock()
-	err := ch.Close()
+	c.stopOnce.Do(func() { close(c.stopping) })
+	c.endOnce.Do(func() { close(c.closing) })
 	<-c.ended
-	if err == nil || errors.Is(err, amqp.ErrClosed) {
-		return nil
-	}
-	return err
-}
-
-// settlements are the deliveries of one channel that are not settled yet. Once it is over they count for nothing.
-type settlements struct {
-	b     *Broker
-	queue string
-	ch    *amqp.Channel
-
-	mu   sync.Mutex
-	open int
-	done bool
-}
-
-func (s *settlements) delivery(c *consumer, d amqp.Delivery) broker.Delivery {
-	m, err := message(&d)
-	out := broker.Delivery{
-		Message: m, Service: c.service, Queue: c.kind, Err: err, Redelivered: d.Redelivered, Attempts: attempts(&d),
-		Settler: &settler{settlements: s, tag: d.DeliveryTag, service: c.service, dead: c.kind == broker.Dead, message: m, raw: d},
-	}
-	if c.kind == broker.Dead {
-		out.Reason, out.At = death(&d)
-	}
-	s.mu.Lock()
-	s.open++
-	s.mu.Unlock()
-	s.b.held(s.queue, 1)
-	return out
-}
-
-// forget takes one from the count.
-func (s *settlements) forget() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.done && s.open > 0 {
-		s.open--
-		s.b.held(s.queue, -1)
-	}
-}
-
-// keep says that what is open can still be settled, until the channel ends.
-func (s *settlements) keep() {
-	closed := s.ch.NotifyClose(make(chan *amqp.Error, 1))
-	go func() {
-		<-closed
-		s.end()
-	}()
-}
-
-// over is called when the loop leaves a channel; what can still be settled is ended by keep.
-func (s *settlements) over() {
-	if s.ch.IsClosed() {
-		s.end()
-	}
-}
-
-func (s *settlements) end() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.done {
-		s.done = true
-		s.b.held(s.queue, -s.open)
-	}
-}
-
-func (b *Broker) held(queue string, n int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.unsettled[queue] += n
-}
-
-// settler settles one delivery on the channel that it came from; when that is closed, it does nothing, for the message comes again.
-type settler struct {
-	*settlements
-	tag     uint64
-	service string
-	dead    bool
-	message events.Message
-	raw     amqp.Delivery
-}
-
-// Ack says that the message was handled.
-func (s *settler) Ack() error {
-	s.forget()
-	return stale(s.ch.Ack(s.tag, false))
-}
-
-// Release puts it back.
-func (s *settler) Release() error {
-	s.forget()
-	return stale(s.ch.Nack(s.tag, false, true))
-}
-
-// rejectTimeout is how long the broker may take to store a dead letter.
-const rejectTimeout = 10 * time.Second
-
-// Reject moves it to the dead queue with its reason, and only then takes it from where it was.
-func (s *settler) Reject(reason string) error {
-	if s.dead || s.ch.IsClosed() {
-		return s.Release()
-	}
-	ctx, cancel := context.WithTimeout(s.b.ctx, rejectTimeout)
-	defer cancel()
-	m := amqp.Publishing{
-		Headers: amqp.Table{}, ContentType: s.raw.ContentType, DeliveryMode: amqp.Persistent, MessageId: s.raw.MessageId, Type: s.raw.Type,
-		CorrelationId: s.raw.CorrelationId, Body: s.raw.Body,
-	}
-	for name, value := range s.raw.Headers {
-		if name != "x-delivery-count" && name != "x-acquired-count" {
-			m.Headers[name] = value
-		}
-	}
-	m.Headers[reasonHeader] = reason
-	m.Headers[diedHeader] = time.Now().UTC().Format(time.RFC3339Nano)
-	confirmed := make(chan error, 1)
-	err := s.b.to(ctx, deadExchange, s.service, m, func(err error) { confirmed <- err })
-	if err == nil {
-		select {
-		case err = <-confirmed:
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
-	}
-	if err != nil {
-		return errors.Join(err, s.Release())
-	}
-	return s.Ack()
-}
-
-// stale makes nothing of an error that says that the session is over.
-func stale(err error) error {
-	if errors.Is(err, amqp.ErrClosed) {
-		return nil
-	}
-	return err
+	return nil
 }

@@ -2,7 +2,8 @@ package rabbitmq
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"math"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -10,114 +11,128 @@ import (
 	"stega/broker"
 )
 
-// logPrefetch is how many entries of the log are on their way to a reader.
-const logPrefetch = 500
+// An ack on a stream is only credit for more, so a quarter of the credit is given back at a time.
+const logCredit = 256
 
-// Log reads the stream of all events; a position is an offset of the stream. A reader that loses its connection goes on after the last entry that
-// it handed out.
+// reader reads the log, over one channel after another.
+type reader struct {
+	b        *Broker
+	since    time.Time // when it began
+	end      bool      // nothing was read yet, and it began at the end
+	attached bool      // it was, once
+	next     uint64
+	out      chan broker.LogEntry
+}
+
+// Log implements broker.Broker. A position is an offset of the stream. Once it returns, the reader is attached.
 func (b *Broker) Log(ctx context.Context, from uint64) (<-chan broker.LogEntry, error) {
-	if b.ctx.Err() != nil {
+	r := &reader{b: b, since: time.Now(), end: from == broker.LogEnd, next: from, out: make(chan broker.LogEntry)}
+	first, err := attached(ctx, b, logStream, r.attach)
+	if err != nil {
+		return nil, err
+	}
+	if !b.start(func() { r.run(ctx, first) }) {
 		return nil, broker.ErrClosed
 	}
-	r := &logReader{b: b, next: from, live: from == broker.LogEnd, out: make(chan broker.LogEntry)}
-	ch, deliveries, err := r.begin(ctx)
-	if err != nil {
-		if errors.Is(err, broker.ErrClosed) {
-			return nil, err
-		}
-		return nil, missing(logStream, err)
-	}
-	b.tasks.Go(func() { r.run(ctx, ch, deliveries) })
 	return r.out, nil
 }
 
-type logReader struct {
-	b    *Broker
-	next uint64
-	live bool // nothing was read yet: begin with what comes
-	out  chan broker.LogEntry
+type tail struct {
+	ch *amqp.Channel
+	in <-chan amqp.Delivery
 }
 
-func (r *logReader) begin(ctx context.Context) (*amqp.Channel, <-chan amqp.Delivery, error) {
-	s, err := r.b.consume.get(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	ch, err := s.conn.Channel()
-	if err != nil {
-		return nil, nil, err
-	}
-	var offset any = int64(r.next) //nolint:gosec // offsets are below 2^63
-	if r.live {
+func (r *reader) attach(conn *connection) (*tail, error) {
+	var offset any = int64(min(r.next, math.MaxInt64))
+	switch {
+	case r.end && r.attached:
+		offset = r.since // what came while there was no connection is new, too
+	case r.end:
 		offset = "next"
-	} else if r.next == 0 {
-		offset = "first"
 	}
-	err = ch.Qos(logPrefetch, 0, false)
-	var deliveries <-chan amqp.Delivery
+	ch, err := conn.Channel()
+	if err != nil {
+		return nil, fmt.Errorf("open a channel: %w", err)
+	}
+	t := &tail{ch: ch}
+	err = ch.Qos(logCredit, 0, false)
 	if err == nil {
-		deliveries, err = ch.Consume(logStream, "", false, false, false, false, amqp.Table{"x-stream-offset": offset})
+		t.in, err = ch.Consume(logStream, "", false, false, false, false, amqp.Table{"x-stream-offset": offset})
 	}
 	if err != nil {
-		_ = ch.Close()
-		return nil, nil, err
+		_ = ch.Close() // it is closed already, as a rule by the error
+		return nil, fmt.Errorf("read %s: %w", logStream, err)
 	}
-	return ch, deliveries, nil
+	r.attached = true
+	return t, nil
 }
 
-func (r *logReader) run(ctx context.Context, ch *amqp.Channel, deliveries <-chan amqp.Delivery) {
+func (r *reader) run(ctx context.Context, t *tail) {
 	defer close(r.out)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.b.life, cancel)()
+	pause := backoff{max: r.b.cfg.MaxBackoff}
 	for {
-		over := r.read(ctx, deliveries)
-		_ = ch.Close()
-		for range deliveries { // until the library has closed it
-			continue
+		began := time.Now()
+		r.read(ctx, t)
+		if time.Since(began) > r.b.cfg.MaxBackoff {
+			pause.reset()
 		}
-		for !over {
-			var err error
-			if ch, deliveries, err = r.begin(ctx); err == nil {
-				break
-			}
-			select {
-			case <-time.After(100 * time.Millisecond):
-			case <-ctx.Done():
-				return
-			case <-r.b.ctx.Done():
+		for t = nil; t == nil; {
+			if !pause.wait(ctx) {
 				return
 			}
+			conn, err := r.b.in.get(ctx)
+			if err != nil {
+				continue
+			}
+			if t, err = r.attach(conn); err != nil {
+				r.b.log.Warn("the log cannot be read, trying on", "error", err)
+			}
 		}
-		if over {
+	}
+}
+
+// read hands out entries until the channel or ctx ends.
+func (r *reader) read(ctx context.Context, t *tail) {
+	defer func() { _ = t.ch.Close() }()
+	unacked := 0
+	for {
+		select {
+		case d, open := <-t.in:
+			if !open {
+				return
+			}
+			if unacked++; unacked == logCredit/4 {
+				if unacked = 0; t.ch.Ack(d.DeliveryTag, true) != nil {
+					return
+				}
+			}
+			if !r.handOut(ctx, &d) {
+				return
+			}
+		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// read hands out entries of one session; true means that the reader is to end.
-func (r *logReader) read(ctx context.Context, deliveries <-chan amqp.Delivery) bool {
-	for {
-		select {
-		case d, ok := <-deliveries:
-			if !ok {
-				return ctx.Err() != nil || r.b.ctx.Err() != nil
-			}
-			offset, _ := d.Headers["x-stream-offset"].(int64)
-			position := uint64(offset) //nolint:gosec // offsets are not negative
-			if r.live || position >= r.next {
-				m, _ := message(&d) // what cannot be read is shown as it is
-				select {
-				case r.out <- broker.LogEntry{Position: position, Message: m}:
-				case <-ctx.Done():
-					return true
-				case <-r.b.ctx.Done():
-					return true
-				}
-				r.live, r.next = false, position+1
-			}
-			_ = d.Ack(false)
-		case <-ctx.Done():
-			return true
-		case <-r.b.ctx.Done():
-			return true
-		}
+func (r *reader) handOut(ctx context.Context, d *amqp.Delivery) bool {
+	offset, ok := whole(d.Headers["x-stream-offset"])
+	if !ok || offset < 0 || !r.end && uint64(offset) < r.next {
+		return true // a stream is read from the start of a chunk
+	}
+	r.end, r.next = false, uint64(offset)+1
+	m, err := decode(d)
+	if err != nil {
+		r.b.log.Warn("an entry of the log cannot be read and is left out", "position", offset, "error", err)
+		return true
+	}
+	select {
+	case r.out <- broker.LogEntry{Position: uint64(offset), Message: m}:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }

@@ -2,189 +2,200 @@ package rabbitmq
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+	"golang.org/x/sync/semaphore"
 
 	"stega/broker"
 )
 
-// publisher publishes on one channel and keeps track of what is not confirmed. Confirmations are pipelined: many messages are on their way at
-// a time, and nobody waits for one of them alone.
+// publisher sends messages over one channel after another. The window is one semaphore: each message weighs its
+// bytes, and at least its share of the window, so that it bounds both number and bytes.
 type publisher struct {
-	session *session
-	ch      *amqp.Channel
-	timeout time.Duration
+	b       *Broker
+	window  *semaphore.Weighted
+	full    int64
+	share   int64
+	answers *answers
 
 	mu      sync.Mutex
-	ended   bool
-	next    uint64
-	pending map[uint64]*pending // by delivery tag
-	byID    map[string]*pending // for what is returned
-	oldest  uint64
+	channel *outlet
+	changed chan struct{} // closed at every change of channel, and replaced
+	err     error         // why the last channel ended
 }
 
-type pending struct {
-	id       string
-	done     func(error)
-	at       time.Time
-	returned bool
-}
-
-func newPublisher(s *session, cfg Config) (*publisher, error) {
-	ch, err := s.conn.Channel()
-	if err != nil {
-		return nil, err
-	}
-	if err := ch.Confirm(false); err != nil {
-		return nil, err
-	}
-	p := &publisher{session: s, ch: ch, timeout: cfg.ConfirmTimeout, next: 1, oldest: 1, pending: map[uint64]*pending{}, byID: map[string]*pending{}}
-	// Without room in these channels, the library hands over what the broker sent one by one and in order: a return before the confirmation
-	// of the same message.
-	returns := ch.NotifyReturn(make(chan amqp.Return))
-	confirms := ch.NotifyPublish(make(chan amqp.Confirmation))
-	closed := ch.NotifyClose(make(chan *amqp.Error, 1))
-	go p.listen(returns, confirms, closed)
-	return p, nil
-}
-
-// listen settles what the broker answers, until the channel ends.
-func (p *publisher) listen(returns <-chan amqp.Return, confirms <-chan amqp.Confirmation, closed <-chan *amqp.Error) {
-	tick := time.NewTicker(p.timeout / 10)
-	defer tick.Stop()
-	for returns != nil || confirms != nil || closed != nil {
-		select {
-		case r, ok := <-returns:
-			if !ok {
-				returns = nil
-				continue
-			}
-			p.mu.Lock()
-			if m := p.byID[r.MessageId]; m != nil {
-				m.returned = true
-			}
-			p.mu.Unlock()
-		case c, ok := <-confirms:
-			if !ok {
-				confirms = nil
-				continue
-			}
-			p.confirmed(c)
-		case <-closed:
-			closed = nil
-			// A channel that ends takes its connection with it: a session is whole or over.
-			go func() { _ = p.session.conn.Close() }()
-		case <-tick.C:
-			if p.overdue() {
-				go func() { _ = p.session.conn.Close() }()
-			}
-		}
-	}
-	p.end()
-}
-
-func (p *publisher) confirmed(c amqp.Confirmation) {
-	p.mu.Lock()
-	m := p.pending[c.DeliveryTag]
-	if m != nil {
-		delete(p.pending, c.DeliveryTag)
-		if p.byID[m.id] == m {
-			delete(p.byID, m.id)
-		}
-	}
-	p.mu.Unlock()
-	switch {
-	case m == nil:
-	case !c.Ack:
-		m.done(broker.ErrNacked)
-	case m.returned:
-		m.done(broker.ErrUnroutable)
-	default:
-		m.done(nil)
+func newPublisher(b *Broker) *publisher {
+	share := max(b.cfg.WindowBytes/int64(b.cfg.Window), 1)
+	full := share * int64(b.cfg.Window)
+	return &publisher{
+		b: b, window: semaphore.NewWeighted(full), full: full, share: share,
+		answers: newAnswers(), changed: make(chan struct{}),
 	}
 }
 
-// overdue reports whether a confirmation does not come.
-func (p *publisher) overdue() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for p.oldest < p.next && p.pending[p.oldest] == nil {
-		p.oldest++
-	}
-	m := p.pending[p.oldest]
-	return m != nil && time.Since(m.at) > p.timeout
-}
-
-// end answers what will never be confirmed.
-func (p *publisher) end() {
-	p.mu.Lock()
-	left := p.pending
-	p.pending, p.byID, p.ended = map[uint64]*pending{}, map[string]*pending{}, true
-	p.mu.Unlock()
-	for _, m := range left {
-		m.done(broker.ErrUnknown)
-	}
-}
-
-// send publishes one message; false means that the session is over and the message was not sent.
-func (p *publisher) send(exchange, key string, m amqp.Publishing, done func(error)) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.ended {
-		return false
-	}
-	entry := &pending{id: m.MessageId, done: done, at: time.Now()}
-	tag := p.next
-	p.next++
-	p.pending[tag] = entry
-	p.byID[m.MessageId] = entry
-	if err := p.ch.PublishWithContext(context.Background(), exchange, key, true, false, m); err != nil {
-		// Some of it may have left: the session's end answers it.
-		go func() { _ = p.session.conn.Close() }()
-	}
-	return true
-}
-
-// Publish hands a message to the broker; see broker.Broker.
+// Publish implements broker.Broker.
 func (b *Broker) Publish(ctx context.Context, m broker.Outgoing, done func(error)) error {
-	exchange, key := eventsExchange, m.Type
-	if m.Service != "" {
-		exchange, key = commandsExchange, m.Service
+	if b.open.Err() != nil {
+		return broker.ErrClosed
 	}
-	return b.to(ctx, exchange, key, publishing(m.Message), done)
+	p, err := encode(m.Message)
+	if err != nil {
+		return fmt.Errorf("publish %s: %w", m.Type, err)
+	}
+	if m.Service == "" {
+		return b.pub.send(ctx, eventsExchange, m.Type, p, done)
+	}
+	return b.pub.send(ctx, commandsExchange, m.Service, p, done)
 }
 
-func (b *Broker) to(ctx context.Context, exchange, key string, m amqp.Publishing, done func(error)) error {
-	if b.ctx.Err() != nil {
-		return broker.ErrClosed
+// send waits for room in the window and for a channel.
+func (p *publisher) send(ctx context.Context, exchange, key string, m amqp.Publishing, done func(error)) error {
+	if len(key) > maxShort {
+		return fmt.Errorf("the routing key is longer than %d bytes", maxShort)
 	}
-	select {
-	case b.window <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-b.ctx.Done():
-		return broker.ErrClosed
+	e := entry{
+		exchange: exchange, key: key, id: m.MessageId, done: done,
+		weight: min(max(int64(len(m.Body)), p.share), p.full),
 	}
-	answered := func(err error) {
-		<-b.window
-		done(err)
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	for {
-		s, err := b.publish.get(ctx)
+	if !p.window.TryAcquire(e.weight) {
+		either, cancel := p.b.either(ctx)
+		err := p.window.Acquire(either, e.weight)
 		if err != nil {
-			<-b.window
+			err = context.Cause(either)
+		}
+		cancel()
+		if err != nil {
 			return err
 		}
-		if s.out.send(exchange, key, m, answered) {
-			return nil
+	}
+	for {
+		o, err := p.outlet(ctx)
+		if err == nil {
+			err = o.publish(e, m)
+			if err == nil {
+				return nil
+			}
+			if o.ending(err) {
+				p.drop(o) // nothing of the message was sent, so the next channel takes it
+				continue
+			}
+		}
+		p.window.Release(e.weight)
+		return err
+	}
+}
+
+// outlet waits for a channel that takes messages.
+func (p *publisher) outlet(ctx context.Context) (*outlet, error) {
+	p.mu.Lock()
+	o, changed := p.channel, p.changed
+	p.mu.Unlock()
+	if blocked, _ := p.b.out.block(); o != nil && blocked == "" && p.b.open.Err() == nil {
+		return o, nil
+	}
+	ctx, cancel := p.b.either(ctx)
+	defer cancel()
+	for {
+		p.b.out.mu.Lock()
+		blocked, moved := p.b.out.blocked, p.b.out.changed
+		p.b.out.mu.Unlock()
+		p.mu.Lock()
+		o, changed = p.channel, p.changed
+		p.mu.Unlock()
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if o != nil && blocked == "" {
+			return o, nil
 		}
 		select {
-		case <-s.done:
+		case <-changed:
+		case <-moved:
 		case <-ctx.Done():
-			<-b.window
-			return ctx.Err()
 		}
 	}
+}
+
+func (p *publisher) set(o *outlet, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.channel, p.err = o, err
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// drop forgets a channel that was found to have ended.
+func (p *publisher) drop(o *outlet) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.channel == o {
+		p.channel = nil
+	}
+}
+
+// trouble is why the channel to publish on ended, while there is no other.
+func (p *publisher) trouble() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
+// settle waits until nothing is unconfirmed.
+func (p *publisher) settle(timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	if p.window.Acquire(ctx, p.full) == nil {
+		p.window.Release(p.full)
+	}
+}
+
+// run keeps a channel to publish on.
+func (p *publisher) run() {
+	defer p.answers.end()
+	pause := backoff{max: p.b.cfg.MaxBackoff}
+	for {
+		conn, err := p.b.out.get(p.b.life)
+		if err != nil {
+			if p.b.life.Err() != nil {
+				return
+			}
+			continue
+		}
+		began := time.Now()
+		o, err := p.newOutlet(conn)
+		if err == nil {
+			p.set(o, nil)
+			err = o.judge()
+		}
+		if err != nil && p.b.life.Err() == nil {
+			p.b.log.Warn("the channel to publish on ended, opening another", "error", err)
+		}
+		if time.Since(began) > p.b.cfg.MaxBackoff {
+			pause.reset()
+		} else if !pause.wait(p.b.life) {
+			return
+		}
+	}
+}
+
+func (p *publisher) newOutlet(conn *connection) (*outlet, error) {
+	ch, err := conn.Channel()
+	if err != nil {
+		return nil, fmt.Errorf("open a channel: %w", err)
+	}
+	if err := ch.Confirm(false); err != nil {
+		return nil, fmt.Errorf("ask for confirmations: %w", errors.Join(err, ch.Close()))
+	}
+	return &outlet{
+		p: p, ch: ch, wake: make(chan struct{}, 1), ended: make(chan struct{}),
+		closed:  ch.NotifyClose(make(chan *amqp.Error, 1)),
+		returns: ch.NotifyReturn(make(chan amqp.Return)), // unbuffered: see judge
+	}, nil
 }

@@ -1,8 +1,8 @@
 package rabbitmq_test
 
 import (
-	"context"
 	"log/slog"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -18,51 +18,78 @@ import (
 
 func TestMain(m *testing.M) { servers.Main(m) }
 
-func open(t testing.TB, url string) *rabbitmq.Broker {
+// hosts remembers the virtual host of each test.
+type hosts struct {
+	mu sync.Mutex
+	of map[testing.TB]*servers.Rabbit
+}
+
+func (h *hosts) get(t testing.TB) *servers.Rabbit {
 	t.Helper()
-	b, err := rabbitmq.Open(t.Context(), rabbitmq.Config{URL: url, Name: t.Name(), Log: slog.New(slog.DiscardHandler)})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.of[t] == nil {
+		h.of[t] = servers.RabbitMQ(t)
+	}
+	return h.of[t]
+}
+
+func open(t testing.TB, cfg rabbitmq.Config) *rabbitmq.Broker {
+	t.Helper()
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	b, err := rabbitmq.Open(t.Context(), cfg)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = b.Close() })
+	t.Cleanup(func() { require.NoError(t, b.Close()) })
 	return b
 }
 
+// channel is a channel of the bare library.
+func channel(t testing.TB, url string) *amqp.Channel {
+	t.Helper()
+	conn, err := amqp.Dial(url)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() }) // the test may have cut it
+	ch, err := conn.Channel()
+	require.NoError(t, err)
+	return ch
+}
+
 func TestConformance(t *testing.T) {
-	var mu sync.Mutex
-	places := map[*testing.T]*servers.Rabbit{}
-	of := func(t *testing.T) *servers.Rabbit {
-		mu.Lock()
-		defer mu.Unlock()
-		if places[t] == nil {
-			places[t] = servers.RabbitMQ(t)
-		}
-		return places[t]
-	}
+	vhosts := &hosts{of: map[testing.TB]*servers.Rabbit{}}
 	brokertest.Run(t, brokertest.Harness{
-		Open:           func(t *testing.T) broker.Broker { return open(t, of(t).URL()) },
-		Restart:        func(t *testing.T) { of(t).Restart(t) },
-		CutConnections: func(t *testing.T) { of(t).CutConnections(t) },
+		Open: func(t *testing.T) broker.Broker {
+			return open(t, rabbitmq.Config{URL: vhosts.get(t).URL(), Name: t.Name()})
+		},
+		Restart:        func(t *testing.T) { vhosts.get(t).Restart(t) },
+		CutConnections: func(t *testing.T) { vhosts.get(t).CutConnections(t) },
 		InjectRaw: func(t *testing.T, service string, body []byte, headers map[string]any) {
-			conn, err := amqp.Dial(of(t).URL())
-			require.NoError(t, err)
-			defer func() { _ = conn.Close() }()
-			ch, err := conn.Channel()
-			require.NoError(t, err)
+			ch := channel(t, vhosts.get(t).URL())
 			require.NoError(t, ch.Confirm(false))
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			defer cancel()
-			sent, err := ch.PublishWithDeferredConfirmWithContext(ctx, "", "stega."+service+".events", true, false,
-				amqp.Publishing{Body: body, Headers: headers, DeliveryMode: amqp.Persistent})
+			c, err := ch.PublishWithDeferredConfirm("", "stega."+service+".events", true, false, amqp.Publishing{Body: body, Headers: headers})
 			require.NoError(t, err)
-			ok, err := sent.WaitContext(ctx)
-			require.NoError(t, err)
-			require.True(t, ok)
+			require.True(t, c.Wait())
 		},
 		Refuse: func(t *testing.T, service string) {
-			r := of(t)
-			r.API(t, "PUT", "/api/policies/"+r.Vhost+"/full", map[string]any{
-				"pattern": "^stega\\." + service + "\\.events$", "apply-to": "queues", "definition": map[string]any{"max-length": 1},
+			r := vhosts.get(t)
+			r.API(t, http.MethodPut, "/api/policies/"+r.Vhost+"/full", map[string]any{
+				"pattern": "^stega\\." + service + "\\.events$", "apply-to": "queues",
+				"definition": map[string]any{"max-length": 1, "overflow": "reject-publish"},
 			}, nil)
+			// The queue refuses once it is over its length, and channels that come later learn of it at once.
+			ch := channel(t, r.URL())
+			require.NoError(t, ch.Confirm(false))
+			await(t, "the queue is full", func() bool {
+				c, err := ch.PublishWithDeferredConfirm("", "stega."+service+".events", true, false, amqp.Publishing{Body: []byte("filler")})
+				require.NoError(t, err)
+				return !c.Wait()
+			})
 		},
-		Patience: time.Minute,
 	})
+}
+
+func await(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	require.Eventually(t, condition, 60*time.Second, 20*time.Millisecond, what)
 }

@@ -1,323 +1,223 @@
-// Package rabbitmq is the broker on RabbitMQ 4. A session is a connection with its channels; what was delivered or is not confirmed belongs to
-// its session, so that nothing that came before a reconnect can be mistaken for what came after. There is one connection to
-// publish and one to consume, since an alarm blocks publishers alone. The library's own recovery is not used.
 package rabbitmq
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net"
-	"net/url"
 	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"stega/broker"
-	"stega/fault"
 )
 
-// Config says where the broker is and how to speak to it; zero values mean the defaults.
-type Config struct {
-	URL     string // amqp://user:password@host:5672/vhost
-	Name    string // of the connections, for operators
-	Log     *slog.Logger
-	Patient bool // do not fail when the broker is not there at the start: keep trying
-
-	Window         int           // messages that are not confirmed yet, 4096
-	ConfirmTimeout time.Duration // after which a confirmation counts as lost, 30 s
-	DialTimeout    time.Duration // 5 s
-	RetryMax       time.Duration // the longest pause between two tries to connect, 5 s
+// connection is one connection, which ends and is never mended.
+type connection struct {
+	*amqp.Connection
+	over chan struct{} // closed when it ended
 }
 
-// Broker is a connection to RabbitMQ that mends itself.
-type Broker struct {
-	cfg    Config
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	tasks  sync.WaitGroup
-	window chan struct{}
-
-	publish *link
-	consume *link
-
-	mu        sync.Mutex
-	unsettled map[string]int // deliveries by queue that this process holds
-}
-
-var _ broker.Broker = (*Broker)(nil)
-
-// Open connects.
-func Open(ctx context.Context, cfg Config) (*Broker, error) {
-	def(&cfg.Window, 4096)
-	def(&cfg.ConfirmTimeout, 30*time.Second)
-	def(&cfg.DialTimeout, 5*time.Second)
-	def(&cfg.RetryMax, 5*time.Second)
-	def(&cfg.Name, "stega")
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	if _, err := amqp.ParseURI(cfg.URL); err != nil {
-		return nil, fault.Usage("broker_url_invalid", "the broker's URL cannot be read").WithHint("it looks like amqp://user:password@host:5672/vhost")
-	}
-	b := &Broker{cfg: cfg, window: make(chan struct{}, cfg.Window), unsettled: map[string]int{}}
-	b.ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	b.publish = b.link("publish")
-	b.consume = b.link("consume")
-	for _, l := range []*link{b.publish, b.consume} {
-		if err := l.start(ctx); err != nil {
-			_ = b.Close()
-			return nil, err
-		}
-	}
-	return b, nil
-}
-
-func def[T comparable](v *T, standard T) {
-	var zero T
-	if *v == zero {
-		*v = standard
-	}
-}
-
-// State says how the connections are.
-func (b *Broker) State() broker.State {
-	p, c := b.publish.state(), b.consume.state()
-	s := broker.State{Connected: p.Connected && c.Connected, Blocked: p.Blocked, Err: p.Err}
-	if s.Err == nil {
-		s.Err = c.Err
-	}
-	return s
-}
-
-// Close ends all consumers and the connections; unsettled deliveries come again later.
-func (b *Broker) Close() error {
-	b.cancel()
-	b.publish.shut()
-	b.consume.shut()
-	b.tasks.Wait()
-	return nil
-}
-
-// link keeps one connection up.
+// link is the wish to have a connection: it makes one after another.
 type link struct {
 	b    *Broker
-	name string
+	role string
 
-	mu      sync.Mutex
-	current *session
-	changed chan struct{} // closed when current or blocked changes
-	blocked string
-	err     error
+	mu        sync.Mutex
+	conn      *connection
+	err       error
+	blocked   string
+	unblocked time.Time     // when the last block ended
+	changed   chan struct{} // closed at every change, and replaced
 }
 
-// session is one connection, as long as it lives.
-type session struct {
-	conn *amqp.Connection
-	done chan struct{} // closed when the connection has ended
-	out  *publisher    // of the connection that publishes
+func newLink(b *Broker, role string) *link {
+	return &link{b: b, role: role, changed: make(chan struct{})}
 }
 
-func (b *Broker) link(name string) *link {
-	return &link{b: b, name: name, changed: make(chan struct{})}
-}
-
-// start connects, and from then on keeps connected.
-func (l *link) start(ctx context.Context) error {
-	err := l.connect(ctx)
-	if err != nil && !l.b.cfg.Patient {
-		return unreachable(l.b.cfg.URL, err)
-	}
-	l.b.tasks.Go(l.keep)
-	return nil
-}
-
-func unreachable(where string, err error) error {
-	shown := "the broker"
-	if u, e := url.Parse(where); e == nil {
-		shown = u.Redacted()
-	}
-	f := fault.Unavailable("broker_unavailable", "RabbitMQ at %s does not answer", shown).
-		WithHint("start one with: docker compose up -d rabbitmq; or say where it is with --broker-url or STEGA_BROKER_URL")
-	if e, ok := errors.AsType[*amqp.Error](err); ok && (e.Code == amqp.AccessRefused || e.Code == amqp.NotAllowed) {
-		f = fault.Unavailable("broker_refused", "RabbitMQ at %s does not let us in", shown).
-			WithHint("check user, password and virtual host in --broker-url or STEGA_BROKER_URL")
-	}
-	return f.Because(err)
-}
-
-func (l *link) connect(ctx context.Context) error {
-	cfg := l.b.cfg
-	properties := amqp.NewConnectionProperties()
-	properties.SetClientConnectionName(cfg.Name + " " + l.name)
-	conn, err := amqp.DialConfig(cfg.URL, amqp.Config{
-		Heartbeat: 10 * time.Second, Locale: "en_US", Properties: properties,
-		Dial: func(network, addr string) (net.Conn, error) {
-			d := net.Dialer{Timeout: cfg.DialTimeout}
-			c, err := d.DialContext(ctx, network, addr)
-			if err != nil {
-				return nil, err
-			}
-			return c, c.SetDeadline(time.Now().Add(cfg.DialTimeout)) // for the handshake; the library clears it
-		},
-	})
-	if err != nil {
-		l.failed(err)
-		return err
-	}
-	s := &session{conn: conn, done: make(chan struct{})}
-	closed := conn.NotifyClose(make(chan *amqp.Error, 1))
-	blocked := conn.NotifyBlocked(make(chan amqp.Blocking, 8))
-	if l.name == "publish" {
-		if s.out, err = newPublisher(s, cfg); err != nil {
-			_ = conn.Close()
-			l.failed(err)
-			return err
-		}
-	}
-	l.b.tasks.Go(func() {
-		for blocked != nil || closed != nil {
-			select {
-			case e, ok := <-closed:
-				if ok && e != nil {
-					l.failed(e)
-				}
-				closed = nil
-			case e, ok := <-blocked:
-				if !ok {
-					blocked = nil
-					continue
-				}
-				reason := ""
-				if e.Active {
-					reason = e.Reason
-					cfg.Log.Warn("the broker takes no messages at present", "reason", reason)
-				}
-				l.mu.Lock()
-				l.blocked = reason
-				l.notify()
-				l.mu.Unlock()
-			}
-		}
-		close(s.done)
-		if s.out != nil {
-			s.out.end()
-		}
-	})
+func (l *link) update(change func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.current, l.err, l.blocked = s, nil, ""
-	l.notify()
-	return nil
-}
-
-func (l *link) failed(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.err = err
-}
-
-// notify wakes those who wait for a change. The lock is held.
-func (l *link) notify() {
+	change()
 	close(l.changed)
 	l.changed = make(chan struct{})
-}
-
-// keep connects again whenever the connection has ended.
-func (l *link) keep() {
-	pause := 20 * time.Millisecond
-	for {
-		l.mu.Lock()
-		s := l.current
-		l.mu.Unlock()
-		if s != nil {
-			select {
-			case <-s.done:
-			case <-l.b.ctx.Done():
-				return
-			}
-			l.mu.Lock()
-			l.current = nil
-			l.notify()
-			l.mu.Unlock()
-			l.b.cfg.Log.Info("the connection to the broker has ended", "connection", l.name)
-		}
-		if err := l.connect(l.b.ctx); err == nil {
-			pause = 20 * time.Millisecond
-			l.b.cfg.Log.Info("connected to the broker", "connection", l.name)
-			continue
-		}
-		select {
-		case <-time.After(pause/2 + rand.N(pause)): //nolint:gosec // not a secret
-		case <-l.b.ctx.Done():
-			return
-		}
-		pause = min(2*pause, l.b.cfg.RetryMax)
-	}
-}
-
-// get waits for a session; one to publish also until the broker takes messages.
-func (l *link) get(ctx context.Context) (*session, error) {
-	for {
-		l.mu.Lock()
-		s, changed, blocked := l.current, l.changed, l.blocked
-		l.mu.Unlock()
-		if l.b.ctx.Err() != nil {
-			return nil, broker.ErrClosed
-		}
-		if s != nil && blocked == "" {
-			select {
-			case <-s.done:
-			default:
-				return s, nil
-			}
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-l.b.ctx.Done():
-			return nil, broker.ErrClosed
-		}
-	}
 }
 
 func (l *link) state() broker.State {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := broker.State{Connected: l.current != nil, Blocked: l.blocked, Err: l.err}
-	if l.b.ctx.Err() != nil {
-		s = broker.State{Err: broker.ErrClosed}
-	}
-	if s.Connected {
-		s.Err = nil
-	}
-	return s
+	return broker.State{Connected: l.conn != nil, Blocked: l.blocked, Err: l.err}
 }
 
-// shut ends the connection.
-func (l *link) shut() {
+// block says why the server takes no messages, and else since when it takes them again.
+func (l *link) block() (reason string, since time.Time) {
 	l.mu.Lock()
-	s := l.current
-	l.mu.Unlock()
-	if s != nil {
-		_ = s.conn.CloseDeadline(time.Now().Add(2 * time.Second))
+	defer l.mu.Unlock()
+	return l.blocked, l.unblocked
+}
+
+// get waits for a connection.
+func (l *link) get(ctx context.Context) (*connection, error) {
+	for {
+		l.mu.Lock()
+		conn, changed, err := l.conn, l.changed, l.err
+		l.mu.Unlock()
+		if cause := context.Cause(ctx); cause != nil {
+			if err != nil && !errors.Is(cause, broker.ErrClosed) {
+				return nil, l.b.unreachable(err)
+			}
+			return nil, cause
+		}
+		if conn != nil {
+			return conn, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
 	}
 }
 
-// channel runs fn on a channel of its own.
-func (l *link) channel(ctx context.Context, fn func(ch *amqp.Channel) error) error {
-	s, err := l.get(ctx)
-	if err != nil {
-		return err
+// run keeps a connection until the broker's life ends.
+func (l *link) run(conn *connection) {
+	log := l.b.log.With("broker", l.b.shown, "connection", l.role)
+	pause := backoff{max: l.b.cfg.MaxBackoff}
+	for said := ""; ; {
+		if conn == nil {
+			var err error
+			if conn, err = l.b.dial(l.b.life, l.role); err != nil {
+				if l.b.life.Err() != nil {
+					return
+				}
+				l.update(func() { l.err = err })
+				if err.Error() != said {
+					said = err.Error()
+					log.Warn("the broker cannot be reached, trying on", "error", err)
+				}
+				if !pause.wait(l.b.life) {
+					return
+				}
+				continue
+			}
+		}
+		began := time.Now()
+		err := l.hold(conn)
+		conn = nil
+		if l.b.life.Err() != nil {
+			return
+		}
+		said = ""
+		log.Warn("the connection to the broker ended, making another", "error", err)
+		if time.Since(began) > l.b.cfg.MaxBackoff {
+			pause.reset()
+		} else if !pause.wait(l.b.life) {
+			return
+		}
 	}
-	ch, err := s.conn.Channel()
-	if err != nil {
-		return fmt.Errorf("open a channel: %w", err)
+}
+
+// hold publishes a connection to whoever waits for one, until it ends.
+func (l *link) hold(conn *connection) (err error) {
+	closed := conn.NotifyClose(make(chan *amqp.Error, 1))
+	blocks := conn.NotifyBlocked(make(chan amqp.Blocking, 8))
+	l.update(func() { l.conn, l.err, l.blocked = conn, nil, "" })
+	l.b.log.Info("connected to the broker", "broker", l.b.shown, "connection", l.role)
+	ending := l.b.life.Done()
+	for alive := true; alive; {
+		select {
+		case e := <-closed:
+			if alive = false; e != nil {
+				err = e
+			}
+		case s, open := <-blocks:
+			if !open {
+				blocks = nil
+				continue
+			}
+			l.update(func() {
+				l.blocked = ""
+				if s.Active {
+					l.blocked = cmpOr(s.Reason, "no reason was given")
+				} else {
+					l.unblocked = time.Now()
+				}
+			})
+			if l.blocked != "" {
+				l.b.log.Warn("the broker takes no messages", "reason", s.Reason)
+			} else {
+				l.b.log.Info("the broker takes messages again")
+			}
+		case <-ending:
+			ending = nil
+			// The library closes the socket in any case; an error here only says that the server did not answer in time.
+			_ = conn.CloseDeadline(time.Now().Add(l.b.cfg.CloseTimeout))
+		}
 	}
-	defer func() { _ = ch.Close() }()
-	return fn(ch)
+	l.update(func() { l.conn, l.err, l.blocked = nil, err, "" })
+	close(conn.over)
+	return err
+}
+
+func cmpOr(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a
+}
+
+// dial makes one connection. Recovery stays unset: see the package comment.
+func (b *Broker) dial(ctx context.Context, role string) (*connection, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.DialTimeout)
+	defer cancel()
+	properties := amqp.NewConnectionProperties()
+	properties.SetClientConnectionName(b.cfg.Name + " " + role)
+	var socket net.Conn
+	handshake := func() bool { return false }
+	conn, err := amqp.DialConfig(b.cfg.URL, amqp.Config{
+		Heartbeat: b.cfg.Heartbeat, Properties: properties, TLSClientConfig: b.cfg.TLS.Clone(), Locale: "en_US",
+		Dial: func(network, address string) (net.Conn, error) {
+			raw, err := (&net.Dialer{}).DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			deadline, _ := ctx.Deadline()
+			if err := raw.SetDeadline(deadline); err != nil { // of the handshake; the library takes it away then
+				return nil, errors.Join(err, raw.Close())
+			}
+			handshake = context.AfterFunc(ctx, func() { _ = raw.Close() })
+			socket = newBatchConn(raw)
+			return socket, nil
+		},
+	})
+	handshake()
+	if err != nil {
+		if socket != nil {
+			_ = socket.Close()
+		}
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	return &connection{Connection: conn, over: make(chan struct{})}, nil
+}
+
+// backoff is a pause that doubles, with jitter, so that a hundred processes do not come back at the same instant.
+type backoff struct {
+	max  time.Duration
+	next time.Duration
+}
+
+func (p *backoff) reset() { p.next = 0 }
+
+// wait reports whether the pause was not cut short.
+func (p *backoff) wait(ctx context.Context) bool {
+	p.next = min(max(2*p.next, 50*time.Millisecond), p.max)
+	timer := time.NewTimer(p.next/2 + rand.N(p.next/2+1))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -14,131 +15,225 @@ import (
 	"stega/fault"
 )
 
-// The names of the parts.
+// The parts that all services share.
 const (
-	eventsExchange   = "stega.events"   // topic; the routing key is the event's topic
+	eventsExchange   = "stega.events"   // topic; the routing key is the topic of the event
 	commandsExchange = "stega.commands" // direct; the routing key is the service
 	deadExchange     = "stega.dead"     // direct; the routing key is the service
-	logStream        = "stega.log"
+	logStream        = "stega.log"      // bound to all events
 )
 
-// deliveryLimit is how often a message may kill its consumer before the broker moves it to the dead queue.
+// deliveryLimit is how often a quorum queue delivers a message that is never settled, as its consumer dies of it.
 const deliveryLimit = 20
 
-// Declare makes exchanges, queues, bindings and the log, and removes bindings of topics that a service no longer handles.
-func (b *Broker) Declare(ctx context.Context, t broker.Topology) error {
-	return b.publish.channel(ctx, func(ch *amqp.Channel) error {
-		for _, x := range []struct{ name, kind string }{{eventsExchange, "topic"}, {commandsExchange, "direct"}, {deadExchange, "direct"}} {
-			if err := ch.ExchangeDeclare(x.name, x.kind, true, false, false, false, nil); err != nil {
-				return declared(x.name, err)
-			}
-		}
-		if _, err := ch.QueueDeclare(logStream, true, false, false, false, amqp.Table{
-			"x-queue-type": "stream", "x-max-length-bytes": int64(1 << 30), "x-max-age": "7D", "x-stream-max-segment-size-bytes": int64(50_000_000),
-		}); err != nil {
-			return declared(logStream, err)
-		}
-		if err := ch.QueueBind(logStream, "#", eventsExchange, false, nil); err != nil {
-			return declared(logStream, err)
-		}
-		for _, s := range t.Services {
-			if err := declareService(ch, s); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+func queueName(service string, q broker.Queue) string { return "stega." + service + "." + string(q) }
+
+type exchange struct {
+	Name    string `json:"name"`
+	Kind    string `json:"type"`
+	Durable bool   `json:"durable"`
 }
 
-func declareService(ch *amqp.Channel, s broker.ServiceTopology) error {
-	for _, q := range []broker.Queue{broker.Dead, broker.Commands, broker.Events} {
-		name := queueName(s.Service, q)
-		args := amqp.Table{"x-queue-type": "quorum"}
-		if q != broker.Commands {
-			args["x-single-active-consumer"] = true
+type queue struct {
+	Name      string     `json:"name"`
+	Durable   bool       `json:"durable"`
+	Arguments amqp.Table `json:"arguments"`
+}
+
+type binding struct {
+	Exchange string `json:"source"`
+	Queue    string `json:"destination"`
+	Key      string `json:"routing_key"`
+}
+
+// layout is what a topology is on this broker.
+func layout(t broker.Topology) (exchanges []exchange, queues []queue, bindings []binding) {
+	exchanges = []exchange{
+		{eventsExchange, amqp.ExchangeTopic, true},
+		{commandsExchange, amqp.ExchangeDirect, true},
+		{deadExchange, amqp.ExchangeDirect, true},
+	}
+	queues = []queue{{logStream, true, amqp.Table{
+		amqp.QueueTypeArg: amqp.QueueTypeStream, amqp.StreamMaxLenBytesArg: int64(1 << 30), amqp.StreamMaxAgeArg: "7D",
+		amqp.StreamMaxSegmentSizeBytesArg: int64(64 << 20), // whole segments are dropped
+	}}}
+	bindings = []binding{{eventsExchange, logStream, "#"}}
+	for _, s := range t.Services {
+		dead := queueName(s.Service, broker.Dead)
+		for _, q := range []broker.Queue{broker.Events, broker.Commands} {
+			args := amqp.Table{
+				amqp.QueueTypeArg: amqp.QueueTypeQuorum, "x-delivery-limit": int64(deliveryLimit),
+				"x-dead-letter-exchange": deadExchange, "x-dead-letter-routing-key": s.Service,
+				"x-dead-letter-strategy": "at-least-once", amqp.QueueOverflowArg: amqp.QueueOverflowRejectPublish,
+			}
+			if q == broker.Events {
+				args[amqp.SingleActiveConsumerArg] = true
+			}
+			queues = append(queues, queue{queueName(s.Service, q), true, args})
 		}
-		if q != broker.Dead {
-			args["x-delivery-limit"] = int64(deliveryLimit)
-			args["x-dead-letter-exchange"] = deadExchange
-			args["x-dead-letter-routing-key"] = s.Service
-			args["x-dead-letter-strategy"] = "at-least-once"
-			args["x-overflow"] = "reject-publish"
-		} else {
-			args["x-delivery-limit"] = int64(-1) // it is the last stop
+		// Without a limit of its own the dead queue would drop what was looked at and given back twenty times.
+		queues = append(queues, queue{dead, true, amqp.Table{
+			amqp.QueueTypeArg: amqp.QueueTypeQuorum, "x-delivery-limit": int64(-1), amqp.SingleActiveConsumerArg: true,
+		}})
+		for _, topic := range s.Topics {
+			bindings = append(bindings, binding{eventsExchange, queueName(s.Service, broker.Events), topic})
 		}
-		if _, err := ch.QueueDeclare(name, true, false, false, false, args); err != nil {
-			return declared(name, err)
+		bindings = append(bindings,
+			binding{commandsExchange, queueName(s.Service, broker.Commands), s.Service},
+			binding{deadExchange, dead, s.Service})
+	}
+	return exchanges, queues, bindings
+}
+
+// topics are those that this process declared, by service.
+type topics struct {
+	mu sync.Mutex
+	of map[string][]string
+}
+
+// add remembers topics of a service, and returns all that it had since the start.
+func (t *topics) add(service string, more []string) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.of == nil {
+		t.of = map[string][]string{}
+	}
+	for _, topic := range more {
+		if !slices.Contains(t.of[service], topic) {
+			t.of[service] = append(t.of[service], topic)
 		}
 	}
-	if err := ch.QueueBind(queueName(s.Service, broker.Commands), s.Service, commandsExchange, false, nil); err != nil {
-		return declared(s.Service, err)
+	return slices.Clone(t.of[service])
+}
+
+// Declare implements broker.Broker. Its user needs the right to configure. The protocol cannot list bindings: those that are taken away
+// are of topics in the catalogue, or that this process declared before.
+func (b *Broker) Declare(ctx context.Context, t broker.Topology) error {
+	if b.open.Err() != nil {
+		return broker.ErrClosed
 	}
-	if err := ch.QueueBind(queueName(s.Service, broker.Dead), s.Service, deadExchange, false, nil); err != nil {
-		return declared(s.Service, err)
+	ctx, cancel := b.either(ctx)
+	defer cancel()
+	conn, err := b.in.get(ctx)
+	if err != nil {
+		return fmt.Errorf("declare: %w", err)
 	}
-	queue := queueName(s.Service, broker.Events)
-	for _, topic := range s.Topics {
-		if err := ch.QueueBind(queue, topic, eventsExchange, false, nil); err != nil {
-			return declared(queue, err)
+	ch, err := conn.Channel() // of its own: an error ends it
+	if err != nil {
+		return fmt.Errorf("declare: open a channel: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = ch.Close() })
+	err = b.declare(ch, t)
+	stop()
+	if closing := ch.Close(); err == nil && closing != nil && !errors.Is(closing, amqp.ErrClosed) {
+		err = closing
+	}
+	if ctx.Err() != nil && err != nil {
+		err = errors.Join(context.Cause(ctx), err)
+	}
+	return err
+}
+
+func (b *Broker) declare(ch *amqp.Channel, t broker.Topology) error {
+	exchanges, queues, bindings := layout(t)
+	for _, e := range exchanges {
+		if err := ch.ExchangeDeclare(e.Name, e.Kind, e.Durable, false, false, false, nil); err != nil {
+			return declareFault("exchange", e.Name, err)
 		}
 	}
-	for _, kind := range events.Catalogue() {
-		if slices.Contains(s.Topics, kind.Topic) {
-			continue
+	for _, q := range queues {
+		if _, err := ch.QueueDeclare(q.Name, q.Durable, false, false, false, q.Arguments); err != nil {
+			return declareFault("queue", q.Name, err)
 		}
-		if err := ch.QueueUnbind(queue, kind.Topic, eventsExchange, nil); err != nil {
-			return declared(queue, err)
+	}
+	for _, d := range bindings {
+		if err := ch.QueueBind(d.Queue, d.Key, d.Exchange, false, nil); err != nil {
+			return declareFault("binding", d.Queue+" to "+d.Key, err)
+		}
+	}
+	for _, s := range t.Services {
+		had := b.known.add(s.Service, s.Topics)
+		for _, e := range events.Catalogue() {
+			had = append(had, e.Topic)
+		}
+		for _, topic := range had {
+			if slices.Contains(s.Topics, topic) {
+				continue
+			}
+			if err := ch.QueueUnbind(queueName(s.Service, broker.Events), topic, eventsExchange, nil); err != nil {
+				return declareFault("binding", s.Service+" to "+topic, err)
+			}
 		}
 	}
 	return nil
 }
 
-// declared explains why a part cannot be made.
-func declared(name string, err error) error {
-	if e, ok := errors.AsType[*amqp.Error](err); ok {
+func declareFault(what, name string, err error) error {
+	var e *amqp.Error
+	if errors.As(err, &e) && e.Server {
 		switch e.Code {
 		case amqp.PreconditionFailed:
-			return fault.Conflict("topology_differs", "the broker has a %s that was made differently", name).
-				WithHint("delete it there when nothing waits in it, and declare again").Because(err)
+			return fault.Conflict("broker_topology", "the %s %s exists with other properties", what, name).
+				WithHint("delete it once it is empty, then run stega migrate again").Because(err)
 		case amqp.AccessRefused:
-			return fault.New(fault.KindForbidden, "topology_refused", "the broker's user may not make %s", name).
-				WithHint("run stega migrate with a user who may configure").Because(err)
+			return fault.Unavailable("broker_forbidden", "the broker's user may not declare the %s %s", what, name).
+				WithHint("run stega migrate with the broker's administrator in --broker-url or STEGA_BROKER_URL").Because(err)
 		}
 	}
-	return fmt.Errorf("declare %s: %w", name, err)
+	return fmt.Errorf("declare the %s %s: %w", what, name, err)
 }
 
-// missing explains why a queue cannot be used.
-func missing(name string, err error) error {
-	if e, ok := errors.AsType[*amqp.Error](err); ok && e.Code == amqp.NotFound {
-		return fault.Unavailable("topology_missing", "the broker has no %s", name).WithHint("run: stega migrate").Because(err)
+// depth counts the messages of a queue that this process took and has not settled.
+type depth struct{ unsettled atomic.Int64 }
+
+func (d *depth) add(n int) { d.unsettled.Add(int64(n)) }
+
+type depths struct {
+	mu     sync.Mutex
+	queues map[string]*depth
+	ch     *amqp.Channel // to ask on, kept while it lives
+}
+
+func (d *depths) of(queue string) *depth {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.queues == nil {
+		d.queues = map[string]*depth{}
 	}
-	if e, ok := errors.AsType[*amqp.Error](err); ok && e.Code == amqp.AccessRefused {
-		return fault.New(fault.KindForbidden, "queue_refused", "the broker's user may not read %s", name).Because(err)
+	if d.queues[queue] == nil {
+		d.queues[queue] = &depth{}
 	}
-	return fmt.Errorf("use %s: %w", name, err)
+	return d.queues[queue]
 }
 
-// Permissions are the regular expressions of what a service's own user may configure, write and read: nothing, the exchanges, and
-// its own queues with the log.
-func Permissions(service string) (configure, write, read string) {
-	s := regexp.QuoteMeta(service)
-	return "^$", `^stega\.(events|commands|dead)$`, `^(stega\.log|stega\.` + s + `\.(events|commands|dead))$`
-}
-
-// Depth is the number of messages that wait in a queue, with those that this process holds; what other processes hold is not known.
+// Depth implements broker.Broker: what the server has ready, and what this process took and has not settled. What another
+// process took is not in it, as the protocol does not tell.
 func (b *Broker) Depth(ctx context.Context, service string, q broker.Queue) (int, error) {
-	name := queueName(service, q)
-	n := 0
-	err := b.consume.channel(ctx, func(ch *amqp.Channel) error {
-		queue, err := ch.QueueDeclarePassive(name, true, false, false, false, nil)
-		n = queue.Messages
-		return err
-	})
-	if err != nil {
-		return 0, missing(name, err)
+	if b.open.Err() != nil {
+		return 0, broker.ErrClosed
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return n + b.unsettled[name], nil
+	name := queueName(service, q)
+	own := b.depths.of(name)
+	ctx, cancel := b.either(ctx)
+	defer cancel()
+	conn, err := b.in.get(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("depth of %s: %w", name, err)
+	}
+	b.depths.mu.Lock()
+	defer b.depths.mu.Unlock()
+	if b.depths.ch == nil || b.depths.ch.IsClosed() {
+		if b.depths.ch, err = conn.Channel(); err != nil {
+			b.depths.ch = nil
+			return 0, fmt.Errorf("depth of %s: open a channel: %w", name, err)
+		}
+	}
+	state, err := b.depths.ch.QueueDeclarePassive(name, true, false, false, false, nil)
+	if err != nil {
+		if f := queueFault(name, err); f != nil {
+			return 0, f
+		}
+		return 0, fmt.Errorf("depth of %s: %w", name, err)
+	}
+	return state.Messages + int(own.unsettled.Load()), nil
 }

@@ -3,8 +3,9 @@ package rabbitmq
 import (
 	"errors"
 	"fmt"
-	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -12,115 +13,209 @@ import (
 	"stega/events"
 )
 
-// prefix is how the headers of CloudEvents attributes begin (CloudEvents AMQP binding 1.0, binary mode).
-const prefix = "cloudEvents:"
-
-// Headers beside those of CloudEvents.
+// The CloudEvents attributes as headers.
 const (
-	reasonHeader = "x-stega-reason"  // on the dead queue: why
-	diedHeader   = "x-stega-died-at" // and since when
+	prefix            = "cloudEvents:"
+	headerVersion     = prefix + "specversion"
+	headerID          = prefix + "id"
+	headerSource      = prefix + "source"
+	headerType        = prefix + "type"
+	headerSubject     = prefix + "subject"
+	headerTime        = prefix + "time"
+	headerCorrelation = prefix + "correlationid"
+	headerCausation   = prefix + "causationid"
+	headerSequence    = prefix + "sequence"
+	headerTrace       = prefix + "traceparent"
+
+	headerReason = "x-stega-reason"
+	headerDiedAt = "x-stega-died-at"
+
+	specVersion = "1.0"
 )
 
-func publishing(m events.Message) amqp.Publishing {
+const (
+	maxShort  = 255      // bytes of a short string of the protocol, such as a routing key
+	maxHeader = 64 << 10 // all attributes; a header that fills more than a frame would end the connection
+	maxData   = 16 << 20 // what the server takes unless it was told otherwise
+	maxReason = 8 << 10
+)
+
+// encode makes a publishing of a message, or says why it cannot be one.
+func encode(m events.Message) (amqp.Publishing, error) {
 	e := m.Envelope
-	h := make(amqp.Table, 11)
-	set := func(name, value string) {
-		if value != "" {
-			h[prefix+name] = value
+	size := len(e.ID) + len(e.Source) + len(e.Type) + len(e.Subject) + len(e.Correlation) + len(e.Causation) + len(e.TraceParent)
+	switch {
+	case e.ID == "" || e.Type == "" || e.Source == "":
+		return amqp.Publishing{}, errors.New("a message needs an id, a source and a type")
+	case len(e.ID) > maxShort || len(e.Type) > maxShort || len(e.ContentType) > maxShort:
+		return amqp.Publishing{}, fmt.Errorf("the id, the type or the content type of a message is longer than %d bytes", maxShort)
+	case size > maxHeader:
+		return amqp.Publishing{}, fmt.Errorf("the envelope of message %s has %d bytes, more than %d", e.ID, size, maxHeader)
+	case len(m.Data) > maxData:
+		return amqp.Publishing{}, fmt.Errorf("the data of message %s have %d bytes, more than %d", e.ID, len(m.Data), maxData)
+	}
+	headers := make(amqp.Table, 10)
+	headers[headerVersion] = specVersion
+	headers[headerID] = e.ID
+	headers[headerSource] = e.Source
+	headers[headerType] = e.Type
+	headers[headerTime] = e.Time.UTC().Format(time.RFC3339Nano)
+	for _, optional := range [...]struct{ name, value string }{
+		{headerSubject, e.Subject}, {headerCorrelation, e.Correlation}, {headerCausation, e.Causation}, {headerTrace, e.TraceParent},
+	} {
+		if optional.value != "" {
+			headers[optional.name] = optional.value
 		}
 	}
-	h[prefix+"specversion"] = "1.0"
-	set("id", e.ID)
-	set("source", e.Source)
-	set("type", e.Type)
-	set("subject", e.Subject)
-	if !e.Time.IsZero() {
-		set("time", e.Time.UTC().Format(time.RFC3339Nano))
-	}
-	set("correlationid", e.Correlation)
-	set("causationid", e.Causation)
-	set("traceparent", e.TraceParent)
 	if e.Sequence != 0 {
-		h[prefix+"sequence"] = strconv.FormatInt(e.Sequence, 10)
+		headers[headerSequence] = e.Sequence
 	}
 	return amqp.Publishing{
-		Headers: h, ContentType: e.ContentType, DeliveryMode: amqp.Persistent, MessageId: e.ID, Type: e.Type, CorrelationId: e.Correlation, Body: m.Data,
-	}
+		Headers: headers, ContentType: e.ContentType, DeliveryMode: amqp.Persistent,
+		MessageId: e.ID, Type: e.Type, Timestamp: e.Time, Body: m.Data,
+	}, nil
 }
 
-// message reads a message; with an error, its data are the raw body.
-func message(d *amqp.Delivery) (events.Message, error) {
+// decode reads a message; with an error, the data are the raw body, and the envelope is what could be read.
+func decode(d *amqp.Delivery) (events.Message, error) {
+	m := events.Message{Data: d.Body}
+	m.ContentType = d.ContentType
 	var errs []error
-	get := func(name string) string {
-		switch v := d.Headers[prefix+name].(type) {
+	text := func(name string, needed bool) string {
+		switch v := d.Headers[name].(type) {
 		case nil:
-			return ""
+			if needed {
+				errs = append(errs, fmt.Errorf("the header %s is missing", name))
+			}
 		case string:
+			if v == "" && needed {
+				errs = append(errs, fmt.Errorf("the header %s is empty", name))
+			}
 			return v
 		default:
-			errs = append(errs, fmt.Errorf("the header %s%s is a %T and no text", prefix, name, v))
-			return ""
+			errs = append(errs, fmt.Errorf("the header %s is no text", name))
 		}
+		return ""
 	}
-	m := events.Message{Data: d.Body, Envelope: events.Envelope{
-		ID: get("id"), Source: get("source"), Type: get("type"), Subject: get("subject"), Correlation: get("correlationid"),
-		Causation: get("causationid"), TraceParent: get("traceparent"), ContentType: d.ContentType,
-	}}
-	if m.ID == "" || m.Type == "" {
-		errs = append(errs, errors.New("the message has no cloudEvents:id and cloudEvents:type"))
-	}
-	if v := get("time"); v != "" {
-		at, err := time.Parse(time.RFC3339Nano, v)
+	m.ID = text(headerID, true)
+	m.Source = text(headerSource, true)
+	m.Type = text(headerType, true)
+	m.Subject = text(headerSubject, false)
+	m.Correlation = text(headerCorrelation, false)
+	m.Causation = text(headerCausation, false)
+	m.TraceParent = text(headerTrace, false)
+	if at := text(headerTime, true); at != "" {
+		t, err := time.Parse(time.RFC3339Nano, at)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("the header %stime is %q and no time", prefix, v))
+			errs = append(errs, fmt.Errorf("the header %s is no time", headerTime))
 		}
-		m.Time = at.UTC()
+		m.Time = t.UTC()
 	}
-	if v := get("sequence"); v != "" {
-		n, err := strconv.ParseInt(v, 10, 64)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("the header %ssequence is %q and no number", prefix, v))
+	if v, ok := d.Headers[headerSequence]; ok {
+		if m.Sequence, ok = whole(v); !ok {
+			errs = append(errs, fmt.Errorf("the header %s is no number", headerSequence))
 		}
-		m.Sequence = n
 	}
-	return m, errors.Join(errs...)
+	if v, ok := d.Headers[headerVersion].(string); ok && !strings.HasPrefix(v, "1.") {
+		errs = append(errs, fmt.Errorf("the CloudEvents version %q is none that is known here", v))
+	}
+	if len(errs) > 0 {
+		return m, fmt.Errorf("the envelope cannot be read: %w", errors.Join(errs...))
+	}
+	return m, nil
 }
 
-// death reads why and since when a message is on the dead queue: from the consumer that rejected it, or from the broker.
-func death(d *amqp.Delivery) (reason string, at time.Time) {
-	if v, ok := d.Headers[reasonHeader].(string); ok {
-		if t, ok := d.Headers[diedHeader].(string); ok {
-			at, _ = time.Parse(time.RFC3339Nano, t)
-		}
-		return v, at.UTC()
+// whole reads a number of any width.
+func whole(v any) (int64, bool) {
+	switch n := v.(type) {
+	case int64:
+		return n, true
+	case int32:
+		return int64(n), true
+	case int16:
+		return int64(n), true
+	case int8:
+		return int64(n), true
+	case byte:
+		return int64(n), true
+	case int:
+		return int64(n), true
+	case uint16:
+		return int64(n), true
+	case uint32:
+		return int64(n), true
 	}
-	deaths, _ := d.Headers["x-death"].([]any)
-	for _, entry := range deaths {
-		t, ok := entry.(amqp.Table)
-		if !ok {
-			continue
+	return 0, false
+}
+
+// attempts is how often the message was delivered before. Since 4.3 the server counts what was only given back apart from
+// what failed.
+func attempts(headers amqp.Table) int {
+	failed, _ := whole(headers["x-delivery-count"])
+	acquired, _ := whole(headers["x-acquired-count"])
+	return int(max(failed, acquired))
+}
+
+// obituary says why and since when a message is on the dead queue: by our own hand, or by the server's.
+func obituary(headers amqp.Table) (reason string, at time.Time) {
+	reason, _ = headers[headerReason].(string)
+	if s, ok := headers[headerDiedAt].(string); ok {
+		at, _ = time.Parse(time.RFC3339Nano, s)
+	}
+	if deaths, ok := headers["x-death"].([]any); ok && len(deaths) > 0 && reason == "" {
+		if death, ok := deaths[0].(amqp.Table); ok {
+			queue, _ := death["queue"].(string)
+			why, _ := death["reason"].(string)
+			at, _ = death["time"].(time.Time)
+			switch why {
+			case "delivery_limit":
+				reason = fmt.Sprintf("it was delivered more than %d times from %s and never settled", deliveryLimit, queue)
+			default:
+				reason = fmt.Sprintf("the broker moved it here from %s: %s", queue, why)
+			}
 		}
-		at, _ = t["time"].(time.Time)
-		switch t["reason"] {
-		case "delivery_limit":
-			reason = fmt.Sprintf("it was delivered more than %d times and never settled", deliveryLimit)
+	}
+	return reason, at.UTC()
+}
+
+// dying makes the copy of a delivery that goes to the dead queue.
+func dying(d *amqp.Delivery, reason string, at time.Time) amqp.Publishing {
+	headers := make(amqp.Table, len(d.Headers)+2)
+	for name, value := range d.Headers {
+		switch name {
+		case "x-delivery-count", "x-acquired-count": // they belong to the queue that it leaves
 		default:
-			reason = fmt.Sprintf("the broker dropped it from %v: %v", t["queue"], t["reason"])
-		}
-		return reason, at.UTC()
-	}
-	return "unknown", at
-}
-
-// attempts is how often a message was delivered before, as far as the broker counts.
-func attempts(d *amqp.Delivery) int {
-	most := int64(0)
-	for _, name := range []string{"x-delivery-count", "x-acquired-count"} {
-		if n, ok := d.Headers[name].(int64); ok {
-			most = max(most, n)
+			headers[name] = value
 		}
 	}
-	return int(most)
+	headers[headerReason] = shorten(reason, maxReason)
+	headers[headerDiedAt] = at.UTC().Format(time.RFC3339Nano)
+	return amqp.Publishing{
+		Headers: headers, ContentType: d.ContentType, ContentEncoding: d.ContentEncoding, DeliveryMode: amqp.Persistent,
+		CorrelationId: d.CorrelationId, MessageId: d.MessageId, Timestamp: d.Timestamp, Type: d.Type, AppId: d.AppId, Body: d.Body,
+	}
 }
 
-func queueName(service string, q broker.Queue) string { return "stega." + service + "." + string(q) }
+// shorten cuts a text to n bytes, between two characters.
+func shorten(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
+// delivery makes what the consumer hands out.
+func delivery(d *amqp.Delivery, service string, q broker.Queue, settler broker.Settler) broker.Delivery {
+	m, err := decode(d)
+	out := broker.Delivery{
+		Message: m, Service: service, Queue: q, Err: err,
+		Redelivered: d.Redelivered, Attempts: attempts(d.Headers), Settler: settler,
+	}
+	if q == broker.Dead {
+		out.Reason, out.At = obituary(d.Headers)
+	}
+	return out
+}

@@ -1,0 +1,185 @@
+// Package rabbitmq is the broker on RabbitMQ 4.
+//
+// A Broker holds two connections, one to publish and one to consume, as an alarm of the server stops those that
+// publish. Each mends itself: a session is a connection with its channels, and nothing outlives it but the wish to have
+// another one. Deliveries belong to their session, for after a reconnect the same delivery tag is another message;
+// the recovery of the client library, which reuses channels and so confuses the two, stays off.
+//
+// Publishes are pipelined in a window of unconfirmed messages. Services need no right to configure: Declare is run by an
+// administrator, and Permissions says what a service's own user may do.
+package rabbitmq
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net/url"
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"stega/broker"
+	"stega/fault"
+)
+
+// Config says how to reach the server. All but the URL have defaults.
+type Config struct {
+	URL     string       // amqp://user:password@host:port/vhost, or amqps
+	Name    string       // of the connections, as the server lists them
+	Log     *slog.Logger // nothing is logged without
+	TLS     *tls.Config  // for amqps; the system's certificates without
+	Patient bool         // do not fail when the server is not there at first, but keep trying
+
+	Window         int           // unconfirmed messages at most; 4096
+	WindowBytes    int64         // and their bytes; 16 MiB
+	ConfirmTimeout time.Duration // after which an unconfirmed message counts as unknown; 30 s
+	DialTimeout    time.Duration // of one attempt to connect; 10 s
+	Heartbeat      time.Duration // after three without an answer a connection is dead; 10 s
+	CloseTimeout   time.Duration // how long Close waits for confirmations; 2 s
+	MaxBackoff     time.Duration // the longest pause between attempts; 5 s
+}
+
+func (c Config) withDefaults() Config {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Name == "" {
+		c.Name = "stega"
+	}
+	set(&c.Window, 4096)
+	set(&c.WindowBytes, 16<<20)
+	set(&c.ConfirmTimeout, 30*time.Second)
+	set(&c.DialTimeout, 10*time.Second)
+	set(&c.Heartbeat, 10*time.Second)
+	set(&c.CloseTimeout, 2*time.Second)
+	set(&c.MaxBackoff, 5*time.Second)
+	return c
+}
+
+func set[T int | int64 | time.Duration](v *T, value T) {
+	if *v <= 0 {
+		*v = value
+	}
+}
+
+// Broker is a connection to RabbitMQ.
+type Broker struct {
+	cfg    Config
+	shown  string // the URL without its password
+	log    *slog.Logger
+	out    *link // the connection that publishes
+	in     *link // the connection that consumes and declares
+	pub    *publisher
+	depths depths
+	known  topics // that this process declared
+
+	open    context.Context // ends with Close: nothing new is begun
+	close   context.CancelFunc
+	life    context.Context // ends when what was begun had its time: connections close
+	end     context.CancelFunc
+	running sync.WaitGroup
+	once    sync.Once
+
+	starting sync.Mutex // holds Close up while something is being started
+}
+
+var _ broker.Broker = (*Broker)(nil)
+
+// Open connects to the server. When it cannot be reached, or refuses the user, the error is a fault that says what to do;
+// a patient one keeps trying in the background instead, and State says how it goes.
+func Open(ctx context.Context, cfg Config) (*Broker, error) {
+	u, err := url.Parse(cfg.URL)
+	if err != nil || u.Scheme != "amqp" && u.Scheme != "amqps" || u.Host == "" {
+		return nil, fault.Usage("broker_url", "the broker's URL is none that RabbitMQ has").
+			WithHint("write it like amqp://user:password@localhost:5672/")
+	}
+	if _, err := amqp.ParseURI(cfg.URL); err != nil {
+		return nil, fault.Usage("broker_url", "the broker's URL cannot be read").
+			WithHint("write it like amqp://user:password@localhost:5672/; %%-encode what is special in the password").Because(err)
+	}
+	if u.User != nil {
+		u.User = url.User(u.User.Username())
+	}
+	cfg = cfg.withDefaults()
+	b := &Broker{cfg: cfg, shown: u.String(), log: cfg.Log}
+	b.open, b.close = context.WithCancel(context.Background())
+	b.life, b.end = context.WithCancel(context.Background())
+	b.out, b.in = newLink(b, "publish"), newLink(b, "consume")
+	b.pub = newPublisher(b)
+
+	var first [2]*connection
+	if !cfg.Patient {
+		for i, l := range []*link{b.out, b.in} {
+			if first[i], err = b.dial(ctx, l.role); err != nil {
+				if first[0] != nil {
+					_ = first[0].Close()
+				}
+				b.close()
+				b.end()
+				return nil, b.unreachable(err)
+			}
+		}
+	}
+	b.running.Go(func() { b.out.run(first[0]) })
+	b.running.Go(func() { b.in.run(first[1]) })
+	b.running.Go(b.pub.run)
+	b.running.Go(b.pub.answers.run)
+	return b, nil
+}
+
+// unreachable is the fault of a connection that does not come about.
+func (b *Broker) unreachable(err error) *fault.Fault {
+	const point = "point --broker-url or STEGA_BROKER_URL at yours"
+	switch {
+	case errors.Is(err, amqp.ErrCredentials), errors.Is(err, amqp.ErrSASL):
+		return fault.Unavailable("broker_refused", "the broker at %s refuses the user or the password", b.shown).
+			WithHint("check both in --broker-url or STEGA_BROKER_URL; stega migrate and the definitions file make a user for each service").
+			Because(err)
+	case errors.Is(err, amqp.ErrVhost):
+		return fault.Unavailable("broker_refused", "the broker at %s has no such virtual host, or not for this user", b.shown).
+			WithHint("make it with: rabbitmqctl add_vhost NAME, or %s", point).Because(err)
+	}
+	return fault.Unavailable("broker_unreachable", "the broker at %s cannot be reached", b.shown).
+		WithHint("start one with: docker compose up rabbitmq, or %s", point).Because(err)
+}
+
+// State implements broker.Broker.
+func (b *Broker) State() broker.State {
+	out, in := b.out.state(), b.in.state()
+	s := broker.State{Connected: out.Connected && in.Connected, Blocked: out.Blocked}
+	if s.Err = out.Err; s.Err == nil {
+		s.Err = in.Err
+	}
+	if s.Err == nil {
+		s.Err = b.pub.trouble()
+	}
+	return s
+}
+
+// Close implements broker.Broker. It waits a moment for the confirmations of what is on its way, and until
+// every done function has returned; so it must not be called from one.
+func (b *Broker) Close() error {
+	b.once.Do(func() {
+		b.starting.Lock()
+		b.close()
+		b.starting.Unlock()
+		if s := b.out.state(); s.Connected && s.Blocked == "" {
+			b.pub.settle(b.cfg.CloseTimeout)
+		}
+		b.end()
+	})
+	b.running.Wait()
+	return nil
+}
+
+// either is done when ctx is or the broker closes.
+func (b *Broker) either(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(b.open, func() { cancel(broker.ErrClosed) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
+}

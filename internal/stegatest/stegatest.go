@@ -1,0 +1,245 @@
+// Package stegatest runs all of stega in a test, exactly as "stega up" does: every service and role in one process, with
+// databases and broker in a folder of the test; and talks to it over HTTP.
+package stegatest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"stega/broker"
+	"stega/broker/embedded"
+	"stega/process"
+	"stega/store"
+)
+
+// Patience is how long a test waits for a thing that must happen.
+const Patience = 60 * time.Second
+
+// Server is a stega under test.
+type Server struct {
+	URL string
+
+	t    testing.TB
+	stop context.CancelFunc
+	done chan error
+}
+
+// Up starts stega on a new folder, or with a configuration that changes lets differ; it ends with the test.
+func Up(t testing.TB, changes ...func(*process.Config)) *Server {
+	t.Helper()
+	return Start(t, Config(t.TempDir(), changes...))
+}
+
+// Config is that of "stega up" on a folder.
+func Config(data string, changes ...func(*process.Config)) process.Config {
+	cfg := process.Config{
+		Services: process.Names(), Roles: []process.Role{process.API, process.Consumer}, Addr: "127.0.0.1:0", Migrate: true,
+		Log:      slog.New(slog.DiscardHandler),
+		Database: func(service string) string { return "sqlite://" + filepath.Join(data, service+".db") },
+		Broker: func(ctx context.Context) (broker.Broker, error) {
+			return embedded.Open(ctx, filepath.Join(data, "broker"), slog.New(slog.DiscardHandler))
+		},
+	}
+	for _, change := range changes {
+		change(&cfg)
+	}
+	return cfg
+}
+
+// Start starts a process and returns when it is ready.
+func Start(t testing.TB, cfg process.Config) *Server {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Server{t: t, stop: cancel, done: make(chan error, 1)}
+	address := make(chan string, 1)
+	go func() { s.done <- process.Run(ctx, cfg, func(addr string) { address <- addr }) }()
+	t.Cleanup(s.Stop)
+	select {
+	case addr := <-address:
+		s.URL = "http://" + addr
+	case err := <-s.done:
+		s.done <- nil
+		require.NoError(t, err)
+		t.Fatal("stega ended before it was ready")
+	case <-time.After(Patience):
+		t.Fatal("stega does not get ready")
+	}
+	return s
+}
+
+// Stop ends the process in order and waits for it; a second call does nothing.
+func (s *Server) Stop() {
+	s.stop()
+	select {
+	case err := <-s.done:
+		s.done <- nil
+		if err != nil {
+			s.t.Errorf("stega ended with: %v", err)
+		}
+	case <-time.After(Patience):
+		s.t.Error("stega does not end")
+	}
+}
+
+// Answer is what the server answered.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+
+	t testing.TB
+}
+
+// Do asks; headers are names and values by turns.
+func (s *Server) Do(method, path, body string, headers ...string) Answer {
+	s.t.Helper()
+	return s.Send(method, path, strings.NewReader(body), headers...)
+}
+
+// Send asks with a body that is streamed. A body is JSON unless a header says otherwise.
+func (s *Server) Send(method, path string, body io.Reader, headers ...string) Answer {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), Patience)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, s.URL+path, body)
+	require.NoError(s.t, err)
+	r.Header.Set("Content-Type", "application/json")
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := client.Do(r)
+	require.NoError(s.t, err)
+	defer func() { _ = answer.Body.Close() }()
+	b, err := io.ReadAll(answer.Body)
+	require.NoError(s.t, err)
+	return Answer{Status: answer.StatusCode, Header: answer.Header, Body: b, t: s.t}
+}
+
+// Get asks for a path and reads the answer, which must be 200.
+func (s *Server) Get(path string, into any) {
+	s.t.Helper()
+	a := s.Do(http.MethodGet, path, "")
+	require.Equal(s.t, http.StatusOK, a.Status, "GET %s: %s", path, a.Body)
+	a.JSON(into)
+}
+
+// JSON reads the body.
+func (a Answer) JSON(into any) {
+	a.t.Helper()
+	require.NoError(a.t, json.NewDecoder(bytes.NewReader(a.Body)).Decode(into), "%s", a.Body)
+}
+
+// Problem is the body as an error.
+func (a Answer) Problem() (p Problem) {
+	a.t.Helper()
+	a.JSON(&p)
+	return p
+}
+
+// Problem is an answer that is an error.
+type Problem struct {
+	Status int
+	Code   string
+	Detail string
+	Hint   string
+	Errors []struct {
+		Pointer string
+		Line    int
+		Detail  string
+	}
+}
+
+// Write sends a write and waits for its outcome.
+func (s *Server) Write(method, path, body string, headers ...string) store.Operation {
+	s.t.Helper()
+	a := s.Do(method, path, body, append([]string{"Prefer", "wait=50"}, headers...)...)
+	require.Equal(s.t, http.StatusOK, a.Status, "%s %s: %s", method, path, a.Body)
+	var op store.Operation
+	a.JSON(&op)
+	return op
+}
+
+// Import imports a CSV and requires that it succeeds.
+func (s *Server) Import(csv, query string) store.Operation {
+	s.t.Helper()
+	op := s.Write(http.MethodPost, "/v1/prices"+query, csv, "Content-Type", "text/csv")
+	require.Nil(s.t, op.Error)
+	return op
+}
+
+// Portfolio creates a portfolio and returns its id.
+func (s *Server) Portfolio(body string) string {
+	s.t.Helper()
+	op := s.Write(http.MethodPost, "/v1/portfolios", body)
+	require.Nil(s.t, op.Error, "%v", op.Error)
+	return op.EntityID
+}
+
+// Events are all events of the log so far as "topic subject", in their order.
+func (s *Server) Events() []string {
+	s.t.Helper()
+	var all []string
+	for _, line := range s.Log() {
+		all = append(all, line.Type+" "+line.Subject)
+	}
+	return all
+}
+
+// Log is all of the log so far.
+func (s *Server) Log() []process.LogLine {
+	s.t.Helper()
+	a := s.Do(http.MethodGet, "/v1/events?from=0&follow=false", "")
+	require.Equal(s.t, http.StatusOK, a.Status, "%s", a.Body)
+	var lines []process.LogLine
+	dec := json.NewDecoder(bytes.NewReader(a.Body))
+	for dec.More() {
+		var line process.LogLine
+		require.NoError(s.t, dec.Decode(&line))
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// Eventually waits until a thing is so.
+func (s *Server) Eventually(what string, so func() bool) {
+	s.t.Helper()
+	Eventually(s.t, what, so)
+}
+
+// Eventually waits until a thing is so.
+func Eventually(t testing.TB, what string, so func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(Patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !so() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
+// Found waits until a path answers 200, and reads the answer.
+func (s *Server) Found(path string, into any) {
+	s.t.Helper()
+	var a Answer
+	s.Eventually("GET "+path+" answers", func() bool {
+		a = s.Do(http.MethodGet, path, "")
+		return a.Status == http.StatusOK
+	})
+	a.JSON(into)
+}
