@@ -23,9 +23,18 @@ func (x *settler) Ack() error {
 	return x.settle(func() error { return x.s.ch.Ack(x.d.DeliveryTag, false) })
 }
 
-// Release implements broker.Settler: a nack, which from version 4.3 on does not count as a failed delivery.
+// Release implements broker.Settler: a nack, which from version 4.3 on does not count as a failed delivery. While the consumer
+// stops nothing is said: a nacked message would be delivered to it once more, and go back behind those that came after it. The end of the
+// channel gives all back in their order.
 func (x *settler) Release() error {
-	return x.settle(func() error { return x.s.ch.Nack(x.d.DeliveryTag, false, true) })
+	return x.settle(func() error {
+		select {
+		case <-x.c.stopping:
+			return nil
+		default:
+			return x.s.ch.Nack(x.d.DeliveryTag, false, true)
+		}
+	})
 }
 
 // Reject implements broker.Settler. The protocol's own reject carries no reason; so a copy with the reason goes to the dead

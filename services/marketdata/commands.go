@@ -64,6 +64,9 @@ func (s *Service) importPrices(ctx context.Context, tx *store.Tx, c ImportPrices
 // put merges prices into what is kept, and emits the bars that are new or differ. A bar is replaced wholly by what the
 // source says of its day.
 func put(ctx context.Context, tx *store.Tx, src source) error {
+	if err := takeTurns(ctx, tx); err != nil {
+		return err
+	}
 	var fresh []Bar
 	pending := 0
 	for symbols := range slices.Chunk(src.Symbols(), symbolsAtATime) {

@@ -14,6 +14,9 @@ func (s *Service) replayRequested(ctx context.Context, tx *store.Tx, e events.Re
 	if !slices.Contains(e.Topics, events.PricesImported{}.Topic()) {
 		return nil
 	}
+	if err := takeTurns(ctx, tx); err != nil {
+		return err
+	}
 	symbols, err := known(ctx, tx)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
 
 	"stega/civil"
 	"stega/store"
@@ -21,6 +22,19 @@ type row struct {
 	LastDay  civil.Date
 	Bars     int
 	Data     []byte
+}
+
+// turns is the advisory lock of those that read prices in order to write or tell them.
+const turns = 0x57e6a
+
+// takeTurns holds up other imports and replays until the unit of work ends: two that read the same year of a symbol at once would lose the bars of
+// one, and a replay could tell an old price after its correction. SQLite has one writer anyway.
+func takeTurns(ctx context.Context, tx *store.Tx) error {
+	if tx.Dialect().Name() != dialect.PG {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?)", turns)
+	return err
 }
 
 // load reads the packed years of symbols.

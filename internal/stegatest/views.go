@@ -1,0 +1,60 @@
+package stegatest
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"stega/store"
+)
+
+// Views is everything in the read views of the returns service, as text: byte for byte, in the order of their keys.
+func Views(t testing.TB, database string) string {
+	t.Helper()
+	db, err := store.Open(t.Context(), "returns", database)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	var all strings.Builder
+	for _, v := range []struct{ table, columns, order string }{
+		{"series", "symbol, year, first_day, last_day, days, data", "symbol, year"},
+		{"portfolios", "id, version, assets", "id"},
+		{"holdings", "symbol, portfolio_id", "symbol, portfolio_id"},
+	} {
+		rows, err := db.Read().QueryContext(t.Context(), fmt.Sprintf("SELECT %s FROM %s ORDER BY %s", v.columns, v.table, v.order))
+		require.NoError(t, err)
+		columns := strings.Count(v.columns, ",") + 1
+		for rows.Next() {
+			values, into := make([]any, columns), make([]any, columns)
+			for i := range values {
+				into[i] = &values[i]
+			}
+			require.NoError(t, rows.Scan(into...))
+			all.WriteString(v.table)
+			for _, value := range values {
+				if text, ok := value.(string); ok {
+					value = []byte(text)
+				}
+				if b, ok := value.([]byte); ok {
+					_, _ = fmt.Fprintf(&all, " %x", b)
+				} else {
+					_, _ = fmt.Fprintf(&all, " %v", value)
+				}
+			}
+			all.WriteString("\n")
+		}
+		require.NoError(t, rows.Err())
+		require.NoError(t, rows.Close())
+	}
+	return all.String()
+}
+
+// Rebuilt requires that the read views, thrown away and grown again, are byte for byte what they were.
+func (s *Server) Rebuilt(database string) {
+	s.t.Helper()
+	before := Views(s.t, database)
+	require.Nil(s.t, s.Write(http.MethodPost, "/v1/rebuild/returns", "").Error)
+	s.Eventually("the views are as they were", func() bool { return Views(s.t, database) == before })
+}

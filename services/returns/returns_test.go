@@ -1,0 +1,247 @@
+package returns_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"stega/events"
+	"stega/internal/stegatest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// summary is what the service answers, as far as the tests look at it.
+type summary struct {
+	From, To          string
+	Observations      int
+	AnnualReturn      float64 `json:"annual_return"`
+	CumulativeReturn  float64 `json:"cumulative_return"`
+	AnnualVolatility  float64 `json:"annual_volatility"`
+	Sharpe, Sortino   float64
+	MaxDrawdown       float64 `json:"max_drawdown"`
+	MaxDrawdownStart  string  `json:"max_drawdown_start"`
+	MaxDrawdownTrough string  `json:"max_drawdown_trough"`
+	Version           int64
+}
+
+const sixtyForty = `{"name":"core","assets":[{"symbol":"AAPL","weight":"0.6"},{"symbol":"MA","weight":"0.4"}]}`
+
+func realPrices(t testing.TB) string {
+	t.Helper()
+	file, err := os.ReadFile("../../../shared/data/stock_prices.csv")
+	if err != nil {
+		t.Skipf("the reference prices are not beside the project: %v", err)
+	}
+	return string(file)
+}
+
+// The figures are those of table A of the reference (A4), and else of a straight computation over the file with exact sums (Python's math.fsum).
+func TestFiguresOfRealPrices(t *testing.T) {
+	t.Parallel()
+	s := stegatest.Up(t)
+	id := s.Portfolio(sixtyForty) // before its prices
+	assert.Equal(t, http.StatusConflict, s.Do(http.MethodGet, "/v1/returns/portfolios/"+eventually(s, id), "").Status)
+	s.Import(realPrices(t), "")
+
+	annual := []float64{
+		0.247967, 0.294304, 0.284037, 0.1923164, 0.371327, 0.1360093, 0.0328503, 0.1200115, 0.105540, 0.0423457, 0.1002559, 0.1442237, -0.0792602,
+		0.1430506, 0.0736356, 0.238835, 0.388665, 0.226717, 0.1561701, 0.2318153,
+	}
+	for i, symbol := range strings.Fields("GOOG AAPL FB BABA AMZN GE AMD WMT BAC GM T UAA SHLD XOM RRC BBY MA PFE JPM SBUX") {
+		var a summary
+		s.Found("/v1/returns/assets/"+symbol, &a)
+		assert.InDelta(t, annual[i], a.AnnualReturn, 1e-6, symbol)
+	}
+
+	check := func(path string, want summary) {
+		t.Helper()
+		var got summary
+		s.Found(path, &got)
+		const tiny = 1e-9
+		assert.Equal(t, want.Observations, got.Observations)
+		assert.InEpsilon(t, want.AnnualReturn, got.AnnualReturn, tiny)
+		assert.InEpsilon(t, want.CumulativeReturn, got.CumulativeReturn, tiny)
+		assert.InEpsilon(t, want.AnnualVolatility, got.AnnualVolatility, tiny)
+		assert.InEpsilon(t, want.Sharpe, got.Sharpe, tiny)
+		assert.InEpsilon(t, want.Sortino, got.Sortino, tiny)
+		assert.InEpsilon(t, want.MaxDrawdown, got.MaxDrawdown, tiny)
+		assert.Equal(t, want.MaxDrawdownStart, got.MaxDrawdownStart)
+		assert.Equal(t, want.MaxDrawdownTrough, got.MaxDrawdownTrough)
+	}
+	portfolio := "/v1/returns/portfolios/" + id
+	check(portfolio, summary{
+		Observations: 2989, AnnualReturn: 0.3697264243276721, CumulativeReturn: 40.74736682270032, AnnualVolatility: 0.2806202349413446,
+		Sharpe: 1.26210983790488, Sortino: 1.878269508763308, MaxDrawdown: -0.5847219823694969,
+		MaxDrawdownStart: "2008-06-02", MaxDrawdownTrough: "2009-01-20",
+	})
+	check(portfolio+"?rebalance=none", summary{
+		Observations: 2989, AnnualReturn: 0.35362378903836733, CumulativeReturn: 35.283747023230774, AnnualVolatility: 0.2833791811365394,
+		Sharpe: 1.2106064403694643, Sortino: 1.8079374123011824, MaxDrawdown: -0.6041459952249922,
+		MaxDrawdownStart: "2008-06-02", MaxDrawdownTrough: "2009-01-20",
+	})
+	check(portfolio+"?rebalance=monthly", summary{
+		Observations: 2989, AnnualReturn: 0.3643937619096993, CumulativeReturn: 38.85979611625742, AnnualVolatility: 0.28019146496737307,
+		Sharpe: 1.249700072289129, Sortino: 1.8566954727083829, MaxDrawdown: -0.5930024259730062,
+		MaxDrawdownStart: "2008-06-02", MaxDrawdownTrough: "2009-01-20",
+	})
+	check("/v1/returns/assets/AAPL?from=2010-01-01&to=2010-12-31", summary{
+		Observations: 251, AnnualReturn: 0.5096854069227343, CumulativeReturn: 0.5072197980595097, AnnualVolatility: 0.2677643751629172,
+		Sharpe: 1.6724718419131563, Sortino: 2.592932140416245, MaxDrawdown: -0.1291214499388158,
+		MaxDrawdownStart: "2010-04-23", MaxDrawdownTrough: "2010-05-07",
+	})
+}
+
+// eventually waits until the service knows a portfolio.
+func eventually(s *stegatest.Server, id string) string {
+	s.Eventually("the portfolio is known", func() bool {
+		return s.Do(http.MethodGet, "/v1/returns/portfolios/"+id, "").Status != http.StatusNotFound
+	})
+	return id
+}
+
+func TestSeriesOfEveryKind(t *testing.T) {
+	t.Parallel()
+	s := stegatest.Up(t)
+	s.Import("date,A\n2024-01-30,100\n2024-01-31,110\n2024-02-01,99\n2024-02-05,121\n", "")
+	type series struct {
+		Kind   string
+		Dates  []string
+		Values []float64
+	}
+	get := func(query string) (got series) {
+		s.Found("/v1/returns/assets/A/series"+query, &got)
+		return got
+	}
+	near := func(want, got []float64) {
+		t.Helper()
+		require.Len(t, got, len(want))
+		for i := range want {
+			assert.InDelta(t, want[i], got[i], 1e-12)
+		}
+	}
+	simple := get("")
+	assert.Equal(t, []string{"2024-01-31", "2024-02-01", "2024-02-05"}, simple.Dates)
+	near([]float64{0.1, -0.1, 121.0/99 - 1}, simple.Values)
+	near([]float64{math.Log(1.1), math.Log(0.9), math.Log(121.0 / 99)}, get("?kind=log").Values)
+	near([]float64{0, 0.1, -0.01, 0.21}, get("?kind=cumulative").Values)
+	near([]float64{0, 0, -0.1, 0}, get("?kind=drawdown").Values)
+	monthly := get("?frequency=monthly")
+	assert.Equal(t, []string{"2024-01-31", "2024-02-05"}, monthly.Dates)
+	near([]float64{0.1, 0.1}, monthly.Values)
+	weekly := get("?frequency=weekly")
+	assert.Equal(t, []string{"2024-02-01", "2024-02-05"}, weekly.Dates)
+	near([]float64{-0.01, 121.0/99 - 1}, weekly.Values)
+	window := get("?from=2024-01-31&to=2024-02-01")
+	assert.Equal(t, []string{"2024-02-01"}, window.Dates)
+
+	for path, status := range map[string]int{
+		"/v1/returns/assets/NONE": 404, "/v1/returns/portfolios/" + events.NewID(): 404, "/v1/returns/assets/A?kind=wild": 422,
+		"/v1/returns/assets/A?from=2025-01-01": 422, "/v1/returns/assets/A?from=2024-02-01&to=2024-01-01": 422, "/v1/returns/assets/A?from=x": 422,
+		"/v1/returns/assets/A?rebalance=daily": 422, "/v1/returns/assets/A?risk_free=NaN": 422, "/v1/returns/assets/A?to=2024-01-30": 422,
+		"/v1/returns/assets/A?form=2024-01-01": 422,
+	} {
+		a := s.Do(http.MethodGet, path, "")
+		assert.Equal(t, status, a.Status, "%s: %s", path, a.Body)
+		assert.NotEmpty(t, a.Problem().Hint, path)
+	}
+}
+
+// The same facts in any order, in pieces, repeated and corrected, end in the same read views, which equal those that are rebuilt.
+func TestAnyOrderEndsInTheSameViews(t *testing.T) {
+	t.Parallel()
+	type world struct {
+		s        *stegatest.Server
+		database string
+	}
+	worlds := make([]world, 2)
+	for i := range worlds {
+		dir := t.TempDir()
+		worlds[i] = world{stegatest.Start(t, stegatest.Config(dir)), "sqlite://" + filepath.Join(dir, "returns.db")}
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	var rows []string
+	for _, symbol := range []string{"A", "B", "C"} {
+		for day := 1; day <= 28; day++ {
+			for _, year := range []int{2023, 2024} {
+				rows = append(rows, fmt.Sprintf("%d-02-%02d,%s,%d.%02d", year, day, symbol, 50+rng.IntN(50), rng.IntN(100)))
+			}
+		}
+	}
+	const head = "date,symbol,close\n"
+	worlds[0].s.Import(head+strings.Join(rows, "\n")+"\n", "")
+	rng.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+	for chunk := range slices.Chunk(rows, 17) {
+		wrong := strings.Replace(head+chunk[0], ".", "1.", 1)
+		worlds[1].s.Import(wrong+"\n", "") // corrected by what follows
+		worlds[1].s.Import(head+strings.Join(chunk, "\n")+"\n", "")
+		worlds[1].s.Import(head+strings.Join(chunk[:1], "\n")+"\n", "")
+	}
+	want := ""
+	worlds[0].s.Eventually("the first is complete", func() bool {
+		want = stegatest.Views(t, worlds[0].database)
+		return strings.Count(want, "\n") == 6
+	})
+	worlds[1].s.Eventually("both are the same", func() bool { return stegatest.Views(t, worlds[1].database) == want })
+	worlds[1].s.Portfolio(`{"name":"p","assets":[{"symbol":"A","weight":"0.5"},{"symbol":"B","weight":"0.5"}]}`)
+	gone := worlds[1].s.Portfolio(`{"name":"q","assets":[{"symbol":"A","weight":"1"}]}`)
+	require.Nil(t, worlds[1].s.Write(http.MethodDelete, "/v1/portfolios/"+gone, "").Error)
+	worlds[1].s.Eventually("the portfolios are followed", func() bool {
+		return strings.Count(stegatest.Views(t, worlds[1].database), "holdings") == 2
+	})
+	worlds[1].s.Rebuilt(worlds[1].database)
+}
+
+func TestWhatIsToldOfReturns(t *testing.T) {
+	t.Parallel()
+	s := stegatest.Up(t)
+	id := s.Portfolio(sixtyForty)
+	told := func() (assets []events.AssetUpdated, portfolios []events.PortfolioReturnsUpdated) {
+		for _, line := range s.Log() {
+			switch line.Type {
+			case "returns.asset_updated":
+				var e events.AssetUpdated
+				require.NoError(t, json.Unmarshal(line.Data, &e))
+				assets = append(assets, e)
+			case "returns.portfolio_updated":
+				var e events.PortfolioReturnsUpdated
+				require.NoError(t, json.Unmarshal(line.Data, &e))
+				assert.Equal(t, id, e.PortfolioID)
+				portfolios = append(portfolios, e)
+			}
+		}
+		return assets, portfolios
+	}
+	s.Eventually("the portfolio is told", func() bool { _, p := told(); return len(p) == 1 })
+	_, portfolios := told()
+	assert.Equal(t, []string{"AAPL", "MA"}, portfolios[0].Missing)
+
+	s.Import("date,AAPL\n2024-01-02,1\n2024-01-03,2\n", "")
+	s.Eventually("the asset and its holder are told", func() bool { a, p := told(); return len(a) == 1 && len(p) == 2 })
+	assets, portfolios := told()
+	assert.Equal(t, []string{"MA"}, portfolios[1].Missing)
+	assert.Equal(t, 2, assets[0].Observations)
+
+	s.Import("date,AAPL\n2024-01-03,3\n", "")
+	s.Eventually("the correction is told", func() bool { a, _ := told(); return len(a) == 2 })
+	assets, _ = told()
+	assert.Equal(t, "2024-01-03", assets[1].ChangedFrom.String())
+	assert.Equal(t, "2024-01-02", assets[1].First.String())
+
+	// What concerns nobody's portfolio is told of the asset alone.
+	s.Import("date,OTHER\n2024-01-03,3\n", "")
+	s.Eventually("the other asset is told", func() bool { a, _ := told(); return len(a) == 3 })
+	_, portfolios = told()
+	assert.Len(t, portfolios, 3)
+}
