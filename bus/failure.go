@@ -101,10 +101,10 @@ func exponential(base, limit time.Duration, n int) time.Duration {
 }
 
 // fullJitter spreads retries that became due together: anything up to d.
-func fullJitter(d time.Duration) time.Duration { return rand.N(d + 1) } //nolint:gosec // not a secret
+func fullJitter(d time.Duration) time.Duration { return rand.N(d + 1) }
 
 // halfJitter keeps at least half of d, for waits that must not be skipped.
-func halfJitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) } //nolint:gosec // not a secret
+func halfJitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 
 // away reports whether an error says that the database cannot be reached at present.
 func away(err error) bool {

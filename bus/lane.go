@@ -63,7 +63,7 @@ func (l *loop) events(ctx context.Context, deliveries <-chan broker.Delivery) {
 	}
 	for d := range deliveries {
 		select {
-		case lanes[hash(d.Subject)%uint32(len(lanes))].in <- d: //nolint:gosec // a few lanes
+		case lanes[hash(d.Subject)%uint32(len(lanes))].in <- d:
 		case <-l.draining:
 			l.told(d.Release())
 		}

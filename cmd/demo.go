@@ -35,7 +35,7 @@ var demoPortfolios = []struct {
 
 // demoPrices is the synthetic market as a file: geometric Brownian motion on one common factor, the same for the same seed.
 func demoPrices(seed uint64) []byte {
-	random := rand.New(rand.NewPCG(seed, 0x57e6a)) //nolint:gosec // a market, not a secret
+	random := rand.New(rand.NewPCG(seed, 0x57e6a))
 	prices := make([]float64, len(demoSymbols))
 	for i := range prices {
 		prices[i] = 20 + 15*float64(i)

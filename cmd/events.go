@@ -2,10 +2,13 @@ package cmd
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +18,7 @@ import (
 
 	"stega/broker"
 	"stega/events"
+	"stega/fault"
 	"stega/process"
 )
 
@@ -116,13 +120,18 @@ func newEventsTail() *cobra.Command {
 	var server api
 	var from, brokerURL string
 	var follow bool
+	var wanted selection
 	c := &cobra.Command{
 		Use: "tail", Short: "Print events as they happen, one JSON object a line", Args: cobra.NoArgs,
 		Example: `  stega events tail
-  stega events tail --from 0 --follow=false      # all that the log retains`,
+  stega events tail --from 0 --follow=false      # all that the log retains
+  stega events tail --topic 'returns.*' --count 1   # wait for one, and end`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := wanted.check(); err != nil {
+				return err
+			}
 			if brokerURL != "" {
-				return tailDirectly(c, brokerURL, from)
+				return tailDirectly(c, brokerURL, from, wanted)
 			}
 			query := url.Values{"follow": {strconv.FormatBool(follow)}}
 			if from != "" {
@@ -133,7 +142,7 @@ func newEventsTail() *cobra.Command {
 				return err
 			}
 			defer func() { _ = body.Close() }()
-			_, err = io.Copy(c.OutOrStdout(), bufio.NewReader(body))
+			err = wanted.lines(body, c.OutOrStdout())
 			if c.Context().Err() != nil {
 				return nil // Ctrl-C is how one stops following
 			}
@@ -144,32 +153,100 @@ func newEventsTail() *cobra.Command {
 	c.Flags().StringVar(&from, "from", "", "from this position of the log; 0 is the oldest (default: what comes from now on)")
 	c.Flags().BoolVar(&follow, "follow", true, "wait for more")
 	c.Flags().StringVar(&brokerURL, "broker-url", "", "read the log straight from this broker")
+	c.Flags().StringSliceVar(&wanted.topics, "topic", nil, "only of these topics; * stands for anything, as in 'portfolio.*'")
+	c.Flags().IntVarP(&wanted.count, "count", "n", 0, "end after so many (default: do not end)")
 	return c
 }
 
-func tailDirectly(c *cobra.Command, where, from string) error {
+// selection is which events of the log to show, and how many.
+type selection struct {
+	topics []string
+	count  int
+}
+
+func (s *selection) check() error {
+	for _, pattern := range s.topics {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return fault.Usage("topic_pattern_invalid", "%q is no pattern of topics", pattern).WithHint("write it like 'portfolio.*'")
+		}
+	}
+	if s.count < 0 {
+		return fault.Usage("count_invalid", "--count=%d is less than nothing", s.count).WithHint("leave it out to follow without end")
+	}
+	return nil
+}
+
+// show reports whether to show an event of a topic, and whether it was the last to be shown.
+func (s *selection) show(topic string) (show, last bool) {
+	show = len(s.topics) == 0 || slices.ContainsFunc(s.topics, func(pattern string) bool {
+		match, _ := path.Match(pattern, topic)
+		return match
+	})
+	if show && s.count > 0 {
+		s.count--
+		last = s.count == 0
+	}
+	return show, last
+}
+
+// lines copies the lines that are wanted.
+func (s *selection) lines(from io.Reader, to io.Writer) error {
+	lines := bufio.NewReader(from)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var event struct{ Type string }
+		if err := json.Unmarshal(line, &event); err != nil {
+			return fmt.Errorf("read the log: %w", err)
+		}
+		show, last := s.show(event.Type)
+		if show {
+			if _, err := to.Write(line); err != nil {
+				return err
+			}
+		}
+		if last {
+			return nil
+		}
+	}
+}
+
+func tailDirectly(c *cobra.Command, where, from string, wanted selection) error {
 	position := broker.LogEnd
 	if from != "" {
 		n, err := strconv.ParseUint(from, 10, 64)
 		if err != nil {
-			return fmt.Errorf("%q is not a position: %w", from, err)
+			return fault.Usage("position_invalid", "%q is not a position of the log", from).WithHint("positions are whole numbers; 0 is the oldest")
 		}
 		position = n
 	}
-	b, err := openBroker(c.Context(), where, "stega-tail", (&globals{}).logger(c.ErrOrStderr()))
+	ctx, cancel := context.WithCancel(c.Context())
+	defer cancel()
+	b, err := openBroker(ctx, where, "stega-tail", (&globals{}).logger(c.ErrOrStderr()))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = b.Close() }()
-	entries, err := b.Log(c.Context(), position)
+	entries, err := b.Log(ctx, position)
 	if err != nil {
 		return err
 	}
 	enc := json.NewEncoder(c.OutOrStdout())
 	enc.SetEscapeHTML(false)
 	for e := range entries {
-		if err := enc.Encode(process.NewLogLine(e)); err != nil {
-			return err
+		show, last := wanted.show(e.Type)
+		if show {
+			if err := enc.Encode(process.NewLogLine(e)); err != nil {
+				return err
+			}
+		}
+		if last {
+			break
 		}
 	}
 	return nil

@@ -129,7 +129,7 @@ func lockFolder(dir string) (unlock func(), err error) {
 		return nil, cannot(err)
 	}
 	for try := 0; ; try++ {
-		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a file descriptor
+		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if !errors.Is(err, syscall.EWOULDBLOCK) || try == 10 {
 			break
 		}

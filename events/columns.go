@@ -107,10 +107,10 @@ func eachElement(b []byte, visit func(v []byte, quoted bool) error) error {
 	}
 	b = b[1 : len(b)-1]
 	for i := 0; i < len(b); {
-		switch c := b[i]; {
-		case c == ' ' || c == ',' || c == '\n' || c == '\t' || c == '\r':
+		switch b[i] {
+		case ' ', ',', '\n', '\t', '\r':
 			i++
-		case c == '"':
+		case '"':
 			end := bytes.IndexByte(b[i+1:], '"')
 			if end < 0 {
 				return errors.New("a string does not end")
@@ -119,7 +119,7 @@ func eachElement(b []byte, visit func(v []byte, quoted bool) error) error {
 				return err
 			}
 			i += end + 2
-		case c == '[' || c == '{':
+		case '[', '{':
 			return errors.New("an array of plain values has a nested one")
 		default:
 			end := i

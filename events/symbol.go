@@ -1,6 +1,7 @@
 package events
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -13,14 +14,14 @@ const maxSymbol = 32
 func Symbol(s string) (string, error) {
 	symbol := strings.ToUpper(strings.TrimSpace(s))
 	if symbol == "" {
-		return "", fmt.Errorf("the symbol is empty")
+		return "", errors.New("the symbol is empty")
 	}
 	if len(symbol) > maxSymbol {
 		return "", fmt.Errorf("the symbol %.40q is longer than %d characters", s, maxSymbol)
 	}
 	for i := range len(symbol) {
 		c := symbol[i]
-		if !(c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(".-_^=/:&", c) >= 0) {
+		if letter := c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'; !letter && strings.IndexByte(".-_^=/:&", c) < 0 {
 			return "", fmt.Errorf("%.40q is not a symbol: letters, digits and . - _ ^ = / : & are", s)
 		}
 	}

@@ -170,7 +170,7 @@ func (p *Process) tail(c echo.Context) error {
 			}
 			idle = false
 			if err := encoder.Encode(NewLogLine(e)); err != nil {
-				return nil //nolint:nilerr // the client is gone
+				return nil
 			}
 			w.Flush()
 		case <-end.C:

@@ -39,9 +39,7 @@ func PortfolioReturns(returns [][]float64, weights []float64, fresh func(t int) 
 	wealth := 1.0
 	for t := range n {
 		if t == 0 || fresh(t) {
-			for a, w := range weights {
-				positions[a] = w
-			}
+			copy(positions, weights)
 			wealth = 0
 			for _, w := range weights {
 				wealth += w

@@ -134,7 +134,7 @@ func TestDrawdownKnowsItsDates(t *testing.T) {
 }
 
 func TestMaxDrawdownIsTheWorstOfTheSeries(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
+	r := rand.New(rand.NewPCG(1, 2))
 	for range 500 {
 		returns := make([]float64, 1+r.IntN(60))
 		for i := range returns {

@@ -52,11 +52,11 @@ func (r *Relay) Run(ctx context.Context, ready func()) error {
 			lead.release()
 		}
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was told to end
 		}
 		r.Log.Warn("the relay starts anew", "error", err)
 		select {
-		case <-time.After(pause/2 + rand.N(pause)): //nolint:gosec // not a secret
+		case <-time.After(pause/2 + rand.N(pause)):
 		case <-ctx.Done():
 			return nil
 		}
@@ -105,7 +105,6 @@ type relaying struct {
 	bytes  int
 	lines  map[lineKey]*line
 	open   []*line // lines whose head can be sent
-	retry  int     // lines that wait for another try
 	after  int64   // where the scan stands
 	caught bool    // the scan has seen the end since
 
@@ -325,7 +324,7 @@ func (w *relaying) result(r result) {
 	if r.err != nil {
 		l.tries++
 		wait := min(retryMin<<min(l.tries, 10), retryMax)
-		l.due = time.Now().Add(wait/2 + rand.N(wait/2)) //nolint:gosec // not a secret
+		l.due = time.Now().Add(wait/2 + rand.N(wait/2))
 		w.open = append(w.open, l)
 		if l.tries&(l.tries-1) == 0 {
 			w.Log.Warn("a message was not taken and is sent again", "message", r.row.MessageID, "topic", r.row.Topic, "tries", l.tries, "error", r.err)
@@ -401,11 +400,11 @@ func (w *relaying) mark(ctx context.Context) error {
 // change runs a statement over ids.
 func (w *relaying) change(ctx context.Context, query string, ids []int64) error {
 	if w.write != nil {
-		_, err := w.write.ExecContext(ctx, query, bun.In(ids))
+		_, err := w.write.ExecContext(ctx, query, bun.List(ids))
 		return err
 	}
 	return w.DB.Do(ctx, func(ctx context.Context, tx *Tx) error {
-		tx.Later(tx.NewRaw(query, bun.In(ids)))
+		tx.Later(tx.NewRaw(query, bun.List(ids)))
 		return nil
 	})
 }

@@ -112,7 +112,7 @@ func (d *DB) Do(ctx context.Context, fn func(ctx context.Context, tx *Tx) error)
 		if !again(err) || try == maxTries || ctx.Err() != nil {
 			return d.explain(ctx, err)
 		}
-		pause := time.NewTimer(rand.N(time.Millisecond << min(try, 7))) //nolint:gosec // not a secret
+		pause := time.NewTimer(rand.N(time.Millisecond << min(try, 7)))
 		select {
 		case <-pause.C:
 		case <-ctx.Done():

@@ -45,7 +45,6 @@ const (
 )
 
 // Tidy deletes inbox rows and finished operations that are older than the retention, in small steps.
-
 func (d *DB) Tidy(ctx context.Context, r Retention) error {
 	if r.Inbox == 0 {
 		r.Inbox = inboxRetention

@@ -192,9 +192,10 @@ func doneOnce(w *world) {
 		running.Go(func() {
 			for i := range each {
 				m := event(red, i)
-				if i%3 == 1 {
+				switch i % 3 {
+				case 1:
 					m = command(alpha, i)
-				} else if i%3 == 2 {
+				case 2:
 					m = command(gamma, i) // unroutable
 				}
 				first.Add(1)

@@ -1,9 +1,9 @@
 package embedded
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -55,7 +55,7 @@ func TestAFullDiskIsReportedAndTheLogBeginsAgainWhenThereIsRoom(t *testing.T) {
 	left.Add(n)
 	var send func(i int)
 	send = func(i int) {
-		m := event(fmt.Sprint(i), happened)
+		m := event(strconv.Itoa(i), happened)
 		m.Data = make([]byte, 1<<20)
 		assert.NoError(t, b.Publish(t.Context(), m, func(err error) {
 			if err != nil {
@@ -96,7 +96,7 @@ func TestAFullDiskFailsARejectAndTheNextOneSucceeds(t *testing.T) {
 	const most = 40
 	n, failed := 0, false
 	for ; n < most && !failed; n++ {
-		m := event(fmt.Sprint(n), happened)
+		m := event(strconv.Itoa(n), happened)
 		m.Data = make([]byte, 1<<20)
 		publish(t, b, m)
 		failed = take(t, c).Reject("bad") != nil

@@ -2,7 +2,7 @@ package embedded
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,7 +21,7 @@ func TestPublishWaitsWhileAQueueIsFull(t *testing.T) {
 	declare(t, b, "test.other", "c")
 	fill := make([]broker.Outgoing, queueMessages)
 	for i := range fill {
-		fill[i] = event(fmt.Sprint(i), happened)
+		fill[i] = event(strconv.Itoa(i), happened)
 	}
 	publish(t, b, fill...)
 	require.Equal(t, queueMessages, depth(t, b, "a", broker.Events))
@@ -80,8 +80,8 @@ func TestPublishFromDoneMayWaitForRoom(t *testing.T) {
 		}
 	}()
 	for i := range n {
-		require.NoError(t, b.Publish(t.Context(), large(fmt.Sprint(i)), func(error) {
-			assert.NoError(t, b.Publish(t.Context(), large(fmt.Sprint(n+i)), func(error) {}))
+		require.NoError(t, b.Publish(t.Context(), large(strconv.Itoa(i)), func(error) {
+			assert.NoError(t, b.Publish(t.Context(), large(strconv.Itoa(n+i)), func(error) {}))
 		}))
 	}
 	wait(t, "all of them", left.Wait)
@@ -110,7 +110,7 @@ func TestALostConnectionInsideTheProcessLosesNothing(t *testing.T) {
 	go func() {
 		var send func(i int)
 		send = func(i int) {
-			assert.NoError(t, b.Publish(context.Background(), event(fmt.Sprint(i), happened), func(err error) {
+			assert.NoError(t, b.Publish(context.Background(), event(strconv.Itoa(i), happened), func(err error) {
 				if err != nil {
 					assert.ErrorIs(t, err, broker.ErrUnknown)
 					unknown.Add(1)

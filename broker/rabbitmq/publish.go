@@ -95,7 +95,7 @@ func (p *publisher) send(ctx context.Context, exchange, key string, m amqp.Publi
 // outlet waits for a channel that takes messages.
 func (p *publisher) outlet(ctx context.Context) (*outlet, error) {
 	p.mu.Lock()
-	o, changed := p.channel, p.changed
+	o := p.channel
 	p.mu.Unlock()
 	if blocked, _ := p.b.out.block(); o != nil && blocked == "" && p.b.open.Err() == nil {
 		return o, nil
@@ -107,6 +107,7 @@ func (p *publisher) outlet(ctx context.Context) (*outlet, error) {
 		blocked, moved := p.b.out.blocked, p.b.out.changed
 		p.b.out.mu.Unlock()
 		p.mu.Lock()
+		var changed chan struct{}
 		o, changed = p.channel, p.changed
 		p.mu.Unlock()
 		if ctx.Err() != nil {

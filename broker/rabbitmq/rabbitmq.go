@@ -6,7 +6,7 @@
 // the recovery of the client library, which reuses channels and so confuses the two, stays off.
 //
 // Publishes are pipelined in a window of unconfirmed messages. Services need no right to configure: Declare is run by an
-// administrator, and Permissions says what a service's own user may do.
+// administrator, and deploy/rabbitmq-definitions.json says what a service's own user may do.
 package rabbitmq
 
 import (
@@ -132,12 +132,14 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 // unreachable is the fault of a connection that does not come about.
 func (b *Broker) unreachable(err error) *fault.Fault {
 	const point = "point --broker-url or STEGA_BROKER_URL at yours"
+	var refusal *amqp.Error
+	errors.As(err, &refusal)
 	switch {
 	case errors.Is(err, amqp.ErrCredentials), errors.Is(err, amqp.ErrSASL):
 		return fault.Unavailable("broker_refused", "the broker at %s refuses the user or the password", b.shown).
 			WithHint("check both in --broker-url or STEGA_BROKER_URL; stega migrate and the definitions file make a user for each service").
 			Because(err)
-	case errors.Is(err, amqp.ErrVhost):
+	case errors.Is(err, amqp.ErrVhost), refusal != nil && (refusal.Code == amqp.NotAllowed || refusal.Code == amqp.AccessRefused):
 		return fault.Unavailable("broker_refused", "the broker at %s has no such virtual host, or not for this user", b.shown).
 			WithHint("make it with: rabbitmqctl add_vhost NAME, or %s", point).Because(err)
 	}

@@ -89,9 +89,7 @@ func put(ctx context.Context, tx *store.Tx, src source) error {
 			}
 			pending += len(changed)
 		}
-		if err := save(ctx, tx, rows); err != nil {
-			return err
-		}
+		save(tx, rows)
 		if pending > flushBars {
 			pending = 0
 			if err := tx.Flush(ctx); err != nil {

@@ -47,7 +47,7 @@ func pack(out []byte, bars []Bar) []byte {
 	last := packedFrom
 	for i := range bars {
 		b := &bars[i]
-		out = binary.AppendUvarint(out, uint64(b.Day-last)) //nolint:gosec // days rise
+		out = binary.AppendUvarint(out, uint64(b.Day-last))
 		last = b.Day
 		mask := byte(0)
 		values := valuesOf(b)
@@ -67,7 +67,7 @@ func pack(out []byte, bars []Bar) []byte {
 }
 
 func packDecimal(out []byte, d decimal.Decimal) []byte {
-	return binary.AppendUvarint(append(out, byte(d.Scale())), d.Coef()) //nolint:gosec // a scale is below 20
+	return binary.AppendUvarint(append(out, byte(d.Scale())), d.Coef())
 }
 
 // unpack appends the bars of a packed series.
@@ -84,7 +84,7 @@ func unpack(out []Bar, data []byte) ([]Bar, error) {
 		}
 		mask := data[n]
 		data = data[n+1:]
-		day += civil.Date(delta) //nolint:gosec // days of the calendar
+		day += civil.Date(delta)
 		b := Bar{Day: day}
 		var err error
 		if b.Close, data, err = unpackDecimal(data); err != nil {

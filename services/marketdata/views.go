@@ -40,7 +40,7 @@ func takeTurns(ctx context.Context, tx *store.Tx) error {
 // load reads the packed years of symbols.
 func load(ctx context.Context, db bun.IDB, symbols []string) (map[string]map[int][]byte, error) {
 	var rows []row
-	err := db.NewSelect().Model(&rows).Column("symbol", "year", "data").Where("symbol IN (?)", bun.In(symbols)).Scan(ctx)
+	err := db.NewSelect().Model(&rows).Column("symbol", "year", "data").Where("symbol IN (?)", bun.List(symbols)).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read prices: %w", err)
 	}
@@ -57,12 +57,11 @@ func load(ctx context.Context, db bun.IDB, symbols []string) (map[string]map[int
 // rowsAtATime is how many rows one statement writes.
 const rowsAtATime = 200
 
-func save(_ context.Context, tx *store.Tx, rows []row) error {
+func save(tx *store.Tx, rows []row) {
 	for chunk := range slices.Chunk(rows, rowsAtATime) {
 		tx.Later(tx.NewInsert().Model(&chunk).On("CONFLICT (symbol, year) DO UPDATE").Set("first_day = EXCLUDED.first_day").
 			Set("last_day = EXCLUDED.last_day").Set("bars = EXCLUDED.bars").Set("data = EXCLUDED.data"))
 	}
-	return nil
 }
 
 // known lists all symbols.

@@ -41,7 +41,7 @@ func pack(points []point) []byte {
 	out := make([]byte, 0, 10*len(points))
 	last := civil.Of(points[0].day.Year(), 1, 1)
 	for _, p := range points {
-		head := uint64(p.day-last) << 1 //nolint:gosec // days rise
+		head := uint64(p.day-last) << 1
 		last = p.day
 		if !math.IsNaN(p.adjusted) {
 			head |= 1
@@ -67,7 +67,7 @@ func unpack(out []point, year int, data []byte) ([]point, error) {
 			return out, errPacked
 		}
 		data = data[n:]
-		day += civil.Date(head >> 1) //nolint:gosec // days of a year
+		day += civil.Date(head >> 1)
 		p := point{day: day, close: math.Float64frombits(binary.LittleEndian.Uint64(data)), adjusted: math.NaN()}
 		if head&1 == 1 {
 			p.adjusted = math.Float64frombits(binary.LittleEndian.Uint64(data[8:]))

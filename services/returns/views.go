@@ -138,7 +138,7 @@ func unpriced(ctx context.Context, db bun.IDB, assets []events.Asset) ([]string,
 		symbols[i] = a.Symbol
 	}
 	var have []string
-	err := db.NewSelect().Table("series").ColumnExpr("DISTINCT symbol").Where("symbol IN (?)", bun.In(symbols)).Scan(ctx, &have)
+	err := db.NewSelect().Table("series").ColumnExpr("DISTINCT symbol").Where("symbol IN (?)", bun.List(symbols)).Scan(ctx, &have)
 	if err != nil {
 		return nil, fmt.Errorf("look for prices: %w", err)
 	}

@@ -77,7 +77,7 @@ func kills(t *testing.T, h Harness) {
 	for at := 1; !finished; at++ {
 		require.NoError(t, db.Close())
 		id := events.NewID()
-		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$") //nolint:gosec // this very test
+		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
 		child.Env = append(os.Environ(), killAt+"="+strconv.Itoa(at), killURL+"="+url, killOp+"="+id)
 		out, err := child.CombinedOutput()
 		finished = err == nil

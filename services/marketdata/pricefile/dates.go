@@ -129,8 +129,6 @@ func (d *dates) weigh(b []byte, p parts, line int) (int32, string) {
 }
 
 // resolve turns a key into its day, once the file has been seen.
-func (d *dates) resolve(key int32) civil.Date { return resolve(key, d.open) }
-
 func resolve(key int32, open uint8) civil.Date {
 	if key < undecided {
 		return civil.Date(key)

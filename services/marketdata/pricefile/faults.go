@@ -2,9 +2,9 @@ package pricefile
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"unicode/utf8"
 
 	"stega/fault"
@@ -14,9 +14,6 @@ const (
 	listed = 20    // faults that are spelled out
 	most   = 1_000 // faults after which reading on tells nobody anything
 )
-
-// errStop ends the reading: so much is wrong that the rest does not matter.
-var errStop = errors.New("too many faults")
 
 // faults collects what is wrong with a file.
 type faults struct {
@@ -47,7 +44,7 @@ func (f *faults) fault() error {
 		return fault.Invalid("prices_invalid", "line %d: %s; nothing was imported", first.Line, first.Detail).
 			With(f.items...).WithHint("%s", hint)
 	}
-	count := fmt.Sprint(f.total)
+	count := strconv.Itoa(f.total)
 	if f.more {
 		count = fmt.Sprintf("%d or more", f.total)
 	}

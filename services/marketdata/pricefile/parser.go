@@ -127,6 +127,7 @@ func (p *parser) first(line []byte) error {
 		for _, symbol := range p.header.symbols {
 			p.single = append(p.single, p.spool.of(symbol))
 		}
+	case formLong: // each row names its symbol
 	case formSingle:
 		symbol := p.opts.Symbol
 		if symbol == "" {

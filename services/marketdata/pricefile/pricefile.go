@@ -89,7 +89,7 @@ func (p *parser) read(src *source) (*Spool, error) {
 	var told int64
 	for {
 		block, err := src.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if errors.Is(err, errLongLine) {
