@@ -1,0 +1,464 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stega/events"
+	"stega/internal/servers"
+	"stega/internal/stegatest"
+	"stega/process"
+)
+
+func TestMain(m *testing.M) {
+	defer stegatest.RemoveBinary()
+	servers.Main(m)
+}
+
+// world is a stega that comes and goes, with clients that write to it all the while.
+type world struct {
+	t       *testing.T
+	url     atomic.Pointer[string]
+	metrics atomic.Pointer[string] // where the consumer tells of its queues
+	stop    chan struct{}
+	running sync.WaitGroup
+	clients []*client
+}
+
+// client is one writer. It does one thing after the other, each under an operation id of its own, and repeats a request until it is
+// answered; so it knows what must be there in the end.
+type client struct {
+	w      *world
+	n      int
+	rng    *rand.Rand
+	prices map[string]string // of its symbol, by day
+	own    []*held
+	writes []*write
+	step   int
+}
+
+// held is a portfolio as the client knows it.
+type held struct {
+	id      string
+	name    string
+	version int
+	deleted bool
+	weight  string
+	doubted *write // its creation may have failed, for the name is not its own
+}
+
+// write is a write that was answered 202.
+type write struct {
+	operation string
+	what      string
+	mayFail   string // with this code
+}
+
+func newWorld(t *testing.T, clients int) *world {
+	w := &world{t: t, stop: make(chan struct{})}
+	for n := range clients {
+		w.clients = append(w.clients, &client{w: w, n: n, rng: rand.New(rand.NewPCG(uint64(n), 7)), prices: map[string]string{}})
+	}
+	return w
+}
+
+// at says where the api and the consumer are now.
+func (w *world) at(api, consumer string) {
+	w.url.Store(&api)
+	w.metrics.Store(&consumer)
+}
+
+// work lets the clients write until rest.
+func (w *world) work() {
+	for _, c := range w.clients {
+		w.running.Go(func() {
+			for {
+				select {
+				case <-w.stop:
+					return
+				default:
+					c.act()
+				}
+			}
+		})
+	}
+}
+
+func (w *world) rest() {
+	close(w.stop)
+	w.running.Wait()
+}
+
+func (c *client) act() {
+	c.step++
+	switch i := c.rng.IntN(10); {
+	case i < 3 || len(c.own) == 0:
+		c.create()
+	case i < 6:
+		c.update(c.own[c.rng.IntN(len(c.own))])
+	case i < 7:
+		c.remove(c.own[c.rng.IntN(len(c.own))])
+	case i < 8 && c.step%3 == 0:
+		c.send(http.MethodPost, "/v1/prices/pull", "application/json", `{"kind":"backfill","symbols":["PULLED"]}`, "")
+	default:
+		c.upload()
+	}
+}
+
+func assets(weight string) string {
+	if weight == "1" {
+		return `[{"symbol":"S0","weight":"1"}]`
+	}
+	return fmt.Sprintf(`[{"symbol":"S0","weight":"0.%s"},{"symbol":"S1","weight":"0.%02d"}]`, weight, 100-atoi(weight))
+}
+
+func atoi(s string) (n int) {
+	for _, c := range s {
+		n = 10*n + int(c-'0')
+	}
+	return n
+}
+
+func (c *client) weight() string { return fmt.Sprintf("%02d", 1+c.rng.IntN(98)) }
+
+func (c *client) create() {
+	p := &held{name: fmt.Sprintf("c%d-%d", c.n, c.step), version: 1, weight: c.weight()}
+	shared := c.rng.IntN(5) == 0
+	mayFail := ""
+	if shared { // with all clients
+		p.name, mayFail = fmt.Sprintf("shared %d", c.rng.IntN(20)), "name_taken"
+	}
+	id, done := c.send(http.MethodPost, "/v1/portfolios", "application/json", fmt.Sprintf(`{"name":%q,"assets":%s}`, p.name, assets(p.weight)), mayFail)
+	p.id = id
+	if shared {
+		p.doubted = done
+	}
+	c.own = append(c.own, p)
+}
+
+func (c *client) update(p *held) {
+	if p.deleted || p.doubted != nil {
+		return
+	}
+	p.weight = c.weight()
+	p.version++
+	c.send(http.MethodPut, "/v1/portfolios/"+p.id, "application/json", fmt.Sprintf(`{"name":%q,"assets":%s}`, p.name, assets(p.weight)), "")
+}
+
+func (c *client) remove(p *held) {
+	if p.deleted || p.doubted != nil {
+		return
+	}
+	p.deleted = true
+	c.send(http.MethodDelete, "/v1/portfolios/"+p.id, "application/json", "", "")
+}
+
+// upload imports some days of the client's symbol, among them corrections.
+func (c *client) upload() {
+	var b strings.Builder
+	b.WriteString("date,symbol,close\n")
+	first := c.rng.IntN(1000)
+	for i := range 1 + c.rng.IntN(200) {
+		day := time.Date(2015, 1, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, first+i).Format(time.DateOnly)
+		price := fmt.Sprintf("%d.%d", 1+c.rng.IntN(500), 1+c.rng.IntN(9))
+		c.prices[day] = price
+		_, _ = fmt.Fprintf(&b, "%s,S%d,%s\n", day, c.n, price)
+	}
+	c.send(http.MethodPost, "/v1/prices", "text/csv", b.String(), "")
+}
+
+// send repeats a request until it is answered.
+func (c *client) send(method, path, contentType, body, mayFail string) (id string, done *write) {
+	done = &write{operation: events.NewID(), what: method + " " + path, mayFail: mayFail}
+	deadline := time.Now().Add(2 * stegatest.Patience)
+	for {
+		status, answer := c.w.ask(method, path, contentType, body, "Operation-Id", done.operation)
+		switch {
+		case status == http.StatusAccepted:
+			var accepted struct{ ID string }
+			assert.NoError(c.w.t, json.Unmarshal(answer, &accepted))
+			c.writes = append(c.writes, done)
+			return accepted.ID, done
+		case status != 0 && status < 500:
+			c.w.t.Errorf("%s %s: %d %s", method, path, status, answer)
+			return "", done
+		case time.Now().After(deadline):
+			c.w.t.Errorf("%s %s is never answered: %d %s", method, path, status, answer)
+			return "", done
+		}
+		time.Sleep(time.Duration(5+c.rng.IntN(20)) * time.Millisecond) // it is being started again
+	}
+}
+
+var plain = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+
+// ask is status 0 when nothing answers.
+func (w *world) ask(method, path, contentType, body string, headers ...string) (int, []byte) {
+	base := *w.url.Load()
+	if path == "/metrics" {
+		base = *w.metrics.Load()
+	}
+	r, err := http.NewRequestWithContext(context.Background(), method, base+path, strings.NewReader(body))
+	if err != nil {
+		return 0, nil
+	}
+	r.Header.Set("Content-Type", contentType)
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	answer, err := plain.Do(r)
+	if err != nil {
+		return 0, []byte(err.Error())
+	}
+	defer func() { _ = answer.Body.Close() }()
+	b, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return 0, []byte(err.Error())
+	}
+	return answer.StatusCode, b
+}
+
+func (w *world) get(path string, into any) {
+	w.t.Helper()
+	status, answer := w.ask(http.MethodGet, path, "", "", "Prefer", "wait=30")
+	require.Equal(w.t, http.StatusOK, status, "%s: %s", path, answer)
+	require.NoError(w.t, json.Unmarshal(answer, into))
+}
+
+// check requires that every write that was answered has an outcome, that what is there is exactly what the clients made of it, and
+// that the read views equal those that are grown anew.
+func (w *world) check(database string) {
+	w.t.Helper()
+	outcomes := map[string]int{}
+	for _, c := range w.clients {
+		for _, done := range c.writes {
+			var op struct {
+				Status string
+				Error  *struct{ Code string }
+			}
+			w.get("/v1/operations/"+done.operation, &op)
+			outcomes[op.Status]++
+			if op.Status == "failed" && op.Error != nil && op.Error.Code == done.mayFail {
+				for _, p := range c.own {
+					if p.doubted == done {
+						p.deleted = true
+					}
+				}
+				continue
+			}
+			assert.Equal(w.t, "succeeded", op.Status, "%s %s: %+v", done.what, done.operation, op.Error)
+		}
+	}
+	w.t.Logf("writes by outcome: %v", outcomes)
+
+	w.portfolios()
+	for _, c := range w.clients {
+		if len(c.prices) == 0 {
+			continue
+		}
+		var kept struct {
+			Prices []struct{ Date, Close string }
+		}
+		w.get(fmt.Sprintf("/v1/prices/S%d", c.n), &kept)
+		got := map[string]string{}
+		for _, p := range kept.Prices {
+			got[p.Date] = p.Close
+		}
+		assert.Equal(w.t, c.prices, got)
+	}
+
+	w.settled()
+	before := stegatest.Views(w.t, database)
+	assert.Positive(w.t, strings.Count(before, "portfolios "))
+	id := events.NewID()
+	status, answer := w.ask(http.MethodPost, "/v1/rebuild/returns", "application/json", "", "Operation-Id", id)
+	require.Equal(w.t, http.StatusAccepted, status, "%s", answer)
+	var op struct{ Status string }
+	w.get("/v1/operations/"+id, &op)
+	require.Equal(w.t, "succeeded", op.Status)
+	w.settled()
+	after := strings.Split(stegatest.Views(w.t, database), "\n")
+	for i, line := range strings.Split(before, "\n") {
+		if i >= len(after) || after[i] != line {
+			w.t.Fatalf("the views do not equal a rebuild: %d lines before and %d after, and line %d differs:\n%s\n%v",
+				strings.Count(before, "\n"), len(after), i, line, after[min(i, len(after)-1)])
+		}
+	}
+	var dead struct{ Items []any }
+	w.get("/v1/dead", &dead)
+	assert.Empty(w.t, dead.Items)
+}
+
+func (w *world) portfolios() {
+	w.t.Helper()
+	got, want := []string{}, []string{}
+	for cursor := ""; ; {
+		var page struct {
+			Items      []events.Portfolio
+			NextCursor string `json:"next_cursor"`
+		}
+		w.get("/v1/portfolios?limit=1000&cursor="+cursor, &page)
+		for _, p := range page.Items {
+			got = append(got, fmt.Sprintf("%s %s v%d %s", p.ID, p.Name, p.Version, p.Assets[0].Weight))
+		}
+		if cursor = page.NextCursor; cursor == "" {
+			break
+		}
+	}
+	for _, c := range w.clients {
+		for _, p := range c.own {
+			if !p.deleted {
+				want = append(want, fmt.Sprintf("%s %s v%d 0.%s", p.id, p.name, p.version, p.weight))
+			}
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	for i := range want { // as decimals drop zeros
+		want[i] = strings.TrimRight(want[i], "0")
+	}
+	for i := range got {
+		got[i] = strings.TrimRight(got[i], "0")
+	}
+	assert.Equal(w.t, want, got)
+}
+
+var outstanding = regexp.MustCompile(`(?m)^stega_(?:outbox_rows|queue_messages|parked_messages)\{.*\} (\S+)$`)
+
+// settled waits until nothing is in any outbox, queue or line, ten times in a row, as a message between the broker and a consumer is in
+// no count for a moment.
+func (w *world) settled() {
+	w.t.Helper()
+	calm := 0
+	stegatest.Eventually(w.t, "everything has settled", func() bool {
+		status, metrics := w.ask(http.MethodGet, "/metrics", "", "")
+		found := outstanding.FindAllSubmatch(metrics, -1)
+		if status != http.StatusOK || len(found) < 5*len(process.Names()) {
+			calm = 0
+			return false
+		}
+		for _, m := range found {
+			if !bytes.Equal(m[1], []byte("0")) {
+				calm = 0
+				return false
+			}
+		}
+		calm++
+		return calm == 10
+	})
+}
+
+func pulledPrices(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "PULLED.csv"), []byte("Date,Close\n2024-01-02,1\n2024-01-03,2\n"), 0o600))
+	return folder
+}
+
+// kill -9 at twenty random instants, and now and then the broker's folder is lost besides.
+func TestKillsOfUp(t *testing.T) {
+	data := t.TempDir()
+	folder := pulledPrices(t)
+	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
+	launch := func() *stegatest.Program {
+		p, ok := stegatest.Launch(t, nil, "up", "--data", data, "--addr", "127.0.0.1:0", "--prices-folder", folder, "--log-level", "error")
+		require.True(t, ok, "%s", p.Said())
+		return p
+	}
+	w := newWorld(t, 4)
+	p := launch()
+	w.at(p.URL, p.URL)
+	w.work()
+	for round := range 20 {
+		time.Sleep(time.Duration(rng.IntN(600)) * time.Millisecond) // the random instant
+		p.Kill()
+		if round%3 == 0 {
+			require.NoError(t, os.RemoveAll(filepath.Join(data, "broker")))
+		}
+		p = launch()
+		w.at(p.URL, p.URL)
+	}
+	w.rest()
+	w.check("sqlite://" + filepath.Join(data, "returns.db"))
+	assert.Zero(t, p.Stop(), "%s", p.Said())
+}
+
+// The same in containers' shape: an api and a consumer process on RabbitMQ and PostgreSQL, which are killed, cut off and restarted.
+func TestKillsOnRabbitMQAndPostgreSQL(t *testing.T) {
+	rabbit, pg := servers.RabbitMQ(t), servers.Postgres(t)
+	schemas(t, pg.URL())
+	env := []string{"STEGA_BROKER_URL=" + rabbit.URL(), "STEGA_DATABASE_URL=" + pg.URL() + "&search_path={service}", "STEGA_PRICES_FOLDER=" + pulledPrices(t)}
+	migrate, _ := stegatest.Launch(t, env, "migrate")
+	require.Contains(t, migrate.Said(), "broker: returns takes")
+
+	launch := func(role string) *stegatest.Program {
+		for deadline := time.Now().Add(2 * stegatest.Patience); ; {
+			p, ok := stegatest.Launch(t, env, "serve", "--service=all", "--role="+role, "--addr=127.0.0.1:0", "--log-level=error")
+			if ok {
+				return p
+			}
+			require.True(t, time.Now().Before(deadline), "%s", p.Said())
+		}
+	}
+	w := newWorld(t, 4)
+	api, consumer := launch("api"), launch("consumer")
+	w.at(api.URL, consumer.URL)
+	w.work()
+	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 2))
+	for round := range 20 {
+		time.Sleep(time.Duration(rng.IntN(600)) * time.Millisecond) // the random instant
+		switch {
+		case round == 7:
+			rabbit.Restart(t)
+		case round == 13:
+			pg.Restart(t)
+		case round%4 == 0:
+			api.Kill()
+			api = launch("api")
+			w.at(api.URL, consumer.URL)
+		case round%4 == 1:
+			consumer.Kill()
+			consumer = launch("consumer")
+			w.at(api.URL, consumer.URL)
+		case round%4 == 2:
+			pg.CutConnections(t)
+		default:
+			rabbit.CutConnections(t)
+		}
+	}
+	t.Log("the trouble is over")
+	w.rest()
+	w.check(pg.URL() + "&search_path=returns")
+	assert.Zero(t, consumer.Stop(), "%s", consumer.Said())
+	assert.Zero(t, api.Stop(), "%s", api.Said())
+}
+
+// schemas makes a schema for each service.
+func schemas(t *testing.T, url string) {
+	t.Helper()
+	c, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, c.Close(context.Background())) }()
+	for _, name := range process.Names() {
+		_, err := c.Exec(t.Context(), "CREATE SCHEMA "+name)
+		require.NoError(t, err)
+	}
+}

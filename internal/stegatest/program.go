@@ -1,0 +1,139 @@
+package stegatest
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var built struct {
+	once sync.Once
+	path string
+	err  error
+}
+
+// Binary builds the program once in the process, and is where it is. The folder goes with RemoveBinary.
+func Binary(t testing.TB) string {
+	t.Helper()
+	built.once.Do(func() {
+		root, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}").Output()
+		if err != nil {
+			built.err = err
+			return
+		}
+		dir, err := os.MkdirTemp("", "stega-test-")
+		if err != nil {
+			built.err = err
+			return
+		}
+		built.path = filepath.Join(dir, "stega")
+		build := exec.CommandContext(t.Context(), "go", "build", "-o", built.path, ".")
+		build.Dir = strings.TrimSpace(string(root))
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Logf("%s", out)
+			built.err = err
+		}
+	})
+	require.NoError(t, built.err)
+	return built.path
+}
+
+// RemoveBinary removes what Binary built.
+func RemoveBinary() {
+	if built.path != "" {
+		_ = os.RemoveAll(filepath.Dir(built.path))
+	}
+}
+
+// Program is the built program, running.
+type Program struct {
+	URL string // where it listens
+
+	t    testing.TB
+	cmd  *exec.Cmd
+	over chan struct{}
+	said *output
+}
+
+// output keeps what a program says.
+type output struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.all.Write(b)
+}
+
+// Said is what the program said so far, both outputs together.
+func (p *Program) Said() string {
+	p.said.mu.Lock()
+	defer p.said.mu.Unlock()
+	return p.said.all.String()
+}
+
+// Launch starts the program with more environment, and returns when it says that it is ready; false means that it ended before.
+func Launch(t testing.TB, env []string, args ...string) (*Program, bool) {
+	t.Helper()
+	p := &Program{t: t, over: make(chan struct{}), said: &output{}}
+	p.cmd = exec.Command(Binary(t), args...) //nolint:gosec,noctx // it is ended by Kill or Stop
+	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Stdout = p.said
+	stderr, err := p.cmd.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.cmd.Start())
+	ready := make(chan string, 1)
+	go func() {
+		defer close(p.over)
+		lines := bufio.NewReader(io.TeeReader(stderr, p.said))
+		for {
+			line, err := lines.ReadString('\n')
+			if _, rest, ok := strings.Cut(line, "stega is ready on "); ok {
+				ready <- strings.TrimRight(strings.Fields(rest)[0], ",:")
+			}
+			if err != nil {
+				break
+			}
+		}
+		_ = p.cmd.Wait()
+	}()
+	t.Cleanup(p.Kill)
+	select {
+	case p.URL = <-ready:
+		return p, true
+	case <-p.over:
+		return p, false
+	case <-time.After(Patience):
+		t.Fatalf("the program does not get ready:\n%s", p.Said())
+		return nil, false
+	}
+}
+
+// Kill ends the program at once, as kill -9 does.
+func (p *Program) Kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.over
+}
+
+// Stop asks the program to end, and returns its exit status.
+func (p *Program) Stop() int {
+	p.t.Helper()
+	require.NoError(p.t, p.cmd.Process.Signal(os.Interrupt))
+	select {
+	case <-p.over:
+	case <-time.After(Patience):
+		p.t.Fatalf("the program does not end:\n%s", p.Said())
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
