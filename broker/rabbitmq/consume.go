@@ -34,7 +34,7 @@ type consumer struct {
 // Subscribe implements broker.Broker. It waits for a connection until ctx ends; a queue that does not exist is a fault.
 func (b *Broker) Subscribe(ctx context.Context, service string, q broker.Queue, prefetch int) (broker.Consumer, error) {
 	c := &consumer{
-		b: b, service: service, q: q, queue: queueName(service, q), prefetch: min(max(prefetch, 1), maxPrefetch),
+		b: b, service: service, q: q, queue: b.names.queue(service, q), prefetch: min(max(prefetch, 1), maxPrefetch),
 		out: make(chan broker.Delivery), stopping: make(chan struct{}), closing: make(chan struct{}),
 		stopped: make(chan struct{}), ended: make(chan struct{}),
 	}

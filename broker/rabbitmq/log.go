@@ -27,7 +27,7 @@ type reader struct {
 // Log implements broker.Broker. A position is an offset of the stream. Once it returns, the reader is attached.
 func (b *Broker) Log(ctx context.Context, from uint64) (<-chan broker.LogEntry, error) {
 	r := &reader{b: b, since: time.Now(), end: from == broker.LogEnd, next: from, out: make(chan broker.LogEntry)}
-	first, err := attached(ctx, b, logStream, r.attach)
+	first, err := attached(ctx, b, b.names.log(), r.attach)
 	if err != nil {
 		return nil, err
 	}
@@ -57,11 +57,11 @@ func (r *reader) attach(conn *connection) (*tail, error) {
 	t := &tail{ch: ch}
 	err = ch.Qos(logCredit, 0, false)
 	if err == nil {
-		t.in, err = ch.Consume(logStream, "", false, false, false, false, amqp.Table{"x-stream-offset": offset})
+		t.in, err = ch.Consume(r.b.names.log(), "", false, false, false, false, amqp.Table{"x-stream-offset": offset})
 	}
 	if err != nil {
 		_ = ch.Close() // it is closed already, as a rule by the error
-		return nil, fmt.Errorf("read %s: %w", logStream, err)
+		return nil, fmt.Errorf("read %s: %w", r.b.names.log(), err)
 	}
 	r.attached = true
 	return t, nil

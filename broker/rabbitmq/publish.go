@@ -47,9 +47,9 @@ func (b *Broker) Publish(ctx context.Context, m broker.Outgoing, done func(error
 		return fmt.Errorf("publish %s: %w", m.Type, err)
 	}
 	if m.Service == "" {
-		return b.pub.send(ctx, eventsExchange, m.Type, p, done)
+		return b.pub.send(ctx, b.names.events(), m.Type, p, done)
 	}
-	return b.pub.send(ctx, commandsExchange, m.Service, p, done)
+	return b.pub.send(ctx, b.names.commands(), m.Service, p, done)
 }
 
 // send waits for room in the window and for a channel.

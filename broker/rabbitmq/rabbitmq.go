@@ -28,6 +28,7 @@ import (
 type Config struct {
 	URL     string       // amqp://user:password@host:port/vhost, or amqps
 	Name    string       // of the connections, as the server lists them
+	Prefix  string       // of the names of exchanges and queues; stega
 	Log     *slog.Logger // nothing is logged without
 	TLS     *tls.Config  // for amqps; the system's certificates without
 	Patient bool         // do not fail when the server is not there at first, but keep trying
@@ -47,6 +48,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Name == "" {
 		c.Name = "stega"
+	}
+	if c.Prefix == "" {
+		c.Prefix = "stega"
 	}
 	set(&c.Window, 4096)
 	set(&c.WindowBytes, 16<<20)
@@ -72,6 +76,7 @@ type Broker struct {
 	out    *link // the connection that publishes
 	in     *link // the connection that consumes and declares
 	pub    *publisher
+	names  names
 	depths depths
 	known  topics // that this process declared
 
@@ -103,7 +108,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 		u.User = url.User(u.User.Username())
 	}
 	cfg = cfg.withDefaults()
-	b := &Broker{cfg: cfg, shown: u.String(), log: cfg.Log}
+	b := &Broker{cfg: cfg, shown: u.String(), log: cfg.Log, names: names{cfg.Prefix}}
 	b.open, b.close = context.WithCancel(context.Background())
 	b.life, b.end = context.WithCancel(context.Background())
 	b.out, b.in = newLink(b, "publish"), newLink(b, "consume")

@@ -15,18 +15,20 @@ import (
 	"stega/fault"
 )
 
-// The parts that all services share.
-const (
-	eventsExchange   = "stega.events"   // topic; the routing key is the topic of the event
-	commandsExchange = "stega.commands" // direct; the routing key is the service
-	deadExchange     = "stega.dead"     // direct; the routing key is the service
-	logStream        = "stega.log"      // bound to all events
-)
+// names are the names of all parts, which begin alike.
+type names struct{ prefix string }
+
+func (n names) events() string   { return n.prefix + ".events" }   // topic; the routing key is the topic of the event
+func (n names) commands() string { return n.prefix + ".commands" } // direct; the routing key is the service
+func (n names) dead() string     { return n.prefix + ".dead" }     // direct; the routing key is the service
+func (n names) log() string      { return n.prefix + ".log" }      // bound to all events
+
+func (n names) queue(service string, q broker.Queue) string {
+	return n.prefix + "." + service + "." + string(q)
+}
 
 // deliveryLimit is how often a quorum queue delivers a message that is never settled, as its consumer dies of it.
 const deliveryLimit = 20
-
-func queueName(service string, q broker.Queue) string { return "stega." + service + "." + string(q) }
 
 type exchange struct {
 	Name    string `json:"name"`
@@ -47,40 +49,40 @@ type binding struct {
 }
 
 // layout is what a topology is on this broker.
-func layout(t broker.Topology) (exchanges []exchange, queues []queue, bindings []binding) {
+func layout(n names, t broker.Topology) (exchanges []exchange, queues []queue, bindings []binding) {
 	exchanges = []exchange{
-		{eventsExchange, amqp.ExchangeTopic, true},
-		{commandsExchange, amqp.ExchangeDirect, true},
-		{deadExchange, amqp.ExchangeDirect, true},
+		{n.events(), amqp.ExchangeTopic, true},
+		{n.commands(), amqp.ExchangeDirect, true},
+		{n.dead(), amqp.ExchangeDirect, true},
 	}
-	queues = []queue{{logStream, true, amqp.Table{
+	queues = []queue{{n.log(), true, amqp.Table{
 		amqp.QueueTypeArg: amqp.QueueTypeStream, amqp.StreamMaxLenBytesArg: int64(1 << 30), amqp.StreamMaxAgeArg: "7D",
 		amqp.StreamMaxSegmentSizeBytesArg: int64(64 << 20), // whole segments are dropped
 	}}}
-	bindings = []binding{{eventsExchange, logStream, "#"}}
+	bindings = []binding{{n.events(), n.log(), "#"}}
 	for _, s := range t.Services {
-		dead := queueName(s.Service, broker.Dead)
+		dead := n.queue(s.Service, broker.Dead)
 		for _, q := range []broker.Queue{broker.Events, broker.Commands} {
 			args := amqp.Table{
 				amqp.QueueTypeArg: amqp.QueueTypeQuorum, "x-delivery-limit": int64(deliveryLimit),
-				"x-dead-letter-exchange": deadExchange, "x-dead-letter-routing-key": s.Service,
+				"x-dead-letter-exchange": n.dead(), "x-dead-letter-routing-key": s.Service,
 				"x-dead-letter-strategy": "at-least-once", amqp.QueueOverflowArg: amqp.QueueOverflowRejectPublish,
 			}
 			if q == broker.Events {
 				args[amqp.SingleActiveConsumerArg] = true
 			}
-			queues = append(queues, queue{queueName(s.Service, q), true, args})
+			queues = append(queues, queue{n.queue(s.Service, q), true, args})
 		}
 		// Without a limit of its own the dead queue would drop what was looked at and given back twenty times.
 		queues = append(queues, queue{dead, true, amqp.Table{
 			amqp.QueueTypeArg: amqp.QueueTypeQuorum, "x-delivery-limit": int64(-1), amqp.SingleActiveConsumerArg: true,
 		}})
 		for _, topic := range s.Topics {
-			bindings = append(bindings, binding{eventsExchange, queueName(s.Service, broker.Events), topic})
+			bindings = append(bindings, binding{n.events(), n.queue(s.Service, broker.Events), topic})
 		}
 		bindings = append(bindings,
-			binding{commandsExchange, queueName(s.Service, broker.Commands), s.Service},
-			binding{deadExchange, dead, s.Service})
+			binding{n.commands(), n.queue(s.Service, broker.Commands), s.Service},
+			binding{n.dead(), dead, s.Service})
 	}
 	return exchanges, queues, bindings
 }
@@ -135,7 +137,7 @@ func (b *Broker) Declare(ctx context.Context, t broker.Topology) error {
 }
 
 func (b *Broker) declare(ch *amqp.Channel, t broker.Topology) error {
-	exchanges, queues, bindings := layout(t)
+	exchanges, queues, bindings := layout(b.names, t)
 	for _, e := range exchanges {
 		if err := ch.ExchangeDeclare(e.Name, e.Kind, e.Durable, false, false, false, nil); err != nil {
 			return declareFault("exchange", e.Name, err)
@@ -160,9 +162,34 @@ func (b *Broker) declare(ch *amqp.Channel, t broker.Topology) error {
 			if slices.Contains(s.Topics, topic) {
 				continue
 			}
-			if err := ch.QueueUnbind(queueName(s.Service, broker.Events), topic, eventsExchange, nil); err != nil {
+			if err := ch.QueueUnbind(b.names.queue(s.Service, broker.Events), topic, b.names.events(), nil); err != nil {
 				return declareFault("binding", s.Service+" to "+topic, err)
 			}
+		}
+	}
+	return nil
+}
+
+// Remove deletes what Declare made, with all messages that are in it.
+func (b *Broker) Remove(ctx context.Context, t broker.Topology) error {
+	conn, err := b.in.get(ctx)
+	if err != nil {
+		return fmt.Errorf("remove: %w", err)
+	}
+	ch, err := conn.Channel()
+	if err != nil {
+		return fmt.Errorf("remove: open a channel: %w", err)
+	}
+	defer func() { _ = ch.Close() }()
+	exchanges, queues, _ := layout(b.names, t)
+	for _, q := range queues {
+		if _, err := ch.QueueDelete(q.Name, false, false, false); err != nil {
+			return fmt.Errorf("remove the queue %s: %w", q.Name, err)
+		}
+	}
+	for _, e := range exchanges {
+		if err := ch.ExchangeDelete(e.Name, false, false); err != nil {
+			return fmt.Errorf("remove the exchange %s: %w", e.Name, err)
 		}
 	}
 	return nil
@@ -212,7 +239,7 @@ func (b *Broker) Depth(ctx context.Context, service string, q broker.Queue) (int
 	if b.open.Err() != nil {
 		return 0, broker.ErrClosed
 	}
-	name := queueName(service, q)
+	name := b.names.queue(service, q)
 	own := b.depths.of(name)
 	ctx, cancel := b.either(ctx)
 	defer cancel()
