@@ -55,7 +55,7 @@ Exit status: 0 done, 64 wrong arguments, 65 wrong input, 66 not found, 69 not av
 		return fault.Usage("flag_invalid", "%s", err).WithHint("see: %s --help", c.CommandPath())
 	})
 	root.AddCommand(
-		newUp(g), newServe(g), newMigrate(g), newPublish(), newEvents(), newDead(), newRebuild(), newHealth(), newVersion(),
+		newUp(g), newServe(g), newMigrate(g), newPublish(), newEvents(), newDead(), newRebuild(), newBench(g), newHealth(), newVersion(),
 	)
 	return root
 }

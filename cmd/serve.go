@@ -65,7 +65,7 @@ deferred commands. The databases and the broker must have been prepared with ste
 func newMigrate(g *globals) *cobra.Command {
 	var where connections
 	services := []string{"all"}
-	c := &cobra.Command{ //nolint:gosec // the password is the broker's well-known one, in an example
+	c := &cobra.Command{
 		Use:   "migrate",
 		Short: "Prepare databases and broker",
 		Long: `Brings the databases of services up to date, and declares exchanges, queues and bindings. It changes nothing when it is run again.

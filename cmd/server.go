@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/url"
@@ -36,14 +37,14 @@ func (c *connections) flags(cmd *cobra.Command) {
 		"where the databases are, with {service} for the service's name, such as postgres://user:password@host/{service} (default: STEGA_DATABASE_URL)")
 }
 
+// optional are the URLs that flags or the environment name; empty where they name none.
+func (c *connections) optional() (broker, database string) {
+	return cmp.Or(c.broker, os.Getenv("STEGA_BROKER_URL")), cmp.Or(c.database, os.Getenv("STEGA_DATABASE_URL"))
+}
+
 // fill takes from the environment what no flag said.
 func (c *connections) fill() error {
-	if c.broker == "" {
-		c.broker = os.Getenv("STEGA_BROKER_URL")
-	}
-	if c.database == "" {
-		c.database = os.Getenv("STEGA_DATABASE_URL")
-	}
+	c.broker, c.database = c.optional()
 	if c.broker == "" {
 		return fault.Usage("broker_missing", "no broker was named").
 			WithHint("set STEGA_BROKER_URL or --broker-url, such as amqp://guest:guest@127.0.0.1:5672/; or run everything here with: stega up")

@@ -87,7 +87,7 @@ func (p *Program) Said() string {
 func Launch(t testing.TB, env []string, args ...string) (*Program, bool) {
 	t.Helper()
 	p := &Program{t: t, over: make(chan struct{}), said: &output{}}
-	p.cmd = exec.Command(Binary(t), args...) //nolint:noctx // it is ended by Kill or Stop
+	p.cmd = exec.Command(Binary(t), args...) // ended by Kill or Stop
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout = p.said
 	stderr, err := p.cmd.StderrPipe()

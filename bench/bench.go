@@ -1,0 +1,143 @@
+// Package bench measures stega on a broker and databases: how fast events are published and handled, commands taken and visible in the
+// read view of another service, and prices imported. What it makes there has names of its own and is removed in the end.
+package bench
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"stega/process"
+)
+
+// Config says what to measure, and where.
+type Config struct {
+	BrokerURL   string // amqp:…, or empty for the embedded broker in Folder
+	DatabaseURL string // postgres:… with {service} for the service's name, or empty for SQLite in Folder
+	Folder      string // an empty folder
+
+	Messages int // to publish, and to handle
+	Commands int
+	Clients  int // that send commands at the same time
+	Symbols  int // of the import
+	Days     int
+
+	Say func(format string, args ...any) // hears of progress
+	Log *slog.Logger
+}
+
+// Report is what was measured. Rates are per second, latencies in milliseconds.
+type Report struct {
+	Broker   string   `json:"broker"`
+	Database string   `json:"database"`
+	Publish  Publish  `json:"publish"`
+	Events   Events   `json:"events"`
+	Commands Commands `json:"commands"`
+	Import   Import   `json:"import"`
+}
+
+// Publish is events of 512 bytes from this process to the broker, confirmed.
+type Publish struct {
+	Messages int     `json:"messages"`
+	Rate     float64 `json:"rate"`  // pipelined
+	Alone    Latency `json:"alone"` // of one at a time
+}
+
+// Events is the event loop with an inbox row and a row of a read view for each event.
+type Events struct {
+	Messages int     `json:"messages"`
+	Rate     float64 `json:"rate"`
+}
+
+// Commands is portfolios created over HTTP, until the returns service shows them.
+type Commands struct {
+	Commands int     `json:"commands"`
+	Clients  int     `json:"clients"`
+	Rate     float64 `json:"rate"`     // of answers
+	ViewRate float64 `json:"viewRate"` // of read views
+	Loaded   Paths   `json:"loaded"`   // with all clients at once
+	Paced    Paths   `json:"paced"`    // at a quarter of the rate
+}
+
+// Paths is how long a command takes.
+type Paths struct {
+	Answer Latency `json:"answer"` // until the client has its answer
+	View   Latency `json:"view"`   // until the read view is committed and told
+}
+
+// Import is a CSV of daily prices over HTTP, until returns follow.
+type Import struct {
+	Prices    int     `json:"prices"`
+	Answered  float64 `json:"answeredSeconds"`
+	Settled   float64 `json:"settledSeconds"` // returns of every symbol are committed
+	Rate      float64 `json:"rate"`           // prices a second, settled
+	PeakBytes int64   `json:"peakBytes"`      // memory of this process, its client included; 0 where it is not known
+}
+
+// Latency is of many.
+type Latency struct {
+	P50 float64 `json:"p50"`
+	P99 float64 `json:"p99"`
+}
+
+func latency(took []time.Duration) Latency {
+	if len(took) == 0 {
+		return Latency{}
+	}
+	slices.Sort(took)
+	at := func(q float64) float64 {
+		return float64(took[min(len(took)-1, int(q*float64(len(took))))].Microseconds()) / 1000
+	}
+	return Latency{P50: at(0.5), P99: at(0.99)}
+}
+
+func rate(n int, took time.Duration) float64 { return float64(n) / took.Seconds() }
+
+// Run measures all of it. What it made is removed also when it fails.
+func Run(ctx context.Context, cfg Config) (r Report, err error) {
+	p, err := newPlace(ctx, cfg)
+	if err != nil {
+		return r, err
+	}
+	defer func() {
+		if failed := p.remove(context.WithoutCancel(ctx)); err == nil {
+			err = failed
+		}
+	}()
+	r.Broker, r.Database = p.brokerKind, p.databaseKind
+	cfg.Say("publishing %d events", cfg.Messages)
+	if r.Publish, err = publish(ctx, p); err != nil {
+		return r, err
+	}
+	cfg.Say("handling %d events", cfg.Messages)
+	if r.Events, err = handle(ctx, p); err != nil {
+		return r, err
+	}
+
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	over, address := make(chan error, 1), make(chan string, 1)
+	go func() {
+		over <- process.Run(ctx, process.Config{
+			Services: process.Names(), Roles: []process.Role{process.API, process.Consumer}, Addr: "127.0.0.1:0", Migrate: true,
+			Database: p.database, Broker: p.open, Log: cfg.Log,
+		}, func(addr string) { address <- addr })
+	}()
+	select {
+	case err := <-over:
+		return r, err
+	case addr := <-address:
+		p.url = "http://" + addr
+	}
+	cfg.Say("creating %d portfolios with %d clients", cfg.Commands, cfg.Clients)
+	if r.Commands, err = commands(ctx, p); err == nil {
+		cfg.Say("importing %d prices", cfg.Symbols*cfg.Days)
+		r.Import, err = imports(ctx, p)
+	}
+	stop()
+	if ended := <-over; err == nil {
+		err = ended
+	}
+	return r, err
+}
