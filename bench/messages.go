@@ -146,13 +146,19 @@ func handle(ctx context.Context, p *place) (r Events, err error) {
 		}
 		ctx, stop := context.WithCancel(ctx)
 		var failed error
+		ready := make(chan struct{})
 		began := time.Now()
 		handled.Go(func() {
 			consumer := &bus.Consumer{Dispatcher: d, DB: db, Broker: b, Log: p.Log, Middleware: bus.Standard(p.Log, bus.NewMetrics(nil))}
-			failed = consumer.Run(ctx, func() {})
+			failed = consumer.Run(ctx, func() { close(ready) })
+			stop()
 		})
 		err := empty(ctx, b)
 		took += time.Since(began)
+		select { // one that is stopped before it is ready fails
+		case <-ready:
+		case <-ctx.Done():
+		}
 		stop()
 		handled.Wait()
 		if err == nil {

@@ -73,3 +73,8 @@ func opened(t testing.TB, service, url string) *store.DB {
 	require.NoError(t, db.Migrate(t.Context(), nil))
 	return db
 }
+
+func BenchmarkCommands(b *testing.B) {
+	b.Run("SQLite", func(b *testing.B) { bustest.Commands(b, sqliteStore) })
+	b.Run("PostgreSQL", func(b *testing.B) { bustest.Commands(b, postgresStore) })
+}
