@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -22,6 +23,9 @@ func newHealth() *cobra.Command {
 	c := &cobra.Command{
 		Use: "health", Short: "Say whether stega is ready, and what is missing", Args: cobra.NoArgs, Example: "  stega health --url http://127.0.0.1:8420",
 		RunE: func(c *cobra.Command, _ []string) error {
+			if at, err := url.Parse(server.url); err != nil || at.Host == "" {
+				return fault.Usage("url_invalid", "%q is not where stega can run", server.url).WithHint("say --url http://127.0.0.1:8420")
+			}
 			ctx, cancel := context.WithTimeout(c.Context(), 5*time.Second)
 			defer cancel()
 			request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(server.url, "/")+"/readyz", nil)

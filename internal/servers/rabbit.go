@@ -146,7 +146,10 @@ func (r *Rabbit) call(ctx context.Context, method, path string, body, into any) 
 // CutConnections closes all connections of the virtual host's own user, and returns once the broker has dropped them.
 func (r *Rabbit) CutConnections(t testing.TB) {
 	t.Helper()
-	before := r.connections(t)
+	var before map[string]bool
+	for wait := time.Now().Add(10 * time.Second); len(before) == 0 && time.Now().Before(wait); { // one that is new is listed a moment later
+		before = r.connections(t)
+	}
 	r.API(t, http.MethodDelete, "/api/connections/username/"+r.user, nil, nil)
 	deadline := time.Now().Add(30 * time.Second)
 	for {

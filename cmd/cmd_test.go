@@ -1,0 +1,137 @@
+package cmd
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stega/internal/stegatest"
+	"stega/process"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+func TestMain(m *testing.M) {
+	asked := filepath.Base(os.Args[0]) == "stega" // then this very binary stands for the program in a script
+	for _, e := range os.Environ() {
+		if asked {
+			break
+		}
+		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "STEGA_") && !strings.HasPrefix(name, "STEGA_TEST_") {
+			_ = os.Unsetenv(name)
+		}
+	}
+	testscript.Main(m, map[string]func(){"stega": func() { os.Exit(Execute()) }})
+}
+
+// Each script has a stega of its own, as "stega up" runs it, at $STEGA_URL.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			folder := filepath.Join(env.WorkDir, "provided")
+			if err := os.MkdirAll(folder, 0o700); err != nil {
+				return err
+			}
+			server := stegatest.Up(env.T().(testing.TB), func(c *process.Config) { c.Options.Marketdata.Folder = folder })
+			at, err := url.Parse(server.URL)
+			if err != nil {
+				return err
+			}
+			env.Setenv("STEGA_URL", server.URL)
+			env.Setenv("HOSTPORT", at.Host)
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "await": await},
+	})
+}
+
+// exits runs a command and requires its exit status: exits 64 stega up --nonsense.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit status %d and not %d", got, want)
+	}
+}
+
+// await waits until a file has some text.
+func await(ts *testscript.TestScript, _ bool, args []string) {
+	for deadline := time.Now().Add(stegatest.Patience); ; {
+		b, _ := os.ReadFile(ts.MkAbs(args[0]))
+		if len(bytes.TrimSpace(b)) > 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s stays empty", args[0])
+		}
+		time.Sleep(5 * time.Millisecond) // between two looks
+	}
+}
+
+// What --help says of every command is in testdata/help.txt; -update rewrites it.
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	var all bytes.Buffer
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		if c.Hidden || c.Name() == "help" {
+			return
+		}
+		c.InitDefaultHelpFlag()
+		_, _ = fmt.Fprintf(&all, "=== %s\n\n", c.CommandPath())
+		c.SetOut(&all)
+		require.NoError(t, c.Help())
+		all.WriteString("\n")
+		assert.NotEmpty(t, c.Short, c.CommandPath())
+		if c.Runnable() {
+			assert.NotEmpty(t, c.Example, "%s has no example", c.CommandPath())
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(newRoot())
+	const golden = "testdata/help.txt"
+	if *update {
+		require.NoError(t, os.WriteFile(golden, all.Bytes(), 0o600))
+	}
+	want, err := os.ReadFile(golden)
+	require.NoError(t, err)
+	assert.Equal(t, string(want), all.String())
+}
+
+func TestTheDemoIsTheSameForTheSameSeed(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, demoPrices(7), demoPrices(7))
+	assert.NotEqual(t, demoPrices(7), demoPrices(8))
+	for line := range strings.Lines(string(demoPrices(1))) {
+		for _, symbol := range strings.Split(strings.TrimSpace(line), ",")[1:] {
+			assert.True(t, strings.HasPrefix(symbol, "DEMO-"), "%s does not say that it is synthetic", symbol)
+		}
+		break
+	}
+}
