@@ -62,6 +62,7 @@ func (w *world) serviceNamed(name string, newStore NewStore, register func(s *se
 	s.options = bus.ConsumerOptions{
 		QuickDelay: time.Millisecond, RetryBase: 10 * time.Millisecond, RetryMax: 100 * time.Millisecond,
 		ProbeBase: 10 * time.Millisecond, ProbeMax: 100 * time.Millisecond, Poll: 20 * time.Millisecond,
+		MaxAttempts: 100_000, // nothing dies of a slow machine; the scenarios about dying say how many
 	}
 	err := s.db.Do(w.t.Context(), func(ctx context.Context, tx *store.Tx) error {
 		_, err := tx.ExecContext(ctx, `CREATE TABLE effects (handler TEXT, subject TEXT, version BIGINT, n BIGINT)`)
