@@ -122,7 +122,7 @@ func mergeYears(symbol string, kept map[int][]byte, fresh []Bar) (changed []Bar,
 		}
 		changed = append(changed, differ...)
 		rows = append(rows, row{
-			Symbol: symbol, Year: year, FirstDay: all[0].Day, LastDay: all[len(all)-1].Day, Bars: len(all), Data: pack(nil, all),
+			Symbol: symbol, Year: year, FirstDay: all[0].Day, LastDay: all[len(all)-1].Day, Bars: len(all), Data: pack(all),
 		})
 	}
 	return changed, rows, nil
@@ -232,7 +232,7 @@ func (f fetched) put(symbol string, bars []Bar) {
 			kept = append(kept, b)
 		}
 	}
-	f[symbol] = pack(nil, kept)
+	f[symbol] = pack(kept)
 }
 
 func (f fetched) Symbols() []string {

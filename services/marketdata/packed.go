@@ -41,9 +41,9 @@ func canonical(b *Bar) {
 	}
 }
 
-// pack appends bars, which are canonical, ordered by day and not negative.
-func pack(out []byte, bars []Bar) []byte {
-	out = append(out, packedVersion)
+// pack packs bars, which are canonical, ordered by day and not negative.
+func pack(bars []Bar) []byte {
+	out := []byte{packedVersion}
 	last := packedFrom
 	for i := range bars {
 		b := &bars[i]
