@@ -202,6 +202,7 @@ func poisonRun(w *world, newStore NewStore) {
 		}
 		return nil
 	}))
+	s.options.MaxAttempts = 10
 	w.declare(s)
 	s.run()
 	const each = 40
