@@ -25,6 +25,7 @@ import (
 	"stega/events"
 	"stega/internal/servers"
 	"stega/internal/stegatest"
+	"stega/internal/wait"
 	"stega/process"
 )
 
@@ -348,7 +349,7 @@ var outstanding = regexp.MustCompile(`(?m)^stega_(?:outbox_rows|queue_messages|p
 func (w *world) settled() {
 	w.t.Helper()
 	calm := 0
-	stegatest.Eventually(w.t, "everything has settled", func() bool {
+	wait.Until(w.t, "everything has settled", func() bool {
 		status, metrics := w.ask(http.MethodGet, "/metrics", "", "")
 		found := outstanding.FindAllSubmatch(metrics, -1)
 		if status != http.StatusOK || len(found) < 5*len(process.Names()) {

@@ -1,4 +1,4 @@
-// Stega keeps portfolios and daily prices, and lets returns and risk follow from them by events.
+// Command stega keeps portfolios and daily prices, and lets returns and risk follow from them by events.
 package main
 
 import (

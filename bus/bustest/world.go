@@ -20,11 +20,12 @@ import (
 	"stega/bus"
 	"stega/civil"
 	"stega/events"
+	"stega/internal/wait"
 	"stega/store"
 )
 
 // patience is how long a scenario waits for a thing that must happen.
-const patience = 20 * time.Second
+const patience = wait.Patience
 
 // world is one broker with services on it.
 type world struct {
@@ -220,17 +221,7 @@ func (w *world) send(out ...broker.Outgoing) {
 // eventually waits until a thing is so.
 func (w *world) eventually(what string, so func() bool) {
 	w.t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !so() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			w.t.Fatalf("waited in vain until %s", what)
-		}
-	}
+	wait.Until(w.t, what, so)
 }
 
 // empty waits until a queue of the service has nothing left, unsettled deliveries included.

@@ -18,12 +18,13 @@ import (
 
 	"stega/broker"
 	"stega/broker/embedded"
+	"stega/internal/wait"
 	"stega/process"
 	"stega/store"
 )
 
 // Patience is how long a test waits for a thing that must happen.
-const Patience = 60 * time.Second
+const Patience = wait.Patience
 
 // Server is a stega under test.
 type Server struct {
@@ -214,23 +215,7 @@ func (s *Server) Log() []process.LogLine {
 // Eventually waits until a thing is so.
 func (s *Server) Eventually(what string, so func() bool) {
 	s.t.Helper()
-	Eventually(s.t, what, so)
-}
-
-// Eventually waits until a thing is so.
-func Eventually(t testing.TB, what string, so func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(Patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !so() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("waited in vain until %s", what)
-		}
-	}
+	wait.Until(s.t, what, so)
 }
 
 // Found waits until a path answers 200, and reads the answer.

@@ -14,6 +14,7 @@ import (
 
 	"stega/broker"
 	"stega/events"
+	"stega/internal/wait"
 	"stega/store"
 )
 
@@ -77,7 +78,7 @@ func (r *recorder) all() []events.Message {
 
 func (r *recorder) wait(t testing.TB, n int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d messages were sent", n), func() bool { return len(r.all()) >= n })
+	wait.Until(t, fmt.Sprintf("%d messages were sent", n), func() bool { return len(r.all()) >= n })
 }
 
 // relay relays to the recorder until stop.
@@ -142,7 +143,7 @@ func relays(t *testing.T, h Harness) {
 	b.wait(t, subjects*each)
 	unit(t, db, func(_ context.Context, tx *store.Tx) error { return emit(tx, "s0", each+1) })
 	b.wait(t, subjects*each+1)
-	eventually(t, "the outbox is empty", func() bool { return count(t, db, "outbox") == 0 })
+	wait.Until(t, "the outbox is empty", func() bool { return count(t, db, "outbox") == 0 })
 	stop()
 	assert.Equal(t, upTo(each+1), b.versions(t, "s0"))
 	for s := range subjects - 1 {
@@ -173,11 +174,11 @@ func idGap(t *testing.T, h Harness) {
 			unit(t, db, func(_ context.Context, tx *store.Tx) error { return emit(tx, "early", n+1) })
 		}
 		b.wait(t, 50)
-		eventually(t, "what was sent is gone", func() bool { return count(t, db, "outbox") == 0 })
+		wait.Until(t, "what was sent is gone", func() bool { return count(t, db, "outbox") == 0 })
 	}
 	close(commit)
 	require.NoError(t, <-late)
-	eventually(t, "the late ones are sent", func() bool { return len(b.versions(t, "late")) == 2 })
+	wait.Until(t, "the late ones are sent", func() bool { return len(b.versions(t, "late")) == 2 })
 	assert.Equal(t, []int64{1, 2}, b.versions(t, "late"))
 }
 
@@ -202,11 +203,11 @@ func refused(t *testing.T, h Harness) {
 		})
 	}
 	b.wait(t, 5)
-	eventually(t, "the others are gone", func() bool { return count(t, db, "outbox") == 3 })
+	wait.Until(t, "the others are gone", func() bool { return count(t, db, "outbox") == 3 })
 	assert.Equal(t, upTo(4), b.versions(t, "good"))
 	assert.Equal(t, upTo(1), b.versions(t, "bad"))
 	close(heal)
-	eventually(t, "the outbox is empty", func() bool { return count(t, db, "outbox") == 0 })
+	wait.Until(t, "the outbox is empty", func() bool { return count(t, db, "outbox") == 0 })
 	assert.Equal(t, upTo(4), b.versions(t, "bad"))
 }
 
@@ -248,7 +249,7 @@ func volatile(t *testing.T, h Harness) {
 			b.handle(m)
 		}
 	}
-	eventually(t, "what was handled is gone", func() bool { return count(t, db, "outbox") == 2 })
+	wait.Until(t, "what was handled is gone", func() bool { return count(t, db, "outbox") == 2 })
 	stop()
 	assert.Equal(t, 2, count(t, db, "outbox"), "confirmed, and not handled")
 
@@ -263,7 +264,7 @@ func volatile(t *testing.T, h Harness) {
 		again.handle(m) // v before its confirmation
 	}
 	again.release()
-	eventually(t, "the outbox is empty", func() bool { return count(t, db, "outbox") == 0 })
+	wait.Until(t, "the outbox is empty", func() bool { return count(t, db, "outbox") == 0 })
 }
 
 func takesOver(t *testing.T, h Harness) {
@@ -316,10 +317,10 @@ func restarts(t *testing.T, h Harness) {
 	group.Wait()
 	assert.Equal(t, workers*units, count(t, db, "trail"), "each effect once")
 	for w := range workers {
-		eventually(t, "everything is sent", func() bool { return slices.Max(append(b.versions(t, fmt.Sprint("w", w)), 0)) == units })
+		wait.Until(t, "everything is sent", func() bool { return slices.Max(append(b.versions(t, fmt.Sprint("w", w)), 0)) == units })
 		assert.Equal(t, upTo(units), firsts(b.versions(t, fmt.Sprint("w", w))), "in order, but for repetitions, which the inbox drops")
 	}
-	eventually(t, "the outbox is empty", func() bool { return count(t, db, "outbox") == 0 })
+	wait.Until(t, "the outbox is empty", func() bool { return count(t, db, "outbox") == 0 })
 	t.Logf("%d units failed meanwhile and were run again", len(failures))
 }
 

@@ -1,0 +1,26 @@
+// Package wait is how tests wait: for the thing itself, with a deadline, and never for a time.
+package wait
+
+import (
+	"testing"
+	"time"
+)
+
+// Patience is how long a test waits for a thing that must happen; machines can be slow.
+const Patience = 60 * time.Second
+
+// Until waits until a thing is so, and ends the test when that takes too long.
+func Until(t testing.TB, what string, so func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(Patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !so() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
