@@ -19,6 +19,12 @@ type Type struct {
 	goType  reflect.Type
 }
 
+// Internal reports whether only the bus itself publishes it.
+func (t Type) Internal() bool {
+	_, ok := reflect.Zero(t.goType).Interface().(Internal)
+	return ok
+}
+
 // Is reports whether v is a value of this type.
 func (t Type) Is(v Typed) bool { return reflect.TypeOf(v) == t.goType }
 
@@ -44,6 +50,12 @@ func Catalogue() []Type {
 		entry("returns", "the return series of a symbol changed", AssetUpdated{}),
 		entry("returns", "the returns of a portfolio may read differently now", PortfolioReturnsUpdated{}),
 		entry("stega", "a service rebuilds its read views and needs state told again", ReplayRequested{}),
+		entry("stega", "messages were handled, and what that caused", Handled{}),
+		entry("stega", "a deferred command waits for its turn", OperationAccepted{}),
+		entry("stega", "a deferred command is under way", OperationProgressed{}),
+		entry("stega", "a command ran to its end", OperationResolved{}),
+		entry("stega", "all that follows from an operation is committed everywhere", OperationSettled{}),
+		entry("stega", "an operation does not settle at present", OperationStalled{}),
 	}
 	slices.SortFunc(types, func(a, b Type) int { return cmp.Compare(a.Topic, b.Topic) })
 	return types

@@ -123,10 +123,16 @@ func Event(topic string, data []byte) (events.Typed, error) {
 	if !ok {
 		var topics []string
 		for _, t := range events.Catalogue() {
-			topics = append(topics, t.Topic)
+			if !t.Internal() {
+				topics = append(topics, t.Topic)
+			}
 		}
 		return nil, fault.NotFound("topic_unknown", "there is no topic %q", topic).
 			WithHint("the topics are %s", strings.Join(topics, ", "))
+	}
+	if t.Internal() {
+		return nil, fault.New(fault.KindForbidden, "topic_internal", "%s is what stega says of itself, and cannot be published by hand", topic).
+			WithHint("see the others with: stega events list")
 	}
 	e, err := t.DecodeStrict(data)
 	if err != nil {
