@@ -2,6 +2,7 @@ package rest
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -33,6 +34,23 @@ func Operations(v1 *echo.Group, dbs ...*store.DB) {
 		}
 		slices.SortFunc(all, func(a, b store.Operation) int { return cmp.Compare(b.ID, a.ID) })
 		return Pages(c, page, all, func(o store.Operation) string { return o.ID })
+	})
+	v1.POST("/operations/:id/cancel", func(c echo.Context) error {
+		o, err := find(c, dbs)
+		if err != nil {
+			return err
+		}
+		for _, db := range dbs {
+			if db.Service() != o.Service {
+				continue
+			}
+			err := db.Do(c.Request().Context(), func(ctx context.Context, tx *store.Tx) error { return tx.RequestCancel(ctx, o.ID) })
+			if err != nil {
+				return err
+			}
+		}
+		c.Response().Header().Set(echo.HeaderLocation, "/v1/operations/"+o.ID)
+		return c.JSON(http.StatusAccepted, map[string]string{"operation_id": o.ID})
 	})
 	v1.GET("/operations/:id", func(c echo.Context) error {
 		o, err := find(c, dbs)
