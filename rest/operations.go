@@ -57,14 +57,14 @@ func Operations(v1 *echo.Group, dbs ...*store.DB) {
 		if err != nil {
 			return err
 		}
-		wait, err := preferred(c.Request().Header)
+		p, err := Preferred(c.Request().Header)
 		if err != nil {
 			return err
 		}
-		if wait > 0 && !o.Done() {
+		if p.Wait > 0 && !o.Done() {
 			for _, db := range dbs {
 				if db.Service() == o.Service {
-					if o, err = db.WaitOperation(deadline(c, wait), o.ID); err != nil {
+					if o, err = db.WaitOperation(deadline(c, p.Wait), o.ID); err != nil {
 						return err
 					}
 				}
