@@ -23,8 +23,8 @@ const (
 	KindConflict     Kind = "conflict"     // the state does not allow it
 	KindPrecondition Kind = "precondition" // If-Match names another version
 	KindTooLarge     Kind = "too_large"
-	KindUnsupported  Kind = "unsupported" // a media type that is not understood
-	KindUnavailable  Kind = "unavailable" // something that is needed is away; trying again can help
+	KindUnsupported  Kind = "unsupported"  // a media type that is not understood
+	KindUnavailable  Kind = "unavailable"  // something that is needed is away; trying again can help
 	KindRateLimited  Kind = "rate_limited" // too often; trying again later helps
 	KindTimeout      Kind = "timeout"
 	KindUsage        Kind = "usage" // wrong arguments on the command line
