@@ -2,8 +2,10 @@ package rest
 
 import (
 	"cmp"
+	"crypto/rand"
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -41,4 +43,20 @@ func refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault, status int) 
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(p)
+}
+
+// maxRequestID bounds the id of a request that a client gives.
+const maxRequestID = 64
+
+// RequestID is the id of a request: the client's, when it is one that can be logged, else one that is made now. From then on the request has it.
+func RequestID(r *http.Request) string {
+	id := r.Header.Get(echo.HeaderXRequestID)
+	plain := func(c rune) bool {
+		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-_.", c)
+	}
+	if id == "" || len(id) > maxRequestID || strings.ContainsFunc(id, func(c rune) bool { return !plain(c) }) {
+		id = rand.Text()
+		r.Header.Set(echo.HeaderXRequestID, id)
+	}
+	return id
 }
