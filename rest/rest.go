@@ -133,25 +133,11 @@ func problem(log *slog.Logger, err error, c echo.Context) {
 	if c.Response().Committed {
 		return
 	}
-	f := of(err)
-	p := Problem{
-		Type: "about:blank", Title: http.StatusText(f.Kind.Status()), Status: f.Kind.Status(), Kind: f.Kind, Code: f.Code, Detail: f.Detail,
-		Hint: f.Hint, Errors: f.Errors, Instance: c.Response().Header().Get(echo.HeaderXRequestID),
+	status := 0
+	if e, ok := errors.AsType[*echo.HTTPError](err); ok && e.Code == http.StatusMethodNotAllowed {
+		status = e.Code
 	}
-	if e, ok := errors.AsType[*echo.HTTPError](err); ok && f.Code == "method_not_allowed" {
-		p.Status, p.Title = e.Code, http.StatusText(e.Code)
-	}
-	if f.Kind == fault.KindUnavailable {
-		c.Response().Header().Set(echo.HeaderRetryAfter, "1")
-	}
-	c.Response().Header().Set(echo.HeaderContentType, "application/problem+json")
-	c.Response().WriteHeader(p.Status)
-	if c.Request().Method == http.MethodHead {
-		return
-	}
-	enc := json.NewEncoder(c.Response())
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(p); err != nil {
+	if err := refuse(c.Response(), c.Request(), of(err), status); err != nil {
 		log.Debug("an answer could not be written", "error", err)
 	}
 }
