@@ -127,16 +127,18 @@ func (b *Drawdowns) invert(e, g []float64, alpha float64) {
 		x := b.rest[t-1]
 		sum[t] = u[t] + (sum[t-1]-x*g[t])*(c2/(c2+x))
 	}
-	p := 0.0
-	for t := T - 1; t >= 0; t-- {
-		rhs := u[t]
-		if t == T-1 || b.rest[t] >= c[T+t+1] {
-			u[t] = (sum[t] - p) / b.rest[t]
-		} else {
-			u[t] = u[t+1] + g[t+1] + p/c[T+t+1]
+	first := u[0]
+	u[T-1] = sum[T-1] / b.rest[T-1]
+	for t := T - 1; t > 0; t-- {
+		c2, x, ahead := c[T+t], b.rest[t-1], u[t]+g[t]
+		b.flow[t] = (sum[t-1] - x*ahead) * (c2 / (c2 + x))
+		u[t-1] = (sum[t-1] + c2*ahead) / (c2 + x)
+	}
+	if b.flow[0] = -c[T] * (u[0] + g[0]); c[T] > b.k[0] { // either is exact, and one of them in rounding too
+		b.flow[0] = b.k[0]*u[0] - first
+		if T > 1 {
+			b.flow[0] += b.flow[1]
 		}
-		p += b.k[t]*u[t] - rhs
-		b.flow[t] = p
 	}
 	for t := range T {
 		z[t] = (z[t] + c[t]*(u[t]-alpha)) / b.dz[t]
