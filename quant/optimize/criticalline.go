@@ -1,6 +1,7 @@
 package optimize
 
 import (
+	"errors"
 	"math"
 
 	"gonum.org/v1/gonum/mat"
@@ -211,7 +212,7 @@ func (l *line) rebuild() error {
 	l.age = 0
 	l.inv = new(mat.Dense)
 	if err := l.inv.Inverse(k); err != nil {
-		if c, ok := err.(mat.Condition); !ok || math.IsInf(float64(c), 1) { //nolint:errorlint // it is never wrapped
+		if c := mat.Condition(0); !errors.As(err, &c) || math.IsInf(float64(c), 1) {
 			return &ConvergenceError{Gap: math.NaN(), Primal: math.NaN(), Dual: math.NaN()}
 		}
 	}

@@ -2,6 +2,7 @@ package optimize
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -223,15 +224,16 @@ func (f *feasible) greedy(returns []float64) (top float64, best int) {
 
 // explain says how far a return can go, when that is why there is no answer.
 func (f *feasible) explain(ctx context.Context, returns []float64, target float64, err error) error {
-	if _, ok := err.(*InfeasibleError); !ok { //nolint:errorlint // it is never wrapped here
+	var conflict *InfeasibleError
+	if !errors.As(err, &conflict) {
 		return err
 	}
 	top, _, e := f.highest(ctx, returns)
 	if e != nil || top >= target {
 		return err
 	}
-	names := err.(*InfeasibleError).Constraints //nolint:errorlint,forcetypeassert // see above
-	return infeasible(names, "the target return %.6g is above the highest that the constraints allow, %.6g; what stops it: %s", target, top, list(names))
+	return infeasible(conflict.Constraints, "the target return %.6g is above the highest that the constraints allow, %.6g; what stops it: %s",
+		target, top, list(conflict.Constraints))
 }
 
 // EfficientRisk maximises wᵀμ − L2·‖w‖² − Cost·‖w − Before‖₁ among the portfolios that have at most the volatility asked for, √(wᵀΣw) ≤ target.

@@ -112,7 +112,9 @@ func problem(t testing.TB) optimize.Problem {
 	return optimize.Problem{Names: d.symbols, Returns: d.geometric(quant.Daily), Covariance: d.covariance(t), RiskFree: .02}
 }
 
-func between(lower, upper float64) []optimize.Bound { return []optimize.Bound{{Lower: lower, Upper: upper}} }
+func between(lower, upper float64) []optimize.Bound {
+	return []optimize.Bound{{Lower: lower, Upper: upper}}
+}
 
 // figures compares return, volatility and Sharpe ratio, as far as they are given.
 func figures(t *testing.T, p *optimize.Portfolio, err error, tolerance float64, want ...float64) {
