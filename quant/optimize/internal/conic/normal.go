@@ -95,7 +95,9 @@ func (g *Normal) factor() bool {
 
 // solve is x = m⁻¹x.
 func (g *Normal) solve(x []float64) {
-	lapack64.Potrs(g.chol, blas64.General{Rows: g.n, Cols: 1, Stride: 1, Data: x})
+	v := blas64.Vector{N: g.n, Inc: 1, Data: x}
+	blas64.Trsv(blas.Trans, g.chol, v)
+	blas64.Trsv(blas.NoTrans, g.chol, v)
 	k := len(g.above)
 	if k == 0 {
 		return
