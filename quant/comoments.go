@@ -47,6 +47,11 @@ type CoMoments struct {
 // Deviations are from each series' own mean, so that products do not cancel, and the mean over the common periods is taken from what remains (the corrected two-pass
 // algorithm of Chan, Golub and LeVeque 1983).
 func NewCoMoments(returns [][]float64) (*CoMoments, error) {
+	return newCoMoments(returns, meanOf)
+}
+
+// newCoMoments takes deviations from the value that about gives, which is NaN where a series is not defined.
+func newCoMoments(returns [][]float64, about func([]float64) (from float64, n int)) (*CoMoments, error) {
 	days, err := sameLength(returns)
 	if err != nil {
 		return nil, err
@@ -60,7 +65,7 @@ func NewCoMoments(returns [][]float64) (*CoMoments, error) {
 	parallel(workers, parts, func(k int) {
 		from, to := k*panelWidth, min((k+1)*panelWidth, n)
 		for i := from; i < to; i++ {
-			means[i], counts[i] = meanOf(returns[i])
+			means[i], counts[i] = about(returns[i])
 			m.defined[i] = !math.IsNaN(means[i])
 		}
 		p.set(k, returns[from:to], means[from:to])
