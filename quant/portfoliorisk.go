@@ -46,7 +46,8 @@ func RiskContributions(covariance *mat.SymDense, weights []float64) ([]float64, 
 }
 
 // ComponentVaR splits the Gaussian value at risk of a portfolio among its assets, as returns that are negative when they are losses: w(i)·(μ(i) + z·(S·w)(i)/σ), with z the quantile
-// of the normal distribution at cutoff, 0.05 for 95 %. The parts sum up to the whole. means and covariance are per the same period (Boudt, Peterson and Croux,
+// of the normal distribution at cutoff, 0.05 for 95 %. The parts sum up to the whole. means and covariance are per the same period, and the
+// covariance is over n or n−1 as the whole shall be (Boudt, Peterson and Croux,
 // Estimation and decomposition of downside risk for portfolios with non-normal returns, 2008). ErrLength.
 func ComponentVaR(means []float64, covariance *mat.SymDense, weights []float64, cutoff float64) ([]float64, error) {
 	parts, err := RiskContributions(covariance, weights)
