@@ -47,6 +47,11 @@ type CoMoments struct {
 // Deviations are from each series' own mean, so that products do not cancel, and the mean over the common periods is taken from what remains (the corrected two-pass
 // algorithm of Chan, Golub and LeVeque 1983).
 func NewCoMoments(returns [][]float64) (*CoMoments, error) {
+	return newCoMoments(returns, meanOf)
+}
+
+// newCoMoments takes deviations from the value that about gives, which is NaN where a series is not defined.
+func newCoMoments(returns [][]float64, about func([]float64) (from float64, n int)) (*CoMoments, error) {
 	days, err := sameLength(returns)
 	if err != nil {
 		return nil, err
@@ -60,7 +65,7 @@ func NewCoMoments(returns [][]float64) (*CoMoments, error) {
 	parallel(workers, parts, func(k int) {
 		from, to := k*panelWidth, min((k+1)*panelWidth, n)
 		for i := from; i < to; i++ {
-			means[i], counts[i] = meanOf(returns[i])
+			means[i], counts[i] = about(returns[i])
 			m.defined[i] = !math.IsNaN(means[i])
 		}
 		p.set(k, returns[from:to], means[from:to])
@@ -205,7 +210,7 @@ func (m *CoMoments) pair(i, j int) (n, xy, xx, yy float64) {
 // Covariance is the matrix of sample covariances times periods, the number of periods a year, or 1 for covariances per period: periods·Σ(x−x̄)(y−ȳ)/(n−1), with means and
 // n over the common periods of the pair, as pandas' DataFrame.cov. It is NaN for a pair with fewer than two. With missing values it need not be positive semidefinite; see Repair.
 func (m *CoMoments) Covariance(periods float64) *mat.SymDense {
-	return m.fill(func(i, j int) float64 {
+	return symmetric(m.series, func(i, j int) float64 {
 		n, xy, _, _ := m.pair(i, j)
 		if n < 2 {
 			return math.NaN()
@@ -218,7 +223,7 @@ func (m *CoMoments) Covariance(periods float64) *mat.SymDense {
 // deviations that each series has on its own. It is NaN where one of the two does not vary, and 1 on the diagonal else.
 func (m *CoMoments) Correlation() *mat.SymDense {
 	if m.patterns > 1 {
-		return m.fill(func(i, j int) float64 {
+		return symmetric(m.series, func(i, j int) float64 {
 			n, xy, xx, yy := m.pair(i, j)
 			return pearson(i == j, n, xy, xx, yy)
 		})
@@ -230,7 +235,7 @@ func (m *CoMoments) Correlation() *mat.SymDense {
 			scale[i] = 1 / math.Sqrt(xx)
 		}
 	}
-	return m.fill(func(i, j int) float64 {
+	return symmetric(m.series, func(i, j int) float64 {
 		if i == j && scale[i] > 0 {
 			return 1
 		}
@@ -260,9 +265,8 @@ func clip(rho float64) float64 {
 	return rho
 }
 
-// fill makes a matrix of its cells, by rows on all cores.
-func (m *CoMoments) fill(cell func(i, j int) float64) *mat.SymDense {
-	n := m.series
+// symmetric makes a matrix of its cells, by rows on all cores.
+func symmetric(n int, cell func(i, j int) float64) *mat.SymDense {
 	if n == 0 {
 		return &mat.SymDense{}
 	}

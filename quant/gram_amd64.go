@@ -5,13 +5,13 @@ import "golang.org/x/sys/cpu"
 // kernel is the widest that this machine can run.
 var kernel = widestKernel()
 
-var wide = cpu.X86.HasAVX2 && cpu.X86.HasFMA
+var hasAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasFMA
 
 func widestKernel() tileKernel {
 	switch {
 	case cpu.X86.HasAVX512F:
 		return tileAVX512
-	case wide:
+	case hasAVX2:
 		return tileAVX2
 	}
 	return portableTile
@@ -19,7 +19,7 @@ func widestKernel() tileKernel {
 
 // gather sums the values and the squares of 8 series over some rows of their panel, given by where in it they start.
 func gather(rows []int, panel []float64, total *[2 * panelWidth]float64) {
-	if !wide || len(rows) == 0 {
+	if !hasAVX2 || len(rows) == 0 {
 		portableGather(rows, panel, total)
 		return
 	}
