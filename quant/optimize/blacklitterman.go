@@ -71,7 +71,7 @@ type Posterior struct {
 // Views that repeat others with certainty are weighed by the pseudo-inverse. Errors: *InvalidError.
 func BlackLitterman(v Views) (*Posterior, error) {
 	names := naming(v.Names)
-	r, err := newRisk(v.Covariance, names, Refuse)
+	r, err := newRisk(v.Covariance, names, refuse)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +173,7 @@ func (v Views) believed(f *feasible, r *risk, tau float64) ([]View, *mat.SymDens
 		if k != len(views) {
 			return nil, nil, invalid("omega", "it is for %d views, and there are %d", k, len(views))
 		}
-		if _, err := newRisk(v.Omega, nil, Refuse); err != nil {
+		if _, err := newRisk(v.Omega, nil, refuse); err != nil {
 			return nil, nil, invalid("omega", "%v", err)
 		}
 		return views, v.Omega, nil
@@ -260,7 +260,7 @@ func MarketImpliedReturns(covariance *mat.SymDense, capitalizations []float64, a
 // ImpliedWeights are those of an investor without constraints who expects the returns: w ∝ Σ⁻¹r, scaled so that they sum to one, which the aversion to risk does
 // not change. It is an *UnboundedError when they sum to zero, and an *InvalidError for a covariance that has no inverse.
 func ImpliedWeights(covariance *mat.SymDense, returns []float64, names []string) ([]float64, error) {
-	r, err := newRisk(covariance, names, Refuse)
+	r, err := newRisk(covariance, names, refuse)
 	if err != nil {
 		return nil, err
 	}

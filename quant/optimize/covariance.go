@@ -5,17 +5,8 @@ import (
 	"math"
 
 	"gonum.org/v1/gonum/mat"
-)
 
-// Repair says what to do with a matrix that is no covariance because some portfolio would have a negative variance, as matrices of pairs with
-// different histories can be.
-type Repair string
-
-// The repairs.
-const (
-	Refuse   Repair = ""         // an *InvalidError
-	Spectral Repair = "spectral" // negative eigenvalues become zero
-	Diagonal Repair = "diagonal" // Σ − 1.1·λ·I, with the smallest eigenvalue λ
+	"stega/quant"
 )
 
 // risk is a covariance that was looked at.
@@ -30,8 +21,11 @@ type risk struct {
 // conditioned is up to where a matrix counts as well conditioned.
 const conditioned = 1e12
 
+// refuse repairs nothing.
+const refuse quant.RepairMethod = ""
+
 // newRisk looks at a matrix, and repairs it when asked to. Of a matrix that is singular, or nearly, it says so in a note.
-func newRisk(sigma *mat.SymDense, names naming, repair Repair) (*risk, error) {
+func newRisk(sigma *mat.SymDense, names naming, repair quant.RepairMethod) (*risk, error) {
 	if sigma == nil || sigma.IsEmpty() {
 		return nil, invalid("covariance", "there is none")
 	}
@@ -75,32 +69,31 @@ func newRisk(sigma *mat.SymDense, names naming, repair Repair) (*risk, error) {
 }
 
 // spectrum looks at the eigenvalues of a matrix that is not definite.
-func (r *risk) spectrum(repair Repair) error {
-	var e mat.EigenSym
-	if !e.Factorize(r.sigma, true) {
-		return invalid("covariance", "its eigenvalues do not converge")
+func (r *risk) spectrum(repair quant.RepairMethod) error {
+	e, values, err := eigen(r.sigma)
+	if err != nil {
+		return err
 	}
 	n := r.n
-	values := e.Values(nil)
+	least, most := values[0], values[n-1]
+	switch {
+	case least >= -1e-10*math.Abs(most):
+		r.notes = append(r.notes, "the covariance is singular: some assets are combinations of others, or do not move at all")
+	case repair == refuse:
+		return invalid("covariance", "not positive semidefinite: its smallest eigenvalue is %.3g, its largest %.3g", least, most)
+	default:
+		fixed, _, err := quant.Repair(r.sigma, repair)
+		if err != nil {
+			return invalid("repair", "%v", err)
+		}
+		r.notes = append(r.notes, fmt.Sprintf("the covariance was not positive semidefinite (its smallest eigenvalue was %.3g), and was repaired: %s", least, repair))
+		r.sigma = fixed
+		if e, values, err = eigen(fixed); err != nil {
+			return err
+		}
+	}
 	var vectors mat.Dense
 	e.VectorsTo(&vectors)
-	least, most := values[0], math.Abs(values[n-1])
-	switch {
-	case least >= -1e-10*most:
-		r.notes = append(r.notes, "the covariance is singular: some assets are combinations of others, or do not move at all")
-	case repair == Refuse:
-		return invalid("covariance", "not positive semidefinite: its smallest eigenvalue is %.3g, its largest %.3g", least, values[n-1])
-	case repair == Diagonal:
-		shift := -1.1 * least
-		for i := range values {
-			values[i] += shift
-		}
-		r.notes = append(r.notes, fmt.Sprintf("the covariance was not positive semidefinite: %.3g was added to each variance", shift))
-	case repair == Spectral:
-		r.notes = append(r.notes, fmt.Sprintf("the covariance was not positive semidefinite: eigenvalues down to %.3g were set to zero", least))
-	default:
-		return invalid("repair", "%q is not known", repair)
-	}
 	r.root = make([]float64, n*n)
 	for i, v := range values {
 		f := math.Sqrt(math.Max(v, 0))
@@ -108,11 +101,15 @@ func (r *risk) spectrum(repair Repair) error {
 			r.root[i*n+j] = f * vectors.At(j, i)
 		}
 	}
-	root := mat.NewDense(n, n, r.root)
-	var gram mat.SymDense
-	gram.SymOuterK(1, root.T())
-	r.sigma = &gram
 	return nil
+}
+
+func eigen(s *mat.SymDense) (*mat.EigenSym, []float64, error) {
+	var e mat.EigenSym
+	if !e.Factorize(s, true) {
+		return nil, nil, invalid("covariance", "its eigenvalues do not converge")
+	}
+	return &e, e.Values(nil), nil
 }
 
 // variance is wᵀΣw.

@@ -25,6 +25,8 @@ import (
 	"math"
 
 	"gonum.org/v1/gonum/mat"
+
+	"stega/quant"
 )
 
 // Problem is a problem of mean and variance over N assets.
@@ -40,7 +42,9 @@ type Problem struct {
 	// Cost adds Cost·‖w − Before‖₁ to what is minimised: what trading costs, as a ratio of what is traded.
 	Cost   float64
 	Before []float64 // the weights held now; nil: none
-	Repair Repair    // what to do with a covariance that is none
+	// Repair is what to do with a matrix that is no covariance because some portfolio would have a negative variance, as matrices of pairs with different
+	// histories can be. Without one, it is an *InvalidError.
+	Repair quant.RepairMethod
 	// Progress, when there is one, is called after each iteration of a solver.
 	Progress func(Progress)
 }

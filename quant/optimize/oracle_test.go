@@ -67,17 +67,7 @@ func (d *table) returns() [][]float64 {
 func (d *table) geometric(periods float64) []float64 {
 	var out []float64
 	for _, r := range d.returns() {
-		out = append(out, quant.AnnualReturn(present(r), periods))
-	}
-	return out
-}
-
-func present(values []float64) []float64 {
-	var out []float64
-	for _, v := range values {
-		if !math.IsNaN(v) {
-			out = append(out, v)
-		}
+		out = append(out, quant.GeometricReturn(r, periods))
 	}
 	return out
 }
