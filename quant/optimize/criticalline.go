@@ -1,7 +1,6 @@
 package optimize
 
 import (
-	"errors"
 	"math"
 
 	"gonum.org/v1/gonum/mat"
@@ -36,9 +35,9 @@ const (
 	renew   = 40 // corners until the inverse is made anew
 )
 
-// newLine begins at λ = 0 with the weights of least variance, which are good to about the square root of what the solver stops at: what is at its bound is
-// guessed from them, and put right.
-func newLine(m *meanVariance, w []float64) (*line, error) {
+// newLine begins at λ = 0 with the weights of least variance that the interior point method has found: what is at its bound is guessed from their prices, and put right.
+func newLine(m *meanVariance, t *task, found *conic.Solution) (*line, error) {
+	w := m.within(found.D)
 	var slacks []limit
 	for _, l := range m.less {
 		if !l.asset {
@@ -49,17 +48,9 @@ func newLine(m *meanVariance, w []float64) (*line, error) {
 	l := &line{n: n, s: make([]float64, n*n), mu: make([]float64, n), lower: make([]float64, n), upper: make([]float64, n), x: make([]float64, n), at: make([]int, n)}
 	copy(l.mu, m.Returns)
 	copy(l.x, w)
-	ridge := 0.0
-	for i := range m.n {
-		ridge += m.risk.gram[i*m.n+i] / float64(m.n)
-	}
-	ridge *= 1e-13
-	if len(m.risk.notes) > 0 {
-		ridge *= 1e3
-	}
 	for i := range m.n {
 		copy(l.s[i*n:], m.risk.gram[i*m.n:(i+1)*m.n])
-		l.s[i*n+i] += m.L2 + ridge
+		l.s[i*n+i] += m.L2
 		l.lower[i], l.upper[i] = m.bounds[i].Lower, m.bounds[i].Upper
 	}
 	for _, e := range m.equal {
@@ -78,7 +69,18 @@ func newLine(m *meanVariance, w []float64) (*line, error) {
 	}
 	l.m = len(l.rows)
 	l.nu, l.beta, l.dnu = make([]float64, l.m), make([]float64, n), make([]float64, l.m)
-	return l, l.begin()
+	guess := make([]bool, n)
+	size, k := l.scale(), 0
+	for i, r := range t.rows {
+		held := found.Less[i] > 2*size*(t.program.H[i]-t.program.Less[i].Dot(found.D))
+		if r.asset {
+			guess[r.row.Index[0]] = guess[r.row.Index[0]] || held
+		} else {
+			guess[m.n+k] = held
+			k++
+		}
+	}
+	return l, l.begin(guess)
 }
 
 func (l *line) equation(r conic.Row, bound float64, slack int) {
@@ -92,17 +94,17 @@ func (l *line) equation(r conic.Row, bound float64, slack int) {
 	l.rows, l.rhs = append(l.rows, row), append(l.rhs, bound)
 }
 
-// begin finds the free variables at λ = 0.
-func (l *line) begin() error {
+// begin finds the free variables at λ = 0, beginning with a guess of those that are not.
+func (l *line) begin(guess []bool) error {
 	for i := range l.n {
-		switch near := 1e-5; {
-		case l.lower[i] == l.upper[i] || l.x[i]-l.lower[i] < near && l.x[i]-l.lower[i] <= l.upper[i]-l.x[i]:
+		low, high := l.x[i]-l.lower[i], l.upper[i]-l.x[i]
+		switch {
+		case l.lower[i] == l.upper[i] || (guess[i] || low < 1e-9) && low <= high:
 			l.hold(i, atLower)
-		case l.upper[i]-l.x[i] < near:
+		case guess[i] && high < low || high < 1e-9:
 			l.hold(i, atUpper)
 		default:
-			l.at[i] = len(l.free)
-			l.free = append(l.free, i)
+			l.enter(i)
 		}
 	}
 	for range 10*l.n + 100 {
@@ -196,29 +198,6 @@ func (l *line) enter(i int) {
 	l.free = append(l.free, i)
 }
 
-// rebuild makes the inverse anew. The equations come first in it, then the free variables.
-func (l *line) rebuild() error {
-	f := len(l.free)
-	k := mat.NewDense(l.m+f, l.m+f, nil)
-	for a, i := range l.free {
-		for b, j := range l.free {
-			k.Set(l.m+a, l.m+b, l.s[i*l.n+j])
-		}
-		for r := range l.m {
-			k.Set(l.m+a, r, l.rows[r][i])
-			k.Set(r, l.m+a, l.rows[r][i])
-		}
-	}
-	l.age = 0
-	l.inv = new(mat.Dense)
-	if err := l.inv.Inverse(k); err != nil {
-		if c := mat.Condition(0); !errors.As(err, &c) || math.IsInf(float64(c), 1) {
-			return &ConvergenceError{Gap: math.NaN(), Primal: math.NaN(), Dual: math.NaN()}
-		}
-	}
-	return nil
-}
-
 // settle finds the solution at λ anew, and its direction.
 func (l *line) settle() {
 	f := len(l.free)
@@ -242,8 +221,8 @@ func (l *line) settle() {
 	}
 	var x, dx mat.VecDense
 	if l.m+f > 0 {
-		x.MulVec(l.inv, mat.NewVecDense(l.m+f, b))
-		dx.MulVec(l.inv, mat.NewVecDense(l.m+f, d))
+		l.solve(&x, b)
+		l.solve(&dx, d)
 	}
 	clear(l.beta)
 	for r := range l.m {
@@ -252,6 +231,18 @@ func (l *line) settle() {
 	for a, i := range l.free {
 		l.x[i], l.beta[i] = x.AtVec(l.m+a), dx.AtVec(l.m+a)
 	}
+}
+
+// wrong is by how much the present solution misses its equations and bounds.
+func (l *line) wrong() float64 {
+	most := 0.0
+	for r := range l.m {
+		most = math.Max(most, math.Abs(dot(l.rows[r], l.x)-l.rhs[r]))
+	}
+	for i, v := range l.x {
+		most = math.Max(most, math.Max(l.lower[i]-v, v-l.upper[i]))
+	}
+	return most
 }
 
 // gradient is that of the Lagrangian at a held variable: not negative at a lower bound, not positive at an upper one.
@@ -341,62 +332,4 @@ func (l *line) slopeOfGradients() float64 {
 		most = math.Max(most, math.Abs(v))
 	}
 	return most
-}
-
-// grow frees a variable, and borders the inverse.
-func (l *line) grow(i int) {
-	k := l.m + len(l.free)
-	c := mat.NewVecDense(k, nil)
-	for r := range l.m {
-		c.SetVec(r, l.rows[r][i])
-	}
-	for a, j := range l.free {
-		c.SetVec(l.m+a, l.s[i*l.n+j])
-	}
-	var v mat.VecDense
-	v.MulVec(l.inv, c)
-	pivot := l.s[i*l.n+i] - mat.Dot(c, &v)
-	l.enter(i)
-	if math.Abs(pivot) < 1e-9*l.scale() {
-		l.inv = nil // made anew
-		return
-	}
-	inv := mat.NewDense(k+1, k+1, nil)
-	inv.Slice(0, k, 0, k).(*mat.Dense).Copy(l.inv)
-	top := inv.Slice(0, k, 0, k).(*mat.Dense)
-	top.RankOne(top, 1/pivot, &v, &v)
-	for a := range k {
-		x := -v.AtVec(a) / pivot
-		inv.Set(a, k, x)
-		inv.Set(k, a, x)
-	}
-	inv.Set(k, k, 1/pivot)
-	l.inv = inv
-}
-
-// shrink holds a variable at a bound, and takes its row and column from the inverse.
-func (l *line) shrink(i, where int) {
-	at := l.m + l.at[i]
-	k := l.m + len(l.free)
-	l.drop(i, where)
-	pivot := l.inv.At(at, at)
-	if math.Abs(pivot)*l.scale() < 1e-9 {
-		l.inv = nil
-		return
-	}
-	v := make([]float64, 0, k-1)
-	inv := mat.NewDense(k-1, k-1, nil)
-	for a := range k {
-		if a == at {
-			continue
-		}
-		v = append(v, l.inv.At(a, at))
-		to := inv.RawRowView(len(v) - 1)
-		row := l.inv.RawRowView(a)
-		copy(to, row[:at])
-		copy(to[at:], row[at+1:])
-	}
-	u := mat.NewVecDense(k-1, v)
-	inv.RankOne(inv, -1/pivot, u, u)
-	l.inv = inv
 }

@@ -2,7 +2,10 @@ package optimize
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math"
+	"slices"
 	"sort"
 )
 
@@ -36,21 +39,56 @@ func TraceFrontier(ctx context.Context, problem Problem) (*Frontier, error) {
 	if m.Cost != 0 {
 		return nil, invalid("cost", "the frontier with costs of trading has no corners: ask for points of it with EfficientReturn")
 	}
-	first, err := m.least(ctx)
+	// A singular matrix has no one frontier of weights: a little is then added to each variance, and more when that is not enough.
+	size := 0.0
+	for i := range m.n {
+		size += m.risk.gram[i*m.n+i] / float64(m.n)
+	}
+	ridges := []float64{0, 1e-9, 1e-7, 1e-5}
+	if len(m.risk.notes) > 0 {
+		ridges = ridges[1:]
+	}
+	for _, r := range ridges {
+		var f *Frontier
+		if f, err = m.trace(ctx, r*size); err == nil {
+			if f.notes = m.risk.notes; r > 0 {
+				f.notes = append(slices.Clone(f.notes), fmt.Sprintf("%.0e times the mean variance was added to each, so that there is one frontier", r))
+			}
+			return f, nil
+		}
+		var failed *ConvergenceError
+		if !errors.As(err, &failed) {
+			return nil, err
+		}
+	}
+	return nil, err
+}
+
+// trace follows the line with something added to each variance.
+func (m *meanVariance) trace(ctx context.Context, ridge float64) (*Frontier, error) {
+	padded := *m.Problem
+	padded.L2 += ridge
+	padded.Progress = nil
+	with := &meanVariance{Problem: &padded, feasible: m.feasible, risk: m.risk}
+	t := with.task(1)
+	s, err := t.run(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
-	l, err := newLine(m, first.Weights)
+	l, err := newLine(with, t, s)
 	if err != nil {
 		return nil, err
 	}
-	f := &Frontier{m: m, notes: m.risk.notes}
+	f := &Frontier{m: m}
 	for step := 0; ; step++ {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		if m.Progress != nil {
 			m.Progress(Progress{Iteration: step, Gap: math.NaN()})
+		}
+		if wrong := l.wrong(); wrong > 1e-8 || step > 100*(m.n+len(m.less))+1000 {
+			return nil, &ConvergenceError{Iterations: step, Gap: math.NaN(), Primal: wrong, Dual: math.NaN()}
 		}
 		f.add(l)
 		more, err := l.next()
@@ -59,9 +97,6 @@ func TraceFrontier(ctx context.Context, problem Problem) (*Frontier, error) {
 		}
 		if !more {
 			break
-		}
-		if step > 100*(m.n+len(m.less))+1000 {
-			return nil, &ConvergenceError{Iterations: step, Gap: math.NaN(), Primal: math.NaN(), Dual: math.NaN()}
 		}
 	}
 	if l.slope(m.n) > 1e-9 {
@@ -87,7 +122,7 @@ func (f *Frontier) add(l *line) {
 }
 
 func (f *Frontier) portfolio(w []float64) *Portfolio {
-	p := f.m.performance(w)
+	p := f.m.performance(f.m.within(w))
 	p.Notes = f.notes
 	return p
 }
@@ -162,7 +197,7 @@ func (f *Frontier) MaxSharpe(riskFree float64) *Portfolio {
 	try := func(w []float64) {
 		p := f.portfolio(w)
 		p.Sharpe = (p.Return - riskFree) / p.Volatility
-		if p.Sharpe > ratio {
+		if best == nil || p.Sharpe > ratio || math.IsNaN(ratio) {
 			best, ratio = p, p.Sharpe
 		}
 	}
