@@ -205,13 +205,23 @@ func (f *feasible) add(name string, row conic.Row, lower, upper float64) error {
 		f.equal = append(f.equal, limit{name: name, row: row, bound: lower})
 		return nil
 	}
-	if !math.IsInf(lower, 0) {
+	if !math.IsInf(lower, 0) && f.binds(negative(row), -lower) {
 		f.less = append(f.less, limit{name: name + " (lower)", row: negative(row), bound: -lower})
 	}
-	if !math.IsInf(upper, 0) {
+	if !math.IsInf(upper, 0) && f.binds(row, upper) {
 		f.less = append(f.less, limit{name: name + " (upper)", row: row, bound: upper})
 	}
 	return nil
+}
+
+// binds says whether weights within their bounds can break row·w ≤ bound. A row that never binds would only widen the range of the solver's numbers.
+func (f *feasible) binds(row conic.Row, bound float64) bool {
+	most := 0.0
+	for k, i := range row.Index {
+		v := row.Value[k]
+		most += math.Max(v*f.bounds[i].Lower, v*f.bounds[i].Upper)
+	}
+	return !(most <= bound)
 }
 
 func negative(r conic.Row) conic.Row {

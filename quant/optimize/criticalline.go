@@ -20,7 +20,8 @@ type line struct {
 	rhs          []float64
 
 	x, nu  []float64 // the solution here, and the multipliers of the equations
-	lambda float64
+	lambda float64   // in units of unit
+	unit   float64
 	beta   []float64 // how both change with λ
 	dnu    []float64
 	free   []int // the order of the free variables in the inverse
@@ -46,11 +47,25 @@ func newLine(m *meanVariance, t *task, found *conic.Solution) (*line, error) {
 	}
 	n := m.n + len(slacks)
 	l := &line{n: n, s: make([]float64, n*n), mu: make([]float64, n), lower: make([]float64, n), upper: make([]float64, n), x: make([]float64, n), at: make([]int, n)}
-	copy(l.mu, m.Returns)
 	copy(l.x, w)
+	// Both in units of their largest value.
+	l.unit = 1.0
+	if top := largest(m.Returns); top > 0 {
+		for i, v := range m.Returns {
+			l.mu[i] = v / top
+		}
+		l.unit = 1 / top
+	}
+	size := largest(m.risk.gram) + m.L2
+	if size == 0 {
+		size = 1
+	}
+	l.unit *= size
 	for i := range m.n {
-		copy(l.s[i*n:], m.risk.gram[i*m.n:(i+1)*m.n])
-		l.s[i*n+i] += m.L2
+		for j, v := range m.risk.gram[i*m.n : (i+1)*m.n] {
+			l.s[i*n+j] = v / size
+		}
+		l.s[i*n+i] += m.L2 / size
 		l.lower[i], l.upper[i] = m.bounds[i].Lower, m.bounds[i].Upper
 	}
 	for _, e := range m.equal {
@@ -70,7 +85,7 @@ func newLine(m *meanVariance, t *task, found *conic.Solution) (*line, error) {
 	l.m = len(l.rows)
 	l.nu, l.beta, l.dnu = make([]float64, l.m), make([]float64, n), make([]float64, l.m)
 	guess := make([]bool, n)
-	size, k := l.scale(), 0
+	k := 0
 	for i, r := range t.rows {
 		held := found.Less[i] > 2*size*(t.program.H[i]-t.program.Less[i].Dot(found.D))
 		if r.asset {
@@ -129,7 +144,7 @@ func (l *line) begin(guess []bool) error {
 			l.drop(at, where)
 			continue
 		}
-		at, worst = -1, 1e-12*l.scale()
+		at, worst = -1, 1e-12
 		for i := range l.n {
 			if l.at[i] >= 0 || l.lower[i] == l.upper[i] {
 				continue
@@ -150,10 +165,10 @@ func (l *line) begin(guess []bool) error {
 	return &ConvergenceError{Iterations: l.n, Gap: math.NaN(), Primal: math.NaN(), Dual: math.NaN()}
 }
 
-func (l *line) scale() float64 {
+func largest(v []float64) float64 {
 	most := 0.0
-	for i := range l.n {
-		most = math.Max(most, l.s[i*l.n+i])
+	for _, x := range v {
+		most = math.Max(most, math.Abs(x))
 	}
 	return most
 }
@@ -233,7 +248,7 @@ func (l *line) settle() {
 	}
 }
 
-// wrong is by how much the present solution misses its equations and bounds.
+// wrong is by how much the present solution misses its equations and bounds, in parts of the largest weight, or of one.
 func (l *line) wrong() float64 {
 	most := 0.0
 	for r := range l.m {
@@ -242,7 +257,7 @@ func (l *line) wrong() float64 {
 	for i, v := range l.x {
 		most = math.Max(most, math.Max(l.lower[i]-v, v-l.upper[i]))
 	}
-	return most
+	return most / math.Max(1, largest(l.x))
 }
 
 // gradient is that of the Lagrangian at a held variable: not negative at a lower bound, not positive at an upper one.
@@ -257,11 +272,7 @@ func (l *line) gradient(i int) float64 {
 
 // slope is the size of the direction over the first variables.
 func (l *line) slope(n int) float64 {
-	most := 0.0
-	for _, v := range l.beta[:n] {
-		most = math.Max(most, math.Abs(v))
-	}
-	return most
+	return largest(l.beta[:n])
 }
 
 // next goes to the next corner; false when there is none.
@@ -283,7 +294,6 @@ func (l *line) next() (bool, error) {
 			step, at, where = d, i, w
 		}
 	}
-	tiny := 1e-12 * (1e-300 + l.slopeOfGradients())
 	for i := range l.n {
 		if l.at[i] >= 0 || l.lower[i] == l.upper[i] {
 			continue
@@ -299,7 +309,7 @@ func (l *line) next() (bool, error) {
 		if l.at[i] == atUpper {
 			g, d = -g, -d
 		}
-		if d < -tiny {
+		if d < -1e-12 {
 			if t := math.Max(g, 0) / -d; t < step {
 				step, at, where = t, i, 0
 			}
@@ -323,13 +333,11 @@ func (l *line) next() (bool, error) {
 		}
 	}
 	l.settle()
-	return true, nil
-}
-
-func (l *line) slopeOfGradients() float64 {
-	most := 0.0
-	for _, v := range l.mu {
-		most = math.Max(most, math.Abs(v))
+	if l.age > 0 && l.wrong() > 1e-10 { // rounding of the inverse
+		if err := l.rebuild(); err != nil {
+			return false, err
+		}
+		l.settle()
 	}
-	return most
+	return true, nil
 }

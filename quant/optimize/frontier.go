@@ -114,11 +114,11 @@ func (f *Frontier) add(l *line) {
 			moved = math.Max(moved, math.Abs(v-w[i]))
 		}
 		if moved < 1e-11 {
-			f.Corners[k-1].Price = l.lambda
+			f.Corners[k-1].Price = l.lambda * l.unit
 			return
 		}
 	}
-	f.Corners = append(f.Corners, Corner{Price: l.lambda, Weights: w, Return: dot(f.m.Returns, w), Volatility: math.Sqrt(f.m.risk.variance(w))})
+	f.Corners = append(f.Corners, Corner{Price: l.lambda * l.unit, Weights: w, Return: dot(f.m.Returns, w), Volatility: math.Sqrt(f.m.risk.variance(w))})
 }
 
 func (f *Frontier) portfolio(w []float64) *Portfolio {

@@ -73,7 +73,7 @@ func (l *line) grow(i int) {
 	v.MulVec(l.inv, c)
 	pivot := l.s[i*l.n+i] - mat.Dot(c, &v)
 	l.enter(i)
-	if math.Abs(pivot) < 1e-9*l.scale() {
+	if math.Abs(pivot) < 1e-9 {
 		l.inv = nil // made anew
 		return
 	}
@@ -96,7 +96,7 @@ func (l *line) shrink(i, where int) {
 	k := l.m + len(l.free)
 	l.drop(i, where)
 	pivot := l.inv.At(at, at)
-	if math.Abs(pivot)*l.scale() < 1e-9 {
+	if math.Abs(pivot) < 1e-9 {
 		l.inv = nil
 		return
 	}

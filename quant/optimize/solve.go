@@ -55,6 +55,9 @@ func (t *task) less(l limit, row conic.Row, bound float64) {
 
 // require adds a constraint of the objective, such as a return to reach. Its row is brought to the size of one.
 func (t *task) require(name string, row conic.Row, bound float64) {
+	if !t.binds(row, bound) {
+		return
+	}
 	size := 0.0
 	for _, v := range row.Value {
 		size = math.Max(size, math.Abs(v))

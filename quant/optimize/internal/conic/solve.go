@@ -30,6 +30,7 @@ func (s *Solution) Solved(tolerance float64) bool {
 const (
 	wanted     = 1e-12 // the method goes on to here when it can
 	iterations = 100
+	careful    = 4 // iterations without an improvement, after which steps go back to the middle of the cone, and are not corrected: Mehrotra's can run in circles
 )
 
 type state struct {
@@ -96,7 +97,7 @@ func Solve(ctx context.Context, p *Program, progress func(iteration int, gap flo
 			for i, v := range st.ry {
 				by[i] = -(1 - eta) * v
 			}
-			if corrector == 0 {
+			if corrector == 0 || stalled >= careful {
 				st.w.residual(bs, target, nil, nil)
 			} else {
 				st.w.residual(bs, target, ds, dz)
@@ -115,6 +116,9 @@ func Solve(ctx context.Context, p *Program, progress func(iteration int, gap flo
 					after += (st.sl[i] + step*ds[i]) * (st.z[i] + step*dz[i])
 				}
 				sigma := math.Pow(math.Max(0, math.Min(1, after/(mu*nz))), 3)
+				if stalled >= careful {
+					sigma = math.Max(sigma, .3)
+				}
 				target = sigma * mu
 			}
 		}
