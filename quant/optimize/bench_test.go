@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"gonum.org/v1/gonum/mat"
 
 	"stega/quant"
 	"stega/quant/optimize"
@@ -136,5 +135,3 @@ func BenchmarkAllocateExactly500(b *testing.B) {
 		}
 	}
 }
-
-var _ = mat.NewSymDense
