@@ -18,15 +18,21 @@ type View struct {
 	Confidence float64
 }
 
-// AbsoluteView says what one of n assets will return.
+// AbsoluteView says what one of n assets will return. An asset that is not there makes a view without weights, which BlackLitterman refuses.
 func AbsoluteView(n, asset int, annual float64) View {
+	if asset < 0 || asset >= n {
+		return View{Return: annual}
+	}
 	v := View{Weights: make([]float64, n), Return: annual}
 	v.Weights[asset] = 1
 	return v
 }
 
-// RelativeView says by how much one of n assets will outperform another.
+// RelativeView says by how much one of n assets will outperform another. An asset that is not there makes a view without weights, which BlackLitterman refuses.
 func RelativeView(n, better, worse int, by float64) View {
+	if min(better, worse) < 0 || max(better, worse) >= n {
+		return View{Return: by}
+	}
 	v := View{Weights: make([]float64, n), Return: by}
 	v.Weights[better]++
 	v.Weights[worse]--

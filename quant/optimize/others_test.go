@@ -135,6 +135,14 @@ func TestBlackLittermanFigures(t *testing.T) {
 	}
 }
 
+func TestViewsOnWhatIsNotThereAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, v := range []optimize.View{optimize.AbsoluteView(2, 2, .1), optimize.RelativeView(2, -1, 0, .1)} {
+		_, err := optimize.BlackLitterman(optimize.Views{Covariance: mat.NewSymDense(2, []float64{1, 0, 0, 1}), Views: []optimize.View{v}})
+		assert.EqualError(t, err, "view 0: 0 for 2 assets")
+	}
+}
+
 // PyPortfolioOpt, tests/test_discrete_allocation.py; rows C31 and C32.
 func TestDiscreteAllocationFigures(t *testing.T) {
 	t.Parallel()
