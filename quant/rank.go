@@ -79,44 +79,53 @@ func Kendall(x, y []float64) float64 {
 	return kendall(rankingOf(x), rankingOf(y), false, &rankRoom{})
 }
 
-// ranking is a series and the order of its observations.
+// ranking is a series by the order of its observations.
 type ranking struct {
-	values []float64
-	order  []int32 // of the periods that are observed, by value
+	place []int32 // by period: 0 for the least value, one more for each that is larger, the same for equal ones, and −1 for none
+	order []int32 // the periods that are observed, by value
 }
 
 func rankingOf(values []float64) ranking {
-	r := ranking{values: values, order: make([]int32, 0, len(values))}
+	r := ranking{place: make([]int32, len(values)), order: make([]int32, 0, len(values))}
 	for t, v := range values {
+		r.place[t] = -1
 		if v == v {
 			r.order = append(r.order, int32(t))
 		}
 	}
 	slices.SortFunc(r.order, func(a, b int32) int { return cmp.Compare(values[a], values[b]) })
+	place := int32(0)
+	for k, t := range r.order {
+		if k > 0 && values[t] != values[r.order[k-1]] {
+			place++
+		}
+		r.place[t] = place
+	}
 	return r
 }
 
 // rankRoom is what pairs reuse.
 type rankRoom struct {
-	x, y, spare []float64
+	x, y          []float64
+	places, spare []int32
 }
 
 // ranks are those of the periods that other observes too, by period, NaN in others.
 func (r ranking) ranks(other ranking, room []float64) []float64 {
 	out := room[:0]
-	for range r.values {
+	for range r.place {
 		out = append(out, math.NaN())
 	}
 	from, rank := 0, 0 // where the run of equal values starts, and how many observations come before it
 	for from < len(r.order) {
 		to, size := from, 0
-		for ; to < len(r.order) && r.values[r.order[to]] == r.values[r.order[from]]; to++ {
-			if t := r.order[to]; other.values[t] == other.values[t] {
+		for ; to < len(r.order) && r.place[r.order[to]] == r.place[r.order[from]]; to++ {
+			if other.place[r.order[to]] >= 0 {
 				size++
 			}
 		}
 		for _, t := range r.order[from:to] {
-			if other.values[t] == other.values[t] {
+			if other.place[t] >= 0 {
 				out[t] = float64(rank) + float64(size+1)/2
 			}
 		}
@@ -132,41 +141,39 @@ func spearman(x, y ranking, itself bool, room *rankRoom) float64 {
 }
 
 func kendall(x, y ranking, itself bool, room *rankRoom) float64 {
-	values := room.y[:0] // of y, by x and then by y
-	equalX, equalBoth, n := 0, 0, 0
+	places := room.places[:0] // of y, by x and then by y
+	equalX, equalBoth := 0, 0
 	for from := 0; from < len(x.order); {
-		start, to := len(values), from
-		for ; to < len(x.order) && x.values[x.order[to]] == x.values[x.order[from]]; to++ {
-			if v := y.values[x.order[to]]; v == v {
-				values = append(values, v)
+		start, to := len(places), from
+		for ; to < len(x.order) && x.place[x.order[to]] == x.place[x.order[from]]; to++ {
+			if p := y.place[x.order[to]]; p >= 0 {
+				places = append(places, p)
 			}
 		}
-		if run := values[start:]; len(run) > 1 {
+		if run := places[start:]; len(run) > 1 {
 			slices.Sort(run)
 			equalX += len(run) * (len(run) - 1) / 2
 			equalBoth += equalPairs(run)
 		}
 		from = to
 	}
-	n = len(values)
-	room.y = values
-	if cap(room.spare) < n {
-		room.spare = make([]float64, n)
-	}
-	swaps := sortCounting(values, room.spare[:n])
-	all, equalY := n*(n-1)/2, equalPairs(values)
+	n := len(places)
+	room.places = places
+	room.spare = slices.Grow(room.spare[:0], n)
+	swaps := sortCounting(places, room.spare[:n])
+	all, equalY := n*(n-1)/2, equalPairs(places)
 	scale := math.Sqrt(float64(all-equalX)) * math.Sqrt(float64(all-equalY))
-	if n < 2 || scale == 0 {
+	switch {
+	case n < 2 || scale == 0:
 		return math.NaN()
-	}
-	if itself {
+	case itself:
 		return 1
 	}
 	return clip(float64(all-equalX-equalY+equalBoth-2*swaps) / scale)
 }
 
 // equalPairs counts the pairs of equal values in a sorted slice.
-func equalPairs(sorted []float64) int {
+func equalPairs(sorted []int32) int {
 	pairs, run := 0, 0
 	for i := 1; i < len(sorted); i++ {
 		if sorted[i] == sorted[i-1] {
@@ -183,7 +190,7 @@ func equalPairs(sorted []float64) int {
 const insertionSorted = 12
 
 // sortCounting sorts values and counts the pairs that stood the wrong way round.
-func sortCounting(values, spare []float64) int {
+func sortCounting(values, spare []int32) int {
 	n := len(values)
 	if n <= insertionSorted {
 		swaps := 0
@@ -203,14 +210,20 @@ func sortCounting(values, spare []float64) int {
 		return swaps
 	}
 	copy(spare, values)
-	a, b := spare[:half], spare[half:]
-	for k := range values {
-		if len(b) == 0 || len(a) > 0 && a[0] <= b[0] {
-			values[k], a = a[0], a[1:]
-		} else {
-			values[k], b = b[0], b[1:]
-			swaps += len(a)
+	left, right := spare[:half], spare[half:]
+	i, j := 0, 0
+	for i < len(left) && j < len(right) {
+		// Without a branch on what is compared, which nothing could predict.
+		v, second := left[i], 0
+		if right[j] < v {
+			v, second = right[j], 1
 		}
+		values[i+j] = v
+		swaps += second * (len(left) - i)
+		i += 1 - second
+		j += second
 	}
+	copy(values[i+j:], left[i:])
+	copy(values[i+j+len(left)-i:], right[j:])
 	return swaps
 }
