@@ -70,7 +70,7 @@ func newCoMoments(returns [][]float64, about func([]float64) (from float64, n in
 		}
 		p.set(k, returns[from:to], means[from:to])
 	})
-	m.products, m.stride = p.gram(kernel)
+	m.products, m.stride = p.gram(kernel())
 	m.missing(returns, counts, p)
 	return m, nil
 }
