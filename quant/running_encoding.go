@@ -11,16 +11,16 @@ import (
 // ErrEncoding says that bytes are no state of a Running that this version can read.
 var ErrEncoding = errors.New("no encoded co-moments")
 
-// The encoding: these bytes, the last of which is the version; the number of symbols; a list of integers; a checksum (CRC-32C) of all before, in 4 bytes. The list is
-// counts, sums, products by rows of the upper triangle, and counts, sums and squares of gaps by rows of who is missing. A run of zeros is a byte 0 and its length; any other
-// integer is a byte, twice the number of bytes of its magnitude and one more if it is negative, and these bytes, highest first. Lengths are
-// varints.
+// The encoding: these bytes, the last of which is the version; the number of symbols; a list of integers; a checksum (CRC-32C) of all before, in 4 bytes. The
+// list is counts, sums, products by rows of the upper triangle, and counts, sums and squares of gaps by rows of who is missing. A run of zeros is a byte 0 and
+// its length; any other integer is a byte, twice the number of bytes of its magnitude and one more if it is negative, and these bytes, highest first. Lengths
+// are varints.
 const runningHeader = "com\x01"
 
 func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
-// MarshalBinary encodes the state: the same days, in whatever order and by whatever corrections they were counted, give the same bytes. 500 symbols without gaps take 1.8 MB
-// after ten years. There are no errors.
+// MarshalBinary encodes the state: the same days, in whatever order and by whatever corrections they were counted, give the same bytes. 500 symbols without
+// gaps take 1.8 MB after ten years. There are no errors.
 func (m *Running) MarshalBinary() ([]byte, error) {
 	e := encoder{b: make([]byte, 0, 64+15*len(m.products))}
 	e.b = append(e.b, runningHeader...)
