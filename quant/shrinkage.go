@@ -200,10 +200,12 @@ func (c *centered) singleFactor() (*mat.SymDense, float64) {
 		own, fourth, cubed, mixed := c.sample.At(i, i), 0.0, 0.0, 0.0
 		for t, x := range s {
 			z := x * market[t]
-			fourth += x * x * x * x / c.t
-			cubed += x * x * z / c.t
-			mixed += z * z / c.t
+			square := x * x
+			fourth += square * square
+			cubed += square * z
+			mixed += z * z
 		}
+		fourth, cubed, mixed = fourth/c.t, cubed/c.t, mixed/c.t
 		rho += fourth - own*own
 		for j := range n {
 			first -= betas[i] * c.sample.At(i, j) * betas[j]
@@ -244,8 +246,10 @@ func (c *centered) constantCorrelation(sample *mat.SymDense) (*mat.SymDense, flo
 	for i, s := range c.x {
 		own, variance, fourth := c.sample.At(i, i), sample.At(i, i), 0.0
 		for _, x := range s {
-			fourth += x * x * x * x / c.t
+			square := x * x
+			fourth += square * square
 		}
+		fourth /= c.t
 		theta -= fourth
 		rho += fourth - 2*own*variance + variance*variance
 		for j := range n {
