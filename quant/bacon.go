@@ -2,8 +2,8 @@ package quant
 
 import "math"
 
-// These are measures of Bacon, Practical portfolio performance measurement and attribution (2nd ed. 2008), as PerformanceAnalytics computes them: annual returns are geometric over the
-// observations there are, deviations of regressions are over n, and rf is a year's.
+// These are measures of Bacon, Practical portfolio performance measurement and attribution (2nd ed. 2008), as PerformanceAnalytics computes them: annual
+// returns are geometric over the observations there are, deviations of regressions are over n, and rf is a year's.
 
 // perPeriodLinear is what an annual rate is per period where it is taken from single returns: linear, as the regression's rate.
 func perPeriodLinear(rf, periods float64) float64 { return rf / periods }

@@ -15,8 +15,9 @@ type Flow struct {
 // ErrNoRate says that no rate of return makes a series of flows worth nothing.
 var ErrNoRate = errors.New("no rate of return fits the flows")
 
-// XIRR is the internal rate of return a year, money-weighted: the rate r at which Σ amount/(1+r)^(days/365) = 0, days since the first flow (act/365). Of several such rates it
-// is the one nearest to 0 in ln(1+r). ErrNoRate when all flows have one sign, when all are on one day, or when there is none between −100 % and 4·10⁸.
+// XIRR is the internal rate of return a year, money-weighted: the rate r at which Σ amount/(1+r)^(days/365) = 0, days since the first flow (act/365). Of
+// several such rates it is the one nearest to 0 in ln(1+r). ErrNoRate when all flows have one sign, when all are on one day, or when there is none between −100
+// % and 4·10⁸.
 func XIRR(flows []Flow) (float64, error) {
 	var paid, had bool
 	first, last := math.MaxInt, math.MinInt
@@ -78,9 +79,9 @@ func bisect(f func(float64) float64, low, high float64) float64 {
 	return low + (high-low)/2
 }
 
-// TimeWeighted makes the returns per period of an account from its value at the end of each: (end + out)/(begin + in) − 1, where what comes in does so at the start of the
-// period and what goes out at its end, both as positive amounts, and begin is the end of the period before, 0 for the first. Such returns do not depend on transfers. A period
-// without capital, begin + in = 0, has NaN. ErrLength.
+// TimeWeighted makes the returns per period of an account from its value at the end of each: (end + out)/(begin + in) − 1, where what comes in does so at the
+// start of the period and what goes out at its end, both as positive amounts, and begin is the end of the period before, 0 for the first. Such returns do not
+// depend on transfers. A period without capital, begin + in = 0, has NaN. ErrLength.
 func TimeWeighted(ends, in, out []float64) ([]float64, error) {
 	if len(in) != len(ends) || len(out) != len(ends) {
 		return nil, fmt.Errorf("%w: %d values, %d and %d flows", ErrLength, len(ends), len(in), len(out))

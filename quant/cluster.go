@@ -32,11 +32,11 @@ type Merge struct {
 	Size     int
 }
 
-// Linkage clusters n things by the distances between them, the diagonal of which is not read, in n−1 merges of growing distance. Where distances are equal the order is
-// that of scipy.cluster.hierarchy.linkage. ErrDistance for distances that are negative or not finite; it takes O(n²) time.
+// Linkage clusters n things by the distances between them, the diagonal of which is not read, in n−1 merges of growing distance. Where distances are equal the
+// order is that of scipy.cluster.hierarchy.linkage. ErrDistance for distances that are negative or not finite; it takes O(n²) time.
 //
-// Sources: Müllner, Modern hierarchical, agglomerative clustering algorithms (2011), for both the spanning tree of single linkage and the chain of nearest neighbours
-// of the others, whose new distances follow Lance and Williams (1967).
+// Sources: Müllner, Modern hierarchical, agglomerative clustering algorithms (2011), for both the spanning tree of single linkage and the chain of nearest
+// neighbours of the others, whose new distances follow Lance and Williams (1967).
 func Linkage(distance *mat.SymDense, method LinkageMethod) ([]Merge, error) {
 	n := distance.SymmetricDim()
 	for i := range n {
@@ -167,8 +167,8 @@ func number(merges []Merge) []Merge {
 	return merges
 }
 
-// LeafOrder is the quasi-diagonal order of the n leaves of n−1 merges: from the last merge down, what is in A stands before what is in B, so that things that are alike
-// stand side by side (López de Prado, Building diversified portfolios that outperform out of sample, 2016). Without a merge, there is one leaf.
+// LeafOrder is the quasi-diagonal order of the n leaves of n−1 merges: from the last merge down, what is in A stands before what is in B, so that things that
+// are alike stand side by side (López de Prado, Building diversified portfolios that outperform out of sample, 2016). Without a merge, there is one leaf.
 func LeafOrder(merges []Merge) []int {
 	n := len(merges) + 1
 	order := make([]int, 0, n)
@@ -185,8 +185,9 @@ func LeafOrder(merges []Merge) []int {
 	return order
 }
 
-// CorrelationDistance makes the distance √((1−ρ)/2) of correlations, 0 for what moves as one and 1 for opposites (López de Prado 2016). Correlations beyond ±1 by rounding count as ±1;
-// a correlation that is not defined is at the distance of 0 correlation, so that one asset without data does not hinder the order of the others.
+// CorrelationDistance makes the distance √((1−ρ)/2) of correlations, 0 for what moves as one and 1 for opposites (López de Prado 2016). Correlations beyond ±1
+// by rounding count as ±1; a correlation that is not defined is at the distance of 0 correlation, so that one asset without data does not hinder the order of
+// the others.
 func CorrelationDistance(correlation *mat.SymDense) *mat.SymDense {
 	n := correlation.SymmetricDim()
 	if n == 0 {

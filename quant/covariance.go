@@ -59,9 +59,9 @@ func (missing Missing) fill(returns [][]float64) ([][]float64, error) {
 	return out, nil
 }
 
-// Semicovariance is the matrix of periods·mean of d(x)·d(y) with d(r) = min(r−benchmark, 0) and a benchmark per period, over the common periods of each pair (MissingPairwise), or over all
-// periods with 0 for what is missing (MissingZero, as PyPortfolioOpt, whose benchmark is 0.000079). Source: Estrada, Mean-semivariance optimization: a heuristic approach (2008).
-// ErrLength, ErrOption. It is NaN for a pair without a common period.
+// Semicovariance is the matrix of periods·mean of d(x)·d(y) with d(r) = min(r−benchmark, 0) and a benchmark per period, over the common periods of each pair
+// (MissingPairwise), or over all periods with 0 for what is missing (MissingZero, as PyPortfolioOpt, whose benchmark is 0.000079). Source: Estrada,
+// Mean-semivariance optimization: a heuristic approach (2008). ErrLength, ErrOption. It is NaN for a pair without a common period.
 func Semicovariance(returns [][]float64, benchmark float64, missing Missing, periods float64) (*mat.SymDense, error) {
 	if missing == MissingZero || missing == MissingComplete {
 		var err error
@@ -110,8 +110,9 @@ const (
 	Span500 = 500.0
 )
 
-// ExponentialCovariance is the matrix of periods·Σ w(t)·(x(t)−x̄)(y(t)−ȳ) / Σ w(t) over the common periods of each pair, with w(t) = (1−α)^(T−1−t), α = 2/(span+1), and means without
-// weights over all observations of each series, as PyPortfolioOpt's exp_cov. ErrLength; ErrOption for a span below 1. It is NaN for a pair without a common period.
+// ExponentialCovariance is the matrix of periods·Σ w(t)·(x(t)−x̄)(y(t)−ȳ) / Σ w(t) over the common periods of each pair, with w(t) = (1−α)^(T−1−t), α =
+// 2/(span+1), and means without weights over all observations of each series, as PyPortfolioOpt's exp_cov. ErrLength; ErrOption for a span below 1. It is NaN
+// for a pair without a common period.
 func ExponentialCovariance(returns [][]float64, span, periods float64) (*mat.SymDense, error) {
 	days, err := sameLength(returns)
 	if err != nil {

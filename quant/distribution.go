@@ -45,7 +45,8 @@ func Kurtosis(values []float64) float64 { return momentsOf(values).kurtosis() }
 // ExcessKurtosis is Kurtosis − 3.
 func ExcessKurtosis(values []float64) float64 { return momentsOf(values).excess() }
 
-// SampleKurtosis is n(n+1)/((n−1)(n−2)(n−3))·Σ((x−x̄)/s)⁴ with s over n−1, not in excess of anything (method "sample" of PerformanceAnalytics). NaN for fewer than four values.
+// SampleKurtosis is n(n+1)/((n−1)(n−2)(n−3))·Σ((x−x̄)/s)⁴ with s over n−1, not in excess of anything (method "sample" of PerformanceAnalytics). NaN for fewer
+// than four values.
 func SampleKurtosis(values []float64) float64 {
 	m := momentsOf(values)
 	if m.n < 4 {
@@ -81,7 +82,8 @@ func MeanAbsoluteDeviation(returns []float64) float64 {
 	return sum / float64(n)
 }
 
-// SemiDeviation is √(Σ min(r−r̄, 0)²/(n−1)), what Portfolio Performance calls semi-volatility when it is of log returns and times √n. NaN for fewer than two values.
+// SemiDeviation is √(Σ min(r−r̄, 0)²/(n−1)), what Portfolio Performance calls semi-volatility when it is of log returns and times √n. NaN for fewer than two
+// values.
 func SemiDeviation(returns []float64) float64 {
 	mean, n := meanOf(returns)
 	if n < 2 {
@@ -102,8 +104,8 @@ func TailRatio(returns []float64) float64 {
 	return math.Abs(quantile(sorted, .95)) / math.Abs(quantile(sorted, .05))
 }
 
-// Stability is R² of a line through the cumulated log returns over time, in steps of one observation (empyrical's stability of a time series): 1 for steady growth or decay. NaN
-// for fewer than two observations or when nothing moves.
+// Stability is R² of a line through the cumulated log returns over time, in steps of one observation (empyrical's stability of a time series): 1 for steady
+// growth or decay. NaN for fewer than two observations or when nothing moves.
 func Stability(returns []float64) float64 {
 	var time, wealth []float64
 	sum := 0.0

@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// DrawdownPeriod is a time below the highest wealth so far. Start is the index of the return after which wealth was highest (−1: the start itself), Trough that of the
-// lowest, and End that of the first after which the peak is reached again (−1: not yet). Length counts the periods from Start to End, or to the last of all, and
-// Recovery those from Trough on; Depth is at most 0.
+// DrawdownPeriod is a time below the highest wealth so far. Start is the index of the return after which wealth was highest (−1: the start itself), Trough that
+// of the lowest, and End that of the first after which the peak is reached again (−1: not yet). Length counts the periods from Start to End, or to the last of
+// all, and Recovery those from Trough on; Depth is at most 0.
 type DrawdownPeriod struct {
 	Depth              float64
 	Start, Trough, End int
@@ -59,8 +59,8 @@ func WorstDrawdowns(returns []float64, n int) []DrawdownPeriod {
 	return all[:min(max(n, 0), len(all))]
 }
 
-// WealthDrawdown is the worst loss since a peak of a series of values, 1 for all of it and more where a value is negative: max((peak−v)/peak). 0 without a loss, and NaN for a
-// series that does not start above 0.
+// WealthDrawdown is the worst loss since a peak of a series of values, 1 for all of it and more where a value is negative: max((peak−v)/peak). 0 without a
+// loss, and NaN for a series that does not start above 0.
 func WealthDrawdown(values []float64) float64 {
 	if len(values) == 0 || !(values[0] > 0) {
 		return math.NaN()
@@ -122,7 +122,8 @@ func PainRatio(returns []float64, rf, periods float64) float64 {
 	return (GeometricReturn(returns, periods) - rf) / PainIndex(returns)
 }
 
-// Burke is (GeometricReturn − rf)/√(Σ d²), where each d is the sum of a run of negative returns, with an annual rf (Burke 1994; as Bacon 2008 and PerformanceAnalytics, without compounding).
+// Burke is (GeometricReturn − rf)/√(Σ d²), where each d is the sum of a run of negative returns, with an annual rf (Burke 1994; as Bacon 2008 and
+// PerformanceAnalytics, without compounding).
 func Burke(returns []float64, rf, periods float64) float64 {
 	sum, run := 0.0, 0.0
 	for _, r := range returns {

@@ -3,23 +3,21 @@ package quant
 import "golang.org/x/sys/cpu"
 
 // kernel is the widest that this machine can run.
-var kernel = widestKernel()
-
-var hasAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasFMA
-
-func widestKernel() tileKernel {
+func kernel() tileKernel {
 	switch {
 	case cpu.X86.HasAVX512F:
 		return tileAVX512
-	case hasAVX2:
+	case hasAVX2():
 		return tileAVX2
 	}
 	return portableTile
 }
 
+func hasAVX2() bool { return cpu.X86.HasAVX2 && cpu.X86.HasFMA }
+
 // gather sums the values and the squares of 8 series over some rows of their panel, given by where in it they start.
 func gather(rows []int, panel []float64, total *[2 * panelWidth]float64) {
-	if !hasAVX2 || len(rows) == 0 {
+	if !hasAVX2() || len(rows) == 0 {
 		portableGather(rows, panel, total)
 		return
 	}

@@ -49,6 +49,22 @@ func TestEveryKernelSumsProducts(t *testing.T) {
 	}
 }
 
+func TestGatheringIsThatOfGo(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(2, 8))
+	p := pack(noise(r, 8, 400))
+	for n := range 20 {
+		rows := make([]int, n)
+		for k := range rows {
+			rows[k] = 5*k*panelWidth + r.IntN(5)*panelWidth
+		}
+		var got, want [2 * panelWidth]float64
+		gather(rows, p.data, &got)
+		portableGather(rows, p.data, &want)
+		assert.InDeltaSlice(t, want[:], got[:], 1e-16)
+	}
+}
+
 func BenchmarkGram500x2520(b *testing.B) {
 	p := pack(noise(rand.New(rand.NewPCG(1, 1)), 500, 2520))
 	for name, kernel := range kernels() {

@@ -2,7 +2,7 @@
 
 package quant
 
-var kernel tileKernel = portableTile
+func kernel() tileKernel { return portableTile }
 
 func gather(rows []int, panel []float64, total *[2 * panelWidth]float64) {
 	portableGather(rows, panel, total)

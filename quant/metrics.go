@@ -2,7 +2,8 @@ package quant
 
 import "math"
 
-// MAR below is a minimum acceptable return per period. Partial moments are over all observations n: LPM(k) = Σ max(MAR−r, 0)^k/n below it, and HPM(k) = Σ max(r−MAR, 0)^k/n above.
+// MAR below is a minimum acceptable return per period. Partial moments are over all observations n: LPM(k) = Σ max(MAR−r, 0)^k/n below it, and HPM(k) = Σ
+// max(r−MAR, 0)^k/n above.
 
 func lowerPartial(returns []float64, mar, power float64) float64 {
 	return partial(returns, power, func(r float64) float64 { return mar - r })
@@ -86,7 +87,8 @@ func AnnualSharpe(returns []float64, rf, periods float64) float64 {
 	return (GeometricReturn(returns, periods) - rf) / AnnualVolatility(returns, periods)
 }
 
-// AdjustedSharpe takes skewness S and excess kurtosis K into account: SR·(1 + S/6·SR − K/24·SR²), SR = AnnualSharpe (Pezier and White 2006, as in PerformanceAnalytics).
+// AdjustedSharpe takes skewness S and excess kurtosis K into account: SR·(1 + S/6·SR − K/24·SR²), SR = AnnualSharpe (Pezier and White 2006, as in
+// PerformanceAnalytics).
 func AdjustedSharpe(returns []float64, rf, periods float64) float64 {
 	sharpe, m := AnnualSharpe(returns, rf, periods), momentsOf(returns)
 	return sharpe * (1 + m.skewness()/6*sharpe - m.excess()/24*sharpe*sharpe)

@@ -2,8 +2,8 @@ package quant
 
 import "math"
 
-// What follows compares with a benchmark. The two series are aligned: they have the same periods, of which those count where both are observed. Of fewer than two, results are NaN, and so
-// are they for series of different lengths. rf is per period where nothing else is said.
+// What follows compares with a benchmark. The two series are aligned: they have the same periods, of which those count where both are observed. Of fewer than
+// two, results are NaN, and so are they for series of different lengths. rf is per period where nothing else is said.
 
 // Excess makes the difference of two series, NaN where one is missing and beyond the end of the shorter.
 func Excess(returns, benchmark []float64) []float64 {

@@ -23,10 +23,10 @@ type Shrunk struct {
 	Intensity  float64
 }
 
-// LedoitWolf shrinks the sample covariance of returns[a][t] towards a target by the intensity that is optimal for it, and multiplies by periods. Sample moments are over n, as in
-// scikit-learn, and for ConstantCorrelation over n−1, as in PyPortfolioOpt. With MissingComplete all is over the periods in which every asset is observed; with MissingZero,
-// PyPortfolioOpt's way, a missing return is 0, but the sample of ConstantCorrelation is complete by pairs. ErrLength, ErrOption; ErrUndefined with fewer than two
-// periods or values that are not finite.
+// LedoitWolf shrinks the sample covariance of returns[a][t] towards a target by the intensity that is optimal for it, and multiplies by periods. Sample moments
+// are over n, as in scikit-learn, and for ConstantCorrelation over n−1, as in PyPortfolioOpt. With MissingComplete all is over the periods in which every asset
+// is observed; with MissingZero, PyPortfolioOpt's way, a missing return is 0, but the sample of ConstantCorrelation is complete by pairs. ErrLength, ErrOption;
+// ErrUndefined with fewer than two periods or values that are not finite.
 func LedoitWolf(returns [][]float64, target ShrinkageTarget, missing Missing, periods float64) (Shrunk, error) {
 	c, err := center(returns, missing)
 	if err != nil {
@@ -62,8 +62,8 @@ func LedoitWolf(returns [][]float64, target ShrinkageTarget, missing Missing, pe
 	return Shrunk{out, intensity}, finite(out)
 }
 
-// OAS is the oracle approximating shrinkage towards the mean variance times I, of the sample covariance over n, as in scikit-learn, times periods (Chen, Wiesel, Eldar and
-// Hero, Shrinkage algorithms for MMSE covariance estimation, 2010). Missing values and errors are as for LedoitWolf.
+// OAS is the oracle approximating shrinkage towards the mean variance times I, of the sample covariance over n, as in scikit-learn, times periods (Chen,
+// Wiesel, Eldar and Hero, Shrinkage algorithms for MMSE covariance estimation, 2010). Missing values and errors are as for LedoitWolf.
 func OAS(returns [][]float64, missing Missing, periods float64) (Shrunk, error) {
 	c, err := center(returns, missing)
 	if err != nil {
@@ -200,10 +200,12 @@ func (c *centered) singleFactor() (*mat.SymDense, float64) {
 		own, fourth, cubed, mixed := c.sample.At(i, i), 0.0, 0.0, 0.0
 		for t, x := range s {
 			z := x * market[t]
-			fourth += x * x * x * x / c.t
-			cubed += x * x * z / c.t
-			mixed += z * z / c.t
+			square := x * x
+			fourth += square * square
+			cubed += square * z
+			mixed += z * z
 		}
+		fourth, cubed, mixed = fourth/c.t, cubed/c.t, mixed/c.t
 		rho += fourth - own*own
 		for j := range n {
 			first -= betas[i] * c.sample.At(i, j) * betas[j]
@@ -244,8 +246,10 @@ func (c *centered) constantCorrelation(sample *mat.SymDense) (*mat.SymDense, flo
 	for i, s := range c.x {
 		own, variance, fourth := c.sample.At(i, i), sample.At(i, i), 0.0
 		for _, x := range s {
-			fourth += x * x * x * x / c.t
+			square := x * x
+			fourth += square * square
 		}
+		fourth /= c.t
 		theta -= fourth
 		rho += fourth - 2*own*variance + variance*variance
 		for j := range n {

@@ -3,6 +3,7 @@ package quant_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -96,6 +97,29 @@ func TestFiguresOfFFN(t *testing.T) {
 			assert.InDelta(t, depth[i], d, 5e-4)
 			assert.InDelta(t, base[i], quant.Rebase(f.values[i][:10], 100)[9], 5e-4)
 			assert.InDelta(t, total[i], quant.CumulativeReturn(quant.Simple(f.values[i][:11])), 5e-4)
+		}
+	})
+	t.Run("F34 month and year to date", func(t *testing.T) {
+		returns := quant.Simple(f.column("AAPL"))
+		table := func(to int) (month, year float64) { // of the day of a price, that of its return
+			var years, months []int
+			for _, d := range f.days[1 : to+1] {
+				years, months = append(years, d.Year()), append(months, int(d.Month()))
+			}
+			rows, err := quant.CalendarTable(returns[:to], years, months)
+			require.NoError(t, err)
+			row := rows[len(rows)-1]
+			return row.Months[f.days[to].Month()-1], row.Total
+		}
+		for _, c := range []struct {
+			day         string
+			month, year float64
+		}{{"2005-01-14", .0901, .0901}, {"2005-02-15", .1497, .3728}} {
+			day, err := time.Parse(time.DateOnly, c.day)
+			require.NoError(t, err)
+			month, year := table(slices.IndexFunc(f.days, day.Equal))
+			assert.InDelta(t, c.month, month, 5e-5)
+			assert.InDelta(t, c.year, year, 5e-5)
 		}
 	})
 	t.Run("F34 part of a year", func(t *testing.T) { assert.InDelta(t, .0520, quant.YearFraction(19), 5e-5) })

@@ -79,15 +79,32 @@ func addProducts(sum []wide, x int64, y []int64, sign int) {
 
 // spread is n·xy − x·y, exact in 256 bits and then rounded to a float: n² times the covariance over n of sums x, y and xy, in quanta of products.
 func spread(n int64, xy, x, y wide) float64 {
+	if x.narrow() && y.narrow() { // as all sums are that are below 1024
+		carried, lowest := bits.Mul64(uint64(n), xy.lo)
+		a := times(n, xy.hi).plus(wide{lo: carried})
+		b := times(int64(x.lo), int64(y.lo))
+		var borrow uint64
+		lowest, borrow = bits.Sub64(lowest, b.lo, 0)
+		a = a.minus(widen(b.hi)).minus(wide{lo: borrow})
+		return rounded([4]uint64{lowest, a.lo, uint64(a.hi), uint64(a.hi >> 63)})
+	}
 	a := multiply(wide{lo: uint64(n)}, xy)
 	b := multiply(x, y)
 	var borrow uint64
 	for k := range a {
 		a[k], borrow = bits.Sub64(a[k], b[k], borrow)
 	}
+	return rounded(a)
+}
+
+// narrow says that a fits 64 bits.
+func (a wide) narrow() bool { return a.hi == int64(a.lo)>>63 }
+
+// rounded is the nearest float to a number in two's complement, lowest word first.
+func rounded(a [4]uint64) float64 {
 	negative := int64(a[3]) < 0
 	if negative {
-		borrow = 0
+		var borrow uint64
 		for k := range a {
 			a[k], borrow = bits.Sub64(0, a[k], borrow)
 		}
