@@ -109,7 +109,7 @@ func TestChannelsCarryWhatTheyName(t *testing.T) {
 func TestAWindowIsBoundedAndKnowsWhatItHas(t *testing.T) {
 	t.Parallel()
 	w := window{limit: 20 * 800}
-	w.begin(true)
+	w.begin(true, 100)
 	assert.True(t, w.covers(0), "of a log that was empty it has all")
 	for i := range 500 {
 		w.add(newEntry(broker.LogEntry{Position: uint64(100 + 2*i), Message: message("portfolio.created", "core", i)}, nil))

@@ -111,12 +111,11 @@ func inBubble(t *testing.T, o Options, test func(h *Hub, l *tape, log fedLog)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); assert.NoError(t, h.Run(ctx, nil)) }()
+		defer func() { cancel(); <-done }()
 		synctest.Wait()
 		l := newTape(t, h)
+		defer l.c.leave()
 		test(h, l, log)
-		l.c.leave()
-		cancel()
-		<-done
 	})
 }
 
