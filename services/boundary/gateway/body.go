@@ -58,18 +58,22 @@ func (u *upload) Read(p []byte) (int, error) {
 	defer u.mu.Unlock()
 	u.spent += time.Since(began)
 	u.bytes += int64(n)
-	if err != nil {
-		if !errors.Is(err, io.EOF) {
-			u.err = err
-		}
-		u.deadline(time.Time{})
+	switch {
+	case errors.Is(err, io.EOF):
+		u.deadline(time.Time{}) // what the connection reads from now on is another request, or that the client goes
+		u.closed = true
+	case err != nil:
+		u.err = err // the deadline stays: the server wants to read the rest before it takes another request
 	}
 	return n, err
 }
 
+// Close bounds how long the server waits for a rest that nobody wants.
 func (u *upload) Close() error {
 	u.mu.Lock()
-	u.deadline(time.Time{})
+	if u.err == nil {
+		u.deadline(time.Now().Add(u.grace))
+	}
 	u.closed = true
 	u.mu.Unlock()
 	return u.body.Close()
