@@ -143,6 +143,7 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, u *upstream, s
 		body := newUpload(w, http.MaxBytesReader(w, r.Body, limit), g.o.BodyGrace)
 		out = out.WithContext(context.WithValue(r.Context(), uploadKey{}, body))
 		out.Body = body
+		defer func() { _ = body.Close() }()
 	}
 	counted := &counter{ResponseWriter: w}
 	began := time.Now()
