@@ -8,6 +8,7 @@ package process
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,6 +36,7 @@ type Config struct {
 	Services []string
 	Roles    []Role
 	Addr     string // where HTTP listens
+	TLS      TLS    // its files; none: plain HTTP
 	Database func(service string) string
 	Broker   func(ctx context.Context) (broker.Broker, error)
 	// Migrate brings the databases and the broker's topology up to date at the start. Without it, what is missing
@@ -50,6 +52,7 @@ type Config struct {
 type Process struct {
 	cfg      Config
 	registry *prometheus.Registry
+	tls      *tls.Config // nil: plain HTTP
 	broker   broker.Broker
 	parts    []*part
 	ready    atomic.Bool
@@ -75,11 +78,17 @@ func Run(ctx context.Context, cfg Config, ready func(addr string)) error {
 	if cfg.Grace == 0 {
 		cfg.Grace = 20 * time.Second
 	}
+	p := &Process{cfg: cfg, registry: prometheus.NewRegistry()}
+	if cfg.TLS.On() {
+		var err error
+		if p.tls, err = tlsConfig(cfg.TLS, cfg.Log); err != nil {
+			return err
+		}
+	}
 	listener, err := listen(ctx, cfg.Addr)
 	if err != nil {
 		return err
 	}
-	p := &Process{cfg: cfg, registry: prometheus.NewRegistry()}
 	defer p.close()
 	if err := p.open(ctx); err != nil {
 		return errors.Join(err, listener.Close())
@@ -170,13 +179,17 @@ func (p *Process) has(r Role) bool { return slices.Contains(p.cfg.Roles, r) }
 // run makes the second and third stage, and takes them down in reverse.
 func (p *Process) run(ctx context.Context, listener net.Listener, ready func(addr string)) error {
 	server := &http.Server{
-		Handler: p.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: p.handler(), TLSConfig: p.tls, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelWarn),
 	}
 	// HTTP outlives the workers: health and metrics tell of them until the end.
 	httpGroup := errgroup.Group{}
 	httpGroup.Go(func() error {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		serve := server.Serve
+		if p.tls != nil {
+			serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+		}
+		if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil
