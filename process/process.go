@@ -28,6 +28,7 @@ import (
 	"stega/migrations"
 	"stega/rest"
 	"stega/services"
+	"stega/services/boundary/access"
 	"stega/store"
 )
 
@@ -37,6 +38,11 @@ type Config struct {
 	Roles    []Role
 	Addr     string // where HTTP listens
 	TLS      TLS    // its files; none: plain HTTP
+	// TokenFile is where the boundary keeps a token for the programs of this machine; none: it keeps none.
+	TokenFile string
+	// Secret is what the processes of one installation show each other in place of a token; none: they do not talk to each other.
+	Secret   string
+	Limits   access.Limits
 	Database func(service string) string
 	Broker   func(ctx context.Context) (broker.Broker, error)
 	// Migrate brings the databases and the broker's topology up to date at the start. Without it, what is missing
@@ -53,6 +59,7 @@ type Process struct {
 	cfg      Config
 	registry *prometheus.Registry
 	tls      *tls.Config // nil: plain HTTP
+	access   *access.Access
 	broker   broker.Broker
 	parts    []*part
 	ready    atomic.Bool
@@ -135,7 +142,29 @@ func (p *Process) open(ctx context.Context) error {
 			return fmt.Errorf("declare the broker's topology: %w", err)
 		}
 	}
+	if err := p.guard(ctx); err != nil {
+		return err
+	}
 	return p.wire()
+}
+
+// guard makes the access control, on the boundary's database where there is one.
+func (p *Process) guard(ctx context.Context) error {
+	p.access = access.New(p.boundary(), access.Options{Log: p.cfg.Log, Metrics: p.registry, Limits: p.cfg.Limits, Service: p.cfg.Secret})
+	if p.cfg.TokenFile == "" || p.boundary() == nil {
+		return nil
+	}
+	return p.access.KeepLocal(ctx, p.cfg.TokenFile)
+}
+
+// boundary is the database of the boundary; nil in a process that does not run it.
+func (p *Process) boundary() *store.DB {
+	for _, part := range p.parts {
+		if part.service.Name() == "boundary" {
+			return part.db
+		}
+	}
+	return nil
 }
 
 func (p *Process) schema(ctx context.Context, db *store.DB) error {
@@ -179,7 +208,7 @@ func (p *Process) has(r Role) bool { return slices.Contains(p.cfg.Roles, r) }
 // run makes the second and third stage, and takes them down in reverse.
 func (p *Process) run(ctx context.Context, listener net.Listener, ready func(addr string)) error {
 	server := &http.Server{
-		Handler: p.handler(), TLSConfig: p.tls, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: p.access.Wrap(listener.Addr(), p.handler()), TLSConfig: p.tls, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelWarn),
 	}
 	// HTTP outlives the workers: health and metrics tell of them until the end.
@@ -234,6 +263,7 @@ func (p *Process) work(ctx context.Context, ready, draining func()) error {
 			start(part.consumer.Run)
 		}
 	}
+	start(p.access.Run)
 	if !await(ctx, workers, starting) {
 		stop()
 		return group.Wait()
