@@ -167,6 +167,28 @@ func (c *Client) RevokeToken(ctx context.Context, id string) error {
 	return err
 }
 
+// AuditEntry says who wrote what.
+type AuditEntry struct {
+	ID        string    `json:"id"`
+	At        time.Time `json:"at"`
+	TokenID   string    `json:"token_id,omitempty"`
+	Who       string    `json:"who"`
+	Remote    string    `json:"remote"`
+	Method    string    `json:"method"`
+	Path      string    `json:"path"`
+	Command   string    `json:"command,omitempty"`
+	Operation string    `json:"operation_id,omitempty"`
+	Status    int       `json:"status"`
+}
+
+// Audit lists writes, the newest first, by a token and of an operation, when these are not empty.
+func (c *Client) Audit(ctx context.Context, p Page, token, operation string) (Answer[List[AuditEntry]], error) {
+	q := p.query()
+	set(q, "token", token)
+	set(q, "operation", operation)
+	return Get[List[AuditEntry]](ctx, c, "/v1/audit", q)
+}
+
 // Health is whether the server is ready, or what is missing.
 type Health struct {
 	Status  string            `json:"status"` // ready, or not ready

@@ -29,6 +29,7 @@ type Options struct {
 	Socket    string        // the path of a Unix socket to reach it through, which the URL then only names
 	HTTP      *http.Client  // nil: one of its own; it must have no timeout, for streams last
 	UserAgent string        // empty: stega-client
+	Header    http.Header   // sent with every request; nil: none
 	Log       *slog.Logger  // nil: none
 	RetryFor  time.Duration // how long a write whose answer was lost is repeated; 0: 20 s, negative: not at all
 }
@@ -157,6 +158,9 @@ func (c *Client) ask(ctx context.Context, r Request) (*http.Response, error) {
 
 // introduce says who asks.
 func (c *Client) introduce(h http.Header) {
+	for name, values := range c.options.Header {
+		h[name] = values
+	}
 	h.Set("User-Agent", c.options.UserAgent)
 	if c.options.Token != "" {
 		h.Set("Authorization", "Bearer "+c.options.Token)

@@ -38,7 +38,7 @@ func TestAFaultArrivesAsTheSameFault(t *testing.T) {
 func TestAnErrorThatIsNotStegasIsSaidToBeOne(t *testing.T) {
 	t.Parallel()
 	for status, kind := range map[int]fault.Kind{
-		400: fault.KindMalformed, 401: fault.KindUnauthorized, 403: fault.KindForbidden, 404: fault.KindNotFound, 429: fault.KindUnavailable,
+		400: fault.KindMalformed, 401: fault.KindUnauthorized, 403: fault.KindForbidden, 404: fault.KindNotFound, 429: fault.KindRateLimited,
 		500: fault.KindInternal, 502: fault.KindUnavailable, 503: fault.KindUnavailable, 504: fault.KindTimeout,
 	} {
 		c := to(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", status) }, "")
@@ -57,7 +57,7 @@ func TestAnErrorThatIsNotStegasIsSaidToBeOne(t *testing.T) {
 		_, _ = w.Write([]byte(`{"kind":"of_tomorrow","code":"rate_limited","detail":"slower"}`))
 	}, "")
 	_, err = c.Portfolio(t.Context(), "x")
-	assert.Equal(t, fault.KindUnavailable, fault.Of(err).Kind)
+	assert.Equal(t, fault.KindRateLimited, fault.Of(err).Kind)
 }
 
 func TestURLsThatAreNone(t *testing.T) {

@@ -188,6 +188,9 @@ func (r endReader) Read(b []byte) (int, error) {
 // patienceForAnswer is how long an answer may come after the push that makes it unimportant; without it the connection could not be used again.
 const patienceForAnswer = time.Second
 
+// patienceForQueue is how long a write may be queued before that is told: the ones before it may be on their way.
+const patienceForQueue = 2 * time.Second
+
 // answer is how sending ended.
 type answer struct {
 	op  Operation
@@ -208,7 +211,7 @@ func (c *Client) wait(ctx context.Context, in *inbox, w Wait, submit func(contex
 		})
 		answers <- answer{op, err}
 	}()
-	var late <-chan time.Time
+	var late, kept <-chan time.Time
 	pending, failing, enough := true, false, false
 	told := teller{w: w}
 	for {
@@ -223,6 +226,9 @@ func (c *Client) wait(ctx context.Context, in *inbox, w Wait, submit func(contex
 			}
 		} else if ended != nil {
 			return op, fmt.Errorf("wait for operation %s: %w", op.ID, ended)
+		}
+		if op.Status == Queued && kept == nil {
+			kept = time.After(patienceForQueue)
 		}
 		select {
 		case a := <-answers:
@@ -240,6 +246,10 @@ func (c *Client) wait(ctx context.Context, in *inbox, w Wait, submit func(contex
 		case <-in.ring:
 		case <-late:
 			enough = true
+		case <-kept:
+			if op, _ := in.look(); op.Status == Queued {
+				return op, queued(op)
+			}
 		case <-ctx.Done():
 			op, _ = in.look()
 			return op, context.Cause(ctx)

@@ -14,6 +14,7 @@ import (
 
 // The statuses of a command.
 const (
+	Queued    = "queued" // by the daemon, until the server is back
 	Accepted  = "accepted"
 	Running   = "running"
 	Succeeded = "succeeded"
@@ -60,10 +61,11 @@ type Node struct {
 	Message   string     `json:"message"`
 	Topic     string     `json:"topic"`
 	Subject   string     `json:"subject,omitempty"`
-	Service   string     `json:"service,omitempty"` // the publisher
-	EmittedAt time.Time  `json:"emitted_at,omitzero"`
-	Handlings []Handling `json:"handlings,omitempty"`
+	Service   string     `json:"service,omitempty"`
+	EmittedAt *time.Time `json:"emitted_at,omitempty"`
+	Handlings []Handling `json:"handlings"`
 	Children  []*Node    `json:"children,omitempty"`
+	Operation string     `json:"operation,omitempty"` // that accounts for it, when it is another one
 }
 
 // Handling is what became of a message in one handler.

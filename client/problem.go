@@ -68,7 +68,9 @@ func kindOf(status int) fault.Kind {
 		return fault.KindUnsupported
 	case http.StatusUnprocessableEntity:
 		return fault.KindInvalid
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable:
+	case http.StatusTooManyRequests:
+		return fault.KindRateLimited
+	case http.StatusBadGateway, http.StatusServiceUnavailable:
 		return fault.KindUnavailable
 	case http.StatusGatewayTimeout, http.StatusRequestTimeout:
 		return fault.KindTimeout
@@ -86,6 +88,7 @@ const (
 	CodeStreamMissing     = "stream_missing"     // the server has no stream
 	CodeWaitTimeout       = "wait_timeout"
 	CodeSettleFailed      = "settle_failed"
+	CodeWriteQueued       = "write_queued"
 )
 
 // unanswered is what a request without an answer ends with: the end of its context, or a fault of kind unavailable.

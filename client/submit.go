@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,7 +54,8 @@ type Wait struct {
 //
 // The operation is what was known last, also beside an error. When the command failed, the error is the operation's; when a handler gave up
 // it is a fault with CodeSettleFailed; when the time was up, one with CodeWaitTimeout, which says nothing about the
-// write: that goes on. With CodeAnswerLost it is not known whether the server took the write.
+// write: that goes on. With CodeAnswerLost it is not known whether the server took the write,
+// and with CodeWriteQueued the daemon keeps it until the server is back.
 func (c *Client) Submit(ctx context.Context, cmd Command, w Wait) (Operation, error) {
 	if cmd.OperationID == "" {
 		cmd.OperationID = events.NewID()
@@ -117,6 +119,12 @@ func settleFailed(op *Operation) *fault.Fault {
 	return f.With(items(op.Waiting)...).WithHint("see what failed with: stega dead list; once it is handled, the operation settles: stega op watch %s", op.ID)
 }
 
+// queued is the fault of a write that waits in the daemon.
+func queued(op Operation) *fault.Fault {
+	return fault.New(fault.KindTimeout, CodeWriteQueued, "the server is away; the write is kept, and sent when it is back").
+		WithHint("see what is kept with: stega queue list; watch it with: stega op watch %s", op.ID)
+}
+
 // items says of whom something waits.
 func items(waiting []events.Waiting) []fault.Item {
 	list := make([]fault.Item, 0, len(waiting))
@@ -140,9 +148,14 @@ func items(waiting []events.Waiting) []fault.Item {
 	return list
 }
 
-// definite are the codes of an unavailable server that did nothing with the request.
+// passing reports whether sending the same request again may help.
+func passing(f *fault.Fault) bool {
+	return f.Kind == fault.KindUnavailable || f.Kind == fault.KindTimeout || f.Kind == fault.KindRateLimited
+}
+
+// definite reports that the server certainly did nothing with the request.
 func definite(f *fault.Fault) bool {
-	return f.Code == CodeServerUnavailable || f.Code == "command_not_recorded" || f.Code == "rate_limited"
+	return f.Kind == fault.KindRateLimited || f.Code == CodeServerUnavailable || f.Code == "command_not_recorded"
 }
 
 // deliver sends a command until it is answered. What it returns is what the answer tells of the operation.
@@ -152,7 +165,7 @@ func (c *Client) deliver(ctx context.Context, cmd Command, prefer string, trying
 	for failed := 0; ; failed++ {
 		op, err := c.attempt(ctx, &cmd, prefer)
 		f, ok := errors.AsType[*fault.Fault](err)
-		if !ok || ctx.Err() != nil || f.Kind != fault.KindUnavailable && f.Kind != fault.KindTimeout {
+		if !ok || ctx.Err() != nil || !passing(f) {
 			return op, err
 		}
 		if failed == 0 {
@@ -207,13 +220,14 @@ func (c *Client) attempt(ctx context.Context, cmd *Command, prefer string) (Oper
 	var accepted struct {
 		OperationID string `json:"operation_id"`
 		ID          string `json:"id"`
+		Status      string `json:"status"` // of what the daemon keeps for later
 	}
 	var op Operation
 	if err := errors.Join(json.Unmarshal(a.Raw, &accepted), json.Unmarshal(a.Raw, &op)); err != nil {
 		return Operation{}, fault.New(fault.KindInternal, "answer_strange", "what %s answers is no operation", c.options.URL).Because(err)
 	}
 	if accepted.OperationID != "" {
-		op = Operation{ID: accepted.OperationID, EntityID: accepted.ID, Status: Accepted}
+		op = Operation{ID: accepted.OperationID, EntityID: accepted.ID, Status: cmp.Or(accepted.Status, Accepted)}
 	}
 	return op, nil
 }
