@@ -69,7 +69,7 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 				_, _ = fmt.Fprintf(c.ErrOrStderr(), "stega is ready on http://%s, its data are in %s\n", addr, data)
 				if demo {
 					go func() {
-						if failed = runDemo(ctx, c.ErrOrStderr(), "http://"+addr, seed); failed != nil {
+						if failed = runDemo(ctx, c.ErrOrStderr(), place{URL: "http://" + addr}, seed); failed != nil {
 							end()
 						}
 					}()
