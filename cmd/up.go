@@ -70,7 +70,9 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 				_, _ = fmt.Fprintf(c.ErrOrStderr(), "stega is ready on %s, its data are in %s\n", at.url(addr), data)
 				if demo {
 					go func() {
-						if failed = runDemo(ctx, c.ErrOrStderr(), at.url(addr), seed); failed != nil {
+						token, _ := os.ReadFile(filepath.Join(data, "token")) // without it, this machine needs none
+						here := place{URL: at.url(addr), Token: strings.TrimSpace(string(token))}
+						if failed = runDemo(ctx, c.ErrOrStderr(), here, seed); failed != nil {
 							end()
 						}
 					}()

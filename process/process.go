@@ -28,7 +28,9 @@ import (
 	"stega/migrations"
 	"stega/rest"
 	"stega/services"
+	"stega/services/boundary"
 	"stega/services/boundary/access"
+	"stega/services/boundary/stream"
 	"stega/store"
 )
 
@@ -63,6 +65,10 @@ type Process struct {
 	broker   broker.Broker
 	parts    []*part
 	ready    atomic.Bool
+
+	// Of a process that is a door to the suite; nil in others.
+	door *boundary.Service
+	hub  *stream.Hub
 }
 
 // part is one service in this process.
@@ -115,6 +121,12 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 
 // open makes the first stage: databases, broker, services.
 func (p *Process) open(ctx context.Context) error {
+	takes, err := Takes()
+	if err != nil {
+		return err
+	}
+	b := &p.cfg.Options.Boundary
+	b.Takes, b.Log, b.Lookup, b.Watch, b.Position = takes, p.cfg.Log, p.lookup, p.watch, p.position
 	for _, name := range p.cfg.Services {
 		db, err := store.Open(ctx, name, p.cfg.Database(name))
 		if err != nil {
@@ -125,11 +137,13 @@ func (p *Process) open(ctx context.Context) error {
 		if err := p.schema(ctx, db); err != nil {
 			return err
 		}
+		if door, ok := part.service.(*boundary.Service); ok && p.has(API) {
+			p.door = door
+		}
 		if part.dispatcher, err = dispatcher(part.service); err != nil {
 			return err
 		}
 	}
-	var err error
 	if p.broker, err = p.cfg.Broker(ctx); err != nil {
 		return err
 	}
@@ -200,6 +214,9 @@ func (p *Process) wire() error {
 			}
 		}
 	}
+	if p.door != nil {
+		p.hub = stream.New(p.broker, stream.Options{Operation: p.operation, Log: p.cfg.Log, Registerer: p.registry})
+	}
 	return p.registry.Register(newCollector(p))
 }
 
@@ -231,6 +248,9 @@ func (p *Process) run(ctx context.Context, listener net.Listener, ready func(add
 		p.ready.Store(false)
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Grace)
 		defer cancel()
+		if p.hub != nil {
+			p.hub.Drain(stop)
+		}
 		if err := server.Shutdown(stop); err != nil {
 			_ = server.Close()
 		}
@@ -272,6 +292,12 @@ func (p *Process) work(ctx context.Context, ready, draining func()) error {
 		relay := &store.Relay{DB: part.db, Broker: p.broker, Log: p.cfg.Log.With("service", part.service.Name())}
 		start(relay.Run)
 		group.Go(func() error { return p.upkeep(workers, part.db) })
+		if s, ok := part.service.(interface{ Run(context.Context) error }); ok && part.consumer != nil {
+			group.Go(func() error { return s.Run(workers) })
+		}
+	}
+	if p.hub != nil {
+		start(p.hub.Run)
 	}
 	if await(ctx, workers, starting) {
 		ready()
