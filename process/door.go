@@ -3,9 +3,11 @@ package process
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 
 	"stega/broker"
 	"stega/rest"
+	"stega/services/boundary/access"
 	"stega/store"
 )
 
@@ -28,4 +30,16 @@ func (p *Process) operation(ctx context.Context, id string) (json.RawMessage, er
 		return nil, err
 	}
 	return json.Marshal(o)
+}
+
+// mayRead says whether a token may read the stream.
+func (p *Process) mayRead(token string) error {
+	_, err := p.access.Authorize(context.Background(), token, access.Read)
+	return err
+}
+
+// admitted says whether a request came in with a token, or needed none.
+func admitted(r *http.Request) bool {
+	_, known := access.From(r.Context())
+	return known
 }

@@ -215,7 +215,9 @@ func (p *Process) wire() error {
 		}
 	}
 	if p.door != nil {
-		p.hub = stream.New(p.broker, stream.Options{Operation: p.operation, Log: p.cfg.Log, Registerer: p.registry})
+		p.hub = stream.New(p.broker, stream.Options{
+			Operation: p.operation, Log: p.cfg.Log, Registerer: p.registry, Authorize: p.mayRead, Trusted: admitted,
+		})
 	}
 	return p.registry.Register(newCollector(p))
 }
@@ -225,7 +227,8 @@ func (p *Process) has(r Role) bool { return slices.Contains(p.cfg.Roles, r) }
 // run makes the second and third stage, and takes them down in reverse.
 func (p *Process) run(ctx context.Context, listener net.Listener, ready func(addr string)) error {
 	server := &http.Server{
-		Handler: p.access.Wrap(listener.Addr(), p.handler()), TLSConfig: p.tls, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: p.access.Wrap(listener.Addr(), p.handler()), TLSConfig: p.tls,
+		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelWarn),
 	}
 	// HTTP outlives the workers: health and metrics tell of them until the end.
