@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 
 	"stega/broker"
 	"stega/rest"
+	"stega/services/boundary/access"
 	"stega/store"
 )
 
@@ -38,4 +40,16 @@ func (p *Process) operation(ctx context.Context, id string) (json.RawMessage, er
 		return nil, err
 	}
 	return json.Marshal(o)
+}
+
+// mayRead says whether a token may read the stream.
+func (p *Process) mayRead(token string) error {
+	_, err := p.access.Authorize(context.Background(), token, access.Read)
+	return err
+}
+
+// admitted says whether a request came in with a token, or needed none.
+func admitted(r *http.Request) bool {
+	_, known := access.From(r.Context())
+	return known
 }
