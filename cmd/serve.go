@@ -10,6 +10,7 @@ import (
 
 	"stega/broker"
 	"stega/process"
+	"stega/services/boundary/gateway"
 )
 
 func newServe(g *globals) *cobra.Command {
@@ -40,6 +41,10 @@ deferred commands. The databases and the broker must have been prepared with ste
 			if err := at.check(c.ErrOrStderr()); err != nil {
 				return err
 			}
+			upstreams, err := gateway.ParseUpstreams(os.Getenv("STEGA_SERVICES"))
+			if err != nil {
+				return err
+			}
 			opts, err := options()
 			if err != nil {
 				return err
@@ -53,7 +58,7 @@ deferred commands. The databases and the broker must have been prepared with ste
 			log := g.logger(c.ErrOrStderr())
 			return process.Run(c.Context(), process.Config{
 				Services: names, Roles: as, Addr: at.addr, Database: where.databaseOf, Options: opts, Log: log,
-				TLS: at.tls, Limits: at.limits(), Secret: os.Getenv("STEGA_SERVICE_TOKEN"),
+				TLS: at.tls, Limits: at.limits(), Secret: os.Getenv("STEGA_SERVICE_TOKEN"), Upstreams: upstreams,
 				Broker: func(ctx context.Context) (broker.Broker, error) { return openBroker(ctx, where.broker, title, log) },
 			}, func(addr string) {
 				_, _ = fmt.Fprintf(c.ErrOrStderr(), "stega is ready on %s: %s as %v\n", at.url(addr), strings.Join(names, ", "), as)

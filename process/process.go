@@ -30,6 +30,7 @@ import (
 	"stega/services"
 	"stega/services/boundary"
 	"stega/services/boundary/access"
+	"stega/services/boundary/gateway"
 	"stega/services/boundary/stream"
 	"stega/store"
 )
@@ -43,7 +44,10 @@ type Config struct {
 	// TokenFile is where the boundary keeps a token for the programs of this machine; none: it keeps none.
 	TokenFile string
 	// Secret is what the processes of one installation show each other in place of a token; none: they do not talk to each other.
-	Secret   string
+	Secret string
+	// Upstreams are services that run elsewhere, for the door of the suite.
+	Upstreams []gateway.Upstream
+
 	Limits   access.Limits
 	Database func(service string) string
 	Broker   func(ctx context.Context) (broker.Broker, error)
@@ -69,6 +73,8 @@ type Process struct {
 	// Of a process that is a door to the suite; nil in others.
 	door *boundary.Service
 	hub  *stream.Hub
+
+	gateway *gateway.Gateway // when some services run elsewhere
 }
 
 // part is one service in this process.
@@ -345,6 +351,9 @@ func (p *Process) upkeep(ctx context.Context, db *store.DB) error {
 }
 
 func (p *Process) close() {
+	if p.gateway != nil {
+		p.gateway.Close()
+	}
 	if p.broker != nil {
 		if err := p.broker.Close(); err != nil {
 			p.cfg.Log.Warn("closing the broker", "error", err)
