@@ -111,7 +111,8 @@ func neighbourChain(distance *mat.SymDense, update func(dx, dy, dxy, nx, ny, ni 
 		if len(chain) == 0 {
 			chain = append(chain, slices.IndexFunc(size, func(s float64) bool { return s > 0 }))
 		}
-		x, y, near := 0, -1, math.Inf(1)
+		var x, y int
+		var near float64
 		for {
 			x, y, near = chain[len(chain)-1], -1, math.Inf(1)
 			if len(chain) > 1 {

@@ -142,9 +142,10 @@ func (m *CoMoments) missing(returns [][]float64, counts []int, p *packed) {
 		var total [2 * panelWidth]float64
 		for a := 1; a < g; a++ {
 			gather(rows[a], p.data[panel*blockDays*panelWidth:], &total)
+			all, allSquares := total[:panelWidth], total[panelWidth:]
 			for r := range min(panelWidth, m.series-panel*panelWidth) {
 				i := panel*panelWidth + r
-				sum, squares := total[r], total[panelWidth+r]
+				sum, squares := all[r], allSquares[r]
 				if !few[a] {
 					sum, squares = -sum, m.squares[i]-squares
 				}

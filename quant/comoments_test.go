@@ -119,7 +119,7 @@ func TestCorrelationsStayWithinOne(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 9))
 	for range 50 {
 		returns := gappy(r, 12, 3+r.IntN(30), .3)
-		for i := 0; i < 6; i++ { // some are multiples of others
+		for i := range 6 { // some are multiples of others
 			for t := range returns[i] {
 				returns[i+6][t] = -3 * returns[i][t]
 			}
