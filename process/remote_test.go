@@ -1,0 +1,94 @@
+package process_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stega/broker"
+	"stega/broker/embedded"
+	"stega/events"
+	"stega/internal/stegatest"
+	"stega/process"
+	"stega/services/boundary"
+	"stega/services/boundary/gateway"
+)
+
+// kept is a broker that several processes of a test share.
+type kept struct{ *embedded.Broker }
+
+func (kept) Close() error { return nil }
+
+// A door whose services run in other processes serves the same as one that has them in its own.
+func TestADoorToServicesElsewhere(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	b, err := embedded.Open(t.Context(), t.TempDir(), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = b.Close() })
+	run := func(services []string, upstreams ...gateway.Upstream) *stegatest.Server {
+		return stegatest.Start(t, stegatest.Config(data, func(cfg *process.Config) {
+			cfg.Services, cfg.Upstreams, cfg.Secret = services, upstreams, "what the processes of this test share"
+			cfg.Broker = func(context.Context) (broker.Broker, error) { return kept{b}, nil }
+		}))
+	}
+	at := func(service string, s *stegatest.Server) gateway.Upstream {
+		u, err := url.Parse(s.URL)
+		require.NoError(t, err)
+		return gateway.Upstream{Service: service, URL: u}
+	}
+	first, second := run([]string{"portfolio"}), run([]string{"marketdata", "returns"})
+	door := run([]string{"boundary"}, at("portfolio", first), at("marketdata", second), at("returns", second))
+
+	const prices = "date,symbol,close\n2026-01-02,AAPL,100\n2026-01-05,AAPL,102\n"
+	settle := func(path, body string, headers ...string) (o boundary.Operation) {
+		a := door.Do(http.MethodPost, path, body, append([]string{"Prefer", "wait=50, settled"}, headers...)...)
+		require.Equal(t, http.StatusOK, a.Status, "%s", a.Body)
+		a.JSON(&o)
+		require.True(t, o.Settled, "%+v", o)
+		return o
+	}
+	settle("/v1/prices", prices, "Content-Type", "text/csv")
+	o := settle("/v1/portfolios", `{"name":"core","assets":[{"symbol":"AAPL","weight":"1"}]}`)
+	var metrics struct {
+		Return float64 `json:"cumulative_return"`
+	}
+	door.Get("/v1/returns/portfolios/"+o.EntityID, &metrics)
+	assert.InDelta(t, 0.02, metrics.Return, 1e-12)
+
+	// What a service knows before the ledger does.
+	a := door.Do(http.MethodPost, "/v1/portfolios", `{"name":"core","assets":[{"symbol":"AAPL","weight":"1"}]}`)
+	require.Equal(t, http.StatusAccepted, a.Status)
+	var accepted struct {
+		ID string `json:"operation_id"`
+	}
+	a.JSON(&accepted)
+	var taken boundary.Operation
+	door.Get("/v1/operations/"+accepted.ID, &taken)
+	require.NotNil(t, taken.Error)
+	assert.Equal(t, "name_taken", taken.Error.Code)
+	var list struct{ Items []boundary.Operation }
+	door.Get("/v1/operations", &list)
+	assert.Len(t, list.Items, 3)
+
+	// Those that nobody has, and those that are over.
+	assert.Equal(t, http.StatusNotFound, door.Do(http.MethodGet, "/v1/operations/"+events.NewID(), "").Status)
+	assert.Equal(t, http.StatusNotFound, door.Do(http.MethodPost, "/v1/operations/"+events.NewID()+"/cancel", "").Status)
+	assert.Equal(t, http.StatusConflict, door.Do(http.MethodPost, "/v1/operations/"+o.ID+"/cancel", "").Status)
+
+	// A service that is away is named, and the others go on.
+	first.Stop()
+	away := door.Do(http.MethodGet, "/v1/portfolios", "")
+	assert.Equal(t, http.StatusServiceUnavailable, away.Status, "%s", away.Body)
+	assert.Contains(t, away.Problem().Detail, "portfolio")
+	assert.Equal(t, http.StatusOK, door.Do(http.MethodGet, "/v1/symbols", "").Status)
+	door.Get("/v1/operations", &list)
+	assert.Len(t, list.Items, 3, "as the ledger has them")
+	assert.Equal(t, http.StatusNotFound, door.Do(http.MethodGet, "/v1/nonsense", "").Status)
+}
