@@ -179,16 +179,28 @@ func (c *client) close(code int, reason string, drop bool) {
 	}
 }
 
+// writing notes that a batch is about to be written. The answer to a ping can come before the write is known to have ended.
+func (c *client) writing(batch []item) {
+	until := time.Now().Add(c.h.o.Write)
+	c.writeBy.Store(until.UnixNano())
+	for _, it := range batch {
+		if it.ping {
+			c.pongBy.Store(until.Add(c.h.o.Pong).UnixNano())
+		}
+	}
+}
+
 // wrote accounts for a batch that was written.
 func (c *client) wrote(batch []item) {
 	now := time.Now()
 	c.writeBy.Store(0)
+	expected := c.pongBy.Load()
 	bytes, cost, first := 0, 0, int64(0)
 	for _, it := range batch {
 		bytes += len(it.frame)
 		cost += it.cost
-		if it.ping {
-			c.pongBy.CompareAndSwap(0, now.Add(c.h.o.Pong).UnixNano())
+		if it.ping && expected != 0 {
+			c.pongBy.CompareAndSwap(expected, now.Add(c.h.o.Pong).UnixNano()) // unless the answer is there
 		}
 		if first == 0 {
 			first = it.read

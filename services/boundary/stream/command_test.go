@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stega/broker"
+	"stega/events"
 	"stega/fault"
 )
 
@@ -166,9 +167,12 @@ func TestWatchersGetTheirChannel(t *testing.T) {
 	stop() // again does nothing
 	_, open = <-watched
 	assert.False(t, open)
+	var last events.Message
 	for i := range watchAhead {
-		w.publish(message("portfolio.created", "core", 2+i))
+		last = message("portfolio.created", "core", 2+i)
+		w.publish(last)
 	}
+	w.read(last)
 	n := 0
 	for range full { // ends, for it fell behind
 		n++

@@ -170,7 +170,7 @@ func (s *eventStream) flush() bool {
 			return !finish
 		}
 		_ = s.answer.SetWriteDeadline(time.Now().Add(s.c.h.o.Write)) // in place of the server's, if it can be
-		s.c.writeBy.Store(time.Now().Add(s.c.h.o.Write).UnixNano())
+		s.c.writing(batch)
 		for _, it := range batch {
 			if _, err := s.w.Write(it.frame); err != nil {
 				return false

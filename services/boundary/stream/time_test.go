@@ -91,8 +91,8 @@ func (l *tape) flush() {
 		if len(batch) == 0 {
 			return
 		}
+		l.c.writing(batch)
 		if stuck {
-			l.c.writeBy.Store(time.Now().Add(l.c.h.o.Write).UnixNano())
 			<-l.c.life.Done()
 			continue
 		}
@@ -123,10 +123,10 @@ func TestAClientThatAnswersPingsStays(t *testing.T) {
 	t.Parallel()
 	inBubble(t, Options{}, func(_ *Hub, l *tape, log fedLog) {
 		l.c.welcome()
-		for i := range 20 {
-			time.Sleep(25 * time.Second)
+		for i := range 100 {
+			time.Sleep(5 * time.Second)
 			(&socket{c: l.c}).heard()
-			if i == 10 {
+			if i == 50 {
 				log.entries <- broker.LogEntry{Position: 7, Message: message("portfolio.created", "core", 1)}
 			}
 		}

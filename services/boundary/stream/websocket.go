@@ -200,7 +200,7 @@ func (s *socket) flush() {
 			}
 			return
 		}
-		s.c.writeBy.Store(time.Now().Add(s.c.h.o.Write).UnixNano())
+		s.c.writing(batch)
 		if err := s.writeBatch(batch); err != nil {
 			s.c.queue.end(true)
 			_ = s.ws.CloseNow() // nothing can be written any more
