@@ -13,6 +13,7 @@ import (
 	"stega/client"
 	"stega/events"
 	"stega/internal/stegatest"
+	"stega/process"
 )
 
 // Writes that are waited for until they are settled can be read at once, however many are under way on the one connection.
@@ -72,4 +73,34 @@ func TestAReadAndASubscriptionJoinWithoutAGap(t *testing.T) {
 	}
 	assert.Equal(t, second.EntityID, p.Event.Subject)
 	assert.Equal(t, second.ID, p.Event.Correlation)
+}
+
+// Submits that are under way when the server restarts, or begin while it is away, each have their outcome.
+func TestSubmitsSurviveARestartOfTheServer(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	server := stegatest.Start(t, stegatest.Config(dir))
+	c, err := client.New(client.Options{URL: server.URL, RetryFor: stegatest.Patience})
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	one := []events.Asset{{Symbol: "AAPL", Weight: decimal.One}}
+	var all sync.WaitGroup
+	begun := make(chan int, 60)
+	for i := range 60 {
+		all.Go(func() {
+			op, err := c.Submit(t.Context(), client.CreatePortfolio(fmt.Sprint("core ", i), one), client.Wait{For: client.ForSettled, Timeout: stegatest.Patience})
+			assert.NoError(t, err)
+			assert.True(t, op.Settled)
+			begun <- i
+		})
+		if i == 20 {
+			<-begun
+			server.Stop()
+		}
+	}
+	stegatest.Start(t, stegatest.Config(dir, func(c *process.Config) { c.Addr = strings.TrimPrefix(server.URL, "http://") }))
+	all.Wait()
+	list, err := c.Portfolios(t.Context(), client.Page{Limit: 1000}, "")
+	require.NoError(t, err)
+	assert.Len(t, list.Value.Items, 60)
 }
