@@ -58,7 +58,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOSTPORT", at.Host)
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "await": await},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "setenv-from": setenvFrom, "await": await},
 	})
 }
 
@@ -77,6 +77,11 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit status %d and not %d", got, want)
 	}
+}
+
+// setenvFrom sets a variable of the environment to what a file has: setenv-from STEGA_TOKEN reader.
+func setenvFrom(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
 }
 
 // await waits until a file has some text.

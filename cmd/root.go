@@ -75,7 +75,7 @@ func newRoot() *cobra.Command {
 	})
 	root.AddCommand(
 		newPortfolio(g), newPrices(g), newSymbols(g), newReturns(g), newOp(g), newWatch(g), newLogin(g), newContext(g),
-		newPublish(g), newEvents(g), newDead(g), newRebuild(g), newHealth(g), newVersion(g),
+		newPublish(g), newEvents(g), newDead(g), newRebuild(g), newToken(g), newAudit(g), newHealth(g), newVersion(g),
 		serverless(newUp(g)), serverless(newServe(g)), serverless(newMigrate(g)), serverless(newBench(g)),
 	)
 	return root

@@ -29,9 +29,12 @@ func (p *Process) handler() http.Handler {
 	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{})))
 	v1 := e.Group("/v1")
 	rest.DeadLetters(v1, p.databases()...)
-	rest.Cancel(v1, p.databases()...)
+	v1.POST("/operations/:id/cancel", p.cancel)
 	v1.POST("/events/:topic", p.publish)
 	v1.GET("/events", p.tail)
+	if p.boundary() != nil {
+		p.access.Routes(v1)
+	}
 	if p.has(API) {
 		for _, part := range p.parts {
 			part.service.Routes(v1, part)
@@ -42,7 +45,7 @@ func (p *Process) handler() http.Handler {
 		return e
 	}
 	v1.GET("/stream", echo.WrapHandler(p.hub))
-	return p.door.Front(e)
+	return p.door.Front(p.route(e))
 }
 
 // Health is what /readyz answers: ready, or what is missing.

@@ -73,23 +73,21 @@ func Find(ctx context.Context, id string, dbs ...*store.DB) (store.Operation, er
 	return store.Operation{}, err
 }
 
-// Cancel adds POST /operations/{id}/cancel over the databases of a process.
-func Cancel(v1 *echo.Group, dbs ...*store.DB) {
-	v1.POST("/operations/:id/cancel", func(c echo.Context) error {
-		o, err := Find(c.Request().Context(), c.Param("id"), dbs...)
+// CancelIn answers POST /operations/{id}/cancel over the databases of a process.
+func CancelIn(c echo.Context, dbs ...*store.DB) error {
+	o, err := Find(c.Request().Context(), c.Param("id"), dbs...)
+	if err != nil {
+		return err
+	}
+	for _, db := range dbs {
+		if db.Service() != o.Service {
+			continue
+		}
+		err := db.Do(c.Request().Context(), func(ctx context.Context, tx *store.Tx) error { return tx.RequestCancel(ctx, o.ID) })
 		if err != nil {
 			return err
 		}
-		for _, db := range dbs {
-			if db.Service() != o.Service {
-				continue
-			}
-			err := db.Do(c.Request().Context(), func(ctx context.Context, tx *store.Tx) error { return tx.RequestCancel(ctx, o.ID) })
-			if err != nil {
-				return err
-			}
-		}
-		c.Response().Header().Set(echo.HeaderLocation, "/v1/operations/"+o.ID)
-		return c.JSON(http.StatusAccepted, map[string]string{"operation_id": o.ID})
-	})
+	}
+	c.Response().Header().Set(echo.HeaderLocation, "/v1/operations/"+o.ID)
+	return c.JSON(http.StatusAccepted, map[string]string{"operation_id": o.ID})
 }

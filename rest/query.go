@@ -51,12 +51,15 @@ func Paged(c echo.Context) (Page, error) {
 	return p, nil
 }
 
+// Cursor is what a page after a key is asked for with.
+func Cursor(key string) string { return base64.RawURLEncoding.EncodeToString([]byte(key)) }
+
 // Pages answers one page: items has up to one more than the limit, which says that another page follows. key is what identifies an item.
 func Pages[T any](c echo.Context, p Page, items []T, key func(T) string) error {
 	list := List{}
 	if len(items) > p.Limit {
 		items = items[:p.Limit]
-		list.NextCursor = base64.RawURLEncoding.EncodeToString([]byte(key(items[p.Limit-1])))
+		list.NextCursor = Cursor(key(items[p.Limit-1]))
 	}
 	if items == nil {
 		items = []T{}
