@@ -8,6 +8,7 @@ import (
 	"stega/broker"
 	"stega/rest"
 	"stega/services/boundary/access"
+	"stega/services/boundary/gateway"
 	"stega/store"
 )
 
@@ -42,4 +43,21 @@ func (p *Process) mayRead(token string) error {
 func admitted(r *http.Request) bool {
 	_, known := access.From(r.Context())
 	return known
+}
+
+// routed puts the gateway before what this process serves: its own services are reached through that, others over HTTP.
+func (p *Process) routed(own http.Handler) http.Handler {
+	options := gateway.Options{Secret: p.cfg.Secret, Log: p.cfg.Log, Metrics: p.registry}
+	here := map[string]bool{}
+	for _, part := range p.parts {
+		here[part.service.Name()] = true
+		options.Upstreams = append(options.Upstreams, gateway.Upstream{Service: part.service.Name(), Handler: own})
+	}
+	for _, u := range p.cfg.Elsewhere {
+		if !here[u.Service] {
+			options.Upstreams = append(options.Upstreams, u)
+		}
+	}
+	p.gateway = gateway.New(options)
+	return p.gateway.Before(own)
 }

@@ -30,6 +30,7 @@ import (
 	"stega/services"
 	"stega/services/boundary"
 	"stega/services/boundary/access"
+	"stega/services/boundary/gateway"
 	"stega/services/boundary/stream"
 	"stega/store"
 )
@@ -43,10 +44,12 @@ type Config struct {
 	// TokenFile is where the boundary keeps a token for the programs of this machine; none: it keeps none.
 	TokenFile string
 	// Secret is what the processes of one installation show each other in place of a token; none: they do not talk to each other.
-	Secret   string
-	Limits   access.Limits
-	Database func(service string) string
-	Broker   func(ctx context.Context) (broker.Broker, error)
+	Secret string
+	Limits access.Limits
+	// Elsewhere are the services that the boundary reaches over HTTP; those of the process itself need not be named.
+	Elsewhere []gateway.Upstream
+	Database  func(service string) string
+	Broker    func(ctx context.Context) (broker.Broker, error)
 	// Migrate brings the databases and the broker's topology up to date at the start. Without it, what is missing
 	// is a fault that says to run "stega migrate".
 	Migrate   bool
@@ -67,8 +70,9 @@ type Process struct {
 	ready    atomic.Bool
 
 	// Of a process that is a door to the suite; nil in others.
-	door *boundary.Service
-	hub  *stream.Hub
+	door    *boundary.Service
+	hub     *stream.Hub
+	gateway *gateway.Gateway
 }
 
 // part is one service in this process.
@@ -258,7 +262,11 @@ func (p *Process) run(ctx context.Context, listener net.Listener, ready func(add
 			_ = server.Close()
 		}
 	})
-	return errors.Join(err, server.Close(), httpGroup.Wait())
+	err = errors.Join(err, server.Close(), httpGroup.Wait())
+	if p.gateway != nil {
+		p.gateway.Close()
+	}
+	return err
 }
 
 // work runs relays, consumers and upkeep until ctx ends, the first of them fails, or HTTP breaks. draining is called
