@@ -125,23 +125,8 @@ func (c *Client) listen(ctx context.Context, in *inbox) (stop func(), err error)
 // follow sends a command, when there is one, and waits for what becomes of its operation.
 func (c *Client) follow(ctx context.Context, id string, cmd *Command, w Wait) (Operation, error) {
 	in := &inbox{op: Operation{ID: id}, ring: make(chan struct{}, 1)}
-	ctx, end := context.WithCancelCause(ctx)
-	defer end(nil)
-	start := sync.OnceFunc(func() { // the time limit
-		if w.Timeout <= 0 {
-			return
-		}
-		timer := time.AfterFunc(w.Timeout, func() {
-			op, _ := in.look()
-			end(tooSlow(w, op))
-		})
-		context.AfterFunc(ctx, func() { timer.Stop() })
-	})
-	if cmd != nil && cmd.Stream != nil {
-		cmd.Stream = ending(cmd.Stream, start)
-	} else {
-		start()
-	}
+	ctx, end := limited(ctx, in, cmd, w)
+	defer end()
 	stop, err := c.listen(ctx, in)
 	if has(err, CodeStreamMissing) {
 		return c.hold(ctx, in, cmd, w)
@@ -158,6 +143,27 @@ func (c *Client) follow(ctx context.Context, id string, cmd *Command, w Wait) (O
 		}
 		return c.deliver(ctx, *cmd, "", trying)
 	})
+}
+
+// limited sets the time limit of a wait. It begins when the body is sent, for that takes as long as it takes.
+func limited(ctx context.Context, in *inbox, cmd *Command, w Wait) (context.Context, func()) {
+	ctx, end := context.WithCancelCause(ctx)
+	start := sync.OnceFunc(func() {
+		if w.Timeout <= 0 {
+			return
+		}
+		timer := time.AfterFunc(w.Timeout, func() {
+			op, _ := in.look()
+			end(tooSlow(w, op))
+		})
+		context.AfterFunc(ctx, func() { timer.Stop() })
+	})
+	if cmd != nil && cmd.Stream != nil {
+		cmd.Stream = ending(cmd.Stream, start)
+	} else {
+		start()
+	}
+	return ctx, func() { end(nil) }
 }
 
 // ending tells when a body was read to its end.

@@ -120,12 +120,16 @@ type Prices struct {
 }
 
 // Window is a range of days as they are written, both inclusive; empty is open.
-type Window struct{ From, To string }
+type Window struct {
+	From, To string
+	After    string // an operation: the read waits, for a short time, until all that follows from it is there
+}
 
 func (w Window) query() url.Values {
 	q := url.Values{}
 	set(q, "from", w.From)
 	set(q, "to", w.To)
+	set(q, "after", w.After)
 	return q
 }
 

@@ -61,8 +61,8 @@ func (c *Client) Submit(ctx context.Context, cmd Command, w Wait) (Operation, er
 		cmd.OperationID = events.NewID()
 	}
 	if w.For == ForAccepted {
-		ctx, cancel := timeLimit(ctx, w, Operation{ID: cmd.OperationID})
-		defer cancel()
+		ctx, end := limited(ctx, &inbox{op: Operation{ID: cmd.OperationID}}, &cmd, w)
+		defer end()
 		op, err := c.deliver(ctx, cmd, "", w.Trying)
 		if err != nil {
 			return Operation{ID: cmd.OperationID}, err
@@ -75,13 +75,6 @@ func (c *Client) Submit(ctx context.Context, cmd Command, w Wait) (Operation, er
 // Await waits for an operation that was submitted before.
 func (c *Client) Await(ctx context.Context, id string, w Wait) (Operation, error) {
 	return c.follow(ctx, id, nil, w)
-}
-
-func timeLimit(ctx context.Context, w Wait, op Operation) (context.Context, context.CancelFunc) {
-	if w.Timeout <= 0 {
-		return ctx, func() {}
-	}
-	return context.WithTimeoutCause(ctx, w.Timeout, tooSlow(w, op))
 }
 
 // tooSlow is the fault of a wait whose time is up.

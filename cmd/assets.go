@@ -25,7 +25,7 @@ func (in *portfolioInput) flags(c *cobra.Command, g *globals) {
 	_ = c.RegisterFlagCompletionFunc("name", cobra.NoFileCompletions)
 	_ = c.RegisterFlagCompletionFunc("assets", func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 		before := typed[:strings.LastIndex(typed, ",")+1]
-		found, _ := g.from(true, symbolNames)(nil, nil, typed[len(before):])
+		found, _ := g.many(symbolNames)(nil, nil, typed[len(before):])
 		for i, symbol := range found {
 			found[i] = before + symbol + ":"
 		}

@@ -65,11 +65,8 @@ func remember(at place, change func(k *known)) {
 	_ = writePrivately(path, after)
 }
 
-func rememberPortfolios(at place, whole bool, list ...events.Portfolio) {
+func rememberPortfolios(at place, list ...events.Portfolio) {
 	remember(at, func(k *known) {
-		if whole {
-			clear(k.Portfolios)
-		}
 		for _, p := range list {
 			if len(k.Portfolios) < maxNames {
 				k.Portfolios[p.ID] = p.Name
@@ -78,13 +75,14 @@ func rememberPortfolios(at place, whole bool, list ...events.Portfolio) {
 	})
 }
 
+func forgetPortfolios(at place) { remember(at, func(k *known) { clear(k.Portfolios) }) }
+
+func forgetSymbols(at place) { remember(at, func(k *known) { k.Symbols = nil }) }
+
 func forgetPortfolio(at place, id string) { remember(at, func(k *known) { delete(k.Portfolios, id) }) }
 
-func rememberSymbols(at place, whole bool, symbols ...string) {
+func rememberSymbols(at place, symbols ...string) {
 	remember(at, func(k *known) {
-		if whole {
-			k.Symbols = nil
-		}
 		k.Symbols = append(k.Symbols, symbols...)
 		slices.Sort(k.Symbols)
 		k.Symbols = slices.Compact(k.Symbols)
@@ -108,12 +106,20 @@ func oneOf(values ...string) completion {
 	}
 }
 
-// from completes the first arguments, or with many all of them, with names of what is known.
-func (g *globals) from(many bool, names ...func(k known) []string) completion {
-	return func(_ *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
-		if len(args) > 0 && !many {
+// one completes the first argument with names of what is known.
+func (g *globals) one(names ...func(k known) []string) completion {
+	all := g.many(names...)
+	return func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
+		return all(c, args, typed)
+	}
+}
+
+// many completes every argument with names of what is known.
+func (g *globals) many(names ...func(k known) []string) completion {
+	return func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 		at, err := g.place()
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp

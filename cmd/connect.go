@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -102,8 +103,21 @@ func (g *globals) run(do action) func(*cobra.Command, []string) error {
 			return err
 		}
 		defer cl.Close()
-		return do(c.Context(), c, cl, args)
+		return g.blame(do(c.Context(), c, cl, args))
 	}
+}
+
+// blame says where a token is from that the server does not take.
+func (g *globals) blame(err error) error {
+	f, ok := errors.AsType[*fault.Fault](err)
+	if !ok || f.Kind != fault.KindUnauthorized {
+		return err
+	}
+	said := *f
+	if g.at.Token == "" {
+		return said.WithHint("log in with: stega login; or set STEGA_TOKEN")
+	}
+	return said.WithHint("the token is from %s; log in anew with: stega login", g.at.From)
 }
 
 // read connects and asks something, for at most the time of --timeout.

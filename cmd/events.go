@@ -82,7 +82,7 @@ func newEventsList(g *globals) *cobra.Command {
 
 func newEventsShow(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "show TOPIC", Short: "Show a topic with the JSON Schema of its data", Args: cobra.ExactArgs(1), ValidArgsFunction: g.from(false, topicNames),
+		Use: "show TOPIC", Short: "Show a topic with the JSON Schema of its data", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(topicNames),
 		Example: "  stega events show portfolio.created",
 		RunE: func(c *cobra.Command, args []string) error {
 			list, err := catalogue()
@@ -147,7 +147,7 @@ func newEventsTail(g *globals) *cobra.Command {
 	c.Flags().StringSliceVar(&wanted.topics, "topic", nil, "only of these topics; * stands for anything, as in 'portfolio.*'")
 	c.Flags().IntVarP(&wanted.count, "count", "n", 0, "end after so many (default: do not end)")
 	_ = c.RegisterFlagCompletionFunc("topic", func(c *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
-		return g.from(true, topicNames)(c, nil, typed)
+		return g.many(topicNames)(c, nil, typed)
 	})
 	return c
 }

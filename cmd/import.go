@@ -48,7 +48,7 @@ said line by line.`,
 	w.flags(c)
 	c.Flags().StringVar(&symbol, "symbol", "", "of a file with the prices of one symbol")
 	c.Flags().StringVar(&dateFormat, "date-format", "", "of dates that can be read in two ways, such as DD/MM/YYYY")
-	_ = c.RegisterFlagCompletionFunc("symbol", g.from(true, symbolNames))
+	_ = c.RegisterFlagCompletionFunc("symbol", g.many(symbolNames))
 	return c
 }
 

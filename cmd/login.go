@@ -41,7 +41,7 @@ otherwise. Tokens are made with: stega token create.`,
 			at.Token, at.From = token, "what was typed"
 			g.at = at
 			if err := g.try(c.Context(), at); err != nil {
-				return err
+				return g.blame(err)
 			}
 			config, err := readContexts()
 			if err != nil {

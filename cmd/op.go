@@ -49,7 +49,7 @@ func newOpList(g *globals) *cobra.Command {
 
 func newOpShow(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "show ID", Aliases: []string{"get"}, Short: "Show one operation", Args: cobra.ExactArgs(1), ValidArgsFunction: g.from(false, operationIDs),
+		Use: "show ID", Aliases: []string{"get"}, Short: "Show one operation", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(operationIDs),
 		Example: "  stega op show 019a2f60-0000-7000-8000-000000000000 -o json",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			a, err := cl.Operation(ctx, args[0])
@@ -112,7 +112,7 @@ func since(start time.Time, t *time.Time) string {
 func newOpWatch(g *globals) *cobra.Command {
 	w := waiting{level: "settled"}
 	c := &cobra.Command{
-		Use: "watch ID", Aliases: []string{"wait"}, Short: "Follow an operation until it is over", Args: cobra.ExactArgs(1), ValidArgsFunction: g.from(false, operationIDs),
+		Use: "watch ID", Aliases: []string{"wait"}, Short: "Follow an operation until it is over", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(operationIDs),
 		Long: `Says each change of an operation until it is settled, or until it failed; with --wait=resolved until the command is done. The exit
 status is that of its outcome, so it can stand in scripts.`,
 		Example: "  stega op watch 019a2f60-0000-7000-8000-000000000000\n  stega op watch 019a2f60-0000-7000-8000-000000000000 --wait=resolved --timeout 10s",
@@ -155,7 +155,7 @@ status is that of its outcome, so it can stand in scripts.`,
 func newOpTree(g *globals) *cobra.Command {
 	var ascii bool
 	c := &cobra.Command{
-		Use: "tree ID", Short: "Draw what followed from an operation: each hop, with times, tries and failures", Args: cobra.ExactArgs(1), ValidArgsFunction: g.from(false, operationIDs),
+		Use: "tree ID", Short: "Draw what followed from an operation: each hop, with times, tries and failures", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(operationIDs),
 		Example: "  stega op tree 019a2f60-0000-7000-8000-000000000000",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			a, err := cl.OperationTree(ctx, args[0])
@@ -178,7 +178,7 @@ func newOpTree(g *globals) *cobra.Command {
 
 func newOpCancel(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "cancel ID", Short: "Ask a deferred command to end", Args: cobra.ExactArgs(1), ValidArgsFunction: g.from(false, operationIDs),
+		Use: "cancel ID", Short: "Ask a deferred command to end", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(operationIDs),
 		Example: "  stega op cancel 019a2f60-0000-7000-8000-000000000000",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			if err := cl.Cancel(ctx, args[0]); err != nil {

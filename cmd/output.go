@@ -92,6 +92,9 @@ func toYAML(raw json.RawMessage) ([]byte, error) {
 		if n.Kind != yaml.ScalarNode || n.Tag == "!!str" {
 			n.Style = 0
 		}
+		if n.Tag == "!!str" && oldBoolean[strings.ToLower(n.Value)] {
+			n.Style = yaml.DoubleQuotedStyle
+		}
 		for _, child := range n.Content {
 			plain(child)
 		}
@@ -105,6 +108,9 @@ func toYAML(raw json.RawMessage) ([]byte, error) {
 	}
 	return b.Bytes(), e.Close()
 }
+
+// oldBoolean are words that are true or false to readers of YAML 1.1.
+var oldBoolean = map[string]bool{"y": true, "n": true, "yes": true, "no": true, "on": true, "off": true}
 
 // print writes a value as JSON.
 func print(w io.Writer, v any) error {

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,11 +36,14 @@ func newPortfolioList(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			rememberPortfolios(g.at, limit == 0, list...)
+			if limit == 0 {
+				forgetPortfolios(g.at)
+			}
+			rememberPortfolios(g.at, list...)
 			v := view{raw: raw, table: table{head: []string{"NAME", "ID", ">VERSION", "ASSETS", "UPDATED"}}, note: "there are no portfolios; make one with: stega portfolio create"}
 			for _, p := range list {
 				v.ids = append(v.ids, p.ID)
-				v.table.add(p.Name, p.ID, fmt.Sprint(p.Version), brief(p.Assets), p.UpdatedAt.Local().Format(time.DateTime))
+				v.table.add(p.Name, p.ID, strconv.FormatInt(p.Version, 10), brief(p.Assets), p.UpdatedAt.Local().Format(time.DateTime))
 			}
 			return g.show(c, v)
 		}),
@@ -63,7 +67,7 @@ func brief(assets []events.Asset) string {
 
 func newPortfolioGet(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "get NAME|ID", Aliases: []string{"show"}, Short: "Show one portfolio", Args: cobra.ExactArgs(1), ValidArgsFunction: g.from(false, portfolioNames),
+		Use: "get NAME|ID", Aliases: []string{"show"}, Short: "Show one portfolio", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(portfolioNames),
 		Example: "  stega portfolio get core\n  stega portfolio get core -o yaml > core.yaml",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			p, err := findPortfolio(ctx, g.at, cl, args[0])
@@ -75,7 +79,7 @@ func newPortfolioGet(g *globals) *cobra.Command {
 				return err
 			}
 			p = a.Value
-			rememberPortfolios(g.at, false, p)
+			rememberPortfolios(g.at, p)
 			if g.format == asTable && !g.quiet {
 				_, _ = fmt.Fprintf(c.OutOrStdout(), "%s\nid %s, version %d, of %s\n\n", p.Name, p.ID, p.Version, p.UpdatedAt.Local().Format(time.DateTime))
 			}
@@ -135,7 +139,7 @@ returns once the returns of the portfolio can be read.`,
 			}
 			op, err := g.write(ctx, c, cl, client.CreatePortfolio(name, assets), &w, fmt.Sprintf("portfolio %q is created", name))
 			if op.EntityID != "" && err == nil {
-				rememberPortfolios(g.at, false, events.Portfolio{ID: op.EntityID, Name: name})
+				rememberPortfolios(g.at, events.Portfolio{ID: op.EntityID, Name: name})
 			}
 			return err
 		}),
@@ -150,7 +154,7 @@ func newPortfolioUpdate(g *globals) *cobra.Command {
 	var in portfolioInput
 	var match int64
 	c := &cobra.Command{
-		Use: "update NAME|ID", Short: "Change a portfolio", Args: cobra.ExactArgs(1), ValidArgsFunction: g.from(false, portfolioNames),
+		Use: "update NAME|ID", Short: "Change a portfolio", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(portfolioNames),
 		Long: `Changes the name, the assets, or both; what is not said stays. The change is made only to the version that was read, so that nobody
 else's change is lost; --if-match says which version you have seen yourself.`,
 		Example: `  stega portfolio update core --assets AAPL:0.5,MSFT:0.5
@@ -182,7 +186,7 @@ else's change is lost; --if-match says which version you have seen yourself.`,
 			}
 			_, err = g.write(ctx, c, cl, cmd, &w, fmt.Sprintf("portfolio %q is changed", name))
 			if err == nil {
-				rememberPortfolios(g.at, false, events.Portfolio{ID: p.ID, Name: name})
+				rememberPortfolios(g.at, events.Portfolio{ID: p.ID, Name: name})
 			}
 			return err
 		}),
@@ -197,7 +201,7 @@ func newPortfolioDelete(g *globals) *cobra.Command {
 	var w waiting
 	var match int64
 	c := &cobra.Command{
-		Use: "delete NAME|ID", Aliases: []string{"rm"}, Short: "Remove a portfolio", Args: cobra.ExactArgs(1), ValidArgsFunction: g.from(false, portfolioNames),
+		Use: "delete NAME|ID", Aliases: []string{"rm"}, Short: "Remove a portfolio", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(portfolioNames),
 		Example: "  stega portfolio delete core\n  stega portfolio delete core --if-match 3",
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			reading, cancel := g.limit(ctx)

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/govalues/decimal"
@@ -22,9 +23,11 @@ func newPrices(g *globals) *cobra.Command {
 }
 
 // windowFlags are the flags of a range of days.
-func windowFlags(c *cobra.Command, w *client.Window) {
+func (g *globals) windowFlags(c *cobra.Command, w *client.Window) {
 	c.Flags().StringVar(&w.From, "from", "", "from this day, YYYY-MM-DD (default: the first)")
 	c.Flags().StringVar(&w.To, "to", "", "to this day (default: the last)")
+	c.Flags().StringVar(&w.After, "after", "", "wait, a short time, until all that follows from this operation is there")
+	_ = c.RegisterFlagCompletionFunc("after", g.many(operationIDs))
 	_ = c.RegisterFlagCompletionFunc("from", cobra.NoFileCompletions)
 	_ = c.RegisterFlagCompletionFunc("to", cobra.NoFileCompletions)
 }
@@ -32,18 +35,18 @@ func windowFlags(c *cobra.Command, w *client.Window) {
 func newPricesShow(g *globals) *cobra.Command {
 	var w client.Window
 	c := &cobra.Command{
-		Use: "show SYMBOL", Short: "Show the prices of a symbol", Args: cobra.ExactArgs(1), ValidArgsFunction: g.from(false, symbolNames),
+		Use: "show SYMBOL", Short: "Show the prices of a symbol", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(symbolNames),
 		Example: "  stega prices show AAPL --from 2026-01-01\n  stega prices show AAPL -o json",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			a, err := cl.Prices(ctx, args[0], w)
 			if err != nil {
 				return err
 			}
-			rememberSymbols(g.at, false, a.Value.Symbol)
+			rememberSymbols(g.at, a.Value.Symbol)
 			return g.show(c, view{raw: a.Raw, ids: []string{a.Value.Symbol}, table: pricesTable(a.Value), note: "there are no prices in this window"})
 		}),
 	}
-	windowFlags(c, &w)
+	g.windowFlags(c, &w)
 	return c
 }
 
@@ -92,7 +95,7 @@ func newPricesPull(g *globals) *cobra.Command {
 	var backfill bool
 	var from string
 	c := &cobra.Command{
-		Use: "pull [SYMBOL…]", Short: "Get prices from the server's provider", ValidArgsFunction: g.from(true, symbolNames),
+		Use: "pull [SYMBOL…]", Short: "Get prices from the server's provider", ValidArgsFunction: g.many(symbolNames),
 		Long: `Has the server get prices from its provider: the latest ones or, with --backfill, those of the past; of all symbols that it knows, or of
 some. A provider is a folder of files (stega up --prices-folder) or an end-of-day API (STEGA_EODHD_URL).`,
 		Example: "  stega prices pull\n  stega prices pull --backfill --from 2020-01-01 AAPL MSFT --wait=settled",
@@ -105,7 +108,7 @@ some. A provider is a folder of files (stega up --prices-folder) or an end-of-da
 			}
 			_, err := g.write(ctx, c, cl, client.PullPrices(kind, args, from), &w, "prices are pulled")
 			if err == nil {
-				rememberSymbols(g.at, false, upper(args)...)
+				rememberSymbols(g.at, upper(args)...)
 			}
 			return err
 		}),
@@ -127,7 +130,7 @@ func upper(words []string) []string {
 func newSymbols(g *globals) *cobra.Command {
 	var limit int
 	c := &cobra.Command{
-		Use: "symbols [BEGINNING]", Short: "List the symbols that there are prices of", Args: cobra.MaximumNArgs(1), ValidArgsFunction: g.from(false, symbolNames),
+		Use: "symbols [BEGINNING]", Short: "List the symbols that there are prices of", Args: cobra.MaximumNArgs(1), ValidArgsFunction: g.one(symbolNames),
 		Example: "  stega symbols\n  stega symbols A -o json",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			begin := strings.Join(args, "")
@@ -143,9 +146,12 @@ func newSymbols(g *globals) *cobra.Command {
 			}
 			for _, s := range list {
 				v.ids = append(v.ids, s.Symbol)
-				v.table.add(s.Symbol, s.First.String(), s.Last.String(), fmt.Sprint(s.Count))
+				v.table.add(s.Symbol, s.First.String(), s.Last.String(), strconv.Itoa(s.Count))
 			}
-			rememberSymbols(g.at, begin == "" && limit == 0, v.ids...)
+			if begin == "" && limit == 0 {
+				forgetSymbols(g.at)
+			}
+			rememberSymbols(g.at, v.ids...)
 			return g.show(c, v)
 		}),
 	}

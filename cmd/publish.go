@@ -29,7 +29,7 @@ straight to the broker, outside of that order.`,
 		Example: `  stega publish marketdata.prices_imported --data '{"symbol":"AAPL","dates":["2026-01-02"],"close":["101.5"]}'
   stega publish portfolio.updated --data @portfolio.json
   stega events show portfolio.updated      # what it looks like`,
-		Args: cobra.ExactArgs(1), ValidArgsFunction: g.from(false, topicNames),
+		Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(topicNames),
 		RunE: func(c *cobra.Command, args []string) error {
 			text, err := readData(c.InOrStdin(), data)
 			if err != nil {

@@ -22,7 +22,7 @@ func newReturns(g *globals) *cobra.Command {
 	var as string
 	c := &cobra.Command{
 		Use: "returns SYMBOL|PORTFOLIO", Short: "Returns and risk of a symbol or a portfolio", Args: cobra.ExactArgs(1),
-		ValidArgsFunction: g.from(false, portfolioNames, symbolNames),
+		ValidArgsFunction: g.one(portfolioNames, symbolNames),
 		Long: `Shows what a symbol or a portfolio, which is named by its name or id, has returned, and at what risk. For people the figures are percents
 a year where that makes sense; -o json has the ratios that the server answers. With --series it shows the returns themselves, or log
 returns, cumulative returns or drawdowns (--kind).`,
@@ -43,7 +43,7 @@ returns, cumulative returns or drawdowns (--kind).`,
 			return g.showReturns(ctx, c, cl, who, q)
 		}),
 	}
-	windowFlags(c, &q.Window)
+	g.windowFlags(c, &q.Window)
 	f := c.Flags()
 	f.StringVar(&q.Frequency, "frequency", "", "daily, weekly or monthly (default: daily)")
 	f.StringVar(&q.Rebalance, "rebalance", "", "a portfolio's: daily, monthly or none (default: daily)")

@@ -78,6 +78,9 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 					}()
 				}
 			})
+			if failed == nil && c.Context().Err() != nil && errors.Is(err, context.Canceled) {
+				return nil // it was stopped before it was ready
+			}
 			return errors.Join(failed, err)
 		},
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,7 +22,7 @@ func newWatch(g *globals) *cobra.Command {
 	var count int
 	var coalesce bool
 	c := &cobra.Command{
-		Use: "watch CHANNEL…", Short: "Follow what happens, as it is pushed", Args: cobra.MinimumNArgs(1), ValidArgsFunction: g.from(true, topicNames, watchable),
+		Use: "watch CHANNEL…", Short: "Follow what happens, as it is pushed", Args: cobra.MinimumNArgs(1), ValidArgsFunction: g.many(topicNames, watchable),
 		Long: `Prints what the server pushes: one line for each event; with -o json each is a line of JSON. Channels are topics, in which * is a word and #
 is all; subject:AAPL is all that happens to a symbol or portfolio; operation:ID is how an operation fares. A connection that breaks is made
 again, and what was missed meanwhile is printed, or it is said that it cannot be.`,
@@ -91,7 +92,19 @@ func (w *watcher) watch(ctx context.Context, cl *client.Client, channels []strin
 			_, _ = fmt.Fprintf(w.err, format+"\n", args...)
 		}
 	}
-	s := cl.Stream(ctx, client.StreamOptions{Down: func(err error) { say("the connection broke and is made again: %s", fault.Of(err).Detail) }})
+	var was atomic.Bool
+	s := cl.Stream(ctx, client.StreamOptions{
+		Up: func(client.Hello) {
+			if was.Swap(true) {
+				say("the connection is there again")
+			}
+		},
+		Down: func(err error) {
+			if was.Load() {
+				say("the connection broke, and is made again (%s)", oneLine(err.Error()))
+			}
+		},
+	})
 	defer s.Close()
 	subscribing, cancel := w.g.limit(ctx)
 	defer cancel()

@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 
 	"stega/broker"
@@ -17,6 +18,15 @@ import (
 // lookup asks the services of this process for an operation.
 func (p *Process) lookup(ctx context.Context, id string) (store.Operation, error) {
 	return rest.Find(ctx, id, p.databases()...)
+}
+
+// latest asks the services of this process for their latest operations.
+func (p *Process) latest(ctx context.Context, limit int, cursor string) (all []store.Operation, err error) {
+	for _, db := range p.databases() {
+		some, e := db.Operations(ctx, limit, cursor)
+		all, err = append(all, some...), errors.Join(err, e)
+	}
+	return all, err
 }
 
 func (p *Process) watch(channel string) (<-chan broker.LogEntry, func()) { return p.hub.Watch(channel) }

@@ -130,7 +130,7 @@ func (p *Process) open(ctx context.Context) error {
 		return err
 	}
 	b := &p.cfg.Options.Boundary
-	b.Takes, b.Log, b.Lookup, b.Watch, b.Position = takes, p.cfg.Log, p.lookup, p.watch, p.position
+	b.Takes, b.Log, b.Lookup, b.Latest, b.Watch, b.Position = takes, p.cfg.Log, p.lookup, p.latest, p.watch, p.position
 	for _, name := range p.cfg.Services {
 		db, err := store.Open(ctx, name, p.cfg.Database(name))
 		if err != nil {
