@@ -17,11 +17,15 @@ func newServe(g *globals) *cobra.Command {
 	var where connections
 	var at listening
 	var services, roles []string
+	var upstreams string
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run single services, on RabbitMQ and PostgreSQL",
 		Long: `Runs services in one or both of their roles: api answers HTTP and takes commands, consumer handles events and runs
-deferred commands. The databases and the broker must have been prepared with stega migrate.`,
+deferred commands. The databases and the broker must have been prepared with stega migrate.
+
+The boundary is the one public door: it routes to the other services, in this process or where --services says. The processes of one
+installation show each other the secret in STEGA_SERVICE_TOKEN; without it, services on any address but loopback answer nobody.`,
 		Example: `  stega serve --service=returns --role=api
   stega serve --service=portfolio,returns --role=consumer
   stega serve --service=all --role=all --addr=127.0.0.1:8420`,
@@ -41,11 +45,11 @@ deferred commands. The databases and the broker must have been prepared with ste
 			if err := at.check(c.ErrOrStderr()); err != nil {
 				return err
 			}
-			upstreams, err := gateway.ParseUpstreams(os.Getenv("STEGA_SERVICES"))
+			opts, err := options()
 			if err != nil {
 				return err
 			}
-			opts, err := options()
+			elsewhere, err := gateway.ParseUpstreams(upstreams)
 			if err != nil {
 				return err
 			}
@@ -58,7 +62,7 @@ deferred commands. The databases and the broker must have been prepared with ste
 			log := g.logger(c.ErrOrStderr())
 			return process.Run(c.Context(), process.Config{
 				Services: names, Roles: as, Addr: at.addr, Database: where.databaseOf, Options: opts, Log: log,
-				TLS: at.tls, Limits: at.limits(), Secret: os.Getenv("STEGA_SERVICE_TOKEN"), Upstreams: upstreams,
+				TLS: at.tls, Limits: at.limits(), Secret: os.Getenv("STEGA_SERVICE_TOKEN"), Elsewhere: elsewhere,
 				Broker: func(ctx context.Context) (broker.Broker, error) { return openBroker(ctx, where.broker, title, log) },
 			}, func(addr string) {
 				_, _ = fmt.Fprintf(c.ErrOrStderr(), "stega is ready on %s: %s as %v\n", at.url(addr), strings.Join(names, ", "), as)
@@ -69,6 +73,9 @@ deferred commands. The databases and the broker must have been prepared with ste
 	c.Flags().StringSliceVar(&services, "service", nil, "which services, or all")
 	c.Flags().StringSliceVar(&roles, "role", nil, "in which roles: api, consumer, all")
 	at.flags(c)
+	c.Flags().StringVar(&upstreams, "services", os.Getenv("STEGA_SERVICES"),
+		"where the boundary finds the others, as portfolio=http://portfolio-api:8420,… (default: STEGA_SERVICES)")
+	c.Flags().Lookup("services").DefValue = ""
 	return c
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"stega/broker"
 	"stega/services/boundary/access"
+	"stega/services/boundary/gateway"
 )
 
 // What the boundary needs of the process that it is the door of. The hub is made after the services are, so it is asked for late.
@@ -35,4 +36,21 @@ func (p *Process) mayRead(token string) error {
 func admitted(r *http.Request) bool {
 	_, known := access.From(r.Context())
 	return known
+}
+
+// routed puts the gateway before what this process serves: its own services are reached through that, others over HTTP.
+func (p *Process) routed(own http.Handler) http.Handler {
+	options := gateway.Options{Secret: p.cfg.Secret, Log: p.cfg.Log, Metrics: p.registry}
+	here := map[string]bool{}
+	for _, part := range p.parts {
+		here[part.service.Name()] = true
+		options.Upstreams = append(options.Upstreams, gateway.Upstream{Service: part.service.Name(), Handler: own})
+	}
+	for _, u := range p.cfg.Elsewhere {
+		if !here[u.Service] {
+			options.Upstreams = append(options.Upstreams, u)
+		}
+	}
+	p.gateway = gateway.New(options)
+	return p.gateway.Before(own)
 }

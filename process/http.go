@@ -23,6 +23,15 @@ import (
 
 // handler is all that the process serves over HTTP.
 func (p *Process) handler() http.Handler {
+	e := p.routes()
+	if p.door == nil {
+		return e
+	}
+	return p.door.Front(p.routed(e))
+}
+
+// routes are the paths that the process itself answers.
+func (p *Process) routes() *echo.Echo {
 	e := rest.New(rest.Options{Log: p.cfg.Log})
 	e.GET("/healthz", func(c echo.Context) error { return c.JSON(http.StatusOK, map[string]string{"status": "ok"}) })
 	e.GET("/readyz", p.readyz)
@@ -42,10 +51,10 @@ func (p *Process) handler() http.Handler {
 	}
 	if p.door == nil {
 		rest.Operations(v1, p.databases()...)
-		return e
+	} else {
+		v1.GET("/stream", echo.WrapHandler(p.hub))
 	}
-	v1.GET("/stream", echo.WrapHandler(p.hub))
-	return p.door.Front(p.route(e))
+	return e
 }
 
 // Health is what /readyz answers: ready, or what is missing.

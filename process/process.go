@@ -45,12 +45,11 @@ type Config struct {
 	TokenFile string
 	// Secret is what the processes of one installation show each other in place of a token; none: they do not talk to each other.
 	Secret string
-	// Upstreams are services that run elsewhere, for the door of the suite.
-	Upstreams []gateway.Upstream
-
-	Limits   access.Limits
-	Database func(service string) string
-	Broker   func(ctx context.Context) (broker.Broker, error)
+	Limits access.Limits
+	// Elsewhere are the services that the boundary reaches over HTTP; those of the process itself need not be named.
+	Elsewhere []gateway.Upstream
+	Database  func(service string) string
+	Broker    func(ctx context.Context) (broker.Broker, error)
 	// Migrate brings the databases and the broker's topology up to date at the start. Without it, what is missing
 	// is a fault that says to run "stega migrate".
 	Migrate   bool
@@ -71,10 +70,9 @@ type Process struct {
 	ready    atomic.Bool
 
 	// Of a process that is a door to the suite; nil in others.
-	door *boundary.Service
-	hub  *stream.Hub
-
-	gateway *gateway.Gateway // when some services run elsewhere
+	door    *boundary.Service
+	hub     *stream.Hub
+	gateway *gateway.Gateway
 }
 
 // part is one service in this process.
@@ -264,7 +262,11 @@ func (p *Process) run(ctx context.Context, listener net.Listener, ready func(add
 			_ = server.Close()
 		}
 	})
-	return errors.Join(err, server.Close(), httpGroup.Wait())
+	err = errors.Join(err, server.Close(), httpGroup.Wait())
+	if p.gateway != nil {
+		p.gateway.Close()
+	}
+	return err
 }
 
 // work runs relays, consumers and upkeep until ctx ends, the first of them fails, or HTTP breaks. draining is called
@@ -351,9 +353,6 @@ func (p *Process) upkeep(ctx context.Context, db *store.DB) error {
 }
 
 func (p *Process) close() {
-	if p.gateway != nil {
-		p.gateway.Close()
-	}
 	if p.broker != nil {
 		if err := p.broker.Close(); err != nil {
 			p.cfg.Log.Warn("closing the broker", "error", err)

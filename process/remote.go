@@ -16,7 +16,6 @@ import (
 
 	"stega/fault"
 	"stega/rest"
-	"stega/services/boundary/gateway"
 	"stega/store"
 )
 
@@ -32,7 +31,7 @@ type remote struct {
 func (p *Process) remotes() []remote {
 	client := &http.Client{Timeout: 3 * time.Second}
 	var all []remote
-	for _, u := range p.cfg.Upstreams {
+	for _, u := range p.cfg.Elsewhere {
 		if u.URL != nil {
 			all = append(all, remote{u.Service, u.URL, p.cfg.Secret, client})
 		}
@@ -138,29 +137,4 @@ func (p *Process) cancel(c echo.Context) error {
 		return c.JSON(http.StatusAccepted, answer)
 	}
 	return fault.Unavailable("service_unavailable", "the service %s, which runs the operation, is not known here", o.Service)
-}
-
-// own are the areas that the boundary answers itself.
-var own = map[string]bool{"operations": true, "stream": true, "tokens": true, "audit": true}
-
-// route sends what belongs to the services through the gateway, when some of them run elsewhere.
-func (p *Process) route(here http.Handler) http.Handler {
-	if len(p.remotes()) == 0 {
-		return here
-	}
-	upstreams := p.cfg.Upstreams
-	for _, part := range p.parts {
-		upstreams = append(upstreams, gateway.Upstream{Service: part.service.Name(), Handler: here})
-	}
-	gate := gateway.New(gateway.Options{Upstreams: upstreams, Secret: p.cfg.Secret, Log: p.cfg.Log, Metrics: p.registry})
-	p.gateway = gate
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		area, below := strings.CutPrefix(r.URL.Path, "/v1/")
-		area, _, _ = strings.Cut(area, "/")
-		if !below || own[area] || area == "events" && r.Method == http.MethodGet {
-			here.ServeHTTP(w, r)
-			return
-		}
-		gate.ServeHTTP(w, r)
-	})
 }

@@ -34,7 +34,7 @@ func TestADoorToServicesElsewhere(t *testing.T) {
 	t.Cleanup(func() { _ = b.Close() })
 	run := func(services []string, upstreams ...gateway.Upstream) *stegatest.Server {
 		return stegatest.Start(t, stegatest.Config(data, func(cfg *process.Config) {
-			cfg.Services, cfg.Upstreams, cfg.Secret = services, upstreams, "what the processes of this test share"
+			cfg.Services, cfg.Elsewhere, cfg.Secret = services, upstreams, "what the processes of this test share"
 			cfg.Broker = func(context.Context) (broker.Broker, error) { return kept{b}, nil }
 		}))
 	}

@@ -41,7 +41,7 @@ func faultOf(r *http.Request, service string, err error) error {
 	if unknown != "" {
 		hint = "send it again with the same Operation-Id: it is done once"
 	}
-	if errors.Is(err, errSlow) || isTimeout(err) && sent(err) {
+	if slow(err) {
 		return fault.New(fault.KindTimeout, "service_slow", "the service %s does not answer in time%s", service, unknown).WithHint("%s", hint).Because(err)
 	}
 	return fault.Unavailable("service_unavailable", "the service %s does not answer%s", service, unknown).WithHint("%s", hint).
@@ -56,6 +56,9 @@ func sent(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return !ok || op.Op != "dial"
 }
+
+// slow reports whether a service got the request, and did not answer in time.
+func slow(err error) bool { return errors.Is(err, errSlow) || isTimeout(err) && sent(err) }
 
 func isTimeout(err error) bool {
 	if errors.Is(err, context.DeadlineExceeded) {

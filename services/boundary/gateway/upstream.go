@@ -105,7 +105,7 @@ func worthRepeating(answer *http.Response, err error) bool {
 	if _, open := errors.AsType[openError](err); open {
 		return false
 	}
-	return !errors.Is(err, errSlow) && !errors.Is(err, context.Canceled)
+	return !slow(err) && !errors.Is(err, context.Canceled)
 }
 
 // between reports whether an answer is not the service's own but of something on the way that did not reach it.
