@@ -64,22 +64,7 @@ func newVersion() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v := struct {
-				Version  string `json:"version"`
-				Revision string `json:"revision"`
-				Go       string `json:"go"`
-			}{"devel", "unknown", "unknown"}
-			if info, ok := debug.ReadBuildInfo(); ok {
-				v.Go = info.GoVersion
-				if info.Main.Version != "" && info.Main.Version != "(devel)" {
-					v.Version = info.Main.Version
-				}
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						v.Revision = s.Value
-					}
-				}
-			}
+			v := version()
 			if asJSON {
 				return print(c.OutOrStdout(), v)
 			}
@@ -89,4 +74,27 @@ func newVersion() *cobra.Command {
 	}
 	out.flags(c)
 	return c
+}
+
+// about is which program this is.
+type about struct {
+	Version  string `json:"version"`
+	Revision string `json:"revision"`
+	Go       string `json:"go"`
+}
+
+func version() about {
+	v := about{"devel", "unknown", "unknown"}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		v.Go = info.GoVersion
+		if info.Main.Version != "" && info.Main.Version != "(devel)" {
+			v.Version = info.Main.Version
+		}
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				v.Revision = s.Value
+			}
+		}
+	}
+	return v
 }

@@ -56,6 +56,7 @@ Exit status: 0 done, 64 wrong arguments, 65 wrong input, 66 not found, 69 not av
 	})
 	root.AddCommand(
 		newUp(g), newServe(g), newMigrate(g), newPublish(), newEvents(), newDead(), newRebuild(), newBench(g), newHealth(), newVersion(),
+		newDaemon(g), newQueue(), newDoctor(),
 	)
 	return root
 }

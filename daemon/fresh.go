@@ -194,7 +194,10 @@ func (f *freshness) told(position uint64, t ticket) {
 func (f *freshness) tell(position, generation uint64) {
 	if generation == f.generation {
 		f.need = max(f.need, position)
+		return
 	}
+	f.clock++ // it may be a position of another log, which compares with nothing: what was read before it is asked for again
+	f.barrier = f.clock
 }
 
 // now is a ticket for what is told by others than the server's answers.

@@ -1,0 +1,85 @@
+package cmd
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"stega/daemon"
+	"stega/fault"
+)
+
+func newDoctor() *cobra.Command {
+	var out output
+	var fix bool
+	var url string
+	c := &cobra.Command{
+		Use: "doctor", Short: "Find out what is wrong, and say what to do", Args: cobra.NoArgs,
+		Long: `Looks at everything between this command line and the server: sockets, lock and files of the daemon and who may use them, room on the
+disk, versions, stream, queue and cache, whether the server can be reached and is ready, its clock, and what the token allows.
+Ends with 69 when something does not work.`,
+		Example: "  stega doctor\n  stega doctor --fix\n  stega doctor -o json",
+		RunE: func(c *cobra.Command, _ []string) error {
+			asJSON, err := out.json()
+			if err != nil {
+				return err
+			}
+			paths, err := daemon.Locate(os.Getenv)
+			if err != nil && len(paths.Candidates) == 0 {
+				return err
+			}
+			known := settings{os.Getenv}
+			server, err := known.Current()
+			if err != nil {
+				return err
+			}
+			if url != "" {
+				server = daemon.Server{URL: url, Token: known.Token(url)}
+			}
+			findings := daemon.Examine(c.Context(), daemon.Patient{
+				Paths: paths, Build: build(), Server: server, Config: known.configPath(), Tokens: known.tokenFile(), Fix: fix,
+			})
+			if asJSON {
+				err = print(c.OutOrStdout(), findings)
+			} else {
+				err = tellFindings(c, findings)
+			}
+			return cmp.Or(err, verdict(findings))
+		},
+	}
+	out.flags(c)
+	c.Flags().BoolVar(&fix, "fix", false, "put right what is safe to: sockets of dead daemons, and permissions")
+	c.Flags().StringVar(&url, "url", "", "where stega runs (default: as for every command)")
+	return c
+}
+
+func tellFindings(c *cobra.Command, findings []daemon.Finding) error {
+	signs := map[string]string{daemon.OK: "ok   ", daemon.Note: "-    ", daemon.Warn: "warn ", daemon.Fail: "FAIL "}
+	for _, f := range findings {
+		if _, err := fmt.Fprintf(c.OutOrStdout(), "%s%s: %s\n", signs[f.Verdict], f.Name, f.Detail); err != nil {
+			return err
+		}
+		if f.Hint != "" {
+			if _, err := fmt.Fprintf(c.OutOrStdout(), "       %s\n", f.Hint); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// verdict is the fault when something does not work.
+func verdict(findings []daemon.Finding) error {
+	n := 0
+	for _, f := range findings {
+		if f.Verdict == daemon.Fail {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return fault.Unavailable("doctor_found", "%d things do not work", n).WithHint("each has its hint above; stega doctor --fix puts right what is safe to")
+}
