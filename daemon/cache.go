@@ -68,7 +68,7 @@ func openCache(ctx context.Context, path string, most int64, log *slog.Logger) (
 }
 
 func (c *cache) open(ctx context.Context, path string) error {
-	db, err := openDB(ctx, path, cacheSchema, "synchronous(NORMAL)")
+	db, err := openDB(ctx, path, cacheSchema, "journal_mode(WAL)", "synchronous(NORMAL)")
 	if err != nil {
 		return err
 	}

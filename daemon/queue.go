@@ -56,10 +56,11 @@ type Item struct {
 const queueSchema = `
 CREATE TABLE IF NOT EXISTS queue (
 	seq INTEGER PRIMARY KEY AUTOINCREMENT, operation TEXT NOT NULL UNIQUE, method TEXT NOT NULL, path TEXT NOT NULL,
-	content_type TEXT NOT NULL, if_match TEXT NOT NULL, entity TEXT NOT NULL, body BLOB NOT NULL, size INTEGER NOT NULL, digest BLOB NOT NULL,
+	content_type TEXT NOT NULL, if_match TEXT NOT NULL, entity TEXT NOT NULL, size INTEGER NOT NULL, digest BLOB NOT NULL,
 	state TEXT NOT NULL, fault TEXT NOT NULL DEFAULT '', instead_of TEXT NOT NULL DEFAULT '', attempts INTEGER NOT NULL DEFAULT 0,
 	queued_at INTEGER NOT NULL, tried_at INTEGER NOT NULL DEFAULT 0
-)`
+);
+CREATE TABLE IF NOT EXISTS bodies (seq INTEGER PRIMARY KEY, body BLOB NOT NULL)`
 
 const itemColumns = `seq, operation, method, path, content_type, if_match, entity, size, state, fault, instead_of, attempts, queued_at, tried_at`
 
@@ -74,7 +75,8 @@ type queue struct {
 
 // openQueue opens the queue of a server. What was on its way when the last daemon ended goes again.
 func openQueue(ctx context.Context, path, server string) (*queue, error) {
-	db, err := openDB(ctx, path, queueSchema, "synchronous(FULL)", "wal_autocheckpoint(256)")
+	// On a full disk, what was sent must still be taken off: a journal that stays needs no new room for that, as a write-ahead log does.
+	db, err := openDB(ctx, path, queueSchema, "auto_vacuum(INCREMENTAL)", "journal_mode(PERSIST)", "synchronous(FULL)")
 	if err != nil {
 		return nil, unkept("a write", err)
 	}
@@ -111,13 +113,33 @@ func (q *queue) add(ctx context.Context, it Item) error {
 		return fault.Unavailable("daemon_queue_full", "%d writes with %d bytes wait for the server already", count, bytes).
 			WithHint("wait until the server is back, or drop some: stega queue list")
 	}
-	_, err = q.db.ExecContext(ctx, `INSERT INTO queue (operation, method, path, content_type, if_match, entity, body, size, digest, state, instead_of, queued_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, it.Operation, it.Method, it.Path, it.ContentType, it.IfMatch, it.entity, append([]byte{}, it.Body...),
-		len(it.Body), digest[:], Queued, it.InPlaceOf, time.Now().UnixMilli())
-	if err != nil {
+	if err := q.insert(ctx, it, digest[:]); err != nil {
 		return unkept("the write", err)
 	}
 	return nil
+}
+
+// insert keeps a write and its body, which is apart because the rest changes often.
+func (q *queue) insert(ctx context.Context, it Item, digest []byte) error {
+	tx, err := q.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	done, err := tx.ExecContext(ctx, `INSERT INTO queue (operation, method, path, content_type, if_match, entity, size, digest, state, queued_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, it.Operation, it.Method, it.Path, it.ContentType, it.IfMatch, it.entity, len(it.Body), digest,
+		Queued, time.Now().UnixMilli())
+	if err != nil {
+		return err
+	}
+	seq, err := done.LastInsertId()
+	if err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `INSERT INTO bodies (seq, body) VALUES (?, ?)`, seq, append([]byte{}, it.Body...)); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
 // list is what is queued, in the order in which it is sent.
@@ -173,7 +195,7 @@ func (q *queue) scan(row interface{ Scan(...any) error }) (Item, error) {
 func (q *queue) get(ctx context.Context, operation string) (Item, error) {
 	it, err := q.scan(q.db.QueryRowContext(ctx, `SELECT `+itemColumns+` FROM queue WHERE operation = ?`, strings.ToLower(operation)))
 	if err == nil {
-		err = q.db.QueryRowContext(ctx, `SELECT body FROM queue WHERE seq = ?`, it.seq).Scan(&it.Body)
+		err = q.db.QueryRowContext(ctx, `SELECT body FROM bodies WHERE seq = ?`, it.seq).Scan(&it.Body)
 	}
 	if errors.Is(err, sql.ErrNoRows) {
 		return it, fault.NotFound("queue_item_unknown", "there is no queued write %.64s", operation).WithHint("see: stega queue list")
@@ -190,7 +212,7 @@ func (q *queue) next(ctx context.Context) (Item, bool, error) {
 		return it, false, nil
 	}
 	if err == nil {
-		err = q.db.QueryRowContext(ctx, `SELECT body FROM queue WHERE seq = ?`, it.seq).Scan(&it.Body)
+		err = q.db.QueryRowContext(ctx, `SELECT body FROM bodies WHERE seq = ?`, it.seq).Scan(&it.Body)
 	}
 	return it, err == nil, err
 }
@@ -235,8 +257,22 @@ func (q *queue) mark(ctx context.Context, it Item, state string, f *fault.Fault)
 
 // remove forgets a write: it is done, or not wanted.
 func (q *queue) remove(ctx context.Context, it Item) error {
-	_, err := q.db.ExecContext(ctx, `DELETE FROM queue WHERE seq = ?`, it.seq)
-	return err
+	tx, err := q.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	for _, table := range []string{"queue", "bodies"} {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE seq = ?", it.seq); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+// shrink gives the room of what was sent back to the disk.
+func (q *queue) shrink(ctx context.Context) {
+	_, _ = q.db.ExecContext(ctx, "PRAGMA incremental_vacuum") // when it cannot be, the room is used by the next writes
 }
 
 // again queues a failed write once more. Its operation is over, so it gets a new id; it keeps its place.

@@ -30,7 +30,7 @@ func (u *upstream) send(ctx context.Context) {
 			u.watchLater(ctx, it)
 		}
 	}
-	failures := 0
+	failures, sent := 0, false
 	for ctx.Err() == nil {
 		it, ok, err := u.queue.next(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -40,8 +40,12 @@ func (u *upstream) send(ctx context.Context) {
 			err = u.one(ctx, it)
 		}
 		if err == nil && ok {
-			failures = 0
+			failures, sent = 0, true
 			continue
+		}
+		if sent && !ok {
+			u.queue.shrink(ctx)
+			sent = false
 		}
 		u.pause(ctx, failures, err != nil)
 		if err != nil {
