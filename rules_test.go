@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"stega/bus"
 	"stega/process"
 )
 
@@ -33,10 +34,12 @@ var mayImport = map[string][]string{
 	"migrations":         {},
 	"rest":               {"broker", "bus", "civil", "events", "fault", "migrations", "store"},
 	"services":           {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store"},
+	"services/boundary":  {"broker", "bus", "civil", "events", "fault", "migrations", "rest", "store", "services/boundary"},
 	"services/portfolio": {"broker", "bus", "civil", "events", "fault", "migrations", "rest", "store"},
 	"services/marketdata": {
 		"broker", "bus", "civil", "events", "fault", "migrations", "rest", "store", "services/marketdata",
 	},
+	"client":           {"civil", "events", "fault"},
 	"services/returns": {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store"},
 }
 
@@ -118,8 +121,14 @@ func TestServicesAreComplete(t *testing.T) {
 	require.NoError(t, err)
 	sql, err := os.ReadFile("deploy/postgres.sql")
 	require.NoError(t, err)
+	routes, err := process.Routes()
+	require.NoError(t, err)
 	for _, name := range process.Names() {
-		for _, file := range []string{"service.go", "commands.go", "handlers.go", "views.go", "api.go"} {
+		files := []string{"service.go", "handlers.go", "views.go", "api.go"}
+		if slices.ContainsFunc(routes[name], func(r bus.Route) bool { return r.Command }) {
+			files = append(files, "commands.go")
+		}
+		for _, file := range files {
 			assert.FileExists(t, filepath.Join("services", name, file))
 		}
 		assert.DirExists(t, filepath.Join("migrations", name))

@@ -72,6 +72,9 @@ type Broker interface {
 	// closed. From 0 is the oldest that is retained; LogEnd is what comes from now on.
 	Log(ctx context.Context, from uint64) (<-chan LogEntry, error)
 
+	// LogBounds says how far the retained log reaches at present.
+	LogBounds(ctx context.Context) (LogBounds, error)
+
 	// Depth is the number of messages that wait in a queue or are not settled yet.
 	Depth(ctx context.Context, service string, q Queue) (int, error)
 
@@ -146,4 +149,13 @@ func (d Delivery) Release() error { return d.Settler.Release() }
 type LogEntry struct {
 	Position uint64
 	events.Message
+}
+
+// LogBounds is how far the retained log reaches. A reader can tell by it whether a position that it comes from is still
+// there, is gone, or was never one of this log.
+type LogBounds struct {
+	Empty  bool     // nothing is retained
+	Origin uint64   // the position of the very first entry that the log ever had or will have; what is before belongs to another log
+	First  uint64   // the oldest position that is retained, unless it is empty
+	Recent LogEntry // an entry at the end or shortly before it, unless it is empty
 }

@@ -58,6 +58,7 @@ func (l *loop) bury(ctx context.Context, o *outage, d broker.Delivery) error {
 			if err := tx.Park(ctx, m); err != nil {
 				return err
 			}
+			tx.Receipt(l.d.parkedReceipt(m))
 			return l.failOperation(ctx, tx, m)
 		})
 		if err == nil {

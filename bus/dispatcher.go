@@ -143,6 +143,30 @@ func (d *Dispatcher) Topics() []string {
 	return topics
 }
 
+// receipt says what became of a message in a handler; in all of them when it reached none.
+func (d *Dispatcher) receipt(e events.Envelope, handler, state string) events.Receipt {
+	r := events.Receipt{
+		Message: e.ID, Topic: e.Type, About: e.Subject, Operation: e.Correlation, Handler: handler, State: state, SentAt: e.Time,
+	}
+	if routes := d.events[e.Type]; len(routes) > 1 {
+		for _, other := range routes {
+			r.Handlers = append(r.Handlers, other.Handler)
+		}
+	}
+	return r
+}
+
+// parkedReceipt says that a message was set aside, or is dead.
+func (d *Dispatcher) parkedReceipt(m store.ParkedMessage) events.Receipt {
+	state := events.ReceiptParked
+	if m.State == store.DeadNow {
+		state = events.ReceiptDead
+	}
+	r := d.receipt(m.Message.Envelope, m.Handler, state)
+	r.Attempts, r.Error = m.Attempts, m.LastError
+	return r
+}
+
 // find is the route that a message was parked for; nil when nobody is registered for it any more.
 func (d *Dispatcher) find(handler, topic string) *Route {
 	for _, r := range d.routes {

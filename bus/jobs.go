@@ -18,6 +18,7 @@ type Run struct {
 	job   *job
 	cause events.Envelope
 	done  bool
+	told  time.Time // when Progress last said something
 }
 
 // Operation is the id of the job's operation.
@@ -33,6 +34,21 @@ func (r *Run) Commit(ctx context.Context, fn func(ctx context.Context, tx *store
 	r.done = err == nil
 	return err
 }
+
+// Progress says how far the job is, for those who watch its operation; total is 0 when it is not known. It is cheap to call often: all
+// but a few a second are left out.
+func (r *Run) Progress(ctx context.Context, done, total int64, text string) error {
+	if r.job.operation == "" || time.Since(r.told) < progressPause && (total == 0 || done < total) {
+		return nil
+	}
+	r.told = time.Now()
+	return r.job.db.Do(ctx, func(_ context.Context, tx *store.Tx) error {
+		return tx.Progress(r.job.operation, store.Progress{Done: done, Total: total, Text: text})
+	})
+}
+
+// progressPause is the least time between two words about the progress of a job.
+const progressPause = 250 * time.Millisecond
 
 // retriedSuffix names, in the inbox, the success of a job that was parked; the job's own row says that it left the queue.
 const retriedSuffix = "#retried"
@@ -134,7 +150,7 @@ func (j *job) execute(ctx context.Context) error {
 		return j.fail(ctx, j.failure)
 	}
 	for try := 0; ; {
-		err := j.attempt(ctx)
+		err := j.watched(ctx)
 		if err == nil {
 			j.settled(j.route.Handler, outcomeHandled)
 			return nil
@@ -157,6 +173,50 @@ func (j *job) execute(ctx context.Context) error {
 	}
 }
 
+// watched runs the handler once, and ends its context when somebody asks for the end of its operation.
+func (j *job) watched(ctx context.Context) error {
+	if j.operation == "" {
+		return j.attempt(ctx)
+	}
+	running, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	var watcher sync.WaitGroup
+	watcher.Go(func() { j.watch(running, end) })
+	err := j.attempt(running)
+	stopped := context.Cause(running)
+	end(nil)
+	watcher.Wait()
+	if err != nil && errors.Is(stopped, errCancelled) {
+		return cancelled()
+	}
+	return err
+}
+
+// watch looks at the operation's row, since the request may have come to another process.
+func (j *job) watch(ctx context.Context, end context.CancelCauseFunc) {
+	tick := time.NewTicker(j.opts.Poll / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if asked, err := j.db.CancelRequested(ctx, j.operation); err == nil && asked {
+			end(errCancelled)
+			return
+		}
+	}
+}
+
+// errCancelled is the cause of the context of a job whose operation was cancelled.
+var errCancelled = errors.New("the operation was cancelled")
+
+// cancelled is how a cancelled operation ends.
+func cancelled() error {
+	return fault.Conflict("operation_cancelled", "the operation was cancelled before it had any effect")
+}
+
 // begin finds the job's operation and marks it as running; over means that the job was settled before.
 func (j *job) begin(ctx context.Context) (over bool, err error) {
 	accepted := false
@@ -177,6 +237,11 @@ func (j *job) begin(ctx context.Context) (over bool, err error) {
 		}
 		if op != nil && !op.Done() {
 			j.operation, accepted = op.ID, op.Status == store.Accepted
+			if asked, err := j.db.CancelRequested(ctx, op.ID); err != nil {
+				return fmt.Errorf("look whether the operation was cancelled: %w", err)
+			} else if asked {
+				j.failure = cancelled()
+			}
 		}
 		return errOnlyLooked
 	})
@@ -273,6 +338,7 @@ func (j *job) commit(ctx context.Context, cause events.Envelope, fn func(ctx con
 					return fmt.Errorf("take the job from the parked ones: %w", err)
 				}
 			}
+			tx.Receipt(j.d.receipt(j.message.Envelope, j.route.Handler, events.ReceiptHandled))
 			return j.finish(ctx, tx, nil)
 		})
 		if err == nil {
@@ -319,6 +385,7 @@ func (j *job) fail(ctx context.Context, failure error) error {
 		if err := j.set(ctx, tx, m, kept); err != nil {
 			return err
 		}
+		tx.Receipt(j.receiptOf(m, kept))
 		if !dead {
 			return nil
 		}
@@ -334,6 +401,15 @@ func (j *job) fail(ctx context.Context, failure error) error {
 	j.wake()
 	j.report(m, failure)
 	return nil
+}
+
+// receiptOf says what became of a job that failed. One that is not kept has ended: its failure is the outcome of its operation.
+func (j *job) receiptOf(m store.ParkedMessage, kept bool) events.Receipt {
+	if !kept {
+		return j.d.receipt(j.message.Envelope, j.route.Handler, events.ReceiptHandled)
+	}
+	m.Message = j.message // under its own subject
+	return j.d.parkedReceipt(m)
 }
 
 // stuck is for a job whose rows the database refuses to write: it goes back to where it came from, after a while.

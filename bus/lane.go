@@ -155,9 +155,7 @@ func (l *lane) take(d broker.Delivery) {
 	}
 	routes := l.d.events[d.Type]
 	if len(routes) == 0 {
-		l.settled("", outcomeUnhandled)
-		l.log.Debug("nobody handles this topic any more", "topic", d.Type, "message", d.ID)
-		l.told(d.Ack())
+		l.unhandled(d)
 		return
 	}
 	value, err := decode(routes[0], d.Data)
@@ -170,6 +168,21 @@ func (l *lane) take(d broker.Delivery) {
 	for _, r := range routes {
 		l.todo = append(l.todo, &task{item: it, route: r, lane: store.Lane{Handler: r.Handler, Subject: d.Subject}})
 	}
+}
+
+// unhandled settles a message of a topic that nobody handles any more, and says so to those who wait for it.
+func (l *lane) unhandled(d broker.Delivery) {
+	l.log.Debug("nobody handles this topic any more", "topic", d.Type, "message", d.ID)
+	err := l.outage.persist(context.Background(), func(_ context.Context, tx *store.Tx) error {
+		tx.Receipt(l.d.receipt(d.Envelope, "", events.ReceiptUnhandled))
+		return nil
+	})
+	if err != nil {
+		l.told(d.Release())
+		return
+	}
+	l.settled("", outcomeUnhandled)
+	l.told(d.Ack())
 }
 
 // decode reads data; a type whose decoder panics cannot be read either.
@@ -291,15 +304,18 @@ func (l *lane) unit(ctx context.Context, tasks []*task) (at int, err error) {
 				t.outcome = outcomeDuplicate
 			case lined[t.lane]:
 				t.outcome, parked = outcomeWaiting, true
-				if err := tx.Park(ctx, t.waiting(tx.Now())); err != nil {
+				m := t.waiting(tx.Now())
+				if err := tx.Park(ctx, m); err != nil {
 					return fmt.Errorf("line up a message: %w", err)
 				}
+				tx.Receipt(l.d.parkedReceipt(m))
 			default:
 				t.outcome = outcomeHandled
 				if err := l.handle(ctx, work{tx: tx}, t.route, t.item.envelope, t.item.value); err != nil {
 					at = i
 					return err
 				}
+				tx.Receipt(l.d.receipt(t.item.envelope, t.route.Handler, events.ReceiptHandled))
 			}
 		}
 		return nil

@@ -59,6 +59,7 @@ func (l *lane) park(ctx context.Context, t *task, failure error) error {
 		}
 		m.ParkedAt = tx.Now()
 		l.schedule(&m, tx.Now(), dead)
+		tx.Receipt(l.d.parkedReceipt(m))
 		return tx.Park(ctx, m)
 	})
 	switch {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"stega/events"
 	"stega/store"
 )
 
@@ -151,6 +152,7 @@ func (r *redriver) handleAgain(ctx context.Context, tx *store.Tx, m store.Parked
 		if err := r.handle(ctx, work{tx: tx}, route, m.Message.Envelope, value); err != nil {
 			return err
 		}
+		tx.Receipt(r.d.receipt(m.Message.Envelope, route.Handler, events.ReceiptHandled))
 	}
 	return nil
 }
@@ -163,6 +165,7 @@ func (r *redriver) repark(ctx context.Context, m store.ParkedMessage, failure er
 	dead := r.failed(&m, failure)
 	err := r.outage.persist(ctx, func(ctx context.Context, tx *store.Tx) error {
 		r.schedule(&m, tx.Now(), dead)
+		tx.Receipt(r.d.parkedReceipt(m))
 		return tx.Repark(ctx, m)
 	})
 	if err != nil {

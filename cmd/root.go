@@ -45,7 +45,7 @@ func newRoot() *cobra.Command {
   stega serve    runs single services, on RabbitMQ and PostgreSQL
 
 Exit status: 0 done, 64 wrong arguments, 65 wrong input, 66 not found, 69 not available,
-70 a fault inside stega, 73 the state does not allow it, 75 timed out, 77 not allowed.`,
+70 a fault inside stega, 73 the state does not allow it, 75 timed out or asked too often, 77 not allowed.`,
 		SilenceErrors: true, SilenceUsage: true,
 		PersistentPreRunE: func(*cobra.Command, []string) error { return g.check() },
 	}

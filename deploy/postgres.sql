@@ -1,15 +1,20 @@
 -- A database and a user for each service. The users read and write rows; tables are made by the owner of the server, in stega migrate.
 -- The passwords are for development: change them here and in compose.yaml before anybody else can reach the server.
+CREATE ROLE boundary LOGIN PASSWORD 'boundary-dev';
 CREATE ROLE portfolio LOGIN PASSWORD 'portfolio-dev';
 CREATE ROLE marketdata LOGIN PASSWORD 'marketdata-dev';
 CREATE ROLE returns LOGIN PASSWORD 'returns-dev';
+CREATE DATABASE boundary;
 CREATE DATABASE portfolio;
 CREATE DATABASE marketdata;
 CREATE DATABASE returns;
-REVOKE CONNECT ON DATABASE portfolio, marketdata, returns FROM PUBLIC;
+REVOKE CONNECT ON DATABASE boundary, portfolio, marketdata, returns FROM PUBLIC;
+GRANT CONNECT ON DATABASE boundary TO boundary;
 GRANT CONNECT ON DATABASE portfolio TO portfolio;
 GRANT CONNECT ON DATABASE marketdata TO marketdata;
 GRANT CONNECT ON DATABASE returns TO returns;
+\connect boundary
+ALTER DEFAULT PRIVILEGES GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO boundary;
 \connect portfolio
 ALTER DEFAULT PRIVILEGES GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO portfolio;
 \connect marketdata

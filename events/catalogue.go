@@ -21,7 +21,7 @@ type Type struct {
 
 // Internal reports whether only the bus itself publishes it.
 func (t Type) Internal() bool {
-	_, ok := reflect.Zero(t.goType).Interface().(Internal)
+	_, ok := reflect.Zero(t.goType).Interface().(internal)
 	return ok
 }
 

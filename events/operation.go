@@ -3,14 +3,20 @@ package events
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 )
 
 // The events of this file tell how operations fare. Any service publishes them, by itself: a handler never emits one. They are kept apart from
 // the events of services: they are not sequenced, nobody can inject them, and nobody is told that they were handled.
 
-// Internal is what the bus itself publishes.
-type Internal interface{ internal() }
+// internal is what the bus itself publishes.
+type internal interface{ internal() }
+
+// IsInternal reports whether a topic is one of these.
+func IsInternal(topic string) bool {
+	return topic == (Handled{}).Topic() || strings.HasPrefix(topic, "operation.")
+}
 
 // Emitted names a message that the handling of another one caused.
 type Emitted struct {
@@ -18,6 +24,8 @@ type Emitted struct {
 	Topic   string `json:"topic"`
 	Subject string `json:"subject,omitempty"`
 	Service string `json:"service,omitempty"` // whose command queue it joined; empty for an event
+	// Operation is the one that accounts for it, when that is another than the cause's: several messages caused it together.
+	Operation string `json:"operation,omitempty"`
 }
 
 // OperationState is what the service that runs a command says of its operation.
@@ -32,6 +40,7 @@ type OperationState struct {
 	AcceptedAt time.Time       `json:"accepted_at"`
 	FinishedAt *time.Time      `json:"finished_at,omitempty"`
 	Emitted    []Emitted       `json:"emitted,omitempty"` // by the command itself
+	Untold     int             `json:"untold,omitempty"`  // how many more it emitted, which receipts of their own tell
 }
 
 // Subject is the operation.
@@ -140,10 +149,11 @@ type Receipt struct {
 	Operation string    `json:"operation"` // its correlation
 	Handler   string    `json:"handler,omitempty"`
 	Handlers  []string  `json:"handlers,omitempty"` // all that the service has for the topic, when it is not this one alone
-	State     string    `json:"state"`              // handled, parked, dead, or unhandled: nobody handles the topic any more
+	State     string    `json:"state"`              // see below
 	Attempts  int       `json:"attempts,omitempty"`
 	Error     string    `json:"error,omitempty"`
 	Emitted   []Emitted `json:"emitted,omitempty"`
+	Untold    int       `json:"untold,omitempty"` // how many more it emitted, which receipts of their own tell
 	SentAt    time.Time `json:"sent_at"`
 	At        time.Time `json:"at"`
 }
@@ -151,9 +161,10 @@ type Receipt struct {
 // The states of a receipt.
 const (
 	ReceiptHandled   = "handled"
-	ReceiptParked    = "parked"
+	ReceiptParked    = "parked" // set aside, and tried again or waiting for its turn
 	ReceiptDead      = "dead"
-	ReceiptUnhandled = "unhandled"
+	ReceiptUnhandled = "unhandled" // nobody in the service handles the topic any more
+	ReceiptCaused    = "caused"    // only tells more of what the message caused
 )
 
 // Topic is stega.handled.

@@ -23,8 +23,9 @@ const (
 	KindConflict     Kind = "conflict"     // the state does not allow it
 	KindPrecondition Kind = "precondition" // If-Match names another version
 	KindTooLarge     Kind = "too_large"
-	KindUnsupported  Kind = "unsupported" // a media type that is not understood
-	KindUnavailable  Kind = "unavailable" // something that is needed is away; trying again can help
+	KindUnsupported  Kind = "unsupported"  // a media type that is not understood
+	KindUnavailable  Kind = "unavailable"  // something that is needed is away; trying again can help
+	KindRateLimited  Kind = "rate_limited" // too often; trying again later helps
 	KindTimeout      Kind = "timeout"
 	KindUsage        Kind = "usage" // wrong arguments on the command line
 	KindInternal     Kind = "internal"
@@ -41,6 +42,7 @@ var rows = map[Kind]struct{ status, exit int }{
 	KindPrecondition: {412, 73},
 	KindTooLarge:     {413, 65},
 	KindUnsupported:  {415, 65},
+	KindRateLimited:  {429, 75},
 	KindUnavailable:  {503, 69},
 	KindTimeout:      {504, 75},
 	KindUsage:        {400, 64},
@@ -64,7 +66,7 @@ func (k Kind) Exit() int { return rows[k].exit }
 
 // Permanent reports whether trying the same thing again cannot help.
 func (k Kind) Permanent() bool {
-	return k != KindUnavailable && k != KindTimeout && k != KindInternal
+	return k != KindUnavailable && k != KindRateLimited && k != KindTimeout && k != KindInternal
 }
 
 // Item is one of several things that are wrong with an input.

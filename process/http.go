@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -94,11 +95,16 @@ func (p *Process) publish(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	var id string
-	err = db.Do(c.Request().Context(), func(_ context.Context, tx *store.Tx) error {
-		id = events.NewID()
-		tx.Because(events.Envelope{ID: id, Correlation: id, Type: "stega.publish"})
-		return tx.Emit(event)
+	id := events.NewID()
+	err = db.Do(c.Request().Context(), func(ctx context.Context, tx *store.Tx) error {
+		operation := store.Operation{
+			ID: id, Command: "stega.publish", Subject: event.Subject(), EntityID: event.Subject(), Status: store.Accepted, AcceptedAt: tx.Now(),
+		}
+		if _, err := tx.StartOperation(ctx, operation); err != nil {
+			return err
+		}
+		tx.Because(events.Envelope{ID: id, Correlation: id, Type: operation.Command})
+		return errors.Join(tx.Emit(event), tx.FinishOperation(ctx, id, nil))
 	})
 	if err != nil {
 		return err

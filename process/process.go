@@ -99,6 +99,11 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 
 // open makes the first stage: databases, broker, services.
 func (p *Process) open(ctx context.Context) error {
+	takes, err := Takes()
+	if err != nil {
+		return err
+	}
+	p.cfg.Options.Boundary.Takes, p.cfg.Options.Boundary.Log = takes, p.cfg.Log
 	for _, name := range p.cfg.Services {
 		db, err := store.Open(ctx, name, p.cfg.Database(name))
 		if err != nil {
@@ -113,7 +118,6 @@ func (p *Process) open(ctx context.Context) error {
 			return err
 		}
 	}
-	var err error
 	if p.broker, err = p.cfg.Broker(ctx); err != nil {
 		return err
 	}
@@ -229,6 +233,9 @@ func (p *Process) work(ctx context.Context, ready, draining func()) error {
 		relay := &store.Relay{DB: part.db, Broker: p.broker, Log: p.cfg.Log.With("service", part.service.Name())}
 		start(relay.Run)
 		group.Go(func() error { return p.upkeep(workers, part.db) })
+		if s, ok := part.service.(interface{ Run(context.Context) error }); ok && part.consumer != nil {
+			group.Go(func() error { return s.Run(workers) })
+		}
 	}
 	if await(ctx, workers, starting) {
 		ready()

@@ -2,6 +2,7 @@ package process
 
 import (
 	"stega/services"
+	"stega/services/boundary"
 	"stega/services/marketdata"
 	"stega/services/portfolio"
 	"stega/services/returns"
@@ -11,14 +12,17 @@ import (
 // Options are the settings of single services.
 type Options struct {
 	Marketdata marketdata.Options
+	Boundary   boundary.Options
 }
 
 // Names lists the services of the suite, ordered.
-func Names() []string { return []string{"marketdata", "portfolio", "returns"} }
+func Names() []string { return []string{"boundary", "marketdata", "portfolio", "returns"} }
 
 // build makes a service by its name, which is one of Names.
 func build(name string, db *store.DB, o Options) services.Service {
 	switch name {
+	case "boundary":
+		return boundary.New(db, o.Boundary)
 	case "marketdata":
 		return marketdata.New(db, o.Marketdata)
 	case "portfolio":

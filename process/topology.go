@@ -7,6 +7,7 @@ import (
 
 	"stega/broker"
 	"stega/bus"
+	"stega/events"
 	"stega/fault"
 	"stega/services"
 )
@@ -22,6 +23,23 @@ func Topology() (broker.Topology, error) {
 		t.Services = append(t.Services, broker.ServiceTopology{Service: name, Topics: d.Topics()})
 	}
 	return t, nil
+}
+
+// Takes says which services take a topic. What the bus says of itself is nobody's business but the boundary's.
+func Takes() (map[string][]string, error) {
+	topology, err := Topology()
+	if err != nil {
+		return nil, err
+	}
+	takes := map[string][]string{}
+	for _, s := range topology.Services {
+		for _, topic := range s.Topics {
+			if !events.IsInternal(topic) {
+				takes[topic] = append(takes[topic], s.Service)
+			}
+		}
+	}
+	return takes, nil
 }
 
 // Routes lists everything that the services of the suite answer to.

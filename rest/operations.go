@@ -2,6 +2,7 @@ package rest
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -34,19 +35,36 @@ func Operations(v1 *echo.Group, dbs ...*store.DB) {
 		slices.SortFunc(all, func(a, b store.Operation) int { return cmp.Compare(b.ID, a.ID) })
 		return Pages(c, page, all, func(o store.Operation) string { return o.ID })
 	})
+	v1.POST("/operations/:id/cancel", func(c echo.Context) error {
+		o, err := find(c, dbs)
+		if err != nil {
+			return err
+		}
+		for _, db := range dbs {
+			if db.Service() != o.Service {
+				continue
+			}
+			err := db.Do(c.Request().Context(), func(ctx context.Context, tx *store.Tx) error { return tx.RequestCancel(ctx, o.ID) })
+			if err != nil {
+				return err
+			}
+		}
+		c.Response().Header().Set(echo.HeaderLocation, "/v1/operations/"+o.ID)
+		return c.JSON(http.StatusAccepted, map[string]string{"operation_id": o.ID})
+	})
 	v1.GET("/operations/:id", func(c echo.Context) error {
 		o, err := find(c, dbs)
 		if err != nil {
 			return err
 		}
-		wait, err := preferred(c.Request().Header)
+		p, err := Preferred(c.Request().Header)
 		if err != nil {
 			return err
 		}
-		if wait > 0 && !o.Done() {
+		if p.Wait > 0 && !o.Done() {
 			for _, db := range dbs {
 				if db.Service() == o.Service {
-					if o, err = db.WaitOperation(deadline(c, wait), o.ID); err != nil {
+					if o, err = db.WaitOperation(deadline(c, p.Wait), o.ID); err != nil {
 						return err
 					}
 				}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -132,25 +133,11 @@ func problem(log *slog.Logger, err error, c echo.Context) {
 	if c.Response().Committed {
 		return
 	}
-	f := of(err)
-	p := Problem{
-		Type: "about:blank", Title: http.StatusText(f.Kind.Status()), Status: f.Kind.Status(), Kind: f.Kind, Code: f.Code, Detail: f.Detail,
-		Hint: f.Hint, Errors: f.Errors, Instance: c.Response().Header().Get(echo.HeaderXRequestID),
+	status := 0
+	if e, ok := errors.AsType[*echo.HTTPError](err); ok && e.Code == http.StatusMethodNotAllowed {
+		status = e.Code
 	}
-	if e, ok := errors.AsType[*echo.HTTPError](err); ok && f.Code == "method_not_allowed" {
-		p.Status, p.Title = e.Code, http.StatusText(e.Code)
-	}
-	if f.Kind == fault.KindUnavailable {
-		c.Response().Header().Set(echo.HeaderRetryAfter, "1")
-	}
-	c.Response().Header().Set(echo.HeaderContentType, "application/problem+json")
-	c.Response().WriteHeader(p.Status)
-	if c.Request().Method == http.MethodHead {
-		return
-	}
-	enc := json.NewEncoder(c.Response())
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(p); err != nil {
+	if err := refuse(c.Response(), c.Request(), of(err), status); err != nil {
 		log.Debug("an answer could not be written", "error", err)
 	}
 }
@@ -187,10 +174,11 @@ const maxWait = 60 * time.Second
 // Location and {"operation_id","id"}; with "Prefer: wait=N" it waits up to N seconds (at most 60) and answers 200
 // with the finished operation, else 202. bodyHash is what the same operation id must have been used with.
 func Write(c echo.Context, svc Service, cmd events.Typed, entityID, bodyHash string) error {
-	wait, err := preferred(c.Request().Header)
+	p, err := Preferred(c.Request().Header)
 	if err != nil {
 		return err
 	}
+	wait := p.Wait
 	ctx := c.Request().Context()
 	op, err := svc.Commands().Submit(ctx, bus.Submission{
 		OperationID: c.Request().Header.Get("Operation-Id"), EntityID: entityID, BodyHash: bodyHash, Command: cmd,
@@ -216,21 +204,29 @@ func Write(c echo.Context, svc Service, cmd events.Typed, entityID, bodyHash str
 	}{op.ID, op.EntityID})
 }
 
-// preferred is the wait that a client prefers (RFC 7240).
-func preferred(h http.Header) (time.Duration, error) {
+// Preference is what a client prefers of an answer (RFC 7240).
+type Preference struct {
+	Wait    time.Duration // how long to wait for the outcome
+	Settled bool          // not only for the command, but for all that follows from it
+}
+
+// Preferred reads the Prefer headers: wait=N, and settled or wait-for=settled, as preferences or parameters of one.
+func Preferred(h http.Header) (p Preference, err error) {
 	for _, line := range h.Values("Prefer") {
-		for p := range strings.SplitSeq(line, ",") {
-			name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
-			if !strings.EqualFold(strings.TrimSpace(name), "wait") {
-				continue
+		for token := range strings.FieldsFuncSeq(line, func(r rune) bool { return r == ',' || r == ';' }) {
+			name, value, _ := strings.Cut(strings.TrimSpace(token), "=")
+			name, value = strings.ToLower(strings.TrimSpace(name)), strings.Trim(value, `" `)
+			switch {
+			case name == "settled", name == "wait-for" && strings.EqualFold(value, "settled"):
+				p.Settled = true
+			case name == "wait":
+				seconds, err := strconv.Atoi(value)
+				if err != nil || seconds < 0 {
+					return p, fault.Malformed("prefer_malformed", "Prefer: wait=%.32s is not a number of seconds", value).WithHint("send Prefer: wait=5")
+				}
+				p.Wait = min(time.Duration(min(seconds, 3600))*time.Second, maxWait)
 			}
-			value, _, _ = strings.Cut(value, ";")
-			var seconds int
-			if _, err := fmt.Sscanf(strings.Trim(value, `" `), "%d", &seconds); err != nil || seconds < 0 {
-				return 0, fault.Malformed("prefer_malformed", "Prefer: wait=%s is not a number of seconds", value).WithHint("send Prefer: wait=5")
-			}
-			return min(time.Duration(seconds)*time.Second, maxWait), nil
 		}
 	}
-	return 0, nil
+	return p, nil
 }

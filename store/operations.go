@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
 
+	"stega/events"
 	"stega/fault"
 )
 
@@ -35,8 +37,17 @@ type Operation struct {
 	Error      *fault.Fault    `json:"error,omitempty"`
 	AcceptedAt time.Time       `json:"accepted_at"`
 	FinishedAt *time.Time      `json:"finished_at,omitempty"`
+	Progress   *Progress       `json:"progress,omitempty"`
 
 	BodyHash string `json:"-"` // of command and body: the same id with another body is a mistake
+}
+
+// Progress is how far a deferred command says it is.
+type Progress struct {
+	Done  int64     `json:"done"`
+	Total int64     `json:"total,omitempty"` // 0: not known
+	Text  string    `json:"text,omitempty"`
+	At    time.Time `json:"at"`
 }
 
 // Done reports whether the command has run to its end.
@@ -55,6 +66,9 @@ type operationRow struct {
 	AcceptedAt int64
 	FinishedAt int64
 	BodyHash   string
+	Progress   string
+
+	CancelRequestedAt int64
 }
 
 func (d *DB) operation(r operationRow) (Operation, error) {
@@ -65,6 +79,12 @@ func (d *DB) operation(r operationRow) (Operation, error) {
 	if r.FinishedAt != 0 {
 		end := at(r.FinishedAt)
 		o.FinishedAt = &end
+	}
+	if r.Progress != "" {
+		o.Progress = new(Progress)
+		if err := json.Unmarshal([]byte(r.Progress), o.Progress); err != nil {
+			return o, fmt.Errorf("read the progress of operation %s: %w", r.ID, err)
+		}
 	}
 	if r.Error != "" {
 		o.Error = new(fault.Fault)
@@ -89,9 +109,10 @@ func (t *Tx) StartOperation(ctx context.Context, o Operation) (existing *Operati
 	}
 	if n == 1 {
 		if t.started == nil {
-			t.started = map[string]bool{}
+			t.started = map[string]*Operation{}
 		}
-		t.started[o.ID] = true
+		t.started[o.ID] = &o
+		t.states = append(t.states, state{OperationState: t.db.stateOf(o), deferred: true})
 		return nil, nil //nolint:nilnil // there was none
 	}
 	var row operationRow
@@ -112,27 +133,90 @@ func (t *Tx) FinishOperation(ctx context.Context, id string, f *fault.Fault) err
 		}
 		status, text = Failed, plain(string(b))
 	}
-	query := t.NewRaw("UPDATE operations SET status = ?, error = ?, finished_at = ? WHERE id = ? AND finished_at = 0", status, text, t.now.UnixMicro(), id)
-	t.finished = append(t.finished, id)
-	if t.started[id] { // nobody else knows it yet
+	query := t.NewRaw(`UPDATE operations SET status = ?, error = ?, finished_at = ? WHERE id = ? AND finished_at = 0
+		RETURNING command, subject, entity_id, accepted_at`, status, text, t.now.UnixMicro(), id)
+	o := t.started[id]
+	if o != nil { // nobody else knows it yet, nor needs to hear that it was accepted
 		delete(t.started, id)
+		t.states = slices.DeleteFunc(t.states, func(s state) bool { return s.ID == id })
 		t.Later(query)
-		return nil
+	} else {
+		o = &Operation{ID: id}
+		var accepted int64
+		err := query.Scan(ctx, &o.Command, &o.Subject, &o.EntityID, &accepted)
+		if errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("operation %s is unknown or over", id)
+		}
+		if err != nil {
+			return err
+		}
+		o.AcceptedAt = at(accepted)
 	}
-	result, err := query.Exec(ctx)
-	if err != nil {
-		return err
+	t.finished = append(t.finished, id)
+	s := t.db.stateOf(*o)
+	s.Status, s.FinishedAt = string(status), &t.now
+	if text != "" {
+		s.Error = json.RawMessage(text)
 	}
-	if n, err := result.RowsAffected(); err != nil || n == 0 {
-		return errors.Join(err, fmt.Errorf("operation %s is unknown or over", id))
-	}
+	t.states = append(t.states, state{OperationState: s})
 	return nil
+}
+
+// stateOf is an operation as other services hear of it.
+func (d *DB) stateOf(o Operation) events.OperationState {
+	return events.OperationState{
+		ID: o.ID, Command: o.Command, Service: d.service, About: o.Subject, EntityID: o.EntityID, Status: string(o.Status), AcceptedAt: o.AcceptedAt,
+	}
 }
 
 // MarkRunning moves an accepted operation to running.
 func (t *Tx) MarkRunning(_ context.Context, id string) error {
 	t.Later(t.NewRaw("UPDATE operations SET status = ? WHERE id = ? AND status = ?", Running, id, Accepted))
+	return t.progressed(id, Progress{At: t.now})
+}
+
+// Progress records and publishes how far an operation that runs is.
+func (t *Tx) Progress(id string, p Progress) error {
+	p.At = t.now
+	b, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	t.Later(t.NewRaw("UPDATE operations SET progress = ? WHERE id = ? AND finished_at = 0", plain(string(b)), id))
+	return t.progressed(id, p)
+}
+
+func (t *Tx) progressed(id string, p Progress) error {
+	cause := t.cause
+	defer t.Because(cause)
+	t.Because(events.Envelope{ID: id, Correlation: id})
+	return t.Emit(events.OperationProgressed{ID: id, Done: p.Done, Total: p.Total, Text: p.Text, At: p.At})
+}
+
+// RequestCancel asks a running operation to end. Its job sees its context end; one that never began is failed by whoever takes it. It is a
+// fault of kind conflict when the operation is over.
+func (t *Tx) RequestCancel(ctx context.Context, id string) error {
+	result, err := t.ExecContext(ctx, "UPDATE operations SET cancel_requested_at = ? WHERE id = ? AND finished_at = 0", t.now.UnixMicro(), id)
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, fault.Conflict("operation_over", "operation %.64s is over already", id).
+			WithHint("see what became of it: GET /v1/operations/%.64s", id))
+	}
+	// One that failed and waits for its next try need not wait any longer.
+	t.Later(t.NewRaw("UPDATE parked SET due_at = ? WHERE correlation = ? AND causation = ? AND state = ?", t.now.UnixMicro(), id, id, Parked))
 	return nil
+}
+
+// CancelRequested reports whether somebody asked for the end of an operation.
+func (d *DB) CancelRequested(ctx context.Context, id string) (bool, error) {
+	var at int64
+	err := d.Read().NewRaw("SELECT cancel_requested_at FROM operations WHERE id = ?", id).Scan(ctx, &at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return at != 0, err
 }
 
 // Operation is one operation; a fault of kind not found when there is none.

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"stega/events"
 )
 
 // outboxRows is how many rows one statement writes.
@@ -23,7 +25,7 @@ func (t *Tx) outbox(ctx context.Context) error {
 	t.wrote += len(emitted)
 	counts := map[string]int{}
 	for i := range emitted {
-		if emitted[i].service == "" {
+		if emitted[i].sequenced() {
 			counts[emitted[i].Subject]++
 		}
 	}
@@ -49,6 +51,10 @@ func (t *Tx) outbox(ctx context.Context) error {
 	return nil
 }
 
+// sequenced reports whether a message is counted within its subject: commands are not, nor is what the bus says of itself, which
+// would leave a counter behind for each operation.
+func (m *emission) sequenced() bool { return m.service == "" && !events.IsInternal(m.Type) }
+
 const outboxColumns = `INSERT INTO outbox (message_id, service, topic, subject, emitted_at, correlation, causation, traceparent, data, sequence) VALUES `
 
 // writeOutbox writes a chunk of rows. left holds, for each subject, how many of its messages are still to be written.
@@ -65,7 +71,7 @@ func (t *Tx) writeOutbox(ctx context.Context, chunk []emission, left map[string]
 		b.WriteString("(?, ?, ?, ?, ?, ?, ?, ?, ?, ")
 		args = append(args, m.ID, m.service, m.Type, m.Subject, m.Time.UnixMicro(), m.Correlation, m.Causation, m.TraceParent, string(m.Data))
 		size += len(m.Data)
-		if m.service != "" {
+		if !m.sequenced() {
 			b.WriteString("0)")
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -24,12 +25,17 @@ type Tx struct {
 
 	emitted  []emission
 	bytes    int
-	once     map[string]bool
+	once     map[string]*deed
 	last     []func(ctx context.Context) error // what Once put off
 	wrote    int                               // outbox rows
-	started  map[string]bool                   // operations that this unit recorded
+	started  map[string]*Operation             // operations that this unit recorded
 	finished []string                          // operations that are over
 	ended    bool
+
+	beside   []events.Envelope // further messages that emissions come from, besides the cause
+	children map[string][]events.Emitted
+	states   []state
+	receipts []events.Receipt
 }
 
 // emission is one message that is to join the outbox.
@@ -89,8 +95,12 @@ func (t *Tx) emit(service string, m events.Typed) error {
 	if e.Correlation == "" {
 		e.Correlation = id
 	}
+	if e.Subject == "" { // it has no order with others
+		e.Subject = id
+	}
 	t.emitted = append(t.emitted, emission{events.Message{Envelope: e, Data: data}, service})
 	t.bytes += len(data)
+	t.caused(&t.emitted[len(t.emitted)-1])
 	return nil
 }
 
@@ -114,21 +124,39 @@ func (t *Tx) Flush(ctx context.Context) error {
 }
 
 // Once runs fn before the commit, once for each key however often it is called in this unit (a batch of
-// messages shares one unit): for work that several messages make due together. The cause is the first caller's.
+// messages shares one unit): for work that several messages make due together. What it emits comes from all of them; the
+// envelope names the first.
 func (t *Tx) Once(key string, fn func(ctx context.Context, tx *Tx) error) {
-	if t.once[key] {
+	if d := t.once[key]; d != nil {
+		d.join(append(slices.Clone(t.beside), t.cause))
 		return
 	}
 	if t.once == nil {
-		t.once = map[string]bool{}
+		t.once = map[string]*deed{}
 	}
-	t.once[key] = true
-	cause := t.cause
+	d := &deed{cause: t.cause, beside: slices.Clone(t.beside)}
+	t.once[key] = d
 	t.last = append(t.last, func(ctx context.Context) error {
 		delete(t.once, key)
-		t.Because(cause)
+		t.Because(d.cause)
+		t.beside = d.beside
+		defer func() { t.beside = nil }()
 		return fn(ctx, t)
 	})
+}
+
+// deed is something that Once put off, with the messages that made it due.
+type deed struct {
+	cause  events.Envelope
+	beside []events.Envelope
+}
+
+func (d *deed) join(causes []events.Envelope) {
+	for _, c := range causes {
+		if c.ID != d.cause.ID && !slices.ContainsFunc(d.beside, func(o events.Envelope) bool { return o.ID == c.ID }) {
+			d.beside = append(d.beside, c)
+		}
+	}
 }
 
 // finish does what is due before the commit.
@@ -139,6 +167,9 @@ func (t *Tx) finish(ctx context.Context) error {
 		if err := fn(ctx); err != nil {
 			return err
 		}
+	}
+	if err := t.account(); err != nil {
+		return err
 	}
 	if err := t.outbox(ctx); err != nil {
 		return err

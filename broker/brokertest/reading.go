@@ -88,6 +88,25 @@ func logEnds(w *world) {
 	w.await("the log is closed", closed)
 }
 
+func logBounds(w *world) {
+	w.declare(service(alpha, red))
+	bounds, err := w.b.LogBounds(w.ctx)
+	require.NoError(w.t, err)
+	assert.True(w.t, bounds.Empty)
+	w.publish(many(red, 30)...)
+	entries, err := w.b.Log(w.ctx, 0)
+	require.NoError(w.t, err)
+	read := w.read(entries, 30)
+	assert.Equal(w.t, bounds.Origin, read[0].Position, "the first entry of a new log stands at its origin")
+	bounds, err = w.b.LogBounds(w.ctx)
+	require.NoError(w.t, err)
+	assert.False(w.t, bounds.Empty)
+	assert.Equal(w.t, read[0].Position, bounds.First)
+	near := bounds.Recent.Position - read[0].Position
+	require.Less(w.t, near, uint64(30))
+	assert.Equal(w.t, read[near].ID, bounds.Recent.ID)
+}
+
 // noEntry watches for a while that the log has nothing new.
 func (w *world) noEntry(entries <-chan broker.LogEntry) {
 	w.t.Helper()

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -110,4 +111,37 @@ func (b *Broker) follow(ctx context.Context, from uint64, out chan<- broker.LogE
 			return from, nil
 		}
 	}
+}
+
+// LogBounds implements broker.Broker; the recent entry is the last one that can be read.
+func (b *Broker) LogBounds(ctx context.Context) (broker.LogBounds, error) {
+	if !b.begin() {
+		return broker.LogBounds{}, broker.ErrClosed
+	}
+	defer b.tasks.Done()
+	ctx, cancel := context.WithTimeout(ctx, readLimit)
+	defer cancel()
+	defer context.AfterFunc(b.ctx, cancel)()
+	info, err := b.srv.log.Info(ctx)
+	if err != nil {
+		return broker.LogBounds{}, fmt.Errorf("ask how far the event log reaches: %w", err)
+	}
+	bounds := broker.LogBounds{Empty: true, Origin: b.srv.born + 1}
+	for seq := info.State.LastSeq; info.State.Msgs > 0 && seq >= info.State.FirstSeq; seq-- {
+		msg, err := b.srv.log.GetMsg(ctx, seq)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		if err != nil {
+			return broker.LogBounds{}, fmt.Errorf("read the end of the event log: %w", err)
+		}
+		m, err := decode(msg.Header, msg.Data)
+		if err != nil {
+			continue // readers leave it out, too
+		}
+		bounds.Empty, bounds.First = false, b.srv.born+info.State.FirstSeq
+		bounds.Recent = broker.LogEntry{Position: b.srv.born + seq, Message: m}
+		break
+	}
+	return bounds, nil
 }

@@ -136,3 +136,64 @@ func (r *reader) handOut(ctx context.Context, d *amqp.Delivery) bool {
 		return false
 	}
 }
+
+// LogBounds implements broker.Broker. The recent entry is of the last chunk of the stream; where the stream ends the protocol does not say.
+func (b *Broker) LogBounds(ctx context.Context) (broker.LogBounds, error) {
+	return attached(ctx, b, b.names.log(), func(conn *connection) (broker.LogBounds, error) {
+		bounds := broker.LogBounds{}
+		ch, err := conn.Channel()
+		if err != nil {
+			return bounds, fmt.Errorf("open a channel: %w", err)
+		}
+		state, err := ch.QueueDeclarePassive(b.names.log(), true, false, false, false, nil)
+		_ = ch.Close() // it is closed already after an error
+		if err != nil {
+			return bounds, fmt.Errorf("look at %s: %w", b.names.log(), err)
+		}
+		if bounds.Empty = state.Messages == 0; bounds.Empty {
+			return bounds, nil
+		}
+		first, err := b.peek(ctx, conn, "first")
+		if err != nil {
+			return bounds, err
+		}
+		bounds.First = first.Position
+		bounds.Recent, err = b.peek(ctx, conn, "last")
+		return bounds, err
+	})
+}
+
+// peek reads one entry of the log.
+func (b *Broker) peek(ctx context.Context, conn *connection, offset string) (broker.LogEntry, error) {
+	r := &reader{b: b, end: true, out: make(chan broker.LogEntry, 1)}
+	ch, err := conn.Channel()
+	if err != nil {
+		return broker.LogEntry{}, fmt.Errorf("open a channel: %w", err)
+	}
+	defer func() { _ = ch.Close() }()
+	var in <-chan amqp.Delivery
+	if err = ch.Qos(logCredit, 0, false); err == nil {
+		in, err = ch.Consume(b.names.log(), "", false, false, false, false, amqp.Table{"x-stream-offset": offset})
+	}
+	if err != nil {
+		return broker.LogEntry{}, fmt.Errorf("read %s: %w", b.names.log(), err)
+	}
+	for {
+		select {
+		case d, open := <-in:
+			if !open {
+				return broker.LogEntry{}, fmt.Errorf("read %s: %w", b.names.log(), broker.ErrUnknown)
+			}
+			if !r.handOut(ctx, &d) {
+				return broker.LogEntry{}, context.Cause(ctx)
+			}
+			select {
+			case e := <-r.out:
+				return e, nil
+			default: // it cannot be read
+			}
+		case <-ctx.Done():
+			return broker.LogEntry{}, context.Cause(ctx)
+		}
+	}
+}

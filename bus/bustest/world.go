@@ -263,7 +263,7 @@ func (s *service) emitted(n int) map[string][]int {
 	got := map[string][]int{}
 	seen := 0
 	for e := range entries {
-		if e.Source != events.Source(s.name) {
+		if e.Source != events.Source(s.name) || events.IsInternal(e.Type) {
 			continue
 		}
 		var data noted

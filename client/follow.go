@@ -1,0 +1,321 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"stega/fault"
+)
+
+// perStream is how many operations are waited for on one connection; the server allows a few more subscriptions.
+const perStream = 100
+
+// shared is a stream that several wait on.
+type shared struct {
+	*Stream
+	used int
+}
+
+// lease is a stream with room for one more operation.
+func (c *Client) lease() (*shared, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, errClosed()
+	}
+	c.streams = slices.DeleteFunc(c.streams, func(s *shared) bool {
+		select {
+		case <-s.done:
+			return true
+		default:
+			return false
+		}
+	})
+	for _, s := range c.streams {
+		if s.used < perStream {
+			s.used++
+			return s, nil
+		}
+	}
+	s := &shared{Stream: c.Stream(context.Background(), StreamOptions{}), used: 1}
+	c.streams = append(c.streams, s)
+	return s, nil
+}
+
+func (c *Client) release(s *shared) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.used--
+}
+
+// inbox collects what is known of an operation.
+type inbox struct {
+	ring chan struct{}
+
+	mu    sync.Mutex
+	op    Operation
+	ended error
+}
+
+func (in *inbox) put(op *Operation) {
+	if op == nil {
+		return
+	}
+	in.mu.Lock()
+	in.op.merge(*op)
+	in.mu.Unlock()
+	in.bell()
+}
+
+func (in *inbox) end(err error) {
+	in.mu.Lock()
+	in.ended = err
+	in.mu.Unlock()
+	in.bell()
+}
+
+func (in *inbox) bell() {
+	select {
+	case in.ring <- struct{}{}:
+	default:
+	}
+}
+
+func (in *inbox) look() (Operation, error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.op, in.ended
+}
+
+// dialPatience is how long a connection may take to stand, even when nothing is repeated.
+const dialPatience = 5 * time.Second
+
+// listen subscribes to an operation on one of the shared streams.
+func (c *Client) listen(ctx context.Context, in *inbox) (stop func(), err error) {
+	s, err := c.lease()
+	if err != nil {
+		return nil, err
+	}
+	s.Wake() // somebody waits now
+	limited, cancel := context.WithTimeout(ctx, max(c.options.RetryFor, dialPatience))
+	defer cancel()
+	sub, err := s.Subscribe(limited, Interest{Channel: "operation:" + in.op.ID}, Subscriber{
+		Standing: func(at Standing) { in.put(at.Operation) },
+		Push:     func(p Push) { in.put(p.Operation) },
+		Ended:    in.end,
+	})
+	if err != nil {
+		c.release(s)
+		if ctx.Err() == nil && limited.Err() != nil {
+			err = fault.Unavailable(CodeServerUnavailable, "%s does not answer; nothing was sent", c.options.URL).
+				WithHint("try again when it runs").Because(errors.Join(s.Err(), err))
+		}
+		return nil, err
+	}
+	return func() { sub.Close(); c.release(s) }, nil
+}
+
+// follow sends a command, when there is one, and waits for what becomes of its operation.
+func (c *Client) follow(ctx context.Context, id string, cmd *Command, w Wait) (Operation, error) {
+	in := &inbox{op: Operation{ID: id}, ring: make(chan struct{}, 1)}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	start := sync.OnceFunc(func() { // the time limit
+		if w.Timeout <= 0 {
+			return
+		}
+		timer := time.AfterFunc(w.Timeout, func() {
+			op, _ := in.look()
+			end(tooSlow(w, op))
+		})
+		context.AfterFunc(ctx, func() { timer.Stop() })
+	})
+	if cmd != nil && cmd.Stream != nil {
+		cmd.Stream = ending(cmd.Stream, start)
+	} else {
+		start()
+	}
+	stop, err := c.listen(ctx, in)
+	if has(err, CodeStreamMissing) {
+		return c.hold(ctx, in, cmd, w)
+	}
+	if err != nil {
+		op, _ := in.look()
+		return op, err
+	}
+	defer stop()
+	return c.wait(ctx, in, w, func(ctx context.Context, trying func(error)) (Operation, error) {
+		if cmd == nil {
+			a, err := c.Operation(ctx, id)
+			return a.Value, err
+		}
+		return c.deliver(ctx, *cmd, "", trying)
+	})
+}
+
+// ending tells when a body was read to its end.
+func ending(r io.Reader, told func()) io.Reader {
+	tail := endReader{r, told}
+	if seeker, ok := r.(io.Seeker); ok {
+		return struct {
+			endReader
+			io.Seeker
+		}{tail, seeker}
+	}
+	return tail
+}
+
+type endReader struct {
+	io.Reader
+	told func()
+}
+
+func (r endReader) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	if err != nil {
+		r.told()
+	}
+	return n, err
+}
+
+// patienceForAnswer is how long an answer may come after the push that makes it unimportant; without it the connection could not be used again.
+const patienceForAnswer = time.Second
+
+// patienceForQueue is how long a write may be queued before that is told: the ones before it may be on their way.
+const patienceForQueue = 2 * time.Second
+
+// answer is how sending ended.
+type answer struct {
+	op  Operation
+	err error
+}
+
+// wait sends, and waits for pushes.
+func (c *Client) wait(ctx context.Context, in *inbox, w Wait, submit func(context.Context, func(error)) (Operation, error)) (Operation, error) {
+	sending, stop := context.WithCancel(ctx)
+	defer stop()
+	answers, trying := make(chan answer, 1), make(chan error, 1)
+	go func() {
+		op, err := submit(sending, func(err error) {
+			select {
+			case trying <- err:
+			default:
+			}
+		})
+		answers <- answer{op, err}
+	}()
+	var late, kept <-chan time.Time
+	pending, failing, enough := true, false, false
+	told := teller{w: w}
+	for {
+		op, ended := in.look()
+		told.tell(op)
+		if over, err := w.met(&op); over {
+			if !pending || failing || enough {
+				return op, err
+			}
+			if late == nil {
+				late = time.After(patienceForAnswer)
+			}
+		} else if ended != nil {
+			return op, fmt.Errorf("wait for operation %s: %w", op.ID, ended)
+		}
+		if op.Status == Queued && kept == nil {
+			kept = time.After(patienceForQueue)
+		}
+		select {
+		case a := <-answers:
+			pending = false
+			if a.err == nil {
+				in.put(&a.op)
+			} else if seen, _ := in.look(); seen.Status == "" || !has(a.err, CodeAnswerLost) { // else the pushes tell that it was taken
+				return op, a.err
+			}
+		case err := <-trying:
+			failing = true
+			if w.Trying != nil {
+				w.Trying(err)
+			}
+		case <-in.ring:
+		case <-late:
+			enough = true
+		case <-kept:
+			if op, _ := in.look(); op.Status == Queued {
+				return op, queued(op)
+			}
+		case <-ctx.Done():
+			op, _ = in.look()
+			return op, context.Cause(ctx)
+		}
+	}
+}
+
+// teller tells what changed.
+type teller struct {
+	w    Wait
+	last Operation
+}
+
+func (t *teller) tell(op Operation) {
+	was := t.last
+	t.last = op
+	if t.w.Changed != nil && (op.Status != was.Status || op.Outcome != was.Outcome || op.Progress != was.Progress || op.Settled != was.Settled) {
+		t.w.Changed(op)
+	}
+	if t.w.Stalled != nil && op.Outcome == Stalled && (was.Outcome != Stalled || !slices.Equal(op.Waiting, was.Waiting)) {
+		t.w.Stalled(op)
+	}
+}
+
+// holdFor is how long the server is asked to hold an answer.
+const holdFor = 50 * time.Second
+
+// hold waits without a stream, for a service that runs by itself has none: the server holds its answer until the outcome is there.
+func (c *Client) hold(ctx context.Context, in *inbox, cmd *Command, w Wait) (Operation, error) {
+	prefer := fmt.Sprintf("wait=%d", int(holdFor.Seconds()))
+	if w.For == ForSettled {
+		prefer += ", settled"
+	}
+	told := teller{w: w}
+	for {
+		asked := time.Now()
+		op, err := c.held(ctx, in.op.ID, cmd, prefer, w.Trying)
+		cmd = nil
+		if err != nil {
+			known, _ := in.look()
+			return known, err
+		}
+		in.put(&op)
+		op, _ = in.look()
+		told.tell(op)
+		over, err := w.met(&op)
+		if over {
+			return op, err
+		}
+		if op.Done() && op.Outcome == "" {
+			return op, fault.Unavailable("settled_untold", "%s does not tell when what follows from a write is settled", c.options.URL).
+				WithHint("wait with --wait=resolved, or ask the boundary")
+		}
+		if time.Since(asked) < time.Second && !sleep(ctx, time.Second, nil) { // a server that does not hold is not to be hurried
+			return op, context.Cause(ctx)
+		}
+	}
+}
+
+// held sends a command, or asks for its operation, in a way that has the server wait.
+func (c *Client) held(ctx context.Context, id string, cmd *Command, prefer string, trying func(error)) (Operation, error) {
+	if cmd != nil {
+		return c.deliver(ctx, *cmd, prefer, trying)
+	}
+	a, err := call[Operation](ctx, c, Request{
+		Method: http.MethodGet, Path: "/v1/operations/" + url.PathEscape(id), Header: http.Header{"Prefer": {prefer}},
+	})
+	return a.Value, err
+}

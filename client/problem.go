@@ -1,0 +1,123 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"stega/fault"
+)
+
+// maxProblem bounds the body of an error.
+const maxProblem = 4 << 20
+
+// problem is the fault that an answer tells.
+func problem(answer *http.Response, where string) *fault.Fault {
+	var f fault.Fault
+	err := json.NewDecoder(io.LimitReader(answer.Body, maxProblem)).Decode(&f)
+	if err != nil || f.Code == "" {
+		f := fault.New(kindOf(answer.StatusCode), "answer_strange", "%s answers %s", where, answer.Status)
+		return f.WithHint("is it stega that runs there?")
+	}
+	if f.Kind.Status() == 0 { // of a newer server
+		f.Kind = kindOf(answer.StatusCode)
+	}
+	if wait := retryAfter(answer.Header); wait > 0 {
+		return f.Because(later(wait))
+	}
+	return &f
+}
+
+// later is when the server wants to be asked again. It is the cause of a fault, and says so to people too.
+type later time.Duration
+
+func (l later) Error() string { return "it asks to be tried again after " + time.Duration(l).String() }
+
+// retryAfter reads the header Retry-After, in seconds; the other form of it is not used by stega.
+func retryAfter(h http.Header) time.Duration {
+	seconds, err := strconv.Atoi(h.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		return 0
+	}
+	return time.Duration(min(seconds, 3600)) * time.Second
+}
+
+// kindOf is the kind of fault that a status stands for.
+func kindOf(status int) fault.Kind {
+	switch status {
+	case http.StatusUnauthorized:
+		return fault.KindUnauthorized
+	case http.StatusForbidden:
+		return fault.KindForbidden
+	case http.StatusNotFound, http.StatusGone:
+		return fault.KindNotFound
+	case http.StatusConflict:
+		return fault.KindConflict
+	case http.StatusPreconditionFailed:
+		return fault.KindPrecondition
+	case http.StatusRequestEntityTooLarge:
+		return fault.KindTooLarge
+	case http.StatusUnsupportedMediaType:
+		return fault.KindUnsupported
+	case http.StatusUnprocessableEntity:
+		return fault.KindInvalid
+	case http.StatusTooManyRequests:
+		return fault.KindRateLimited
+	case http.StatusBadGateway, http.StatusServiceUnavailable:
+		return fault.KindUnavailable
+	case http.StatusGatewayTimeout, http.StatusRequestTimeout:
+		return fault.KindTimeout
+	}
+	if status >= http.StatusInternalServerError {
+		return fault.KindInternal
+	}
+	return fault.KindMalformed
+}
+
+// The codes of faults that the client itself finds.
+const (
+	CodeServerUnavailable = "server_unavailable" // the request did not reach the server
+	CodeAnswerLost        = "answer_lost"        // it may have
+	CodeStreamMissing     = "stream_missing"     // the server has no stream
+	CodeWaitTimeout       = "wait_timeout"
+	CodeSettleFailed      = "settle_failed"
+	CodeWriteQueued       = "write_queued"
+)
+
+// unanswered is what a request without an answer ends with: the end of its context, or a fault of kind unavailable.
+func (c *Client) unanswered(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fault.Unavailable(CodeServerUnavailable, "the certificate of %s is not trusted", c.options.URL).
+			WithHint("name the file of the authority that signed it in SSL_CERT_FILE").Because(err)
+	}
+	if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") { // net/http has no type for it
+		return fault.Unavailable(CodeServerUnavailable, "what answers at %s speaks http and not https", c.options.URL).
+			WithHint("say http:// in the URL").Because(err)
+	}
+	if dialing, ok := errors.AsType[*net.OpError](err); ok && dialing.Op == "dial" {
+		if c.options.Socket != "" {
+			return fault.Unavailable(CodeServerUnavailable, "nothing answers at the socket %s", c.options.Socket).
+				WithHint("see what is wrong with: stega doctor; or go without it: --direct").Because(err)
+		}
+		return fault.Unavailable(CodeServerUnavailable, "nothing answers at %s", c.options.URL).
+			WithHint("start it with: stega up; or say where it runs with --url or STEGA_URL").Because(err)
+	}
+	return fault.Unavailable(CodeAnswerLost, "the connection to %s broke before its answer came", c.options.URL).
+		WithHint("try again").Because(err)
+}
+
+// has reports whether an error is a fault with a code.
+func has(err error, code string) bool {
+	f, ok := errors.AsType[*fault.Fault](err)
+	return ok && f.Code == code
+}

@@ -1,0 +1,116 @@
+package client_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/govalues/decimal"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stega/client"
+	"stega/events"
+	"stega/fault"
+	"stega/internal/stegatest"
+)
+
+const prices = "date,symbol,close,open,volume\n2026-01-02,AAPL,100.50,99,1000\n2026-01-02,MA,200,,\n2026-01-05,AAPL,102,,\n2026-01-05,MA,198,,\n2026-01-06,AAPL,101,,\n2026-01-06,MA,204,,\n"
+
+// same requires that nothing that the server says is lost in the client's type.
+func same[T any](t *testing.T, a client.Answer[T], err error) T {
+	t.Helper()
+	require.NoError(t, err)
+	again, err := json.Marshal(a.Value)
+	require.NoError(t, err)
+	assert.JSONEq(t, string(a.Raw), string(again))
+	return a.Value
+}
+
+func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
+	t.Parallel()
+	server := stegatest.Up(t)
+	c, err := client.New(client.Options{URL: server.URL})
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	ctx := t.Context()
+
+	health, err := c.Health(ctx)
+	assert.True(t, same(t, health, err).Ready())
+
+	imported, err := c.Submit(ctx, client.ImportPrices(strings.NewReader(prices), "", ""), client.Wait{For: client.ForResolved})
+	require.NoError(t, err)
+	assert.Equal(t, client.Succeeded, imported.Status)
+	half := decimal.MustParse("0.50")
+	created, err := c.Submit(ctx, client.CreatePortfolio("core", []events.Asset{{Symbol: "AAPL", Weight: half}, {Symbol: "MA", Weight: half}}), client.Wait{For: client.ForResolved})
+	require.NoError(t, err)
+	id := created.EntityID
+	require.NotEmpty(t, id)
+
+	p, err := c.Portfolio(ctx, id)
+	assert.Equal(t, int64(1), same(t, p, err).Version)
+	list, err := c.Portfolios(ctx, client.Page{Limit: 1}, "CORE")
+	assert.Len(t, same(t, list, err).Items, 1)
+	symbols, err := c.Symbols(ctx, client.Page{}, "A")
+	assert.Equal(t, 3, same(t, symbols, err).Items[0].Count)
+	symbol, err := c.Symbol(ctx, "MA")
+	same(t, symbol, err)
+	bars, err := c.Prices(ctx, "AAPL", client.Window{From: "2026-01-02", To: "2026-01-05"})
+	assert.Equal(t, "100.5", same(t, bars, err).Prices[0].Close.String())
+
+	server.Found("/v1/returns/portfolios/"+id, &json.RawMessage{})
+	figures, err := c.PortfolioReturns(ctx, id, client.ReturnsQuery{RiskFree: "0.02", Rebalance: "none"})
+	assert.Equal(t, 2, same(t, figures, err).Observations)
+	series, err := c.PortfolioSeries(ctx, id, client.ReturnsQuery{Kind: "cumulative"})
+	assert.Len(t, same(t, series, err).Dates, 3)
+	figures, err = c.AssetReturns(ctx, "AAPL", client.ReturnsQuery{Window: client.Window{To: "2026-01-05"}})
+	same(t, figures, err)
+	series, err = c.AssetSeries(ctx, "AAPL", client.ReturnsQuery{Frequency: "weekly", Kind: "drawdown"})
+	same(t, series, err)
+
+	op, err := c.Operation(ctx, created.ID)
+	require.NoError(t, err)
+	assert.Equal(t, "portfolio.create", op.Value.Command)
+	n := 0
+	for _, err := range client.All(func(p client.Page) (client.Answer[client.List[client.Operation]], error) {
+		p.Limit = 1
+		return c.Operations(ctx, p)
+	}) {
+		require.NoError(t, err)
+		n++
+	}
+	assert.Equal(t, 2, n)
+
+	published, err := c.Publish(ctx, "marketdata.prices_imported", []byte(`{"symbol":"AAPL","dates":["2026-01-07"],"close":["103"]}`))
+	assert.Equal(t, "AAPL", same(t, published, err).Subject)
+	var topics []string
+	zero := uint64(0)
+	for entry, err := range c.Log(ctx, &zero, false) {
+		require.NoError(t, err)
+		topics = append(topics, entry.Value.Type)
+	}
+	assert.Contains(t, topics, "portfolio.created")
+
+	dead, err := c.DeadLetters(ctx, 10, "returns", "dead")
+	assert.Empty(t, same(t, dead, err).Items)
+	_, err = c.DeadLetter(ctx, "returns", 1)
+	assert.Equal(t, fault.KindNotFound, fault.Of(err).Kind)
+	assert.Equal(t, fault.KindNotFound, fault.Of(c.RetryDeadLetter(ctx, "returns", 1, json.RawMessage("{}"))).Kind)
+	assert.Equal(t, fault.KindNotFound, fault.Of(c.DropDeadLetter(ctx, "returns", 1)).Kind)
+
+	update := client.UpdatePortfolio(id, "core", []events.Asset{{Symbol: "AAPL", Weight: decimal.One}})
+	update.IfMatch = client.Version(7)
+	_, err = c.Submit(ctx, update, client.Wait{For: client.ForResolved})
+	assert.Equal(t, fault.KindPrecondition, fault.Of(err).Kind)
+	update.IfMatch, update.OperationID = client.Version(1), ""
+	_, err = c.Submit(ctx, update, client.Wait{For: client.ForResolved})
+	require.NoError(t, err)
+	_, err = c.Submit(ctx, client.Rebuild("returns"), client.Wait{For: client.ForResolved})
+	require.NoError(t, err)
+	_, err = c.Submit(ctx, client.PullPrices("latest", nil, ""), client.Wait{For: client.ForResolved})
+	require.Error(t, err, "no provider was set")
+	_, err = c.Submit(ctx, client.DeletePortfolio(id), client.Wait{For: client.ForResolved})
+	require.NoError(t, err)
+	_, err = c.Portfolio(ctx, id)
+	assert.Equal(t, fault.KindNotFound, fault.Of(err).Kind)
+}

@@ -1,0 +1,129 @@
+// Package access decides who may do what at the edge: tokens with scopes, requests from this machine that need none, limits on
+// how often one may ask, and an audit of who wrote what. Access.Wrap puts it in front of all that a process serves.
+package access
+
+import (
+	"context"
+	"crypto/sha256"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"stega/store"
+)
+
+// Scope is what a token lets its holder do; each covers those before it.
+type Scope string
+
+// The scopes. Open is that of what everybody may ask.
+const (
+	Open  Scope = ""
+	Read  Scope = "read"  // data, operations and the stream
+	Write Scope = "write" // changes of data
+	Admin Scope = "admin" // tokens, the audit, dead letters, rebuilding and publishing by hand
+)
+
+// Scopes lists those that a token can have.
+func Scopes() []Scope { return []Scope{Read, Write, Admin} }
+
+var ranks = map[Scope]int{Open: 0, Read: 1, Write: 2, Admin: 3}
+
+// Covers reports whether a scope includes another one.
+func (s Scope) Covers(needed Scope) bool {
+	rank, known := ranks[s]
+	return known && rank >= ranks[needed]
+}
+
+// Caller is who asks.
+type Caller struct {
+	Token string // the token's id; empty for one that needed none
+	Name  string // of the token, or local
+	Scope Scope
+}
+
+// Names of callers that no token in the database stands for, and of the token that a machine keeps for itself.
+const (
+	local   = "local"
+	service = "service"
+)
+
+type callerKey struct{}
+
+// From is who asks, as Wrap found out. There is none on a path that is open, and on the stream for a client that sends its
+// token as its first message.
+func From(ctx context.Context) (Caller, bool) {
+	c, ok := ctx.Value(callerKey{}).(Caller)
+	return c, ok
+}
+
+// Options of New. All may be left out.
+type Options struct {
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	Limits  Limits
+	// Service is a secret that the processes of one installation share: who knows it may do everything. The gateway shows it to the services,
+	// which have no tokens of their own.
+	Service string
+	// Keep is how long the audit is kept; 0 is 90 days.
+	Keep time.Duration
+	// Now is the clock; nil is the real one.
+	Now func() time.Time
+}
+
+// Access is the access control of a process.
+type Access struct {
+	log     *slog.Logger
+	now     func() time.Time
+	tokens  *tokens // nil in a process without the boundary's database
+	audit   *audit  // likewise
+	limits  *limiters
+	secret  *[sha256.Size]byte // of Options.Service
+	refused *prometheus.CounterVec
+}
+
+// New makes the access control on the boundary's database. Without one (nil) only the service's secret lets requests in, and being on this machine.
+func New(db *store.DB, o Options) *Access {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Keep == 0 {
+		o.Keep = 90 * 24 * time.Hour
+	}
+	a := &Access{log: o.Log, now: o.Now, limits: newLimiters(o.Limits, o.Now), refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "stega_access_refused_total", Help: "Requests that were refused, by the code of the fault.",
+	}, []string{"code"})}
+	if o.Service != "" {
+		sum := sha256.Sum256([]byte(o.Service))
+		a.secret = &sum
+	}
+	collectors := []prometheus.Collector{a.refused}
+	if db != nil {
+		a.tokens = newTokens(db, o)
+		a.audit = newAudit(db, o)
+		collectors = append(collectors, a.audit.lost, a.audit.waiting)
+	}
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(collectors...)
+	}
+	return a
+}
+
+// Run writes the audit, and when tokens were last used, until ctx ends, and then what is left of it: it must outlive the requests.
+func (a *Access) Run(ctx context.Context, ready func()) error {
+	if a.tokens == nil {
+		ready()
+		<-ctx.Done()
+		return nil
+	}
+	var group errgroup.Group
+	group.Go(func() error { return a.tokens.run(ctx) })
+	group.Go(func() error { return a.audit.run(ctx) })
+	group.Go(func() error { return a.audit.tidy(ctx) })
+	ready()
+	return group.Wait()
+}

@@ -1,0 +1,104 @@
+package access
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"stega/fault"
+	"stega/rest"
+)
+
+// Made is the answer to who made a token: the only time that it is told.
+type Made struct {
+	Token
+	Text string `json:"token"`
+}
+
+// Routes adds the paths of tokens and the audit below /v1.
+func (a *Access) Routes(v1 *echo.Group) {
+	v1.POST("/tokens", a.create)
+	v1.GET("/tokens", a.listTokens)
+	v1.DELETE("/tokens/:id", func(c echo.Context) error {
+		if err := a.tokens.revoke(c.Request().Context(), c.Param("id")); err != nil {
+			return err
+		}
+		return c.NoContent(http.StatusNoContent)
+	})
+	v1.GET("/audit", a.listAudit)
+}
+
+func (a *Access) create(c echo.Context) error {
+	var b struct {
+		Name      string `json:"name"`
+		Scope     Scope  `json:"scope"`
+		ExpiresIn string `json:"expires_in"`
+	}
+	if _, err := rest.Body(c, &b); err != nil {
+		return err
+	}
+	expires, err := duration(b.ExpiresIn)
+	if err != nil {
+		return err
+	}
+	token, text, err := a.tokens.create(c.Request().Context(), b.Name, b.Scope, expires)
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+	return c.JSON(http.StatusCreated, Made{token, text})
+}
+
+// maxExpiry keeps times in the range that everything can show.
+const maxExpiry = 100 * 365 * 24 * time.Hour
+
+// duration reads how long a token is good for: 90d, 12h, 30m; nothing is for ever, as 0.
+func duration(s string) (time.Duration, error) {
+	if s == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(s)
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		var n uint64
+		n, err = strconv.ParseUint(days, 10, 16)
+		d = time.Duration(n) * 24 * time.Hour
+	}
+	if err != nil || d <= 0 || d > maxExpiry {
+		return 0, fault.Invalid("expiry_invalid", "%.40q is not how long a token can be good for", s).
+			With(fault.Item{Pointer: "/expires_in", Detail: "is not a time"}).WithHint("say 90d, 12h or 30m; leave it out for a token that does not expire")
+	}
+	return d, nil
+}
+
+func (a *Access) listTokens(c echo.Context) error {
+	if err := rest.Known(c, "limit", "cursor"); err != nil {
+		return err
+	}
+	page, err := rest.Paged(c)
+	if err != nil {
+		return err
+	}
+	list, err := a.tokens.list(c.Request().Context(), page.Limit+1, page.After)
+	if err != nil {
+		return err
+	}
+	return rest.Pages(c, page, list, func(t Token) string { return t.ID })
+}
+
+func (a *Access) listAudit(c echo.Context) error {
+	if err := rest.Known(c, "limit", "cursor", "token", "operation"); err != nil {
+		return err
+	}
+	page, err := rest.Paged(c)
+	if err != nil {
+		return err
+	}
+	list, err := a.audit.list(c.Request().Context(), page.Limit+1, page.After, c.QueryParam("token"), strings.ToLower(c.QueryParam("operation")))
+	if err != nil {
+		return err
+	}
+	return rest.Pages(c, page, list, func(e Entry) string { return e.ID })
+}

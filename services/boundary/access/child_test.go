@@ -1,0 +1,3 @@
+package access
+
+func child() bool { return false }

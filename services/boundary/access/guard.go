@@ -1,0 +1,210 @@
+package access
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"math"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"stega/fault"
+	"stega/rest"
+)
+
+// guard stands in front of a handler.
+type guard struct {
+	*Access
+	table table
+	here  bool // only this machine reaches the listener
+	next  http.Handler
+}
+
+// Wrap puts the access control in front of a handler. The listener's address says whether requests without a token can be from this machine
+// alone; nil says that they cannot.
+func (a *Access) Wrap(listener net.Addr, next http.Handler) http.Handler {
+	return &guard{Access: a, table: newTable(Routes()), here: isLoopback(listener), next: next}
+}
+
+func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rest.RequestID(r)
+	route := g.table.find(r.Method, r.URL.EscapedPath())
+	if route.Scope == Open {
+		g.next.ServeHTTP(w, r)
+		return
+	}
+	caller, err := g.admit(r, route)
+	if err != nil {
+		g.refuse(w, r, route, err)
+		return
+	}
+	if caller.Name != "" {
+		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, caller))
+	}
+	covered := caller.Name == "" || caller.Scope.Covers(route.Scope)
+	if g.audit == nil || safe(r.Method) {
+		g.answer(w, r, route, caller, covered)
+		return
+	}
+	recorded := &recorder{ResponseWriter: w}
+	at := g.now()
+	defer func() { g.audit.add(g.entry(r, recorded, route, caller, at)) }()
+	g.answer(recorded, r, route, caller, covered)
+	recorded.finished = true
+}
+
+// answer is the handler's, or the refusal of a caller who is known and may not.
+func (g *guard) answer(w http.ResponseWriter, r *http.Request, route Route, caller Caller, covered bool) {
+	if covered {
+		g.next.ServeHTTP(w, r)
+		return
+	}
+	g.refuse(w, r, route, fault.New(fault.KindForbidden, "scope_missing", "this takes a token of scope %s, and that of %q is %s", route.Scope, caller.Name, caller.Scope).
+		WithHint("make one with: stega token create NAME --scope %s", route.Scope))
+}
+
+// safe reports whether a method only reads.
+func safe(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
+}
+
+// tooMany is the refusal of one who asks too often.
+type tooMany struct {
+	*fault.Fault
+	wait time.Duration
+}
+
+func (t tooMany) Unwrap() error { return t.Fault }
+
+// limited counts a request of a token or an address.
+func (g *guard) limited(who string) error {
+	wait := g.limits.take(who)
+	if wait <= 0 {
+		return nil
+	}
+	return tooMany{fault.New(fault.KindRateLimited, "rate_limited", "there are too many requests").
+		WithHint("wait as long as Retry-After says; the limit is %g requests a second", g.limits.limits.Rate), wait}
+}
+
+// admit finds out who asks. A client of the stream that is not let in yet has no name.
+func (g *guard) admit(r *http.Request, route Route) (Caller, error) {
+	values := r.Header.Values("Authorization")
+	if len(values) == 0 {
+		if err := g.limited(network(remote(r))); err != nil {
+			return Caller{}, err
+		}
+		switch {
+		case g.here && fromHere(r):
+			return Caller{Name: local, Scope: Admin}, nil
+		case route.Path == "/v1/stream" && isWebSocket(r):
+			// Browsers cannot set the header here: the first message has the token, and nothing is told before.
+			return Caller{}, nil
+		}
+		return Caller{}, g.missing(r)
+	}
+	scheme, text, _ := strings.Cut(values[0], " ")
+	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || text == "" {
+		if err := g.limited(network(remote(r))); err != nil {
+			return Caller{}, err
+		}
+		return Caller{}, unauthorized("token_malformed", "the header Authorization has no token")
+	}
+	return g.bearer(r, strings.TrimSpace(text))
+}
+
+// bearer is who has a token.
+func (g *guard) bearer(r *http.Request, text string) (Caller, error) {
+	// Who is not known yet counts against the address, before anything is looked up: guessing is slow.
+	if !g.knows(text) {
+		if err := g.limited(network(remote(r))); err != nil {
+			return Caller{}, err
+		}
+	}
+	caller, err := g.identify(r.Context(), text)
+	if err != nil || caller.Token == "" {
+		return caller, err
+	}
+	return caller, g.limited(caller.Token)
+}
+
+func (g *guard) missing(r *http.Request) error {
+	f := unauthorized("token_missing", "this takes a token")
+	if g.here && remote(r).IsLoopback() {
+		f = f.WithHint("without one, only programs of this machine may ask, at http://127.0.0.1 or http://localhost, and neither for a proxy nor for a web page; make a token with: stega token create")
+	}
+	return f
+}
+
+func isWebSocket(r *http.Request) bool {
+	return r.Method == http.MethodGet && strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+}
+
+// isService reports whether a text is the secret that the processes of this installation share.
+func (a *Access) isService(text string) bool {
+	if a.secret == nil {
+		return false
+	}
+	sum := sha256.Sum256([]byte(text))
+	return subtle.ConstantTimeCompare(sum[:], a.secret[:]) == 1
+}
+
+// knows reports whether a token was seen before.
+func (a *Access) knows(text string) bool {
+	if a.isService(text) {
+		return true
+	}
+	hash, ok := hashOf(text)
+	return ok && a.tokens != nil && a.tokens.cache.holds(hash)
+}
+
+// identify finds whose token a text is.
+func (a *Access) identify(ctx context.Context, text string) (Caller, error) {
+	if a.isService(text) {
+		return Caller{Name: service, Scope: Admin}, nil
+	}
+	if a.tokens == nil {
+		return Caller{}, unknownToken()
+	}
+	t, err := a.tokens.verify(ctx, text)
+	if err != nil {
+		return Caller{}, err
+	}
+	return Caller{Token: t.ID, Name: t.Name, Scope: t.Scope}, nil
+}
+
+// Authorize finds whose token a text is, and requires a scope of it: for a client that sends its token by other ways than the header.
+func (a *Access) Authorize(ctx context.Context, token string, needed Scope) (Caller, error) {
+	caller, err := a.identify(ctx, token)
+	if err == nil && !caller.Scope.Covers(needed) {
+		err = fault.New(fault.KindForbidden, "scope_missing", "this takes a token of scope %s, and that of %q is %s", needed, caller.Name, caller.Scope)
+	}
+	return caller, err
+}
+
+// refuse answers one who may not.
+func (g *guard) refuse(w http.ResponseWriter, r *http.Request, route Route, err error) {
+	f := fault.Of(err)
+	g.refused.WithLabelValues(f.Code).Inc()
+	h := w.Header()
+	h.Set("X-Request-Id", rest.RequestID(r))
+	if t, ok := errors.AsType[tooMany](err); ok {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(t.wait.Seconds()))))
+	}
+	challenge := `Bearer realm="stega"`
+	switch {
+	case f.Kind == fault.KindForbidden:
+		h.Set("WWW-Authenticate", challenge+`, error="insufficient_scope", scope="`+string(route.Scope)+`"`)
+	case f.Kind == fault.KindUnauthorized && f.Code != "token_missing":
+		h.Set("WWW-Authenticate", challenge+`, error="invalid_token"`)
+	case f.Kind == fault.KindUnauthorized:
+		h.Set("WWW-Authenticate", challenge)
+	}
+	if f.Kind == fault.KindUnauthorized || f.Kind == fault.KindForbidden {
+		g.log.Info("refused", "code", f.Code, "method", r.Method, "path", r.URL.Path, "remote", remote(r).String())
+	}
+	rest.Refuse(w, r, f)
+}

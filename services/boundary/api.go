@@ -1,0 +1,98 @@
+package boundary
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"stega/fault"
+	"stega/rest"
+	"stega/store"
+)
+
+// Routes adds the service's paths below /v1.
+func (s *Service) Routes(v1 *echo.Group, _ rest.Service) {
+	v1.GET("/operations", s.list)
+	v1.GET("/operations/:id", s.one)
+}
+
+func (s *Service) list(c echo.Context) error {
+	if err := rest.Known(c, "limit", "cursor"); err != nil {
+		return err
+	}
+	page, err := rest.Paged(c)
+	if err != nil {
+		return err
+	}
+	all, err := s.Operations(c.Request().Context(), page.Limit+1, page.After)
+	if err != nil {
+		return err
+	}
+	return rest.Pages(c, page, all, func(o Operation) string { return o.ID })
+}
+
+// one answers an operation; with Prefer: wait it waits until the command has run or, when settled is preferred too, until the operation is over.
+func (s *Service) one(c echo.Context) error {
+	if err := rest.Known(c, "tree"); err != nil {
+		return err
+	}
+	tree := c.QueryParam("tree") == "true"
+	id := strings.ToLower(c.Param("id"))
+	p, err := rest.Preferred(c.Request().Header)
+	if err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	o, err := s.Look(ctx, id, tree)
+	if err == nil && p.Wait > 0 && !p.done(o) {
+		limited, cancel := context.WithTimeout(ctx, p.Wait)
+		defer cancel()
+		o, err = s.await(limited, id, tree, p.done)
+	}
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, o)
+}
+
+// Look finds an operation in the ledger or, since that hears of it only a moment later, with the service that runs it.
+func (s *Service) Look(ctx context.Context, id string, tree bool) (Operation, error) {
+	o, err := s.Operation(ctx, id, tree)
+	if s.opts.Lookup == nil || err == nil && o.Done() {
+		return o, err
+	}
+	if f, ok := errors.AsType[*fault.Fault](err); err != nil && (!ok || f.Kind != fault.KindNotFound) {
+		return o, err
+	}
+	own, lookup := s.opts.Lookup(ctx, id)
+	switch {
+	case lookup == nil && err != nil:
+		return Operation{Operation: own, Outcome: Pending}, nil
+	case lookup == nil: // the service knows best how its command fares
+		o.Operation = own
+	case err != nil:
+		return o, lookup
+	}
+	return o, nil
+}
+
+// await waits until an operation is as asked, or ctx ends; it returns it as it is then.
+func (s *Service) await(ctx context.Context, id string, tree bool, until func(Operation) bool) (Operation, error) {
+	news, stop := s.opts.Watch("operation:" + id)
+	defer stop()
+	for {
+		o, err := s.Look(context.WithoutCancel(ctx), id, tree)
+		if err != nil || until(o) || ctx.Err() != nil {
+			return o, err
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+		}
+	}
+}
+
+var _ = store.Succeeded

@@ -1,0 +1,51 @@
+// Package boundary is the one public door: it accounts for what follows from each operation, pushes events and outcomes to clients, and
+// routes requests to the services.
+//
+// Every service says in a receipt, committed together with its effect, which messages it handled and what they caused. The ledger of this
+// package joins the receipts of an operation into a tree, and the operation is settled when no handling of a known message is outstanding.
+package boundary
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"stega/bus"
+	"stega/store"
+)
+
+// Service is the boundary.
+type Service struct {
+	db    *store.DB
+	opts  Options
+	mu    sync.Mutex
+	cache map[string]cached // trees of operations under way, by operation
+
+	forgot time.Time // when old operations were last deleted
+}
+
+// Options are the settings of the boundary.
+type Options struct {
+	// Takes says which services take a topic, as far as this program knows them.
+	Takes map[string][]string
+	Log   *slog.Logger
+}
+
+// New makes the service on its database, which may be nil when only Register is called.
+func New(db *store.DB, o Options) *Service {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Service{db: db, opts: o, cache: map[string]cached{}}
+}
+
+// Name is boundary.
+func (s *Service) Name() string { return "boundary" }
+
+// Register is everything that the service answers to.
+func (s *Service) Register(d *bus.Dispatcher) {
+	bus.Handle(d, s.accepted)
+	bus.Handle(d, s.progressed)
+	bus.Handle(d, s.resolved)
+	bus.Handle(d, s.handled)
+}

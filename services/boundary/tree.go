@@ -1,0 +1,241 @@
+package boundary
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"stega/events"
+)
+
+// tree is all that is known of what one operation caused. It is a set of facts, each of which holds for good, so it does not matter in which
+// order they come or how often: a message exists when the handling that caused it has said so, and it was handled when every handler of every service
+// that takes its topic has said so. Nothing is taken for done because of a position or a time.
+type tree struct {
+	id      string
+	state   events.OperationState // the last that was said of the command
+	nodes   map[string]*node
+	foreign []events.Emitted // messages that it caused together with other operations, which account for them
+}
+
+// node is a message; the root is the command itself.
+type node struct {
+	events.Emitted
+	known    bool              // its cause has told of it
+	expects  []string          // the services that take it
+	heard    map[string]*heard // by service
+	children []string
+}
+
+// heard is what one service said of a message.
+type heard struct {
+	handlers map[string]handling
+	nobody   bool // it has no handler for it any more
+	untold   int  // how many messages that it caused are still to be told
+}
+
+// handling is where a message stands in one handler.
+type handling struct {
+	state    string
+	attempts int
+	err      string
+	sent, at time.Time
+}
+
+// The states of a handling, besides those of receipts.
+const pending = "pending"
+
+// entry is what one unit of work of a service said of an operation, as it is kept.
+type entry struct {
+	Service  string                 `json:"service"`
+	State    *events.OperationState `json:"state,omitempty"`
+	Receipts []events.Receipt       `json:"receipts,omitempty"`
+	// Takes says which services took the topics that are named in it, at that time.
+	Takes map[string][]string `json:"takes,omitempty"`
+}
+
+func newTree(id string) *tree { return &tree{id: id, nodes: map[string]*node{}} }
+
+func (t *tree) node(id string) *node {
+	n := t.nodes[id]
+	if n == nil {
+		n = &node{Emitted: events.Emitted{ID: id}, heard: map[string]*heard{}}
+		t.nodes[id] = n
+	}
+	return n
+}
+
+func (n *node) by(service string) *heard {
+	h := n.heard[service]
+	if h == nil {
+		h = &heard{handlers: map[string]handling{}}
+		n.heard[service] = h
+	}
+	return h
+}
+
+// rank orders what is said of a command.
+var rank = map[string]int{"": 0, "accepted": 1, "running": 2, "failed": 3, "succeeded": 3}
+
+// add takes in an entry.
+func (t *tree) add(e entry) {
+	if s := e.State; s != nil {
+		root := t.node(t.id)
+		root.known, root.Topic, root.Service = true, s.Command, s.Service
+		if rank[s.Status] >= rank[t.state.Status] {
+			emitted := t.state.Emitted
+			t.state = *s
+			t.state.Emitted = append(emitted, s.Emitted...)
+		}
+		root.by(s.Service).untold += s.Untold
+		t.caused(root, s.Emitted, e.Takes)
+	}
+	for _, r := range e.Receipts {
+		n := t.node(r.Message)
+		if n.Topic == "" {
+			n.Topic, n.Subject = r.Topic, r.About
+		}
+		h := n.by(e.Service)
+		if r.State == events.ReceiptCaused {
+			h.untold -= len(r.Emitted)
+		} else {
+			h.untold += r.Untold
+			h.say(r)
+		}
+		t.caused(n, r.Emitted, e.Takes)
+	}
+}
+
+func (t *tree) caused(n *node, emitted []events.Emitted, takes map[string][]string) {
+	for _, e := range emitted {
+		if slices.Contains(n.children, e.ID) {
+			continue
+		}
+		n.children = append(n.children, e.ID)
+		if e.Operation != "" && e.Operation != t.id {
+			t.foreign = append(t.foreign, e)
+			continue
+		}
+		child := t.node(e.ID)
+		child.Emitted, child.known = e, true
+		if e.Service != "" {
+			child.expects = []string{e.Service}
+		} else {
+			child.expects = takes[e.Topic]
+		}
+	}
+}
+
+// say notes a receipt of a handler. That it handled the message is final; of anything else the later counts.
+func (h *heard) say(r events.Receipt) {
+	if r.State == events.ReceiptUnhandled {
+		h.nobody = true
+		return
+	}
+	if r.Handler != "" {
+		delete(h.handlers, "") // it was given up before it reached a handler
+	} else if len(h.handlers) > 0 {
+		return
+	}
+	for _, other := range r.Handlers {
+		if _, known := h.handlers[other]; !known && other != r.Handler && r.Handler != "" {
+			h.handlers[other] = handling{state: pending, sent: r.SentAt, at: r.SentAt}
+		}
+	}
+	was, known := h.handlers[r.Handler]
+	if known && was.state == events.ReceiptHandled {
+		return
+	}
+	if known && r.State != events.ReceiptHandled && was.state != pending && r.At.Before(was.at) {
+		return
+	}
+	h.handlers[r.Handler] = handling{state: r.State, attempts: r.Attempts, err: r.Error, sent: r.SentAt, at: r.At}
+}
+
+// resolved reports whether the command has run to its end.
+func (t *tree) resolved() bool { return rank[t.state.Status] == 3 }
+
+// open lists what is still to be done, of all messages that are known or, from a message on, of those that it caused.
+func (t *tree) open(from string) []events.Waiting {
+	var all []events.Waiting
+	visit := func(n *node) { all = append(all, t.waiting(n)...) }
+	if from == "" {
+		for _, n := range t.nodes {
+			if n.known {
+				visit(n)
+			}
+		}
+	} else {
+		t.below(from, map[string]bool{}, visit)
+	}
+	slices.SortFunc(all, func(a, b events.Waiting) int {
+		return cmp.Or(cmp.Compare(a.Message, b.Message), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Handler, b.Handler))
+	})
+	return all
+}
+
+// below visits a message and those that it caused.
+func (t *tree) below(id string, seen map[string]bool, visit func(*node)) {
+	n := t.nodes[id]
+	if n == nil || seen[id] {
+		return
+	}
+	seen[id] = true
+	visit(n)
+	for _, child := range n.children {
+		t.below(child, seen, visit)
+	}
+}
+
+func (t *tree) waiting(n *node) (all []events.Waiting) {
+	wait := func(service, handler string, h handling) {
+		all = append(all, events.Waiting{
+			Message: n.ID, Topic: n.Topic, Subject: n.Subject, Service: service, Handler: handler, State: h.state, Attempts: h.attempts, Error: h.err, Since: h.at,
+		})
+	}
+	services := n.expects
+	if n.ID == t.id { // the command: its own outcome is told by its state
+		services = nil
+	}
+	for _, service := range services {
+		if n.heard[service] == nil {
+			wait(service, "", handling{state: pending, at: t.state.AcceptedAt})
+		}
+	}
+	for service, h := range n.heard {
+		for handler, at := range h.handlers {
+			if at.state != events.ReceiptHandled {
+				wait(service, handler, at)
+			}
+		}
+		if len(h.handlers) == 0 && !h.nobody && slices.Contains(services, service) || h.untold != 0 {
+			wait(service, "", handling{state: pending, at: t.state.AcceptedAt})
+		}
+	}
+	return all
+}
+
+// outcomeOf says what is to be said of an operation that waits for these.
+func outcomeOf(resolved bool, open []events.Waiting) string {
+	count := map[string]int{}
+	for _, w := range open {
+		count[w.State]++
+	}
+	switch {
+	case resolved && len(open) == 0:
+		return Settled
+	case resolved && count[events.ReceiptDead] == len(open):
+		return Failed
+	case count[events.ReceiptParked]+count[events.ReceiptDead] > 0:
+		return Stalled
+	}
+	return Pending
+}
+
+// The outcomes of an operation as a whole.
+const (
+	Pending = "pending"
+	Settled = "settled" // all that follows is committed
+	Failed  = "failed"  // a handler gave up
+	Stalled = "stalled" // it waits for somebody
+)
