@@ -156,6 +156,6 @@ type LogEntry struct {
 type LogBounds struct {
 	Empty  bool     // nothing is retained
 	Origin uint64   // the position of the very first entry that the log ever had or will have; what is before belongs to another log
-	First  uint64   // the oldest position that is retained, unless it is empty
+	First  uint64   // the oldest position that is retained; of an empty log the next one, as far as the broker knows it
 	Recent LogEntry // an entry at the end or shortly before it, unless it is empty
 }

@@ -86,6 +86,7 @@ func (l *loop) failOperation(ctx context.Context, tx *store.Tx, m store.ParkedMe
 	}
 	f := fault.New(fault.KindInternal, "undeliverable", "the command could not be handed to its handler").
 		WithHint("look for this operation in the server's log").Because(errors.New(m.LastError))
+	tx.Because(m.Message.Envelope)
 	if err := tx.FinishOperation(ctx, op.ID, f); err != nil {
 		return fmt.Errorf("record the outcome: %w", err)
 	}

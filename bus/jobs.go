@@ -214,7 +214,7 @@ var errCancelled = errors.New("the operation was cancelled")
 
 // cancelled is how a cancelled operation ends.
 func cancelled() error {
-	return fault.Conflict("operation_cancelled", "the operation was cancelled before it had any effect")
+	return fault.Conflict("operation_cancelled", "the operation was cancelled before it had any effect").Because(errCancelled)
 }
 
 // begin finds the job's operation and marks it as running; over means that the job was settled before.
@@ -373,7 +373,7 @@ func (j *job) fail(ctx context.Context, failure error) error {
 		m = *j.parked
 	}
 	dead := j.failed(&m, failure)
-	kept := !IsPermanent(failure) || j.operation == "" || j.failure != nil
+	kept := !IsPermanent(failure) || j.operation == "" || j.failure != nil && !errors.Is(failure, errCancelled)
 	err := j.outage.persist(ctx, func(ctx context.Context, tx *store.Tx) error {
 		j.schedule(&m, tx.Now(), dead)
 		if j.parked == nil {
@@ -385,6 +385,7 @@ func (j *job) fail(ctx context.Context, failure error) error {
 		if err := j.set(ctx, tx, m, kept); err != nil {
 			return err
 		}
+		tx.Because(j.message.Envelope)
 		tx.Receipt(j.receiptOf(m, kept))
 		if !dead {
 			return nil

@@ -28,8 +28,8 @@ func (p *Process) handler() http.Handler {
 	e.GET("/readyz", p.readyz)
 	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{})))
 	v1 := e.Group("/v1")
-	rest.Operations(v1, p.databases()...)
 	rest.DeadLetters(v1, p.databases()...)
+	rest.Cancel(v1, p.databases()...)
 	v1.POST("/events/:topic", p.publish)
 	v1.GET("/events", p.tail)
 	if p.has(API) {
@@ -37,7 +37,12 @@ func (p *Process) handler() http.Handler {
 			part.service.Routes(v1, part)
 		}
 	}
-	return e
+	if p.door == nil {
+		rest.Operations(v1, p.databases()...)
+		return e
+	}
+	v1.GET("/stream", echo.WrapHandler(p.hub))
+	return p.door.Front(e)
 }
 
 // Health is what /readyz answers: ready, or what is missing.
@@ -149,7 +154,7 @@ func Event(topic string, data []byte) (events.Typed, error) {
 }
 
 // tail streams the log of events as lines of JSON, from ?from= (a position; by default only what comes), until the
-// client goes, or with ?follow=false until nothing came for half a second.
+// client goes, or with ?follow=false until nothing came for half a second. What the bus says of itself comes with ?internal=true only.
 func (p *Process) tail(c echo.Context) error {
 	from := broker.LogEnd
 	if v := c.QueryParam("from"); v != "" {
@@ -159,7 +164,7 @@ func (p *Process) tail(c echo.Context) error {
 		}
 		from = n
 	}
-	follow := c.QueryParam("follow") != "false"
+	follow, internal := c.QueryParam("follow") != "false", c.QueryParam("internal") == "true"
 	ctx := c.Request().Context()
 	entries, err := p.broker.Log(ctx, from)
 	if err != nil {
@@ -181,6 +186,9 @@ func (p *Process) tail(c echo.Context) error {
 				return nil
 			}
 			idle = false
+			if events.IsInternal(e.Type) && !internal {
+				continue
+			}
 			if err := encoder.Encode(NewLogLine(e)); err != nil {
 				return nil
 			}

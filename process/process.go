@@ -27,6 +27,8 @@ import (
 	"stega/migrations"
 	"stega/rest"
 	"stega/services"
+	"stega/services/boundary"
+	"stega/services/boundary/stream"
 	"stega/store"
 )
 
@@ -53,6 +55,10 @@ type Process struct {
 	broker   broker.Broker
 	parts    []*part
 	ready    atomic.Bool
+
+	// Of a process that is a door to the suite; nil in others.
+	door *boundary.Service
+	hub  *stream.Hub
 }
 
 // part is one service in this process.
@@ -103,7 +109,8 @@ func (p *Process) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.cfg.Options.Boundary.Takes, p.cfg.Options.Boundary.Log = takes, p.cfg.Log
+	b := &p.cfg.Options.Boundary
+	b.Takes, b.Log, b.Lookup, b.Watch, b.Position = takes, p.cfg.Log, p.lookup, p.watch, p.position
 	for _, name := range p.cfg.Services {
 		db, err := store.Open(ctx, name, p.cfg.Database(name))
 		if err != nil {
@@ -113,6 +120,9 @@ func (p *Process) open(ctx context.Context) error {
 		p.parts = append(p.parts, part)
 		if err := p.schema(ctx, db); err != nil {
 			return err
+		}
+		if door, ok := part.service.(*boundary.Service); ok && p.has(API) {
+			p.door = door
 		}
 		if part.dispatcher, err = dispatcher(part.service); err != nil {
 			return err
@@ -166,6 +176,9 @@ func (p *Process) wire() error {
 			}
 		}
 	}
+	if p.door != nil {
+		p.hub = stream.New(p.broker, stream.Options{Operation: p.operation, Log: p.cfg.Log, Registerer: p.registry})
+	}
 	return p.registry.Register(newCollector(p))
 }
 
@@ -193,6 +206,9 @@ func (p *Process) run(ctx context.Context, listener net.Listener, ready func(add
 		p.ready.Store(false)
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Grace)
 		defer cancel()
+		if p.hub != nil {
+			p.hub.Drain(stop)
+		}
 		if err := server.Shutdown(stop); err != nil {
 			_ = server.Close()
 		}
@@ -236,6 +252,9 @@ func (p *Process) work(ctx context.Context, ready, draining func()) error {
 		if s, ok := part.service.(interface{ Run(context.Context) error }); ok && part.consumer != nil {
 			group.Go(func() error { return s.Run(workers) })
 		}
+	}
+	if p.hub != nil {
+		start(p.hub.Run)
 	}
 	if await(ctx, workers, starting) {
 		ready()

@@ -35,25 +35,8 @@ func Operations(v1 *echo.Group, dbs ...*store.DB) {
 		slices.SortFunc(all, func(a, b store.Operation) int { return cmp.Compare(b.ID, a.ID) })
 		return Pages(c, page, all, func(o store.Operation) string { return o.ID })
 	})
-	v1.POST("/operations/:id/cancel", func(c echo.Context) error {
-		o, err := find(c, dbs)
-		if err != nil {
-			return err
-		}
-		for _, db := range dbs {
-			if db.Service() != o.Service {
-				continue
-			}
-			err := db.Do(c.Request().Context(), func(ctx context.Context, tx *store.Tx) error { return tx.RequestCancel(ctx, o.ID) })
-			if err != nil {
-				return err
-			}
-		}
-		c.Response().Header().Set(echo.HeaderLocation, "/v1/operations/"+o.ID)
-		return c.JSON(http.StatusAccepted, map[string]string{"operation_id": o.ID})
-	})
 	v1.GET("/operations/:id", func(c echo.Context) error {
-		o, err := find(c, dbs)
+		o, err := Find(c.Request().Context(), c.Param("id"), dbs...)
 		if err != nil {
 			return err
 		}
@@ -74,12 +57,13 @@ func Operations(v1 *echo.Group, dbs ...*store.DB) {
 	})
 }
 
-func find(c echo.Context, dbs []*store.DB) (store.Operation, error) {
-	id := strings.ToLower(c.Param("id"))
+// Find finds an operation in one of several databases.
+func Find(ctx context.Context, id string, dbs ...*store.DB) (store.Operation, error) {
+	id = strings.ToLower(id)
 	err := error(fault.NotFound("operation_unknown", "there is no operation %.64s", id))
 	for _, db := range dbs {
 		var o store.Operation
-		if o, err = db.Operation(c.Request().Context(), id); err == nil {
+		if o, err = db.Operation(ctx, id); err == nil {
 			return o, nil
 		}
 		if f, ok := errors.AsType[*fault.Fault](err); !ok || f.Kind != fault.KindNotFound {
@@ -87,4 +71,25 @@ func find(c echo.Context, dbs []*store.DB) (store.Operation, error) {
 		}
 	}
 	return store.Operation{}, err
+}
+
+// Cancel adds POST /operations/{id}/cancel over the databases of a process.
+func Cancel(v1 *echo.Group, dbs ...*store.DB) {
+	v1.POST("/operations/:id/cancel", func(c echo.Context) error {
+		o, err := Find(c.Request().Context(), c.Param("id"), dbs...)
+		if err != nil {
+			return err
+		}
+		for _, db := range dbs {
+			if db.Service() != o.Service {
+				continue
+			}
+			err := db.Do(c.Request().Context(), func(ctx context.Context, tx *store.Tx) error { return tx.RequestCancel(ctx, o.ID) })
+			if err != nil {
+				return err
+			}
+		}
+		c.Response().Header().Set(echo.HeaderLocation, "/v1/operations/"+o.ID)
+		return c.JSON(http.StatusAccepted, map[string]string{"operation_id": o.ID})
+	})
 }

@@ -53,7 +53,7 @@ func (t *Tx) account() error {
 			caused = t.children[s.ID]
 			delete(t.children, s.ID)
 		}
-		s.Emitted, caused = cut(caused)
+		s.Emitted, caused = cut(append(s.Emitted, caused...))
 		s.Untold = len(caused)
 		if err := t.Emit(s.event()); err != nil {
 			return err

@@ -158,6 +158,9 @@ func (t *Tx) FinishOperation(ctx context.Context, id string, f *fault.Fault) err
 	if text != "" {
 		s.Error = json.RawMessage(text)
 	}
+	if c := t.cause; c.ID != "" && c.ID != id { // it ran as a job: whoever hears only of its end knows of the job by it
+		s.Emitted = []events.Emitted{{ID: c.ID, Topic: c.Type, Subject: c.Subject, Service: t.db.service}}
+	}
 	t.states = append(t.states, state{OperationState: s})
 	return nil
 }

@@ -66,7 +66,7 @@ func Run(t *testing.T, h Harness) {
 		"the log goes on from a position":                                         logFrom,
 		"the end of the log is what comes from now on":                            logEnd,
 		"a reader of the log ends with its context":                               logEnds,
-		"the bounds of the log say where it begins and an entry near its end":    logBounds,
+		"the bounds of the log say where it begins and an entry near its end":     logBounds,
 		"the depth counts what waits and what is not settled":                     depth,
 		"the state says connected":                                                state,
 		"a close ends consumers and readers, and what follows is refused":         closes,

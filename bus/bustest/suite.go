@@ -47,6 +47,9 @@ func RunLoop(t *testing.T, newBroker func(t testing.TB) broker.Broker, newStore 
 		{"a job that fails for a while is parked and succeeds", jobRecovers},
 		{"a job that fails for good is a failed operation", jobFails},
 		{"a job that was cut off runs again and takes effect once", jobCrash},
+		{"receipts say what was handled, by whom, and what it caused", receiptsOfEvents},
+		{"operations are told from their beginning to their end", operationsAreTold},
+		{"a job whose operation is cancelled ends", cancels},
 	} {
 		t.Run(s.name, func(t *testing.T) { s.run(newWorld(t, newBroker(t)), newStore) })
 	}

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"stega/fault"
 	"stega/rest"
-	"stega/store"
 )
 
 // Routes adds the service's paths below /v1.
@@ -41,10 +41,11 @@ func (s *Service) one(c echo.Context) error {
 	}
 	tree := c.QueryParam("tree") == "true"
 	id := strings.ToLower(c.Param("id"))
-	p, err := rest.Preferred(c.Request().Header)
+	preferred, err := rest.Preferred(c.Request().Header)
 	if err != nil {
 		return err
 	}
+	p := preference{preferred}
 	ctx := c.Request().Context()
 	o, err := s.Look(ctx, id, tree)
 	if err == nil && p.Wait > 0 && !p.done(o) {
@@ -82,17 +83,36 @@ func (s *Service) Look(ctx context.Context, id string, tree bool) (Operation, er
 // await waits until an operation is as asked, or ctx ends; it returns it as it is then.
 func (s *Service) await(ctx context.Context, id string, tree bool, until func(Operation) bool) (Operation, error) {
 	news, stop := s.opts.Watch("operation:" + id)
-	defer stop()
+	defer func() { stop() }()
 	for {
 		o, err := s.Look(context.WithoutCancel(ctx), id, tree)
 		if err != nil || until(o) || ctx.Err() != nil {
 			return o, err
 		}
 		select {
-		case <-news:
+		case _, open := <-news:
+			if !open { // the hub has lost the thread: take it up again, and look
+				stop()
+				news, stop = s.opts.Watch("operation:" + id)
+				if err := pause(ctx, lostPause); err != nil {
+					return o, nil //nolint:nilerr // the time is up
+				}
+			}
 		case <-ctx.Done():
 		}
 	}
 }
 
-var _ = store.Succeeded
+// lostPause keeps a waiter from going round while the hub itself waits for the broker.
+const lostPause = 50 * time.Millisecond
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -6,10 +6,12 @@
 package boundary
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"time"
 
+	"stega/broker"
 	"stega/bus"
 	"stega/store"
 )
@@ -29,6 +31,12 @@ type Options struct {
 	// Takes says which services take a topic, as far as this program knows them.
 	Takes map[string][]string
 	Log   *slog.Logger
+	// Lookup asks the services for an operation of theirs; a fault of kind not found when none has it.
+	Lookup func(ctx context.Context, id string) (store.Operation, error)
+	// Watch tells of what comes for a channel of the stream, such as operation:<id>, from now on; events may be closed at any time.
+	Watch func(channel string) (events <-chan broker.LogEntry, stop func())
+	// Position is how far this process has read the log; empty while that is not known.
+	Position func() string
 }
 
 // New makes the service on its database, which may be nil when only Register is called.

@@ -161,9 +161,7 @@ func (t *tree) open(from string) []events.Waiting {
 	visit := func(n *node) { all = append(all, t.waiting(n)...) }
 	if from == "" {
 		for _, n := range t.nodes {
-			if n.known {
-				visit(n)
-			}
+			visit(n)
 		}
 	} else {
 		t.below(from, map[string]bool{}, visit)
@@ -192,6 +190,10 @@ func (t *tree) waiting(n *node) (all []events.Waiting) {
 		all = append(all, events.Waiting{
 			Message: n.ID, Topic: n.Topic, Subject: n.Subject, Service: service, Handler: handler, State: h.state, Attempts: h.attempts, Error: h.err, Since: h.at,
 		})
+	}
+	if !n.known { // it was handled, but whoever caused it has not said so yet: more may follow from there
+		wait("", "", handling{state: pending, at: t.state.AcceptedAt})
+		return all
 	}
 	services := n.expects
 	if n.ID == t.id { // the command: its own outcome is told by its state

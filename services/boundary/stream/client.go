@@ -1,0 +1,237 @@
+package stream
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"stega/fault"
+)
+
+// The verdict that a connection ends with: 4000 to 4499 ask the client to come back, 4500 to 4999 not to.
+const (
+	codeAgain     = 4000 // the server has a problem of its own
+	codeShutdown  = 4001
+	codeSlow      = 4002
+	codeNoPong    = 4003
+	codeCrowded   = 4004
+	codeReset     = 4005
+	codeToken     = 4500
+	codeBad       = 4501
+	codeForbidden = 4502
+)
+
+// maxReason is how long the reason of a close can be on the wire.
+const maxReason = 120
+
+// hurryFor bounds what is left to write to a client that is being closed.
+const hurryFor = 5 * time.Second
+
+// link is the connection of a client.
+type link interface {
+	write()                     // begins to write what is queued; it is called when nobody does
+	hurry(within time.Duration) // lets a write that is under way fail after a while
+	cut()                       // breaks off
+}
+
+// client is one connection.
+type client struct {
+	h      *Hub
+	form   form
+	remote string
+	link   link
+	queue  queue
+	life   context.Context
+	end    context.CancelFunc
+
+	open    atomic.Bool // it was authorized
+	token   atomic.Pointer[string]
+	closing atomic.Bool
+	code    int // of the close; written before the queue ends
+	reason  string
+
+	// When something falls due, in unix nanoseconds; 0: never. The sweep looks at them.
+	authBy, readBy, writeBy, pongBy atomicTime
+
+	tasks tasks
+
+	// Guarded by the hub's lock.
+	subs     map[string]*subscription
+	resuming int    // subscriptions that are not live yet
+	told     uint64 // the position that it knows
+	pingAt   int64
+	mask     uint64 // by the entry in hand
+	firm     bool
+
+	// Used by the reader only.
+	tokens   float64 // of the command rate
+	refilled time.Time
+}
+
+// atomicTime is an instant in unix nanoseconds.
+type atomicTime = atomic.Int64
+
+// subscription is a client's interest in a channel.
+type subscription struct {
+	client   *client
+	channel  *channel
+	at       int  // in the channel's list
+	live     bool // it gets what comes; one that is not is still catching up
+	gone     bool
+	coalesce bool
+}
+
+// join makes a client, unless there are too many.
+func (h *Hub) join(f form, remote string) (*client, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.running || h.draining || h.life.Err() != nil {
+		return nil, fault.Unavailable("stream_unavailable", "the stream is starting or shutting down").WithHint("try again shortly")
+	}
+	if h.taken >= h.o.Connections || h.remotes[remote] >= h.o.PerAddress {
+		return nil, fault.Unavailable("too_many_connections", "there are too many connections, in all or from %s", remote).
+			WithHint("one connection can carry %d subscriptions", h.o.Subscriptions)
+	}
+	c := &client{h: h, form: f, remote: remote, pingAt: h.firstPing(), tokens: float64(h.o.Burst), refilled: time.Now()}
+	c.life, c.end = context.WithCancel(h.life)
+	h.remotes[remote]++
+	h.taken++
+	h.work.Add(1)
+	return c, nil
+}
+
+// start makes a client known, once it has its link.
+func (c *client) start(l link) {
+	h := c.h
+	c.link = l
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.clients[c] = struct{}{}
+	h.metrics.connections.WithLabelValues(c.form.String()).Inc()
+	if h.draining || h.life.Err() != nil {
+		c.close(codeShutdown, "the server is shutting down", false)
+	}
+}
+
+// leave ends what a client had, once nothing is read from it any more.
+func (c *client) leave() {
+	h := c.h
+	c.end()
+	c.queue.end(true)
+	h.mu.Lock()
+	for _, s := range c.subs {
+		h.drop(s)
+	}
+	h.taken--
+	if h.remotes[c.remote]--; h.remotes[c.remote] <= 0 {
+		delete(h.remotes, c.remote)
+	}
+	if _, in := h.clients[c]; in {
+		delete(h.clients, c)
+		h.metrics.connections.WithLabelValues(c.form.String()).Dec()
+	}
+	h.mu.Unlock()
+	h.work.Done()
+}
+
+// welcome says hello to a client that may read.
+func (c *client) welcome() {
+	h := c.h
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c.open.Swap(true) {
+		return
+	}
+	c.authBy.Store(0)
+	c.told = h.window.tail.Position
+	c.say("hello", nil, helloMessage{hello{h.o.Version, h.window.tail, int(h.o.Ping.Seconds())}})
+}
+
+// say queues a message that is no push.
+func (c *client) say(name string, at *Position, v any) {
+	c.send(item{frame: frame(c.form, name, at, v)})
+}
+
+// send queues a frame. A client that does not read fast enough is closed.
+func (c *client) send(it item) {
+	switch c.queue.push(it, c.h.o.Queue) {
+	case pushedFirst:
+		c.link.write()
+	case pushedTooMuch:
+		c.close(codeSlow, "too much waits to be read", true)
+	case pushedQuietly, pushedNowhere:
+	}
+}
+
+// close ends a connection with a verdict, after what is queued or instead of it.
+func (c *client) close(code int, reason string, drop bool) {
+	if c.closing.Swap(true) {
+		return
+	}
+	c.code, c.reason = code, strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "")
+	c.end()
+	c.h.metrics.closed(code)
+	c.link.hurry(hurryFor)
+	if c.queue.end(drop) {
+		c.link.write()
+	}
+}
+
+// wrote accounts for a batch that was written.
+func (c *client) wrote(batch []item) {
+	now := time.Now()
+	c.writeBy.Store(0)
+	bytes, first := 0, int64(0)
+	for _, it := range batch {
+		bytes += len(it.frame)
+		if it.ping {
+			c.pongBy.CompareAndSwap(0, now.Add(c.h.o.Pong).UnixNano())
+		}
+		if first == 0 {
+			first = it.read
+		}
+	}
+	if first > 0 {
+		c.h.metrics.delivery.Observe(now.Sub(time.Unix(0, first)).Seconds())
+	}
+	c.h.metrics.bytes.Add(float64(bytes))
+	c.queue.wrote(bytes, c.h.o.Queue/4)
+}
+
+// tasks are what a client's commands leave to do beside its reader, one after the other.
+type tasks struct {
+	mu    sync.Mutex
+	queue []func(ctx context.Context)
+	busy  bool
+}
+
+// later runs something beside the reader.
+func (c *client) later(task func(ctx context.Context)) {
+	t := &c.tasks
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.queue = append(t.queue, task)
+	if t.busy {
+		return
+	}
+	t.busy = true
+	c.h.work.Go(c.work)
+}
+
+func (c *client) work() {
+	for {
+		t := &c.tasks
+		t.mu.Lock()
+		if len(t.queue) == 0 {
+			t.queue, t.busy = nil, false
+			t.mu.Unlock()
+			return
+		}
+		task := t.queue[0]
+		t.queue = t.queue[1:]
+		t.mu.Unlock()
+		task(c.life)
+	}
+}

@@ -1,0 +1,134 @@
+package stream
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"stega/broker"
+	"stega/events"
+)
+
+// entry is an event of the log as the window keeps it: encoded once, for everybody.
+type entry struct {
+	broker.LogEntry
+	event     []byte // as JSON; Data lies in it
+	operation []byte // as JSON, of an event that tells how an operation fares
+	words     []string
+	internal  bool // the bus itself published it
+	read      time.Time
+}
+
+func (e *entry) position() Position { return Position{e.Position, e.ID} }
+
+// size is what the window counts it for.
+func (e *entry) size() int { return len(e.event) + len(e.operation) + len(e.Type) + 512 }
+
+// head is the envelope of an event as clients see it.
+type head struct {
+	ID          string    `json:"id"`
+	Source      string    `json:"source"`
+	Type        string    `json:"type"`
+	Subject     string    `json:"subject"`
+	Time        time.Time `json:"time"`
+	Correlation string    `json:"correlationid,omitempty"`
+	Causation   string    `json:"causationid,omitempty"`
+	Sequence    int64     `json:"sequence,omitempty"`
+}
+
+// newEntry encodes an event.
+func newEntry(l broker.LogEntry, internal map[string]bool) *entry {
+	e := &entry{LogEntry: l, words: strings.Split(l.Type, "."), read: time.Now()}
+	e.internal = internal[l.Type] || e.words[0] == "operation"
+	var out bytes.Buffer
+	out.Grow(len(l.Data) + 512)
+	encode(&out, head{l.ID, l.Source, l.Type, l.Subject, l.Time, l.Correlation, l.Causation, l.Sequence})
+	out.Truncate(out.Len() - 1) // the closing brace
+	out.WriteString(`,"data":`)
+	begin := out.Len()
+	if json.Compact(&out, l.Data) != nil { // on one line, as server-sent events need it
+		out.Truncate(begin)
+		out.WriteString("null")
+	}
+	end := out.Len()
+	out.WriteByte('}')
+	e.event = out.Bytes()
+	e.Data = e.event[begin:end:end]
+	if e.internal && e.words[0] == "operation" {
+		e.operation = operation(l.Type, e.Data)
+	}
+	return e
+}
+
+// encode writes JSON without escaping what only HTML needs escaped, and without a line end.
+func encode(out *bytes.Buffer, v any) {
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		out.WriteString("null\n") // what is encoded here always can be
+	}
+	out.Truncate(out.Len() - 1)
+}
+
+// told is what an event says of its operation; what it does not say is left out.
+type told struct {
+	ID         string           `json:"id"`
+	Command    string           `json:"command,omitempty"`
+	Service    string           `json:"service,omitempty"`
+	Subject    string           `json:"subject,omitempty"`
+	EntityID   string           `json:"entity_id,omitempty"`
+	Status     string           `json:"status,omitempty"`
+	Settled    bool             `json:"settled"`
+	Outcome    string           `json:"outcome"`
+	Error      json.RawMessage  `json:"error,omitempty"`
+	AcceptedAt *time.Time       `json:"accepted_at,omitempty"`
+	FinishedAt *time.Time       `json:"finished_at,omitempty"`
+	SettledAt  *time.Time       `json:"settled_at,omitempty"`
+	Progress   *progress        `json:"progress,omitempty"`
+	Waiting    []events.Waiting `json:"waiting,omitempty"`
+}
+
+type progress struct {
+	Done  int64     `json:"done"`
+	Total int64     `json:"total,omitempty"`
+	Text  string    `json:"text,omitempty"`
+	At    time.Time `json:"at"`
+}
+
+// operation is what a push of an operation's channel says of it, nil when the event does not tell.
+func operation(topic string, data []byte) []byte {
+	t, known := events.Lookup(topic)
+	if !known {
+		return nil
+	}
+	v, err := t.Decode(data)
+	if err != nil {
+		return nil
+	}
+	says := told{ID: v.Subject(), Outcome: "pending"}
+	switch o := v.(type) {
+	case events.OperationAccepted:
+		says.state(o.OperationState)
+	case events.OperationResolved:
+		says.state(o.OperationState)
+	case events.OperationProgressed:
+		says.Status = "running"
+		says.Progress = &progress{o.Done, o.Total, o.Text, o.At}
+	case events.OperationSettled:
+		says.Status, says.Settled, says.Outcome = o.Status, true, "settled"
+		says.AcceptedAt, says.SettledAt = &o.AcceptedAt, &o.SettledAt
+	case events.OperationStalled:
+		says.Outcome, says.Waiting = o.Outcome, o.Waiting
+	default:
+		return nil
+	}
+	var out bytes.Buffer
+	encode(&out, says)
+	return out.Bytes()
+}
+
+func (t *told) state(o events.OperationState) {
+	t.Command, t.Service, t.Subject, t.EntityID, t.Status, t.Error = o.Command, o.Service, o.About, o.EntityID, o.Status, o.Error
+	t.AcceptedAt, t.FinishedAt = &o.AcceptedAt, o.FinishedAt
+}

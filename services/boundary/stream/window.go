@@ -1,0 +1,66 @@
+package stream
+
+import "sort"
+
+// window is the end of the log in memory, bounded in bytes.
+type window struct {
+	entries []*entry // from head on, in order
+	head    int
+	bytes   int
+	limit   int
+	floor   Position // what stood before the first entry; every later one is in the window
+	whole   bool     // nothing ever stood before the first entry
+	tail    Position // the last entry that was read
+}
+
+// begin empties the window. The next entry will be the first that it holds; whole says that it is the first of the log.
+func (w *window) begin(whole bool) { *w = window{limit: w.limit, whole: whole} }
+
+func (w *window) add(e *entry) {
+	if len(w.entries) == 0 && w.tail.ID == "" && e.Position > 0 {
+		w.floor.Position = e.Position - 1
+	}
+	w.entries = append(w.entries, e)
+	w.bytes += e.size()
+	w.tail = e.position()
+	for w.bytes > w.limit && w.head < len(w.entries)-1 {
+		oldest := w.entries[w.head]
+		w.entries[w.head] = nil
+		w.head++
+		w.bytes -= oldest.size()
+		w.floor, w.whole = oldest.position(), false
+	}
+	if w.head > len(w.entries)/2 && w.head > 64 {
+		n := copy(w.entries, w.entries[w.head:])
+		clear(w.entries[n:])
+		w.entries, w.head = w.entries[:n], 0
+	}
+}
+
+// covers reports whether everything from a position on is in the window.
+func (w *window) covers(next uint64) bool {
+	return w.whole || w.tail.ID != "" && next > w.floor.Position
+}
+
+// from lists the entries from a position on that the window covers. The list is good while the lock is held.
+func (w *window) from(next uint64) []*entry {
+	kept := w.entries[w.head:]
+	i := sort.Search(len(kept), func(i int) bool { return kept[i].Position >= next })
+	return kept[i:]
+}
+
+// at finds the id of the entry at a position. inside says whether the window can tell.
+func (w *window) at(position uint64) (id string, inside bool) {
+	if position == w.floor.Position && w.floor.ID != "" {
+		return w.floor.ID, true
+	}
+	kept := w.entries[w.head:]
+	if len(kept) == 0 || position < kept[0].Position || position > w.tail.Position {
+		return "", false
+	}
+	i := sort.Search(len(kept), func(i int) bool { return kept[i].Position >= position })
+	if kept[i].Position != position {
+		return "", true // nothing can be read there
+	}
+	return kept[i].ID, true
+}
