@@ -48,7 +48,11 @@ func Connect(ctx context.Context, o ConnectOptions) (*Connection, error) {
 		c, err = start(ctx, o)
 	}
 	if errors.Is(err, errNone) {
-		return nil, fault.Unavailable("daemon_missing", "no daemon runs").WithHint("start it with: stega daemon start; see what is wrong with: stega doctor").Because(err)
+		f := fault.Unavailable("daemon_missing", "no daemon runs").WithHint("start it with: stega daemon start; see what is wrong with: stega doctor")
+		if err.Error() != errNone.Error() { // there is more to say
+			f = f.Because(err)
+		}
+		return nil, f
 	}
 	if err != nil {
 		return nil, err
@@ -76,7 +80,9 @@ func find(ctx context.Context, o ConnectOptions) (*Connection, error) {
 		}
 		tried[path] = true
 		c, err := hello(ctx, o, path)
-		why = append(why, err)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			why = append(why, err)
+		}
 		return c, err == nil
 	}
 	for _, candidate := range o.Paths.Candidates {
@@ -240,6 +246,7 @@ func Spawn(p Paths, within time.Duration) error {
 	}
 	defer func() { _ = ready.Close() }()
 	cmd := exec.Command(program, "daemon", "run") //nolint:gosec,noctx // it is this program, and outlives it
+	cmd.Args[0] = "stega"
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, "/"
 	cmd.ExtraFiles = []*os.File{told}
 	for _, e := range clean(os.Environ()) { // whoever asks says for which server, and with which token

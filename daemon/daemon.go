@@ -92,7 +92,7 @@ func Run(ctx context.Context, o Options, ready func(socket string)) error {
 	d.stop = stop
 	d.group, d.ctx = errgroup.WithContext(ctx)
 	d.resume()
-	d.group.Go(func() error { return d.door.guard(d.ctx, d.o.Guard, d.moved) })
+	d.group.Go(func() error { return d.door.guard(d.ctx, d.o.Guard, d.lock, d.moved) })
 	d.group.Go(func() error { return d.serve(d.ctx) })
 	d.log.Info("the daemon is ready", "socket", d.door.socket(), "version", o.Build.Version, "build", o.Build.ID)
 	ready(d.door.socket())

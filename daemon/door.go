@@ -209,8 +209,9 @@ func peer(c *net.UnixConn) (uid int, err error) {
 	return int(cred.Uid), nil
 }
 
-// guard looks at the socket now and then, and binds it anew when it is gone or belongs elsewhere. moved is told where it is then.
-func (d *door) guard(ctx context.Context, every time.Duration, moved func(socket string) error) error {
+// guard looks at the socket now and then, and binds it anew when it is gone. moved is told where it is then. When the lock is gone, another daemon
+// may have begun with files of its own, and this one ends.
+func (d *door) guard(ctx context.Context, every time.Duration, lock *Lock, moved func(socket string) error) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	said := ""
@@ -219,6 +220,10 @@ func (d *door) guard(ctx context.Context, every time.Duration, moved func(socket
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		}
+		if !lock.intact(d.paths.lock()) {
+			return fault.Unavailable("daemon_state_lost", "the folder %s was removed under the daemon, and what it kept there with it", d.paths.State).
+				WithHint("the next command starts a daemon with a new one")
 		}
 		path, ok := d.intact()
 		if ok {

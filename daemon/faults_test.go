@@ -186,6 +186,18 @@ func TestTheSocketIsBoundAnewWhenItIsGone(t *testing.T) {
 	}
 }
 
+func TestADaemonWhoseFilesWereRemovedEnds(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	d := serveIn(t, h, "http://127.0.0.1:1")
+	require.NoError(t, os.RemoveAll(h.state))
+	err := <-d.done
+	d.done <- nil
+	assert.Equal(t, "daemon_state_lost", fault.Of(err).Code)
+	assert.NoFileExists(t, h.socket())
+	serveIn(t, h, "http://127.0.0.1:1")
+}
+
 func TestASocketThatAnotherTookMeanwhileIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	h := newHome(t)

@@ -71,6 +71,16 @@ func (l *Lock) write(o Owner) error {
 	return nil
 }
 
+// intact reports whether the lock is where others look for it.
+func (l *Lock) intact(path string) bool {
+	mine, err := l.file.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(mine, there)
+}
+
 // Release lets the lock go. The file stays, for removing it would race with the next daemon.
 func (l *Lock) Release() { _ = l.file.Close() }
 

@@ -18,6 +18,11 @@ const (
 	patienceStale = 5 * time.Second
 )
 
+// muteFor is how long a server that took long to say nothing is not asked for what is in the cache.
+const muteFor = 5 * time.Second
+
+var errMute = errors.New("it did not answer just now")
+
 // uncached are the paths that are of the moment, secret, or without an end.
 var uncached = []string{"/v1/operations", "/v1/events", "/v1/stream", "/v1/dead", "/v1/tokens", "/v1/audit"}
 
@@ -69,6 +74,9 @@ func (u *upstream) read(w http.ResponseWriter, r *http.Request) error {
 
 // ask asks the server, for what changed since the cached answer when there is one. A server that says that it is away is.
 func (u *upstream) ask(r *http.Request, old answer, have bool) (*http.Response, error) {
+	if have && time.Now().UnixNano() < u.mute.Load() {
+		return nil, u.away(errMute)
+	}
 	ctx, cancel := context.WithCancel(r.Context())
 	context.AfterFunc(r.Context(), cancel) // the answer is read as long as the request lasts
 	out, err := u.request(ctx, r)
@@ -83,6 +91,7 @@ func (u *upstream) ask(r *http.Request, old answer, have bool) (*http.Response, 
 			out.Header.Set("If-None-Match", tag)
 		}
 	}
+	began := time.Now()
 	late := time.AfterFunc(limit, cancel)
 	answer, err := u.http.Do(out)
 	if !late.Stop() && err == nil {
@@ -91,6 +100,9 @@ func (u *upstream) ask(r *http.Request, old answer, have bool) (*http.Response, 
 	}
 	if err != nil {
 		cancel()
+		if time.Since(began) > time.Second && r.Context().Err() == nil {
+			u.mute.Store(time.Now().Add(muteFor).UnixNano())
+		}
 		return nil, u.away(err)
 	}
 	if have && gone(answer.StatusCode) {
@@ -208,6 +220,9 @@ func (u *upstream) pass(w http.ResponseWriter, r *http.Request) error {
 		return u.away(err)
 	}
 	defer func() { _ = a.Body.Close() }()
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		u.fresh.wrote()
+	}
 	if p, err := client.ParsePosition(a.Header.Get("Stega-Position")); err == nil {
 		u.fresh.told(p.Position, t)
 	}

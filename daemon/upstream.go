@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"stega/fault"
@@ -35,6 +36,7 @@ type upstream struct {
 	fresh    *freshness
 	storing  sync.Mutex // an answer and what it is as of change together
 	feed     feed
+	mute     atomic.Int64  // until when it is not asked for what is cached, in nanoseconds
 	kick     chan struct{} // look at the queue now
 	watchers sync.WaitGroup
 
@@ -122,7 +124,10 @@ func openUpstream(ctx context.Context, o *Options, server string) (*upstream, er
 	return u, nil
 }
 
-// resume opens the servers that writes are queued for.
+// forgotten is after how long the files for a server go that nobody asked for, and nothing is queued for.
+const forgotten = 90 * 24 * time.Hour
+
+// resume opens the servers that writes are queued for, and removes the files of those that are long forgotten.
 func (d *Daemon) resume() {
 	dirs, err := os.ReadDir(d.o.Paths.servers())
 	if err != nil {
@@ -134,13 +139,31 @@ func (d *Daemon) resume() {
 		if err != nil {
 			continue
 		}
-		if _, err := os.Stat(filepath.Join(dir, "queue.db")); err != nil {
+		n, err := waiting(d.ctx, filepath.Join(dir, "queue.db"))
+		if err == nil && n > 0 {
+			_, err = d.upstream(strings.TrimSpace(string(server)))
+		}
+		if err != nil {
+			d.log.Error("a queue cannot be opened", "folder", dir, "error", err)
 			continue
 		}
-		if _, err := d.upstream(strings.TrimSpace(string(server))); err != nil {
-			d.log.Error("a queue cannot be opened", "folder", dir, "error", err)
+		if info, err := os.Stat(filepath.Join(dir, "url")); err == nil && n == 0 && time.Since(info.ModTime()) > forgotten {
+			_ = os.RemoveAll(dir)
 		}
 	}
+}
+
+// waiting is how much is in a queue.
+func waiting(ctx context.Context, path string) (n int, err error) {
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	q, err := openQueue(ctx, path, "")
+	if err != nil {
+		return 0, err
+	}
+	d, err := q.depth(ctx)
+	return d.Queued + d.Sending + d.Accepted + d.Failed, errors.Join(err, q.close())
 }
 
 func (d *Daemon) closeUpstreams() {

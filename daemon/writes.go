@@ -23,9 +23,7 @@ import (
 // write passes a write to the server, and keeps it when the server is away. Behind writes that wait it waits too, so that order holds.
 func (u *upstream) write(w http.ResponseWriter, r *http.Request) error {
 	if !queueable(r.Method, r.URL.Path) || r.Header.Get("Stega-Queue") == "no" {
-		err := u.pass(w, r)
-		u.fresh.wrote()
-		return err
+		return u.pass(w, r)
 	}
 	id, err := operationID(r)
 	if err != nil {
@@ -58,9 +56,8 @@ func (u *upstream) write(w http.ResponseWriter, r *http.Request) error {
 		return u.keep(w, r, it)
 	}
 	defer func() { _ = a.Body.Close() }()
-	err = u.copy(w, a)
 	u.fresh.wrote()
-	return err
+	return u.copy(w, a)
 }
 
 // operationID is the id that the client minted, or a new one.
@@ -188,6 +185,9 @@ func preferred(h http.Header) time.Duration {
 // standing is a queued write as an operation.
 func standing(it Item) json.RawMessage {
 	o := client.Operation{ID: it.Operation, Command: it.Method + " " + it.Path, Status: it.State, Outcome: client.Pending, AcceptedAt: it.QueuedAt, Error: it.Fault}
+	if it.State == Sending { // whether it arrived is not known yet
+		o.Status = Queued
+	}
 	if it.State == Failed {
 		o.Outcome, o.FinishedAt = client.GaveUp, it.TriedAt
 	}
