@@ -119,6 +119,7 @@ func hello(ctx context.Context, o ConnectOptions, path string) (*Connection, err
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if err := c.ask(ctx, http.MethodGet, "/daemon/version", nil, &c.Owner); err != nil {
+		c.HTTP.CloseIdleConnections()
 		return nil, err
 	}
 	return c, nil
@@ -190,6 +191,9 @@ func upgrade(ctx context.Context, o ConnectOptions, c *Connection) (*Connection,
 		next, failed := find(ctx, o)
 		if failed == nil && next.ID != c.ID {
 			return next, nil
+		}
+		if failed == nil {
+			next.HTTP.CloseIdleConnections()
 		}
 		time.Sleep(20 * time.Millisecond) // it finishes what is in flight
 	}

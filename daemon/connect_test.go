@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -231,6 +230,5 @@ func TestTheDaemonOutlivesWhoStartedIt(t *testing.T) {
 	sid, _, errno := syscall.Syscall(syscall.SYS_GETSID, uintptr(o.PID), 0, 0)
 	require.Zero(t, errno)
 	assert.Equal(t, o.PID, int(sid), "it leads a session of its own")
-	_, err = Connect(context.Background(), ConnectOptions{Paths: h.paths()})
-	assert.NoError(t, err)
+	h.connection("")
 }

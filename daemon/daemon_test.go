@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"stega/internal/stegatest"
 	"stega/internal/wait"
@@ -24,9 +25,10 @@ func TestMain(m *testing.M) {
 		dialAsAnother(path)
 		return
 	}
-	status := m.Run()
-	stegatest.RemoveBinary()
-	os.Exit(status)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
+		stegatest.RemoveBinary()
+		os.Exit(status)
+	}))
 }
 
 // home is the folders of a user.
@@ -100,6 +102,7 @@ func serveIn(t testing.TB, h *home, url string, changes ...func(*Options)) *runn
 	c, err := Connect(t.Context(), ConnectOptions{Paths: o.Paths, Build: o.Build, Server: url})
 	require.NoError(t, err)
 	d.c = c
+	t.Cleanup(c.HTTP.CloseIdleConnections)
 	return d
 }
 

@@ -191,6 +191,7 @@ func (p Patient) daemon(ctx context.Context) []Finding {
 	}
 	var s Status
 	if err == nil {
+		defer d.HTTP.CloseIdleConnections()
 		err = d.Ask(ctx, "GET", "/daemon/status", &s)
 	}
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -34,6 +35,7 @@ type door struct {
 }
 
 func newDoor(paths Paths, inherited *Inherited, log *slog.Logger) (*door, error) {
+	paths.Candidates = slices.Clone(paths.Candidates) // which change as folders come and go
 	d := &door{paths: paths, log: log, conns: make(chan net.Conn), closed: make(chan struct{})}
 	if inherited != nil && inherited.Socket != nil {
 		return d, d.adopt(inherited.Socket)

@@ -87,6 +87,7 @@ func (h *home) connection(server string) *Connection {
 	h.t.Helper()
 	c, err := Connect(context.Background(), ConnectOptions{Paths: h.paths(), Server: server})
 	require.NoError(h.t, err)
+	h.t.Cleanup(c.HTTP.CloseIdleConnections)
 	return c
 }
 
@@ -168,7 +169,11 @@ func TestTheSocketIsBoundAnewWhenItIsGone(t *testing.T) {
 			c.harm(t, h)
 			wait.Until(t, "the daemon answers again", func() bool {
 				again, err := Connect(context.Background(), ConnectOptions{Paths: h.paths()})
-				return err == nil && again.Socket == c.at(h)
+				if err != nil {
+					return false
+				}
+				again.HTTP.CloseIdleConnections()
+				return again.Socket == c.at(h)
 			})
 			o, held, err := Holder(h.paths())
 			require.NoError(t, err)
