@@ -14,7 +14,6 @@ import (
 
 func newBench(g *globals) *cobra.Command {
 	var where connections
-	var out output
 	cfg := bench.Config{}
 	c := &cobra.Command{
 		Use:   "bench",
@@ -27,10 +26,7 @@ servers it makes exchanges, queues and schemas with names of its own, and remove
   stega bench --symbols 500 --days 2520`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			asJSON, err := out.json()
-			if err != nil {
-				return err
-			}
+			var err error
 			for name, n := range map[string]int{
 				"messages": cfg.Messages, "commands": cfg.Commands, "clients": cfg.Clients, "symbols": cfg.Symbols, "days": cfg.Days,
 			} {
@@ -49,14 +45,13 @@ servers it makes exchanges, queues and schemas with names of its own, and remove
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				return print(c.OutOrStdout(), report)
+			if done, err := g.print(c.OutOrStdout(), report); done {
+				return err
 			}
 			return benchTable(c.OutOrStdout(), report)
 		},
 	}
 	where.flags(c)
-	out.flags(c)
 	f := c.Flags()
 	f.IntVar(&cfg.Messages, "messages", 30_000, "events to publish and to handle")
 	f.IntVar(&cfg.Commands, "commands", 5000, "commands to send")

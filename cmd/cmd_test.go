@@ -54,10 +54,12 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Setenv("STEGA_URL", server.URL)
+			env.Setenv("STEGA_DAEMON", "off")                      // its own script turns it on
+			env.Setenv("HOME", filepath.Join(env.WorkDir, "home")) // where nothing is kept yet
 			env.Setenv("HOSTPORT", at.Host)
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "await": await},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "setenv-from": setenvFrom, "await": await},
 	})
 }
 
@@ -76,6 +78,11 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit status %d and not %d", got, want)
 	}
+}
+
+// setenvFrom sets a variable of the environment to what a file has: setenv-from STEGA_TOKEN reader.
+func setenvFrom(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
 }
 
 // await waits until a file has some text.

@@ -21,14 +21,14 @@ import (
 )
 
 func newDaemon(g *globals) *cobra.Command {
-	c := &cobra.Command{
+	c := group(&cobra.Command{
 		Use: "daemon", Short: "The daemon between this command line and servers",
 		Long: `The daemon runs for you alone and makes commands fast and patient: reads are answered from a cache that pushes of the server
 keep fresh, and writes that are made while the server is away are kept on disk and sent, in order, when it returns. Commands start it when they need
 it. It listens on a socket that only you can open: $STEGA_SOCKET, else in $XDG_RUNTIME_DIR/stega, else in the folder for state.`,
 		Example: "  stega daemon status\n  stega daemon install     # start it at login\n  stega daemon logs --follow",
-	}
-	c.AddCommand(newDaemonRun(g), newDaemonInstall(), newDaemonUninstall(), newDaemonStart(), newDaemonStop(), newDaemonRestart(), newDaemonStatus(), newDaemonLogs())
+	})
+	c.AddCommand(newDaemonRun(g), newDaemonInstall(), newDaemonUninstall(), newDaemonStart(), newDaemonStop(), newDaemonRestart(), newDaemonStatus(g), newDaemonLogs())
 	return c
 }
 
@@ -64,11 +64,11 @@ func runDaemon(ctx context.Context, g *globals, stderr io.Writer) error {
 		log = file
 	}
 	foreground, ok := stderr.(*os.File)
-	if ok = ok && !same(foreground, paths.Log()); ok {
+	if ok = ok && !sameFile(foreground, paths.Log()); ok {
 		log = io.MultiWriter(log, stderr)
 	}
 	return daemon.Run(ctx, daemon.Options{
-		Paths: paths, Build: build(), Servers: settings{os.Getenv}, Inherited: inherited,
+		Paths: paths, Build: thisBuild(), Servers: settings{}, Inherited: inherited,
 		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: g.level})),
 	}, func(socket string) {
 		daemon.Ready(os.Getenv, nil)
@@ -78,29 +78,11 @@ func runDaemon(ctx context.Context, g *globals, stderr io.Writer) error {
 	})
 }
 
-// same reports whether an open file is the one at a path.
-func same(file *os.File, path string) bool {
+// sameFile reports whether an open file is the one at a path.
+func sameFile(file *os.File, path string) bool {
 	a, err := file.Stat()
 	b, other := os.Stat(path)
 	return err == nil && other == nil && os.SameFile(a, b)
-}
-
-// build is which program this is.
-func build() daemon.Build {
-	v := version()
-	return daemon.ThisBuild(v.Version, v.Revision)
-}
-
-// throughDaemon connects to the daemon for a server; without a URL, for the one that the daemon takes to be current.
-func throughDaemon(c *cobra.Command, server string, start bool) (*daemon.Connection, error) {
-	paths, err := daemon.Locate(os.Getenv)
-	if err != nil {
-		return nil, err
-	}
-	return daemon.Connect(c.Context(), daemon.ConnectOptions{
-		Paths: paths, Build: build(), Server: server, Start: start,
-		Warn: func(hint string) { _, _ = fmt.Fprintln(c.ErrOrStderr(), "hint:", hint) },
-	})
 }
 
 func newDaemonInstall() *cobra.Command {
@@ -120,7 +102,7 @@ func newDaemonInstall() *cobra.Command {
 				say(c, "systemd does not run for you here, so start it yourself: stega daemon start\nat a login with systemd: systemctl --user enable --now %s", daemon.UnitName)
 				return nil
 			}
-			if old, err := throughDaemon(c, "", false); err == nil { // systemd's takes its place
+			if old, err := dialDaemon(c.Context(), "", false); err == nil { // systemd's takes its place
 				if err := stopDaemon(c.Context(), old); err != nil {
 					return err
 				}
@@ -171,7 +153,7 @@ func newDaemonStart() *cobra.Command {
 	return &cobra.Command{
 		Use: "start", Short: "Start the daemon in the background", Args: cobra.NoArgs, Example: "  stega daemon start",
 		RunE: func(c *cobra.Command, _ []string) error {
-			if d, err := throughDaemon(c, "", false); err == nil {
+			if d, err := dialDaemon(c.Context(), "", false); err == nil {
 				say(c, "the daemon runs already, process %d at %s", d.PID, d.Socket)
 				return nil
 			}
@@ -190,7 +172,7 @@ func startDaemon(c *cobra.Command) error {
 		say(c, "systemd started the daemon")
 		return nil
 	}
-	d, err := throughDaemon(c, "", true)
+	d, err := dialDaemon(c.Context(), "", true)
 	if err != nil {
 		return err
 	}
@@ -202,7 +184,7 @@ func newDaemonStop() *cobra.Command {
 	return &cobra.Command{
 		Use: "stop", Short: "End the daemon; what is queued stays on disk", Args: cobra.NoArgs, Example: "  stega daemon stop",
 		RunE: func(c *cobra.Command, _ []string) error {
-			d, err := throughDaemon(c, "", false)
+			d, err := dialDaemon(c.Context(), "", false)
 			if err != nil {
 				return err
 			}
@@ -237,7 +219,7 @@ func newDaemonRestart() *cobra.Command {
 	return &cobra.Command{
 		Use: "restart", Short: "Have this program take the daemon's place; what is queued stays", Args: cobra.NoArgs, Example: "  stega daemon restart",
 		RunE: func(c *cobra.Command, _ []string) error {
-			d, err := throughDaemon(c, "", false)
+			d, err := dialDaemon(c.Context(), "", false)
 			if err == nil {
 				if err := stopDaemon(c.Context(), d); err != nil {
 					return err
@@ -248,16 +230,11 @@ func newDaemonRestart() *cobra.Command {
 	}
 }
 
-func newDaemonStatus() *cobra.Command {
-	var out output
-	c := &cobra.Command{
+func newDaemonStatus(g *globals) *cobra.Command {
+	return &cobra.Command{
 		Use: "status", Short: "Say how the daemon is", Args: cobra.NoArgs, Example: "  stega daemon status -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
-			asJSON, err := out.json()
-			if err != nil {
-				return err
-			}
-			d, err := throughDaemon(c, "", false)
+			d, err := dialDaemon(c.Context(), "", false)
 			if err != nil {
 				return err
 			}
@@ -265,14 +242,12 @@ func newDaemonStatus() *cobra.Command {
 			if err := d.Ask(c.Context(), "GET", "/daemon/status", &s); err != nil {
 				return err
 			}
-			if asJSON {
-				return print(c.OutOrStdout(), s)
+			if done, err := g.print(c.OutOrStdout(), s); done {
+				return err
 			}
 			return statusTable(c.OutOrStdout(), s)
 		},
 	}
-	out.flags(c)
-	return c
 }
 
 func statusTable(out io.Writer, s daemon.Status) error {

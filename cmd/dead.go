@@ -2,123 +2,104 @@ package cmd
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"slices"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"stega/client"
 	"stega/fault"
-	"stega/rest"
 )
 
-func newDead() *cobra.Command {
-	c := &cobra.Command{
+func newDead(g *globals) *cobra.Command {
+	c := group(&cobra.Command{
 		Use: "dead", Short: "Messages that could not be handled",
 		Long: `Shows and settles messages that failed: parked ones, which are tried again by themselves, those that wait behind
 them, and dead ones, which wait for you.`,
 		Example: "  stega dead list\n  stega dead show returns/17\n  stega dead retry returns/17\n  stega dead drop returns/17",
-	}
-	c.AddCommand(newDeadList(), newDeadShow(), newDeadRetry(), newDeadDrop())
+	})
+	c.AddCommand(newDeadList(g), newDeadShow(g), newDeadRetry(g), newDeadDrop(g))
 	return c
 }
 
-func newDeadList() *cobra.Command {
-	var server api
-	var out output
+func newDeadList(g *globals) *cobra.Command {
 	var service, state string
 	c := &cobra.Command{
-		Use: "list", Short: "List them, grouped by cause", Args: cobra.NoArgs, Example: "  stega dead list --service returns --state dead -o json",
-		RunE: func(c *cobra.Command, _ []string) error {
-			asJSON, err := out.json()
+		Use: "list", Aliases: []string{"ls"}, Short: "List them, grouped by cause", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Example: "  stega dead list --service returns --state dead -o json",
+		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
+			letters, raw, err := all(1000, func(p client.Page) (client.Answer[client.List[client.DeadLetter]], error) {
+				return cl.DeadLetters(ctx, p.Limit, service, state)
+			})
 			if err != nil {
 				return err
 			}
-			var list struct {
-				Items []rest.DeadLetter `json:"items"`
+			slices.SortStableFunc(letters, func(a, b client.DeadLetter) int {
+				return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Cause, b.Cause))
+			})
+			v := view{raw: raw, table: table{head: []string{"ID", "STATE", "TOPIC", "SUBJECT", ">TRIES", "SINCE", "CAUSE"}}, note: "nothing is parked or dead"}
+			for _, l := range letters {
+				name := l.Service + "/" + strconv.FormatInt(l.ID, 10)
+				v.ids = append(v.ids, name)
+				v.table.add(name, l.State, l.Topic, l.Subject, strconv.Itoa(l.Attempts), ago(l.ParkedAt), oneLine(l.Cause))
 			}
-			query := url.Values{"limit": {"1000"}, "service": {service}, "state": {state}}
-			if err := server.json(c.Context(), "GET", "/v1/dead?"+query.Encode(), nil, &list); err != nil {
-				return err
-			}
-			if asJSON {
-				return print(c.OutOrStdout(), list.Items)
-			}
-			if len(list.Items) == 0 {
-				_, _ = fmt.Fprintln(c.ErrOrStderr(), "nothing is parked or dead")
-				return nil
-			}
-			return deadTable(c, list.Items)
-		},
+			return g.show(c, v)
+		}),
 	}
-	server.flags(c)
-	out.flags(c)
 	c.Flags().StringVar(&service, "service", "", "only of this service")
 	c.Flags().StringVar(&state, "state", "", "only parked, waiting, or dead ones")
+	_ = c.RegisterFlagCompletionFunc("service", oneOf(serviceNames(known{})...))
+	_ = c.RegisterFlagCompletionFunc("state", oneOf("parked", "waiting", "dead"))
 	return c
 }
 
-func deadTable(c *cobra.Command, letters []rest.DeadLetter) error {
-	slices.SortStableFunc(letters, func(a, b rest.DeadLetter) int {
-		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Cause, b.Cause))
-	})
-	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-	for i, l := range letters {
-		if i == 0 || l.Cause != letters[i-1].Cause || l.Service != letters[i-1].Service {
-			n := 0
-			for _, o := range letters {
-				if o.Cause == l.Cause && o.Service == l.Service {
-					n++
-				}
-			}
-			_, _ = fmt.Fprintf(w, "%s: %d × %s\n", l.Service, n, l.Cause)
-			_, _ = fmt.Fprintln(w, "  ID\tSTATE\tTOPIC\tSUBJECT\tATTEMPTS\tSINCE")
-		}
-		_, _ = fmt.Fprintf(w, "  %s/%d\t%s\t%s\t%s\t%d\t%s\n", l.Service, l.ID, l.State, l.Topic, l.Subject, l.Attempts, ago(l.ParkedAt))
-	}
-	return w.Flush()
+// letter is a dead letter that is named as service/number.
+type letter struct {
+	service string
+	id      int64
 }
 
-// letterPath is the path of a dead letter that is named as service/number.
-func letterPath(name string) (string, error) {
-	service, id, ok := strings.Cut(name, "/")
-	if !ok || service == "" || id == "" {
-		return "", fault.Usage("dead_letter_unnamed", "%q does not name a dead letter", name).WithHint("they are named like returns/17; see: stega dead list")
+func parseLetter(name string) (letter, error) {
+	service, number, ok := strings.Cut(name, "/")
+	id, err := strconv.ParseInt(number, 10, 64)
+	if !ok || service == "" || err != nil {
+		return letter{}, fault.Usage("dead_letter_unnamed", "%q does not name a dead letter", name).WithHint("they are named like returns/17; see: stega dead list")
 	}
-	return "/v1/dead/" + url.PathEscape(service) + "/" + url.PathEscape(id), nil
+	return letter{service, id}, nil
 }
 
-func newDeadShow() *cobra.Command {
-	var server api
-	c := &cobra.Command{
-		Use: "show SERVICE/ID", Short: "Show one, with its data and its error", Args: cobra.ExactArgs(1), Example: "  stega dead show returns/17",
-		RunE: func(c *cobra.Command, args []string) error {
-			path, err := letterPath(args[0])
+func newDeadShow(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use: "show SERVICE/ID", Short: "Show one, with its data and its error", Args: cobra.ExactArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
+		Example: "  stega dead show returns/17",
+		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
+			l, err := parseLetter(args[0])
 			if err != nil {
 				return err
 			}
-			var l rest.DeadLetter
-			if err := server.json(c.Context(), "GET", path, nil, &l); err != nil {
+			a, err := cl.DeadLetter(ctx, l.service, l.id)
+			if err != nil {
 				return err
 			}
-			return print(c.OutOrStdout(), l)
-		},
+			if g.format == asTable && !g.quiet {
+				return printRaw(c.OutOrStdout(), asJSON, a.Raw)
+			}
+			return g.show(c, view{raw: a.Raw, ids: args})
+		}),
 	}
-	server.flags(c)
-	return c
 }
 
-func newDeadRetry() *cobra.Command {
-	var server api
+func newDeadRetry(g *globals) *cobra.Command {
 	var data string
 	c := &cobra.Command{
-		Use: "retry SERVICE/ID…", Short: "Try them again now, with fresh attempts", Args: cobra.MinimumNArgs(1),
+		Use: "retry SERVICE/ID…", Short: "Try them again now, with fresh attempts", Args: cobra.MinimumNArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
 		Example: "  stega dead retry returns/17 returns/18\n  stega dead retry returns/17 --data @fixed.json",
-		RunE: func(c *cobra.Command, args []string) error {
-			var body any
+		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
+			var body json.RawMessage
 			if data != "" {
 				if len(args) > 1 {
 					return fault.Usage("data_for_many", "--data is for one message at a time")
@@ -128,41 +109,34 @@ func newDeadRetry() *cobra.Command {
 					return err
 				}
 				if !json.Valid(text) {
-					return fault.New(fault.KindMalformed, "json_malformed", "the data are not JSON")
+					return fault.Malformed("json_malformed", "the data are not JSON")
 				}
-				body = map[string]json.RawMessage{"data": text}
+				body = text
 			}
-			return eachLetter(c, args, func(path string) error {
-				return server.json(c.Context(), "POST", path+"/retry", body, nil)
-			}, "is tried again")
-		},
+			return eachLetter(c, args, "is tried again", func(l letter) error { return cl.RetryDeadLetter(ctx, l.service, l.id, body) })
+		}),
 	}
-	server.flags(c)
 	c.Flags().StringVar(&data, "data", "", "with these data instead: JSON, @file, or - for the standard input")
 	return c
 }
 
-func newDeadDrop() *cobra.Command {
-	var server api
-	c := &cobra.Command{
-		Use: "drop SERVICE/ID…", Short: "Remove them for good", Args: cobra.MinimumNArgs(1), Example: "  stega dead drop returns/17",
-		RunE: func(c *cobra.Command, args []string) error {
-			return eachLetter(c, args, func(path string) error {
-				return server.json(c.Context(), "DELETE", path, nil, nil)
-			}, "is gone")
-		},
+func newDeadDrop(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use: "drop SERVICE/ID…", Short: "Remove them for good", Args: cobra.MinimumNArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
+		Example: "  stega dead drop returns/17",
+		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
+			return eachLetter(c, args, "is gone", func(l letter) error { return cl.DropDeadLetter(ctx, l.service, l.id) })
+		}),
 	}
-	server.flags(c)
-	return c
 }
 
-func eachLetter(c *cobra.Command, names []string, do func(path string) error, done string) error {
+func eachLetter(c *cobra.Command, names []string, done string, do func(l letter) error) error {
 	for _, name := range names {
-		path, err := letterPath(name)
+		l, err := parseLetter(name)
 		if err != nil {
 			return err
 		}
-		if err := do(path); err != nil {
+		if err := do(l); err != nil {
 			return err
 		}
 		_, _ = fmt.Fprintln(c.ErrOrStderr(), name, done)

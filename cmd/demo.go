@@ -3,6 +3,7 @@ package cmd
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -10,7 +11,8 @@ import (
 	"time"
 
 	"stega/civil"
-	"stega/store"
+	"stega/client"
+	"stega/fault"
 )
 
 // The synthetic market: days of the past, symbols that say what they are, and portfolios that do so too.
@@ -28,9 +30,9 @@ var demoPortfolios = []struct {
 	name   string
 	assets string
 }{
-	{"sixty forty", `[{"symbol":"DEMO-INDEX","weight":"0.6"},{"symbol":"DEMO-BONDS","weight":"0.4"}]`},
-	{"growth", `[{"symbol":"DEMO-TECH","weight":"0.5"},{"symbol":"DEMO-CARS","weight":"0.3"},{"symbol":"DEMO-PHARMA","weight":"0.2"}]`},
-	{"long short", `[{"symbol":"DEMO-BANK","weight":"1.3"},{"symbol":"DEMO-OIL","weight":"-0.3"}]`},
+	{"sixty forty", "DEMO-INDEX:0.6,DEMO-BONDS:0.4"},
+	{"growth", "DEMO-TECH:0.5,DEMO-CARS:0.3,DEMO-PHARMA:0.2"},
+	{"long short", "DEMO-BANK:1.3,DEMO-OIL:-0.3"},
 }
 
 // demoPrices is the synthetic market as a file: geometric Brownian motion on one common factor, the same for the same seed.
@@ -67,35 +69,33 @@ func demoPrices(seed uint64) []byte {
 }
 
 // runDemo sends the synthetic market to a running stega, like any client would. What is there already stays as it is.
-func runDemo(ctx context.Context, out io.Writer, url string, seed uint64) error {
-	server := api{url: url}
+func runDemo(ctx context.Context, out io.Writer, at place, seed uint64) error {
+	cl, err := client.New(client.Options{URL: at.URL, Token: at.Token})
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(out, "demo: "+format+"\n", args...) }
 	say("importing %d years of %d synthetic symbols", demoYears, len(demoSymbols))
-	body, err := server.do(ctx, "POST", "/v1/prices", "text/csv", bytes.NewReader(demoPrices(seed)), "Prefer", "wait=60")
-	if err != nil {
+	wait := client.Wait{For: client.ForResolved}
+	if _, err := cl.Submit(ctx, client.ImportPrices(bytes.NewReader(demoPrices(seed)), "", ""), wait); err != nil {
 		return fmt.Errorf("import the demo's prices: %w", err)
 	}
-	_ = body.Close()
 	for _, p := range demoPortfolios {
 		name := p.name + " " + demoNote
-		var op store.Operation
-		request := fmt.Sprintf(`{"name":%q,"assets":%s}`, name, p.assets)
-		body, err := server.do(ctx, "POST", "/v1/portfolios", "application/json", bytes.NewReader([]byte(request)), "Prefer", "wait=60")
-		if err != nil {
-			return fmt.Errorf("make the demo's portfolio %s: %w", p.name, err)
-		}
-		err = decode(body, &op)
-		_ = body.Close()
+		assets, err := parseAssets(p.assets)
 		if err != nil {
 			return err
 		}
+		op, err := cl.Submit(ctx, client.CreatePortfolio(name, assets), wait)
+		f, ok := errors.AsType[*fault.Fault](err)
 		switch {
-		case op.Error != nil && op.Error.Code == "name_taken":
+		case ok && f.Code == "name_taken":
 			say("portfolio %q is there already", name)
-		case op.Error != nil:
-			return op.Error
+		case err != nil:
+			return fmt.Errorf("make the demo's portfolio %s: %w", p.name, err)
 		default:
-			say("portfolio %q: %s/v1/returns/portfolios/%s", name, url, op.EntityID)
+			say("portfolio %q: %s/v1/returns/portfolios/%s", name, at.URL, op.EntityID)
 		}
 	}
 	return nil

@@ -11,10 +11,8 @@ import (
 	"stega/fault"
 )
 
-func newDoctor() *cobra.Command {
-	var out output
+func newDoctor(g *globals) *cobra.Command {
 	var fix bool
-	var url string
 	c := &cobra.Command{
 		Use: "doctor", Short: "Find out what is wrong, and say what to do", Args: cobra.NoArgs,
 		Long: `Looks at everything between this command line and the server: sockets, lock and files of the daemon and who may use them, room on the
@@ -22,36 +20,29 @@ disk, versions, stream, queue and cache, whether the server can be reached and i
 Ends with 69 when something does not work.`,
 		Example: "  stega doctor\n  stega doctor --fix\n  stega doctor -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
-			asJSON, err := out.json()
-			if err != nil {
-				return err
-			}
 			paths, err := daemon.Locate(os.Getenv)
 			if err != nil && len(paths.Candidates) == 0 {
 				return err
 			}
-			known := settings{os.Getenv}
-			server, err := known.Current()
+			at, err := g.place()
 			if err != nil {
 				return err
 			}
-			if url != "" {
-				server = daemon.Server{URL: url, Token: known.Token(url)}
+			config, err := configFile()
+			if err != nil {
+				return err
 			}
 			findings := daemon.Examine(c.Context(), daemon.Patient{
-				Paths: paths, Build: build(), Server: server, Config: known.configPath(), Tokens: known.tokenFile(), Fix: fix,
+				Paths: paths, Build: thisBuild(), Server: daemon.Server{URL: at.URL, Token: at.Token}, Config: config, Tokens: localTokenFile(), Fix: fix,
 			})
-			if asJSON {
-				err = print(c.OutOrStdout(), findings)
-			} else {
+			done, err := g.print(c.OutOrStdout(), findings)
+			if !done {
 				err = tellFindings(c, findings)
 			}
 			return cmp.Or(err, verdict(findings))
 		},
 	}
-	out.flags(c)
 	c.Flags().BoolVar(&fix, "fix", false, "put right what is safe to: sockets of dead daemons, and permissions")
-	c.Flags().StringVar(&url, "url", "", "where stega runs (default: as for every command)")
 	return c
 }
 

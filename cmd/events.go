@@ -1,33 +1,31 @@
 package cmd
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
-	"net/url"
+	"iter"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"stega/broker"
+	"stega/client"
 	"stega/events"
 	"stega/fault"
 	"stega/process"
 )
 
-func newEvents() *cobra.Command {
-	c := &cobra.Command{
+func newEvents(g *globals) *cobra.Command {
+	c := group(&cobra.Command{
 		Use: "events", Short: "The catalogue of events, and the events themselves",
 		Example: "  stega events list\n  stega events show portfolio.created\n  stega events tail --from 0",
-	}
-	c.AddCommand(newEventsList(), newEventsShow(), newEventsTail())
+	})
+	c.AddCommand(newEventsList(g), newEventsShow(g), newEventsTail(g))
 	return c
 }
 
@@ -60,41 +58,32 @@ func catalogue() ([]topic, error) {
 	return list, nil
 }
 
-func newEventsList() *cobra.Command {
-	var out output
-	c := &cobra.Command{
-		Use: "list", Short: "List the topics, with who publishes and who consumes them", Args: cobra.NoArgs, Example: "  stega events list -o json",
+func newEventsList(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the topics, with who publishes and who consumes them", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Example: "  stega events list -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			list, err := catalogue()
 			if err != nil {
 				return err
 			}
-			asJSON, err := out.json()
-			if err != nil {
+			v := view{table: table{head: []string{"TOPIC", "PUBLISHER", "CONSUMERS", "WHAT HAPPENED"}}}
+			for _, t := range list {
+				v.ids = append(v.ids, t.Topic)
+				v.table.add(t.Topic, t.Publisher, cmp.Or(strings.Join(t.Consumers, ", "), "-"), t.Summary)
+			}
+			if v.raw, err = json.Marshal(list); err != nil {
 				return err
 			}
-			if asJSON {
-				return print(c.OutOrStdout(), list)
-			}
-			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-			_, _ = fmt.Fprintln(w, "TOPIC\tPUBLISHER\tCONSUMERS\tWHAT HAPPENED")
-			for _, t := range list {
-				consumers := strings.Join(t.Consumers, ", ")
-				if consumers == "" {
-					consumers = "-"
-				}
-				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", t.Topic, t.Publisher, consumers, t.Summary)
-			}
-			return w.Flush()
+			return g.show(c, v)
 		},
 	}
-	out.flags(c)
-	return c
 }
 
-func newEventsShow() *cobra.Command {
+func newEventsShow(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "show TOPIC", Short: "Show a topic with the JSON Schema of its data", Args: cobra.ExactArgs(1), Example: "  stega events show portfolio.created",
+		Use: "show TOPIC", Short: "Show a topic with the JSON Schema of its data", Args: cobra.ExactArgs(1), ValidArgsFunction: g.from(false, topicNames),
+		Example: "  stega events show portfolio.created",
 		RunE: func(c *cobra.Command, args []string) error {
 			list, err := catalogue()
 			if err != nil {
@@ -108,6 +97,9 @@ func newEventsShow() *cobra.Command {
 				if t.Schema, err = kind.Schema(); err != nil {
 					return err
 				}
+				if done, err := g.print(c.OutOrStdout(), t); done {
+					return err
+				}
 				return print(c.OutOrStdout(), t)
 			}
 			_, err = process.Event(args[0], nil) // says which topics there are
@@ -116,45 +108,47 @@ func newEventsShow() *cobra.Command {
 	}
 }
 
-func newEventsTail() *cobra.Command {
-	var server api
+func newEventsTail(g *globals) *cobra.Command {
 	var from, brokerURL string
 	var follow bool
 	var wanted selection
 	c := &cobra.Command{
-		Use: "tail", Short: "Print events as they happen, one JSON object a line", Args: cobra.NoArgs,
+		Use: "tail", Short: "Print events as they happen, one JSON object a line", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		Example: `  stega events tail
   stega events tail --from 0 --follow=false      # all that the log retains
   stega events tail --topic 'returns.*' --count 1   # wait for one, and end`,
-		RunE: func(c *cobra.Command, _ []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			if err := wanted.check(); err != nil {
 				return err
 			}
-			if brokerURL != "" {
-				return tailDirectly(c, brokerURL, from, wanted)
-			}
-			query := url.Values{"follow": {strconv.FormatBool(follow)}}
+			var position *uint64
 			if from != "" {
-				query.Set("from", from)
+				n, err := strconv.ParseUint(from, 10, 64)
+				if err != nil {
+					return fault.Malformed("position_invalid", "%q is not a position of the log", from).WithHint("positions are whole numbers; 0 is the oldest")
+				}
+				position = &n
 			}
-			body, err := server.do(c.Context(), "GET", "/v1/events?"+query.Encode(), "", nil)
-			if err != nil {
+			if brokerURL != "" {
+				return tailDirectly(c, brokerURL, position, wanted)
+			}
+			return g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
+				err := wanted.lines(cl.Log(ctx, position, follow), c.OutOrStdout())
+				if c.Context().Err() != nil {
+					return nil // Ctrl-C is how one stops following
+				}
 				return err
-			}
-			defer func() { _ = body.Close() }()
-			err = wanted.lines(body, c.OutOrStdout())
-			if c.Context().Err() != nil {
-				return nil // Ctrl-C is how one stops following
-			}
-			return err
+			})(c, args)
 		},
 	}
-	server.flags(c)
 	c.Flags().StringVar(&from, "from", "", "from this position of the log; 0 is the oldest (default: what comes from now on)")
 	c.Flags().BoolVar(&follow, "follow", true, "wait for more")
 	c.Flags().StringVar(&brokerURL, "broker-url", "", "read the log straight from this broker")
 	c.Flags().StringSliceVar(&wanted.topics, "topic", nil, "only of these topics; * stands for anything, as in 'portfolio.*'")
 	c.Flags().IntVarP(&wanted.count, "count", "n", 0, "end after so many (default: do not end)")
+	_ = c.RegisterFlagCompletionFunc("topic", func(c *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		return g.from(true, topicNames)(c, nil, typed)
+	})
 	return c
 }
 
@@ -190,23 +184,14 @@ func (s *selection) show(topic string) (show, last bool) {
 }
 
 // lines copies the lines that are wanted.
-func (s *selection) lines(from io.Reader, to io.Writer) error {
-	lines := bufio.NewReader(from)
-	for {
-		line, err := lines.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+func (s *selection) lines(from iter.Seq2[client.Answer[client.LogEntry], error], to io.Writer) error {
+	for entry, err := range from {
 		if err != nil {
 			return err
 		}
-		var event struct{ Type string }
-		if err := json.Unmarshal(line, &event); err != nil {
-			return fmt.Errorf("read the log: %w", err)
-		}
-		show, last := s.show(event.Type)
+		show, last := s.show(entry.Value.Type)
 		if show {
-			if _, err := to.Write(line); err != nil {
+			if _, err := to.Write(append(entry.Raw, '\n')); err != nil {
 				return err
 			}
 		}
@@ -214,16 +199,13 @@ func (s *selection) lines(from io.Reader, to io.Writer) error {
 			return nil
 		}
 	}
+	return nil
 }
 
-func tailDirectly(c *cobra.Command, where, from string, wanted selection) error {
+func tailDirectly(c *cobra.Command, where string, from *uint64, wanted selection) error {
 	position := broker.LogEnd
-	if from != "" {
-		n, err := strconv.ParseUint(from, 10, 64)
-		if err != nil {
-			return fault.Usage("position_invalid", "%q is not a position of the log", from).WithHint("positions are whole numbers; 0 is the oldest")
-		}
-		position = n
+	if from != nil {
+		position = *from
 	}
 	ctx, cancel := context.WithCancel(c.Context())
 	defer cancel()
@@ -248,13 +230,6 @@ func tailDirectly(c *cobra.Command, where, from string, wanted selection) error 
 		if last {
 			break
 		}
-	}
-	return nil
-}
-
-func decode(r io.Reader, v any) error {
-	if err := json.NewDecoder(r).Decode(v); err != nil {
-		return fmt.Errorf("read the answer: %w", err)
 	}
 	return nil
 }

@@ -2,99 +2,85 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
-	"net/http"
-	"net/url"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"stega/client"
 	"stega/fault"
-	"stega/process"
 )
 
-func newHealth() *cobra.Command {
-	var server api
-	c := &cobra.Command{
-		Use: "health", Short: "Say whether stega is ready, and what is missing", Args: cobra.NoArgs, Example: "  stega health --url http://127.0.0.1:8420",
-		RunE: func(c *cobra.Command, _ []string) error {
-			if at, err := url.Parse(server.url); err != nil || at.Host == "" {
-				return fault.Usage("url_invalid", "%q is not where stega can run", server.url).WithHint("say --url http://127.0.0.1:8420")
-			}
-			ctx, cancel := context.WithTimeout(c.Context(), 5*time.Second)
+func newHealth(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use: "health", Short: "Say whether stega is ready, and what is missing", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Example: "  stega health --url http://127.0.0.1:8420",
+		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
+			ctx, cancel := context.WithTimeoutCause(ctx, healthTimeout, fault.Unavailable("not_ready", "stega at %s does not answer", cl.URL()))
 			defer cancel()
-			request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(server.url, "/")+"/readyz", nil)
-			if err != nil {
-				return fault.Usage("url_invalid", "%q is not where stega can run", server.url)
-			}
-			answer, err := http.DefaultClient.Do(request)
-			if err != nil {
-				return fault.Unavailable("server_unavailable", "nothing answers at %s", server.url).WithHint("start it with: stega up").Because(err)
-			}
-			defer func() { _ = answer.Body.Close() }()
-			var h process.Health
-			if err := json.NewDecoder(answer.Body).Decode(&h); err != nil {
-				return fault.Unavailable("answer_strange", "what answers at %s is not stega", server.url)
-			}
-			for _, name := range slices.Sorted(maps.Keys(h.Missing)) {
-				_, _ = fmt.Fprintf(c.OutOrStdout(), "%s: %s\n", name, h.Missing[name])
-			}
-			if answer.StatusCode != http.StatusOK {
-				return fault.Unavailable("not_ready", "stega at %s is not ready", server.url)
-			}
-			_, err = fmt.Fprintln(c.OutOrStdout(), h.Status)
-			return err
-		},
-	}
-	server.flags(c)
-	return c
-}
-
-func newVersion() *cobra.Command {
-	var out output
-	c := &cobra.Command{
-		Use: "version", Short: "Say which stega this is", Args: cobra.NoArgs, Example: "  stega version -o json",
-		RunE: func(c *cobra.Command, _ []string) error {
-			asJSON, err := out.json()
+			a, err := cl.Health(ctx)
 			if err != nil {
 				return err
 			}
-			v := version()
-			if asJSON {
-				return print(c.OutOrStdout(), v)
+			v := view{raw: a.Raw, table: table{head: []string{""}}}
+			for _, name := range slices.Sorted(maps.Keys(a.Value.Missing)) {
+				v.table.add(name + ": " + a.Value.Missing[name])
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "stega %s (%s, %s)\n", v.Version, v.Revision, v.Go)
-			return err
-		},
+			if a.Value.Ready() {
+				v.table.add(a.Value.Status)
+			}
+			if err := g.show(c, v); err != nil {
+				return err
+			}
+			if !a.Value.Ready() {
+				return fault.Unavailable("not_ready", "stega at %s is not ready", cl.URL()).WithHint("what is missing is said above; it goes on by itself when that is back")
+			}
+			return nil
+		}),
 	}
-	out.flags(c)
-	return c
 }
 
-// about is which program this is.
-type about struct {
+// healthTimeout is how long a server that is well may take to say so.
+const healthTimeout = 5 * time.Second
+
+// build says which stega this is.
+type build struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision"`
 	Go       string `json:"go"`
 }
 
-func version() about {
-	v := about{"devel", "unknown", "unknown"}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		v.Go = info.GoVersion
-		if info.Main.Version != "" && info.Main.Version != "(devel)" {
-			v.Version = info.Main.Version
-		}
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				v.Revision = s.Value
-			}
+func version() build {
+	v := build{"devel", "unknown", "unknown"}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	v.Go = info.GoVersion
+	if info.Main.Version != "" && info.Main.Version != "(devel)" {
+		v.Version = info.Main.Version
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			v.Revision = s.Value
 		}
 	}
 	return v
+}
+
+func newVersion(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Say which stega this is", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions, Example: "  stega version -o json",
+		RunE: func(c *cobra.Command, _ []string) error {
+			v := version()
+			if done, err := g.print(c.OutOrStdout(), v); done {
+				return err
+			}
+			_, err := fmt.Fprintf(c.OutOrStdout(), "stega %s (%s, %s)\n", v.Version, v.Revision, v.Go)
+			return err
+		},
+	}
 }

@@ -1,8 +1,8 @@
 package cmd
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,14 +12,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"stega/broker"
+	"stega/client"
 	"stega/events"
 	"stega/fault"
 	"stega/process"
 )
 
-func newPublish() *cobra.Command {
-	var server api
-	var data, brokerURL string
+func newPublish(g *globals) *cobra.Command {
+	var data, brokerURL, level string
 	c := &cobra.Command{
 		Use:   "publish TOPIC",
 		Short: "Publish an event by hand",
@@ -29,7 +29,7 @@ straight to the broker, outside of that order.`,
 		Example: `  stega publish marketdata.prices_imported --data '{"symbol":"AAPL","dates":["2026-01-02"],"close":["101.5"]}'
   stega publish portfolio.updated --data @portfolio.json
   stega events show portfolio.updated      # what it looks like`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.ExactArgs(1), ValidArgsFunction: g.from(false, topicNames),
 		RunE: func(c *cobra.Command, args []string) error {
 			text, err := readData(c.InOrStdin(), data)
 			if err != nil {
@@ -42,26 +42,47 @@ straight to the broker, outside of that order.`,
 			if brokerURL != "" {
 				return publishDirectly(c, brokerURL, event, text)
 			}
-			var answer struct {
-				ID string `json:"operation_id"`
-			}
-			body, err := server.do(c.Context(), "POST", "/v1/events/"+args[0], "application/json", bytes.NewReader(text))
-			if err != nil {
-				return err
-			}
-			defer func() { _ = body.Close() }()
-			if err := decode(body, &answer); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintln(c.OutOrStdout(), answer.ID)
-			return err
+			return g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
+				return g.publish(ctx, c, cl, args[0], text, level)
+			})(c, args)
 		},
 	}
-	server.flags(c)
 	c.Flags().StringVar(&data, "data", "", "the event as JSON, @file, or - for the standard input")
 	c.Flags().StringVar(&brokerURL, "broker-url", "", "publish straight to this broker, amqp://user:password@host:5672/")
+	c.Flags().StringVar(&level, "wait", "accepted", "until when: accepted (it is in the outbox), or settled (all that follows is visible)")
 	_ = c.MarkFlagRequired("data")
+	_ = c.RegisterFlagCompletionFunc("wait", oneOf("accepted", "settled"))
 	return c
+}
+
+// publish publishes through the server, and prints the operation.
+func (g *globals) publish(ctx context.Context, c *cobra.Command, cl *client.Client, topic string, data []byte, level string) error {
+	w := waiting{level}
+	until, err := w.parse()
+	if err != nil {
+		return err
+	}
+	limited, cancel := g.limit(ctx)
+	defer cancel()
+	a, err := cl.Publish(limited, topic, data)
+	if err != nil {
+		return err
+	}
+	id := a.Value.OperationID
+	rememberOperation(g.at, id)
+	if until != client.ForAccepted {
+		line := g.newLive(c.ErrOrStderr(), "published")
+		tell := func(op client.Operation) { line.say("%s", standing(op)) }
+		op, err := cl.Await(ctx, id, client.Wait{For: until, Timeout: g.timeout, Changed: tell, Stalled: tell})
+		line.end()
+		if errors.Is(err, context.Canceled) {
+			interrupted(c, op)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return g.show(c, view{raw: a.Raw, ids: []string{id}, table: table{head: []string{""}, rows: [][]string{{id}}}})
 }
 
 func readData(in io.Reader, data string) ([]byte, error) {

@@ -14,27 +14,22 @@ import (
 	"stega/fault"
 )
 
-func newQueue() *cobra.Command {
-	c := &cobra.Command{
+func newQueue(g *globals) *cobra.Command {
+	c := group(&cobra.Command{
 		Use: "queue", Short: "Writes that wait for the server, or that it refused",
 		Long: `Shows and settles writes that were made while the server was away. They are sent in order when it returns. One that is then refused, as when
 somebody else changed the same portfolio meanwhile, stays here until you retry or drop it; later writes of the same entity wait behind it.`,
 		Example: "  stega queue list\n  stega queue show 0199aa11\n  stega queue retry 0199aa11 --any-version\n  stega queue drop 0199aa11",
-	}
-	c.AddCommand(newQueueList(), newQueueShow(), newQueueRetry(), newQueueDrop())
+	})
+	c.AddCommand(newQueueList(g), newQueueShow(g), newQueueRetry(), newQueueDrop())
 	return c
 }
 
-func newQueueList() *cobra.Command {
-	var out output
-	c := &cobra.Command{
+func newQueueList(g *globals) *cobra.Command {
+	return &cobra.Command{
 		Use: "list", Short: "List them in the order in which they are sent", Args: cobra.NoArgs, Example: "  stega queue list -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
-			asJSON, err := out.json()
-			if err != nil {
-				return err
-			}
-			d, err := throughDaemon(c, "", true)
+			d, err := dialDaemon(c.Context(), "", true)
 			if err != nil {
 				return err
 			}
@@ -44,8 +39,8 @@ func newQueueList() *cobra.Command {
 			if err := d.Ask(c.Context(), "GET", "/daemon/queue", &list); err != nil {
 				return err
 			}
-			if asJSON {
-				return print(c.OutOrStdout(), list.Items)
+			if done, err := g.print(c.OutOrStdout(), list.Items); done {
+				return err
 			}
 			if len(list.Items) == 0 {
 				say(c, "nothing is queued")
@@ -54,8 +49,6 @@ func newQueueList() *cobra.Command {
 			return queueTable(c, list.Items)
 		},
 	}
-	out.flags(c)
-	return c
 }
 
 func queueTable(c *cobra.Command, items []daemon.Item) error {
@@ -75,11 +68,11 @@ func queueTable(c *cobra.Command, items []daemon.Item) error {
 	return w.Flush()
 }
 
-func newQueueShow() *cobra.Command {
+func newQueueShow(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use: "show OPERATION", Short: "Show one, with its body and why it was refused", Args: cobra.ExactArgs(1), Example: "  stega queue show 0199aa11",
 		RunE: func(c *cobra.Command, args []string) error {
-			d, err := throughDaemon(c, "", true)
+			d, err := dialDaemon(c.Context(), "", true)
 			if err != nil {
 				return err
 			}
@@ -95,10 +88,14 @@ func newQueueShow() *cobra.Command {
 				body = string(it.Body)
 			}
 			it.Body = nil
-			return print(c.OutOrStdout(), struct {
+			whole := struct {
 				daemon.Item
 				Body any `json:"body,omitempty"`
-			}{it, body})
+			}{it, body}
+			if done, err := g.print(c.OutOrStdout(), whole); done {
+				return err
+			}
+			return print(c.OutOrStdout(), whole)
 		},
 	}
 }
@@ -138,7 +135,7 @@ func newQueueDrop() *cobra.Command {
 }
 
 func eachQueued(c *cobra.Command, ids []string, do func(d *daemon.Connection, path string) (done string, err error)) error {
-	d, err := throughDaemon(c, "", true)
+	d, err := dialDaemon(c.Context(), "", true)
 	if err != nil {
 		return err
 	}

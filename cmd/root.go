@@ -10,8 +10,10 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -34,29 +36,48 @@ func Execute() int {
 	return explain(root.ErrOrStderr(), err)
 }
 
+const about = `stega keeps portfolios and daily prices; returns and risk follow from them by themselves.
+
+  stega up                                              runs everything on this machine
+  stega prices import prices.csv                        imports daily prices
+  stega portfolio create --name core --assets AAPL:0.6,MA:0.4
+  stega returns core                                    figures of a portfolio, or of a symbol
+  stega op watch ID                                     follows a write until all that follows from it is visible
+
+Commands talk to the server that --url, --context, STEGA_URL or the current context names, else to the one on this machine. Its token is in
+STEGA_TOKEN, in the context (see: stega login), or where stega up left it. Data go to the standard output, words for people to the standard error.
+Completion for your shell: stega completion --help.
+
+Exit status:
+    0  done
+   64  wrong arguments
+   65  wrong input
+   66  not found
+   69  the server, or something that it needs, is not available
+   70  a fault inside stega
+   73  the state does not allow it: a name is taken, another version is there, or what follows from a write failed
+   75  timed out, or asked too often: a write that was waited for goes on
+   77  not allowed
+  130  interrupted: a write that was waited for goes on`
+
 func newRoot() *cobra.Command {
 	g := &globals{}
-	root := &cobra.Command{
-		Use:   "stega",
-		Short: "Portfolios, prices, and the returns and risk that follow from them",
-		Long: `stega keeps portfolios and daily prices; returns and risk follow from them by themselves.
-
-  stega up       runs everything on this machine
-  stega serve    runs single services, on RabbitMQ and PostgreSQL
-
-Exit status: 0 done, 64 wrong arguments, 65 wrong input, 66 not found, 69 not available,
-70 a fault inside stega, 73 the state does not allow it, 75 timed out or asked too often, 77 not allowed.`,
+	root := group(&cobra.Command{
+		Use: "stega", Short: "Portfolios, prices, and the returns and risk that follow from them", Long: about,
+		Example:       "  stega up --demo\n  stega portfolio list",
 		SilenceErrors: true, SilenceUsage: true,
 		PersistentPreRunE: func(*cobra.Command, []string) error { return g.check() },
-	}
+	})
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.PersistentFlags().StringVar(&g.logLevel, "log-level", "info", "what is logged: debug, info, warn or error")
+	g.flags(root)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fault.Usage("flag_invalid", "%s", err).WithHint("see: %s --help", c.CommandPath())
 	})
 	root.AddCommand(
-		newUp(g), newServe(g), newMigrate(g), newPublish(), newEvents(), newDead(), newRebuild(), newBench(g), newHealth(), newVersion(),
-		newDaemon(g), newQueue(), newDoctor(),
+		newPortfolio(g), newPrices(g), newSymbols(g), newReturns(g), newOp(g), newWatch(g), newLogin(g), newContext(g),
+		newPublish(g), newEvents(g), newDead(g), newRebuild(g), newToken(g), newAudit(g), newHealth(g), newVersion(g),
+		serverless(newUp(g)), serverless(newServe(g)), serverless(newMigrate(g)), serverless(newBench(g)),
+		serverless(newDaemon(g)), serverless(newQueue(g)), newDoctor(g),
 	)
 	return root
 }
@@ -65,27 +86,86 @@ Exit status: 0 done, 64 wrong arguments, 65 wrong input, 66 not found, 69 not av
 type globals struct {
 	logLevel string
 	level    slog.Level
+	url      string
+	context  string
+	direct   bool
+	timeout  time.Duration
+	format   string
+	quiet    bool
+
+	at place // where connect went
+}
+
+// client are the names of the flags that only those commands have that talk to a server.
+var clientFlags = []string{"url", "context", "direct", "timeout", "quiet"}
+
+func (g *globals) flags(root *cobra.Command) {
+	f := root.PersistentFlags()
+	f.StringVar(&g.logLevel, "log-level", "info", "what is logged: debug, info, warn or error")
+	f.StringVar(&g.url, "url", "", "where stega runs (default: STEGA_URL, the current context, "+defaultURL+")")
+	f.StringVar(&g.context, "context", "", "the server of this name, see: stega context list")
+	f.BoolVar(&g.direct, "direct", false, "go straight to the server and not through the daemon")
+	f.DurationVar(&g.timeout, "timeout", time.Minute, "how long to wait for an answer or an outcome; 0: without end")
+	f.StringVarP(&g.format, "output", "o", asTable, "table, json or yaml")
+	f.BoolVarP(&g.quiet, "quiet", "q", false, "print ids only")
+	_ = root.RegisterFlagCompletionFunc("output", oneOf(asTable, asJSON, asYAML))
+	_ = root.RegisterFlagCompletionFunc("context", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		config, _ := readContexts()
+		return config.names(), cobra.ShellCompDirectiveNoFileComp
+	})
 }
 
 func (g *globals) check() error {
 	if err := g.level.UnmarshalText([]byte(g.logLevel)); err != nil {
 		return fault.Usage("log_level_unknown", "there is no log level %q", g.logLevel).WithHint("the levels are debug, info, warn, error")
 	}
-	return nil
+	return checkFormat(g.format)
+}
+
+// group makes a command that only has commands below it: it says what they are, and what a mistyped one may have meant.
+func group(c *cobra.Command) *cobra.Command {
+	c.Args = cobra.ArbitraryArgs
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return c.Help()
+		}
+		f := fault.Usage("command_unknown", "there is no command %q of %s", args[0], c.CommandPath())
+		var names []string
+		for _, sub := range c.Commands() {
+			if sub.IsAvailableCommand() {
+				names = append(names, sub.Name())
+			}
+		}
+		if near := closest(args[0], names); near != "" {
+			return f.WithHint("did you mean: %s %s", c.CommandPath(), near)
+		}
+		return f.WithHint("see: %s --help", c.CommandPath())
+	}
+	return c
+}
+
+// serverless leaves out of the help of a command what is about a server elsewhere.
+func serverless(c *cobra.Command) *cobra.Command {
+	help := c.HelpFunc()
+	c.SetHelpFunc(func(c *cobra.Command, args []string) {
+		for _, name := range clientFlags {
+			if f := c.InheritedFlags().Lookup(name); f != nil {
+				f.Hidden = true
+				defer func() { f.Hidden = false }()
+			}
+		}
+		help(c, args)
+	})
+	return c
 }
 
 // logger writes for people on a terminal, and JSON elsewhere.
 func (g *globals) logger(w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: g.level}
-	if f, ok := w.(*os.File); ok && terminal(f) {
+	if terminal(w) {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(w, options))
-}
-
-func terminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // explain tells a person what went wrong and what to do, and returns the exit status.
@@ -95,7 +175,10 @@ func explain(w io.Writer, err error) int {
 		if errors.Is(err, context.Canceled) {
 			return 130
 		}
-		if strings.HasPrefix(err.Error(), "unknown command") || strings.Contains(err.Error(), "arg(s)") || strings.HasPrefix(err.Error(), "required flag") {
+		if errors.Is(err, syscall.EPIPE) {
+			return 0 // who reads has read enough
+		}
+		if misuse(err) {
 			f = fault.Usage("arguments_invalid", "%s", err).WithHint("see: stega --help")
 		} else {
 			f = fault.New(fault.KindInternal, "internal", "%s", err)
@@ -116,6 +199,14 @@ func explain(w io.Writer, err error) int {
 		_, _ = fmt.Fprintf(w, "  hint: %s\n", f.Hint)
 	}
 	return f.Kind.Exit()
+}
+
+// misuse reports whether an error is cobra's about arguments; it has no types for them.
+func misuse(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "arg(s)") || slices.ContainsFunc([]string{"unknown command", "required flag", "if any flags in the group"}, func(begin string) bool {
+		return strings.HasPrefix(text, begin)
+	})
 }
 
 // env is an environment variable, or what stands for it.

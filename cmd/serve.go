@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,8 +14,8 @@ import (
 
 func newServe(g *globals) *cobra.Command {
 	var where connections
+	var at listening
 	var services, roles []string
-	var addr string
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run single services, on RabbitMQ and PostgreSQL",
@@ -36,6 +37,9 @@ deferred commands. The databases and the broker must have been prepared with ste
 			if err := where.fill(); err != nil {
 				return err
 			}
+			if err := at.check(c.ErrOrStderr()); err != nil {
+				return err
+			}
 			opts, err := options()
 			if err != nil {
 				return err
@@ -48,17 +52,18 @@ deferred commands. The databases and the broker must have been prepared with ste
 			defer stop()
 			log := g.logger(c.ErrOrStderr())
 			return process.Run(c.Context(), process.Config{
-				Services: names, Roles: as, Addr: addr, Database: where.databaseOf, Options: opts, Log: log,
+				Services: names, Roles: as, Addr: at.addr, Database: where.databaseOf, Options: opts, Log: log,
+				TLS: at.tls, Limits: at.limits(), Secret: os.Getenv("STEGA_SERVICE_TOKEN"),
 				Broker: func(ctx context.Context) (broker.Broker, error) { return openBroker(ctx, where.broker, title, log) },
 			}, func(addr string) {
-				_, _ = fmt.Fprintf(c.ErrOrStderr(), "stega is ready on http://%s: %s as %v\n", addr, strings.Join(names, ", "), as)
+				_, _ = fmt.Fprintf(c.ErrOrStderr(), "stega is ready on %s: %s as %v\n", at.url(addr), strings.Join(names, ", "), as)
 			})
 		},
 	}
 	where.flags(c)
 	c.Flags().StringSliceVar(&services, "service", nil, "which services, or all")
 	c.Flags().StringSliceVar(&roles, "role", nil, "in which roles: api, consumer, all")
-	c.Flags().StringVar(&addr, "addr", env("STEGA_ADDR", "127.0.0.1:8420"), "where to listen")
+	at.flags(c)
 	return c
 }
 

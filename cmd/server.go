@@ -3,7 +3,10 @@ package cmd
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"strconv"
@@ -21,6 +24,7 @@ import (
 	"stega/broker/rabbitmq"
 	"stega/fault"
 	"stega/process"
+	"stega/services/boundary/access"
 	"stega/services/marketdata"
 	"stega/services/marketdata/provider"
 )
@@ -58,6 +62,55 @@ func (c *connections) fill() error {
 
 func (c *connections) databaseOf(service string) string {
 	return strings.ReplaceAll(c.database, "{service}", service)
+}
+
+// listening is where and how HTTP is served.
+type listening struct {
+	addr  string
+	tls   process.TLS
+	limit float64
+}
+
+func (l *listening) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&l.addr, "addr", env("STEGA_ADDR", "127.0.0.1:8420"), "where to listen; who is not on this machine needs a token")
+	f.StringVar(&l.tls.Cert, "tls-cert", os.Getenv("STEGA_TLS_CERT"), "serve HTTPS with this certificate, a PEM file; it is read again when it changes")
+	f.StringVar(&l.tls.Key, "tls-key", os.Getenv("STEGA_TLS_KEY"), "its key, a PEM file")
+	f.StringVar(&l.tls.ClientCA, "tls-client-ca", os.Getenv("STEGA_TLS_CLIENT_CA"), "ask clients for certificates that one of this PEM file signed")
+	f.Float64Var(&l.limit, "rate-limit", 200, "requests a second of one token or address that is not this machine; 0 for no limit")
+	for _, name := range []string{"tls-cert", "tls-key", "tls-client-ca"} {
+		f.Lookup(name).DefValue = ""
+	}
+}
+
+// limits are those of one token or address.
+func (l *listening) limits() access.Limits {
+	if l.limit <= 0 {
+		return access.Limits{Rate: -1}
+	}
+	return access.Limits{Rate: l.limit}
+}
+
+// url is how clients say an address.
+func (l *listening) url(addr string) string {
+	if l.tls.On() {
+		return "https://" + addr
+	}
+	return "http://" + addr
+}
+
+// check looks at the address, and warns of one where others can read along.
+func (l *listening) check(w io.Writer) error {
+	host, _, err := net.SplitHostPort(l.addr)
+	if err != nil {
+		return fault.Usage("address_invalid", "%q is not an address", l.addr).WithHint("an address is host:port, such as 127.0.0.1:8420")
+	}
+	if ip := net.ParseIP(host); l.tls.On() || host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	_, _ = fmt.Fprintf(w, "WARNING: %s can be reached by others, and without TLS whoever is on the way reads the tokens and data that go over it. "+
+		"Serve HTTPS with --tls-cert and --tls-key, or put a proxy that does before it.\n", l.addr)
+	return nil
 }
 
 // open connects to the broker: amqp: or amqps: for RabbitMQ, embedded: with a folder for the one in the process.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -20,7 +19,8 @@ import (
 )
 
 func newUp(g *globals) *cobra.Command {
-	var addr, data, folder string
+	var at listening
+	var data, folder string
 	var demo, remote bool
 	var seed uint64
 	c := &cobra.Command{
@@ -34,7 +34,7 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx := c.Context()
-			if err := local(addr, remote); err != nil {
+			if err := at.check(c.ErrOrStderr()); err != nil {
 				return err
 			}
 			unlock, err := lockFolder(data)
@@ -60,16 +60,19 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 			defer end()
 			var failed error
 			err = process.Run(ctx, process.Config{
-				Services: process.Names(), Roles: []process.Role{process.API, process.Consumer}, Addr: addr, Migrate: true, Options: opts, Log: log,
+				Services: process.Names(), Roles: []process.Role{process.API, process.Consumer}, Addr: at.addr, Migrate: true, Options: opts, Log: log,
+				TLS: at.tls, Limits: at.limits(), TokenFile: filepath.Join(data, "token"),
 				Database: func(service string) string { return "sqlite://" + filepath.Join(data, service+".db") },
 				Broker: func(ctx context.Context) (broker.Broker, error) {
 					return openBroker(ctx, "embedded://"+filepath.Join(data, "broker"), "stega", log)
 				},
 			}, func(addr string) {
-				_, _ = fmt.Fprintf(c.ErrOrStderr(), "stega is ready on http://%s, its data are in %s\n", addr, data)
+				_, _ = fmt.Fprintf(c.ErrOrStderr(), "stega is ready on %s, its data are in %s\n", at.url(addr), data)
 				if demo {
 					go func() {
-						if failed = runDemo(ctx, c.ErrOrStderr(), "http://"+addr, seed); failed != nil {
+						token, _ := os.ReadFile(filepath.Join(data, "token")) // without it, this machine needs none
+						here := place{URL: at.url(addr), Token: strings.TrimSpace(string(token))}
+						if failed = runDemo(ctx, c.ErrOrStderr(), here, seed); failed != nil {
 							end()
 						}
 					}()
@@ -79,12 +82,14 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&addr, "addr", env("STEGA_ADDR", "127.0.0.1:8420"), "where to listen")
+	at.flags(c)
 	f.StringVar(&data, "data", env("STEGA_DATA", dataFolder()), "the data folder")
 	f.StringVar(&folder, "prices-folder", "", "a folder of CSV files that prices are pulled from (default: STEGA_PRICES_FOLDER)")
 	f.BoolVar(&demo, "demo", false, "import a synthetic market, and portfolios of it")
 	f.Uint64Var(&seed, "seed", 1, "what the synthetic market grows from")
-	f.BoolVar(&remote, "allow-remote", false, "listen on an address that others reach, although anyone there may then read and write")
+	// What started stega so goes on to do so.
+	f.BoolVar(&remote, "allow-remote", false, "")
+	_ = f.MarkDeprecated("allow-remote", "it is not needed: who is not on this machine needs a token, whatever the address") // it fails for unknown flags
 	f.Lookup("data").DefValue = "the user's data folder"
 	return c
 }
@@ -99,19 +104,6 @@ func dataFolder() string {
 		return "stega-data"
 	}
 	return filepath.Join(home, ".local", "share", "stega")
-}
-
-// local refuses addresses that others reach.
-func local(addr string, remote bool) error {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fault.Usage("address_invalid", "%q is not an address", addr).WithHint("an address is host:port, such as 127.0.0.1:8420")
-	}
-	if ip := net.ParseIP(host); remote || host == "localhost" || ip != nil && ip.IsLoopback() {
-		return nil
-	}
-	return fault.Usage("address_open", "%s can be reached by others, and nothing would ask them who they are", addr).
-		WithHint("listen on 127.0.0.1, or say --allow-remote when the network is trusted")
 }
 
 // lockFolder makes the data folder and keeps other processes out of it.

@@ -3,9 +3,12 @@ package process
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"net/http"
 
 	"stega/broker"
 	"stega/rest"
+	"stega/services/boundary/access"
 	"stega/store"
 )
 
@@ -14,6 +17,15 @@ import (
 // lookup asks the services of this process for an operation.
 func (p *Process) lookup(ctx context.Context, id string) (store.Operation, error) {
 	return rest.Find(ctx, id, p.databases()...)
+}
+
+// latest asks the services of this process for their latest operations.
+func (p *Process) latest(ctx context.Context, limit int, cursor string) (all []store.Operation, err error) {
+	for _, db := range p.databases() {
+		some, e := db.Operations(ctx, limit, cursor)
+		all, err = append(all, some...), errors.Join(err, e)
+	}
+	return all, err
 }
 
 func (p *Process) watch(channel string) (<-chan broker.LogEntry, func()) { return p.hub.Watch(channel) }
@@ -28,4 +40,16 @@ func (p *Process) operation(ctx context.Context, id string) (json.RawMessage, er
 		return nil, err
 	}
 	return json.Marshal(o)
+}
+
+// mayRead says whether a token may read the stream.
+func (p *Process) mayRead(token string) error {
+	_, err := p.access.Authorize(context.Background(), token, access.Read)
+	return err
+}
+
+// admitted says whether a request came in with a token, or needed none.
+func admitted(r *http.Request) bool {
+	_, known := access.From(r.Context())
+	return known
 }

@@ -32,6 +32,9 @@ func (p *Process) handler() http.Handler {
 	rest.Cancel(v1, p.databases()...)
 	v1.POST("/events/:topic", p.publish)
 	v1.GET("/events", p.tail)
+	if p.boundary() != nil {
+		p.access.Routes(v1)
+	}
 	if p.has(API) {
 		for _, part := range p.parts {
 			part.service.Routes(v1, part)

@@ -8,6 +8,7 @@ package process
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,6 +29,7 @@ import (
 	"stega/rest"
 	"stega/services"
 	"stega/services/boundary"
+	"stega/services/boundary/access"
 	"stega/services/boundary/stream"
 	"stega/store"
 )
@@ -37,6 +39,12 @@ type Config struct {
 	Services []string
 	Roles    []Role
 	Addr     string // where HTTP listens
+	TLS      TLS    // its files; none: plain HTTP
+	// TokenFile is where the boundary keeps a token for the programs of this machine; none: it keeps none.
+	TokenFile string
+	// Secret is what the processes of one installation show each other in place of a token; none: they do not talk to each other.
+	Secret   string
+	Limits   access.Limits
 	Database func(service string) string
 	Broker   func(ctx context.Context) (broker.Broker, error)
 	// Migrate brings the databases and the broker's topology up to date at the start. Without it, what is missing
@@ -52,6 +60,8 @@ type Config struct {
 type Process struct {
 	cfg      Config
 	registry *prometheus.Registry
+	tls      *tls.Config // nil: plain HTTP
+	access   *access.Access
 	broker   broker.Broker
 	parts    []*part
 	ready    atomic.Bool
@@ -81,11 +91,17 @@ func Run(ctx context.Context, cfg Config, ready func(addr string)) error {
 	if cfg.Grace == 0 {
 		cfg.Grace = 20 * time.Second
 	}
+	p := &Process{cfg: cfg, registry: prometheus.NewRegistry()}
+	if cfg.TLS.On() {
+		var err error
+		if p.tls, err = tlsConfig(cfg.TLS, cfg.Log); err != nil {
+			return err
+		}
+	}
 	listener, err := listen(ctx, cfg.Addr)
 	if err != nil {
 		return err
 	}
-	p := &Process{cfg: cfg, registry: prometheus.NewRegistry()}
 	defer p.close()
 	if err := p.open(ctx); err != nil {
 		return errors.Join(err, listener.Close())
@@ -110,7 +126,7 @@ func (p *Process) open(ctx context.Context) error {
 		return err
 	}
 	b := &p.cfg.Options.Boundary
-	b.Takes, b.Log, b.Lookup, b.Watch, b.Position = takes, p.cfg.Log, p.lookup, p.watch, p.position
+	b.Takes, b.Log, b.Lookup, b.Latest, b.Watch, b.Position = takes, p.cfg.Log, p.lookup, p.latest, p.watch, p.position
 	for _, name := range p.cfg.Services {
 		db, err := store.Open(ctx, name, p.cfg.Database(name))
 		if err != nil {
@@ -140,7 +156,29 @@ func (p *Process) open(ctx context.Context) error {
 			return fmt.Errorf("declare the broker's topology: %w", err)
 		}
 	}
+	if err := p.guard(ctx); err != nil {
+		return err
+	}
 	return p.wire()
+}
+
+// guard makes the access control, on the boundary's database where there is one.
+func (p *Process) guard(ctx context.Context) error {
+	p.access = access.New(p.boundary(), access.Options{Log: p.cfg.Log, Metrics: p.registry, Limits: p.cfg.Limits, Service: p.cfg.Secret})
+	if p.cfg.TokenFile == "" || p.boundary() == nil {
+		return nil
+	}
+	return p.access.KeepLocal(ctx, p.cfg.TokenFile)
+}
+
+// boundary is the database of the boundary; nil in a process that does not run it.
+func (p *Process) boundary() *store.DB {
+	for _, part := range p.parts {
+		if part.service.Name() == "boundary" {
+			return part.db
+		}
+	}
+	return nil
 }
 
 func (p *Process) schema(ctx context.Context, db *store.DB) error {
@@ -177,7 +215,9 @@ func (p *Process) wire() error {
 		}
 	}
 	if p.door != nil {
-		p.hub = stream.New(p.broker, stream.Options{Operation: p.operation, Log: p.cfg.Log, Registerer: p.registry})
+		p.hub = stream.New(p.broker, stream.Options{
+			Operation: p.operation, Log: p.cfg.Log, Registerer: p.registry, Authorize: p.mayRead, Trusted: admitted,
+		})
 	}
 	return p.registry.Register(newCollector(p))
 }
@@ -187,13 +227,18 @@ func (p *Process) has(r Role) bool { return slices.Contains(p.cfg.Roles, r) }
 // run makes the second and third stage, and takes them down in reverse.
 func (p *Process) run(ctx context.Context, listener net.Listener, ready func(addr string)) error {
 	server := &http.Server{
-		Handler: p.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: p.access.Wrap(listener.Addr(), p.handler()), TLSConfig: p.tls,
+		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelWarn),
 	}
 	// HTTP outlives the workers: health and metrics tell of them until the end.
 	httpGroup := errgroup.Group{}
 	httpGroup.Go(func() error {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		serve := server.Serve
+		if p.tls != nil {
+			serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+		}
+		if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil
@@ -241,6 +286,7 @@ func (p *Process) work(ctx context.Context, ready, draining func()) error {
 			start(part.consumer.Run)
 		}
 	}
+	start(p.access.Run)
 	if !await(ctx, workers, starting) {
 		stop()
 		return group.Wait()

@@ -1,9 +1,12 @@
-// Package quant is the mathematics of the suite: pure functions on float64 slices, without input or output. Returns are ratios per period, 0.01 is
-// 1 %. A NaN among returns is a period without an observation: it counts as time, and not as a value. A result that is not defined,
-// such as the deviation of one value, is NaN; none of the functions panics on what prices can be.
+// Package quant is the mathematics of the suite: pure functions on float64 slices and symmetric matrices, without input or output. Returns are ratios per
+// period, 0.01 is 1 %. A NaN among returns is a period without an observation: it counts as time, and not as a value. A result that is not defined, such as the
+// deviation of one value, is NaN; none of the functions panics on what prices can be. Functions that can be given what does not fit together return an error.
 //
 // Conventions, where nothing else is said, are those of empyrical (stefan-jansen/empyrical-reloaded), whose test figures the tests
-// of this package repeat.
+// of this package repeat. Measures of Bacon's book and values at risk follow PerformanceAnalytics, expected returns and covariances PyPortfolioOpt and pandas.
+//
+// Many series are given as returns[a][t], asset a in period t. NewCoMoments is the way from them to covariances and correlations; Running is the same for days
+// that come one by one, late or corrected.
 package quant
 
 import "math"

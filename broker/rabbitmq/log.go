@@ -14,6 +14,9 @@ import (
 // An ack on a stream is only credit for more, so a quarter of the credit is given back at a time.
 const logCredit = 256
 
+// emptyAfter is how long the first entry of the log is waited for before it is called empty, when the broker does not count any.
+const emptyAfter = 2 * time.Second
+
 // reader reads the log, over one channel after another.
 type reader struct {
 	b        *Broker
@@ -150,10 +153,16 @@ func (b *Broker) LogBounds(ctx context.Context) (broker.LogBounds, error) {
 		if err != nil {
 			return bounds, fmt.Errorf("look at %s: %w", b.names.log(), err)
 		}
-		if bounds.Empty = state.Messages == 0; bounds.Empty {
-			return bounds, nil
+		begin := ctx
+		if state.Messages == 0 { // the count is seconds old
+			var cancel context.CancelFunc
+			begin, cancel = context.WithTimeout(ctx, emptyAfter)
+			defer cancel()
 		}
-		first, err := b.peek(ctx, conn, "first")
+		first, err := b.peek(begin, conn, "first")
+		if ctx.Err() == nil && begin.Err() != nil {
+			return broker.LogBounds{Empty: true}, nil
+		}
 		if err != nil {
 			return bounds, err
 		}

@@ -1,9 +1,11 @@
 package boundary
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 
 	"stega/fault"
 	"stega/rest"
+	"stega/store"
 )
 
 // Routes adds the service's paths below /v1.
@@ -31,7 +34,29 @@ func (s *Service) list(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	own, err := s.opts.Latest(c.Request().Context(), page.Limit+1, page.After)
+	if err != nil { // those whose services are away are as the ledger has them
+		s.opts.Log.Debug("operations are listed as the ledger has them", "error", err)
+	}
+	all = overlay(all, own)
 	return rest.Pages(c, page, all, func(o Operation) string { return o.ID })
+}
+
+// overlay adds to the ledger's operations what the services know better: it hears of their commands a moment later.
+func overlay(ledger []Operation, own []store.Operation) []Operation {
+	at := make(map[string]int, len(ledger))
+	for i, o := range ledger {
+		at[o.ID] = i
+	}
+	for _, o := range own {
+		if i, ok := at[o.ID]; !ok {
+			ledger = append(ledger, Operation{Operation: o, Outcome: Pending})
+		} else if !ledger[i].Done() {
+			ledger[i].Operation = o
+		}
+	}
+	slices.SortFunc(ledger, func(a, b Operation) int { return cmp.Compare(b.ID, a.ID) })
+	return ledger
 }
 
 // one answers an operation; with Prefer: wait it waits until the command has run or, when settled is preferred too, until the operation is over.

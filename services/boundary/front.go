@@ -12,7 +12,6 @@ import (
 	"stega/events"
 	"stega/fault"
 	"stega/rest"
-	"stega/store"
 )
 
 // PositionHeader carries, on every read, the position of the log that it is as of: subscribing from there misses nothing.
@@ -165,7 +164,7 @@ type preference struct{ rest.Preference }
 // done reports whether an operation is as far as the client prefers to wait.
 func (p preference) done(o Operation) bool {
 	if p.Settled {
-		return o.Over() || o.Status == store.Failed
+		return o.Over()
 	}
 	return o.Done()
 }

@@ -33,6 +33,8 @@ type Options struct {
 	Log   *slog.Logger
 	// Lookup asks the services for an operation of theirs; a fault of kind not found when none has it.
 	Lookup func(ctx context.Context, id string) (store.Operation, error)
+	// Latest asks the services for their latest operations, from before the id in cursor.
+	Latest func(ctx context.Context, limit int, cursor string) ([]store.Operation, error)
 	// Watch tells of what comes for a channel of the stream, such as operation:<id>, from now on; events may be closed at any time.
 	Watch func(channel string) (events <-chan broker.LogEntry, stop func())
 	// Position is how far this process has read the log; empty while that is not known.

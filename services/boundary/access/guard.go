@@ -80,8 +80,11 @@ type tooMany struct {
 
 func (t tooMany) Unwrap() error { return t.Fault }
 
-// limited counts a request of a token or an address.
-func (g *guard) limited(who string) error {
+// limited counts a request of a token or an address. Programs of this machine are not limited: they could exhaust it in any case.
+func (g *guard) limited(r *http.Request, who string) error {
+	if g.here && fromHere(r) {
+		return nil
+	}
 	wait := g.limits.take(who)
 	if wait <= 0 {
 		return nil
@@ -94,7 +97,7 @@ func (g *guard) limited(who string) error {
 func (g *guard) admit(r *http.Request, route Route) (Caller, error) {
 	values := r.Header.Values("Authorization")
 	if len(values) == 0 {
-		if err := g.limited(network(remote(r))); err != nil {
+		if err := g.limited(r, network(remote(r))); err != nil {
 			return Caller{}, err
 		}
 		switch {
@@ -108,7 +111,7 @@ func (g *guard) admit(r *http.Request, route Route) (Caller, error) {
 	}
 	scheme, text, _ := strings.Cut(values[0], " ")
 	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || text == "" {
-		if err := g.limited(network(remote(r))); err != nil {
+		if err := g.limited(r, network(remote(r))); err != nil {
 			return Caller{}, err
 		}
 		return Caller{}, unauthorized("token_malformed", "the header Authorization has no token")
@@ -120,7 +123,7 @@ func (g *guard) admit(r *http.Request, route Route) (Caller, error) {
 func (g *guard) bearer(r *http.Request, text string) (Caller, error) {
 	// Who is not known yet counts against the address, before anything is looked up: guessing is slow.
 	if !g.knows(text) {
-		if err := g.limited(network(remote(r))); err != nil {
+		if err := g.limited(r, network(remote(r))); err != nil {
 			return Caller{}, err
 		}
 	}
@@ -128,7 +131,7 @@ func (g *guard) bearer(r *http.Request, text string) (Caller, error) {
 	if err != nil || caller.Token == "" {
 		return caller, err
 	}
-	return caller, g.limited(caller.Token)
+	return caller, g.limited(r, caller.Token)
 }
 
 func (g *guard) missing(r *http.Request) error {

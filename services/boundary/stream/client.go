@@ -183,9 +183,10 @@ func (c *client) close(code int, reason string, drop bool) {
 func (c *client) wrote(batch []item) {
 	now := time.Now()
 	c.writeBy.Store(0)
-	bytes, first := 0, int64(0)
+	bytes, cost, first := 0, 0, int64(0)
 	for _, it := range batch {
 		bytes += len(it.frame)
+		cost += it.cost
 		if it.ping {
 			c.pongBy.CompareAndSwap(0, now.Add(c.h.o.Pong).UnixNano())
 		}
@@ -197,7 +198,7 @@ func (c *client) wrote(batch []item) {
 		c.h.metrics.delivery.Observe(now.Sub(time.Unix(0, first)).Seconds())
 	}
 	c.h.metrics.bytes.Add(float64(bytes))
-	c.queue.wrote(bytes, c.h.o.Queue/4)
+	c.queue.wrote(cost, c.h.o.Queue/4)
 }
 
 // tasks are what a client's commands leave to do beside its reader, one after the other.

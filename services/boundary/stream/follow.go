@@ -103,20 +103,20 @@ func (h *Hub) follow(ctx context.Context, ready *func()) error {
 func (h *Hub) begin(bounds broker.LogBounds) (from uint64, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.origin = bounds.Origin
 	if tail := h.window.tail; tail.ID != "" {
 		if !h.sameLocked(bounds) || bounds.First > tail.Position {
 			return 0, errReset
 		}
 		return tail.Position, nil
 	}
+	h.origin = bounds.Origin
 	if bounds.Empty {
-		h.window.begin(bounds.First == bounds.Origin)
+		h.window.begin(bounds.First == bounds.Origin, bounds.Origin)
 		return 0, nil
 	}
 	back := min(uint64(h.o.Prefill), bounds.Recent.Position-bounds.First)
 	from = bounds.Recent.Position - back
-	h.window.begin(from == bounds.Origin)
+	h.window.begin(from == bounds.Origin, bounds.Origin)
 	return from, nil
 }
 
@@ -190,7 +190,7 @@ func (h *Hub) lost(ctx context.Context, position uint64) bool {
 // reset begins again on another log. What clients know of the old one is of no use.
 func (h *Hub) reset() {
 	h.mu.Lock()
-	h.window.begin(false)
+	h.window.begin(false, 0)
 	for _, c := range h.index.channels {
 		for _, w := range c.watchers {
 			w.close()

@@ -8,9 +8,11 @@ type item struct {
 	key   string // a later item with the same key takes its place; empty for one that nothing replaces
 	read  int64  // when its event was read from the log, in unix nanoseconds; 0 for what is no push
 	ping  bool   // an answer is due once it is written
+	cost  int    // what the queue counts it for
 }
 
-// queue is what waits to be written to one client, bounded in bytes. A frame that is larger than the bound goes through by itself.
+// queue is what waits to be written to one client, bounded in bytes. A frame counts for a quarter of the bound at most, so that one that is
+// larger than the bound can be sent at all; its bytes are shared with all who get it.
 type queue struct {
 	mu    sync.Mutex
 	items []item
@@ -19,7 +21,7 @@ type queue struct {
 	bytes int
 	busy  bool          // somebody is writing
 	ended bool          // nothing more is taken in
-	room  chan struct{} // closed when the queue is half empty; nil when nobody waits
+	room  chan struct{} // closed when there is room again; nil when nobody waits
 }
 
 // What became of a push.
@@ -42,7 +44,7 @@ func (q *queue) push(it item, limit int) pushed {
 	if it.key != "" {
 		q.replace(it.key)
 	}
-	if q.bytes > 0 && q.bytes+len(it.frame) > limit {
+	if it.cost = min(len(it.frame), limit/4); q.bytes+it.cost > limit {
 		return pushedTooMuch
 	}
 	if it.key != "" {
@@ -52,7 +54,7 @@ func (q *queue) push(it item, limit int) pushed {
 		q.keys[it.key] = q.taken + len(q.items)
 	}
 	q.items = append(q.items, it)
-	q.bytes += len(it.frame)
+	q.bytes += it.cost
 	if q.busy {
 		return pushedQuietly
 	}
@@ -67,7 +69,7 @@ func (q *queue) replace(key string) {
 		return
 	}
 	old := &q.items[at-q.taken]
-	q.bytes -= len(old.frame)
+	q.bytes -= old.cost
 	*old = item{}
 	delete(q.keys, key)
 }
@@ -102,10 +104,10 @@ func (q *queue) take(batch []item, size int) (taken []item, finish bool) {
 }
 
 // wrote gives back the room of what was taken.
-func (q *queue) wrote(bytes, limit int) {
+func (q *queue) wrote(cost, limit int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.bytes -= bytes
+	q.bytes -= cost
 	if q.room != nil && q.bytes <= limit {
 		close(q.room)
 		q.room = nil
@@ -132,7 +134,7 @@ func (q *queue) end(drop bool) (first bool) {
 	q.ended = true
 	if drop {
 		for _, it := range q.items {
-			q.bytes -= len(it.frame)
+			q.bytes -= it.cost
 		}
 		q.taken += len(q.items)
 		q.items, q.keys = nil, nil

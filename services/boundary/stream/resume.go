@@ -172,7 +172,6 @@ type resume struct {
 	c    *client
 	subs []*subscription
 	next uint64 // the first position that they have not got
-	need int    // bytes of room that the next frame needs
 }
 
 // run catches up. It is a task of the client.
@@ -203,9 +202,8 @@ func (r *resume) run(ctx context.Context) {
 
 // room waits until the client has read enough of what waits for it.
 func (r *resume) room(ctx context.Context) bool {
-	limit := r.c.h.o.Queue
 	for {
-		full := r.c.queue.spacious(max(0, min(limit/4, limit-r.need)))
+		full := r.c.queue.spacious(r.c.h.o.Queue / 4)
 		if full == nil {
 			return ctx.Err() == nil
 		}
@@ -255,13 +253,12 @@ func (r *resume) push(e *entry) (bytes int, fits bool) {
 	}
 	if mask != 0 {
 		bytes = e.size()
-		if waiting := c.queue.waiting(); waiting > 0 && waiting+2*bytes > c.h.o.Queue {
-			r.need = 2 * bytes
+		if c.queue.waiting() > c.h.o.Queue/2 {
 			return 0, false
 		}
 		c.push(e, mask, firm, channels, nil)
 	}
-	r.next, r.need = e.Position+1, 0
+	r.next = e.Position + 1
 	return bytes, true
 }
 

@@ -10,15 +10,19 @@ type window struct {
 	limit   int
 	floor   Position // what stood before the first entry; every later one is in the window
 	whole   bool     // nothing ever stood before the first entry
+	origin  uint64   // where the first entry of the log stood
 	tail    Position // the last entry that was read
 }
 
-// begin empties the window. The next entry will be the first that it holds; whole says that it is the first of the log.
-func (w *window) begin(whole bool) { *w = window{limit: w.limit, whole: whole} }
+// begin empties the window. The next entry will be the first that it holds; whole says that it will be the first of the log, which stands
+// at origin.
+func (w *window) begin(whole bool, origin uint64) {
+	*w = window{limit: w.limit, whole: whole, origin: origin}
+}
 
 func (w *window) add(e *entry) {
-	if len(w.entries) == 0 && w.tail.ID == "" && e.Position > 0 {
-		w.floor.Position = e.Position - 1
+	if w.tail.ID == "" && e.Position > w.origin {
+		w.floor.Position, w.whole = e.Position-1, false
 	}
 	w.entries = append(w.entries, e)
 	w.bytes += e.size()

@@ -1,0 +1,44 @@
+package cmd
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"stega/client"
+)
+
+func newAudit(g *globals) *cobra.Command {
+	var limit int
+	var token, operation string
+	c := &cobra.Command{
+		Use: "audit", Short: "Who wrote what, the newest first", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Long: `Shows writes with who made them (the name of a token; "local" is a program of the server's own machine), the answer's status, and the
+operation that they became.`,
+		Example: "  stega audit\n  stega audit --operation 0190b7a8-0000-7000-8000-000000000001\n  stega audit --limit 0 -o json",
+		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
+			entries, raw, err := all(limit, func(p client.Page) (client.Answer[client.List[client.AuditEntry]], error) {
+				return cl.Audit(ctx, p, token, operation)
+			})
+			if err != nil {
+				return err
+			}
+			v := view{raw: raw, table: table{head: []string{"AT", "WHO", "FROM", "WHAT", "PATH", "STATUS", "OPERATION"}}, note: "nothing was written"}
+			for _, e := range entries {
+				what := e.Command
+				if what == "" {
+					what = e.Method
+				}
+				v.ids = append(v.ids, e.ID)
+				v.table.add(e.At.Local().Format(time.DateTime), e.Who, e.Remote, what, e.Path, strconv.Itoa(e.Status), e.Operation)
+			}
+			return g.show(c, v)
+		}),
+	}
+	c.Flags().IntVarP(&limit, "limit", "n", 50, "at most so many; 0 for all")
+	c.Flags().StringVar(&token, "token", "", "only those with the token of this id")
+	c.Flags().StringVar(&operation, "operation", "", "only those that became this operation")
+	return c
+}

@@ -1,0 +1,126 @@
+package cmd
+
+import (
+	"context"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"stega/client"
+	"stega/fault"
+)
+
+// defaultURL is where "stega up" listens when nothing else is said.
+const defaultURL = "http://127.0.0.1:8420"
+
+// place is a server that commands talk to.
+type place struct {
+	URL     string
+	Token   string
+	Context string // its name, when it is a context
+	From    string // where the token is from, for who must find out why it is wrong
+}
+
+// place finds the server: --url, --context, STEGA_URL, the current context, and at last the one that "stega up" is on this machine.
+func (g *globals) place() (place, error) {
+	config, err := readContexts()
+	if err != nil {
+		return place{}, err
+	}
+	token := os.Getenv("STEGA_TOKEN")
+	at := place{URL: g.url, Token: token, From: "STEGA_TOKEN"}
+	switch {
+	case g.url != "" && g.context != "":
+		return at, fault.Usage("place_twice", "--url and --context both say where stega runs").WithHint("say one of them")
+	case g.context != "":
+		return config.place(g.context)
+	case at.URL == "":
+		at.URL = os.Getenv("STEGA_URL")
+	}
+	if at.URL == "" && config.Current != "" {
+		if at, err = config.place(config.Current); err == nil && token != "" {
+			at.Token, at.From = token, "STEGA_TOKEN"
+		}
+		return at, err
+	}
+	if at.URL == "" {
+		at.URL = defaultURL
+	}
+	if at.Token == "" {
+		at.Token, at.From = config.tokenOf(at.URL)
+	}
+	if at.Token == "" && same(at.URL, defaultURL) {
+		at.Token, at.From = localToken()
+	}
+	return at, nil
+}
+
+// localToken is the token that "stega up" left for the programs of its user.
+func localToken() (token, from string) {
+	from = localTokenFile()
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return "", ""
+	}
+	return strings.TrimSpace(string(b)), from
+}
+
+func localTokenFile() string { return filepath.Join(env("STEGA_DATA", dataFolder()), "token") }
+
+// same reports whether two URLs are of the same server.
+func same(a, b string) bool {
+	x, err := url.Parse(a)
+	y, other := url.Parse(b)
+	return err == nil && other == nil && x.Scheme == y.Scheme && x.Host == y.Host && strings.TrimRight(x.Path, "/") == strings.TrimRight(y.Path, "/")
+}
+
+// connect is a client of the server: through the user's daemon when there is one and --direct does not forbid it, else straight to it.
+func (g *globals) connect(ctx context.Context) (*client.Client, error) {
+	at, err := g.place()
+	if err != nil {
+		return nil, err
+	}
+	g.at = at
+	if !g.direct {
+		if c := throughDaemon(ctx, at); c != nil {
+			return c, nil
+		}
+	}
+	return client.New(client.Options{URL: at.URL, Token: at.Token, UserAgent: "stega-cli/" + version().Version, RetryFor: 10 * time.Second})
+}
+
+// action is what a command does with a client.
+type action func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error
+
+// run connects and does something that may take as long as it takes.
+func (g *globals) run(do action) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		cl, err := g.connect(c.Context())
+		if err != nil {
+			return err
+		}
+		defer cl.Close()
+		return do(c.Context(), c, cl, args)
+	}
+}
+
+// read connects and asks something, for at most the time of --timeout.
+func (g *globals) read(do action) func(*cobra.Command, []string) error {
+	return g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
+		ctx, cancel := g.limit(ctx)
+		defer cancel()
+		return do(ctx, c, cl, args)
+	})
+}
+
+func (g *globals) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if g.timeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, g.timeout, fault.New(fault.KindTimeout, "timeout", "%s has not answered for %s", g.at.URL, g.timeout).
+		WithHint("wait longer with --timeout; see whether it is ready with: stega health"))
+}

@@ -1,0 +1,148 @@
+package cmd
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"stega/client"
+	"stega/fault"
+)
+
+func newContext(g *globals) *cobra.Command {
+	c := group(&cobra.Command{
+		Use: "context", Aliases: []string{"contexts"}, Short: "Names for servers: list, use, add, remove",
+		Example: "  stega context list\n  stega context add work https://stega.example.com\n  stega context use work",
+	})
+	c.AddCommand(newContextList(g), newContextUse(), newContextAdd(), newContextRemove())
+	return c
+}
+
+// contextNames completes the first argument with the names of contexts.
+func contextNames(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	config, _ := readContexts()
+	return config.names(), cobra.ShellCompDirectiveNoFileComp
+}
+
+func newContextList(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List the contexts; * is the current one", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Example: "  stega context list",
+		RunE: func(c *cobra.Command, _ []string) error {
+			config, err := readContexts()
+			if err != nil {
+				return err
+			}
+			type shown struct {
+				Name    string `json:"name"`
+				URL     string `json:"url"`
+				Current bool   `json:"current"`
+				Token   bool   `json:"token"` // that there is one; what it is stays in the file
+			}
+			list := []shown{}
+			v := view{table: table{head: []string{"", "NAME", "URL", "TOKEN"}}, note: "there are no contexts; make one with: stega login, or: stega context add NAME URL"}
+			for _, name := range config.names() {
+				e := config.Contexts[name]
+				list = append(list, shown{name, e.URL, name == config.Current, e.Token != ""})
+				mark, token := "", "no"
+				if name == config.Current {
+					mark = "*"
+				}
+				if e.Token != "" {
+					token = "yes"
+				}
+				v.ids = append(v.ids, name)
+				v.table.add(mark, name, e.URL, token)
+			}
+			if v.raw, err = json.Marshal(list); err != nil {
+				return err
+			}
+			return g.show(c, v)
+		},
+	}
+}
+
+func newContextUse() *cobra.Command {
+	return &cobra.Command{
+		Use: "use NAME", Short: "Make a context the current one", Args: cobra.ExactArgs(1), ValidArgsFunction: contextNames, Example: "  stega context use work",
+		RunE: func(c *cobra.Command, args []string) error {
+			config, err := readContexts()
+			if err != nil {
+				return err
+			}
+			at, err := config.place(args[0])
+			if err != nil {
+				return err
+			}
+			config.Current = args[0]
+			if err := config.save(); err != nil {
+				return err
+			}
+			_, _ = fmt.Fprintf(c.ErrOrStderr(), "commands now talk to %s\n", at.URL)
+			return nil
+		},
+	}
+}
+
+func newContextAdd() *cobra.Command {
+	return &cobra.Command{
+		Use: "add NAME URL", Short: "Give a server a name", Args: cobra.ExactArgs(2), ValidArgsFunction: cobra.NoFileCompletions,
+		Long:    "Gives a server a name. One that needs a token gets it with: stega login --context NAME.",
+		Example: "  stega context add work https://stega.example.com",
+		RunE: func(c *cobra.Command, args []string) error {
+			name, where := args[0], args[1]
+			if err := checkContextName(name); err != nil {
+				return err
+			}
+			cl, err := client.New(client.Options{URL: where})
+			if err != nil {
+				return err
+			}
+			config, err := readContexts()
+			if err != nil {
+				return err
+			}
+			if _, ok := config.Contexts[name]; ok {
+				return fault.Conflict("context_taken", "there is a context %q already", name).WithHint("remove it first: stega context remove %s", name)
+			}
+			config.Contexts[name] = endpoint{URL: cl.URL()}
+			if config.Current == "" {
+				config.Current = name
+			}
+			if err := config.save(); err != nil {
+				return err
+			}
+			_, _ = fmt.Fprintf(c.ErrOrStderr(), "%s is %s; use it with: stega context use %s\n", name, cl.URL(), name)
+			return nil
+		},
+	}
+}
+
+func newContextRemove() *cobra.Command {
+	return &cobra.Command{
+		Use: "remove NAME", Aliases: []string{"rm"}, Short: "Forget a context and its token", Args: cobra.ExactArgs(1), ValidArgsFunction: contextNames,
+		Example: "  stega context remove work",
+		RunE: func(c *cobra.Command, args []string) error {
+			config, err := readContexts()
+			if err != nil {
+				return err
+			}
+			if _, err := config.place(args[0]); err != nil {
+				return err
+			}
+			delete(config.Contexts, args[0])
+			if config.Current == args[0] {
+				config.Current = ""
+			}
+			if err := config.save(); err != nil {
+				return err
+			}
+			_, _ = fmt.Fprintf(c.ErrOrStderr(), "%s is forgotten\n", args[0])
+			return nil
+		},
+	}
+}

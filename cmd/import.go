@@ -1,0 +1,243 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"stega/client"
+	"stega/fault"
+)
+
+func newPricesImport(g *globals) *cobra.Command {
+	var w waiting
+	var symbol, dateFormat string
+	c := &cobra.Command{
+		Use: "import FILE|FOLDER|-…", Short: "Import CSV files", Args: cobra.MinimumNArgs(1),
+		Long: `Imports files of daily prices: in the long form (date, symbol, close, …), in the wide form (a column of closes for each symbol), or of
+one symbol, as vendors serve them; then the symbol is that of --symbol, or else the file's name: AAPL.csv. Of a folder all *.csv files are
+imported, in the order of their names; - is the standard input. Each file is taken wholly or not at all, and what is wrong with it is
+said line by line.`,
+		Example: `  stega prices import prices.csv
+  stega prices import prices/ --wait=settled
+  curl -s https://example.com/aapl.csv | stega prices import - --symbol AAPL`,
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return []string{"csv"}, cobra.ShellCompDirectiveFilterFileExt
+		},
+		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
+			files, err := expand(args)
+			if err != nil {
+				return err
+			}
+			if _, err := w.parse(); err != nil {
+				return err
+			}
+			i := importer{g: g, c: c, cl: cl, w: &w, symbol: symbol, dateFormat: dateFormat, files: len(files)}
+			return i.all(ctx, files)
+		}),
+	}
+	w.flags(c)
+	c.Flags().StringVar(&symbol, "symbol", "", "of a file with the prices of one symbol")
+	c.Flags().StringVar(&dateFormat, "date-format", "", "of dates that can be read in two ways, such as DD/MM/YYYY")
+	_ = c.RegisterFlagCompletionFunc("symbol", g.from(true, symbolNames))
+	return c
+}
+
+// expand names the files of folders.
+func expand(args []string) ([]string, error) {
+	var files []string
+	for _, arg := range args {
+		info, err := os.Stat(arg)
+		switch {
+		case arg == "-":
+			files = append(files, arg)
+			continue
+		case err != nil:
+			return nil, fault.Usage("file_unreadable", "the file %s cannot be read", arg).Because(err)
+		case !info.IsDir():
+			files = append(files, arg)
+			continue
+		}
+		entries, err := os.ReadDir(arg)
+		if err != nil {
+			return nil, fault.Usage("file_unreadable", "the folder %s cannot be read", arg).Because(err)
+		}
+		before := len(files)
+		for _, e := range entries {
+			if e.Type().IsRegular() && strings.EqualFold(filepath.Ext(e.Name()), ".csv") {
+				files = append(files, filepath.Join(arg, e.Name()))
+			}
+		}
+		if len(files) == before {
+			return nil, fault.Usage("folder_empty", "the folder %s has no CSV file", arg).WithHint("files of prices end with .csv")
+		}
+	}
+	return files, nil
+}
+
+// importer imports files, one after the other.
+type importer struct {
+	g                  *globals
+	c                  *cobra.Command
+	cl                 *client.Client
+	w                  *waiting
+	symbol, dateFormat string
+	files              int
+}
+
+// imported is what became of a file.
+type imported struct {
+	File string `json:"file"`
+	written
+}
+
+// all imports all files that can be, and says of the others why not.
+func (i *importer) all(ctx context.Context, files []string) error {
+	var done []imported
+	var first error
+	failed := 0
+	for _, file := range files {
+		began := time.Now()
+		op, err := i.file(ctx, file)
+		if op.Status != "" {
+			rememberOperation(i.g.at, op.ID)
+			done = append(done, imported{file, written{op.ID, op.EntityID, op.Status, op.Settled}})
+		}
+		if errors.Is(err, context.Canceled) {
+			first, failed = err, 1
+			break
+		}
+		if err != nil {
+			failed++
+			first = err
+			if len(files) == 1 {
+				break
+			}
+			_, _ = fmt.Fprintf(i.c.ErrOrStderr(), "%s: ", file)
+			explain(i.c.ErrOrStderr(), err)
+			continue
+		}
+		if i.g.format == asTable && !i.g.quiet {
+			_, _ = fmt.Fprintf(i.c.ErrOrStderr(), "%s is imported: %s after %s\n", file, i.w.level, time.Since(began).Round(time.Millisecond))
+		}
+	}
+	if err := i.print(done); err != nil {
+		return err
+	}
+	if first != nil && failed > 0 && len(files) > 1 && !errors.Is(first, context.Canceled) {
+		return fault.New(fault.Of(first).Kind, "imports_failed", "%d of %d files could not be imported", failed, len(files)).
+			WithHint("what is wrong with each is said above; import them again when it is mended")
+	}
+	return first
+}
+
+func (i *importer) print(done []imported) error {
+	v := view{table: table{head: []string{"FILE", "OPERATION", "STATUS"}}}
+	for _, d := range done {
+		v.ids = append(v.ids, d.OperationID)
+		status := d.Status
+		if d.Settled {
+			status = client.Settled
+		}
+		v.table.add(d.File, d.OperationID, status)
+	}
+	var err error
+	if v.raw, err = json.Marshal(done); i.files == 1 && len(done) == 1 {
+		v.raw, err = json.Marshal(done[0])
+	}
+	if err != nil || len(done) == 0 {
+		return err
+	}
+	return i.g.show(i.c, v)
+}
+
+// file imports one file. One of a single symbol that does not say of which is taken for that of its name.
+func (i *importer) file(ctx context.Context, name string) (client.Operation, error) {
+	op, err := i.send(ctx, name, i.symbol)
+	f, ok := errors.AsType[*fault.Fault](err)
+	if !ok || f.Code != "symbol_missing" || i.symbol != "" || name == "-" {
+		return op, err
+	}
+	base := filepath.Base(name)
+	return i.send(ctx, name, strings.ToUpper(strings.TrimSuffix(base, filepath.Ext(base))))
+}
+
+func (i *importer) send(ctx context.Context, name, symbol string) (client.Operation, error) {
+	var body io.Reader = i.c.InOrStdin()
+	size := int64(0)
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return client.Operation{}, fault.Usage("file_unreadable", "the file %s cannot be read", name).Because(err)
+		}
+		defer func() { _ = f.Close() }()
+		if info, err := f.Stat(); err == nil {
+			size = info.Size()
+		}
+		body = f
+	}
+	line := i.g.newLive(i.c.ErrOrStderr(), "sending "+name)
+	defer line.end()
+	return i.g.submit(ctx, i.c, i.cl, client.ImportPrices(counting(body, size, name, line), symbol, i.dateFormat), i.w, line)
+}
+
+// counting says on a line how much of a body was read.
+func counting(r io.Reader, size int64, name string, line *live) io.Reader {
+	c := &counter{Reader: r, size: size, name: name, line: line}
+	if s, ok := r.(io.Seeker); ok && size > 0 {
+		return struct {
+			io.Reader
+			io.Seeker
+		}{c, s}
+	}
+	return c
+}
+
+type counter struct {
+	io.Reader
+	size, said int64
+	read       atomic.Int64
+	name       string
+	line       *live
+}
+
+// said every so often
+const sayEvery = 256 << 10
+
+func (c *counter) Read(b []byte) (int, error) {
+	n, err := c.Reader.Read(b)
+	read := c.read.Add(int64(n))
+	switch {
+	case err != nil:
+		c.line.say("%s is sent, %s; the server reads it", c.name, bytesOf(read))
+	case read-c.said >= sayEvery && c.size > 0:
+		c.said = read
+		c.line.say("sending %s: %s of %s (%d %%)", c.name, bytesOf(read), bytesOf(c.size), min(100, read*100/c.size))
+	case read-c.said >= sayEvery:
+		c.said = read
+		c.line.say("sending %s: %s", c.name, bytesOf(read))
+	}
+	return n, err
+}
+
+// bytesOf is a number of bytes for people.
+func bytesOf(n int64) string {
+	units := []string{"bytes", "kB", "MB", "GB"}
+	v, i := float64(n), 0
+	for ; v >= 1000 && i < len(units)-1; i++ {
+		v /= 1000
+	}
+	if i == 0 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	return fmt.Sprintf("%.1f %s", v, units[i])
+}

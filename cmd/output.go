@@ -1,0 +1,245 @@
+package cmd
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"stega/client"
+	"stega/fault"
+)
+
+// The forms of output.
+const (
+	asTable = "table"
+	asJSON  = "json"
+	asYAML  = "yaml"
+)
+
+func checkFormat(format string) error {
+	switch format {
+	case asTable, asJSON, asYAML:
+		return nil
+	}
+	return fault.Usage("output_unknown", "there is no output %q", format).WithHint("say -o table, -o json or -o yaml")
+}
+
+// view is something that can be shown in each form: as the JSON that it came as, as ids, and as a table for people.
+type view struct {
+	raw   json.RawMessage
+	ids   []string
+	table table
+	note  string // said to people when the table is empty
+}
+
+// show writes data to the standard output, in the form that was asked for.
+func (g *globals) show(c *cobra.Command, v view) error {
+	w := c.OutOrStdout()
+	switch {
+	case g.quiet:
+		for _, id := range v.ids {
+			if _, err := fmt.Fprintln(w, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	case g.format != asTable:
+		return printRaw(w, g.format, v.raw)
+	case len(v.table.rows) == 0:
+		if v.note != "" {
+			_, _ = fmt.Fprintln(c.ErrOrStderr(), v.note)
+		}
+		return nil
+	}
+	return v.table.write(w)
+}
+
+// printRaw writes JSON indented, or as YAML.
+func printRaw(w io.Writer, format string, raw json.RawMessage) error {
+	var b bytes.Buffer
+	if format == asYAML {
+		text, err := toYAML(raw)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(text)
+		return err
+	}
+	if err := json.Indent(&b, raw, "", "  "); err != nil {
+		return fmt.Errorf("print the answer: %w", err)
+	}
+	b.WriteByte('\n')
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// toYAML writes JSON as YAML, with the fields in their order and the scalars as they are.
+func toYAML(raw json.RawMessage) ([]byte, error) {
+	var node yaml.Node
+	if err := yaml.Unmarshal(raw, &node); err != nil {
+		return nil, fmt.Errorf("print the answer: %w", err)
+	}
+	var plain func(n *yaml.Node)
+	plain = func(n *yaml.Node) {
+		if n.Kind != yaml.ScalarNode || n.Tag == "!!str" {
+			n.Style = 0
+		}
+		for _, child := range n.Content {
+			plain(child)
+		}
+	}
+	plain(&node)
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	if err := e.Encode(&node); err != nil {
+		return nil, fmt.Errorf("print the answer: %w", err)
+	}
+	return b.Bytes(), e.Close()
+}
+
+// print writes a value as JSON.
+func print(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// print writes a value of this program in the form that was asked for, when it is not a table; done says that it did.
+func (g *globals) print(w io.Writer, v any) (done bool, err error) {
+	if g.format == asTable {
+		return false, nil
+	}
+	var b bytes.Buffer
+	if err := print(&b, v); err != nil {
+		return true, err
+	}
+	return true, printRaw(w, g.format, b.Bytes())
+}
+
+// table is text in columns; a heading that begins with ">" has its column aligned to the right.
+type table struct {
+	head []string
+	rows [][]string
+}
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+func (t *table) write(w io.Writer) error {
+	widths := make([]int, len(t.head))
+	for i, h := range t.head {
+		widths[i] = utf8.RuneCountInString(strings.TrimPrefix(h, ">"))
+		for _, row := range t.rows {
+			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
+		}
+	}
+	var b strings.Builder
+	line := func(cells []string) {
+		at := b.Len()
+		for i, cell := range cells {
+			cell = strings.TrimPrefix(cell, ">")
+			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if strings.HasPrefix(t.head[i], ">") {
+				b.WriteString(pad + cell + "  ")
+			} else {
+				b.WriteString(cell + pad + "  ")
+			}
+		}
+		text := strings.TrimRight(b.String()[at:], " ")
+		rest := b.String()[:at]
+		b.Reset()
+		b.WriteString(rest + text + "\n")
+	}
+	if strings.Join(t.head, "") != "" {
+		line(t.head)
+	}
+	for _, row := range t.rows {
+		line(row)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// all reads a list to its end, or so many items of it, and the JSON that each is from.
+func all[T any](limit int, read func(client.Page) (client.Answer[client.List[T]], error)) (items []T, raw json.RawMessage, err error) {
+	texts := []json.RawMessage{}
+	page := client.Page{}
+	for {
+		page.Limit = 1000
+		if limit > 0 {
+			page.Limit = min(page.Limit, limit-len(items))
+		}
+		a, err := read(page)
+		if err != nil {
+			return nil, nil, err
+		}
+		var parts client.List[json.RawMessage]
+		if err := json.Unmarshal(a.Raw, &parts); err != nil {
+			return nil, nil, fmt.Errorf("read the list: %w", err)
+		}
+		items, texts = append(items, a.Value.Items...), append(texts, parts.Items...)
+		if page.Cursor = a.Value.NextCursor; page.Cursor == "" || limit > 0 && len(items) >= limit {
+			break
+		}
+	}
+	raw, err = json.Marshal(texts)
+	return items, raw, err
+}
+
+// ago is how long a time is past, for people.
+func ago(t *time.Time) string {
+	if t == nil || t.IsZero() {
+		return "-"
+	}
+	return time.Since(*t).Round(time.Second).String()
+}
+
+// terminal reports whether a writer is one that a person looks at.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// lively reports whether lines may be drawn anew on a writer.
+func lively(w io.Writer) bool { return terminal(w) && os.Getenv("TERM") != "dumb" }
+
+// unicode reports whether more than ASCII can be shown.
+func unicodeTerm() bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if v := os.Getenv(name); v != "" {
+			v = strings.ToLower(v)
+			return strings.Contains(v, "utf-8") || strings.Contains(v, "utf8")
+		}
+	}
+	return false
+}
+
+// paint colours text for people; it does not when NO_COLOR is set or nobody looks.
+type paint bool
+
+func painted(w io.Writer) paint { return paint(lively(w) && os.Getenv("NO_COLOR") == "") }
+
+func (p paint) as(code, text string) string {
+	if !p || text == "" {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (p paint) good(text string) string  { return p.as("32", text) }
+func (p paint) bad(text string) string   { return p.as("31", text) }
+func (p paint) wait(text string) string  { return p.as("33", text) }
+func (p paint) quiet(text string) string { return p.as("2", text) }

@@ -1,0 +1,223 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"stega/client"
+	"stega/events"
+	"stega/fault"
+)
+
+func newPortfolio(g *globals) *cobra.Command {
+	c := group(&cobra.Command{
+		Use: "portfolio", Aliases: []string{"portfolios"}, Short: "Portfolios: list, get, create, update, delete",
+		Example: "  stega portfolio list\n  stega portfolio create --name core --assets AAPL:0.6,MSFT:0.4\n  stega portfolio get core",
+	})
+	c.AddCommand(newPortfolioList(g), newPortfolioGet(g), newPortfolioCreate(g), newPortfolioUpdate(g), newPortfolioDelete(g))
+	return c
+}
+
+func newPortfolioList(g *globals) *cobra.Command {
+	var limit int
+	c := &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List portfolios", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Example: "  stega portfolio list\n  stega portfolio list -o json\n  stega portfolio list --quiet",
+		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
+			list, raw, err := all(limit, func(p client.Page) (client.Answer[client.List[events.Portfolio]], error) {
+				return cl.Portfolios(ctx, p, "")
+			})
+			if err != nil {
+				return err
+			}
+			rememberPortfolios(g.at, limit == 0, list...)
+			v := view{raw: raw, table: table{head: []string{"NAME", "ID", ">VERSION", "ASSETS", "UPDATED"}}, note: "there are no portfolios; make one with: stega portfolio create"}
+			for _, p := range list {
+				v.ids = append(v.ids, p.ID)
+				v.table.add(p.Name, p.ID, fmt.Sprint(p.Version), brief(p.Assets), p.UpdatedAt.Local().Format(time.DateTime))
+			}
+			return g.show(c, v)
+		}),
+	}
+	c.Flags().IntVar(&limit, "limit", 0, "at most so many; 0: all")
+	return c
+}
+
+// brief are assets as --assets takes them, the first few of many.
+func brief(assets []events.Asset) string {
+	var parts []string
+	for i, a := range assets {
+		if i == 4 && len(assets) > 5 {
+			parts = append(parts, fmt.Sprintf("… %d more", len(assets)-i))
+			break
+		}
+		parts = append(parts, a.Symbol+":"+a.Weight.String())
+	}
+	return strings.Join(parts, ",")
+}
+
+func newPortfolioGet(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use: "get NAME|ID", Aliases: []string{"show"}, Short: "Show one portfolio", Args: cobra.ExactArgs(1), ValidArgsFunction: g.from(false, portfolioNames),
+		Example: "  stega portfolio get core\n  stega portfolio get core -o yaml > core.yaml",
+		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
+			p, err := findPortfolio(ctx, g.at, cl, args[0])
+			if err != nil {
+				return err
+			}
+			a, err := cl.Portfolio(ctx, p.ID)
+			if err != nil {
+				return err
+			}
+			p = a.Value
+			rememberPortfolios(g.at, false, p)
+			if g.format == asTable && !g.quiet {
+				_, _ = fmt.Fprintf(c.OutOrStdout(), "%s\nid %s, version %d, of %s\n\n", p.Name, p.ID, p.Version, p.UpdatedAt.Local().Format(time.DateTime))
+			}
+			v := view{raw: a.Raw, ids: []string{p.ID}, table: table{head: []string{"SYMBOL", ">WEIGHT"}}}
+			for _, a := range p.Assets {
+				v.table.add(a.Symbol, a.Weight.String())
+			}
+			return g.show(c, v)
+		}),
+	}
+}
+
+// findPortfolio finds a portfolio by its id or its name.
+func findPortfolio(ctx context.Context, at place, cl *client.Client, asked string) (events.Portfolio, error) {
+	if uuid.Validate(asked) == nil {
+		a, err := cl.Portfolio(ctx, asked)
+		return a.Value, err
+	}
+	a, err := cl.Portfolios(ctx, client.Page{Limit: 2}, asked)
+	if err != nil {
+		return events.Portfolio{}, err
+	}
+	if len(a.Value.Items) == 1 {
+		return a.Value.Items[0], nil
+	}
+	f := fault.NotFound("portfolio_unknown", "there is no portfolio named %q", asked).WithHint("list them with: stega portfolio list")
+	var names []string
+	for _, name := range readKnown(at).Portfolios {
+		names = append(names, name)
+	}
+	if near := closest(asked, names); near != "" {
+		f = f.WithHint("did you mean %q? list them with: stega portfolio list", near)
+	}
+	return events.Portfolio{}, f
+}
+
+func newPortfolioCreate(g *globals) *cobra.Command {
+	var w waiting
+	var in portfolioInput
+	c := &cobra.Command{
+		Use: "create", Short: "Make a portfolio", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Long: `Makes a portfolio of symbols and weights. Weights are ratios that sum to one; short positions are negative. With --wait=settled it
+returns once the returns of the portfolio can be read.`,
+		Example: `  stega portfolio create --name core --assets AAPL:0.6,MSFT:0.4
+  stega portfolio create --file core.yaml --wait=settled
+  stega portfolio get core -o json | stega portfolio create --name copy --file -`,
+		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
+			name, assets, err := in.read(c.InOrStdin())
+			if err != nil {
+				return err
+			}
+			if name == "" {
+				return fault.Usage("name_missing", "the portfolio has no name").WithHint("say --name core")
+			}
+			if len(assets) == 0 {
+				return fault.Usage("assets_missing", "the portfolio has no assets").WithHint("say --assets AAPL:0.6,MSFT:0.4, or --file with them")
+			}
+			op, err := g.write(ctx, c, cl, client.CreatePortfolio(name, assets), &w, fmt.Sprintf("portfolio %q is created", name))
+			if op.EntityID != "" && err == nil {
+				rememberPortfolios(g.at, false, events.Portfolio{ID: op.EntityID, Name: name})
+			}
+			return err
+		}),
+	}
+	w.flags(c)
+	in.flags(c, g)
+	return c
+}
+
+func newPortfolioUpdate(g *globals) *cobra.Command {
+	var w waiting
+	var in portfolioInput
+	var match int64
+	c := &cobra.Command{
+		Use: "update NAME|ID", Short: "Change a portfolio", Args: cobra.ExactArgs(1), ValidArgsFunction: g.from(false, portfolioNames),
+		Long: `Changes the name, the assets, or both; what is not said stays. The change is made only to the version that was read, so that nobody
+else's change is lost; --if-match says which version you have seen yourself.`,
+		Example: `  stega portfolio update core --assets AAPL:0.5,MSFT:0.5
+  stega portfolio update core --name "core, 2026" --if-match 3`,
+		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
+			name, assets, err := in.read(c.InOrStdin())
+			if err != nil {
+				return err
+			}
+			if name == "" && len(assets) == 0 {
+				return fault.Usage("change_missing", "nothing is to be changed").WithHint("say --name, --assets or --file")
+			}
+			reading, cancel := g.limit(ctx)
+			defer cancel()
+			p, err := findPortfolio(reading, g.at, cl, args[0])
+			if err != nil {
+				return err
+			}
+			if name == "" {
+				name = p.Name
+			}
+			if len(assets) == 0 {
+				assets = p.Assets
+			}
+			cmd := client.UpdatePortfolio(p.ID, name, assets)
+			cmd.IfMatch = client.Version(p.Version)
+			if match > 0 {
+				cmd.IfMatch = client.Version(match)
+			}
+			_, err = g.write(ctx, c, cl, cmd, &w, fmt.Sprintf("portfolio %q is changed", name))
+			if err == nil {
+				rememberPortfolios(g.at, false, events.Portfolio{ID: p.ID, Name: name})
+			}
+			return err
+		}),
+	}
+	w.flags(c)
+	in.flags(c, g)
+	c.Flags().Int64Var(&match, "if-match", 0, "only when this is its version (default: the one that is read before)")
+	return c
+}
+
+func newPortfolioDelete(g *globals) *cobra.Command {
+	var w waiting
+	var match int64
+	c := &cobra.Command{
+		Use: "delete NAME|ID", Aliases: []string{"rm"}, Short: "Remove a portfolio", Args: cobra.ExactArgs(1), ValidArgsFunction: g.from(false, portfolioNames),
+		Example: "  stega portfolio delete core\n  stega portfolio delete core --if-match 3",
+		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
+			reading, cancel := g.limit(ctx)
+			defer cancel()
+			p, err := findPortfolio(reading, g.at, cl, args[0])
+			if err != nil {
+				return err
+			}
+			cmd := client.DeletePortfolio(p.ID)
+			if match > 0 {
+				cmd.IfMatch = client.Version(match)
+			}
+			_, err = g.write(ctx, c, cl, cmd, &w, fmt.Sprintf("portfolio %q is deleted", p.Name))
+			if err == nil {
+				forgetPortfolio(g.at, p.ID)
+			}
+			return err
+		}),
+	}
+	w.flags(c)
+	c.Flags().Int64Var(&match, "if-match", 0, "only when this is its version")
+	return c
+}

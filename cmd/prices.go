@@ -1,0 +1,154 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/govalues/decimal"
+	"github.com/spf13/cobra"
+
+	"stega/client"
+	"stega/fault"
+)
+
+func newPrices(g *globals) *cobra.Command {
+	c := group(&cobra.Command{
+		Use: "prices", Short: "Daily prices: import, pull, show",
+		Example: "  stega prices import prices.csv\n  stega prices pull --backfill AAPL MSFT\n  stega prices show AAPL --from 2026-01-01",
+	})
+	c.AddCommand(newPricesImport(g), newPricesPull(g), newPricesShow(g))
+	return c
+}
+
+// windowFlags are the flags of a range of days.
+func windowFlags(c *cobra.Command, w *client.Window) {
+	c.Flags().StringVar(&w.From, "from", "", "from this day, YYYY-MM-DD (default: the first)")
+	c.Flags().StringVar(&w.To, "to", "", "to this day (default: the last)")
+	_ = c.RegisterFlagCompletionFunc("from", cobra.NoFileCompletions)
+	_ = c.RegisterFlagCompletionFunc("to", cobra.NoFileCompletions)
+}
+
+func newPricesShow(g *globals) *cobra.Command {
+	var w client.Window
+	c := &cobra.Command{
+		Use: "show SYMBOL", Short: "Show the prices of a symbol", Args: cobra.ExactArgs(1), ValidArgsFunction: g.from(false, symbolNames),
+		Example: "  stega prices show AAPL --from 2026-01-01\n  stega prices show AAPL -o json",
+		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
+			a, err := cl.Prices(ctx, args[0], w)
+			if err != nil {
+				return err
+			}
+			rememberSymbols(g.at, false, a.Value.Symbol)
+			return g.show(c, view{raw: a.Raw, ids: []string{a.Value.Symbol}, table: pricesTable(a.Value), note: "there are no prices in this window"})
+		}),
+	}
+	windowFlags(c, &w)
+	return c
+}
+
+// pricesTable has a column for each field that any of the bars has.
+func pricesTable(p client.Prices) table {
+	type column struct {
+		name string
+		of   func(b *client.Bar) *decimal.Decimal
+	}
+	all := []column{
+		{">OPEN", func(b *client.Bar) *decimal.Decimal { return b.Open }},
+		{">HIGH", func(b *client.Bar) *decimal.Decimal { return b.High }},
+		{">LOW", func(b *client.Bar) *decimal.Decimal { return b.Low }},
+		{">CLOSE", func(b *client.Bar) *decimal.Decimal { return &b.Close }},
+		{">ADJ CLOSE", func(b *client.Bar) *decimal.Decimal { return b.AdjClose }},
+		{">VOLUME", func(b *client.Bar) *decimal.Decimal { return b.Volume }},
+		{">DIVIDEND", func(b *client.Bar) *decimal.Decimal { return b.Dividend }},
+		{">SPLIT", func(b *client.Bar) *decimal.Decimal { return b.Split }},
+	}
+	t := table{head: []string{"DATE"}}
+	var shown []column
+	for _, c := range all {
+		for i := range p.Prices {
+			if c.of(&p.Prices[i]) != nil {
+				shown, t.head = append(shown, c), append(t.head, c.name)
+				break
+			}
+		}
+	}
+	for i := range p.Prices {
+		row := []string{p.Prices[i].Date.String()}
+		for _, c := range shown {
+			if v := c.of(&p.Prices[i]); v != nil {
+				row = append(row, v.String())
+			} else {
+				row = append(row, "-")
+			}
+		}
+		t.rows = append(t.rows, row)
+	}
+	return t
+}
+
+func newPricesPull(g *globals) *cobra.Command {
+	var w waiting
+	var backfill bool
+	var from string
+	c := &cobra.Command{
+		Use: "pull [SYMBOL…]", Short: "Get prices from the server's provider", ValidArgsFunction: g.from(true, symbolNames),
+		Long: `Has the server get prices from its provider: the latest ones or, with --backfill, those of the past; of all symbols that it knows, or of
+some. A provider is a folder of files (stega up --prices-folder) or an end-of-day API (STEGA_EODHD_URL).`,
+		Example: "  stega prices pull\n  stega prices pull --backfill --from 2020-01-01 AAPL MSFT --wait=settled",
+		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
+			kind := "latest"
+			if backfill {
+				kind = "backfill"
+			} else if from != "" {
+				return fault.Usage("from_unused", "--from is for --backfill").WithHint("say --backfill too")
+			}
+			_, err := g.write(ctx, c, cl, client.PullPrices(kind, args, from), &w, "prices are pulled")
+			if err == nil {
+				rememberSymbols(g.at, false, upper(args)...)
+			}
+			return err
+		}),
+	}
+	w.flags(c)
+	c.Flags().BoolVar(&backfill, "backfill", false, "those of the past, and not only the latest")
+	c.Flags().StringVar(&from, "from", "", "from this day, YYYY-MM-DD (default: as far back as there are any)")
+	return c
+}
+
+func upper(words []string) []string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = strings.ToUpper(w)
+	}
+	return out
+}
+
+func newSymbols(g *globals) *cobra.Command {
+	var limit int
+	c := &cobra.Command{
+		Use: "symbols [BEGINNING]", Short: "List the symbols that there are prices of", Args: cobra.MaximumNArgs(1), ValidArgsFunction: g.from(false, symbolNames),
+		Example: "  stega symbols\n  stega symbols A -o json",
+		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
+			begin := strings.Join(args, "")
+			list, raw, err := all(limit, func(p client.Page) (client.Answer[client.List[client.Symbol]], error) {
+				return cl.Symbols(ctx, p, begin)
+			})
+			if err != nil {
+				return err
+			}
+			v := view{raw: raw, table: table{head: []string{"SYMBOL", "FIRST", "LAST", ">DAYS"}}, note: "there are no prices; import some with: stega prices import FILE"}
+			if begin != "" {
+				v.note = fmt.Sprintf("there are no prices of a symbol that begins with %q", begin)
+			}
+			for _, s := range list {
+				v.ids = append(v.ids, s.Symbol)
+				v.table.add(s.Symbol, s.First.String(), s.Last.String(), fmt.Sprint(s.Count))
+			}
+			rememberSymbols(g.at, begin == "" && limit == 0, v.ids...)
+			return g.show(c, v)
+		}),
+	}
+	c.Flags().IntVar(&limit, "limit", 0, "at most so many; 0: all")
+	return c
+}

@@ -1,0 +1,135 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"stega/client"
+	"stega/fault"
+)
+
+func newToken(g *globals) *cobra.Command {
+	c := group(&cobra.Command{
+		Use: "token", Aliases: []string{"tokens"}, Short: "Tokens, by which programs and people come in",
+		Long: `Makes, lists and revokes tokens. Each has a scope: read is for data, operations and the stream; write also changes data; admin
+also handles tokens, dead letters, rebuilding, publishing by hand, and reads the audit.`,
+		Example: "  stega token create ci --scope write --expires 90d\n  stega token list\n  stega token revoke ci",
+	})
+	c.AddCommand(newTokenCreate(g), newTokenList(g), newTokenRevoke(g))
+	return c
+}
+
+func newTokenCreate(g *globals) *cobra.Command {
+	var scope, expires string
+	c := &cobra.Command{
+		Use: "create NAME", Short: "Make a token; it is shown this once", Args: cobra.ExactArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
+		Example: "  stega token create dashboard\n  stega token create ci --scope write --expires 90d\n  STEGA_TOKEN=$(stega token create script -q) ./script",
+		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
+			made, err := cl.CreateToken(ctx, args[0], scope, expires)
+			if err != nil {
+				return err
+			}
+			t := made.Value
+			if g.quiet || g.format != asTable {
+				return g.show(c, view{raw: made.Raw, ids: []string{t.Secret}})
+			}
+			until := "does not expire"
+			if t.ExpiresAt != nil {
+				until = "expires on " + t.ExpiresAt.Local().Format(time.DateOnly)
+			}
+			_, _ = fmt.Fprintf(c.ErrOrStderr(), "The token %q may %s and %s. Keep it: it is not shown again.\n", t.Name, t.Scope, until)
+			_, err = fmt.Fprintln(c.OutOrStdout(), t.Secret)
+			return err
+		}),
+	}
+	c.Flags().StringVar(&scope, "scope", "read", "what it may do: read, write or admin")
+	c.Flags().StringVar(&expires, "expires", "", "how long it is good for, such as 90d or 12h (default: for ever)")
+	_ = c.RegisterFlagCompletionFunc("scope", oneOf("read", "write", "admin"))
+	return c
+}
+
+func newTokenList(g *globals) *cobra.Command {
+	var revoked bool
+	c := &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List the tokens, without what is secret of them", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Example: "  stega token list --revoked",
+		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
+			tokens, err := tokens(ctx, cl, revoked)
+			if err != nil {
+				return err
+			}
+			v := view{table: table{head: []string{"ID", "NAME", "SCOPE", "MADE", "LAST USED", "STATE"}}, note: "there are no tokens; make one with: stega token create NAME"}
+			for _, t := range tokens {
+				v.ids = append(v.ids, t.ID)
+				v.table.add(t.ID, t.Name, t.Scope, t.CreatedAt.Local().Format(time.DateOnly), ago(t.LastUsedAt), tokenState(t))
+			}
+			if v.raw, err = json.Marshal(tokens); err != nil {
+				return err
+			}
+			return g.show(c, v)
+		}),
+	}
+	c.Flags().BoolVar(&revoked, "revoked", false, "also those that were revoked")
+	return c
+}
+
+// tokens lists those that were not revoked, or all.
+func tokens(ctx context.Context, cl *client.Client, revoked bool) ([]client.Token, error) {
+	listed, _, err := all(0, func(p client.Page) (client.Answer[client.List[client.Token]], error) { return cl.Tokens(ctx, p) })
+	kept := []client.Token{}
+	for _, t := range listed {
+		if revoked || t.RevokedAt == nil {
+			kept = append(kept, t)
+		}
+	}
+	return kept, err
+}
+
+func tokenState(t client.Token) string {
+	switch {
+	case t.RevokedAt != nil:
+		return "revoked " + t.RevokedAt.Local().Format(time.DateOnly)
+	case t.ExpiresAt == nil:
+		return "good"
+	case t.ExpiresAt.Before(time.Now()):
+		return "expired " + t.ExpiresAt.Local().Format(time.DateOnly)
+	}
+	return "good until " + t.ExpiresAt.Local().Format(time.DateOnly)
+}
+
+func newTokenRevoke(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use: "revoke NAME|ID…", Short: "End tokens, at once and for good", Args: cobra.MinimumNArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
+		Example: "  stega token revoke ci",
+		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
+			good, err := tokens(ctx, cl, false)
+			if err != nil {
+				return err
+			}
+			var ids []string
+			for _, arg := range args {
+				id := ""
+				for _, t := range good {
+					if t.Name == arg || t.ID == arg {
+						id = t.ID
+					}
+				}
+				if id == "" {
+					return fault.NotFound("token_not_found", "there is no token %q, or it was revoked before", arg).WithHint("see: stega token list --revoked")
+				}
+				ids = append(ids, id)
+			}
+			for i, id := range ids {
+				if err := cl.RevokeToken(ctx, id); err != nil {
+					return err
+				}
+				_, _ = fmt.Fprintf(c.ErrOrStderr(), "The token %s is revoked.\n", args[i])
+			}
+			return nil
+		}),
+	}
+}

@@ -1,0 +1,153 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"stega/client"
+	"stega/events"
+)
+
+// strokes are what a tree is drawn with.
+type strokes struct{ branch, last, down, good, bad, wait string }
+
+var (
+	fine  = strokes{"├─ ", "└─ ", "│  ", "✓", "✗", "…"}
+	plain = strokes{"|- ", "`- ", "|  ", "ok", "DEAD", "..."}
+)
+
+// drawTree draws what followed from an operation. Times are counted from when it was accepted.
+func drawTree(w io.Writer, op client.Operation, unicode bool) error {
+	d := drawing{w: &strings.Builder{}, start: op.AcceptedAt, s: plain, paint: painted(w)}
+	if unicode {
+		d.s = fine
+	}
+	d.line("", fmt.Sprintf("%s %s", op.Command, d.paint.quiet(op.ID)))
+	took := ""
+	if op.FinishedAt != nil {
+		took = "in " + short(op.FinishedAt.Sub(op.AcceptedAt))
+	}
+	status := op.Status
+	switch op.Status {
+	case client.Succeeded:
+		status = d.paint.good(status)
+	case client.Failed:
+		status = d.paint.bad(status)
+	}
+	d.line("", strings.TrimSpace(fmt.Sprintf("%s by %s %s", status, op.Service, took)))
+	if op.Error != nil {
+		d.line("", d.paint.bad(op.Error.Detail))
+	}
+	d.below("", op.Tree)
+	d.line("", d.verdict(op))
+	_, err := io.WriteString(w, d.w.String())
+	return err
+}
+
+type drawing struct {
+	w     *strings.Builder
+	start time.Time
+	s     strokes
+	paint paint
+}
+
+func (d *drawing) line(indent, text string) { _, _ = fmt.Fprintf(d.w, "%s%s\n", indent, text) }
+
+// below draws what became of a message, and what it caused.
+func (d *drawing) below(indent string, n *client.Node) {
+	rest := len(n.Handlings) + len(n.Children)
+	next := func() (stroke, deeper string) {
+		if rest--; rest == 0 {
+			return d.s.last, indent + "   "
+		}
+		return d.s.branch, indent + d.s.down
+	}
+	for _, h := range n.Handlings {
+		stroke, deeper := next()
+		d.line(indent+stroke, d.handling(h))
+		if h.Error != "" {
+			d.line(deeper, d.paint.bad(oneLine(h.Error)))
+		}
+	}
+	for _, child := range n.Children {
+		stroke, deeper := next()
+		d.line(indent+stroke, d.message(child))
+		d.below(deeper, child)
+	}
+}
+
+func (d *drawing) message(n *client.Node) string {
+	text := n.Topic
+	if n.Subject != "" {
+		text += " " + n.Subject
+	}
+	if n.EmittedAt != nil && !d.start.IsZero() {
+		text += " " + d.paint.quiet("+"+short(n.EmittedAt.Sub(d.start)))
+	}
+	if n.Operation != "" {
+		text += " " + d.paint.quiet("(see operation "+n.Operation+")")
+	}
+	return text
+}
+
+func (d *drawing) handling(h client.Handling) string {
+	who := h.Service
+	if h.Handler != "" {
+		who += "/" + h.Handler
+	}
+	mark := d.paint.wait(d.s.wait)
+	switch h.State {
+	case events.ReceiptHandled, events.ReceiptUnhandled:
+		mark = d.paint.good(d.s.good)
+	case events.ReceiptDead:
+		mark = d.paint.bad(d.s.bad)
+	}
+	text := fmt.Sprintf("%s %s %s", mark, who, h.State)
+	if h.TookMS > 0 {
+		text += " after " + short(time.Duration(h.TookMS*float64(time.Millisecond)))
+	}
+	if h.Attempts > 1 {
+		text += fmt.Sprintf(", %d tries", h.Attempts)
+	}
+	return text
+}
+
+// verdict says how it stands on the whole.
+func (d *drawing) verdict(op client.Operation) string {
+	switch {
+	case op.Settled && op.SettledAt != nil:
+		return d.paint.good("settled") + " after " + short(op.SettledAt.Sub(op.AcceptedAt))
+	case op.Settled:
+		return d.paint.good("settled")
+	case op.Outcome == client.GaveUp && op.Status != client.Failed:
+		return d.paint.bad("not settled") + ": " + whom(op.Waiting) + "; see: stega dead list"
+	case op.Outcome == client.Stalled:
+		return d.paint.wait("stalled") + ": waiting for " + whom(op.Waiting)
+	case len(op.Waiting) > 0:
+		return "waiting for " + whom(op.Waiting)
+	}
+	return "not settled yet"
+}
+
+// short is a duration with about three digits.
+func short(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "0s"
+	case d < 10*time.Millisecond:
+		return d.Round(100 * time.Microsecond).String()
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(10 * time.Millisecond).String()
+}
+
+func oneLine(text string) string {
+	text, _, more := strings.Cut(strings.TrimSpace(text), "\n")
+	if more {
+		text += " …"
+	}
+	return text
+}

@@ -1,0 +1,163 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"stega/client"
+	"stega/fault"
+)
+
+func newWatch(g *globals) *cobra.Command {
+	var from string
+	var count int
+	var coalesce bool
+	c := &cobra.Command{
+		Use: "watch CHANNEL…", Short: "Follow what happens, as it is pushed", Args: cobra.MinimumNArgs(1), ValidArgsFunction: g.from(true, topicNames, watchable),
+		Long: `Prints what the server pushes: one line for each event; with -o json each is a line of JSON. Channels are topics, in which * is a word and #
+is all; subject:AAPL is all that happens to a symbol or portfolio; operation:ID is how an operation fares. A connection that breaks is made
+again, and what was missed meanwhile is printed, or it is said that it cannot be.`,
+		Example: `  stega watch 'portfolio.*' 'returns.*'
+  stega watch subject:AAPL --count 1 -o json
+  stega watch '#' --from '120;019a2f60-0000-7000-8000-000000000000'`,
+		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
+			var start *client.Position
+			if from != "" {
+				p, err := client.ParsePosition(from)
+				if err != nil {
+					return fault.Usage("position_invalid", "%s", err).WithHint("every line that watch prints as JSON has one")
+				}
+				start = &p
+			}
+			if count < 0 {
+				return fault.Usage("count_invalid", "--count=%d is less than nothing", count).WithHint("leave it out to follow without end")
+			}
+			ctx, cancel := context.WithCancelCause(ctx)
+			defer cancel(nil)
+			w := &watcher{g: g, out: c.OutOrStdout(), err: c.ErrOrStderr(), left: count, unlimited: count == 0, end: cancel}
+			err := w.watch(ctx, cl, args, start, coalesce)
+			if errors.Is(err, errEnough) || c.Context().Err() != nil {
+				return nil // Ctrl-C is how one stops watching
+			}
+			return err
+		}),
+	}
+	c.Flags().StringVar(&from, "from", "", "after this position (default: from now on)")
+	c.Flags().IntVarP(&count, "count", "n", 0, "end after so many (default: do not end)")
+	c.Flags().BoolVar(&coalesce, "coalesce", false, "of several pushes that are due of one subject and topic, only the newest")
+	return c
+}
+
+// watchable are channels of what is known.
+func watchable(k known) []string {
+	names := []string{"#", "portfolio.*", "marketdata.*", "returns.*"}
+	for _, s := range k.Symbols {
+		names = append(names, "subject:"+s)
+	}
+	for id, name := range k.Portfolios {
+		names = append(names, "subject:"+id+"\t"+name)
+	}
+	for _, id := range k.Operations {
+		names = append(names, "operation:"+id)
+	}
+	return names
+}
+
+var errEnough = errors.New("enough")
+
+// watcher prints pushes.
+type watcher struct {
+	g        *globals
+	out, err io.Writer
+	end      context.CancelCauseFunc
+
+	mu        sync.Mutex
+	left      int
+	unlimited bool
+	last      uint64
+}
+
+func (w *watcher) watch(ctx context.Context, cl *client.Client, channels []string, from *client.Position, coalesce bool) error {
+	say := func(format string, args ...any) {
+		if !w.g.quiet {
+			_, _ = fmt.Fprintf(w.err, format+"\n", args...)
+		}
+	}
+	s := cl.Stream(ctx, client.StreamOptions{Down: func(err error) { say("the connection broke and is made again: %s", fault.Of(err).Detail) }})
+	defer s.Close()
+	subscribing, cancel := w.g.limit(ctx)
+	defer cancel()
+	for _, channel := range channels {
+		_, err := s.Subscribe(subscribing, client.Interest{Channel: channel, From: from, Coalesce: coalesce}, client.Subscriber{
+			Push: w.push,
+			Standing: func(at client.Standing) {
+				if at.Operation != nil {
+					w.push(client.Push{Channels: []string{at.Channel}, Number: at.Position.Position, Operation: at.Operation})
+				}
+			},
+			Lost:  func(f *fault.Fault) { say("%s: what happened meanwhile is not known (%s)", channel, f.Detail) },
+			Ended: func(err error) { w.end(err) },
+		})
+		if err != nil {
+			return err
+		}
+	}
+	say("watching %s", strings.Join(channels, ", "))
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+// push prints one; those of several channels come once for each, and are printed once.
+func (w *watcher) push(p client.Push) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p.Event.ID != "" && p.Number == w.last || !w.unlimited && w.left == 0 {
+		return
+	}
+	if p.Event.ID != "" {
+		w.last = p.Number
+	}
+	if err := w.print(p); err != nil {
+		w.end(err)
+		return
+	}
+	if w.left--; w.left == 0 {
+		w.end(errEnough)
+	}
+}
+
+func (w *watcher) print(p client.Push) error {
+	if w.g.quiet {
+		_, err := fmt.Fprintln(w.out, p.Event.ID)
+		return err
+	}
+	if w.g.format == asTable {
+		at := p.Event.Time.Local().Format("15:04:05.000")
+		if p.Operation != nil {
+			_, err := fmt.Fprintf(w.out, "%s  operation %s  %s\n", time.Now().Format("15:04:05.000"), p.Operation.ID, standing(*p.Operation))
+			return err
+		}
+		_, err := fmt.Fprintf(w.out, "%s  %-28s %s\n", at, p.Event.Type, p.Event.Subject)
+		return err
+	}
+	b, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	if w.g.format == asYAML {
+		if _, err := io.WriteString(w.out, "---\n"); err != nil {
+			return err
+		}
+		return printRaw(w.out, asYAML, b)
+	}
+	_, err = w.out.Write(append(b, '\n'))
+	return err
+}

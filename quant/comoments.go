@@ -1,0 +1,301 @@
+package quant
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/bits"
+	"runtime"
+
+	"gonum.org/v1/gonum/mat"
+)
+
+// ErrLength says that series which belong together are not of the same length.
+var ErrLength = errors.New("the series are not of the same length")
+
+func sameLength(series [][]float64) (days int, err error) {
+	if len(series) == 0 {
+		return 0, nil
+	}
+	for i, s := range series {
+		if len(s) != len(series[0]) {
+			return 0, fmt.Errorf("%w: %d values in series 1, %d in series %d", ErrLength, len(series[0]), len(s), i+1)
+		}
+	}
+	return len(series[0]), nil
+}
+
+// CoMoments are the numbers of common observations, sums and sums of products of each pair of N series, from which come their covariances and correlations.
+// Pairs are complete each on their own: that of i and j is over the periods in which both are observed, whatever the others do. It is safe for concurrent
+// reading.
+type CoMoments struct {
+	series, days int
+	products     []float64 // of deviations from each series' own mean, j ≥ i
+	stride       int
+	defined      []bool // false: there is no mean, as of nothing or of what is not finite
+
+	// Series that miss the same periods share a pattern; 0 is that of those which miss none. sums[p·series+i] and squares are those of the deviations of series
+	// i over the periods of pattern p, and common[p·patterns+q] is the number of periods that two patterns share.
+	pattern       []int
+	patterns      int
+	common        []int32
+	sums, squares []float64
+}
+
+// NewCoMoments makes the co-moments of returns[a][t], asset a in period t, NaN where it is not observed. ErrLength when the series are not equally long. Series
+// with an infinite value have no co-moments: what depends on them is NaN, and nothing else is.
+//
+// Deviations are from each series' own mean, so that products do not cancel, and the mean over the common periods is taken from what remains (the corrected
+// two-pass algorithm of Chan, Golub and LeVeque 1983).
+func NewCoMoments(returns [][]float64) (*CoMoments, error) {
+	return newCoMoments(returns, meanOf)
+}
+
+// newCoMoments takes deviations from the value that about gives, which is NaN where a series is not defined.
+func newCoMoments(returns [][]float64, about func([]float64) (from float64, n int)) (*CoMoments, error) {
+	days, err := sameLength(returns)
+	if err != nil {
+		return nil, err
+	}
+	n := len(returns)
+	m := &CoMoments{series: n, days: days, defined: make([]bool, n), pattern: make([]int, n), patterns: 1, common: []int32{int32(days)}}
+	p := newPacked(n, days)
+	means, counts := make([]float64, n), make([]int, n)
+	parts := (n + panelWidth - 1) / panelWidth
+	workers := workersFor(n * days)
+	parallel(workers, parts, func(k int) {
+		from, to := k*panelWidth, min((k+1)*panelWidth, n)
+		for i := from; i < to; i++ {
+			means[i], counts[i] = about(returns[i])
+			m.defined[i] = !math.IsNaN(means[i])
+		}
+		p.set(k, returns[from:to], means[from:to])
+	})
+	m.products, m.stride = p.gram(kernel())
+	m.missing(returns, counts, p)
+	return m, nil
+}
+
+// workersFor says over how many goroutines it pays to spread a number of operations.
+func workersFor(operations int) int {
+	if operations < 1<<15 {
+		return 1
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// missing finds the patterns, and for each of them what they leave of the sums of all series.
+func (m *CoMoments) missing(returns [][]float64, counts []int, p *packed) {
+	masks := [][]uint64{nil}
+	known := map[string]int{}
+	for i, r := range returns {
+		if counts[i] == m.days {
+			continue
+		}
+		mask, key := observed(r)
+		at, ok := known[key]
+		if !ok {
+			at = len(masks)
+			known[key] = at
+			masks = append(masks, mask)
+		}
+		m.pattern[i] = at
+	}
+	g := len(masks)
+	if g == 1 {
+		return
+	}
+	m.patterns, m.common = g, make([]int32, g*g)
+	m.sums, m.squares = make([]float64, g*m.series), make([]float64, g*m.series)
+	rows := make([][]int, g) // where in a panel the days are that a pattern has, or those that it does not: the fewer
+	few := make([]bool, g)
+	m.common[0] = int32(m.days)
+	for a := 1; a < g; a++ {
+		n := 0
+		for _, w := range masks[a] {
+			n += bits.OnesCount64(w)
+		}
+		m.common[a], m.common[a*g] = int32(n), int32(n)
+		few[a] = 2*n <= m.days
+		rows[a] = make([]int, 0, min(n, m.days-n))
+		for t := range m.days {
+			if (masks[a][t/64]>>(t%64)&1 == 1) == few[a] {
+				rows[a] = append(rows[a], t/blockDays*p.panels*blockDays*panelWidth+t%blockDays*panelWidth)
+			}
+		}
+	}
+	workers := runtime.GOMAXPROCS(0)
+	parallel(workers, g-1, func(k int) {
+		a := k + 1
+		for b := a; b < g; b++ {
+			n := 0
+			for w, x := range masks[a] {
+				n += bits.OnesCount64(x & masks[b][w])
+			}
+			m.common[a*g+b], m.common[b*g+a] = int32(n), int32(n)
+		}
+	})
+	for i := range m.series {
+		m.squares[i] = m.products[i*m.stride+i] // of the deviations from the own mean, the sum is 0
+	}
+	parallel(workers, (m.series+panelWidth-1)/panelWidth, func(panel int) {
+		var total [2 * panelWidth]float64
+		for a := 1; a < g; a++ {
+			gather(rows[a], p.data[panel*blockDays*panelWidth:], &total)
+			for r := range min(panelWidth, m.series-panel*panelWidth) {
+				i := panel*panelWidth + r
+				sum, squares := total[r], total[panelWidth+r]
+				if !few[a] {
+					sum, squares = -sum, m.squares[i]-squares
+				}
+				m.sums[a*m.series+i], m.squares[a*m.series+i] = sum, squares
+			}
+		}
+	})
+}
+
+// observed is a bit for each period, 1 where there is a value, and the same as a key.
+func observed(values []float64) (mask []uint64, key string) {
+	mask = make([]uint64, (len(values)+63)/64)
+	for t, v := range values {
+		if v == v {
+			mask[t/64] |= 1 << (t % 64)
+		}
+	}
+	b := make([]byte, 0, 8*len(mask))
+	for _, w := range mask {
+		b = append(b, byte(w), byte(w>>8), byte(w>>16), byte(w>>24), byte(w>>32), byte(w>>40), byte(w>>48), byte(w>>56))
+	}
+	return mask, string(b)
+}
+
+// Series is how many series there are.
+func (m *CoMoments) Series() int { return m.series }
+
+// Observations is the number of periods in which i and j are both observed; that of i alone for i = j.
+func (m *CoMoments) Observations(i, j int) int {
+	return int(m.common[m.pattern[i]*m.patterns+m.pattern[j]])
+}
+
+// pair is, over the common periods, their number, and the sums of products of deviations from the means of these periods: of i and j, of i, of j.
+func (m *CoMoments) pair(i, j int) (n, xy, xx, yy float64) {
+	if i > j {
+		n, xy, yy, xx = m.pair(j, i)
+		return n, xy, xx, yy
+	}
+	n = float64(m.Observations(i, j))
+	if !m.defined[i] || !m.defined[j] || n == 0 {
+		nan := math.NaN()
+		return n, nan, nan, nan
+	}
+	xy = m.products[i*m.stride+j]
+	if m.patterns == 1 {
+		return n, xy, m.products[i*m.stride+i], m.products[j*m.stride+j]
+	}
+	x, y := m.pattern[j]*m.series+i, m.pattern[i]*m.series+j
+	sx, sy := m.sums[x], m.sums[y]
+	xx, yy = m.squares[x]-sx*sx/n, m.squares[y]-sy*sy/n
+	// What is left of a series that does not move over the common periods is the rounding of what cancels.
+	if xx <= 1e-13*m.squares[i] {
+		xx = 0
+	}
+	if yy <= 1e-13*m.squares[j] {
+		yy = 0
+	}
+	if xx == 0 || yy == 0 {
+		return n, 0, xx, yy
+	}
+	return n, xy - sx*sy/n, xx, yy
+}
+
+// Covariance is the matrix of sample covariances times periods, the number of periods a year, or 1 for covariances per period: periods·Σ(x−x̄)(y−ȳ)/(n−1), with
+// means and n over the common periods of the pair, as pandas' DataFrame.cov. It is NaN for a pair with fewer than two. With missing values it need not be
+// positive semidefinite; see Repair.
+func (m *CoMoments) Covariance(periods float64) *mat.SymDense {
+	return symmetric(m.series, func(i, j int) float64 {
+		n, xy, _, _ := m.pair(i, j)
+		if n < 2 {
+			return math.NaN()
+		}
+		return xy / (n - 1) * periods
+	})
+}
+
+// Correlation is the matrix of Pearson's correlations, with means and deviations over the common periods of the pair, as pandas' DataFrame.corr: not the
+// covariance over deviations that each series has on its own. It is NaN where one of the two does not vary, and 1 on the diagonal else.
+func (m *CoMoments) Correlation() *mat.SymDense {
+	if m.patterns > 1 {
+		return symmetric(m.series, func(i, j int) float64 {
+			n, xy, xx, yy := m.pair(i, j)
+			return pearson(i == j, n, xy, xx, yy)
+		})
+	}
+	scale := make([]float64, m.series)
+	for i := range scale {
+		scale[i] = math.NaN()
+		if _, _, xx, _ := m.pair(i, i); m.days > 1 && xx > 0 {
+			scale[i] = 1 / math.Sqrt(xx)
+		}
+	}
+	return symmetric(m.series, func(i, j int) float64 {
+		if i == j && scale[i] > 0 {
+			return 1
+		}
+		return clip(m.products[i*m.stride+j] * scale[i] * scale[j])
+	})
+}
+
+// pearson is the correlation of what pair gives; that of a series with itself is 1 exactly.
+func pearson(itself bool, n, xy, xx, yy float64) float64 {
+	switch {
+	case n < 2 || !(xx > 0) || !(yy > 0):
+		return math.NaN()
+	case itself:
+		return 1
+	}
+	return clip(xy / (math.Sqrt(xx) * math.Sqrt(yy)))
+}
+
+// clip takes a correlation back that rounding has brought beyond ±1; NaN stays.
+func clip(rho float64) float64 {
+	switch {
+	case rho > 1:
+		return 1
+	case rho < -1:
+		return -1
+	}
+	return rho
+}
+
+// symmetric makes a matrix of its cells, by rows on all cores.
+func symmetric(n int, cell func(i, j int) float64) *mat.SymDense {
+	if n == 0 {
+		return &mat.SymDense{}
+	}
+	data := make([]float64, n*n)
+	parallel(workersFor(n*n), n, func(i int) {
+		row := data[i*n : (i+1)*n]
+		for j := i; j < n; j++ {
+			row[j] = cell(i, j)
+		}
+	})
+	return mat.NewSymDense(n, data)
+}
+
+// Covariance is that of CoMoments, of returns[a][t].
+func Covariance(returns [][]float64, periods float64) (*mat.SymDense, error) {
+	m, err := NewCoMoments(returns)
+	if err != nil {
+		return nil, err
+	}
+	return m.Covariance(periods), nil
+}
+
+// Correlation is that of CoMoments, of returns[a][t].
+func Correlation(returns [][]float64) (*mat.SymDense, error) {
+	m, err := NewCoMoments(returns)
+	if err != nil {
+		return nil, err
+	}
+	return m.Correlation(), nil
+}

@@ -1,0 +1,145 @@
+package quant
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// DrawdownPeriod is a time below the highest wealth so far. Start is the index of the return after which wealth was highest (−1: the start itself), Trough that
+// of the lowest, and End that of the first after which the peak is reached again (−1: not yet). Length counts the periods from Start to End, or to the last of
+// all, and Recovery those from Trough on; Depth is at most 0.
+type DrawdownPeriod struct {
+	Depth              float64
+	Start, Trough, End int
+	Length, Recovery   int
+}
+
+// Drawdowns are all times below the peak, in their order. A missing return is a period that passes.
+func Drawdowns(returns []float64) []DrawdownPeriod {
+	out := []DrawdownPeriod{}
+	wealth, peak, at := 1.0, 1.0, -1
+	below := false
+	for i, r := range returns {
+		if math.IsNaN(r) {
+			continue
+		}
+		wealth *= 1 + r
+		if wealth >= peak {
+			if below {
+				last := &out[len(out)-1]
+				last.End, below = i, false
+			}
+			peak, at = wealth, i
+			continue
+		}
+		depth := wealth/peak - 1
+		if !below {
+			out, below = append(out, DrawdownPeriod{Depth: depth, Start: at, Trough: i, End: -1}), true
+		}
+		if last := &out[len(out)-1]; depth < last.Depth {
+			last.Depth, last.Trough = depth, i
+		}
+	}
+	for k := range out {
+		d := &out[k]
+		end := d.End
+		if end < 0 {
+			end = len(returns) - 1
+		}
+		d.Length, d.Recovery = end-d.Start, end-d.Trough
+	}
+	return out
+}
+
+// WorstDrawdowns are the n deepest times below the peak, deepest first, and the earlier first of those as deep as another.
+func WorstDrawdowns(returns []float64, n int) []DrawdownPeriod {
+	all := Drawdowns(returns)
+	slices.SortStableFunc(all, func(a, b DrawdownPeriod) int { return cmp.Compare(a.Depth, b.Depth) })
+	return all[:min(max(n, 0), len(all))]
+}
+
+// WealthDrawdown is the worst loss since a peak of a series of values, 1 for all of it and more where a value is negative: max((peak−v)/peak). 0 without a
+// loss, and NaN for a series that does not start above 0.
+func WealthDrawdown(values []float64) float64 {
+	if len(values) == 0 || !(values[0] > 0) {
+		return math.NaN()
+	}
+	peak, worst := values[0], 0.0
+	for _, v := range values {
+		if v > peak {
+			peak = v
+		}
+		worst = math.Max(worst, (peak-v)/peak)
+	}
+	return worst
+}
+
+// LongestDrawdown is the longest time, in periods, from a high of a series of values to the next that is higher, or to its end (Portfolio Performance).
+func LongestDrawdown(values []float64) int {
+	longest, high := 0, 0
+	for i, v := range values {
+		if v > values[high] || i == len(values)-1 {
+			longest = max(longest, i-high)
+		}
+		if v > values[high] {
+			high = i
+		}
+	}
+	return longest
+}
+
+// UlcerIndex is √(Σ d²/n) of the drawdowns after each observation (Martin 1987).
+func UlcerIndex(returns []float64) float64 {
+	sum, n := overDrawdowns(returns, func(d float64) float64 { return d * d })
+	return math.Sqrt(sum / n)
+}
+
+// PainIndex is Σ|d|/n of the drawdowns after each observation (Becker 2006).
+func PainIndex(returns []float64) float64 {
+	sum, n := overDrawdowns(returns, math.Abs)
+	return sum / n
+}
+
+func overDrawdowns(returns []float64, f func(d float64) float64) (sum, n float64) {
+	series := Drawdown(returns)
+	for i, r := range returns {
+		if !math.IsNaN(r) {
+			sum += f(series[i])
+			n++
+		}
+	}
+	return sum, n
+}
+
+// MartinRatio is (GeometricReturn − rf)/UlcerIndex, with an annual rf.
+func MartinRatio(returns []float64, rf, periods float64) float64 {
+	return (GeometricReturn(returns, periods) - rf) / UlcerIndex(returns)
+}
+
+// PainRatio is (GeometricReturn − rf)/PainIndex, with an annual rf.
+func PainRatio(returns []float64, rf, periods float64) float64 {
+	return (GeometricReturn(returns, periods) - rf) / PainIndex(returns)
+}
+
+// Burke is (GeometricReturn − rf)/√(Σ d²), where each d is the sum of a run of negative returns, with an annual rf (Burke 1994; as Bacon 2008 and
+// PerformanceAnalytics, without compounding).
+func Burke(returns []float64, rf, periods float64) float64 {
+	sum, run := 0.0, 0.0
+	for _, r := range returns {
+		switch {
+		case math.IsNaN(r):
+		case r < 0:
+			run += r
+		default:
+			sum += run * run
+			run = 0
+		}
+	}
+	return (GeometricReturn(returns, periods) - rf) / math.Sqrt(sum+run*run)
+}
+
+// ModifiedBurke is Burke·√n, with n the number of observations.
+func ModifiedBurke(returns []float64, rf, periods float64) float64 {
+	return Burke(returns, rf, periods) * math.Sqrt(float64(len(observations(returns))))
+}

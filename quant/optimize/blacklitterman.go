@@ -1,0 +1,290 @@
+package optimize
+
+import (
+	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/mat"
+
+	"stega/quant"
+)
+
+// View is an opinion on returns: the portfolio Weights will return Return. A weight of one for an asset is an absolute view; weights that sum to zero
+// are a relative one.
+type View struct {
+	Weights []float64 // N
+	Return  float64   // a year
+	// Confidence, from 0 to 1, is used by Idzorek's method only.
+	Confidence float64
+}
+
+// AbsoluteView says what one of n assets will return. An asset that is not there makes a view without weights, which BlackLitterman refuses.
+func AbsoluteView(n, asset int, annual float64) View {
+	if asset < 0 || asset >= n {
+		return View{Return: annual}
+	}
+	v := View{Weights: make([]float64, n), Return: annual}
+	v.Weights[asset] = 1
+	return v
+}
+
+// RelativeView says by how much one of n assets will outperform another. An asset that is not there makes a view without weights, which BlackLitterman refuses.
+func RelativeView(n, better, worse int, by float64) View {
+	if min(better, worse) < 0 || max(better, worse) >= n {
+		return View{Return: by}
+	}
+	v := View{Weights: make([]float64, n), Return: by}
+	v.Weights[better]++
+	v.Weights[worse]--
+	return v
+}
+
+// Uncertainty says where the uncertainty Ω of views comes from.
+type Uncertainty string
+
+// The ways to find it.
+const (
+	// Proportional is Ω = τ·diag(PΣPᵀ) (He and Litterman 1999).
+	Proportional Uncertainty = ""
+	// Idzorek is Ω = τ·(1−c)/c·diag(PΣPᵀ) for the confidence c of each view (Idzorek 2005, in the closed form of Walters, The Black-Litterman model in detail, 2014). A
+	// view with confidence 0 has no effect, one with confidence 1 is certain.
+	Idzorek Uncertainty = "idzorek"
+)
+
+// Views are a market to be looked at with views of one's own (Black and Litterman 1992).
+type Views struct {
+	Names       []string
+	Covariance  *mat.SymDense // Σ, a year
+	Prior       []float64     // π, what returns are without views, such as MarketImpliedReturns; nil: zero
+	Views       []View
+	Tau         float64 // the uncertainty of the prior in parts of Σ, above 0 and at most 1; 0 stands for .05
+	Uncertainty Uncertainty
+	Omega       *mat.SymDense // K×K, instead of Uncertainty
+}
+
+// Posterior is what is to be expected when the views are believed.
+type Posterior struct {
+	Returns    []float64
+	Covariance *mat.SymDense // of returns, the uncertainty of their means included
+	Omega      *mat.SymDense
+}
+
+// BlackLitterman combines a prior with views P, Q:
+//
+//	returns     π + τΣPᵀ(PτΣPᵀ + Ω)⁻¹(Q − Pπ)
+//	covariance  Σ + τΣ − τΣPᵀ(PτΣPᵀ + Ω)⁻¹PτΣ
+//
+// Views that repeat others with certainty are weighed by the pseudo-inverse. Errors: *InvalidError.
+func BlackLitterman(v Views) (*Posterior, error) {
+	names := naming(v.Names)
+	r, err := newRisk(v.Covariance, names, refuse)
+	if err != nil {
+		return nil, err
+	}
+	n := r.n
+	f := &feasible{n: n, names: names}
+	prior := make([]float64, n)
+	if v.Prior != nil {
+		if err := values("prior", v.Prior, f); err != nil {
+			return nil, err
+		}
+		copy(prior, v.Prior)
+	}
+	tau := v.Tau
+	if tau == 0 {
+		tau = .05
+	}
+	if !(tau > 0 && tau <= 1) {
+		return nil, invalid("tau", "%v is not between 0 and 1", v.Tau)
+	}
+	views, omega, err := v.believed(f, r, tau)
+	if err != nil {
+		return nil, err
+	}
+	out := &Posterior{Returns: prior, Covariance: mat.NewSymDense(n, nil), Omega: omega}
+	for i := range n {
+		for j := i; j < n; j++ {
+			out.Covariance.SetSym(i, j, (1+tau)*r.gram[i*n+j])
+		}
+	}
+	k := len(views)
+	if k == 0 {
+		return out, nil
+	}
+	// sp is τΣPᵀ.
+	p, q := mat.NewDense(k, n, nil), mat.NewVecDense(k, nil)
+	for i, view := range views {
+		p.SetRow(i, view.Weights)
+		q.SetVec(i, view.Return-dot(view.Weights, prior))
+	}
+	var sp, a mat.Dense
+	sp.Mul(r.sigma, p.T())
+	sp.Scale(tau, &sp)
+	a.Mul(p, &sp)
+	a.Add(&a, omega)
+	inverse, err := pseudoInverse(&a)
+	if err != nil {
+		return nil, err
+	}
+	var gain, m mat.Dense
+	gain.Mul(&sp, inverse)
+	var shift mat.VecDense
+	shift.MulVec(&gain, q)
+	m.Mul(&gain, sp.T())
+	for i := range n {
+		out.Returns[i] += shift.AtVec(i)
+		for j := i; j < n; j++ {
+			out.Covariance.SetSym(i, j, out.Covariance.At(i, j)-(m.At(i, j)+m.At(j, i))/2)
+		}
+	}
+	return out, nil
+}
+
+// believed are the views that say something, and their uncertainty.
+func (v Views) believed(f *feasible, r *risk, tau float64) ([]View, *mat.SymDense, error) {
+	var views []View
+	var diagonal []float64
+	for i, view := range v.Views {
+		field := fmt.Sprintf("view %d", i)
+		if err := values(field, view.Weights, f); err != nil {
+			return nil, nil, err
+		}
+		if math.IsNaN(view.Return) || math.IsInf(view.Return, 0) {
+			return nil, nil, invalid(field, "the return is %v", view.Return)
+		}
+		variance := tau * r.variance(view.Weights)
+		if v.Omega == nil {
+			switch v.Uncertainty {
+			case Proportional:
+			case Idzorek:
+				c := view.Confidence
+				if !(c >= 0 && c <= 1) {
+					return nil, nil, invalid(field, "the confidence %v is not between 0 and 1", c)
+				}
+				if c == 0 {
+					continue
+				}
+				variance *= (1 - c) / c
+			default:
+				return nil, nil, invalid("uncertainty", "%q is not known", v.Uncertainty)
+			}
+		}
+		views, diagonal = append(views, view), append(diagonal, variance)
+	}
+	if len(views) == 0 {
+		return nil, &mat.SymDense{}, nil
+	}
+	if v.Omega != nil {
+		k := v.Omega.SymmetricDim()
+		if k != len(views) {
+			return nil, nil, invalid("omega", "it is for %d views, and there are %d", k, len(views))
+		}
+		if _, err := newRisk(v.Omega, nil, refuse); err != nil {
+			return nil, nil, invalid("omega", "%v", err)
+		}
+		return views, v.Omega, nil
+	}
+	omega := mat.NewSymDense(len(views), nil)
+	for i, x := range diagonal {
+		omega.SetSym(i, i, x)
+	}
+	return views, omega, nil
+}
+
+// pseudoInverse is that of a symmetric matrix without negative eigenvalues.
+func pseudoInverse(a *mat.Dense) (*mat.Dense, error) {
+	k, _ := a.Dims()
+	s := mat.NewSymDense(k, nil)
+	for i := range k {
+		for j := i; j < k; j++ {
+			s.SetSym(i, j, (a.At(i, j)+a.At(j, i))/2)
+		}
+	}
+	out := mat.NewDense(k, k, nil)
+	var chol mat.Cholesky
+	if chol.Factorize(s) && chol.Cond() < conditioned {
+		var inv mat.SymDense
+		if err := chol.InverseTo(&inv); err == nil {
+			out.Copy(&inv)
+			return out, nil
+		}
+	}
+	var e mat.EigenSym
+	if !e.Factorize(s, true) {
+		return nil, invalid("views", "the eigenvalues of their covariance do not converge")
+	}
+	values := e.Values(nil)
+	var q, scaled mat.Dense
+	e.VectorsTo(&q)
+	scaled.CloneFrom(&q)
+	for j, v := range values {
+		f := 0.0
+		if v > 1e-12*values[k-1] {
+			f = 1 / v
+		}
+		for i := range k {
+			scaled.Set(i, j, f*q.At(i, j))
+		}
+	}
+	out.Mul(&scaled, q.T())
+	return out, nil
+}
+
+// MarketRiskAversion is the price of risk that the returns of a market imply, (R − riskFree)/σ², with R the arithmetic mean and σ² the variance of simple returns, both a
+// year. NaN for fewer than two returns.
+func MarketRiskAversion(returns []float64, periods, riskFree float64) float64 {
+	d := quant.Deviation(returns)
+	return (quant.Mean(returns)*periods - riskFree) / (d * d * periods)
+}
+
+// MarketImpliedReturns are those at which the market would hold what it holds: aversion·Σw + riskFree, with w the shares of capitalizations. Errors: *InvalidError.
+func MarketImpliedReturns(covariance *mat.SymDense, capitalizations []float64, aversion, riskFree float64) ([]float64, error) {
+	if covariance == nil || covariance.IsEmpty() {
+		return nil, invalid("covariance", "there is none")
+	}
+	n := covariance.SymmetricDim()
+	if err := values("capitalizations", capitalizations, &feasible{n: n}); err != nil {
+		return nil, err
+	}
+	total := 0.0
+	for _, c := range capitalizations {
+		total += c
+	}
+	if !(total > 0) {
+		return nil, invalid("capitalizations", "they sum to %v", total)
+	}
+	out := make([]float64, n)
+	for i := range out {
+		for j, c := range capitalizations {
+			out[i] += covariance.At(i, j) * c / total
+		}
+		out[i] = aversion*out[i] + riskFree
+	}
+	return out, nil
+}
+
+// ImpliedWeights are those of an investor without constraints who expects the returns: w ∝ Σ⁻¹r, scaled so that they sum to one, which the aversion to risk does
+// not change. It is an *UnboundedError when they sum to zero, and an *InvalidError for a covariance that has no inverse.
+func ImpliedWeights(covariance *mat.SymDense, returns []float64, names []string) ([]float64, error) {
+	r, err := newRisk(covariance, names, refuse)
+	if err != nil {
+		return nil, err
+	}
+	if err := values("returns", returns, &feasible{n: r.n, names: names}); err != nil {
+		return nil, err
+	}
+	var chol mat.Cholesky
+	if !chol.Factorize(r.sigma) || chol.Cond() > 1e14 {
+		return nil, invalid("covariance", "it has no inverse")
+	}
+	var w mat.VecDense
+	if err := chol.SolveVecTo(&w, mat.NewVecDense(r.n, append([]float64(nil), returns...))); err != nil && chol.Cond() > 1e14 {
+		return nil, invalid("covariance", "it has no inverse: %v", err)
+	}
+	sum, size := mat.Sum(&w), mat.Norm(&w, 1)
+	if math.Abs(sum) <= 1e-10*size || size == 0 {
+		return nil, &UnboundedError{"the weights that the returns imply sum to zero, and cannot be scaled to one"}
+	}
+	w.ScaleVec(1/sum, &w)
+	return w.RawVector().Data, nil
+}

@@ -1,0 +1,137 @@
+package optimize
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+
+	"stega/quant/optimize/internal/conic"
+)
+
+// byReturn orders assets by their expected return, the highest first.
+func byReturn(returns []float64) []int {
+	order := make([]int, len(returns))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(returns[b], returns[a]) })
+	return order
+}
+
+// MaxSharpe maximises (wᵀμ − Cost·‖w − Before‖₁ − RiskFree)/√(wᵀΣw): the tangency portfolio.
+//
+// In y = κw the problem is convex: minimise yᵀΣy + L2·‖y‖² with (μ − RiskFree)ᵀy − Cost·‖y − κ·Before‖₁ ≥ 1, Σy = κ, κ ≥ 0, and every constraint on w
+// times κ. L2 is added there, to y and not to w, as PyPortfolioOpt does, so that it weighs more the smaller the excess returns are.
+// (Charnes and Cooper 1962; Cornuejols and Tütüncü, Optimization Methods in Finance, 2006, section 8.2.)
+//
+// It is an *InfeasibleError when no portfolio earns more than RiskFree, and an *UnboundedError when positions without bounds only come nearer and nearer
+// to the highest ratio. A market-neutral portfolio has no scale of its own, and is refused.
+func MaxSharpe(ctx context.Context, problem Problem) (*Portfolio, error) {
+	m, err := check(&problem, true)
+	if err != nil {
+		return nil, err
+	}
+	if m.MarketNeutral {
+		return nil, invalid("objective", "the Sharpe ratio of a market-neutral portfolio is the same at any scale: take a target volatility")
+	}
+	top, best := m.greedy(m.Returns)
+	if top <= m.RiskFree {
+		return nil, m.poor(top, best)
+	}
+	excess, size := make([]float64, m.n), 0.0
+	for i, v := range m.Returns {
+		excess[i] = v - m.RiskFree
+		size = math.Max(size, math.Abs(excess[i]))
+	}
+	if size == 0 {
+		return nil, m.poor(top, best)
+	}
+	// The variables are y·size, which are about as large as weights.
+	kappa := m.n
+	t := m.feasible.task(1, kappa, m.Progress)
+	t.program.P = m.quadratic(1, m.n+1)
+	row := conic.Dense(excess)
+	for i := range row.Value {
+		row.Value[i] /= -size
+	}
+	t.less(limit{name: "scale", asset: true}, conic.Row{Index: []int{kappa}, Value: []float64{-1}}, 0)
+	if m.Cost > 0 {
+		b := t.addBlock(&conic.Turnover{Before: m.before(), Unit: kappa}, 0, 0)
+		scale := make([]float64, b+1)
+		scale[b] = m.Cost / size
+		t.program.Side = []conic.Side{{Row: row, Scale: scale, Bound: -1}}
+	} else {
+		t.program.Equal, t.program.B = append(t.program.Equal, negative(row)), append(t.program.B, 1)
+	}
+	s, err := t.tangent(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	k := s.D[kappa]
+	total := 0.0
+	for _, y := range s.D[:m.n] {
+		total += math.Abs(y)
+	}
+	if k <= 1e-7*total {
+		return nil, &UnboundedError{"the highest Sharpe ratio is only approached, by ever larger positions against each other; give the positions bounds"}
+	}
+	w := make([]float64, m.n)
+	for i := range w {
+		w[i] = s.D[i] / k
+	}
+	p := m.portfolio(t, s, m.within(w))
+	p.Active = slices.DeleteFunc(p.Active, func(a Active) bool { return a.Constraint == "scale" })
+	return p, nil
+}
+
+// tangent solves the transformed problem.
+func (t *task) tangent(ctx context.Context, m *meanVariance) (*conic.Solution, error) {
+	s, err := conic.Solve(ctx, t.program, func(i int, gap float64) {
+		if m.Progress != nil {
+			m.Progress(Progress{Iteration: i, Gap: gap})
+		}
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case s.Solved(solved):
+		return s, nil
+	}
+	if err := m.conflict(ctx, m.less); err != nil {
+		return nil, err
+	}
+	if err := m.free(); err != nil {
+		return nil, err
+	}
+	if top, _, err := m.highest(ctx, m.Returns); err == nil && top <= m.RiskFree+1e-9 {
+		return nil, m.poor(top, -1)
+	}
+	if m.Cost > 0 {
+		if err := m.costly(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return nil, &ConvergenceError{Iterations: s.Iterations, Gap: s.Gap, Primal: s.Primal, Dual: s.Dual}
+}
+
+// costly says that costs leave nothing above the risk-free rate.
+func (m *meanVariance) costly(ctx context.Context) error {
+	t := m.feasible.task(0, -1, nil)
+	for i, v := range m.Returns {
+		t.program.Q[i] = -v
+	}
+	t.addBlock(&conic.Turnover{Before: m.before(), Unit: -1}, m.Cost, 0)
+	s, err := t.run(ctx, nil)
+	if err != nil || -s.Objective > m.RiskFree+1e-9 {
+		return err
+	}
+	return infeasible([]string{"risk-free rate", "cost"}, "after costs no portfolio earns more than the risk-free rate of %.6g: the highest return is %.6g", m.RiskFree, -s.Objective)
+}
+
+func (m *meanVariance) poor(top float64, best int) error {
+	if best >= 0 && m.Returns[best] == top {
+		return infeasible([]string{"risk-free rate"}, "no asset earns more than the risk-free rate of %.6g: the best has %.6g (%s)", m.RiskFree, top, m.names.of(best))
+	}
+	return infeasible([]string{"risk-free rate"}, "no portfolio that the constraints allow earns more than the risk-free rate of %.6g: the highest return is %.6g", m.RiskFree, top)
+}

@@ -1,0 +1,229 @@
+package quant
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+
+	"gonum.org/v1/gonum/mat"
+)
+
+// CorrelationMethod says which correlation.
+type CorrelationMethod string
+
+// The correlations.
+const (
+	PearsonCorrelation  CorrelationMethod = "pearson"
+	SpearmanCorrelation CorrelationMethod = "spearman"
+	KendallCorrelation  CorrelationMethod = "kendall" // tau-b
+)
+
+// CorrelationBy is the matrix of correlations of returns[a][t] by a method, each pair over its common periods, which are ranked anew for it, as pandas'
+// DataFrame.corr. ErrLength, ErrOption. It is NaN where one of the two does not vary, and 1 on the diagonal else.
+func CorrelationBy(returns [][]float64, method CorrelationMethod) (*mat.SymDense, error) {
+	switch method {
+	case PearsonCorrelation:
+		return Correlation(returns)
+	case SpearmanCorrelation, KendallCorrelation:
+	default:
+		return nil, fmt.Errorf("%w: correlation %q", ErrOption, string(method))
+	}
+	days, err := sameLength(returns)
+	if err != nil {
+		return nil, err
+	}
+	n, complete := len(returns), true
+	sorted := make([]ranking, n)
+	parallel(workersFor(n*days), n, func(i int) { sorted[i] = rankingOf(returns[i]) })
+	for i := range sorted {
+		complete = complete && len(sorted[i].order) == days
+	}
+	if method == SpearmanCorrelation && complete {
+		ranks := make([][]float64, n)
+		for i := range ranks {
+			ranks[i] = sorted[i].ranks(sorted[i], nil)
+		}
+		return Correlation(ranks)
+	}
+	out := make([]float64, n*n)
+	parallel(runtime.GOMAXPROCS(0), n, func(i int) {
+		var room rankRoom
+		for j := i; j < n; j++ {
+			if method == SpearmanCorrelation {
+				out[i*n+j] = spearman(sorted[i], sorted[j], i == j, &room)
+			} else {
+				out[i*n+j] = kendall(sorted[i], sorted[j], i == j, &room)
+			}
+		}
+	})
+	return symmetric(n, func(i, j int) float64 { return out[i*n+j] }), nil
+}
+
+// Spearman is Pearson's correlation of the ranks of two series over the periods in which both are observed; values that are equal share the mean of their
+// ranks. NaN for series of different lengths or when one does not vary (Spearman 1904). It may be of infinite values.
+func Spearman(x, y []float64) float64 {
+	if len(x) != len(y) {
+		return math.NaN()
+	}
+	return spearman(rankingOf(x), rankingOf(y), false, &rankRoom{})
+}
+
+// Kendall is tau-b of two series over the periods in which both are observed: (C−D)/√((n₀−n₁)(n₀−n₂)), with C and D the pairs of periods that agree and
+// disagree, n₀ = n(n−1)/2, and n₁ and n₂ the pairs that are equal in x and in y. It takes O(n·log n) (Knight 1966). NaN as for Spearman.
+func Kendall(x, y []float64) float64 {
+	if len(x) != len(y) {
+		return math.NaN()
+	}
+	return kendall(rankingOf(x), rankingOf(y), false, &rankRoom{})
+}
+
+// ranking is a series by the order of its observations.
+type ranking struct {
+	place []int32 // by period: 0 for the least value, one more for each that is larger, the same for equal ones, and −1 for none
+	order []int32 // the periods that are observed, by value
+}
+
+func rankingOf(values []float64) ranking {
+	r := ranking{place: make([]int32, len(values)), order: make([]int32, 0, len(values))}
+	for t, v := range values {
+		r.place[t] = -1
+		if v == v {
+			r.order = append(r.order, int32(t))
+		}
+	}
+	slices.SortFunc(r.order, func(a, b int32) int { return cmp.Compare(values[a], values[b]) })
+	place := int32(0)
+	for k, t := range r.order {
+		if k > 0 && values[t] != values[r.order[k-1]] {
+			place++
+		}
+		r.place[t] = place
+	}
+	return r
+}
+
+// rankRoom is what pairs reuse.
+type rankRoom struct {
+	x, y          []float64
+	places, spare []int32
+}
+
+// ranks are those of the periods that other observes too, by period, NaN in others.
+func (r ranking) ranks(other ranking, room []float64) []float64 {
+	out := room[:0]
+	for range r.place {
+		out = append(out, math.NaN())
+	}
+	from, rank := 0, 0 // where the run of equal values starts, and how many observations come before it
+	for from < len(r.order) {
+		to, size := from, 0
+		for ; to < len(r.order) && r.place[r.order[to]] == r.place[r.order[from]]; to++ {
+			if other.place[r.order[to]] >= 0 {
+				size++
+			}
+		}
+		for _, t := range r.order[from:to] {
+			if other.place[t] >= 0 {
+				out[t] = float64(rank) + float64(size+1)/2
+			}
+		}
+		from, rank = to, rank+size
+	}
+	return out
+}
+
+func spearman(x, y ranking, itself bool, room *rankRoom) float64 {
+	room.x, room.y = x.ranks(y, room.x), y.ranks(x, room.y)
+	p := pairOf(room.x, room.y)
+	return pearson(itself, p.n, p.xy, p.xx, p.yy)
+}
+
+func kendall(x, y ranking, itself bool, room *rankRoom) float64 {
+	places := room.places[:0] // of y, by x and then by y
+	equalX, equalBoth := 0, 0
+	for from := 0; from < len(x.order); {
+		start, to := len(places), from
+		for ; to < len(x.order) && x.place[x.order[to]] == x.place[x.order[from]]; to++ {
+			if p := y.place[x.order[to]]; p >= 0 {
+				places = append(places, p)
+			}
+		}
+		if run := places[start:]; len(run) > 1 {
+			slices.Sort(run)
+			equalX += len(run) * (len(run) - 1) / 2
+			equalBoth += equalPairs(run)
+		}
+		from = to
+	}
+	n := len(places)
+	room.places = places
+	room.spare = slices.Grow(room.spare[:0], n)
+	swaps := sortCounting(places, room.spare[:n])
+	all, equalY := n*(n-1)/2, equalPairs(places)
+	scale := math.Sqrt(float64(all-equalX)) * math.Sqrt(float64(all-equalY))
+	switch {
+	case n < 2 || scale == 0:
+		return math.NaN()
+	case itself:
+		return 1
+	}
+	return clip(float64(all-equalX-equalY+equalBoth-2*swaps) / scale)
+}
+
+// equalPairs counts the pairs of equal values in a sorted slice.
+func equalPairs(sorted []int32) int {
+	pairs, run := 0, 0
+	for i := 1; i < len(sorted); i++ {
+		if sorted[i] == sorted[i-1] {
+			run++
+			pairs += run
+		} else {
+			run = 0
+		}
+	}
+	return pairs
+}
+
+// insertionSorted is how many values are sorted by insertion.
+const insertionSorted = 12
+
+// sortCounting sorts values and counts the pairs that stood the wrong way round.
+func sortCounting(values, spare []int32) int {
+	n := len(values)
+	if n <= insertionSorted {
+		swaps := 0
+		for i := 1; i < n; i++ {
+			v, j := values[i], i
+			for ; j > 0 && values[j-1] > v; j-- {
+				values[j] = values[j-1]
+			}
+			values[j] = v
+			swaps += i - j
+		}
+		return swaps
+	}
+	half := n / 2
+	swaps := sortCounting(values[:half], spare[:half]) + sortCounting(values[half:], spare[half:])
+	if values[half-1] <= values[half] {
+		return swaps
+	}
+	copy(spare, values)
+	left, right := spare[:half], spare[half:]
+	i, j := 0, 0
+	for i < len(left) && j < len(right) {
+		// Without a branch on what is compared, which nothing could predict.
+		v, second := left[i], 0
+		if right[j] < v {
+			v, second = right[j], 1
+		}
+		values[i+j] = v
+		swaps += second * (len(left) - i)
+		i += 1 - second
+		j += second
+	}
+	copy(values[i+j:], left[i:])
+	copy(values[i+j+len(left)-i:], right[j:])
+	return swaps
+}

@@ -1,3 +1,0 @@
-package access
-
-func child() bool { return false }
