@@ -51,7 +51,7 @@ func TestTheReadmesTour(t *testing.T) {
 	defer cancel()
 	run := exec.CommandContext(ctx, "bash", "-c", script.String())
 	run.Dir = dir
-	run.Env = append(os.Environ(), "STEGA_URL="+server.URL)
+	run.Env = append(os.Environ(), "STEGA_URL="+server.URL, "STEGA_DAEMON=off")
 	out, err = run.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	rest := string(out)

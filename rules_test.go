@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 	"services/marketdata": {
 		"broker", "bus", "civil", "events", "fault", "migrations", "rest", "store", "services/marketdata",
 	},
+	"daemon":           {"civil", "client", "events", "fault"},
 	"client":           {"civil", "events", "fault"},
 	"services/returns": {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store"},
 }

@@ -54,6 +54,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Setenv("STEGA_URL", server.URL)
+			env.Setenv("STEGA_DAEMON", "off")                      // its own script turns it on
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home")) // where nothing is kept yet
 			env.Setenv("HOSTPORT", at.Host)
 			return nil

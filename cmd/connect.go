@@ -62,13 +62,15 @@ func (g *globals) place() (place, error) {
 
 // localToken is the token that "stega up" left for the programs of its user.
 func localToken() (token, from string) {
-	from = filepath.Join(env("STEGA_DATA", dataFolder()), "token")
+	from = localTokenFile()
 	b, err := os.ReadFile(from)
 	if err != nil {
 		return "", ""
 	}
 	return strings.TrimSpace(string(b)), from
 }
+
+func localTokenFile() string { return filepath.Join(env("STEGA_DATA", dataFolder()), "token") }
 
 // same reports whether two URLs are of the same server.
 func same(a, b string) bool {

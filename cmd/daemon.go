@@ -1,0 +1,323 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"stega/daemon"
+	"stega/fault"
+)
+
+func newDaemon(g *globals) *cobra.Command {
+	c := group(&cobra.Command{
+		Use: "daemon", Short: "The daemon between this command line and servers",
+		Long: `The daemon runs for you alone and makes commands fast and patient: reads are answered from a cache that pushes of the server
+keep fresh, and writes that are made while the server is away are kept on disk and sent, in order, when it returns. Commands start it when they need
+it. It listens on a socket that only you can open: $STEGA_SOCKET, else in $XDG_RUNTIME_DIR/stega, else in the folder for state.`,
+		Example: "  stega daemon status\n  stega daemon install     # start it at login\n  stega daemon logs --follow",
+	})
+	c.AddCommand(newDaemonRun(g), newDaemonInstall(), newDaemonUninstall(), newDaemonStart(), newDaemonStop(), newDaemonRestart(), newDaemonStatus(g), newDaemonLogs())
+	return c
+}
+
+func newDaemonRun(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use: "run", Short: "Be the daemon, in the foreground", Args: cobra.NoArgs, Example: "  stega daemon run",
+		RunE: func(c *cobra.Command, _ []string) error {
+			err := runDaemon(c.Context(), g, c.ErrOrStderr())
+			if err != nil {
+				daemon.Ready(os.Getenv, err)
+			}
+			return err
+		},
+	}
+}
+
+func runDaemon(ctx context.Context, g *globals, stderr io.Writer) error {
+	syscall.Umask(0o077)
+	paths, err := daemon.Locate(os.Getenv)
+	if err != nil {
+		return err
+	}
+	inherited, err := daemon.Inherit(os.Getenv)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(paths.State, 0o700); err != nil {
+		return fault.Unavailable("folder_unusable", "the folder %s cannot be used", paths.State).WithHint("check that it may be written").Because(err)
+	}
+	var log io.Writer = io.Discard
+	if file, err := daemon.OpenLog(paths.Log()); err == nil {
+		defer func() { _ = file.Close() }()
+		log = file
+	}
+	foreground, ok := stderr.(*os.File)
+	if ok = ok && !sameFile(foreground, paths.Log()); ok {
+		log = io.MultiWriter(log, stderr)
+	}
+	return daemon.Run(ctx, daemon.Options{
+		Paths: paths, Build: thisBuild(), Servers: settings{}, Inherited: inherited,
+		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: g.level})),
+	}, func(socket string) {
+		daemon.Ready(os.Getenv, nil)
+		if ok {
+			_, _ = fmt.Fprintf(stderr, "the daemon is ready at %s\n", socket)
+		}
+	})
+}
+
+// sameFile reports whether an open file is the one at a path.
+func sameFile(file *os.File, path string) bool {
+	a, err := file.Stat()
+	b, other := os.Stat(path)
+	return err == nil && other == nil && os.SameFile(a, b)
+}
+
+func newDaemonInstall() *cobra.Command {
+	return &cobra.Command{
+		Use: "install", Short: "Start the daemon at login, by systemd", Args: cobra.NoArgs, Example: "  stega daemon install",
+		RunE: func(c *cobra.Command, _ []string) error {
+			program, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			path, err := daemon.InstallUnit(os.Getenv, program)
+			if err != nil {
+				return err
+			}
+			say(c, "wrote %s", path)
+			if systemctl(c.Context(), "daemon-reload") != nil {
+				say(c, "systemd does not run for you here, so start it yourself: stega daemon start\nat a login with systemd: systemctl --user enable --now %s", daemon.UnitName)
+				return nil
+			}
+			if old, err := dialDaemon(c.Context(), "", false); err == nil { // systemd's takes its place
+				if err := stopDaemon(c.Context(), old); err != nil {
+					return err
+				}
+			}
+			if err := systemctl(c.Context(), "enable", "--now", daemon.UnitName); err != nil {
+				return fault.Unavailable("unit_not_started", "systemd could not start the daemon").WithHint("see: systemctl --user status %s", daemon.UnitName).Because(err)
+			}
+			say(c, "the daemon runs, and will at each login; to have it run without: loginctl enable-linger")
+			return nil
+		},
+	}
+}
+
+func newDaemonUninstall() *cobra.Command {
+	return &cobra.Command{
+		Use: "uninstall", Short: "Undo install; what is queued stays", Args: cobra.NoArgs, Example: "  stega daemon uninstall",
+		RunE: func(c *cobra.Command, _ []string) error {
+			path, err := daemon.UnitPath(os.Getenv)
+			if err != nil {
+				return err
+			}
+			_ = systemctl(c.Context(), "disable", "--now", daemon.UnitName) // without systemd there is nothing to disable
+			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return fault.Unavailable("unit_unwritable", "the unit %s cannot be removed", path).Because(err)
+			}
+			_ = systemctl(c.Context(), "daemon-reload")
+			say(c, "%s is gone", path)
+			return nil
+		},
+	}
+}
+
+func systemctl(ctx context.Context, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "systemctl", append([]string{"--user"}, args...)...).CombinedOutput() //nolint:gosec // the arguments are ours
+	if err != nil {
+		return fmt.Errorf("%s: %w", strings.TrimSpace(string(out)), err)
+	}
+	return nil
+}
+
+func say(c *cobra.Command, format string, args ...any) {
+	_, _ = fmt.Fprintf(c.ErrOrStderr(), format+"\n", args...)
+}
+
+func newDaemonStart() *cobra.Command {
+	return &cobra.Command{
+		Use: "start", Short: "Start the daemon in the background", Args: cobra.NoArgs, Example: "  stega daemon start",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if d, err := dialDaemon(c.Context(), "", false); err == nil {
+				say(c, "the daemon runs already, process %d at %s", d.PID, d.Socket)
+				return nil
+			}
+			return startDaemon(c)
+		},
+	}
+}
+
+// startDaemon starts the daemon: by systemd when it is installed there, else by itself.
+func startDaemon(c *cobra.Command) error {
+	unit, err := daemon.UnitPath(os.Getenv)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(unit); err == nil && systemctl(c.Context(), "start", daemon.UnitName) == nil {
+		say(c, "systemd started the daemon")
+		return nil
+	}
+	d, err := dialDaemon(c.Context(), "", true)
+	if err != nil {
+		return err
+	}
+	say(c, "the daemon runs, process %d at %s", d.PID, d.Socket)
+	return nil
+}
+
+func newDaemonStop() *cobra.Command {
+	return &cobra.Command{
+		Use: "stop", Short: "End the daemon; what is queued stays on disk", Args: cobra.NoArgs, Example: "  stega daemon stop",
+		RunE: func(c *cobra.Command, _ []string) error {
+			d, err := dialDaemon(c.Context(), "", false)
+			if err != nil {
+				return err
+			}
+			if err := stopDaemon(c.Context(), d); err != nil {
+				return err
+			}
+			say(c, "the daemon, process %d, has ended", d.PID)
+			return nil
+		},
+	}
+}
+
+// stopDaemon ends a daemon and waits until it has ended.
+func stopDaemon(ctx context.Context, d *daemon.Connection) error {
+	if err := d.Ask(ctx, "POST", "/daemon/stop", nil); err != nil {
+		return err
+	}
+	paths, err := daemon.Locate(os.Getenv)
+	if err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline) && ctx.Err() == nil; {
+		if holder, held, err := daemon.Holder(paths); err == nil && (!held || holder.PID != d.PID) {
+			return nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return fault.New(fault.KindTimeout, "daemon_not_stopped", "the daemon, process %d, does not end", d.PID).WithHint("see: stega daemon logs; or: kill %d", d.PID)
+}
+
+func newDaemonRestart() *cobra.Command {
+	return &cobra.Command{
+		Use: "restart", Short: "Have this program take the daemon's place; what is queued stays", Args: cobra.NoArgs, Example: "  stega daemon restart",
+		RunE: func(c *cobra.Command, _ []string) error {
+			d, err := dialDaemon(c.Context(), "", false)
+			if err == nil {
+				if err := stopDaemon(c.Context(), d); err != nil {
+					return err
+				}
+			}
+			return startDaemon(c)
+		},
+	}
+}
+
+func newDaemonStatus(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Say how the daemon is", Args: cobra.NoArgs, Example: "  stega daemon status -o json",
+		RunE: func(c *cobra.Command, _ []string) error {
+			d, err := dialDaemon(c.Context(), "", false)
+			if err != nil {
+				return err
+			}
+			var s daemon.Status
+			if err := d.Ask(c.Context(), "GET", "/daemon/status", &s); err != nil {
+				return err
+			}
+			if done, err := g.print(c.OutOrStdout(), s); done {
+				return err
+			}
+			return statusTable(c.OutOrStdout(), s)
+		},
+	}
+}
+
+func statusTable(out io.Writer, s daemon.Status) error {
+	_, _ = fmt.Fprintf(out, "process %d, version %s, since %s, at %s\n", s.PID, s.Version, s.Started.Local().Format(time.DateTime), s.Socket)
+	if len(s.Servers) == 0 {
+		return nil
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "SERVER\tSTREAM\tQUEUED\tFAILED\tCACHED\tFRESH\tBYTES")
+	for _, one := range s.Servers {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\n", one.URL, one.Stream.State, one.Queue.Queued+one.Queue.Sending+one.Queue.Accepted,
+			one.Queue.Failed, one.Cache.Answers, one.Cache.Fresh, one.Cache.Bytes)
+	}
+	return w.Flush()
+}
+
+func newDaemonLogs() *cobra.Command {
+	var follow bool
+	var lines int
+	c := &cobra.Command{
+		Use: "logs", Short: "Show the log of the daemon", Args: cobra.NoArgs, Example: "  stega daemon logs --lines 100 --follow",
+		RunE: func(c *cobra.Command, _ []string) error {
+			paths, err := daemon.Locate(os.Getenv)
+			if err != nil {
+				return err
+			}
+			return tailLog(c.Context(), c.OutOrStdout(), paths.Log(), lines, follow)
+		},
+	}
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what comes")
+	c.Flags().IntVarP(&lines, "lines", "n", 50, "how many lines of the end")
+	return c
+}
+
+// tailLog writes the last lines of a log, and then what comes; a log that is rotated goes on with the new file.
+func tailLog(ctx context.Context, out io.Writer, path string, lines int, follow bool) error {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return fault.NotFound("daemon_log_missing", "there is no log %s", filepath.Clean(path)).WithHint("no daemon has run yet: stega daemon start")
+	}
+	if err != nil {
+		return err
+	}
+	all := strings.SplitAfter(strings.TrimSuffix(string(b), "\n"), "\n")
+	if _, err := fmt.Fprintln(out, strings.Join(all[max(0, len(all)-max(lines, 0)):], "")); err != nil {
+		return err
+	}
+	at := int64(len(b))
+	for follow {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(200 * time.Millisecond):
+		}
+		info, err := os.Stat(path)
+		if err != nil || info.Size() == at {
+			continue
+		}
+		if info.Size() < at {
+			at = 0
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			continue
+		}
+		n, err := io.Copy(out, io.NewSectionReader(file, at, info.Size()-at))
+		_ = file.Close()
+		if at += n; err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+package cmd
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"stega/daemon"
+	"stega/fault"
+)
+
+func newDoctor(g *globals) *cobra.Command {
+	var fix bool
+	c := &cobra.Command{
+		Use: "doctor", Short: "Find out what is wrong, and say what to do", Args: cobra.NoArgs,
+		Long: `Looks at everything between this command line and the server: sockets, lock and files of the daemon and who may use them, room on the
+disk, versions, stream, queue and cache, whether the server can be reached and is ready, its clock, and what the token allows.
+Ends with 69 when something does not work.`,
+		Example: "  stega doctor\n  stega doctor --fix\n  stega doctor -o json",
+		RunE: func(c *cobra.Command, _ []string) error {
+			paths, err := daemon.Locate(os.Getenv)
+			if err != nil && len(paths.Candidates) == 0 {
+				return err
+			}
+			at, err := g.place()
+			if err != nil {
+				return err
+			}
+			config, err := configFile()
+			if err != nil {
+				return err
+			}
+			findings := daemon.Examine(c.Context(), daemon.Patient{
+				Paths: paths, Build: thisBuild(), Server: daemon.Server{URL: at.URL, Token: at.Token}, Config: config, Tokens: localTokenFile(), Fix: fix,
+			})
+			done, err := g.print(c.OutOrStdout(), findings)
+			if !done {
+				err = tellFindings(c, findings)
+			}
+			return cmp.Or(err, verdict(findings))
+		},
+	}
+	c.Flags().BoolVar(&fix, "fix", false, "put right what is safe to: sockets of dead daemons, and permissions")
+	return c
+}
+
+func tellFindings(c *cobra.Command, findings []daemon.Finding) error {
+	signs := map[string]string{daemon.OK: "ok   ", daemon.Note: "-    ", daemon.Warn: "warn ", daemon.Fail: "FAIL "}
+	for _, f := range findings {
+		if _, err := fmt.Fprintf(c.OutOrStdout(), "%s%s: %s\n", signs[f.Verdict], f.Name, f.Detail); err != nil {
+			return err
+		}
+		if f.Hint != "" {
+			if _, err := fmt.Fprintf(c.OutOrStdout(), "       %s\n", f.Hint); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// verdict is the fault when something does not work.
+func verdict(findings []daemon.Finding) error {
+	n := 0
+	for _, f := range findings {
+		if f.Verdict == daemon.Fail {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return fault.Unavailable("doctor_found", "%d things do not work", n).WithHint("each has its hint above; stega doctor --fix puts right what is safe to")
+}

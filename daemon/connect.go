@@ -1,0 +1,306 @@
+package daemon
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"stega/fault"
+)
+
+// ConnectOptions of Connect.
+type ConnectOptions struct {
+	Paths  Paths
+	Build  Build
+	Server string            // the URL of the server that requests are for; empty: the current one of the daemon
+	Start  bool              // start a daemon when there is none
+	Warn   func(hint string) // told once when the daemon is newer than the program
+	Within time.Duration     // how long a daemon that is started may take; 0: two seconds
+}
+
+// Connection is a way through the daemon.
+type Connection struct {
+	Owner              // the daemon
+	HTTP  *http.Client // its URL is whatever the client likes: requests go to the daemon, which sends them on to the server
+}
+
+// errNone says that no daemon answers.
+var errNone = errors.New("no daemon answers")
+
+// Connect finds the daemon, starts one when there is none and that is asked for, and has it replaced when it is older than the program.
+func Connect(ctx context.Context, o ConnectOptions) (*Connection, error) {
+	if o.Within == 0 {
+		o.Within = 2 * time.Second
+	}
+	c, err := find(ctx, o)
+	if errors.Is(err, errNone) && o.Start {
+		c, err = start(ctx, o)
+	}
+	if errors.Is(err, errNone) {
+		f := fault.Unavailable("daemon_missing", "no daemon runs").WithHint("start it with: stega daemon start; see what is wrong with: stega doctor")
+		if err.Error() != errNone.Error() { // there is more to say
+			f = f.Because(err)
+		}
+		return nil, f
+	}
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case o.Build.Newer(c.Build):
+		return upgrade(ctx, o, c)
+	case c.Build.Newer(o.Build) && o.Warn != nil:
+		o.Warn(fmt.Sprintf("the daemon is %s, newer than this stega, %s: upgrade, or say: stega daemon restart", describe(c.Build), describe(o.Build)))
+	}
+	return c, nil
+}
+
+func describe(b Build) string {
+	return fmt.Sprintf("%s of %s", b.Version, b.Built.Local().Format(time.DateTime))
+}
+
+// find asks at each place where the socket may be, and last where the lock says that it is.
+func find(ctx context.Context, o ConnectOptions) (*Connection, error) {
+	tried := map[string]bool{}
+	why := []error{errNone}
+	try := func(path string) (*Connection, bool) {
+		if path == "" || tried[path] || short(path) != nil {
+			return nil, false
+		}
+		tried[path] = true
+		c, err := hello(ctx, o, path)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			why = append(why, err)
+		}
+		return c, err == nil
+	}
+	for _, candidate := range o.Paths.Candidates {
+		if c, ok := try(candidate.Path); ok {
+			return c, nil
+		}
+	}
+	if holder, held, err := Holder(o.Paths); err == nil && held {
+		if c, ok := try(holder.Socket); ok {
+			return c, nil
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return nil, errors.Join(why...)
+}
+
+// hello asks who is at a socket. A socket of another user is never spoken to.
+func hello(ctx context.Context, o ConnectOptions, path string) (*Connection, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if owner(info) != os.Getuid() {
+		return nil, fault.New(fault.KindForbidden, "socket_foreign", "the socket %s belongs to the user %d", path, owner(info))
+	}
+	c := &Connection{HTTP: &http.Client{Transport: introduced{o: o, next: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, "unix", path)
+		},
+		MaxIdleConnsPerHost: 128, IdleConnTimeout: time.Minute,
+	}}}}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := c.ask(ctx, http.MethodGet, "/daemon/version", nil, &c.Owner); err != nil {
+		c.HTTP.CloseIdleConnections()
+		return nil, err
+	}
+	return c, nil
+}
+
+// introduced says on each request which program asks, and for which server.
+type introduced struct {
+	o    ConnectOptions
+	next http.RoundTripper
+}
+
+func (i introduced) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Stega-Version", i.o.Build.Version)
+	r.Header.Set("Stega-Build", i.o.Build.ID)
+	if i.o.Server != "" {
+		r.Header.Set("Stega-Server", i.o.Server)
+	}
+	return i.next.RoundTrip(r)
+}
+
+func (i introduced) CloseIdleConnections() {
+	if t, ok := i.next.(*http.Transport); ok {
+		t.CloseIdleConnections()
+	}
+}
+
+// Ask asks the daemon itself.
+func (c *Connection) Ask(ctx context.Context, method, path string, into any) error {
+	return c.ask(ctx, method, path, nil, into)
+}
+
+func (c *Connection) ask(ctx context.Context, method, path string, body, into any) error {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	r, err := http.NewRequestWithContext(ctx, method, "http://daemon"+path, bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	a, err := c.HTTP.Do(r)
+	if err != nil {
+		return fault.Unavailable("daemon_unavailable", "the daemon does not answer").WithHint("see what is wrong with: stega doctor").Because(err)
+	}
+	defer func() { _ = a.Body.Close() }()
+	if a.StatusCode >= http.StatusBadRequest {
+		var f fault.Fault
+		if err := json.NewDecoder(a.Body).Decode(&f); err != nil || f.Code == "" {
+			return fault.New(fault.KindInternal, "answer_strange", "the daemon answers %s", a.Status).WithHint("is it stega that runs there?")
+		}
+		return &f
+	}
+	if into == nil || a.StatusCode == http.StatusNoContent {
+		return nil
+	}
+	return json.NewDecoder(a.Body).Decode(into)
+}
+
+// upgrade has an older daemon replaced by the running program.
+func upgrade(ctx context.Context, o ConnectOptions, c *Connection) (*Connection, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return c, nil //nolint:nilerr // the older one does too
+	}
+	err = c.ask(ctx, http.MethodPost, "/daemon/replace", map[string]string{"executable": program}, nil)
+	c.HTTP.CloseIdleConnections()
+	for deadline := time.Now().Add(15 * time.Second); err == nil && time.Now().Before(deadline) && ctx.Err() == nil; {
+		next, failed := find(ctx, o)
+		if failed == nil && next.ID != c.ID {
+			return next, nil
+		}
+		if failed == nil {
+			next.HTTP.CloseIdleConnections()
+		}
+		time.Sleep(20 * time.Millisecond) // it finishes what is in flight
+	}
+	if o.Warn != nil {
+		o.Warn("the daemon is older than this stega, and could not be replaced: say stega daemon restart")
+	}
+	return find(ctx, o)
+}
+
+// start starts a daemon, detached, and waits until it is ready. Of several that want one at once, one starts it.
+func start(ctx context.Context, o ConnectOptions) (*Connection, error) {
+	if err := private(o.Paths.State); err != nil {
+		return nil, err
+	}
+	lock, err := os.OpenFile(filepath.Join(o.Paths.State, "start.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fault.Unavailable("folder_unusable", "the folder %s cannot be used", o.Paths.State).
+			WithHint("check that it may be written, and that the disk has room; or go without a daemon").Because(err)
+	}
+	defer func() { _ = lock.Close() }()
+	for deadline := time.Now().Add(o.Within); ; {
+		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil || time.Now().After(deadline) || ctx.Err() != nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond) // another one is starting it
+	}
+	if c, err := find(ctx, o); err == nil {
+		return c, nil
+	}
+	if err := Spawn(o.Paths, o.Within); err != nil {
+		return nil, err
+	}
+	return find(ctx, o)
+}
+
+// Spawn starts this program as a daemon that outlives it, and waits until it says that it is ready.
+func Spawn(p Paths, within time.Duration) error {
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find the program: %w", err)
+	}
+	if err := private(p.State); err != nil {
+		return err
+	}
+	log, err := os.OpenFile(p.Log(), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return fault.Unavailable("daemon_log_unusable", "the log %s cannot be written", p.Log()).WithHint("does the disk have room?").Because(err)
+	}
+	defer func() { _ = log.Close() }()
+	ready, told, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("start the daemon: %w", err)
+	}
+	defer func() { _ = ready.Close() }()
+	cmd := exec.Command(program, "daemon", "run") //nolint:gosec,noctx // it is this program, and outlives it
+	cmd.Args[0] = "stega"
+	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, "/"
+	cmd.ExtraFiles = []*os.File{told}
+	for _, e := range clean(os.Environ()) { // whoever asks says for which server, and with which token
+		if name, _, _ := strings.Cut(e, "="); name != "STEGA_URL" && name != "STEGA_TOKEN" {
+			cmd.Env = append(cmd.Env, e)
+		}
+	}
+	cmd.Env = append(cmd.Env, envReady+"=3")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = cmd.Start()
+	_ = told.Close()
+	if err != nil {
+		return fault.Unavailable("daemon_not_started", "the daemon could not be started").Because(err)
+	}
+	pid := cmd.Process.Pid
+	defer func() { go func() { _ = cmd.Wait() }() }()
+	_ = ready.SetReadDeadline(time.Now().Add(within))
+	line, err := bufio.NewReader(ready).ReadString('\n')
+	if strings.HasPrefix(line, "ready") {
+		return nil
+	}
+	var f fault.Fault
+	if json.Unmarshal([]byte(line), &f) == nil && f.Code == "daemon_running" { // it was faster
+		return nil
+	} else if f.Code != "" {
+		return &f
+	}
+	return fault.Unavailable("daemon_not_started", "the daemon, process %d, did not get ready within %s", pid, within).
+		WithHint("see why with: stega daemon logs").Because(err)
+}
+
+// Ready tells whoever started the daemon that it is ready, or why it is not: the process that spawned it, and systemd.
+func Ready(getenv func(string) string, failed error) {
+	if fd := getenv(envReady); fd == "3" {
+		pipe := os.NewFile(3, envReady)
+		if failed == nil {
+			_, _ = pipe.WriteString("ready\n")
+		} else if b, err := json.Marshal(fault.Of(failed)); err == nil {
+			_, _ = pipe.Write(append(b, '\n'))
+		}
+		_ = pipe.Close()
+	}
+	if at := getenv("NOTIFY_SOCKET"); at != "" && failed == nil {
+		if strings.HasPrefix(at, "@") {
+			at = "\x00" + at[1:]
+		}
+		c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: at, Net: "unixgram"})
+		if err == nil {
+			_, _ = c.Write([]byte("READY=1\nMAINPID=" + fmt.Sprint(os.Getpid())))
+			_ = c.Close()
+		}
+	}
+}

@@ -1,0 +1,117 @@
+package daemon
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"stega/fault"
+)
+
+// Owner is the daemon that holds the lock.
+type Owner struct {
+	PID int `json:"pid"`
+	Build
+	Socket  string    `json:"socket"`
+	Started time.Time `json:"started"`
+}
+
+// Lock is held by the one daemon of a user, and by nobody once it is dead, however it died.
+type Lock struct{ file *os.File }
+
+// Inherited are the files that a daemon hands over to the one that replaces it.
+type Inherited struct {
+	Lock   *os.File
+	Socket *os.File
+}
+
+func acquire(path string, inherited *Inherited) (*Lock, error) {
+	if inherited != nil && inherited.Lock != nil {
+		return &Lock{file: inherited.Lock}, nil
+	}
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fault.Unavailable("daemon_lock_unusable", "the lock %s cannot be used", path).
+			WithHint("check that its folder may be written, and that the disk has room").Because(err)
+	}
+	for try := 0; ; try++ {
+		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || try == 10 {
+			break
+		}
+		time.Sleep(20 * time.Millisecond) // one that was killed may still be ending
+	}
+	if err == nil {
+		return &Lock{file: file}, nil
+	}
+	_ = file.Close()
+	if !errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, fault.Unavailable("daemon_lock_unusable", "the lock %s cannot be taken", path).WithHint("is it on a network disk? set XDG_STATE_HOME").Because(err)
+	}
+	o, _ := readOwner(path)
+	return nil, fault.Conflict("daemon_running", "a daemon runs already, process %d, version %s, at %s", o.PID, o.Version, o.Socket).
+		WithHint("use it, or end it with: stega daemon stop")
+}
+
+// write says who holds the lock.
+func (l *Lock) write(o Owner) error {
+	b, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	if _, err = l.file.WriteAt(append(b, '\n'), 0); err == nil {
+		err = l.file.Truncate(int64(len(b) + 1))
+	}
+	if err != nil {
+		return fault.Unavailable("daemon_lock_unusable", "the lock of the daemon cannot be written").WithHint("does the disk have room?").Because(err)
+	}
+	return nil
+}
+
+// intact reports whether the lock is where others look for it.
+func (l *Lock) intact(path string) bool {
+	mine, err := l.file.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(mine, there)
+}
+
+// Release lets the lock go. The file stays, for removing it would race with the next daemon.
+func (l *Lock) Release() { _ = l.file.Close() }
+
+// Holder is the daemon that holds the lock at present; false when there is none.
+func Holder(p Paths) (Owner, bool, error) {
+	file, err := os.OpenFile(p.lock(), os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return Owner{}, false, nil
+	}
+	if err != nil {
+		return Owner{}, false, fmt.Errorf("look at the lock: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
+	if err == nil {
+		return Owner{}, false, nil
+	}
+	if !errors.Is(err, syscall.EWOULDBLOCK) {
+		return Owner{}, false, fmt.Errorf("look at the lock: %w", err)
+	}
+	o, err := readOwner(p.lock())
+	return o, true, err
+}
+
+func readOwner(path string) (o Owner, err error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return o, fmt.Errorf("read the lock: %w", err)
+	}
+	if err := json.Unmarshal(b, &o); err != nil {
+		return o, fmt.Errorf("read the lock: %w", err)
+	}
+	return o, nil
+}
