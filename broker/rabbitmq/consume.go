@@ -292,7 +292,7 @@ func (s *subscription) finish() {
 	defer s.mu.Unlock()
 	s.over = true
 	s.acks.clock.Stop()
-	s.acks.first, s.acks.last = nil, nil
+	s.acks.first, s.acks.last, s.acks.edge = nil, nil, nil
 	s.depth.add(-s.unsettled)
 	s.unsettled = 0
 }

@@ -19,7 +19,8 @@ type settler struct {
 
 	// Of gathering.
 	before, after *settler
-	acked, late   bool
+	acked         bool
+	late          int
 }
 
 // Ack implements broker.Settler. The server is told a little later, with other acks.
