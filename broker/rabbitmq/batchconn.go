@@ -23,7 +23,7 @@ type batchConn struct {
 }
 
 const (
-	keepBuffer = 1 << 20         // a larger buffer is not kept
+	keepBuffer = 4 << 20         // a larger buffer is not kept; a window of small messages is about as large
 	flushGrace = 2 * time.Second // for what is still unwritten at Close
 )
 

@@ -273,12 +273,15 @@ func migrates(t *testing.T, h Harness) {
 	defer func() { _ = db.Close() }()
 	pending, err := db.Pending(t.Context(), tables)
 	require.NoError(t, err)
-	assert.Equal(t, []string{"store/0001_store", "tester/0001_effects"}, pending)
+	require.NotEmpty(t, pending)
+	all := len(pending)
+	assert.Equal(t, "store/0001_store", pending[0], "the package's own come first")
+	assert.Equal(t, "tester/0001_effects", pending[all-1])
 	bad := fstest.MapFS{"0001_effects.up.sql": tables["0001_effects.up.sql"], "0002_bad.up.sql": {Data: []byte("CREATE TABLE fine (x TEXT); NONSENSE")}}
 	require.ErrorContains(t, db.Migrate(t.Context(), bad), "tester/0002_bad")
 	pending, err = db.Pending(t.Context(), tables)
 	require.NoError(t, err)
-	assert.Len(t, pending, 2, "nothing is half applied")
+	assert.Len(t, pending, all, "nothing is half applied")
 	var group sync.WaitGroup
 	for range 4 {
 		group.Go(func() { assert.NoError(t, db.Migrate(t.Context(), tables)) })
