@@ -93,31 +93,22 @@ func bareConsume(b *testing.B, ch *amqp.Channel, db *pgx.Conn, n int) {
 	require.NoError(b, ch.Qos(1024, 0, false))
 	in, err := ch.Consume("stega.bare.events", "", false, false, false, false, nil)
 	require.NoError(b, err)
-	var batch pgx.Batch
 	for done := 0; done < n; {
-		last := <-in
+		var batch pgx.Batch
+		var last amqp.Delivery
 		batch.Queue("BEGIN")
-		size := 1
-		for d, more := last, true; more; {
+		size := min(bareBatch, n-done) // all are in the queue: it is always full
+		for range size {
+			last = <-in
 			var e events.PortfolioReturnsUpdated
-			require.NoError(b, json.Unmarshal(d.Body, &e))
+			require.NoError(b, json.Unmarshal(last.Body, &e))
 			batch.Queue(`INSERT INTO inbox (message_id, handler, handled_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
-				d.Headers["cloudEvents:id"], "bare", time.Now().UnixMicro())
+				last.Headers["cloudEvents:id"], "bare", time.Now().UnixMicro())
 			batch.Queue(`INSERT INTO view (subject, version) VALUES ($1, $2) ON CONFLICT (subject) DO UPDATE SET version = excluded.version`,
 				e.PortfolioID, e.Version)
-			last = d
-			if more = size < bareBatch; more {
-				select {
-				case d = <-in:
-					size++
-				default:
-					more = false
-				}
-			}
 		}
 		batch.Queue("COMMIT")
 		require.NoError(b, db.SendBatch(b.Context(), &batch).Close())
-		batch = pgx.Batch{}
 		require.NoError(b, last.Ack(true))
 		done += size
 	}
