@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
 
 	"stega/broker"
 	"stega/events"
@@ -17,8 +18,7 @@ import (
 // Relay moves the outbox of one database to the broker, and nothing else does. One relay works per
 // service at a time (an advisory lock on PostgreSQL, a process-wide one on SQLite); others stand by.
 //
-// It scans the pending rows, never a high-water mark over a serial, for a lower id can commit later; floor says how far back it looks, and how
-// often. At most one message of a subject is unconfirmed at a time, so that a refused one cannot be overtaken by its successor; messages of different
+// It scans the pending rows, never a high-water mark over a serial, for a lower id can commit later; floor says how far back it looks. At most one message of a subject is unconfirmed at a time, so that a refused one cannot be overtaken by its successor; messages of different
 // subjects are pipelined. A confirmed row is deleted by its id; with a Volatile broker it stays
 // until the message was handled everywhere, and is published again at the next start.
 type Relay struct {
@@ -208,11 +208,15 @@ func (w *relaying) scan(ctx context.Context) error {
 	if w.caught || w.full() {
 		return nil
 	}
-	if w.begin {
-		w.after, w.begin = w.floor.next(time.Now()), false
+	var err error
+	if w.begin && w.DB.Read().Dialect().Name() == dialect.PG {
+		if w.after, err = w.floor.after(ctx, w.conn, w.seen); err != nil {
+			return err
+		}
 	}
+	w.begin = false
 	var rows []outboxRow
-	err := w.conn.NewSelect().Model(&rows).Where("published = 0").Where("id > ?", w.after).OrderExpr("id").Limit(relayPage).Scan(ctx)
+	err = w.conn.NewSelect().Model(&rows).Where("published = 0").Where("id > ?", w.after).OrderExpr("id").Limit(relayPage).Scan(ctx)
 	if err != nil {
 		return err
 	}
@@ -237,8 +241,8 @@ func (w *relaying) scan(ctx context.Context) error {
 		}
 	}
 	if len(rows) < relayPage {
-		w.floor.seen(w.seen, time.Now())
-		w.begin, w.caught = true, true
+		w.floor.end()
+		w.after, w.begin, w.caught = 0, true, true
 	}
 	return nil
 }

@@ -175,7 +175,7 @@ func idGap(t *testing.T, h Harness) {
 		}
 		b.wait(t, 50)
 		wait.Until(t, "what was sent is gone", func() bool { return count(t, db, "outbox") == 0 })
-		// Others go on for so long that the relay looks further down only now and then.
+		// Others go on for so long that the relay would look further down only now and then if nothing were open.
 		for began := time.Now(); time.Since(began) < time.Second; {
 			unit(t, db, func(_ context.Context, tx *store.Tx) error { return emit(tx, "on", 1) })
 		}
