@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"time"
 
@@ -29,9 +30,9 @@ type Consumer struct {
 
 // ConsumerOptions has what can be set; zero values mean the defaults.
 type ConsumerOptions struct {
-	Lanes      int // subjects are spread over them; 4 on PostgreSQL, 1 on SQLite, which has one writer
-	Prefetch   int // events taken from the broker and not settled yet, 512
-	Batch      int // events in one unit of work at most, 64
+	Lanes      int // subjects are spread over them; one for each processor from 2 to 4, and 1 on SQLite, which has one writer
+	Prefetch   int // events taken from the broker and not settled yet, 1024
+	Batch      int // events in one unit of work at most, 128
 	BatchBytes int // their data at most, 4 MiB
 	Jobs       int // deferred commands at a time, 2
 
@@ -54,11 +55,11 @@ type ConsumerOptions struct {
 func (o ConsumerOptions) withDefaults(db *store.DB) ConsumerOptions {
 	lanes := 1
 	if db.Read().Dialect().Name() == dialect.PG {
-		lanes = 4
+		lanes = min(max(runtime.GOMAXPROCS(0), 2), 4) // one waits for its commit while another works; more only make the units smaller
 	}
 	def(&o.Lanes, lanes)
-	def(&o.Prefetch, 512)
-	def(&o.Batch, 64)
+	def(&o.Prefetch, 1024)
+	def(&o.Batch, 128)
 	def(&o.BatchBytes, 4<<20)
 	def(&o.Jobs, 2)
 	def(&o.QuickRetries, 3)

@@ -45,8 +45,10 @@ func embeddedBroker(t testing.TB) broker.Broker {
 	return closed(t, b, err)
 }
 
-func rabbitBroker(t testing.TB) broker.Broker {
-	b, err := rabbitmq.Open(t.Context(), rabbitmq.Config{URL: servers.RabbitMQ(t).URL(), Name: t.Name()})
+func rabbitBroker(t testing.TB) broker.Broker { return rabbitAt(t, servers.RabbitMQ(t).URL()) }
+
+func rabbitAt(t testing.TB, url string) broker.Broker {
+	b, err := rabbitmq.Open(t.Context(), rabbitmq.Config{URL: url, Name: t.Name()})
 	return closed(t, b, err)
 }
 

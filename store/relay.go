@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
 
 	"stega/broker"
 	"stega/events"
@@ -17,8 +18,7 @@ import (
 // Relay moves the outbox of one database to the broker, and nothing else does. One relay works per
 // service at a time (an advisory lock on PostgreSQL, a process-wide one on SQLite); others stand by.
 //
-// It scans the pending rows, never a high-water mark over a serial, for a lower id can commit later. At most one
-// message of a subject is unconfirmed at a time, so that a refused one cannot be overtaken by its successor; messages of different
+// It scans the pending rows, never a high-water mark over a serial, for a lower id can commit later; floor says how far back it looks. At most one message of a subject is unconfirmed at a time, so that a refused one cannot be overtaken by its successor; messages of different
 // subjects are pipelined. A confirmed row is deleted by its id; with a Volatile broker it stays
 // until the message was handled everywhere, and is published again at the next start.
 type Relay struct {
@@ -106,7 +106,10 @@ type relaying struct {
 	lines  map[lineKey]*line
 	open   []*line // lines whose head can be sent
 	after  int64   // where the scan stands
-	caught bool    // the scan has seen the end since
+	seen   int64   // the highest id
+	floor  floor   // where the next one begins
+	begin  bool    // it begins anew
+	caught bool    // it has seen the end since
 
 	mu        sync.Mutex
 	results   []result
@@ -200,19 +203,27 @@ func (w *relaying) wake() {
 	}
 }
 
-// scan reads pending rows behind the last page, and from the beginning again once the end was reached.
+// scan reads pending rows behind the last page, and from the floor again once the end was reached.
 func (w *relaying) scan(ctx context.Context) error {
 	if w.caught || w.full() {
 		return nil
 	}
+	var err error
+	if w.begin && w.DB.Read().Dialect().Name() == dialect.PG {
+		if w.after, err = w.floor.after(ctx, w.conn, w.seen); err != nil {
+			return err
+		}
+	}
+	w.begin = false
 	var rows []outboxRow
-	err := w.conn.NewSelect().Model(&rows).Where("published = 0").Where("id > ?", w.after).OrderExpr("id").Limit(relayPage).Scan(ctx)
+	err = w.conn.NewSelect().Model(&rows).Where("published = 0").Where("id > ?", w.after).OrderExpr("id").Limit(relayPage).Scan(ctx)
 	if err != nil {
 		return err
 	}
 	for i := range rows {
 		row := &rows[i]
 		w.after = row.ID
+		w.seen = max(w.seen, row.ID)
 		if w.held[row.ID] {
 			continue
 		}
@@ -230,7 +241,8 @@ func (w *relaying) scan(ctx context.Context) error {
 		}
 	}
 	if len(rows) < relayPage {
-		w.after, w.caught = 0, true
+		w.floor.end()
+		w.after, w.begin, w.caught = 0, true, true
 	}
 	return nil
 }

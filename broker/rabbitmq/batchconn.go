@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -16,14 +17,16 @@ type batchConn struct {
 
 	mu      sync.Mutex
 	wake    *sync.Cond
-	buf     []byte
+	full    [][]byte // chunks to be written; the last may have room
+	free    [][]byte // chunks to be used again
 	err     error
 	closing bool
 	done    chan struct{}
 }
 
 const (
-	keepBuffer = 1 << 20         // a larger buffer is not kept
+	chunkSize  = 64 << 10        // a buffer that grew with a window of messages would be copied again and again
+	keepChunks = 64              // more are not kept
 	flushGrace = 2 * time.Second // for what is still unwritten at Close
 )
 
@@ -43,30 +46,53 @@ func (c *batchConn) Write(p []byte) (int, error) {
 	if c.closing {
 		return 0, net.ErrClosed
 	}
-	c.buf = append(c.buf, p...)
+	for rest := p; len(rest) > 0; {
+		chunk := c.room()
+		n := min(len(rest), chunkSize-len(*chunk))
+		*chunk = append(*chunk, rest[:n]...)
+		rest = rest[n:]
+	}
 	c.wake.Signal()
 	return len(p), nil
 }
 
+// room is a chunk that is not full.
+func (c *batchConn) room() *[]byte {
+	last := len(c.full) - 1
+	if last >= 0 && len(c.full[last]) < chunkSize {
+		return &c.full[last]
+	}
+	var chunk []byte
+	if n := len(c.free); n > 0 {
+		chunk, c.free = c.free[n-1], c.free[:n-1]
+	} else {
+		chunk = make([]byte, 0, chunkSize)
+	}
+	c.full = append(c.full, chunk)
+	return &c.full[last+1]
+}
+
 func (c *batchConn) flush() {
 	defer close(c.done)
-	var batch []byte
+	var batch [][]byte
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for {
-		for len(c.buf) == 0 && !c.closing {
+		for len(c.full) == 0 && !c.closing {
 			c.wake.Wait()
 		}
-		if len(c.buf) == 0 {
+		if len(c.full) == 0 {
 			return
 		}
-		if cap(batch) > keepBuffer {
-			batch = nil
-		}
-		batch, c.buf = c.buf, batch[:0]
+		batch, c.full = c.full, batch[:0]
 		c.mu.Unlock()
-		_, err := c.Conn.Write(batch)
+		unwritten := net.Buffers(slices.Clone(batch)) // writing takes it apart
+		_, err := unwritten.WriteTo(c.Conn)
 		c.mu.Lock()
+		for _, chunk := range batch[:min(len(batch), keepChunks-len(c.free))] {
+			c.free = append(c.free, chunk[:0])
+		}
+		clear(batch)
 		if err != nil {
 			c.err = err
 			_ = c.Conn.Close() // the reader sees it, and ends the connection

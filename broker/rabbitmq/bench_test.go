@@ -104,7 +104,7 @@ func BenchmarkPublishBare(b *testing.B) {
 							"cloudEvents:correlationid": m.Correlation, "cloudEvents:causationid": m.Causation,
 							"cloudEvents:traceparent": m.TraceParent, "cloudEvents:sequence": m.Sequence,
 						}
-						p.MessageId, p.Type, p.Timestamp, p.ContentType = m.ID, m.Type, m.Time, m.ContentType
+						p.MessageId, p.ContentType = m.ID, m.ContentType
 					}
 					c, err := ch.PublishWithDeferredConfirm(route.exchange, route.key, true, false, p)
 					if err != nil {

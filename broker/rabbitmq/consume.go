@@ -113,6 +113,7 @@ type subscription struct {
 
 	mu        sync.Mutex
 	unsettled int
+	acks      gathering
 	over      bool
 }
 
@@ -123,7 +124,7 @@ func (c *consumer) attach(conn *connection) (*subscription, error) {
 	}
 	s := &subscription{
 		ch: ch, depth: c.b.depths.of(c.queue), settled: make(chan struct{}, 1),
-		closed: ch.NotifyClose(make(chan *amqp.Error, 1)),
+		closed: ch.NotifyClose(make(chan *amqp.Error, 1)), acks: newGathering(c.prefetch, ch.Ack),
 	}
 	err = ch.Qos(c.prefetch, 0, false)
 	if err == nil {
@@ -194,6 +195,8 @@ func (c *consumer) resubscribe(pause *backoff, failed func(error)) *subscription
 // What comes is taken from the library at once, so that it can be counted and given back; there are never
 // more than the prefetch.
 func (c *consumer) serve(s *subscription) (lost bool, err error) {
+	c.b.subs.Store(s, nil)
+	defer c.b.subs.Delete(s)
 	defer s.finish()
 	var waiting []broker.Delivery
 	for {
@@ -211,9 +214,12 @@ func (c *consumer) serve(s *subscription) (lost bool, err error) {
 		case out <- next:
 			waiting[0] = broker.Delivery{}
 			waiting = waiting[1:]
+		case <-s.acks.clock.C:
+			s.tick()
 		case <-c.stopping:
 			c.closeOut()
 			c.drain(s, len(waiting))
+			s.hurry()
 			_ = s.ch.Close() // the server gives back, in their order, those that wait
 			return false, nil
 		}
@@ -238,6 +244,8 @@ func (c *consumer) drain(s *subscription, waiting int) {
 			c.receive(s, &d)
 			waiting++
 		case <-s.settled:
+		case <-s.acks.clock.C:
+			s.tick()
 		case <-c.closing:
 			return
 		}
@@ -245,11 +253,28 @@ func (c *consumer) drain(s *subscription, waiting int) {
 }
 
 func (c *consumer) receive(s *subscription, d *amqp.Delivery) broker.Delivery {
+	x := &settler{c: c, s: s, d: d}
 	s.mu.Lock()
 	s.unsettled++
+	s.acks.add(x)
 	s.mu.Unlock()
 	s.depth.add(1)
-	return delivery(d, c.service, c.q, &settler{c: c, s: s, d: d})
+	return delivery(d, c.service, c.q, x)
+}
+
+// tick tells the server of the acks that waited long enough. That it cannot be told is no news: the session is lost then, and what
+// is unacked comes again.
+func (s *subscription) tick() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.acks.tick()
+}
+
+// hurry tells the server of all acks, and of those that come at once.
+func (s *subscription) hurry() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.acks.hurry()
 }
 
 // end closes the channel after its deliveries ended, which the server does when it cancels a consumer, and is why.
@@ -266,6 +291,8 @@ func (s *subscription) finish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true
+	s.acks.clock.Stop()
+	s.acks.first, s.acks.last, s.acks.edge = nil, nil, nil
 	s.depth.add(-s.unsettled)
 	s.unsettled = 0
 }

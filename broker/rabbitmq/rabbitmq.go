@@ -78,7 +78,8 @@ type Broker struct {
 	pub    *publisher
 	names  names
 	depths depths
-	known  topics // that this process declared
+	known  topics   // that this process declared
+	subs   sync.Map // subscriptions that run
 
 	open    context.Context // ends with Close: nothing new is begun
 	close   context.CancelFunc
@@ -172,6 +173,10 @@ func (b *Broker) Close() error {
 		b.starting.Lock()
 		b.close()
 		b.starting.Unlock()
+		b.subs.Range(func(s, _ any) bool {
+			s.(*subscription).hurry()
+			return true
+		})
 		if s := b.out.state(); s.Connected && s.Blocked == "" {
 			b.pub.settle(b.cfg.CloseTimeout)
 		}

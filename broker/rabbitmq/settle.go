@@ -16,11 +16,22 @@ type settler struct {
 	s    *subscription
 	d    *amqp.Delivery
 	done atomic.Bool
+
+	// Of gathering.
+	before, after *settler
+	acked         bool
+	late          int
 }
 
-// Ack implements broker.Settler.
-func (x *settler) Ack() error {
-	return x.settle(func() error { return x.s.ch.Ack(x.d.DeliveryTag, false) })
+// Ack implements broker.Settler. The server is told a little later, with other acks.
+func (x *settler) Ack() error { return x.settle(x.ack) }
+
+func (x *settler) ack() error { return x.s.acks.ack(x, x.s.unsettled) }
+
+// back gives the message back to the queue.
+func (x *settler) back() error {
+	x.s.acks.remove(x)
+	return x.s.ch.Nack(x.d.DeliveryTag, false, true)
 }
 
 // Release implements broker.Settler: a nack, which from version 4.3 on does not count as a failed delivery. While the consumer
@@ -30,9 +41,9 @@ func (x *settler) Release() error {
 	return x.settle(func() error {
 		select {
 		case <-x.c.stopping:
-			return nil
+			return nil // and no ack reaches over it
 		default:
-			return x.s.ch.Nack(x.d.DeliveryTag, false, true)
+			return x.back()
 		}
 	})
 }
@@ -58,10 +69,10 @@ func (x *settler) Reject(reason string) error {
 	if err != nil {
 		return errors.Join(
 			fmt.Errorf("move message %s to the dead queue of %s: %w", x.d.MessageId, x.c.service, err),
-			x.finish(func() error { return x.s.ch.Nack(x.d.DeliveryTag, false, true) }),
+			x.finish(x.back),
 		)
 	}
-	return x.finish(func() error { return x.s.ch.Ack(x.d.DeliveryTag, false) })
+	return x.finish(x.ack)
 }
 
 // settle settles once.

@@ -70,9 +70,9 @@ func encode(m events.Message) (amqp.Publishing, error) {
 	if e.Sequence != 0 {
 		headers[headerSequence] = e.Sequence
 	}
+	// The protocol's own type and timestamp would say the same once more: the server takes each apart and, for the log, translates it.
 	return amqp.Publishing{
-		Headers: headers, ContentType: e.ContentType, DeliveryMode: amqp.Persistent,
-		MessageId: e.ID, Type: e.Type, Timestamp: e.Time, Body: m.Data,
+		Headers: headers, ContentType: e.ContentType, DeliveryMode: amqp.Persistent, MessageId: e.ID, Body: m.Data,
 	}, nil
 }
 
