@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -128,12 +129,18 @@ func Event(topic string, data []byte) (events.Typed, error) {
 		return nil, fault.NotFound("topic_unknown", "there is no topic %q", topic).
 			WithHint("the topics are %s", strings.Join(topics, ", "))
 	}
-	e, err := t.DecodeStrict(data)
-	if err != nil {
-		return nil, fault.Invalid("event_invalid", "the data do not fit %s: %s", topic, err).
-			WithHint("see what it looks like: stega events show %s", topic)
+	err := rest.Decode(data, t.New())
+	if err == nil {
+		var e events.Typed
+		if e, err = t.DecodeStrict(data); err == nil {
+			return e, nil
+		}
 	}
-	return e, nil
+	f := fault.Invalid("event_invalid", "the data do not fit %s: %s", topic, err).WithHint("see what it looks like: stega events show %s", topic)
+	if inner, ok := errors.AsType[*fault.Fault](err); ok {
+		f.Errors = inner.Errors
+	}
+	return nil, f
 }
 
 // tail streams the log of events as lines of JSON, from ?from= (a position; by default only what comes), until the

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -225,8 +226,11 @@ func preferred(h http.Header) (time.Duration, error) {
 				continue
 			}
 			value, _, _ = strings.Cut(value, ";")
-			var seconds int
-			if _, err := fmt.Sscanf(strings.Trim(value, `" `), "%d", &seconds); err != nil || seconds < 0 {
+			seconds, err := strconv.ParseUint(strings.Trim(value, `" `), 10, 31)
+			if errors.Is(err, strconv.ErrRange) {
+				return maxWait, nil
+			}
+			if err != nil {
 				return 0, fault.Malformed("prefer_malformed", "Prefer: wait=%s is not a number of seconds", value).WithHint("send Prefer: wait=5")
 			}
 			return min(time.Duration(seconds)*time.Second, maxWait), nil
