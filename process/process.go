@@ -113,10 +113,11 @@ func (p *Process) open(ctx context.Context) error {
 			return err
 		}
 	}
-	var err error
-	if p.broker, err = p.cfg.Broker(ctx); err != nil {
+	b, err := p.cfg.Broker(ctx)
+	if err != nil {
 		return err
 	}
+	p.broker = b // not before: with an error, b may be an interface that holds nothing
 	if p.cfg.Migrate {
 		topology, err := Topology()
 		if err != nil {
