@@ -27,7 +27,7 @@ func (p *Process) handler() http.Handler {
 	e.GET("/healthz", func(c echo.Context) error { return c.JSON(http.StatusOK, map[string]string{"status": "ok"}) })
 	e.GET("/readyz", p.readyz)
 	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{})))
-	v1 := e.Group("/v1")
+	v1 := e.Group("/v1", p.gate.through)
 	rest.Operations(v1, p.databases()...)
 	rest.DeadLetters(v1, p.databases()...)
 	v1.POST("/events/:topic", p.publish)

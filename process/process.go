@@ -42,7 +42,7 @@ type Config struct {
 	Migrate   bool
 	Options   Options
 	Retention store.Retention
-	Grace     time.Duration // for finishing what is in flight; 20 s when zero
+	Grace     time.Duration // for finishing events and jobs that run, after at most half of it for requests; 20 s when zero
 	Log       *slog.Logger
 }
 
@@ -53,6 +53,7 @@ type Process struct {
 	broker   broker.Broker
 	parts    []*part
 	ready    atomic.Bool
+	gate     gate
 }
 
 // part is one service in this process.
@@ -174,7 +175,7 @@ func (p *Process) run(ctx context.Context, listener net.Listener, ready func(add
 		Handler: p.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelWarn),
 	}
-	// HTTP outlives the workers: health and metrics tell of them until the end.
+	// HTTP outlives the workers: health and metrics tell of them until the end, while everything else is turned away.
 	httpGroup := errgroup.Group{}
 	httpGroup.Go(func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -188,11 +189,9 @@ func (p *Process) run(ctx context.Context, listener net.Listener, ready func(add
 		ready(listener.Addr().String())
 	}, func() {
 		p.ready.Store(false)
-		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Grace)
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Grace/2)
 		defer cancel()
-		if err := server.Shutdown(stop); err != nil {
-			_ = server.Close()
-		}
+		p.gate.close(stop)
 	})
 	return errors.Join(err, server.Close(), httpGroup.Wait())
 }
