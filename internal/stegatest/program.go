@@ -139,6 +139,13 @@ func (p *Program) Signal(s os.Signal) {
 	require.NoError(p.t, p.cmd.Process.Signal(s))
 }
 
+// Server is the program as one that tests talk to.
+func (p *Program) Server() *Server {
+	done := make(chan error, 1)
+	done <- nil
+	return &Server{URL: p.URL, t: p.t, stop: func() {}, done: done}
+}
+
 // PID is the program's number.
 func (p *Program) PID() int { return p.cmd.Process.Pid }
 
