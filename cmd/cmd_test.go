@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 
 	"stega/internal/stegatest"
 	"stega/process"
+	"stega/store"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -48,16 +50,21 @@ func TestScripts(t *testing.T) {
 			if err := os.MkdirAll(folder, 0o700); err != nil {
 				return err
 			}
-			server := stegatest.Up(env.T().(testing.TB), func(c *process.Config) { c.Options.Marketdata.Folder = folder })
+			t := env.T().(testing.TB)
+			data := t.TempDir()
+			server := stegatest.Start(t, stegatest.Config(data, func(c *process.Config) { c.Options.Marketdata.Folder = folder }))
 			at, err := url.Parse(server.URL)
 			if err != nil {
 				return err
 			}
 			env.Setenv("STEGA_URL", server.URL)
 			env.Setenv("HOSTPORT", at.Host)
+			env.Setenv("STEGA_DATA", data)
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "await": await},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exits": exits, "await": await, "damage": damage, "until": until,
+		},
 	})
 }
 
@@ -90,6 +97,31 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		time.Sleep(5 * time.Millisecond) // between two looks
 	}
+}
+
+// until runs a command until its standard output has a text: until 'dead' stega dead list.
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	for deadline := time.Now().Add(stegatest.Patience); ; {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		said := ts.ReadFile("stdout")
+		if strings.Contains(said, args[0]) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%q is never said, but\n%s", args[0], said)
+		}
+	}
+}
+
+// damage cuts the series that returns keeps of a symbol, as a broken disk may.
+func damage(ts *testscript.TestScript, _ bool, args []string) {
+	db, err := store.Open(context.Background(), "returns", "sqlite://"+filepath.Join(ts.Getenv("STEGA_DATA"), "returns.db"))
+	ts.Check(err)
+	ts.Check(db.Do(context.Background(), func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE series SET data = substr(data, 1, 3) WHERE symbol = ?", args[0])
+		return err
+	}))
+	ts.Check(db.Close())
 }
 
 // What --help says of every command is in testdata/help.txt; -update rewrites it.
