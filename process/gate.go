@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"strings"
 	"sync"
 
 	"github.com/labstack/echo/v4"
@@ -17,9 +18,12 @@ type gate struct {
 	empty  chan struct{} // made when the gate closes; closed when the last request has left
 }
 
-// through is the middleware of what passes the gate.
+// through is the middleware that sends what is below /v1 through the gate.
 func (g *gate) through(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		if !strings.HasPrefix(c.Request().URL.Path, "/v1/") {
+			return next(c)
+		}
 		if !g.enter() {
 			c.Response().Header().Set(echo.HeaderConnection, "close")
 			return fault.Unavailable("stopping", "this process is ending").WithHint("try again: another one answers, or this one when it is back")

@@ -24,10 +24,11 @@ import (
 // handler is all that the process serves over HTTP.
 func (p *Process) handler() http.Handler {
 	e := rest.New(rest.Options{Log: p.cfg.Log})
+	e.Use(p.gate.through)
 	e.GET("/healthz", func(c echo.Context) error { return c.JSON(http.StatusOK, map[string]string{"status": "ok"}) })
 	e.GET("/readyz", p.readyz)
 	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{})))
-	v1 := e.Group("/v1", p.gate.through)
+	v1 := e.Group("/v1")
 	rest.Operations(v1, p.databases()...)
 	rest.DeadLetters(v1, p.databases()...)
 	v1.POST("/events/:topic", p.publish)

@@ -140,14 +140,7 @@ func (p *Program) Signal(s os.Signal) {
 }
 
 // Server is the program as one that tests talk to.
-func (p *Program) Server() *Server {
-	done := make(chan error, 1)
-	done <- nil
-	return &Server{URL: p.URL, t: p.t, stop: func() {}, done: done}
-}
-
-// PID is the program's number.
-func (p *Program) PID() int { return p.cmd.Process.Pid }
+func (p *Program) Server() *Server { return At(p.t, p.URL) }
 
 // Ended waits until the program has ended, and returns its exit status; -1 when a signal killed it.
 func (p *Program) Ended() int {

@@ -18,16 +18,16 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"stega/events"
+	"stega/internal/servers"
 	"stega/internal/stegatest"
 	"stega/process"
 	"stega/services/marketdata"
 	"stega/services/marketdata/provider"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { servers.Main(m) }
 
 type summary struct {
 	Symbol, First, Last string
