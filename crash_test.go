@@ -405,20 +405,7 @@ func TestKillsOfUp(t *testing.T) {
 // The same in containers' shape: an api and a consumer process on RabbitMQ and PostgreSQL, which are killed, cut off and restarted.
 func TestKillsOnRabbitMQAndPostgreSQL(t *testing.T) {
 	rabbit, pg := servers.RabbitMQ(t), servers.Postgres(t)
-	schemas(t, pg.URL())
-	env := []string{"STEGA_BROKER_URL=" + rabbit.URL(), "STEGA_DATABASE_URL=" + pg.URL() + "&search_path={service}", "STEGA_PRICES_FOLDER=" + pulledPrices(t)}
-	migrate, _ := stegatest.Launch(t, env, "migrate")
-	require.Contains(t, migrate.Said(), "broker: returns takes")
-
-	launch := func(role string) *stegatest.Program {
-		for deadline := time.Now().Add(2 * stegatest.Patience); ; {
-			p, ok := stegatest.Launch(t, env, "serve", "--service=all", "--role="+role, "--addr=127.0.0.1:0", "--log-level=error")
-			if ok {
-				return p
-			}
-			require.True(t, time.Now().Before(deadline), "%s", p.Said())
-		}
-	}
+	launch := apart(t, rabbit, pg, "STEGA_PRICES_FOLDER="+pulledPrices(t))
 	w := newWorld(t, 4)
 	api, consumer := launch("api"), launch("consumer")
 	w.at(api.URL, consumer.URL)
@@ -450,6 +437,25 @@ func TestKillsOnRabbitMQAndPostgreSQL(t *testing.T) {
 	w.check(pg.URL() + "&search_path=returns")
 	assert.Zero(t, consumer.Stop(), "%s", consumer.Said())
 	assert.Zero(t, api.Stop(), "%s", api.Said())
+}
+
+// apart prepares a RabbitMQ and a PostgreSQL for processes of one role each, and is how to launch one.
+func apart(t *testing.T, rabbit *servers.Rabbit, pg *servers.PG, env ...string) func(role string) *stegatest.Program {
+	t.Helper()
+	schemas(t, pg.URL())
+	env = append(env, "STEGA_BROKER_URL="+rabbit.URL(), "STEGA_DATABASE_URL="+pg.URL()+"&search_path={service}")
+	migrate, _ := stegatest.Launch(t, env, "migrate")
+	require.Contains(t, migrate.Said(), "broker: returns takes")
+	return func(role string) *stegatest.Program {
+		t.Helper()
+		for deadline := time.Now().Add(2 * stegatest.Patience); ; {
+			p, ok := stegatest.Launch(t, env, "serve", "--service=all", "--role="+role, "--addr=127.0.0.1:0", "--log-level=error")
+			if ok {
+				return p
+			}
+			require.True(t, time.Now().Before(deadline), "%s", p.Said())
+		}
+	}
 }
 
 // schemas makes a schema for each service.

@@ -206,6 +206,10 @@ func (s *submission) unrecorded(ctx context.Context, err error) error {
 		s.existing = &op
 		return nil
 	}
-	return fault.Unavailable("command_not_recorded", "%s could not be carried out now, and nothing was changed", s.op.Command).
-		WithHint("try again with the header Operation-Id: %s; it takes effect at most once", s.op.ID).Because(err)
+	code, why, first := "command_not_recorded", "", ""
+	if f, ok := errors.AsType[*fault.Fault](err); ok && f.Kind == fault.KindUnavailable {
+		code, why, first = f.Code, ": "+f.Detail, f.Hint+"; then "
+	}
+	return fault.Unavailable(code, "%s could not be carried out now, and nothing was changed%s", s.op.Command, why).
+		WithHint("%stry again with the header Operation-Id: %s; it takes effect at most once", first, s.op.ID).Because(err)
 }

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -19,8 +20,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"stega/internal/servers"
 	"stega/internal/stegatest"
 	"stega/process"
+	"stega/store"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -48,7 +51,9 @@ func TestScripts(t *testing.T) {
 			if err := os.MkdirAll(folder, 0o700); err != nil {
 				return err
 			}
-			server := stegatest.Up(env.T().(testing.TB), func(c *process.Config) { c.Options.Marketdata.Folder = folder })
+			t := env.T().(testing.TB)
+			data := t.TempDir()
+			server := stegatest.Start(t, stegatest.Config(data, func(c *process.Config) { c.Options.Marketdata.Folder = folder }))
 			at, err := url.Parse(server.URL)
 			if err != nil {
 				return err
@@ -57,9 +62,13 @@ func TestScripts(t *testing.T) {
 			env.Setenv("STEGA_DAEMON", "off")                      // its own script turns it on
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home")) // where nothing is kept yet
 			env.Setenv("HOSTPORT", at.Host)
+			env.Setenv("OTHERHOSTPORT", fmt.Sprintf("127.0.0.1:%d", servers.FreePort(t)))
+			env.Setenv("STEGA_DATA", data)
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "setenv-from": setenvFrom, "await": await},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exits": exits, "setenv-from": setenvFrom, "damage": damage, "until": until,
+		},
 	})
 }
 
@@ -85,18 +94,29 @@ func setenvFrom(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
 }
 
-// await waits until a file has some text.
-func await(ts *testscript.TestScript, _ bool, args []string) {
+// until runs a command until its standard output has a text: until 'dead' stega dead list.
+func until(ts *testscript.TestScript, _ bool, args []string) {
 	for deadline := time.Now().Add(stegatest.Patience); ; {
-		b, _ := os.ReadFile(ts.MkAbs(args[0]))
-		if len(bytes.TrimSpace(b)) > 0 {
+		_ = ts.Exec(args[1], args[2:]...) // it may fail until then
+		said := ts.ReadFile("stdout")
+		if strings.Contains(said, args[0]) {
 			return
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("%s stays empty", args[0])
+			ts.Fatalf("%q is never said, but\n%s", args[0], said)
 		}
-		time.Sleep(5 * time.Millisecond) // between two looks
 	}
+}
+
+// damage cuts the series that returns keeps of a symbol, as a broken disk may.
+func damage(ts *testscript.TestScript, _ bool, args []string) {
+	db, err := store.Open(context.Background(), "returns", "sqlite://"+filepath.Join(ts.Getenv("STEGA_DATA"), "returns.db"))
+	ts.Check(err)
+	ts.Check(db.Do(context.Background(), func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE series SET data = substr(data, 1, 3) WHERE symbol = ?", args[0])
+		return err
+	}))
+	ts.Check(db.Close())
 }
 
 // What --help says of every command is in testdata/help.txt; -update rewrites it.

@@ -33,6 +33,7 @@ func (p *Process) handler() http.Handler {
 // routes are the paths that the process itself answers.
 func (p *Process) routes() *echo.Echo {
 	e := rest.New(rest.Options{Log: p.cfg.Log})
+	e.Use(p.gate.through)
 	e.GET("/healthz", func(c echo.Context) error { return c.JSON(http.StatusOK, map[string]string{"status": "ok"}) })
 	e.GET("/readyz", p.readyz)
 	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{})))
@@ -157,12 +158,18 @@ func Event(topic string, data []byte) (events.Typed, error) {
 		return nil, fault.New(fault.KindForbidden, "topic_internal", "%s is what stega says of itself, and cannot be published by hand", topic).
 			WithHint("see the others with: stega events list")
 	}
-	e, err := t.DecodeStrict(data)
-	if err != nil {
-		return nil, fault.Invalid("event_invalid", "the data do not fit %s: %s", topic, err).
-			WithHint("see what it looks like: stega events show %s", topic)
+	err := rest.Decode(data, t.New())
+	if err == nil {
+		var e events.Typed
+		if e, err = t.DecodeStrict(data); err == nil {
+			return e, nil
+		}
 	}
-	return e, nil
+	f := fault.Invalid("event_invalid", "the data do not fit %s: %s", topic, err).WithHint("see what it looks like: stega events show %s", topic)
+	if inner, ok := errors.AsType[*fault.Fault](err); ok {
+		f.Errors = inner.Errors
+	}
+	return nil, f
 }
 
 // tail streams the log of events as lines of JSON, from ?from= (a position; by default only what comes), until the

@@ -55,7 +55,7 @@ type Config struct {
 	Migrate   bool
 	Options   Options
 	Retention store.Retention
-	Grace     time.Duration // for finishing what is in flight; 20 s when zero
+	Grace     time.Duration // for finishing events and jobs that run, after at most half of it for requests; 20 s when zero
 	Log       *slog.Logger
 }
 
@@ -73,6 +73,8 @@ type Process struct {
 	door    *boundary.Service
 	hub     *stream.Hub
 	gateway *gateway.Gateway
+
+	gate gate // what HTTP goes through, until the end
 }
 
 // part is one service in this process.
@@ -148,9 +150,11 @@ func (p *Process) open(ctx context.Context) error {
 			return err
 		}
 	}
-	if p.broker, err = p.cfg.Broker(ctx); err != nil {
+	opened, err := p.cfg.Broker(ctx)
+	if err != nil {
 		return err
 	}
+	p.broker = opened // not before: with an error, it may be an interface that holds nothing
 	if p.cfg.Migrate {
 		topology, err := Topology()
 		if err != nil {
@@ -235,7 +239,7 @@ func (p *Process) run(ctx context.Context, listener net.Listener, ready func(add
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelWarn),
 	}
-	// HTTP outlives the workers: health and metrics tell of them until the end.
+	// HTTP outlives the workers: health and metrics tell of them until the end, while everything else is turned away.
 	httpGroup := errgroup.Group{}
 	httpGroup.Go(func() error {
 		serve := server.Serve
@@ -253,14 +257,12 @@ func (p *Process) run(ctx context.Context, listener net.Listener, ready func(add
 		ready(listener.Addr().String())
 	}, func() {
 		p.ready.Store(false)
-		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Grace)
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Grace/2)
 		defer cancel()
 		if p.hub != nil {
 			p.hub.Drain(stop)
 		}
-		if err := server.Shutdown(stop); err != nil {
-			_ = server.Close()
-		}
+		p.gate.close(stop)
 	})
 	err = errors.Join(err, server.Close(), httpGroup.Wait())
 	if p.gateway != nil {

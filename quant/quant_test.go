@@ -1,17 +1,18 @@
 package quant_test
 
 import (
+	"bytes"
 	"encoding/csv"
 	"errors"
 	"math"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"stega/internal/reference"
 	"stega/quant"
 )
 
@@ -187,12 +188,7 @@ func TestPortfolios(t *testing.T) {
 
 // The reference figures of PyPortfolioOpt's tests over a real file (table A, row A4).
 func TestAnnualReturnsOfRealPrices(t *testing.T) {
-	f, err := os.Open("../../shared/data/stock_prices.csv")
-	if err != nil {
-		t.Skip("the reference data are not there: ", err)
-	}
-	defer func() { _ = f.Close() }()
-	rows, err := csv.NewReader(f).ReadAll()
+	rows, err := csv.NewReader(bytes.NewReader(reference.Read(t, "stock_prices.csv"))).ReadAll()
 	require.NoError(t, err)
 	want := map[string]float64{
 		"GOOG": 0.247967, "AAPL": 0.294304, "FB": 0.284037, "BABA": 0.1923164, "AMZN": 0.371327, "GE": 0.1360093, "AMD": 0.0328503, "WMT": 0.1200115,

@@ -1,9 +1,8 @@
 package quant_test
 
 import (
+	"bytes"
 	"encoding/csv"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"stega/internal/reference"
 	"stega/quant"
 )
 
@@ -21,15 +21,10 @@ type table struct {
 	values [][]float64 // [column][row]
 }
 
-// reference reads a file of the reference data, and skips the test where these are not.
-func reference(t testing.TB, file string) table {
+// referenceTable reads a file of the reference data.
+func referenceTable(t testing.TB, file string) table {
 	t.Helper()
-	f, err := os.Open(filepath.Join("../../shared/data", file))
-	if err != nil {
-		t.Skip("the reference data are not there: ", err)
-	}
-	defer func() { _ = f.Close() }()
-	rows, err := csv.NewReader(f).ReadAll()
+	rows, err := csv.NewReader(bytes.NewReader(reference.Read(t, file))).ReadAll()
 	require.NoError(t, err)
 	out := table{names: rows[0][1:], values: make([][]float64, len(rows[0])-1)}
 	for _, row := range rows[1:] {
@@ -62,7 +57,7 @@ func (t table) column(name string) []float64 {
 
 // d20 is the returns of twenty stocks from 1990 to 2018 (PyPortfolioOpt tests/resources/stock_prices.csv).
 func d20(t testing.TB) (names []string, returns [][]float64) {
-	prices := reference(t, "stock_prices.csv")
+	prices := referenceTable(t, "stock_prices.csv")
 	for _, p := range prices.values {
 		returns = append(returns, quant.Simple(p))
 	}

@@ -12,9 +12,9 @@ import (
 // Bacon's portfolio, and hedge funds: the figures that PerformanceAnalytics prints beside its examples (R/*.R), to as many digits as it prints.
 func TestFiguresOfPerformanceAnalytics(t *testing.T) {
 	t.Parallel()
-	bacon := reference(t, "portfolio_bacon.csv")
+	bacon := referenceTable(t, "portfolio_bacon.csv")
 	p, b := bacon.values[0], bacon.values[1]
-	ham := reference(t, "managers.csv").column("HAM1")[:12]
+	ham := referenceTable(t, "managers.csv").column("HAM1")[:12]
 	const m, mar = quant.Monthly, .005
 	for _, c := range []struct {
 		name             string
@@ -75,7 +75,7 @@ func TestFiguresOfPerformanceAnalytics(t *testing.T) {
 		require.NoError(t, err)
 		assert.InDelta(t, .025, r[0], 1e-12)
 	})
-	edhec := reference(t, "edhec.csv")
+	edhec := referenceTable(t, "edhec.csv")
 	x := edhec.values[0][:100]
 	for _, c := range []struct {
 		name      string

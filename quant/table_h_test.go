@@ -81,7 +81,7 @@ func TestFiguresOfPortfolioPerformance(t *testing.T) {
 // ffn tests/test_core.py.
 func TestFiguresOfFFN(t *testing.T) {
 	t.Parallel()
-	f := reference(t, "ffn_prices.csv")
+	f := referenceTable(t, "ffn_prices.csv")
 	days := func(from, to int) float64 { return f.days[to].Sub(f.days[from]).Hours() / 24 }
 	last := len(f.days) - 1
 	t.Run("F32 growth a year", func(t *testing.T) {

@@ -2,7 +2,9 @@ package rest
 
 import (
 	"encoding/base64"
+	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -94,9 +96,16 @@ func Windowed(c echo.Context) (Window, error) {
 	return w, nil
 }
 
-// Known refuses query parameters that are not among the names, so that a misspelt one is not passed over.
+// Known refuses query parameters that are not among the names, so that a misspelt one is not passed over, and those that are there twice.
 func Known(c echo.Context, names ...string) error {
-	for name := range c.QueryParams() {
+	query, err := url.ParseQuery(c.Request().URL.RawQuery)
+	if err != nil {
+		return fault.Malformed("query_malformed", "the query of the URL cannot be read: %s", err).WithHint("parameters are separated by & and escaped, such as %%26 for &")
+	}
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if len(query[name]) > 1 {
+			return fault.Invalid("parameter_repeated", "the parameter %s is there %d times", name, len(query[name])).WithHint("say it once")
+		}
 		if !slices.Contains(names, name) {
 			hint := "this path has no parameters"
 			if len(names) > 0 {
@@ -118,8 +127,9 @@ func IfMatch(c echo.Context) (int64, error) {
 		return 0, nil
 	}
 	tag := strings.TrimPrefix(v, "W/")
-	n, err := strconv.ParseInt(strings.Trim(tag, `"`), 10, 64)
-	if err != nil || n < 1 || len(tag) < 3 || tag[0] != '"' {
+	digits := strings.TrimSuffix(strings.TrimPrefix(tag, `"`), `"`)
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n < 1 || tag != Tag(n) {
 		return 0, fault.Malformed("if_match_malformed", "If-Match: %s is not a version", v).
 			WithHint(`send the ETag of the last read, such as If-Match: "3"`)
 	}

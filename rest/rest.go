@@ -220,11 +220,11 @@ func Preferred(h http.Header) (p Preference, err error) {
 			case name == "settled", name == "wait-for" && strings.EqualFold(value, "settled"):
 				p.Settled = true
 			case name == "wait":
-				seconds, err := strconv.Atoi(value)
-				if err != nil || seconds < 0 {
+				seconds, err := strconv.ParseUint(value, 10, 31)
+				if err != nil && !errors.Is(err, strconv.ErrRange) {
 					return p, fault.Malformed("prefer_malformed", "Prefer: wait=%.32s is not a number of seconds", value).WithHint("send Prefer: wait=5")
 				}
-				p.Wait = min(time.Duration(min(seconds, 3600))*time.Second, maxWait)
+				p.Wait = min(time.Duration(seconds)*time.Second, maxWait)
 			}
 		}
 	}

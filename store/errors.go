@@ -75,10 +75,10 @@ func (d *DB) explain(ctx context.Context, err error) error {
 func (d *DB) Unavailable(err error) error {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code()&0xff == sqlitelib.SQLITE_FULL {
 		return fault.Unavailable("disk_full", "the disk of the database of %s is full", d.service).
-			WithHint("make room on the disk that holds %s; nothing was changed", d.where).Because(err)
+			WithHint("make room on the disk that holds %s", d.where).Because(err)
 	}
 	return fault.Unavailable("database_unavailable", "the database of %s does not answer", d.service).
-		WithHint("try again shortly; an operator finds the reason in the log").Because(err)
+		WithHint("wait a moment; an operator finds the reason in the log").Because(err)
 }
 
 // Conflict reports whether an error says that a unique value is taken.

@@ -115,6 +115,35 @@ var docker = sync.OnceValue(func() (err error) {
 	return errors.Join(provider.Health(ctx), provider.Close())
 })
 
+// Docker skips a test, or fails it when CI=true, where no Docker is.
+func Docker(t testing.TB) {
+	t.Helper()
+	needDocker(t, "Docker: install and start it")
+}
+
+func needDocker(t testing.TB, what string) {
+	t.Helper()
+	err := docker()
+	if err == nil {
+		return
+	}
+	t.Logf("NO DOCKER: this test needs %s. (%v)", what, err)
+	if os.Getenv("CI") == "true" {
+		t.Fatal("there is no Docker, and CI=true does not allow to skip")
+	}
+	t.SkipNow()
+}
+
+// FreePort is a port of loopback that nobody uses.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatalf("find a free port: %v", err)
+	}
+	return port
+}
+
 // need starts the server when it is the first to ask, or skips the test.
 func (s *server) need(t testing.TB) {
 	t.Helper()
@@ -123,14 +152,7 @@ func (s *server) need(t testing.TB) {
 	if s.started {
 		return
 	}
-	if err := docker(); err != nil {
-		t.Logf("NO DOCKER: this test needs %s. Install and start Docker, or point STEGA_TEST_%s_URL at a running server. (%v)",
-			s.name, strings.ToUpper(s.name), err)
-		if os.Getenv("CI") == "true" {
-			t.Fatal("there is no Docker, and CI=true does not allow to skip")
-		}
-		t.SkipNow()
-	}
+	needDocker(t, fmt.Sprintf("%s: install and start Docker, or point STEGA_TEST_%s_URL at a running server", s.name, strings.ToUpper(s.name)))
 	if s.failed == nil {
 		s.failed = s.start()
 	}

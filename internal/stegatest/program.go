@@ -129,7 +129,22 @@ func (p *Program) Kill() {
 // Stop asks the program to end, and returns its exit status.
 func (p *Program) Stop() int {
 	p.t.Helper()
-	require.NoError(p.t, p.cmd.Process.Signal(os.Interrupt))
+	p.Signal(os.Interrupt)
+	return p.Ended()
+}
+
+// Signal sends the program a signal.
+func (p *Program) Signal(s os.Signal) {
+	p.t.Helper()
+	require.NoError(p.t, p.cmd.Process.Signal(s))
+}
+
+// Server is the program as one that tests talk to.
+func (p *Program) Server() *Server { return At(p.t, p.URL) }
+
+// Ended waits until the program has ended, and returns its exit status; -1 when a signal killed it.
+func (p *Program) Ended() int {
+	p.t.Helper()
 	select {
 	case <-p.over:
 	case <-time.After(Patience):

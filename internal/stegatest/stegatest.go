@@ -41,6 +41,13 @@ func Up(t testing.TB, changes ...func(*process.Config)) *Server {
 	return Start(t, Config(t.TempDir(), changes...))
 }
 
+// At is a stega that runs somewhere.
+func At(t testing.TB, url string) *Server {
+	done := make(chan error, 1)
+	done <- nil
+	return &Server{URL: url, t: t, stop: func() {}, done: done}
+}
+
 // Config is that of "stega up" on a folder.
 func Config(data string, changes ...func(*process.Config)) process.Config {
 	cfg := process.Config{

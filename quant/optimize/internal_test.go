@@ -1,8 +1,8 @@
 package optimize
 
 import (
+	"bytes"
 	"encoding/csv"
-	"os"
 	"slices"
 	"strconv"
 	"testing"
@@ -10,18 +10,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"stega/internal/reference"
 	"stega/quant"
 )
 
 // PyPortfolioOpt, tests/test_hrp.py, row C10: the variance of a cluster, from daily returns.
 func TestVarianceOfACluster(t *testing.T) {
 	t.Parallel()
-	f, err := os.Open("../../../shared/data/stock_prices.csv")
-	if err != nil {
-		t.Skip("the reference data are not there: ", err)
-	}
-	defer func() { _ = f.Close() }()
-	rows, err := csv.NewReader(f).ReadAll()
+	rows, err := csv.NewReader(bytes.NewReader(reference.Read(t, "stock_prices.csv"))).ReadAll()
 	require.NoError(t, err)
 	symbols := rows[0][1:]
 	prices := make([][]float64, len(symbols))

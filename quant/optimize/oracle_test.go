@@ -1,10 +1,10 @@
 package optimize_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/csv"
 	"math"
-	"os"
 	"strconv"
 	"testing"
 	"time"
@@ -13,11 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"gonum.org/v1/gonum/mat"
 
+	"stega/internal/reference"
 	"stega/quant"
 	"stega/quant/optimize"
 )
-
-const data = "../../../shared/data/"
 
 // table is a file of prices: a column of dates, and one for each symbol.
 type table struct {
@@ -28,12 +27,7 @@ type table struct {
 
 func read(t testing.TB, name, layout string) *table {
 	t.Helper()
-	f, err := os.Open(data + name)
-	if err != nil {
-		t.Skip("the reference data are not there: ", err)
-	}
-	defer func() { _ = f.Close() }()
-	rows, err := csv.NewReader(f).ReadAll()
+	rows, err := csv.NewReader(bytes.NewReader(reference.Read(t, name))).ReadAll()
 	require.NoError(t, err)
 	out := &table{symbols: rows[0][1:], prices: make([][]float64, len(rows[0])-1)}
 	for _, row := range rows[1:] {

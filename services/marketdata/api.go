@@ -1,6 +1,7 @@
 package marketdata
 
 import (
+	"io"
 	"net/http"
 	"strings"
 
@@ -39,12 +40,17 @@ func (s *Service) post(c echo.Context, port rest.Service) error {
 		Symbol: c.QueryParam("symbol"), DateFormat: c.QueryParam("date_format"), MaxBytes: limit, TempDir: s.options.TempDir,
 	})
 	if err != nil {
+		// A client that is still sending when its connection is closed may never see the answer.
+		_, _ = io.CopyN(io.Discard, c.Request().Body, unread)
 		return err
 	}
 	defer func() { _ = spool.Close() }()
 	id := events.NewID()
 	return rest.Write(c, port, ImportPrices{ID: id, source: spool}, id, rest.Hash(c, []byte(spool.Digest())))
 }
+
+// unread is how much of a file is still taken after the fault in it is known.
+const unread = 64 << 20
 
 // maxPulled bounds the symbols of one pull.
 const maxPulled = 10_000

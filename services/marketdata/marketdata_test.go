@@ -1,9 +1,12 @@
 package marketdata_test
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,19 +14,20 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"stega/events"
+	"stega/internal/servers"
 	"stega/internal/stegatest"
 	"stega/process"
 	"stega/services/marketdata"
 	"stega/services/marketdata/provider"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { servers.Main(m) }
 
 type summary struct {
 	Symbol, First, Last string
@@ -196,6 +200,29 @@ func TestBadFilesAreRefusedAndNothingIsWritten(t *testing.T) {
 	assert.Equal(t, http.StatusUnprocessableEntity, s.Do(http.MethodPost, "/v1/prices?sybmol=A", head, "Content-Type", "text/csv").Status)
 	assert.Empty(t, symbols(s), "nothing was written")
 	assert.Empty(t, s.Events())
+}
+
+// A client that sends all of its file before it reads, as many do, hears what is wrong with the first line.
+func TestTheAnswerToABigBadFileArrives(t *testing.T) {
+	t.Parallel()
+	s := stegatest.Up(t)
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.URL, "http://"))
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(stegatest.Patience)))
+	line := []byte("2024-01-02,A,1\n")
+	const lines = 2 << 20
+	_, err = fmt.Fprintf(conn, "POST /v1/prices HTTP/1.1\r\nHost: stega\r\nContent-Type: text/csv\r\nContent-Length: %d\r\n\r\n", lines*len(line))
+	require.NoError(t, err)
+	block := bytes.Repeat(line, 1<<10)
+	for range lines >> 10 {
+		_, err = conn.Write(block)
+		require.NoError(t, err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	defer func() { _ = answer.Body.Close() }()
+	assert.Equal(t, http.StatusUnprocessableEntity, answer.StatusCode)
 }
 
 // endless is rows of prices until two gigabytes.

@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -87,7 +88,7 @@ func read(c echo.Context) (query, error) {
 				return nil
 			}
 		}
-		return fault.Invalid("parameter_invalid", "%s=%s is not known", name, v).WithHint("%s is one of %q", name, values)
+		return fault.Invalid("parameter_invalid", "%s=%s is not known", name, v).WithHint("%s is one of %s", name, strings.Join(values, ", "))
 	}
 	rebalance := string(q.rebalance)
 	for _, err := range []error{

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"stega/bus"
 	"stega/events"
 	"stega/fault"
 	"stega/store"
@@ -21,8 +22,8 @@ func (s *Service) pricesImported(ctx context.Context, tx *store.Tx, e events.Pri
 		return err
 	}
 	changed, err := years.merge(fresh)
-	if err != nil {
-		return fmt.Errorf("merge the prices of %s: %w", e.Symbol, err)
+	if err != nil { // what is kept is damaged, and stays so until somebody rebuilds it
+		return bus.Permanent(fmt.Errorf("merge the prices of %s: %w", e.Symbol, err))
 	}
 	if len(changed) == 0 {
 		return nil

@@ -6,7 +6,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"stega/events"
+	"stega/internal/reference"
 	"stega/internal/stegatest"
 )
 
@@ -38,22 +38,13 @@ type summary struct {
 
 const sixtyForty = `{"name":"core","assets":[{"symbol":"AAPL","weight":"0.6"},{"symbol":"MA","weight":"0.4"}]}`
 
-func realPrices(t testing.TB) string {
-	t.Helper()
-	file, err := os.ReadFile("../../../shared/data/stock_prices.csv")
-	if err != nil {
-		t.Skipf("the reference prices are not beside the project: %v", err)
-	}
-	return string(file)
-}
-
 // The figures are those of table A of the reference (A4), and else of a straight computation over the file with exact sums (Python's math.fsum).
 func TestFiguresOfRealPrices(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
 	id := s.Portfolio(sixtyForty) // before its prices
 	assert.Equal(t, http.StatusConflict, s.Do(http.MethodGet, "/v1/returns/portfolios/"+eventually(s, id), "").Status)
-	s.Import(realPrices(t), "")
+	s.Import(string(reference.Read(t, "stock_prices.csv")), "")
 
 	annual := []float64{
 		0.247967, 0.294304, 0.284037, 0.1923164, 0.371327, 0.1360093, 0.0328503, 0.1200115, 0.105540, 0.0423457, 0.1002559, 0.1442237, -0.0792602,

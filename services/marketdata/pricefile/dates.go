@@ -43,7 +43,7 @@ func newDates(format *DateFormat) dates {
 
 // key reads a date: a day number, or what resolve turns into one at the end of the file.
 func (d *dates) key(b []byte, line int) (int32, string) {
-	if len(b) == d.lastLen && string(b) == string(d.last[:d.lastLen]) {
+	if d.lastLen > 0 && string(b) == string(d.last[:d.lastLen]) {
 		return d.lastKey, ""
 	}
 	key, wrong := d.parse(b, line)

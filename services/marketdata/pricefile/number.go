@@ -69,10 +69,10 @@ func parseNumber(b []byte) (number, problem) {
 	return n, ""
 }
 
-// parseSlow reads numbers with an exponent or more digits than matter.
+// parseSlow reads numbers with an exponent, more digits than matter, or a dollar sign before them, as some vendors write prices.
 func parseSlow(b []byte) (number, problem) {
 	var n number
-	rest := b
+	rest := bytes.TrimPrefix(b, []byte("$"))
 	if len(rest) > 0 && (rest[0] == '-' || rest[0] == '+') {
 		n.neg = rest[0] == '-'
 		rest = rest[1:]

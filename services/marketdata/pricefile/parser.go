@@ -106,8 +106,11 @@ func (p *parser) record(line []byte) error {
 	return nil
 }
 
-// first reads the header.
+// first reads the header, and before it the line by which Excel is told the separator.
 func (p *parser) first(line []byte) error {
+	if n := len(line); p.line == 1 && n == len("sep=,") && bytes.EqualFold(line[:n-1], []byte("sep=")) {
+		return nil // the header shows it too
+	}
 	p.comma = ','
 	for _, c := range []byte{';', '\t'} {
 		if bytes.Count(line, []byte{c}) > bytes.Count(line, []byte{p.comma}) {

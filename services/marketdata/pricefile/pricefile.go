@@ -10,8 +10,9 @@
 //     from Options; columns that nobody needs are ignored, and a row of nulls is a day without a price.
 //
 // Fields are separated by commas, semicolons or tabs, whichever the header shows, and may be quoted. Lines end
-// in LF or CRLF, a byte order mark and blank lines are passed over. Numbers have a decimal point and up to 19
-// digits and are kept exactly; trailing zeros of a fraction are dropped, so that 2.20 and 2.2 are one price.
+// in LF or CRLF, a byte order mark, blank lines and Excel's line "sep=;" are passed over. Numbers have a decimal point
+// and up to 19 digits, may stand behind a dollar sign, and are kept exactly; trailing zeros of a fraction are dropped, so that
+// 2.20 and 2.2 are one price.
 //
 // Dates are YYYY-MM-DD, with a time of day after it ignored, or any form that can mean one day only. Whether
 // 03/04/2024 is in March or in April is decided over the whole file, and a file that leaves it open is refused

@@ -84,6 +84,12 @@ func TestWhatFilesSay(t *testing.T) {
 		{"months first, as one line shows", "date,A\n02/01/2024,1\n01/13/2024,2\n", pricefile.Options{}, "A 2024-01-13 2|A 2024-02-01 1"},
 		{"a form that was named", "date,A\n03/04/2024,1\n", pricefile.Options{DateFormat: "DD/MM/YYYY"}, "A 2024-04-03 1"},
 		{"days without separators", "date,A\n20240403,1\n", pricefile.Options{}, "A 2024-04-03 1"},
+		{"with the line that tells Excel the separator", "sep=;\r\ndate;symbol;close\r\n2024-01-02;A;1\r\n", pricefile.Options{}, "A 2024-01-02 1"},
+		{"single, with dollar signs", "Date,Close/Last,Volume,Open,High,Low\n01/22/2024,$193.89,60133850,$192.30,$195.33,$192.26\n",
+			pricefile.Options{Symbol: "AAPL"}, "AAPL 2024-01-22 193.89 open=192.3 high=195.33 low=192.26 volume=60133850"},
+		{"spellings of the adjusted close", "date,symbol,close,Adj. Close**\n2024-01-02,A,2,1\n", pricefile.Options{}, "A 2024-01-02 2 adj=1"},
+		{"headers in any case, with spaces around", " DATE , Symbol,cLOSE \n 2024-01-02 , A , 1 \n\n", pricefile.Options{}, "A 2024-01-02 1"},
+		{"a very long line", "date,symbol,close\n2024-01-02,A," + strings.Repeat("0", 900_000) + "1\n", pricefile.Options{}, "A 2024-01-02 1"},
 		{"exact numbers", "date,A\n2024-01-02,0.1234567890123456789\n2024-01-03,1e2\n", pricefile.Options{}, "A 2024-01-02 0.1234567890123456789|A 2024-01-03 100"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -110,6 +116,9 @@ func TestWhatIsWrongNamesItsLine(t *testing.T) {
 		{"two names of one column", "date,symbol,close,closing price\n", pricefile.Options{}, "prices_invalid", 1, "both mean close"},
 		{"a symbol twice", "date,A,a\n", pricefile.Options{}, "prices_invalid", 1, "twice"},
 		{"data without a header", "2024-01-02,A,1\n", pricefile.Options{}, "prices_invalid", 1, "header"},
+		{"a header without a date", "foo,,bar\n1,2,3\n", pricefile.Options{}, "prices_invalid", 1, "no date column"},
+		{"a dollar sign alone", head + "2024-01-03,A,$\n", pricefile.Options{}, "prices_invalid", 3, "not a number"},
+		{"a negative amount of dollars", head + "2024-01-03,A,$-1\n", pricefile.Options{}, "prices_invalid", 3, "below zero"},
 		{"a ragged row", head + "2024-01-03,A\n", pricefile.Options{}, "prices_invalid", 3, "2 fields"},
 		{"a quote without end", head + "2024-01-03,\"A,1\n", pricefile.Options{}, "prices_invalid", 3, "quoted"},
 		{"a day twice", head + "2024-01-03,A,1\n2024-01-02,A,1\n", pricefile.Options{}, "prices_invalid", 4, "2024-01-02"},
@@ -143,6 +152,26 @@ func TestWhatIsWrongNamesItsLine(t *testing.T) {
 			assert.Contains(t, f.Error()+f.Hint+fmt.Sprint(f.Errors), c.says)
 		})
 	}
+}
+
+func TestAFileOfTenThousandColumns(t *testing.T) {
+	t.Parallel()
+	const symbols, days = 10_000, 5
+	var b strings.Builder
+	b.WriteString("date")
+	for i := range symbols {
+		_, _ = fmt.Fprintf(&b, ",S%d", i)
+	}
+	for day := range days {
+		_, _ = fmt.Fprintf(&b, "\n2024-01-%02d", day+1)
+		for i := range symbols {
+			_, _ = fmt.Fprintf(&b, ",%d.%d", i+1, day)
+		}
+	}
+	got, err := read(t, b.String(), pricefile.Options{})
+	require.NoError(t, err)
+	assert.Len(t, got, symbols*days)
+	assert.Contains(t, got, "S9999 2024-01-05 10000.4")
 }
 
 func TestABrokenBodyImportsNothing(t *testing.T) {

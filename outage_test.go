@@ -1,0 +1,131 @@
+package main
+
+import (
+	"net/http"
+	"os/exec"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stega/events"
+	"stega/internal/servers"
+	"stega/internal/stegatest"
+	"stega/process"
+	"stega/store"
+)
+
+// awaitHealth waits until a process is ready, or lacks just what is named.
+func awaitHealth(s *stegatest.Server, what string, so func(missing map[string]string) bool) {
+	s.Eventually(what, func() bool {
+		a := s.Do(http.MethodGet, "/readyz", "")
+		var h process.Health
+		a.JSON(&h)
+		if ready := a.Status == http.StatusOK; ready != (len(h.Missing) == 0) || ready != (h.Status == "ready") {
+			return false
+		}
+		return so(h.Missing)
+	})
+}
+
+func awaitReady(servers ...*stegatest.Server) {
+	for _, s := range servers {
+		awaitHealth(s, "it is ready", func(missing map[string]string) bool { return len(missing) == 0 })
+	}
+}
+
+// The broker is away for a while, then the database: readiness names what is missing, reads and writes go on as far as they can, and
+// everything is caught up with afterwards, without a restart.
+func TestServersThatAreAwayForAWhile(t *testing.T) {
+	rabbit, pg := servers.RabbitMQ(t), servers.Postgres(t)
+	launch := apart(t, rabbit, pg, "STEGA_PRICES_FOLDER="+pulledPrices(t))
+	apiProgram, consumerProgram := launch("api"), launch("consumer")
+	api, consumer := apiProgram.Server(), consumerProgram.Server()
+	awaitReady(api, consumer)
+	api.Import("date,A,B\n2024-01-02,10,20\n2024-01-03,11,21\n", "")
+	id := api.Portfolio(`{"name":"core","assets":[{"symbol":"A","weight":"0.5"},{"symbol":"B","weight":"0.5"}]}`)
+	var view struct {
+		Observations int
+		Version      int
+	}
+	api.Found("/v1/returns/portfolios/"+id, &view)
+
+	t.Log("the broker goes")
+	rabbit.Stop(t)
+	onlyBroker := func(missing map[string]string) bool { return missing["broker"] != "" && len(missing) == 1 }
+	awaitHealth(api, "the api lacks the broker", onlyBroker)
+	awaitHealth(consumer, "the consumer lacks the broker", onlyBroker)
+	out, err := exec.CommandContext(t.Context(), stegatest.Binary(t), "health", "--url", consumer.URL).CombinedOutput()
+	require.Error(t, err)
+	assert.Contains(t, string(out), "broker: ")
+	var kept events.Portfolio
+	api.Get("/v1/portfolios/"+id, &kept)
+	api.Get("/v1/returns/portfolios/"+id, &view)
+	api.Get("/v1/returns/assets/A/series", &struct{}{})
+	later := api.Portfolio(`{"name":"later","assets":[{"symbol":"B","weight":"1"}]}`)
+	require.Nil(t, api.Write(http.MethodPut, "/v1/portfolios/"+id, `{"name":"core","assets":[{"symbol":"A","weight":"1"}]}`).Error)
+	api.Import("date,A\n2024-01-03,12\n2024-01-04,13\n", "")
+	pull := api.Do(http.MethodPost, "/v1/prices/pull", `{"kind":"backfill","symbols":["PULLED"]}`)
+	require.Equal(t, http.StatusAccepted, pull.Status, "%s", pull.Body)
+
+	t.Log("the broker comes back")
+	rabbit.Start(t)
+	awaitReady(api, consumer)
+	var a struct{ CumulativeReturn float64 }
+	api.Eventually("what was written meanwhile has gone out", func() bool {
+		api.Found("/v1/returns/portfolios/"+id, &view)
+		return view.Version == 2 && view.Observations == 2
+	})
+	api.Found("/v1/returns/portfolios/"+later, &a)
+	api.Found("/v1/returns/assets/PULLED", &a)
+	var op store.Operation
+	api.Get(pull.Header.Get("Location"), &op)
+	api.Eventually("the pull has succeeded", func() bool {
+		api.Get(pull.Header.Get("Location"), &op)
+		return op.Status == store.Succeeded
+	})
+
+	t.Log("the database goes")
+	pg.Stop(t)
+	databases := func(missing map[string]string) bool {
+		for _, name := range process.Names() {
+			if missing["database of "+name] == "" {
+				return false
+			}
+		}
+		return missing["broker"] == ""
+	}
+	awaitHealth(api, "the api lacks its databases", databases)
+	awaitHealth(consumer, "the consumer lacks its databases and waits", func(missing map[string]string) bool {
+		return databases(missing) && missing["consumer of returns"] == "the database is away"
+	})
+	for path, body := range map[string]string{
+		"/v1/portfolios":  `{"name":"never","assets":[{"symbol":"B","weight":"1"}]}`,
+		"/v1/prices/pull": `{"kind":"latest","symbols":["B"]}`,
+		"/v1/events/" + "marketdata.prices_imported": `{"symbol":"C","dates":["2024-01-02"],"close":["1"]}`,
+	} {
+		refused := api.Do(http.MethodPost, path, body)
+		require.Equal(t, http.StatusServiceUnavailable, refused.Status, "%s: %s", path, refused.Body)
+		assert.NotEmpty(t, refused.Problem().Hint, path)
+		assert.NotEmpty(t, refused.Header.Get("Retry-After"), path)
+	}
+	unread := api.Do(http.MethodGet, "/v1/portfolios/"+id, "")
+	assert.Equal(t, http.StatusServiceUnavailable, unread.Status)
+	assert.Equal(t, "database_unavailable", unread.Problem().Code)
+	// An event that comes meanwhile waits on the broker.
+	out, err = exec.CommandContext(t.Context(), stegatest.Binary(t), "publish", "marketdata.prices_imported", "--broker-url", rabbit.URL(),
+		"--data", `{"symbol":"MEANWHILE","dates":["2024-01-02","2024-01-03"],"close":["1","2"]}`).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+
+	t.Log("the database comes back")
+	pg.Start(t)
+	awaitReady(api, consumer)
+	api.Found("/v1/returns/assets/MEANWHILE", &a)
+	var list struct{ Items []events.Portfolio }
+	api.Get("/v1/portfolios", &list)
+	assert.Len(t, list.Items, 2, "what was refused was not written")
+	api.Get("/v1/dead", &list)
+	assert.Empty(t, list.Items, "nothing was given up")
+	assert.Zero(t, consumerProgram.Stop(), "%s", consumerProgram.Said())
+	assert.Zero(t, apiProgram.Stop(), "%s", apiProgram.Said())
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stega/internal/servers"
+	"stega/internal/stegatest"
+	"stega/store"
+)
+
+// slowProvider is an end-of-day API that answers when it is told to.
+type slowProvider struct {
+	*httptest.Server
+	asked  atomic.Int32
+	answer chan struct{} // closed: at once
+}
+
+func newSlowProvider(t *testing.T) *slowProvider {
+	p := &slowProvider{answer: make(chan struct{})}
+	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.asked.Add(1)
+		select {
+		case <-p.answer:
+			_, _ = fmt.Fprint(w, `[{"date":"2024-01-02","open":1,"high":2,"low":1,"close":1.5,"adjusted_close":1.5,"volume":10}]`)
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(p.Close)
+	return p
+}
+
+var settledMessages = regexp.MustCompile(`(?m)^stega_messages_settled_total\{handler="([^"]*)",outcome="([^"]*)".*\} (\S+)$`)
+
+// settledAs counts what a consumer did with messages for a handler.
+func settledAs(s *stegatest.Server, handler, outcome string) (n int) {
+	for _, m := range settledMessages.FindAllStringSubmatch(string(s.Do(http.MethodGet, "/metrics", "").Body), -1) {
+		if m[1] == handler && m[2] == outcome {
+			_, _ = fmt.Sscanf(m[3], "%d", &n)
+		}
+	}
+	return n
+}
+
+// SIGTERM in the middle of work: not ready first, what runs is finished, the rest is given back, and the next consumer gets nothing that
+// was handled.
+func TestAConsumerIsToldToEnd(t *testing.T) {
+	rabbit, pg := servers.RabbitMQ(t), servers.Postgres(t)
+	provider := newSlowProvider(t)
+	launch := apart(t, rabbit, pg, "STEGA_EODHD_URL="+provider.URL, "STEGA_EODHD_KEY=k")
+	apiProgram, program := launch("api"), launch("consumer")
+	api, consumer := apiProgram.Server(), program.Server()
+
+	t.Log("a job is in the middle")
+	first := api.Do(http.MethodPost, "/v1/prices/pull", `{"kind":"backfill","symbols":["SLOW"]}`).Header.Get("Location")
+	api.Eventually("the provider is asked", func() bool { return provider.asked.Load() == 1 })
+	program.Signal(syscall.SIGTERM)
+	awaitHealth(consumer, "it is not ready", func(missing map[string]string) bool { return missing["process"] == "starting or stopping" })
+	refused := consumer.Do(http.MethodGet, "/v1/dead", "")
+	assert.Equal(t, http.StatusServiceUnavailable, refused.Status)
+	assert.Equal(t, "stopping", refused.Problem().Code)
+	second := api.Do(http.MethodPost, "/v1/prices/pull", `{"kind":"backfill","symbols":["LATER"]}`).Header.Get("Location")
+	close(provider.answer)
+	assert.Zero(t, program.Ended(), "%s", program.Said())
+	var op store.Operation
+	api.Get(first, &op)
+	assert.Equal(t, store.Succeeded, op.Status, "what ran was finished")
+	assert.Equal(t, int32(1), provider.asked.Load(), "and nothing was begun")
+
+	t.Log("events are in the middle")
+	program = launch("consumer")
+	consumer = program.Server()
+	api.Eventually("the job that came later has run", func() bool {
+		api.Get(second, &op)
+		return op.Status == store.Succeeded
+	})
+	assert.Equal(t, int32(2), provider.asked.Load(), "each job ran once")
+	const portfolios, symbols = 400, 600
+	var b strings.Builder
+	for n := range portfolios {
+		api.Do(http.MethodPost, "/v1/portfolios", fmt.Sprintf(`{"name":"p%d","assets":[{"symbol":"S%d","weight":"1"}]}`, n, n))
+	}
+	b.WriteString("date")
+	for n := range symbols {
+		_, _ = fmt.Fprintf(&b, ",S%d", n)
+	}
+	for day := 1; day <= 28; day++ {
+		_, _ = fmt.Fprintf(&b, "\n2024-01-%02d%s", day, strings.Repeat(fmt.Sprintf(",%d", day), symbols))
+	}
+	const handler = "returns:marketdata.prices_imported"
+	before := settledAs(consumer, handler, "handled")
+	api.Import(b.String(), "")
+	api.Eventually("some are handled", func() bool { return settledAs(consumer, handler, "handled") > before })
+	program.Signal(syscall.SIGTERM)
+	assert.Zero(t, program.Ended(), "%s", program.Said())
+	next := launch("consumer")
+	for n := range symbols {
+		var a struct{ Observations int }
+		api.Found(fmt.Sprintf("/v1/returns/assets/S%d", n), &a)
+		require.Equal(t, 27, a.Observations)
+	}
+	var dead struct{ Items []any }
+	api.Get("/v1/dead", &dead)
+	assert.Empty(t, dead.Items)
+	for _, h := range []string{handler, "returns:portfolios", "marketdata:marketdata.pull_prices"} {
+		assert.Zero(t, settledAs(next.Server(), h, "duplicate"), "what %s handled is not delivered again", h)
+	}
+	t.Logf("%d were left to the next", settledAs(next.Server(), handler, "handled"))
+	assert.Zero(t, next.Stop())
+	assert.Zero(t, apiProgram.Stop())
+}
+
+// A second signal ends at once; what ran takes effect once, with the next consumer.
+func TestASecondSignalEndsAtOnce(t *testing.T) {
+	rabbit, pg := servers.RabbitMQ(t), servers.Postgres(t)
+	provider := newSlowProvider(t)
+	launch := apart(t, rabbit, pg, "STEGA_EODHD_URL="+provider.URL, "STEGA_EODHD_KEY=k")
+	apiProgram, program := launch("api"), launch("consumer")
+	api := apiProgram.Server()
+	pull := api.Do(http.MethodPost, "/v1/prices/pull", `{"kind":"backfill","symbols":["SLOW"]}`).Header.Get("Location")
+	api.Eventually("the provider is asked", func() bool { return provider.asked.Load() == 1 })
+	program.Signal(os.Interrupt)
+	awaitHealth(program.Server(), "it is not ready", func(missing map[string]string) bool { return missing["process"] != "" })
+	start := time.Now()
+	program.Signal(syscall.SIGTERM)
+	assert.Equal(t, -1, program.Ended(), "the signal itself ended it")
+	assert.Less(t, time.Since(start), 10*time.Second, "and not the grace period")
+	close(provider.answer)
+	next := launch("consumer")
+	var op store.Operation
+	api.Eventually("the job has run", func() bool {
+		api.Get(pull, &op)
+		return op.Status == store.Succeeded
+	})
+	var prices struct{ Prices []any }
+	api.Get("/v1/prices/SLOW", &prices)
+	assert.Len(t, prices.Prices, 1)
+	assert.Zero(t, next.Stop())
+	assert.Zero(t, apiProgram.Stop())
+}
