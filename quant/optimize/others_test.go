@@ -1,10 +1,10 @@
 package optimize_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/csv"
 	"math"
-	"os"
 	"strconv"
 	"testing"
 	"time"
@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gonum.org/v1/gonum/mat"
 
+	"stega/internal/reference"
 	"stega/quant"
 	"stega/quant/optimize"
 )
@@ -27,10 +28,7 @@ func TestHierarchicalRiskParityFigures(t *testing.T) {
 	covariance := d.covariance(t)
 	w, err := optimize.HierarchicalRiskParity(covariance, correlation, quant.SingleLinkage, d.symbols)
 	require.NoError(t, err)
-	f, err := os.Open(data + "weights_hrp.csv")
-	require.NoError(t, err)
-	defer func() { _ = f.Close() }()
-	rows, err := csv.NewReader(f).ReadAll()
+	rows, err := csv.NewReader(bytes.NewReader(reference.Read(t, "weights_hrp.csv"))).ReadAll()
 	require.NoError(t, err)
 	want := map[string]float64{}
 	for _, r := range rows[1:] {
