@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
@@ -105,11 +106,11 @@ type relaying struct {
 	bytes  int
 	lines  map[lineKey]*line
 	open   []*line // lines whose head can be sent
-	after  int64   // where the scan stands
 	seen   int64   // the highest id
-	floor  floor   // where the next one begins
-	begin  bool    // it begins anew
-	caught bool    // it has seen the end since
+	floor  floor   // where a scan begins
+	caught bool    // the last one has seen all
+
+	crowded bool // the last one was ended by the full window
 
 	mu        sync.Mutex
 	results   []result
@@ -167,7 +168,7 @@ func (r *Relay) work(ctx context.Context, lead *leadership) error {
 		if err := w.settle(ctx, false); err != nil {
 			return err
 		}
-		if len(w.open) > 0 || !w.caught && !w.full() {
+		if len(w.open) > 0 || w.wants() {
 			if w.collect(); ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -203,26 +204,79 @@ func (w *relaying) wake() {
 	}
 }
 
-// scan reads pending rows behind the last page, and from the floor again once the end was reached.
+// scan reads pending rows in the order of their ids, until it has seen all or the window is full.
+//
+// What one scan reads is of one snapshot: an event that was committed between two looks at the table could otherwise be found and sent while an
+// earlier one of its subject, committed since the first look, is not. For the same reason a scan that the full window ended is not
+// gone on with but begun anew, once there is room.
 func (w *relaying) scan(ctx context.Context) error {
-	if w.caught || w.full() {
+	if !w.wants() {
 		return nil
 	}
+	w.crowded = false
+	var after int64
 	var err error
-	if w.begin && w.DB.Read().Dialect().Name() == dialect.PG {
-		if w.after, err = w.floor.after(ctx, w.conn, w.seen); err != nil {
+	if w.DB.Read().Dialect().Name() == dialect.PG {
+		if after, err = w.floor.after(ctx, w.conn, w.seen); err != nil {
 			return err
 		}
 	}
-	w.begin = false
-	var rows []outboxRow
-	err = w.conn.NewSelect().Model(&rows).Where("published = 0").Where("id > ?", w.after).OrderExpr("id").Limit(relayPage).Scan(ctx)
+	rows, err := pending(ctx, w.conn, after, relayPage)
 	if err != nil {
 		return err
 	}
+	if len(rows) < relayPage { // all, by one statement
+		w.hold(rows)
+		return w.end()
+	}
+	return w.conn.RunInTx(ctx, &sql.TxOptions{Isolation: w.isolation(), ReadOnly: true}, func(ctx context.Context, tx bun.Tx) error {
+		for {
+			rows, err := pending(ctx, tx, after, relayPage)
+			if err != nil {
+				return err
+			}
+			w.hold(rows)
+			if len(rows) < relayPage {
+				return w.end()
+			}
+			if after = rows[len(rows)-1].ID; w.full() {
+				w.crowded = true
+				return nil
+			}
+		}
+	})
+}
+
+// isolation is that of a transaction whose statements see one snapshot. Those of SQLite always do.
+func (w *relaying) isolation() sql.IsolationLevel {
+	if w.DB.Read().Dialect().Name() == dialect.PG {
+		return sql.LevelRepeatableRead
+	}
+	return sql.LevelDefault
+}
+
+func pending(ctx context.Context, db bun.IDB, after int64, limit int) (rows []outboxRow, err error) {
+	err = db.NewSelect().Model(&rows).Where("published = 0").Where("id > ?", after).OrderExpr("id").Limit(int64(limit)).Scan(ctx)
+	return rows, err
+}
+
+// wants reports whether there may be rows that the window has room for. A window that was full is filled again when half of it is free, as the
+// rows that it holds are read once more then.
+func (w *relaying) wants() bool {
+	return !w.caught && !w.full() && (!w.crowded || len(w.held) <= relayWindow/2 && w.bytes <= relayBytes/2)
+}
+
+// end notes that a scan has seen all.
+func (w *relaying) end() error {
+	w.floor.end()
+	w.caught = true
+	return nil
+}
+
+// hold takes rows into the window that are not in it yet.
+func (w *relaying) hold(rows []outboxRow) {
 	for i := range rows {
 		row := &rows[i]
-		w.after = row.ID
 		w.seen = max(w.seen, row.ID)
 		if w.held[row.ID] {
 			continue
@@ -240,11 +294,6 @@ func (w *relaying) scan(ctx context.Context) error {
 			w.open = append(w.open, l)
 		}
 	}
-	if len(rows) < relayPage {
-		w.floor.end()
-		w.after, w.begin, w.caught = 0, true, true
-	}
-	return nil
 }
 
 // send publishes the heads of the lines that are due.

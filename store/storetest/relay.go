@@ -188,6 +188,43 @@ func idGap(t *testing.T, h Harness) {
 	assert.Equal(t, []int64{1, 2}, b.versions(t, "late"))
 }
 
+// longBacklog lets writers go on while the relay works through more rows than it reads at a time, or holds.
+func longBacklog(t *testing.T, h Harness) {
+	url := h.URL(t)
+	db, other := reopen(t, url), reopen(t, url)
+	const old, writers, each = 9000, 4, 150
+	for n := 0; n < old; n += 1000 {
+		unit(t, db, func(_ context.Context, tx *store.Tx) error {
+			for i := range 1000 {
+				if err := emit(tx, fmt.Sprint("old", (n+i)%700), (n+i)/700+1); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	b := newRecorder()
+	b.relay(t, db)
+	var group sync.WaitGroup
+	for w := range writers {
+		group.Go(func() {
+			for n := range each {
+				unit(t, other, func(_ context.Context, tx *store.Tx) error { return emit(tx, fmt.Sprint("new", w), n+1) })
+			}
+		})
+	}
+	group.Wait()
+	b.wait(t, old+writers*each)
+	for w := range writers {
+		assert.Equal(t, upTo(each), b.versions(t, fmt.Sprint("new", w)))
+	}
+	for s := range 700 {
+		versions := b.versions(t, fmt.Sprint("old", s))
+		require.Equal(t, upTo(len(versions)), versions)
+	}
+	wait.Until(t, "the outbox is empty", func() bool { return count(t, db, "outbox") == 0 })
+}
+
 func refused(t *testing.T, h Harness) {
 	db := open(t, h)
 	b := newRecorder()

@@ -58,6 +58,7 @@ func Run(t *testing.T, h Harness) {
 		{"migrations apply once, all of them or none", migrates},
 		{"the relay sends in each subject's order and empties the outbox", relays},
 		{"a lower id that commits later is still sent, in its subject's order", idGap},
+		{"a backlog longer than the relay holds is sent in order, beside what is written meanwhile", longBacklog},
 		{"a message that the broker refuses holds up its subject alone", refused},
 		{"a message of a broker that may forget stays until it was handled", volatile},
 		{"of two relays one works, and the other takes over", takesOver},
