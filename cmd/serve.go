@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"stega/broker"
+	"stega/fault"
 	"stega/process"
 	"stega/services/boundary/gateway"
 )
@@ -25,7 +27,10 @@ func newServe(g *globals) *cobra.Command {
 deferred commands. The databases and the broker must have been prepared with stega migrate.
 
 The boundary is the one public door: it routes to the other services, in this process or where --services says. The processes of one
-installation show each other the secret in STEGA_SERVICE_TOKEN; without it, services on any address but loopback answer nobody.`,
+installation show each other the secret in STEGA_SERVICE_TOKEN; without it, services on any address but loopback answer nobody.
+
+A container cannot see that its port is published on this machine's loopback alone; STEGA_PUBLISHED_ON_LOOPBACK=true says so, and then
+programs of this machine need no token, as on loopback itself.`,
 		Example: `  stega serve --service=returns --role=api
   stega serve --service=portfolio,returns --role=consumer
   stega serve --service=all --role=all --addr=127.0.0.1:8420`,
@@ -38,6 +43,10 @@ installation show each other the secret in STEGA_SERVICE_TOKEN; without it, serv
 			as, err := process.Roles(roles)
 			if err != nil {
 				return err
+			}
+			published, err := strconv.ParseBool(env("STEGA_PUBLISHED_ON_LOOPBACK", "false"))
+			if err != nil {
+				return fault.Usage("setting_invalid", "STEGA_PUBLISHED_ON_LOOPBACK is neither true nor false")
 			}
 			if err := where.fill(); err != nil {
 				return err
@@ -62,7 +71,7 @@ installation show each other the secret in STEGA_SERVICE_TOKEN; without it, serv
 			log := g.logger(c.ErrOrStderr())
 			return process.Run(c.Context(), process.Config{
 				Services: names, Roles: as, Addr: at.addr, Database: where.databaseOf, Options: opts, Log: log,
-				TLS: at.tls, Limits: at.limits(), Secret: os.Getenv("STEGA_SERVICE_TOKEN"), Elsewhere: elsewhere,
+				TLS: at.tls, Limits: at.limits(), Secret: os.Getenv("STEGA_SERVICE_TOKEN"), Published: published, Elsewhere: elsewhere,
 				Broker: func(ctx context.Context) (broker.Broker, error) { return openBroker(ctx, where.broker, title, log) },
 			}, func(addr string) {
 				_, _ = fmt.Fprintf(c.ErrOrStderr(), "stega is ready on %s: %s as %v\n", at.url(addr), strings.Join(names, ", "), as)

@@ -45,7 +45,9 @@ type Config struct {
 	TokenFile string
 	// Secret is what the processes of one installation show each other in place of a token; none: they do not talk to each other.
 	Secret string
-	Limits access.Limits
+	// Published says that whoever reaches HTTP here is on this machine: the port of a container is published on loopback alone.
+	Published bool
+	Limits    access.Limits
 	// Elsewhere are the services that the boundary reaches over HTTP; those of the process itself need not be named.
 	Elsewhere []gateway.Upstream
 	Database  func(service string) string
@@ -172,7 +174,7 @@ func (p *Process) open(ctx context.Context) error {
 
 // guard makes the access control, on the boundary's database where there is one.
 func (p *Process) guard(ctx context.Context) error {
-	p.access = access.New(p.boundary(), access.Options{Log: p.cfg.Log, Metrics: p.registry, Limits: p.cfg.Limits, Service: p.cfg.Secret})
+	p.access = access.New(p.boundary(), access.Options{Log: p.cfg.Log, Metrics: p.registry, Limits: p.cfg.Limits, Service: p.cfg.Secret, Published: p.cfg.Published})
 	if p.cfg.TokenFile == "" || p.boundary() == nil {
 		return nil
 	}
@@ -235,7 +237,7 @@ func (p *Process) has(r Role) bool { return slices.Contains(p.cfg.Roles, r) }
 // run makes the second and third stage, and takes them down in reverse.
 func (p *Process) run(ctx context.Context, listener net.Listener, ready func(addr string)) error {
 	server := &http.Server{
-		Handler: p.access.Wrap(listener.Addr(), p.handler()), TLSConfig: p.tls,
+		Handler: rest.Forgo(p.access.Wrap(listener.Addr(), p.handler())), TLSConfig: p.tls,
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelWarn),
 	}

@@ -394,3 +394,31 @@ func TestEveryErrorIsAProblem(t *testing.T) {
 		assert.NotContains(t, text, "secret", "causes stay inside")
 	}
 }
+
+// Who is refused before all was sent hears why, and the next request finds the connection in order.
+func TestARefusalReachesWhoIsStillSending(t *testing.T) {
+	t.Parallel()
+	refused := httptest.NewServer(Forgo(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		Refuse(w, r, fault.New(fault.KindTooLarge, "body_too_large", "too much"))
+	})))
+	defer refused.Close()
+	client := refused.Client()
+	defer client.CloseIdleConnections()
+	for range 20 {
+		r, err := client.Post(refused.URL, "text/csv", io.LimitReader(zeros{}, 8<<20))
+		require.NoError(t, err)
+		body, err := io.ReadAll(r.Body)
+		require.NoError(t, err)
+		require.NoError(t, r.Body.Close())
+		assert.Equal(t, http.StatusRequestEntityTooLarge, r.StatusCode)
+		assert.Contains(t, string(body), "body_too_large")
+	}
+}
+
+// zeros is a body without end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}

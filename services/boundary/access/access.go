@@ -66,6 +66,8 @@ type Options struct {
 	// Service is a secret that the processes of one installation share: who knows it may do everything. The gateway shows it to the services,
 	// which have no tokens of their own.
 	Service string
+	// Published says that the listener, in a container, is reached through a port that is published on this machine's loopback alone.
+	Published bool
 	// Keep is how long the audit is kept; 0 is 90 days.
 	Keep time.Duration
 	// Now is the clock; nil is the real one.
@@ -74,13 +76,14 @@ type Options struct {
 
 // Access is the access control of a process.
 type Access struct {
-	log     *slog.Logger
-	now     func() time.Time
-	tokens  *tokens // nil in a process without the boundary's database
-	audit   *audit  // likewise
-	limits  *limiters
-	secret  *[sha256.Size]byte // of Options.Service
-	refused *prometheus.CounterVec
+	log       *slog.Logger
+	now       func() time.Time
+	tokens    *tokens // nil in a process without the boundary's database
+	audit     *audit  // likewise
+	limits    *limiters
+	secret    *[sha256.Size]byte // of Options.Service
+	published bool
+	refused   *prometheus.CounterVec
 }
 
 // New makes the access control on the boundary's database. Without one (nil) only the service's secret lets requests in, and being on this machine.
@@ -94,7 +97,7 @@ func New(db *store.DB, o Options) *Access {
 	if o.Keep == 0 {
 		o.Keep = 90 * 24 * time.Hour
 	}
-	a := &Access{log: o.Log, now: o.Now, limits: newLimiters(o.Limits, o.Now), refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+	a := &Access{log: o.Log, now: o.Now, published: o.Published, limits: newLimiters(o.Limits, o.Now), refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "stega_access_refused_total", Help: "Requests that were refused, by the code of the fault.",
 	}, []string{"code"})}
 	if o.Service != "" {

@@ -27,7 +27,7 @@ type guard struct {
 // Wrap puts the access control in front of a handler. The listener's address says whether requests without a token can be from this machine
 // alone; nil says that they cannot.
 func (a *Access) Wrap(listener net.Addr, next http.Handler) http.Handler {
-	return &guard{Access: a, table: newTable(Routes()), here: isLoopback(listener), next: next}
+	return &guard{Access: a, table: newTable(Routes()), here: isLoopback(listener) || a.published, next: next}
 }
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -82,7 +82,7 @@ func (t tooMany) Unwrap() error { return t.Fault }
 
 // limited counts a request of a token or an address. Programs of this machine are not limited: they could exhaust it in any case.
 func (g *guard) limited(r *http.Request, who string) error {
-	if g.here && fromHere(r) {
+	if g.here && fromHere(r, g.published) {
 		return nil
 	}
 	wait := g.limits.take(who)
@@ -101,7 +101,7 @@ func (g *guard) admit(r *http.Request, route Route) (Caller, error) {
 			return Caller{}, err
 		}
 		switch {
-		case g.here && fromHere(r):
+		case g.here && fromHere(r, g.published):
 			return Caller{Name: local, Scope: Admin}, nil
 		case route.Path == "/v1/stream" && isWebSocket(r):
 			// Browsers cannot set the header here: the first message has the token, and nothing is told before.
@@ -136,7 +136,7 @@ func (g *guard) bearer(r *http.Request, text string) (Caller, error) {
 
 func (g *guard) missing(r *http.Request) error {
 	f := unauthorized("token_missing", "this takes a token")
-	if g.here && remote(r).IsLoopback() {
+	if g.here && (g.published || remote(r).IsLoopback()) {
 		f = f.WithHint("without one, only programs of this machine may ask, at http://127.0.0.1 or http://localhost, and neither for a proxy nor for a web page; make a token with: stega token create")
 	}
 	return f

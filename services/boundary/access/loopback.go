@@ -28,8 +28,10 @@ func remote(r *http.Request) netip.Addr {
 // fromHere reports whether a request was surely made by a program of this machine, on its own account: it comes from loopback to a listener
 // that nobody else reaches, no proxy speaks for another, and no web page does. A page can make a browser of this machine ask, under its own name
 // that it lets point here; the Host header then has that name, and Origin tells of the page.
-func fromHere(r *http.Request) bool {
-	if !remote(r).IsLoopback() {
+//
+// A container sees who comes through a port that is published on loopback at the private address of its bridge; published says that there is no other way in.
+func fromHere(r *http.Request, published bool) bool {
+	if from := remote(r); !from.IsLoopback() && (!published || !from.IsPrivate()) {
 		return false
 	}
 	for _, name := range forwarding {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -56,6 +57,8 @@ func (r *reader) once(want map[string][]int) (done bool, err error) {
 	for left := r.random.IntN(60); left > 0; left-- {
 		s, err := p.hear()
 		switch {
+		case websocket.CloseStatus(err) == codeSlow: // this machine was busy elsewhere: one more disconnect
+			return false, nil
 		case err != nil:
 			return false, fmt.Errorf("after %v: %w", r.got, err)
 		case s.Error != nil:
