@@ -26,6 +26,7 @@ type Tx struct {
 	emitted  []emission
 	bytes    int
 	once     map[string]*deed
+	gathered map[string]any // what Gather keeps, by key
 	last     []func(ctx context.Context) error // what Once put off
 	wrote    int                               // outbox rows
 	started  map[string]*Operation             // operations that this unit recorded
@@ -142,6 +143,23 @@ func (t *Tx) Once(key string, fn func(ctx context.Context, tx *Tx) error) {
 		t.beside = d.beside
 		defer func() { t.beside = nil }()
 		return fn(ctx, t)
+	})
+}
+
+// Gather is Once with something to say: fn gets the items of all calls with this key in this unit, in order. A key is of one type of item.
+func Gather[T any](t *Tx, key string, item T, fn func(ctx context.Context, tx *Tx, items []T) error) {
+	if t.gathered == nil {
+		t.gathered = map[string]any{}
+	}
+	items, ok := t.gathered[key].(*[]T)
+	if !ok {
+		items = new([]T)
+		t.gathered[key] = items
+	}
+	*items = append(*items, item)
+	t.Once(key, func(ctx context.Context, tx *Tx) error {
+		delete(t.gathered, key)
+		return fn(ctx, tx, *items)
 	})
 }
 
