@@ -28,7 +28,9 @@ func pointOf(day civil.Date, close float64) point {
 }
 
 // extras are the values beside the close, in the order of their bits.
-func (p *point) extras() [extras]*float64 { return [extras]*float64{&p.adjusted, &p.dividend, &p.split} }
+func (p *point) extras() [extras]*float64 {
+	return [extras]*float64{&p.adjusted, &p.dividend, &p.split}
+}
 
 const extras = 3
 
