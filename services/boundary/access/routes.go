@@ -36,6 +36,7 @@ func Routes() []Route {
 		{"GET", "/v1/returns/portfolios/{id}", Read, ""},
 		{"GET", "/v1/returns/portfolios/{id}/series", Read, ""},
 		{"GET", "/v1/correlations", Read, ""},
+		{"GET", "/v1/correlations/rolling", Read, ""},
 		{"POST", "/v1/optimizations", Write, "optimization.run"},
 		{"GET", "/v1/optimizations", Read, ""},
 		{"GET", "/v1/optimizations/{id}", Read, ""},
