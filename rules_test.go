@@ -43,6 +43,7 @@ var mayImport = map[string][]string{
 	},
 	"daemon":                {"civil", "client", "events", "fault"},
 	"client":                {"civil", "events", "fault"},
+	"internal/plot":         {"civil"},
 	"services/correlations": {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store"},
 	"services/returns":      {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store"},
 }
