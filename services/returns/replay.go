@@ -68,4 +68,3 @@ func besides(tx *store.Tx) {
 
 // merging says that a unit of work holds up replays.
 type merging bool
-
