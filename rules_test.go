@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 	"services/boundary/access":  {"broker", "bus", "civil", "events", "fault", "migrations", "rest", "store"},
 	"services/boundary/gateway": {"broker", "bus", "civil", "events", "fault", "migrations", "rest", "store"},
 	"services/marketdata": {
-		"broker", "bus", "civil", "events", "fault", "migrations", "rest", "store", "services/marketdata",
+		"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store", "services/marketdata",
 	},
 	"daemon":                {"civil", "client", "events", "fault"},
 	"client":                {"civil", "events", "fault"},
