@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -388,10 +389,10 @@ func TestAnswersKnowTheirVersion(t *testing.T) {
 		same := w.Do(http.MethodGet, path, "", "If-None-Match", tag)
 		assert.Equal(t, http.StatusNotModified, same.Status)
 		assert.Equal(t, tag, same.Header.Get("ETag"))
-		w.settled("date,C\n2024-01-05,2\n2024-01-04," + fmt.Sprint(2+len(path)) + "\n")
+		w.settled("date,C\n2024-01-05,2\n2024-01-04," + strconv.Itoa(2+len(path)) + "\n")
 		assert.Equal(t, http.StatusNotModified, w.Do(http.MethodGet, path, "", "If-None-Match", tag).Status, "C is not asked for")
 		assert.Equal(t, http.StatusOK, w.Do(http.MethodGet, path+"&from=2024-01-02", "", "If-None-Match", tag).Status, "another question")
-		w.settled("date,B\n2024-01-04," + fmt.Sprint(4+len(path)) + "\n")
+		w.settled("date,B\n2024-01-04," + strconv.Itoa(4+len(path)) + "\n")
 		assert.Equal(t, http.StatusOK, w.Do(http.MethodGet, path, "", "If-None-Match", tag).Status, "B changed")
 	}
 	var m matrix

@@ -17,7 +17,6 @@ type estimate struct {
 	matrix       *mat.SymDense
 	observations func(i, j int) int
 	first, last  civil.Date // days with a return
-	days         int
 	shrinkage    *float64
 }
 
