@@ -68,6 +68,14 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	series, err = c.AssetSeries(ctx, "AAPL", client.ReturnsQuery{Frequency: "weekly", Kind: "drawdown"})
 	same(t, series, err)
 
+	server.Found("/v1/correlations?symbols=AAPL,MA", &json.RawMessage{})
+	matrix, err := c.Correlations(ctx, client.CorrelationsQuery{Symbols: []string{"AAPL", "MA"}, Kind: "covariance", Method: "semi", Missing: "zero"})
+	assert.Len(t, same(t, matrix, err).Matrix, 2)
+	matrix, err = c.Correlations(ctx, client.CorrelationsQuery{PortfolioID: id, Kind: "covariance", Method: "ledoit_wolf", Target: "single_factor"})
+	assert.Equal(t, id, same(t, matrix, err).PortfolioID)
+	rolling, err := c.RollingCorrelation(ctx, client.CorrelationsQuery{Symbols: []string{"AAPL", "MA"}, Length: "2"})
+	assert.Len(t, same(t, rolling, err).Values, 1)
+
 	op, err := c.Operation(ctx, created.ID)
 	require.NoError(t, err)
 	assert.Equal(t, "portfolio.create", op.Value.Command)

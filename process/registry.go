@@ -3,6 +3,7 @@ package process
 import (
 	"stega/services"
 	"stega/services/boundary"
+	"stega/services/correlations"
 	"stega/services/marketdata"
 	"stega/services/portfolio"
 	"stega/services/returns"
@@ -16,13 +17,17 @@ type Options struct {
 }
 
 // Names lists the services of the suite, ordered.
-func Names() []string { return []string{"boundary", "marketdata", "portfolio", "returns"} }
+func Names() []string {
+	return []string{"boundary", "correlations", "marketdata", "portfolio", "returns"}
+}
 
 // build makes a service by its name, which is one of Names.
 func build(name string, db *store.DB, o Options) services.Service {
 	switch name {
 	case "boundary":
 		return boundary.New(db, o.Boundary)
+	case "correlations":
+		return correlations.New(db)
 	case "marketdata":
 		return marketdata.New(db, o.Marketdata)
 	case "portfolio":
