@@ -4,6 +4,7 @@ import (
 	"stega/services"
 	"stega/services/boundary"
 	"stega/services/marketdata"
+	"stega/services/optimization"
 	"stega/services/portfolio"
 	"stega/services/returns"
 	"stega/store"
@@ -11,12 +12,15 @@ import (
 
 // Options are the settings of single services.
 type Options struct {
-	Marketdata marketdata.Options
-	Boundary   boundary.Options
+	Marketdata   marketdata.Options
+	Optimization optimization.Options
+	Boundary     boundary.Options
 }
 
 // Names lists the services of the suite, ordered.
-func Names() []string { return []string{"boundary", "marketdata", "portfolio", "returns"} }
+func Names() []string {
+	return []string{"boundary", "marketdata", "optimization", "portfolio", "returns"}
+}
 
 // build makes a service by its name, which is one of Names.
 func build(name string, db *store.DB, o Options) services.Service {
@@ -25,6 +29,8 @@ func build(name string, db *store.DB, o Options) services.Service {
 		return boundary.New(db, o.Boundary)
 	case "marketdata":
 		return marketdata.New(db, o.Marketdata)
+	case "optimization":
+		return optimization.New(db, o.Optimization)
 	case "portfolio":
 		return portfolio.New(db)
 	default:
