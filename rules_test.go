@@ -41,8 +41,9 @@ var mayImport = map[string][]string{
 	"services/marketdata": {
 		"broker", "bus", "civil", "events", "fault", "migrations", "rest", "store", "services/marketdata",
 	},
-	"daemon": {"civil", "client", "events", "fault"},
-	"client": {"civil", "events", "fault"},
+	"daemon":        {"civil", "client", "events", "fault"},
+	"client":        {"civil", "events", "fault"},
+	"internal/plot": {"civil"},
 	"services/optimization": {
 		"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store",
 	},
