@@ -61,7 +61,6 @@ func (g *globals) showOptimization(c *cobra.Command, a client.Answer[client.Opti
 	if err := g.show(c, v); err != nil || !people {
 		return err
 	}
-	_, _ = fmt.Fprintln(c.OutOrStdout())
 	if err := optimum(o).write(c.OutOrStdout()); err != nil {
 		return err
 	}
@@ -146,14 +145,13 @@ func optimum(o client.Optimization) *table {
 	if o.Distance != nil {
 		t.add("turnover from the portfolio", percent(&o.Distance.Turnover))
 	}
-	for i, a := range o.Active {
-		if i == 5 {
-			t.add("held back by", fmt.Sprintf("%d more", len(o.Active)-i))
+	held := slices.DeleteFunc(slices.Clone(o.Active), func(a client.ActiveConstraint) bool { return strings.HasPrefix(a.Constraint, "lower bound") })
+	for i, a := range held {
+		if i == 4 && len(held) > 5 {
+			t.add("held back by", fmt.Sprintf("%d more", len(held)-i))
 			break
 		}
-		if !strings.HasPrefix(a.Constraint, "lower bound") {
-			t.add("held back by", a.Constraint)
-		}
+		t.add("held back by", a.Constraint)
 	}
 	if o.Follow {
 		t.add("follows its portfolio", fmt.Sprintf("run %d", o.Runs))

@@ -22,7 +22,9 @@ func faultOf(err error) error {
 	case errors.As(err, &infeasible):
 		f := fault.Invalid("optimization_infeasible", "%s", err).WithHint("loosen one of: %s", strings.Join(infeasible.Constraints, ", "))
 		for _, c := range infeasible.Constraints {
-			f.Errors = append(f.Errors, fault.Item{Pointer: pointerOf(c), Detail: c})
+			if at := pointerOf(c); at != "" {
+				f.Errors = append(f.Errors, fault.Item{Pointer: at, Detail: c})
+			}
 		}
 		return f
 	case errors.As(err, &unbounded):
