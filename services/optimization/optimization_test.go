@@ -19,7 +19,10 @@ import (
 	"stega/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	defer stegatest.RemoveBinary()
+	goleak.VerifyTestMain(m)
+}
 
 // answer is what the service says of an optimization, as far as the tests look at it.
 type answer struct {
