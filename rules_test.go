@@ -39,15 +39,14 @@ var mayImport = map[string][]string{
 	"services/boundary/access":  {"broker", "bus", "civil", "events", "fault", "migrations", "rest", "store"},
 	"services/boundary/gateway": {"broker", "bus", "civil", "events", "fault", "migrations", "rest", "store"},
 	"services/marketdata": {
-		"broker", "bus", "civil", "events", "fault", "migrations", "rest", "store", "services/marketdata",
+		"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store", "services/marketdata",
 	},
-	"daemon":        {"civil", "client", "events", "fault"},
-	"client":        {"civil", "events", "fault"},
-	"internal/plot": {"civil"},
-	"services/optimization": {
-		"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store",
-	},
-	"services/returns": {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store"},
+	"daemon":                {"civil", "client", "events", "fault"},
+	"client":                {"civil", "events", "fault"},
+	"internal/plot":         {"civil"},
+	"services/correlations": {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store"},
+	"services/optimization": {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store"},
+	"services/returns":      {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store"},
 }
 
 // Imports point one way, and no service imports another.

@@ -199,7 +199,7 @@ func (t *table) write(w io.Writer) error {
 		b.Reset()
 		b.WriteString(rest + text + "\n")
 	}
-	if strings.Join(t.head, "") != "" {
+	if strings.Trim(strings.Join(t.head, ""), ">") != "" {
 		line(t.head)
 	}
 	for _, row := range t.rows {

@@ -11,8 +11,8 @@ import (
 	"stega/fault"
 )
 
-// followers are the services whose views grow from the data of others.
-var followers = []string{"returns", "optimization"}
+// followers are the services whose read views grow from what others tell.
+var followers = []string{"correlations", "optimization", "returns"}
 
 func newRebuild(g *globals) *cobra.Command {
 	var w waiting
@@ -25,7 +25,7 @@ the service works on; they end up as they were, unless they were wrong. With --w
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 			if !slices.Contains(followers, service) {
 				return fault.Usage("service_without_views", "the service %q has no read views of others' data", service).
-					WithHint("say --service %s", strings.Join(followers, " or --service "))
+					WithHint("those that have are %s", strings.Join(followers, ", "))
 			}
 			_, err := g.write(ctx, c, cl, client.Rebuild(service), &w, "the views of "+service+" are being told again")
 			return err

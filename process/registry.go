@@ -3,6 +3,7 @@ package process
 import (
 	"stega/services"
 	"stega/services/boundary"
+	"stega/services/correlations"
 	"stega/services/marketdata"
 	"stega/services/optimization"
 	"stega/services/portfolio"
@@ -19,7 +20,7 @@ type Options struct {
 
 // Names lists the services of the suite, ordered.
 func Names() []string {
-	return []string{"boundary", "marketdata", "optimization", "portfolio", "returns"}
+	return []string{"boundary", "correlations", "marketdata", "optimization", "portfolio", "returns"}
 }
 
 // build makes a service by its name, which is one of Names.
@@ -27,6 +28,8 @@ func build(name string, db *store.DB, o Options) services.Service {
 	switch name {
 	case "boundary":
 		return boundary.New(db, o.Boundary)
+	case "correlations":
+		return correlations.New(db)
 	case "marketdata":
 		return marketdata.New(db, o.Marketdata)
 	case "optimization":

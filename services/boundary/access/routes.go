@@ -42,6 +42,7 @@ func Routes() []Route {
 		{"GET", "/v1/returns/portfolios/{id}/table", Read, ""},
 		{"GET", "/v1/returns/portfolios/{id}/rolling", Read, ""},
 		{"GET", "/v1/correlations", Read, ""},
+		{"GET", "/v1/correlations/rolling", Read, ""},
 		{"POST", "/v1/optimizations", Write, "optimization.run"},
 		{"GET", "/v1/optimizations", Read, ""},
 		{"GET", "/v1/optimizations/{id}", Read, ""},
