@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ import (
 func slow(n int) string {
 	var symbols []string
 	for i := range n {
-		symbols = append(symbols, fmt.Sprintf("%q", fmt.Sprintf("S%03d", i)))
+		symbols = append(symbols, strconv.Quote(symbol(i)))
 	}
 	return `"objective":"min_cdar","symbols":[` + strings.Join(symbols, ",") + `]`
 }
@@ -201,7 +202,7 @@ func TestNothingThatMovesMeanwhileIsLost(t *testing.T) {
 	w.settled(w.Import(market(80, 1500, nil), ""))
 	var assets []string
 	for i := range 80 {
-		assets = append(assets, fmt.Sprintf(`{"symbol":"S%03d","weight":"0.0125"}`, i))
+		assets = append(assets, fmt.Sprintf(`{"symbol":%q,"weight":"0.0125"}`, symbol(i)))
 	}
 	created := w.Write(http.MethodPost, "/v1/portfolios", `{"name":"wide","assets":[`+strings.Join(assets, ",")+`]}`)
 	require.Nil(t, created.Error)

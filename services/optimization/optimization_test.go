@@ -70,7 +70,7 @@ type point struct {
 // world is a stega with the 20 stocks of the tests of PyPortfolioOpt.
 type world struct {
 	*stegatest.Server
-	t       *testing.T
+	t       testing.TB
 	symbols []string
 }
 
@@ -106,7 +106,7 @@ func (w world) optimize(t *testing.T, settings string) answer {
 }
 
 // body is a request, about all symbols unless it says otherwise.
-func (w world) body(t *testing.T, settings string) string {
+func (w world) body(t testing.TB, settings string) string {
 	t.Helper()
 	var said map[string]json.RawMessage
 	require.NoError(t, json.Unmarshal([]byte("{"+settings+"}"), &said))

@@ -112,6 +112,9 @@ func TestWhatIsRefusedAtOnce(t *testing.T) {
 	assert.NotContains(t, strings.Join(s.Events(), "\n"), "optimization.completed")
 }
 
+// symbol is the name of one of many.
+func symbol(i int) string { return fmt.Sprintf("S%03d", i) }
+
 // market makes a CSV of prices of symbols that move by chance, in one column each.
 func market(n, days int, extra func(day int) []string, names ...string) string {
 	rng := rand.New(rand.NewPCG(7, uint64(n)))
@@ -120,7 +123,7 @@ func market(n, days int, extra func(day int) []string, names ...string) string {
 	prices := make([]float64, n)
 	for i := range prices {
 		prices[i] = 50 + 100*rng.Float64()
-		_, _ = fmt.Fprintf(&b, ",S%03d", i)
+		b.WriteString("," + symbol(i))
 	}
 	for _, name := range names {
 		b.WriteString("," + name)
