@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -119,7 +120,7 @@ func newOptimizeList(g *globals) *cobra.Command {
 				}
 				v.ids = append(v.ids, o.ID)
 				v.table.add(o.ID, o.Name, o.Objective, o.Status, follows, percent(o.AnnualReturn), percent(o.AnnualVolatility), ratio(o.Sharpe), percent(o.Turnover), ago(&o.CreatedAt))
-				v.csv.add(o.ID, o.Name, o.Objective, o.Status, fmt.Sprint(o.Follow), exactly(o.AnnualReturn), exactly(o.AnnualVolatility), exactly(o.Sharpe), exactly(o.Turnover))
+				v.csv.add(o.ID, o.Name, o.Objective, o.Status, strconv.FormatBool(o.Follow), exactly(o.AnnualReturn), exactly(o.AnnualVolatility), exactly(o.Sharpe), exactly(o.Turnover))
 			}
 			return g.show(c, v)
 		}),
@@ -287,7 +288,7 @@ func (g *globals) showAllocation(c *cobra.Command, a client.Answer[client.Alloca
 	}
 	for _, p := range a.Value.Positions {
 		v.ids = append(v.ids, p.Symbol)
-		shares := fmt.Sprint(p.Shares)
+		shares := strconv.FormatInt(p.Shares, 10)
 		v.table.add(p.Symbol, shares, p.Price.String(), p.Value.String(), percent(&p.Weight))
 		v.csv.add(p.Symbol, shares, p.Price.String(), p.Date.String(), p.Value.String(), exactly(&p.Weight))
 	}
