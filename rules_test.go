@@ -45,6 +45,7 @@ var mayImport = map[string][]string{
 	"client":                {"civil", "events", "fault"},
 	"internal/plot":         {"civil"},
 	"services/correlations": {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store"},
+	"services/optimization": {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store"},
 	"services/returns":      {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store"},
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // followers are the services whose read views grow from what others tell.
-var followers = []string{"correlations", "returns"}
+var followers = []string{"correlations", "optimization", "returns"}
 
 func newRebuild(g *globals) *cobra.Command {
 	var w waiting

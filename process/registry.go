@@ -5,6 +5,7 @@ import (
 	"stega/services/boundary"
 	"stega/services/correlations"
 	"stega/services/marketdata"
+	"stega/services/optimization"
 	"stega/services/portfolio"
 	"stega/services/returns"
 	"stega/store"
@@ -12,13 +13,14 @@ import (
 
 // Options are the settings of single services.
 type Options struct {
-	Marketdata marketdata.Options
-	Boundary   boundary.Options
+	Marketdata   marketdata.Options
+	Optimization optimization.Options
+	Boundary     boundary.Options
 }
 
 // Names lists the services of the suite, ordered.
 func Names() []string {
-	return []string{"boundary", "correlations", "marketdata", "portfolio", "returns"}
+	return []string{"boundary", "correlations", "marketdata", "optimization", "portfolio", "returns"}
 }
 
 // build makes a service by its name, which is one of Names.
@@ -30,6 +32,8 @@ func build(name string, db *store.DB, o Options) services.Service {
 		return correlations.New(db)
 	case "marketdata":
 		return marketdata.New(db, o.Marketdata)
+	case "optimization":
+		return optimization.New(db, o.Optimization)
 	case "portfolio":
 		return portfolio.New(db)
 	default:

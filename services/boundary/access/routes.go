@@ -46,6 +46,10 @@ func Routes() []Route {
 		{"POST", "/v1/optimizations", Write, "optimization.run"},
 		{"GET", "/v1/optimizations", Read, ""},
 		{"GET", "/v1/optimizations/{id}", Read, ""},
+		{"DELETE", "/v1/optimizations/{id}", Write, "optimization.delete"},
+		{"PUT", "/v1/optimizations/{id}/follow", Write, "optimization.follow"},
+		{"POST", "/v1/optimizations/{id}/repeat", Write, "optimization.run"},
+		{"POST", "/v1/optimizations/{id}/allocation", Read, ""},
 
 		{"GET", "/v1/operations", Read, ""},
 		{"GET", "/v1/operations/{id}", Read, ""},
