@@ -107,7 +107,7 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	require.NoError(t, err)
 	_, err = c.Submit(ctx, client.Rebuild("returns"), client.Wait{For: client.ForResolved})
 	require.NoError(t, err)
-	_, err = c.Submit(ctx, client.PullPrices("latest", nil, ""), client.Wait{For: client.ForResolved})
+	_, err = c.Submit(ctx, client.PullPrices(client.Pull{Kind: "latest"}), client.Wait{For: client.ForResolved})
 	require.Error(t, err, "no provider was set")
 	_, err = c.Submit(ctx, client.DeletePortfolio(id), client.Wait{For: client.ForResolved})
 	require.NoError(t, err)
