@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -156,7 +157,7 @@ func TestCloseCodesSayWhetherToComeBack(t *testing.T) {
 		websocket.StatusNormalClosure: "", 4500: fault.KindUnauthorized, 4501: fault.KindMalformed, 4502: fault.KindForbidden, 4777: fault.KindForbidden,
 		websocket.StatusMessageTooBig: fault.KindTooLarge,
 	} {
-		t.Run(fmt.Sprint(int(code)), func(t *testing.T) {
+		t.Run(strconv.Itoa(int(code)), func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
 			var h heard

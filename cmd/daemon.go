@@ -58,7 +58,7 @@ func runDaemon(ctx context.Context, g *globals, stderr io.Writer) error {
 	if err := os.MkdirAll(paths.State, 0o700); err != nil {
 		return fault.Unavailable("folder_unusable", "the folder %s cannot be used", paths.State).WithHint("check that it may be written").Because(err)
 	}
-	var log io.Writer = io.Discard
+	log := io.Discard
 	if file, err := daemon.OpenLog(paths.Log()); err == nil {
 		defer func() { _ = file.Close() }()
 		log = file
@@ -100,7 +100,7 @@ func newDaemonInstall() *cobra.Command {
 			say(c, "wrote %s", path)
 			if systemctl(c.Context(), "daemon-reload") != nil {
 				say(c, "systemd does not run for you here, so start it yourself: stega daemon start\nat a login with systemd: systemctl --user enable --now %s", daemon.UnitName)
-				return nil
+				return nil //nolint:nilerr // it was told, and the unit is there
 			}
 			if old, err := dialDaemon(c.Context(), "", false); err == nil { // systemd's takes its place
 				if err := stopDaemon(c.Context(), old); err != nil {

@@ -135,7 +135,7 @@ func newEventsTail(g *globals) *cobra.Command {
 			return g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 				err := wanted.lines(cl.Log(ctx, position, follow), c.OutOrStdout())
 				if c.Context().Err() != nil {
-					return nil // Ctrl-C is how one stops following
+					return nil //nolint:nilerr // Ctrl-C is how one stops following
 				}
 				return err
 			})(c, args)

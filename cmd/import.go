@@ -172,7 +172,7 @@ func (i *importer) file(ctx context.Context, name string) (client.Operation, err
 }
 
 func (i *importer) send(ctx context.Context, name, symbol string) (client.Operation, error) {
-	var body io.Reader = i.c.InOrStdin()
+	body := i.c.InOrStdin()
 	size := int64(0)
 	if name != "-" {
 		f, err := os.Open(name)

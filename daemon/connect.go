@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -60,7 +61,7 @@ func Connect(ctx context.Context, o ConnectOptions) (*Connection, error) {
 	switch {
 	case o.Build.Newer(c.Build):
 		return upgrade(ctx, o, c)
-	case c.Build.Newer(o.Build) && o.Warn != nil:
+	case c.Newer(o.Build) && o.Warn != nil:
 		o.Warn(fmt.Sprintf("the daemon is %s, newer than this stega, %s: upgrade, or say: stega daemon restart", describe(c.Build), describe(o.Build)))
 	}
 	return c, nil
@@ -299,7 +300,7 @@ func Ready(getenv func(string) string, failed error) {
 		}
 		c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: at, Net: "unixgram"})
 		if err == nil {
-			_, _ = c.Write([]byte("READY=1\nMAINPID=" + fmt.Sprint(os.Getpid())))
+			_, _ = c.Write([]byte("READY=1\nMAINPID=" + strconv.Itoa(os.Getpid())))
 			_ = c.Close()
 		}
 	}

@@ -23,7 +23,7 @@ func (p Patient) server(ctx context.Context) []Finding {
 		return []Finding{{Name: name, Verdict: Fail, Detail: err.Error(), Hint: "set STEGA_URL, or say: stega login"}}
 	}
 	asked := time.Now()
-	a, body, err := p.ask(ctx, http.MethodGet, base+"/readyz", "")
+	a, body, err := p.ask(ctx, http.MethodGet, base+"/readyz", "") //nolint:bodyclose // ask has closed it
 	if err != nil {
 		return []Finding{{Name: name, Verdict: Fail, Detail: "nothing answers: " + err.Error(), Hint: "start it with: stega up; or say where it runs with STEGA_URL"}}
 	}
@@ -96,7 +96,7 @@ func (p Patient) token(ctx context.Context, base string) []Finding {
 	}
 	scope := "nothing"
 	for _, t := range tries {
-		a, _, err := p.ask(ctx, t.method, base+t.path, "")
+		a, _, err := p.ask(ctx, t.method, base+t.path, "") //nolint:bodyclose // ask has closed it
 		if err != nil {
 			f.Verdict, f.Detail, f.Hint = Warn, "could not be tried: "+err.Error(), "try again"
 			return []Finding{f}

@@ -149,7 +149,7 @@ func vacate(path string) error {
 
 // stale reports whether nobody listens on a socket. In doubt somebody does.
 func stale(path string) bool {
-	c, err := net.DialTimeout("unix", path, time.Second)
+	c, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "unix", path)
 	if err == nil {
 		_ = c.Close()
 	}

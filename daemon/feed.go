@@ -64,15 +64,6 @@ func (f *feed) restart() {
 	}
 }
 
-// wake has a broken feed tried at once: somebody saw the server.
-func (f *feed) wake() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.stream != nil && f.state.State == Connecting {
-		f.stream.Wake()
-	}
-}
-
 // follow keeps the feed open until the context ends.
 func (u *upstream) follow(ctx context.Context, b Build) {
 	for ctx.Err() == nil {

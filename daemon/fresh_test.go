@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -261,7 +262,7 @@ func TestChangesAreForgottenTogether(t *testing.T) {
 	f.standing(1, false)
 	f.stored("k", 2, dependsOn("/v1/portfolios/x", nil), f.begin())
 	for i := range maxFacts {
-		f.push(uint64(3+i), "portfolio.deleted", fmt.Sprint(i))
+		f.push(uint64(3+i), "portfolio.deleted", strconv.Itoa(i))
 	}
 	assert.LessOrEqual(t, len(f.changed), maxFacts)
 	assert.False(t, f.fresh("k"))

@@ -262,8 +262,8 @@ func (q *queue) remove(ctx context.Context, it Item) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	for _, table := range []string{"queue", "bodies"} {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE seq = ?", it.seq); err != nil {
+	for _, forget := range []string{"DELETE FROM queue WHERE seq = ?", "DELETE FROM bodies WHERE seq = ?"} {
+		if _, err := tx.ExecContext(ctx, forget, it.seq); err != nil {
 			return err
 		}
 	}

@@ -240,7 +240,7 @@ func (u *upstream) copy(w http.ResponseWriter, a *http.Response) error {
 		n, err := a.Body.Read(buffer)
 		if n > 0 {
 			if _, err := w.Write(buffer[:n]); err != nil {
-				return nil // who asked is gone
+				return nil //nolint:nilerr // who asked is gone
 			}
 			_ = flush.Flush()
 		}

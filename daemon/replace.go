@@ -72,7 +72,7 @@ func (d *Daemon) replace(w http.ResponseWriter, r *http.Request) error {
 func sound(ctx context.Context, program string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, program, "version", "-o", "json").Output() //nolint:gosec // its user names his own program
+	out, err := exec.CommandContext(ctx, program, "version", "-o", "json").Output()
 	var v struct {
 		Version string `json:"version"`
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -150,7 +151,7 @@ func TestAWriteBehindOthersWaitsAsItsClientPrefers(t *testing.T) {
 	d.connected()
 	b.down()
 	for i := range 5 {
-		d.do("POST", "/v1/portfolios", fmt.Sprint(i))
+		d.do("POST", "/v1/portfolios", strconv.Itoa(i))
 	}
 	b.up()
 	wait.Until(t, "the feed stands", func() bool { return d.status().Servers[0].Stream.State == Connected })

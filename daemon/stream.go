@@ -54,7 +54,7 @@ func (u *upstream) relay(w http.ResponseWriter, r *http.Request) error {
 		Subprotocols: []string{"stega.v1"}, InsecureSkipVerify: true, // whose socket it is has been checked, and browsers cannot reach it
 	})
 	if err != nil {
-		return nil //nolint:nilerr // it has been answered
+		return nil
 	}
 	ws.SetReadLimit(maxCommand)
 	ctx, cancel := context.WithCancel(r.Context())
@@ -238,7 +238,7 @@ func (t *through) dial(ctx context.Context, token string) (*websocket.Conn, erro
 	}
 	for failures := 0; ; failures++ {
 		try, cancel := context.WithTimeout(ctx, 15*time.Second)
-		ws, a, err := websocket.Dial(try, t.u.url+"/v1/stream", &websocket.DialOptions{HTTPClient: t.u.http, HTTPHeader: header, Subprotocols: []string{"stega.v1"}})
+		ws, a, err := websocket.Dial(try, t.u.url+"/v1/stream", &websocket.DialOptions{HTTPClient: t.u.http, HTTPHeader: header, Subprotocols: []string{"stega.v1"}}) //nolint:bodyclose // the library closes it
 		cancel()
 		if err == nil {
 			ws.SetReadLimit(maxFrame)

@@ -3,6 +3,7 @@ package events
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -121,7 +122,27 @@ func (e AssetUpdated) Check() error {
 	if e.ChangedTo < e.ChangedFrom || e.Last < e.First || e.Observations < 0 {
 		return errors.New("changed_from and first must not be after changed_to and last, and observations not below zero")
 	}
+	if err := e.checkSeries(); err != nil {
+		return err
+	}
 	return checkSymbol(e.Symbol)
+}
+
+func (e AssetUpdated) checkSeries() error {
+	if len(e.Returns) != len(e.Days) {
+		return fmt.Errorf("there are %d dates and %d returns", len(e.Days), len(e.Returns))
+	}
+	for i, day := range e.Days {
+		switch {
+		case day < e.ChangedFrom || day > e.ChangedTo:
+			return fmt.Errorf("%s is not between changed_from and changed_to", day)
+		case i > 0 && day <= e.Days[i-1]:
+			return fmt.Errorf("%s is not after the date before it", day)
+		case math.IsNaN(e.Returns[i]) != (day == e.First):
+			return fmt.Errorf("the first day of a series has no return, and every other one has: %s", day)
+		}
+	}
+	return nil
 }
 
 // Check reports what is wrong with the announcement.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
+	"strconv"
 
 	"github.com/govalues/decimal"
 
@@ -94,6 +96,50 @@ func (c *Column) UnmarshalJSON(b []byte) error {
 	})
 	if err == nil {
 		*c = out
+	}
+	return err
+}
+
+// Floats is a column of floating-point numbers, on the wire an array of the shortest numbers that read back as the same bits; NaN is null.
+type Floats []float64
+
+// MarshalJSON writes the whole array in one pass. Infinities have no form on the wire.
+func (f Floats) MarshalJSON() ([]byte, error) {
+	b := make([]byte, 1, 2+22*len(f))
+	b[0] = '['
+	for i, v := range f {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		switch {
+		case math.IsNaN(v):
+			b = append(b, "null"...)
+		case math.IsInf(v, 0):
+			return nil, fmt.Errorf("element %d is not finite", i)
+		default:
+			b = strconv.AppendFloat(b, v, 'g', -1, 64)
+		}
+	}
+	return append(b, ']'), nil
+}
+
+// UnmarshalJSON reads the whole array in one pass.
+func (f *Floats) UnmarshalJSON(b []byte) error {
+	out := make(Floats, 0, len(b)/20+1)
+	err := eachElement(b, func(v []byte, quoted bool) error {
+		if !quoted && string(v) == "null" {
+			out = append(out, math.NaN())
+			return nil
+		}
+		number, err := strconv.ParseFloat(string(v), 64)
+		if quoted || err != nil {
+			return fmt.Errorf("%q is not a number that fits", v)
+		}
+		out = append(out, number)
+		return nil
+	})
+	if err == nil {
+		*f = out
 	}
 	return err
 }

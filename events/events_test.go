@@ -50,7 +50,8 @@ func samples() []events.Typed {
 			Low: events.Column{price("98.7"), price("98")}, Volume: events.Column{price("1200000"), price("0")}, Dividend: events.Column{{}, price("0.24")},
 			Split: events.Column{price("2"), {}},
 		},
-		events.AssetUpdated{Symbol: "AAPL", ChangedFrom: day, ChangedTo: day.AddDays(3), First: day.AddDays(-100), Last: day.AddDays(3), Observations: 70},
+		events.AssetUpdated{Symbol: "AAPL", ChangedFrom: day, ChangedTo: day.AddDays(3), First: day.AddDays(-100), Last: day.AddDays(3), Observations: 70,
+			Days: events.Days{day, day.AddDays(3)}, Returns: events.Floats{0.1 + 0.2, -0.0221729490022172949}},
 		events.PortfolioReturnsUpdated{PortfolioID: portfolio.ID, Version: 3, Missing: []string{"MA"}},
 		events.Handled{Service: "returns", Items: []events.Receipt{{
 			Message: operation, Topic: "portfolio.created", About: portfolio.ID, Operation: operation, Handler: "returns:portfolios", Handlers: []string{"returns:portfolios", "returns:other"},

@@ -34,6 +34,10 @@ func wireForm(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{
 			Type: "array", Items: &jsonschema.Schema{OneOf: []*jsonschema.Schema{exact, {Type: "null"}}}, Description: "one value for each date",
 		}
+	case reflect.TypeFor[Floats]():
+		return &jsonschema.Schema{
+			Type: "array", Items: &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "number"}, {Type: "null"}}}, Description: "one value for each date",
+		}
 	case reflect.TypeFor[time.Time]():
 		return &jsonschema.Schema{Type: "string", Format: "date-time"}
 	}

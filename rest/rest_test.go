@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -210,7 +211,7 @@ func TestVersionsThatMustMatch(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return c.String(http.StatusOK, fmt.Sprint(version))
+			return c.String(http.StatusOK, strconv.FormatInt(version, 10))
 		})
 	})
 	for value, want := range map[string]string{"": "0", "*": "0", `"3"`: "3", ` "3" `: "3", `W/"12"`: "12", `"9223372036854775807"`: "9223372036854775807"} {

@@ -63,7 +63,7 @@ func TestDownsideFigures(t *testing.T) {
 	minimum := func(ctx context.Context, s optimize.Scenarios, _ float64) (*optimize.Portfolio, error) {
 		return optimize.MinRisk(ctx, s)
 	}
-	forReturn, forRisk, utility := ask(optimize.RiskForReturn), ask(optimize.ReturnForRisk), ask(optimize.MaxSemiUtility)
+	forReturn, forRisk, utility := optimize.RiskForReturn, optimize.ReturnForRisk, optimize.MaxSemiUtility
 	for _, c := range []struct {
 		name       string
 		scenarios  optimize.Scenarios

@@ -167,7 +167,8 @@ func (f *Frontier) AtVolatility(target float64) (*Portfolio, error) {
 	if !(target >= first.Volatility) {
 		return nil, infeasible([]string{"target volatility"}, "the target volatility %.6g is below the least that the constraints allow, %.6g", target, first.Volatility)
 	}
-	from, to := last.Weights, []float64(nil)
+	from := last.Weights
+	var to []float64
 	k := sort.Search(len(f.Corners), func(i int) bool { return f.Corners[i].Volatility > target })
 	switch {
 	case k < len(f.Corners):

@@ -228,7 +228,7 @@ func (f *feasible) explain(ctx context.Context, returns []float64, target float6
 	if !errors.As(err, &conflict) {
 		return err
 	}
-	top, _, e := f.highest(ctx, returns)
+	top, e := f.highest(ctx, returns)
 	if e != nil || top >= target {
 		return err
 	}

@@ -104,7 +104,7 @@ func (t *task) tangent(ctx context.Context, m *meanVariance) (*conic.Solution, e
 	if err := m.free(); err != nil {
 		return nil, err
 	}
-	if top, _, err := m.highest(ctx, m.Returns); err == nil && top <= m.RiskFree+1e-9 {
+	if top, err := m.highest(ctx, m.Returns); err == nil && top <= m.RiskFree+1e-9 {
 		return nil, m.poor(top, -1)
 	}
 	if m.Cost > 0 {

@@ -162,8 +162,8 @@ func (f *feasible) conflict(ctx context.Context, rows []limit) error {
 	return infeasible(names, "these contradict each other, by at least %.3g: %s", s.Objective, list(names))
 }
 
-// highest is the highest return that the constraints allow, and the portfolio that has it.
-func (f *feasible) highest(ctx context.Context, returns []float64) (float64, []float64, error) {
+// highest is the highest return that the constraints allow.
+func (f *feasible) highest(ctx context.Context, returns []float64) (float64, error) {
 	t := f.task(0, -1, nil)
 	for i, v := range returns {
 		t.program.Q[i] = -v
@@ -172,10 +172,9 @@ func (f *feasible) highest(ctx context.Context, returns []float64) (float64, []f
 		return &UnboundedError{"positions without bounds can have any return"}
 	})
 	if err != nil {
-		return math.NaN(), nil, err
+		return math.NaN(), err
 	}
-	w := f.within(s.D)
-	return dot(returns, w), w, nil
+	return dot(returns, f.within(s.D)), nil
 }
 
 // within puts weights that rounding has moved out of their bounds back.

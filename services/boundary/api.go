@@ -95,8 +95,8 @@ func (s *Service) Look(ctx context.Context, id string, tree bool) (Operation, er
 	}
 	own, lookup := s.opts.Lookup(ctx, id)
 	switch {
-	case lookup == nil && err != nil:
-		return Operation{Operation: own, Outcome: Pending}, nil
+	case lookup == nil && err != nil: // the ledger has not heard of it yet
+		return Operation{Operation: own, Outcome: Pending}, nil //nolint:nilerr // see above
 	case lookup == nil: // the service knows best how its command fares
 		o.Operation = own
 	case err != nil:
@@ -120,7 +120,7 @@ func (s *Service) await(ctx context.Context, id string, tree bool, until func(Op
 				stop()
 				news, stop = s.opts.Watch("operation:" + id)
 				if err := pause(ctx, lostPause); err != nil {
-					return o, nil //nolint:nilerr // the time is up
+					return o, nil
 				}
 			}
 		case <-ctx.Done():

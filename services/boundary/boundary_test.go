@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -97,7 +98,7 @@ func TestReadsAfterAnOperation(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
 	for n := range 20 {
-		a := s.Do(http.MethodPost, "/v1/prices", strings.ReplaceAll(prices, "100", fmt.Sprint(100+n)), "Content-Type", "text/csv")
+		a := s.Do(http.MethodPost, "/v1/prices", strings.ReplaceAll(prices, "100", strconv.Itoa(100+n)), "Content-Type", "text/csv")
 		require.Equal(t, http.StatusAccepted, a.Status)
 		var accepted struct {
 			ID string `json:"operation_id"`

@@ -90,10 +90,10 @@ func (s *Service) after(r *http.Request, id string) error {
 			WithHint("see which message could not be handled: GET /v1/dead")
 	}
 	for _, w := range o.Waiting {
-		f.With(fault.Item{Detail: behind(w)})
+		f = f.With(fault.Item{Detail: behind(w)})
 	}
 	if len(o.Waiting) == 0 && !o.Done() {
-		f.With(fault.Item{Detail: fmt.Sprintf("%s of %s has not run to its end: it is %s", o.Command, o.Service, o.Status)})
+		f = f.With(fault.Item{Detail: fmt.Sprintf("%s of %s has not run to its end: it is %s", o.Command, o.Service, o.Status)})
 	}
 	return f
 }
@@ -148,7 +148,7 @@ func (s *Service) write(w http.ResponseWriter, r *http.Request, next http.Handle
 	o, err := s.await(ctx, accepted.ID, false, until)
 	if err != nil || !until(o) { // the write was accepted: that is the answer, whatever became of the wait
 		answer.release(w)
-		return nil //nolint:nilerr // see above
+		return nil
 	}
 	h := w.Header()
 	h.Set("Location", answer.header.Get("Location"))

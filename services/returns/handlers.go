@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
 
 	"stega/bus"
+	"stega/civil"
 	"stega/events"
 	"stega/fault"
 	"stega/store"
@@ -29,11 +32,7 @@ func (s *Service) pricesImported(ctx context.Context, tx *store.Tx, e events.Pri
 		return nil
 	}
 	years.save(tx, e.Symbol)
-	first, last, days := years.extent()
-	err = tx.Emit(events.AssetUpdated{
-		Symbol: e.Symbol, ChangedFrom: changed[0].day, ChangedTo: changed[len(changed)-1].day, First: first, Last: last, Observations: days,
-	})
-	if err != nil {
+	if err := years.announce(tx, e.Symbol, changed[0].day, changed[len(changed)-1].day); err != nil {
 		return err
 	}
 	tx.Once("holders of "+e.Symbol, func(ctx context.Context, tx *store.Tx) error {
@@ -43,6 +42,35 @@ func (s *Service) pricesImported(ctx context.Context, tx *store.Tx, e events.Pri
 		}
 		return err
 	})
+	return nil
+}
+
+// announced is how many days one event tells at most.
+const announced = 4096
+
+// announce tells the returns from one day to another, and that of the day after, which is made of the last of them too.
+func (y *years) announce(tx *store.Tx, symbol string, from, to civil.Date) error {
+	points, before, err := y.around(from, to)
+	if err != nil {
+		return bus.Permanent(fmt.Errorf("read the returns of %s: %w", symbol, err))
+	}
+	first, last, days := y.extent()
+	for chunk := range slices.Chunk(points, announced) {
+		e := events.AssetUpdated{
+			Symbol: symbol, ChangedFrom: chunk[0].day, ChangedTo: chunk[len(chunk)-1].day, First: first, Last: last, Observations: days,
+			Days: daysOf(chunk), Returns: make(events.Floats, len(chunk)),
+		}
+		for i, p := range chunk {
+			e.Returns[i] = math.NaN()
+			if before != nil {
+				e.Returns[i] = between(*before, p)
+			}
+			before = &p
+		}
+		if err := tx.Emit(e); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"stega/civil"
 	"stega/events"
 	"stega/internal/reference"
 	"stega/internal/stegatest"
@@ -235,4 +236,48 @@ func TestWhatIsToldOfReturns(t *testing.T) {
 	s.Eventually("the other asset is told", func() bool { a, _ := told(); return len(a) == 3 })
 	_, portfolios = told()
 	assert.Len(t, portfolios, 3)
+}
+
+// Who merges what is told of a symbol, day by day, has the series that is answered, in whatever order the prices came.
+func TestWhatIsToldMakesTheSeries(t *testing.T) {
+	t.Parallel()
+	s := stegatest.Up(t)
+	random := rand.New(rand.NewPCG(4, 2))
+	first := civil.Of(2019, 12, 1)
+	const n = 90
+	for _, i := range append(random.Perm(n), 7, 0, n-1) {
+		if i%9 == 4 {
+			continue // no price on these
+		}
+		s.Import(fmt.Sprintf("date,AAPL\n%s,%d.%02d\n", first.AddDays(i), 90+random.IntN(20), random.IntN(100)), "")
+	}
+	var want struct {
+		Dates  events.Days
+		Values []float64
+	}
+	var told map[civil.Date]float64
+	s.Eventually("all is told", func() bool {
+		told = map[civil.Date]float64{}
+		for _, line := range s.Log() {
+			var e events.AssetUpdated
+			if line.Type != e.Topic() {
+				continue
+			}
+			require.NoError(t, json.Unmarshal(line.Data, &e))
+			require.NoError(t, e.Check())
+			for i, day := range e.Days {
+				told[day] = e.Returns[i]
+			}
+		}
+		a := s.Do(http.MethodGet, "/v1/returns/assets/AAPL/series", "")
+		if a.Status != http.StatusOK || json.Unmarshal(a.Body, &want) != nil || len(want.Dates) != n-n/9-1 || len(told) != n-n/9 {
+			return false
+		}
+		for i, r := range want.Values {
+			if math.Abs(told[want.Dates[i]]-r) > 1e-12 {
+				return false
+			}
+		}
+		return math.IsNaN(told[first])
+	})
 }

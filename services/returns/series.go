@@ -48,6 +48,14 @@ func levels(points []point) []float64 {
 	return out
 }
 
+// between is the return from one point to the next, by the rule of levels.
+func between(a, b point) float64 {
+	if !math.IsNaN(a.adjusted) && !math.IsNaN(b.adjusted) {
+		return b.adjusted/a.adjusted - 1
+	}
+	return b.close/a.close - 1
+}
+
 // asset is the daily returns of a symbol in a window.
 func asset(ctx context.Context, db bun.IDB, symbol string, from, to *civil.Date) (series, error) {
 	points, err := window(ctx, db, symbol, from, to)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/uptrace/bun"
@@ -57,7 +58,7 @@ func loadYears(ctx context.Context, tx *store.Tx, symbol string) (*years, error)
 func (y *years) merge(fresh []point) (changed []point, err error) {
 	for len(fresh) > 0 {
 		year := fresh[0].day.Year()
-		n, _ := slices.BinarySearchFunc(fresh, civil.Of(year+1, 1, 1), func(p point, d civil.Date) int { return int(p.day - d) })
+		n, _ := slices.BinarySearchFunc(fresh, civil.Of(year+1, 1, 1), byDay)
 		var old []point
 		if r := y.rows[year]; r != nil {
 			if old, err = unpack(make([]point, 0, r.Days+n), year, r.Data); err != nil {
@@ -85,6 +86,42 @@ func (y *years) save(tx *store.Tx, symbol string) {
 	tx.Later(tx.NewInsert().Model(&rows).On("CONFLICT (symbol, year) DO UPDATE").Set("first_day = EXCLUDED.first_day").
 		Set("last_day = EXCLUDED.last_day").Set("days = EXCLUDED.days").Set("data = EXCLUDED.data"))
 }
+
+// around is the points from one day to another with the one after them, and the one before them, if there is one.
+func (y *years) around(from, to civil.Date) (points []point, before *point, err error) {
+	var past *row // the last year that ends before
+	for _, year := range slices.Sorted(maps.Keys(y.rows)) {
+		r := y.rows[year]
+		if r.LastDay < from {
+			past = r
+			continue
+		}
+		if points, err = unpack(points, year, r.Data); err != nil {
+			return nil, nil, err
+		}
+		if r.LastDay > to {
+			break
+		}
+	}
+	start, _ := slices.BinarySearchFunc(points, from, byDay)
+	end, found := slices.BinarySearchFunc(points, to, byDay)
+	if found {
+		end++
+	}
+	switch {
+	case start > 0:
+		before = &points[start-1]
+	case past != nil:
+		earlier, err := unpack(nil, past.Year, past.Data)
+		if err != nil {
+			return nil, nil, err
+		}
+		before = &earlier[len(earlier)-1]
+	}
+	return points[start:min(end+1, len(points))], before, nil
+}
+
+func byDay(p point, day civil.Date) int { return int(p.day - day) }
 
 func (y *years) extent() (first, last civil.Date, days int) {
 	for _, r := range y.rows {

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -146,7 +147,7 @@ func TestALineThatCannotBeWrittenIsInTheLog(t *testing.T) {
 	db := open(t, sqlite(t))
 	a := New(db, Options{Log: notes.log()})
 	for i := range auditQueue { // nobody writes
-		a.audit.add(Entry{ID: fmt.Sprint(i)})
+		a.audit.add(Entry{ID: strconv.Itoa(i)})
 	}
 	began := time.Now()
 	a.audit.add(Entry{ID: "one too many", Path: "/v1/portfolios"})
@@ -200,7 +201,7 @@ func child() bool {
 			return err
 		}
 		fmt.Println(l.Addr())
-		return http.Serve(l, a.Wrap(l.Addr(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(202) })))
+		return http.Serve(l, a.Wrap(l.Addr(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })))
 	}()
 	fmt.Println(err)
 	return true
@@ -227,7 +228,7 @@ func TestAKillLosesOnlyTheLinesOfTheLastMoment(t *testing.T) {
 			all.Go(func() {
 				for i := 0; ; i++ {
 					path := fmt.Sprintf("/v1/portfolios/%d-%d-%d", round, worker, i)
-					r, err := http.NewRequest("PUT", "http://"+strings.TrimSpace(address)+path, nil)
+					r, err := http.NewRequest(http.MethodPut, "http://"+strings.TrimSpace(address)+path, nil)
 					if err != nil {
 						return
 					}
@@ -279,7 +280,7 @@ func TestAnAnswerDoesNotWaitForItsLine(t *testing.T) {
 		})
 	}()
 	<-holding
-	s := httptest.NewServer(a.Wrap(inside, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(202) })))
+	s := httptest.NewServer(a.Wrap(inside, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })))
 	defer s.Close()
 	answer, err := http.Post(s.URL+"/v1/portfolios", "application/json", nil)
 	require.NoError(t, err)

@@ -222,7 +222,7 @@ func TestWithoutADatabaseTheServicesSecretIsAsked(t *testing.T) {
 	t.Parallel()
 	a := New(nil, Options{Service: "sixteen letters!"})
 	stop := run(t, a)
-	h := a.Wrap(outside, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }))
+	h := a.Wrap(outside, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	assert.Equal(t, 204, ask(t, h, "POST", "/v1/portfolios", "", bearer("sixteen letters!")...).Code)
 	text, _ := newSecret()
 	assert.Equal(t, 401, ask(t, h, "POST", "/v1/portfolios", "", bearer(text)...).Code)

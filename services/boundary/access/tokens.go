@@ -145,7 +145,7 @@ func insert(ctx context.Context, tx *store.Tx, r *row) error {
 }
 
 func checkName(name string) error {
-	detail := ""
+	var detail string
 	switch {
 	case name == "":
 		detail = "is missing: say who or what uses the token"

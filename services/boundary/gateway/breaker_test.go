@@ -177,7 +177,7 @@ func TestWhoGoesAwayIsNotHeldAgainstAService(t *testing.T) {
 		u := scripted(s)
 		for range 10 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-			r, err := http.NewRequestWithContext(ctx, "GET", "http://x/", nil)
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://x/", nil)
 			require.NoError(t, err)
 			_, err = u.RoundTrip(r)
 			require.Error(t, err)
@@ -196,7 +196,7 @@ func TestWhoGoesAwayIsNotHeldAgainstAService(t *testing.T) {
 		s.hold = time.Hour
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		r, err := http.NewRequestWithContext(ctx, "GET", "http://x/", nil)
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://x/", nil)
 		require.NoError(t, err)
 		_, err = u.RoundTrip(r)
 		require.Error(t, err)

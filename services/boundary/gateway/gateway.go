@@ -6,7 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"log"
+	"log" //nolint:depguard // httputil takes no other
 	"log/slog"
 	"net"
 	"net/http"

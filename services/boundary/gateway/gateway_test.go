@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -183,7 +184,7 @@ func TestTheSpanOfTheGatewayIsTheParent(t *testing.T) {
 	g := New(Options{Upstreams: []Upstream{{Service: "marketdata", Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		parent = r.Header.Get("Traceparent")
 	})}}})
-	r := httptest.NewRequest("GET", "/v1/symbols", nil)
+	r := httptest.NewRequest(http.MethodGet, "/v1/symbols", nil)
 	span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled})
 	g.ServeHTTP(httptest.NewRecorder(), r.WithContext(trace.ContextWithSpanContext(r.Context(), span)))
 	assert.Equal(t, "00-01000000000000000000000000000000-0200000000000000-01", parent)
@@ -337,7 +338,7 @@ func TestDeadLettersOfAllServicesAreOneList(t *testing.T) {
 	list := func(names ...string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Query().Get("state") == "wrong" {
-				rest.Refuse(w, r, fmt.Errorf("no such state"))
+				rest.Refuse(w, r, errors.New("no such state"))
 				return
 			}
 			service := r.URL.Query().Get("service")
@@ -350,7 +351,7 @@ func TestDeadLettersOfAllServicesAreOneList(t *testing.T) {
 			_ = json.NewEncoder(w).Encode(map[string]any{"items": items})
 		}
 	}
-	both := http.HandlerFunc(list("portfolio", "marketdata")) // one process that runs two
+	both := list("portfolio", "marketdata") // one process that runs two
 	ups := []Upstream{{Service: "portfolio", Handler: both}, {Service: "marketdata", Handler: both}, elsewhere(t, "returns", list("returns"))}
 	s := serve(t, Options{Upstreams: ups})
 	a := do(t, "GET", s.URL+"/v1/dead?limit=7", nil)

@@ -74,13 +74,13 @@ func TestWhatIsNoServicesIsLeftToOthers(t *testing.T) {
 	var others []string
 	h := g.Before(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { others = append(others, r.URL.Path) }))
 	for _, path := range []string{"/", "/v1/events", "/v1/operations/x", "/v1/stream", "/metrics", "/assets/a%20b", "/v1/portfolios", "/v1/dead/returns/1", "/v1/nothing"} {
-		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", path, nil))
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, path, nil))
 	}
 	assert.Equal(t, []string{"/", "/v1/events", "/v1/operations/x", "/v1/stream", "/metrics", "/assets/a b", "/v1/nothing"}, others)
 	assert.Equal(t, []string{"portfolio /v1/portfolios", "returns /v1/dead/returns/1"}, *seen)
 	for _, path := range []string{"/v1/../metrics", "/v1//operations", "/v1/operations/%2e%2e"} {
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		assert.Equal(t, http.StatusBadRequest, w.Code, path)
 	}
 	assert.Len(t, others, 7)

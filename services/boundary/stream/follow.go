@@ -54,7 +54,7 @@ func (h *Hub) Run(ctx context.Context, ready func()) error {
 	stop()
 	<-swept
 	h.finish()
-	return nil
+	return nil //nolint:nilerr // that of following was told, and the end of ctx is no fault
 }
 
 // follow reads the log until it ends or turns out to be another one.

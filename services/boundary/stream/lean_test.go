@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -180,7 +181,7 @@ func (l *leanClient) text() ([]byte, error) {
 			}
 			n = int(binary.BigEndian.Uint16(head[2:]))
 		case 127:
-			return nil, fmt.Errorf("a frame is too long")
+			return nil, errors.New("a frame is too long")
 		}
 		data := make([]byte, n)
 		if _, err := io.ReadFull(l.in, data); err != nil {

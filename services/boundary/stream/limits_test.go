@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ import (
 )
 
 func (w *world) closes(code int) float64 {
-	return testutil.ToFloat64(w.hub.metrics.closes.WithLabelValues(fmt.Sprint(code)))
+	return testutil.ToFloat64(w.hub.metrics.closes.WithLabelValues(strconv.Itoa(code)))
 }
 
 func TestMessagesThatCannotBeObeyedAreAnsweredClearly(t *testing.T) {

@@ -93,7 +93,7 @@ func (h *Hub) webSocket(w http.ResponseWriter, r *http.Request, token string, ad
 	if crowded != nil {
 		h.metrics.closed(codeCrowded)
 		_ = ws.Close(codeCrowded, "too many connections") // it was to be closed
-		return nil
+		return nil                                        //nolint:nilerr // it was answered
 	}
 	ws.SetReadLimit(h.o.Message)
 	s.ws, s.wire = ws, thin.wire
@@ -181,7 +181,7 @@ func (s *socket) write() { s.c.h.work.Go(s.flush) }
 
 func (s *socket) hurry(within time.Duration) { _ = s.wire.SetWriteDeadline(time.Now().Add(within)) }
 
-func (s *socket) cut() { _ = s.wire.Conn.Close() }
+func (s *socket) cut() { _ = s.wire.Close() }
 
 // Batches of small frames are written at once.
 const batchBytes = 16 << 10
