@@ -39,10 +39,11 @@ var mayImport = map[string][]string{
 	"services/boundary/access":  {"broker", "bus", "civil", "events", "fault", "migrations", "rest", "store"},
 	"services/boundary/gateway": {"broker", "bus", "civil", "events", "fault", "migrations", "rest", "store"},
 	"services/marketdata": {
-		"broker", "bus", "civil", "events", "fault", "migrations", "rest", "store", "services/marketdata",
+		"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store", "services/marketdata",
 	},
 	"daemon":           {"civil", "client", "events", "fault"},
 	"client":           {"civil", "events", "fault"},
+	"internal/plot":    {"civil"},
 	"services/returns": {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store"},
 }
 

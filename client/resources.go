@@ -139,6 +139,13 @@ func (w Window) query() url.Values {
 	return q
 }
 
+// AdjustedPrices are Prices in which every bar has an adjusted close, computed of splits and dividends where the source gave none.
+func (c *Client) AdjustedPrices(ctx context.Context, symbol string, w Window) (Answer[Prices], error) {
+	q := w.query()
+	q.Set("adjusted", "true")
+	return Get[Prices](ctx, c, "/v1/prices/"+url.PathEscape(symbol), q)
+}
+
 // Prices are the prices of a symbol in a window.
 func (c *Client) Prices(ctx context.Context, symbol string, w Window) (Answer[Prices], error) {
 	return Get[Prices](ctx, c, "/v1/prices/"+url.PathEscape(symbol), w.query())

@@ -2,10 +2,12 @@ package cmd
 
 import (
 	"bytes"
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -22,22 +24,44 @@ const (
 	asTable = "table"
 	asJSON  = "json"
 	asYAML  = "yaml"
+	asCSV   = "csv" // of commands that say so, as asSVG
+	asSVG   = "svg"
 )
 
-func checkFormat(format string) error {
-	switch format {
-	case asTable, asJSON, asYAML:
-		return nil
-	}
-	return fault.Usage("output_unknown", "there is no output %q", format).WithHint("say -o table, -o json or -o yaml")
+// outputs is the annotation of a command that has more forms of output than all have.
+const outputs = "outputs"
+
+// alsoAs says that a command has further forms of output.
+func alsoAs(c *cobra.Command, forms ...string) *cobra.Command {
+	c.Annotations = map[string]string{outputs: strings.Join(forms, " ")}
+	return c
 }
 
-// view is something that can be shown in each form: as the JSON that it came as, as ids, and as a table for people.
+// formsOf are the forms of output of a command.
+func formsOf(c *cobra.Command) []string {
+	return append([]string{asTable, asJSON, asYAML}, strings.Fields(c.Annotations[outputs])...)
+}
+
+func checkFormat(c *cobra.Command, format string) error {
+	forms := formsOf(c)
+	if slices.Contains(forms, format) {
+		return nil
+	}
+	hint := "say -o " + strings.Join(forms[:len(forms)-1], ", -o ") + " or -o " + forms[len(forms)-1]
+	if format == asCSV || format == asSVG {
+		return fault.Usage("output_unknown", "%s has no output %q", c.CommandPath(), format).WithHint("%s", hint)
+	}
+	return fault.Usage("output_unknown", "there is no output %q", format).WithHint("%s", hint)
+}
+
+// view is something that can be shown in each form: as the JSON that it came as, as ids, as a table for people and one for programs, and as a picture.
 type view struct {
 	raw   json.RawMessage
 	ids   []string
 	table table
-	note  string // said to people when the table is empty
+	note  string  // said to people when the table is empty
+	csv   *table  // nil: the table for people has plain values
+	draw  picture // nil: there is none
 }
 
 // show writes data to the standard output, in the form that was asked for.
@@ -51,6 +75,13 @@ func (g *globals) show(c *cobra.Command, v view) error {
 			}
 		}
 		return nil
+	case g.format == asCSV:
+		if v.csv == nil {
+			v.csv = &v.table
+		}
+		return v.csv.csv(w)
+	case g.format == asSVG || g.plot && g.format == asTable:
+		return g.paint(w, v.draw)
 	case g.format != asTable:
 		return printRaw(w, g.format, v.raw)
 	case len(v.table.rows) == 0:
@@ -132,7 +163,8 @@ func (g *globals) print(w io.Writer, v any) (done bool, err error) {
 	return true, printRaw(w, g.format, b.Bytes())
 }
 
-// table is text in columns; a heading that begins with ">" has its column aligned to the right.
+// table is text in columns; a heading that begins with ">" has its column aligned to the right. A row with one cell of several is a heading among the rows,
+// as wide as it is.
 type table struct {
 	head []string
 	rows [][]string
@@ -145,7 +177,9 @@ func (t *table) write(w io.Writer) error {
 	for i, h := range t.head {
 		widths[i] = utf8.RuneCountInString(strings.TrimPrefix(h, ">"))
 		for _, row := range t.rows {
-			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
+			if len(row) == len(t.head) {
+				widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
+			}
 		}
 	}
 	var b strings.Builder
@@ -153,7 +187,7 @@ func (t *table) write(w io.Writer) error {
 		at := b.Len()
 		for i, cell := range cells {
 			cell = strings.TrimPrefix(cell, ">")
-			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			pad := strings.Repeat(" ", max(widths[i]-utf8.RuneCountInString(cell), 0))
 			if strings.HasPrefix(t.head[i], ">") {
 				b.WriteString(pad + cell + "  ")
 			} else {
@@ -165,7 +199,7 @@ func (t *table) write(w io.Writer) error {
 		b.Reset()
 		b.WriteString(rest + text + "\n")
 	}
-	if strings.Join(t.head, "") != "" {
+	if strings.Trim(strings.Join(t.head, ""), ">") != "" {
 		line(t.head)
 	}
 	for _, row := range t.rows {
@@ -173,6 +207,18 @@ func (t *table) write(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// csv writes the table for programs: no alignment, and headings in lower case.
+func (t *table) csv(w io.Writer) error {
+	out := csv.NewWriter(w)
+	head := make([]string, len(t.head))
+	for i, h := range t.head {
+		head[i] = strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(h, ">")), " ", "_")
+	}
+	_ = out.Write(head) // told by Error
+	_ = out.WriteAll(t.rows)
+	return out.Error()
 }
 
 // all reads a list to its end, or so many items of it, and the JSON that each is from.

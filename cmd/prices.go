@@ -34,24 +34,35 @@ func (g *globals) windowFlags(c *cobra.Command, w *client.Window) {
 
 func newPricesShow(g *globals) *cobra.Command {
 	var w client.Window
-	c := &cobra.Command{
+	var adjusted bool
+	c := alsoAs(&cobra.Command{
 		Use: "show SYMBOL", Short: "Show the prices of a symbol", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(symbolNames),
-		Example: "  stega prices show AAPL --from 2026-01-01\n  stega prices show AAPL -o json",
+		Long: `Shows the prices of a symbol as they were imported. With --adjusted every day has an adjusted close: that of the source, or else one that is
+computed of the splits and the dividends after it.`,
+		Example: "  stega prices show AAPL --from 2026-01-01\n  stega prices show AAPL --adjusted -o csv",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
-			a, err := cl.Prices(ctx, args[0], w)
+			get := cl.Prices
+			if adjusted {
+				get = cl.AdjustedPrices
+			}
+			a, err := get(ctx, args[0], w)
 			if err != nil {
 				return err
 			}
 			rememberSymbols(g.at, a.Value.Symbol)
-			return g.show(c, view{raw: a.Raw, ids: []string{a.Value.Symbol}, table: pricesTable(a.Value), note: "there are no prices in this window"})
+			programs := pricesTable(a.Value, "")
+			return g.show(c, view{
+				raw: a.Raw, ids: []string{a.Value.Symbol}, table: pricesTable(a.Value, "-"), csv: &programs, note: "there are no prices in this window",
+			})
 		}),
-	}
+	}, asCSV)
 	g.windowFlags(c, &w)
+	c.Flags().BoolVar(&adjusted, "adjusted", false, "with adjusted closes for every day")
 	return c
 }
 
-// pricesTable has a column for each field that any of the bars has.
-func pricesTable(p client.Prices) table {
+// pricesTable has a column for each field that any of the bars has, and none where a bar lacks it.
+func pricesTable(p client.Prices, none string) table {
 	type column struct {
 		name string
 		of   func(b *client.Bar) *decimal.Decimal
@@ -82,7 +93,7 @@ func pricesTable(p client.Prices) table {
 			if v := c.of(&p.Prices[i]); v != nil {
 				row = append(row, v.String())
 			} else {
-				row = append(row, "-")
+				row = append(row, none)
 			}
 		}
 		t.rows = append(t.rows, row)

@@ -66,7 +66,7 @@ func newRoot() *cobra.Command {
 		Use: "stega", Short: "Portfolios, prices, and the returns and risk that follow from them", Long: about,
 		Example:       "  stega up --demo\n  stega portfolio list",
 		SilenceErrors: true, SilenceUsage: true,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return g.check() },
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return g.check(c) },
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
 	g.flags(root)
@@ -92,6 +92,7 @@ type globals struct {
 	timeout  time.Duration
 	format   string
 	quiet    bool
+	plot     bool // of commands that have a picture
 
 	at place // where connect went
 }
@@ -106,20 +107,22 @@ func (g *globals) flags(root *cobra.Command) {
 	f.StringVar(&g.context, "context", "", "the server of this name, see: stega context list")
 	f.BoolVar(&g.direct, "direct", false, "go straight to the server and not through the daemon")
 	f.DurationVar(&g.timeout, "timeout", time.Minute, "how long to wait for an answer or an outcome; 0: without end")
-	f.StringVarP(&g.format, "output", "o", asTable, "table, json or yaml")
+	f.StringVarP(&g.format, "output", "o", asTable, "table, json or yaml, and of some commands csv or svg")
 	f.BoolVarP(&g.quiet, "quiet", "q", false, "print ids only")
-	_ = root.RegisterFlagCompletionFunc("output", oneOf(asTable, asJSON, asYAML))
+	_ = root.RegisterFlagCompletionFunc("output", func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return formsOf(c), cobra.ShellCompDirectiveNoFileComp
+	})
 	_ = root.RegisterFlagCompletionFunc("context", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		config, _ := readContexts()
 		return config.names(), cobra.ShellCompDirectiveNoFileComp
 	})
 }
 
-func (g *globals) check() error {
+func (g *globals) check(c *cobra.Command) error {
 	if err := g.level.UnmarshalText([]byte(g.logLevel)); err != nil {
 		return fault.Usage("log_level_unknown", "there is no log level %q", g.logLevel).WithHint("the levels are debug, info, warn, error")
 	}
-	return checkFormat(g.format)
+	return checkFormat(c, g.format)
 }
 
 // group makes a command that only has commands below it: it says what they are, and what a mistyped one may have meant.

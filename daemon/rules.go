@@ -43,10 +43,19 @@ func dependsOn(path string, query url.Values) []fact {
 		return []fact{symbols}
 	case len(parts) == 2 && (parts[0] == "symbols" || parts[0] == "prices"):
 		return []fact{prices(symbolOf(parts[1]))}
-	case len(parts) >= 3 && parts[0] == "returns" && (len(parts) == 3 || len(parts) == 4 && parts[3] == "series"):
+	case parts[0] == "returns" && (len(parts) == 3 || len(parts) == 4 && lookedAt(parts[3])):
 		return append(returnsOf(parts[1], parts[2]), benchmark(query)...)
 	}
 	return nil
+}
+
+// lookedAt reports whether returns have a view of this name, which depends on nothing but what they do.
+func lookedAt(view string) bool {
+	switch view {
+	case "series", "drawdowns", "table", "rolling":
+		return true
+	}
+	return false
 }
 
 func returnsOf(kind, name string) []fact {

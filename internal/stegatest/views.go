@@ -19,7 +19,7 @@ func Views(t testing.TB, database string) string {
 	defer func() { require.NoError(t, db.Close()) }()
 	var all strings.Builder
 	for _, v := range []struct{ table, columns, order string }{
-		{"series", "symbol, year, first_day, last_day, days, data", "symbol, year"},
+		{"series", "symbol, year, first_day, last_day, days, format, data", "symbol, year"},
 		{"portfolios", "id, version, assets", "id"},
 		{"holdings", "symbol, portfolio_id", "symbol, portfolio_id"},
 	} {

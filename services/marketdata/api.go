@@ -146,10 +146,14 @@ func answer(b *Bar) priceOf {
 }
 
 func (s *Service) prices(c echo.Context) error {
-	if err := rest.Known(c, "from", "to"); err != nil {
+	if err := rest.Known(c, "from", "to", "adjusted"); err != nil {
 		return err
 	}
 	w, err := rest.Windowed(c)
+	if err != nil {
+		return err
+	}
+	adjusted, err := wantsAdjusted(c)
 	if err != nil {
 		return err
 	}
@@ -157,7 +161,7 @@ func (s *Service) prices(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	bars, err := history(c.Request().Context(), s.db.Read(), symbol, w.From, w.To)
+	bars, err := s.bars(c.Request().Context(), symbol, w, adjusted)
 	if err != nil {
 		return err
 	}

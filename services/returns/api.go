@@ -1,14 +1,13 @@
 package returns
 
 import (
+	"context"
 	"math"
 	"net/http"
-	"strconv"
-	"strings"
 
+	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
-	"stega/civil"
 	"stega/events"
 	"stega/fault"
 	"stega/quant"
@@ -17,26 +16,22 @@ import (
 
 // Routes adds the service's paths below /v1.
 func (s *Service) Routes(v1 *echo.Group, port rest.Service) {
-	v1.GET("/returns/assets/:symbol", s.of(s.assetOf, summarize))
-	v1.GET("/returns/assets/:symbol/series", s.of(s.assetOf, listed))
-	v1.GET("/returns/portfolios/:id", s.of(s.portfolioOf, summarize))
-	v1.GET("/returns/portfolios/:id/series", s.of(s.portfolioOf, listed))
+	for _, of := range []struct {
+		path string
+		find finder
+	}{{"/returns/assets/:symbol", s.assetOf}, {"/returns/portfolios/:id", s.portfolioOf}} {
+		v1.GET(of.path, s.of(of.find, summarize))
+		v1.GET(of.path+"/series", s.of(of.find, listed))
+		v1.GET(of.path+"/drawdowns", s.of(of.find, drawdowns, "limit"))
+		v1.GET(of.path+"/table", s.of(of.find, tabled, "by"))
+		v1.GET(of.path+"/rolling", s.of(of.find, rolling, "metric", "window"))
+	}
 	v1.POST("/rebuild/returns", func(c echo.Context) error {
 		if err := rest.Known(c); err != nil {
 			return err
 		}
 		return rest.Write(c, port, Rebuild{}, s.Name(), rest.Hash(c, nil))
 	})
-}
-
-// query is what a client asks of a series.
-type query struct {
-	rest.Window
-	frequency string
-	periods   float64
-	riskFree  float64 // a year
-	kind      string
-	rebalance quant.Rebalance
 }
 
 // subject is whose returns they are.
@@ -47,20 +42,44 @@ type subject struct {
 	Rebalance   quant.Rebalance `json:"rebalance,omitempty"` // of the portfolio
 }
 
+// name is the subject for people.
+func (s subject) name() string {
+	if s.Symbol != "" {
+		return s.Symbol
+	}
+	return "portfolio " + s.PortfolioID
+}
+
+// asked is a question with what it is about.
+type asked struct {
+	query
+
+	ctx    context.Context
+	who    subject
+	series series
+	rival  *rival // what it is compared with, if anything
+}
+
 type finder func(c echo.Context, q query) (subject, series, error)
 
-// of answers a question about the series that find finds.
-func (s *Service) of(find finder, answer func(q query, who subject, s series) (any, error)) echo.HandlerFunc {
+type answerer func(a asked) (any, error)
+
+// of answers a question about the series that find finds; names are the parameters that it has beside those of all.
+func (s *Service) of(find finder, answer answerer, names ...string) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		q, err := read(c)
+		q, err := read(c, names...)
 		if err != nil {
 			return err
 		}
-		who, series, err := find(c, q)
-		if err != nil {
+		a := asked{query: q, ctx: c.Request().Context()}
+		if a.who, a.series, err = find(c, q); err != nil {
 			return err
 		}
-		body, err := answer(q, who, series.every(q.frequency))
+		if a.rival, err = s.rival(a.ctx, q, a.who, a.series); err != nil {
+			return err
+		}
+		a.series = a.series.every(q.frequency)
+		body, err := answer(a)
 		if err != nil {
 			return err
 		}
@@ -68,62 +87,24 @@ func (s *Service) of(find finder, answer func(q query, who subject, s series) (a
 	}
 }
 
-func read(c echo.Context) (query, error) {
-	q := query{frequency: "daily", periods: quant.Daily, kind: "simple", rebalance: quant.RebalanceDaily}
-	err := rest.Known(c, "from", "to", "frequency", "risk_free", "kind", "rebalance")
-	if err != nil {
-		return q, err
-	}
-	if q.Window, err = rest.Windowed(c); err != nil {
-		return q, err
-	}
-	choice := func(name string, into *string, values ...string) error {
-		v := c.QueryParam(name)
-		if v == "" {
-			return nil
-		}
-		for _, known := range values {
-			if v == known {
-				*into = v
-				return nil
-			}
-		}
-		return fault.Invalid("parameter_invalid", "%s=%s is not known", name, v).WithHint("%s is one of %s", name, strings.Join(values, ", "))
-	}
-	rebalance := string(q.rebalance)
-	for _, err := range []error{
-		choice("frequency", &q.frequency, "daily", "weekly", "monthly"), choice("kind", &q.kind, "simple", "log", "cumulative", "drawdown"),
-		choice("rebalance", &rebalance, "daily", "monthly", "none"),
-	} {
-		if err != nil {
-			return q, err
-		}
-	}
-	q.rebalance = quant.Rebalance(rebalance)
-	q.periods = map[string]float64{"daily": quant.Daily, "weekly": quant.Weekly, "monthly": quant.Monthly}[q.frequency]
-	if v := c.QueryParam("risk_free"); v != "" {
-		q.riskFree, err = strconv.ParseFloat(v, 64)
-		if err != nil || math.IsNaN(q.riskFree) || q.riskFree <= -1 || q.riskFree > 10 {
-			return q, fault.Invalid("parameter_invalid", "risk_free=%s is not a rate a year", v).WithHint("0.02 is 2 %% a year")
-		}
-	}
-	return q, nil
-}
-
 func (s *Service) assetOf(c echo.Context, q query) (subject, series, error) {
-	if c.QueryParam("rebalance") != "" {
+	if c.QueryParam("rebalance") != "" && uuid.Validate(q.benchmark) != nil {
 		return subject{}, series{}, fault.Invalid("parameter_unknown", "an asset is not rebalanced").WithHint("leave out rebalance")
 	}
 	symbol, err := events.Symbol(c.Param("symbol"))
 	if err != nil {
-		return subject{}, series{}, fault.NotFound("symbol_unknown", "%s", err)
+		return subject{}, series{}, fault.NotFound("symbol_unknown", "%s", err).WithHint("list what there is with: GET /v1/symbols")
 	}
 	series, err := asset(c.Request().Context(), s.db.Read(), symbol, q.From, q.To)
 	return subject{Symbol: symbol}, series, err
 }
 
 func (s *Service) portfolioOf(c echo.Context, q query) (subject, series, error) {
-	ctx, id := c.Request().Context(), c.Param("id")
+	return s.followed(c.Request().Context(), c.Param("id"), q)
+}
+
+// followed is a portfolio that is known here.
+func (s *Service) followed(ctx context.Context, id string, q query) (subject, series, error) {
 	p, found, err := loadPortfolio(ctx, s.db.Read(), id)
 	if err == nil && !found {
 		err = fault.NotFound("portfolio_unknown", "there is no portfolio %.64s", id).WithHint("list them with: GET /v1/portfolios")
@@ -135,53 +116,52 @@ func (s *Service) portfolioOf(c echo.Context, q query) (subject, series, error) 
 	return subject{PortfolioID: id, Version: p.Version, Rebalance: q.rebalance}, series, err
 }
 
-// Summary is the answer about returns: ratios, not percents; null where a figure is not defined.
-type Summary struct {
+// Series is the answer about a series: values[i] is that of dates[i]. Simple and log returns begin with the second price; cumulative
+// returns and drawdowns begin with the first, at 0. With a benchmark, both are on the days that they have in common.
+type Series struct {
 	subject
 
-	From              civil.Date  `json:"from"` // of the first price
-	To                civil.Date  `json:"to"`
-	Frequency         string      `json:"frequency"`
-	Observations      int         `json:"observations"` // returns
-	AnnualReturn      *float64    `json:"annual_return"`
-	CumulativeReturn  *float64    `json:"cumulative_return"`
-	AnnualVolatility  *float64    `json:"annual_volatility"`
-	RiskFree          float64     `json:"risk_free"`
-	Sharpe            *float64    `json:"sharpe"`
-	Sortino           *float64    `json:"sortino"`
-	Calmar            *float64    `json:"calmar"`
-	DownsideRisk      *float64    `json:"downside_risk"`
-	MaxDrawdown       *float64    `json:"max_drawdown"`
-	MaxDrawdownStart  *civil.Date `json:"max_drawdown_start"` // the peak before
-	MaxDrawdownTrough *civil.Date `json:"max_drawdown_trough"`
-	MaxDrawdownEnd    *civil.Date `json:"max_drawdown_end"` // the peak is reached again; null: not yet
-	Best              *float64    `json:"best"`             // the best period
-	Worst             *float64    `json:"worst"`
+	Kind      string       `json:"kind"`
+	Frequency string       `json:"frequency"`
+	Dates     events.Days  `json:"dates"`
+	Values    []*float64   `json:"values"`
+	Benchmark *rivalSeries `json:"benchmark,omitempty"`
 }
 
-func summarize(q query, who subject, s series) (any, error) {
-	rf := quant.PerPeriod(q.riskFree, q.periods)
-	depth, start, trough, end := quant.MaxDrawdown(s.returns)
-	a := Summary{
-		subject: who, From: s.days[0], To: s.days[len(s.days)-1], Frequency: q.frequency, Observations: len(s.returns),
-		AnnualReturn: finite(quant.AnnualReturn(s.returns, q.periods)), CumulativeReturn: finite(quant.CumulativeReturn(s.returns)),
-		AnnualVolatility: finite(quant.AnnualVolatility(s.returns, q.periods)), RiskFree: q.riskFree,
-		Sharpe: finite(quant.Sharpe(s.returns, rf, q.periods)), Sortino: finite(quant.Sortino(s.returns, rf, q.periods)),
-		Calmar: finite(quant.Calmar(s.returns, q.periods)), DownsideRisk: finite(quant.DownsideRisk(s.returns, rf, q.periods)),
-		MaxDrawdown: finite(depth),
+// rivalSeries is the benchmark on the same days.
+type rivalSeries struct {
+	subject
+
+	Values []*float64 `json:"values"`
+}
+
+func listed(a asked) (any, error) {
+	own := a.series
+	if a.rival != nil {
+		own = a.rival.own
 	}
-	best, worst := math.Inf(-1), math.Inf(1)
-	for _, r := range s.returns {
-		best, worst = math.Max(best, r), math.Min(worst, r)
+	answer := Series{subject: a.who, Kind: a.kind, Frequency: a.frequency, Dates: own.days}
+	if a.kind == "simple" || a.kind == "log" {
+		answer.Dates = own.days[1:]
 	}
-	a.Best, a.Worst = finite(best), finite(worst)
-	if trough >= 0 {
-		a.MaxDrawdownStart, a.MaxDrawdownTrough = &s.days[start+1], &s.days[trough+1]
-		if end >= 0 {
-			a.MaxDrawdownEnd = &s.days[end+1]
-		}
+	answer.Values = values(a.kind, own.returns)
+	if a.rival != nil {
+		answer.Benchmark = &rivalSeries{a.rival.who, values(a.kind, a.rival.its.returns)}
 	}
-	return a, nil
+	return answer, nil
+}
+
+// values are returns as a kind of series.
+func values(kind string, returns []float64) []*float64 {
+	switch kind {
+	case "log":
+		return finites(quant.Log(returns))
+	case "cumulative":
+		return finites(append([]float64{0}, quant.Cumulative(returns)...))
+	case "drawdown":
+		return finites(append([]float64{0}, quant.Drawdown(returns)...))
+	}
+	return finites(returns)
 }
 
 // finite is a number that JSON can carry, or nil.
@@ -192,33 +172,10 @@ func finite(v float64) *float64 {
 	return &v
 }
 
-// Series is the answer about a series: values[i] is that of dates[i]. Simple and log returns begin with the second price; cumulative
-// returns and drawdowns begin with the first, at 0.
-type Series struct {
-	subject
-
-	Kind      string       `json:"kind"`
-	Frequency string       `json:"frequency"`
-	Dates     []civil.Date `json:"dates"`
-	Values    []*float64   `json:"values"`
-}
-
-func listed(q query, who subject, s series) (any, error) {
-	a := Series{subject: who, Kind: q.kind, Frequency: q.frequency, Dates: s.days[1:]}
-	var values []float64
-	switch q.kind {
-	case "log":
-		values = quant.Log(s.returns)
-	case "cumulative":
-		a.Dates, values = s.days, append([]float64{0}, quant.Cumulative(s.returns)...)
-	case "drawdown":
-		a.Dates, values = s.days, append([]float64{0}, quant.Drawdown(s.returns)...)
-	default:
-		values = s.returns
-	}
-	a.Values = make([]*float64, len(values))
+func finites(values []float64) []*float64 {
+	out := make([]*float64, len(values))
 	for i, v := range values {
-		a.Values[i] = finite(v)
+		out[i] = finite(v)
 	}
-	return a, nil
+	return out
 }

@@ -3,7 +3,6 @@ package returns
 import (
 	"context"
 	"errors"
-	"math"
 	"slices"
 	"strings"
 
@@ -21,39 +20,37 @@ type series struct {
 	returns []float64
 }
 
-// levels are prices that returns can be made of. The return between two days is that of the adjusted closes when both days have one, and else
-// that of the closes, so that a file without adjusted closes beside one with them makes no jump.
-func levels(points []point) []float64 {
-	out := make([]float64, len(points))
-	adjusted := 0
-	for i, p := range points {
-		out[i] = p.close
-		if !math.IsNaN(p.adjusted) {
-			adjusted++
-		}
+// seriesOf is the returns between points, of which there are two or more.
+func seriesOf(points []point) series {
+	s := series{days: daysOf(points), returns: make([]float64, len(points)-1)}
+	for i := range s.returns {
+		s.returns[i] = between(points[i], points[i+1])
 	}
-	if adjusted == 0 {
-		return out
-	}
-	for i, p := range points {
-		switch {
-		case adjusted == len(points):
-			out[i] = p.adjusted
-		case i > 0 && !math.IsNaN(p.adjusted) && !math.IsNaN(points[i-1].adjusted):
-			out[i] = out[i-1] * (p.adjusted / points[i-1].adjusted)
-		case i > 0:
-			out[i] = out[i-1] * (p.close / points[i-1].close)
-		}
-	}
-	return out
+	return s
 }
 
-// between is the return from one point to the next, by the rule of levels.
-func between(a, b point) float64 {
-	if !math.IsNaN(a.adjusted) && !math.IsNaN(b.adjusted) {
-		return b.adjusted/a.adjusted - 1
+// on is the series on some of its days, in their order: the returns between two of them are compounded.
+func (s series) on(keep func(day civil.Date) bool) series {
+	var out series
+	wealth := 1.0
+	for i, day := range s.days {
+		if i > 0 {
+			wealth *= 1 + s.returns[i-1]
+		}
+		if !keep(day) {
+			continue
+		}
+		switch {
+		case len(out.days) == 0:
+		case s.days[i-1] == out.days[len(out.days)-1]:
+			out.returns = append(out.returns, s.returns[i-1]) // to the last bit
+		default:
+			out.returns = append(out.returns, wealth-1)
+		}
+		out.days = append(out.days, day)
+		wealth = 1
 	}
-	return b.close/a.close - 1
+	return out
 }
 
 // asset is the daily returns of a symbol in a window.
@@ -75,7 +72,7 @@ func asset(ctx context.Context, db bun.IDB, symbol string, from, to *civil.Date)
 	if len(points) < 2 {
 		return series{}, tooFew(len(points), symbol)
 	}
-	return series{daysOf(points), quant.Simple(levels(points))}, nil
+	return seriesOf(points), nil
 }
 
 func tooFew(n int, what string) error {
@@ -125,14 +122,7 @@ func portfolio(ctx context.Context, db bun.IDB, p events.Portfolio, from, to *ci
 	}
 	rows := make([][]float64, len(all))
 	for i, points := range all {
-		level := levels(points)
-		common := make([]float64, 0, len(days))
-		for j, point := range points {
-			if counts[point.day] == len(all) {
-				common = append(common, level[j])
-			}
-		}
-		rows[i] = quant.Simple(common)
+		rows[i] = seriesOf(points).on(func(day civil.Date) bool { return counts[day] == len(all) }).returns
 	}
 	returns, err := quant.PortfolioReturns(rows, weights, func(t int) bool {
 		switch rebalance {

@@ -25,6 +25,7 @@ type row struct {
 	FirstDay civil.Date
 	LastDay  civil.Date
 	Days     int
+	Format   int
 	Data     []byte
 }
 
@@ -61,7 +62,7 @@ func (y *years) merge(fresh []point) (changed []point, err error) {
 		n, _ := slices.BinarySearchFunc(fresh, civil.Of(year+1, 1, 1), byDay)
 		var old []point
 		if r := y.rows[year]; r != nil {
-			if old, err = unpack(make([]point, 0, r.Days+n), year, r.Data); err != nil {
+			if old, err = r.unpack(make([]point, 0, r.Days+n)); err != nil {
 				return nil, err
 			}
 		}
@@ -71,7 +72,7 @@ func (y *years) merge(fresh []point) (changed []point, err error) {
 			continue
 		}
 		changed = append(changed, differ...)
-		y.rows[year] = &row{Year: year, FirstDay: all[0].day, LastDay: all[len(all)-1].day, Days: len(all), Data: pack(all)}
+		y.rows[year] = &row{Year: year, FirstDay: all[0].day, LastDay: all[len(all)-1].day, Days: len(all), Format: format, Data: pack(all)}
 		y.dirty = append(y.dirty, year)
 	}
 	return changed, nil
@@ -84,7 +85,8 @@ func (y *years) save(tx *store.Tx, symbol string) {
 		rows[i].Symbol = symbol
 	}
 	tx.Later(tx.NewInsert().Model(&rows).On("CONFLICT (symbol, year) DO UPDATE").Set("first_day = EXCLUDED.first_day").
-		Set("last_day = EXCLUDED.last_day").Set("days = EXCLUDED.days").Set("data = EXCLUDED.data"))
+		Set("last_day = EXCLUDED.last_day").Set("days = EXCLUDED.days").Set("format = EXCLUDED.format").
+		Set("data = EXCLUDED.data"))
 }
 
 // around is the points from one day to another with the one after them, and the one before them, if there is one.
@@ -96,7 +98,7 @@ func (y *years) around(from, to civil.Date) (points []point, before *point, err 
 			past = r
 			continue
 		}
-		if points, err = unpack(points, year, r.Data); err != nil {
+		if points, err = r.unpack(points); err != nil {
 			return nil, nil, err
 		}
 		if r.LastDay > to {
@@ -112,7 +114,7 @@ func (y *years) around(from, to civil.Date) (points []point, before *point, err 
 	case start > 0:
 		before = &points[start-1]
 	case past != nil:
-		earlier, err := unpack(nil, past.Year, past.Data)
+		earlier, err := past.unpack(nil)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -139,7 +141,7 @@ func (y *years) extent() (first, last civil.Date, days int) {
 // window reads the points of a symbol whose day is between from and to; nil is open.
 func window(ctx context.Context, db bun.IDB, symbol string, from, to *civil.Date) ([]point, error) {
 	var rows []row
-	query := db.NewSelect().Model(&rows).Column("year", "days", "data").Where("symbol = ?", symbol).OrderExpr("year")
+	query := db.NewSelect().Model(&rows).Column("year", "days", "format", "data").Where("symbol = ?", symbol).OrderExpr("year")
 	if from != nil {
 		query = query.Where("last_day >= ?", int32(*from))
 	}
@@ -154,9 +156,9 @@ func window(ctx context.Context, db bun.IDB, symbol string, from, to *civil.Date
 		n += r.Days
 	}
 	points := make([]point, 0, n)
-	for _, r := range rows {
+	for i := range rows {
 		var err error
-		if points, err = unpack(points, r.Year, r.Data); err != nil {
+		if points, err = rows[i].unpack(points); err != nil {
 			return nil, fmt.Errorf("read the series of %s: %w", symbol, err)
 		}
 	}

@@ -1,0 +1,73 @@
+package cmd
+
+import (
+	"errors"
+	"io"
+	"math"
+	"os"
+	"strconv"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"stega/civil"
+	"stega/fault"
+	"stega/internal/plot"
+)
+
+// picture draws something on a terminal or as SVG, whichever the options say; what it is, the options leave open.
+type picture func(w io.Writer, o plot.Options) error
+
+// plotFlag lets a command draw what it shows.
+func (g *globals) plotFlag(c *cobra.Command, what string) {
+	c.Flags().BoolVar(&g.plot, "plot", false, what)
+}
+
+// pictured reports whether a picture is asked for.
+func (g *globals) pictured() bool {
+	return g.format == asSVG || g.plot && g.format == asTable && !g.quiet
+}
+
+// paint draws a picture in the form that was asked for, on a terminal as wide as that is.
+func (g *globals) paint(w io.Writer, draw picture) error {
+	if draw == nil {
+		return fault.Usage("plot_missing", "there is no picture of this").WithHint("leave out --plot and -o svg")
+	}
+	o := plot.Options{SVG: g.format == asSVG, Color: bool(painted(w)), ASCII: !unicodeTerm(), Width: columnsOf(w)}
+	if o.SVG {
+		o.Width = 0
+	}
+	err := draw(w, o)
+	if errors.Is(err, plot.ErrNothing) {
+		return fault.Invalid("plot_empty", "there is nothing to draw: no value is defined").WithHint("see why with -o json")
+	}
+	return err
+}
+
+// usualColumns is the width of what is no terminal.
+const usualColumns = 100
+
+// columnsOf is how wide a terminal is; COLUMNS stands for it elsewhere.
+func columnsOf(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+			return width
+		}
+	}
+	if width, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && width > 0 {
+		return width
+	}
+	return usualColumns
+}
+
+// daily is a series over days for a picture.
+func daily(name string, days []civil.Date, values []*float64) plot.Series {
+	s := plot.Series{Name: name, X: make([]float64, len(values)), Y: make([]float64, len(values))}
+	for i, v := range values {
+		s.X[i], s.Y[i] = float64(days[i]), math.NaN()
+		if v != nil {
+			s.Y[i] = *v
+		}
+	}
+	return s
+}

@@ -1,0 +1,77 @@
+package marketdata
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/govalues/decimal"
+	"github.com/labstack/echo/v4"
+
+	"stega/fault"
+	"stega/quant"
+	"stega/rest"
+)
+
+// adjustedDigits is how many digits a computed adjusted close has, of which a floating-point number knows some fifteen.
+const adjustedDigits = 12
+
+// adjust gives each bar the adjusted close that it has not from its source: that of the closes and the actions after it, as far as the bars go, which is to
+// the last one that there is. The returns between adjusted closes are those of the returns service.
+func adjust(bars []Bar) {
+	b := quant.Bars{
+		Close: make([]float64, len(bars)), Adjusted: make([]float64, len(bars)), Dividend: make([]float64, len(bars)), Split: make([]float64, len(bars)),
+	}
+	for i := range bars {
+		b.Close[i], _ = bars[i].Close.Float64()
+		b.Adjusted[i], b.Dividend[i], b.Split[i] = floatOf(bars[i].AdjClose), floatOf(bars[i].Dividend), floatOf(bars[i].Split)
+	}
+	for i, v := range b.AdjustedCloses() {
+		if v == b.Adjusted[i] {
+			continue // the source's own, to its last digit
+		}
+		if v == b.Close[i] {
+			bars[i].AdjClose = decimal.NullDecimal{Decimal: bars[i].Close, Valid: true}
+			continue
+		}
+		d, err := decimal.Parse(strconv.FormatFloat(v, 'g', adjustedDigits, 64))
+		bars[i].AdjClose = decimal.NullDecimal{Decimal: d.Trim(0), Valid: err == nil}
+	}
+}
+
+// bars are those of a window. Adjusted ones depend on all that follow.
+func (s *Service) bars(ctx context.Context, symbol string, w rest.Window, adjusted bool) ([]Bar, error) {
+	if !adjusted {
+		return history(ctx, s.db.Read(), symbol, w.From, w.To)
+	}
+	bars, err := history(ctx, s.db.Read(), symbol, w.From, nil)
+	if err != nil {
+		return nil, err
+	}
+	adjust(bars)
+	if w.To != nil {
+		bars = slices.DeleteFunc(bars, func(b Bar) bool { return b.Day > *w.To })
+	}
+	return bars, nil
+}
+
+func floatOf(d decimal.NullDecimal) float64 {
+	if !d.Valid {
+		return math.NaN()
+	}
+	v, _ := d.Decimal.Float64()
+	return v
+}
+
+// wantsAdjusted reads ?adjusted=.
+func wantsAdjusted(c echo.Context) (bool, error) {
+	switch v := c.QueryParam("adjusted"); v {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	default:
+		return false, fault.Invalid("parameter_invalid", "adjusted=%.64s is neither true nor false", v).WithHint("say adjusted=true, or leave it out")
+	}
+}

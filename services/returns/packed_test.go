@@ -1,0 +1,78 @@
+package returns
+
+import (
+	"encoding/binary"
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stega/civil"
+)
+
+func TestPackedPointsComeOutAsTheyWentIn(t *testing.T) {
+	t.Parallel()
+	var points []point
+	for i := range 16 {
+		p := pointOf(civil.Of(2023, 12, 31).AddDays(1+i*i), float64(i)+0.25)
+		for bit, v := range p.extras() {
+			if i>>bit&1 == 1 {
+				*v = float64(10*i + bit)
+			}
+		}
+		points = append(points, p)
+	}
+	data := pack(points)
+	r := row{Year: 2024, Format: format, Data: data}
+	got, err := r.unpack(nil)
+	require.NoError(t, err)
+	require.Len(t, got, len(points))
+	for i := range got {
+		assert.True(t, points[i].same(got[i]), "%v %v", points[i], got[i])
+	}
+	assert.Equal(t, data, pack(got), "equal points have equal bytes")
+	for cut := range data {
+		r.Data = data[:cut]
+		part, err := r.unpack(nil)
+		assert.True(t, err != nil || len(part) < len(points), "what is cut off is not passed over")
+	}
+	r.Format = 3
+	_, err = r.unpack(nil)
+	require.ErrorIs(t, err, errPacked)
+}
+
+// Rows from before dividends and splits were kept are read as they are, and are of the newer format once they change.
+func TestTheFirstFormatIsStillRead(t *testing.T) {
+	t.Parallel()
+	var data []byte
+	for _, p := range []struct {
+		head   uint64
+		prices []float64
+	}{{1<<1 | 1, []float64{100, 99}}, {3 << 1, []float64{101}}} { // on the 2nd and the 5th of January
+		data = binary.AppendUvarint(data, p.head)
+		for _, price := range p.prices {
+			data = binary.LittleEndian.AppendUint64(data, math.Float64bits(price))
+		}
+	}
+	old := &row{Symbol: "A", Year: 2024, Days: 2, Format: closesOnly, Data: data}
+	got, err := old.unpack(nil)
+	require.NoError(t, err)
+	require.Len(t, got, 2)
+	assert.Equal(t, "2024-01-02", got[0].day.String())
+	assert.Equal(t, "2024-01-05", got[1].day.String())
+	assert.Equal(t, []float64{100, 99, 101}, []float64{got[0].close, got[0].adjusted, got[1].close})
+	assert.True(t, math.IsNaN(got[1].adjusted) && math.IsNaN(got[1].dividend))
+
+	y := &years{rows: map[int]*row{2024: old}}
+	fresh := pointOf(civil.Of(2024, 1, 5), 101)
+	fresh.dividend = 1
+	changed, err := y.merge([]point{fresh})
+	require.NoError(t, err)
+	require.Len(t, changed, 1)
+	all, err := y.rows[2024].unpack(nil)
+	require.NoError(t, err)
+	assert.Equal(t, format, y.rows[2024].Format)
+	assert.Len(t, all, 2)
+	assert.InDelta(t, 101/(100*0.99)-1, between(all[0], all[1]), 1e-15)
+}
