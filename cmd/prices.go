@@ -135,7 +135,7 @@ some. A provider is a folder of files (stega up --prices-folder) or an API elsew
 func newPricesProviders(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use: "providers", Short: "List where the server can get prices from", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Example: "  stega prices providers\n  stega prices providers -o json",
+		Example: "  stega prices providers\n  stega prices providers -o json", Annotations: map[string]string{outputs: asCSV},
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 			list, raw, err := all(0, func(client.Page) (client.Answer[client.List[client.Provider]], error) { return cl.Providers(ctx) })
 			if err != nil {
@@ -171,7 +171,7 @@ func newSymbols(g *globals) *cobra.Command {
 	var search string
 	c := &cobra.Command{
 		Use: "symbols [BEGINNING]", Short: "List the symbols that there are prices of", Args: cobra.MaximumNArgs(1), ValidArgsFunction: g.one(symbolNames),
-		Example: "  stega symbols\n  stega symbols A -o json\n  stega symbols --search .UK",
+		Example: "  stega symbols\n  stega symbols A -o json\n  stega symbols --search .UK -o csv", Annotations: map[string]string{outputs: asCSV},
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			begin := strings.Join(args, "")
 			list, raw, err := all(limit, func(p client.Page) (client.Answer[client.List[client.Symbol]], error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,7 +31,8 @@ func newScheduleList(g *globals) *cobra.Command {
 	var limit int
 	c := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List schedules", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Example: "  stega schedule list\n  stega schedule list -o json",
+		Example:     "  stega schedule list\n  stega schedule list -o csv",
+		Annotations: map[string]string{outputs: asCSV},
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 			list, raw, err := all(limit, func(p client.Page) (client.Answer[client.List[client.Schedule]], error) {
 				return cl.Schedules(ctx, p, "")
@@ -44,10 +46,17 @@ func newScheduleList(g *globals) *cobra.Command {
 			v := view{
 				raw: raw, table: table{head: []string{"NAME", "CRON", "TIME ZONE", "WHAT", "PROVIDER", "NEXT", "LAST", "LAST OPERATION"}},
 				note: "there are no schedules; make one with: stega schedule create",
+				csv: &table{head: []string{
+					"name", "id", "version", "cron", "time_zone", "kind", "symbols", "provider", "enabled", "next_at", "last_at", "last_due_at", "last_operation",
+				}},
 			}
 			for _, s := range list {
 				rememberSchedule(g.at, s.Name)
 				v.ids = append(v.ids, s.ID)
+				v.csv.add(
+					s.Name, s.ID, strconv.FormatInt(s.Version, 10), s.Cron, s.TimeZone, s.Kind, strings.Join(s.Symbols, " "), s.Provider,
+					strconv.FormatBool(s.Enabled), stamp(s.NextAt), stamp(s.LastAt), stamp(s.LastDueAt), s.LastOperation,
+				)
 				v.table.add(s.Name, s.Cron, s.TimeZone, what(s.Plan), orDefault(s.Provider), nextRun(s), local(s.LastAt), dash(s.LastOperation))
 			}
 			return g.show(c, v)
@@ -81,6 +90,14 @@ func local(t *time.Time) string {
 		return "-"
 	}
 	return t.Local().Format(time.DateTime)
+}
+
+// stamp is a time for programs.
+func stamp(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return t.Format(time.RFC3339)
 }
 
 func dash(text string) string {

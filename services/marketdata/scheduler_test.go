@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stega/bus"
+	"stega/fault"
 	"stega/internal/servers"
 	"stega/internal/wait"
 	"stega/migrations"
@@ -244,4 +245,20 @@ func TestADamagedScheduleHoldsUpNoOther(t *testing.T) {
 	assert.ErrorContains(t, err, "Atlantis")
 	assert.Equal(t, clock.Now().Add(5*time.Second), next, "it is tried again, and not at once")
 	assert.Len(t, m.pulls(t), 1)
+}
+
+func TestATriggerOfAScheduleThatWentAwayLeavesNothing(t *testing.T) {
+	t.Parallel()
+	m := join(t, "sqlite://"+filepath.Join(t.TempDir(), "marketdata.db"), newHandClock("2024-01-05T12:00:30Z"))
+	_, err := m.bus.Submit(t.Context(), bus.Submission{
+		Command: PullPrices{ID: "0198a2f6-0000-7000-8000-000000000002", Kind: Latest},
+		With: func(ctx context.Context, tx *store.Tx, operation string) error {
+			return m.service.triggered(ctx, tx, "gone", operation)
+		},
+	})
+	assert.Equal(t, "schedule_unknown", fault.Of(err).Code)
+	assert.Empty(t, m.pulls(t))
+	var jobs int
+	require.NoError(t, m.db.Read().NewRaw("SELECT count(*) FROM outbox").Scan(t.Context(), &jobs))
+	assert.Zero(t, jobs)
 }

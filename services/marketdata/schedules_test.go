@@ -363,3 +363,45 @@ func TestSymbolsAreFound(t *testing.T) {
 	assert.Empty(t, found("search=%25"))
 	assert.Equal(t, http.StatusUnprocessableEntity, s.Do(http.MethodGet, "/v1/symbols?serach=a", "").Status)
 }
+
+// What is pulled before and after a split fits together, though the provider's own numbers of the same days do not.
+func TestASplitBetweenTwoPullsIsNoJump(t *testing.T) {
+	t.Parallel()
+	chart := func(stamps, closes, adjusted, actions string) string {
+		return fmt.Sprintf(`{"chart":{"result":[{"meta":{"gmtoffset":-18000,"exchangeTimezoneName":"America/New_York"},"timestamp":[%s],"events":{%s},
+			"indicators":{"quote":[{"open":[%[3]s],"high":[%[3]s],"low":[%[3]s],"close":[%[3]s],"volume":[%[3]s]}],"adjclose":[{"adjclose":[%[4]s]}]}}],"error":null}}`,
+			stamps, actions, closes, adjusted)
+	}
+	answers := make(chan string, 2)
+	answers <- chart("1704205800,1704292200", "400,404", "400,404", "")
+	// The split makes 4 of 1 and the dividend of 1 is paid before it, so a quarter of that now.
+	answers <- chart("1704292200,1704378600,1704465000", "101,100.75,102", "100.75,100.75,102",
+		`"dividends":{"1":{"amount":0.25,"date":1704378600}},"splits":{"1":{"date":1704465000,"numerator":4,"denominator":1}}`)
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, <-answers) }))
+	defer api.Close()
+	s := stegatest.Up(t, func(c *process.Config) {
+		c.Options.Marketdata.Yahoo = provider.YahooOptions{BaseURL: api.URL, Limits: provider.Limits{PerSecond: 1000}}
+	})
+	status, _ := pull(s, `{"kind":"backfill","symbols":["X"]}`)
+	require.Equal(t, "succeeded", status)
+	status, _ = pull(s, `{"kind":"latest"}`)
+	require.Equal(t, "succeeded", status)
+	var p prices
+	s.Get("/v1/prices/X", &p)
+	var closes []string
+	for _, day := range p.Prices {
+		closes = append(closes, day.Close)
+	}
+	assert.Equal(t, []string{"400", "404", "403", "102"}, closes, "as they were paid")
+	var series struct {
+		Values []float64
+	}
+	s.Eventually("all returns are there", func() bool {
+		a := s.Do(http.MethodGet, "/v1/returns/assets/X/series?kind=simple", "")
+		if a.Status == http.StatusOK {
+			a.JSON(&series)
+		}
+		return len(series.Values) == 3
+	})
+	assert.InDeltaSlice(t, []float64{404./400 - 1, 403./403 - 1, 102*4./403 - 1}, series.Values, 1e-12)
+}
