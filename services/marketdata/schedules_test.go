@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -90,7 +91,7 @@ func (e *exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	open := time.Date(2024, 1, 2, 14, 30, 0, 0, time.UTC)
 	for price := 100; open.Add(6*time.Hour + 30*time.Minute).Before(e.clock.Now()); open = open.AddDate(0, 0, 1) {
 		if day := open.Weekday(); day != time.Saturday && day != time.Sunday {
-			stamps, closes = append(stamps, fmt.Sprint(open.Unix())), append(closes, fmt.Sprint(price))
+			stamps, closes = append(stamps, strconv.FormatInt(open.Unix(), 10)), append(closes, strconv.Itoa(price))
 			price++
 		}
 	}
@@ -181,7 +182,7 @@ func TestAScheduleThatIsDueBringsPricesAndReturns(t *testing.T) {
 	assert.Equal(t, 3, figures.Observations, "of the days from the 2nd to the 5th")
 
 	c.set(due.AddDate(0, 0, 3))
-	s.Eventually("it runs again", func() bool { return *schedule(s, id).LastDueAt == due.AddDate(0, 0, 3) })
+	s.Eventually("it runs again", func() bool { return schedule(s, id).LastDueAt.Equal(due.AddDate(0, 0, 3)) })
 	s.Eventually("the next close is there", func() bool { return symbols(s)[0].Last == "2024-01-08" })
 }
 
