@@ -31,6 +31,9 @@ import (
 
 func TestMain(m *testing.M) {
 	defer stegatest.RemoveBinary()
+	if err := os.Setenv("STEGA_DAEMON", "off"); err != nil { // the programs that tests run are to leave nothing behind
+		panic(err)
+	}
 	servers.Main(m)
 }
 
