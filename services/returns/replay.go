@@ -7,6 +7,7 @@ import (
 
 	"github.com/uptrace/bun/dialect"
 
+	"stega/civil"
 	"stega/events"
 	"stega/store"
 )
@@ -25,7 +26,7 @@ func (s *Service) replayRequested(ctx context.Context, tx *store.Tx, e events.Re
 	}
 	pending := 0
 	for _, symbol := range symbols {
-		years, err := loadYears(ctx, tx, symbol)
+		years, err := loadYears(ctx, tx, symbol, civil.Of(1, 1, 1), civil.Of(9999, 12, 31))
 		if err != nil {
 			return err
 		}
