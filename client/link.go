@@ -154,6 +154,7 @@ const (
 	closeUnauthorized = 4500
 	closeMalformed    = 4501
 	closeForbidden    = 4502
+	closeMissing      = 4503 // by the daemon: its server has no stream
 	closeFinal        = 4500 // from here to 4999 it is of no use to connect again
 )
 
@@ -180,6 +181,8 @@ func verdict(err error) error {
 		return why(fault.KindUnauthorized, "token_invalid", "the token is missing, wrong or revoked")
 	case closed.Code == closeForbidden:
 		return why(fault.KindForbidden, "token_forbidden", "the token does not cover it")
+	case closed.Code == closeMissing:
+		return why(fault.KindNotFound, CodeStreamMissing, "the server has no stream")
 	case closed.Code == closeMalformed:
 		return why(fault.KindMalformed, "stream_refused", "what was sent was not understood")
 	case closed.Code == websocket.StatusMessageTooBig:

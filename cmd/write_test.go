@@ -37,6 +37,7 @@ func command(ctx context.Context, t *testing.T, args ...string) (status int, std
 		t.Setenv(name, "")
 	}
 	t.Setenv("HOME", t.TempDir())
+	t.Setenv("STEGA_DAEMON", "off")
 	var out, errs bytes.Buffer
 	root := newRoot()
 	root.SetArgs(args)

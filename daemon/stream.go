@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -12,7 +13,6 @@ import (
 	"github.com/coder/websocket"
 
 	"stega/client"
-	"stega/fault"
 )
 
 // The bounds of a stream through the daemon.
@@ -211,8 +211,8 @@ func (t *through) command(ctx context.Context, frame []byte, id uint64, operatio
 func (t *through) pushes(ctx context.Context, token string) (websocket.StatusCode, string) {
 	server, err := t.dial(ctx, token)
 	if err != nil {
-		if refused, ok := errors.AsType[*fault.Fault](err); ok {
-			return 4500, refused.Detail
+		if refused, ok := errors.AsType[refusedStream](err); ok {
+			return refused.code(), refused.Error()
 		}
 		return closeRestart, "the server is away"
 	}
@@ -248,7 +248,7 @@ func (t *through) dial(ctx context.Context, token string) (*websocket.Conn, erro
 			return nil, ctx.Err()
 		}
 		if a != nil && a.StatusCode < http.StatusInternalServerError && a.StatusCode != http.StatusTooManyRequests {
-			return nil, fault.Unavailable("stream_refused", "the server has no stream for you: %s", a.Status)
+			return nil, refusedStream(a.StatusCode)
 		}
 		if !t.greeted {
 			t.greeted = true
@@ -256,6 +256,26 @@ func (t *through) dial(ctx context.Context, token string) (*websocket.Conn, erro
 		}
 		t.u.rest(ctx, min(failures, 5))
 	}
+}
+
+// refusedStream is the status with which a server refused its stream.
+type refusedStream int
+
+func (s refusedStream) Error() string {
+	return fmt.Sprintf("the server has no stream for you: %d %s", int(s), http.StatusText(int(s)))
+}
+
+// code is the close code that says the same.
+func (s refusedStream) code() websocket.StatusCode {
+	switch s {
+	case http.StatusForbidden:
+		return 4502
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		return 4503
+	case http.StatusUnauthorized:
+		return 4500
+	}
+	return 4501
 }
 
 // connected sends what was held.

@@ -61,11 +61,7 @@ func alone(ctx context.Context, tx *store.Tx) error {
 
 // besides holds up replays until the unit of work ends, and no other merges.
 func besides(tx *store.Tx) {
-	if held := store.Kept[merging](tx); !bool(*held) && tx.Dialect().Name() == dialect.PG {
-		*held = true
+	if tx.Dialect().Name() == dialect.PG {
 		tx.Later(tx.NewRaw("SELECT pg_advisory_xact_lock_shared(?)", turns))
 	}
 }
-
-// merging says that a unit of work holds up replays.
-type merging bool
