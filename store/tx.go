@@ -26,7 +26,7 @@ type Tx struct {
 	emitted  []emission
 	bytes    int
 	once     map[string]*deed
-	gathered map[string]any // what Gather keeps, by key
+	gathered map[string]any                    // what Gather keeps, by key
 	last     []func(ctx context.Context) error // what Once put off
 	wrote    int                               // outbox rows
 	started  map[string]*Operation             // operations that this unit recorded
