@@ -172,7 +172,7 @@ func matrixView(m client.Correlations, order []int) view {
 	if m.Kind == "covariance" {
 		digits = 4
 	}
-	v := view{ids: m.Symbols, table: table{head: []string{""}}, csv: &table{head: []string{"symbol"}}}
+	v := view{ids: m.Symbols, table: table{head: []string{""}}, csv: &table{head: []string{"symbol"}, verbatim: true}}
 	for _, i := range order {
 		v.table.head = append(v.table.head, ">"+m.Symbols[i])
 		v.csv.head = append(v.csv.head, m.Symbols[i])

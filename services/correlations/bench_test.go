@@ -114,7 +114,7 @@ func BenchmarkRequest(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			for b.Loop() {
-				answer, err := http.Get(s.URL + "/v1/correlations?" + c.query) //nolint:noctx // it ends with the benchmark
+				answer, err := http.Get(s.URL + "/v1/correlations?" + c.query)
 				require.NoError(b, err)
 				n, err := io.Copy(io.Discard, answer.Body)
 				require.NoError(b, err)

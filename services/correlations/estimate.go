@@ -17,7 +17,6 @@ type estimate struct {
 	matrix       *mat.SymDense
 	observations func(i, j int) int
 	first, last  civil.Date // days with a return
-	days         int
 	shrinkage    *float64
 }
 
@@ -75,8 +74,12 @@ func (e *estimate) shrink(q query, returns [][]float64) error {
 	}
 	if errors.Is(err, quant.ErrUndefined) {
 		n, _ := alike(q.missing, returns)
+		if n > 1 {
+			return fault.Invalid("matrix_undefined", "%s towards this target is not defined here: the returns of a symbol do not vary", q.method).
+				WithHint("leave that symbol out, or choose another target or window")
+		}
 		return fault.Invalid("matrix_undefined", "%s is not defined here: there are %d days that count", q.method, n).
-			WithHint("it takes two days at least on which all symbols have a return, and returns that vary; choose another window or fewer symbols, or say missing=zero")
+			WithHint("it takes two days at least on which all symbols have a return; choose another window or fewer symbols, or say missing=zero")
 	}
 	e.matrix, e.shrinkage = shrunk.Covariance, &shrunk.Intensity
 	return err
