@@ -36,7 +36,10 @@ require (
 	modernc.org/sqlite v1.62.0
 )
 
-require golang.org/x/mod v0.42.0 // indirect
+require (
+	github.com/robfig/cron/v3 v3.0.1 // indirect
+	golang.org/x/mod v0.42.0 // indirect
+)
 
 require (
 	dario.cat/mergo v1.0.2 // indirect

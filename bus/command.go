@@ -32,6 +32,8 @@ type Submission struct {
 	EntityID    string // chosen before the command is dispatched; told to the client
 	BodyHash    string // of the request's body; the same operation id with another body is a fault (422)
 	Command     events.Typed
+	// With is what else the unit of work does that records a deferred command; nil: nothing. A fault of it is the answer, and then nothing is recorded.
+	With func(ctx context.Context, tx *store.Tx, operation string) error
 }
 
 // Submit accepts a command. It returns the operation, accepted or already over; a command that its handler refused
@@ -49,7 +51,7 @@ func (b *CommandBus) Submit(ctx context.Context, s Submission) (store.Operation,
 		return store.Operation{}, fmt.Errorf("submit %s: service %s has no handler for it", topic, b.d.service)
 	}
 	sub := &submission{
-		bus: b, route: route, command: s.Command,
+		bus: b, route: route, command: s.Command, with: s.With,
 		op: store.Operation{
 			ID: id, Command: topic, Service: b.d.service, Subject: s.Command.Subject(),
 			EntityID: s.EntityID, Status: store.Accepted, BodyHash: s.BodyHash,
@@ -91,6 +93,7 @@ type submission struct {
 	bus      *CommandBus
 	route    *Route
 	command  events.Typed
+	with     func(ctx context.Context, tx *store.Tx, operation string) error
 	op       store.Operation
 	existing *store.Operation // when the operation id was known already
 }
@@ -135,8 +138,16 @@ func (s *submission) deferred(ctx context.Context) error {
 		if err != nil || !fresh {
 			return err
 		}
+		if s.with != nil {
+			if err := s.with(ctx, tx, s.op.ID); err != nil {
+				return err
+			}
+		}
 		return tx.Enqueue(s.op.Service, s.command)
 	})
+	if f, ok := errors.AsType[*fault.Fault](err); ok && f.Kind.Permanent() {
+		return f
+	}
 	if err != nil {
 		return s.unrecorded(ctx, err)
 	}

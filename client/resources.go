@@ -90,8 +90,14 @@ type Symbol struct {
 
 // Symbols lists the symbols that begin with some text.
 func (c *Client) Symbols(ctx context.Context, p Page, begin string) (Answer[List[Symbol]], error) {
+	return c.FindSymbols(ctx, p, begin, "")
+}
+
+// FindSymbols lists the symbols that begin with some text and have another anywhere in them; both may be empty.
+func (c *Client) FindSymbols(ctx context.Context, p Page, begin, search string) (Answer[List[Symbol]], error) {
 	q := p.query()
-	set(q, "q", begin)
+	set(q, "prefix", begin)
+	set(q, "search", search)
 	return Get[List[Symbol]](ctx, c, "/v1/symbols", q)
 }
 
@@ -154,13 +160,31 @@ func ImportPrices(file io.Reader, symbol, dateFormat string) Command {
 	return Command{Method: http.MethodPost, Path: "/v1/prices", Query: q, ContentType: "text/csv", Stream: file}
 }
 
-// PullPrices is the command that gets prices from the server's provider: the kind is latest or backfill, from is for a backfill.
-func PullPrices(kind string, symbols []string, from string) Command {
-	return Command{Method: http.MethodPost, Path: "/v1/prices/pull", ContentType: "application/json", Body: encode(struct {
-		Kind    string   `json:"kind"`
-		Symbols []string `json:"symbols,omitempty"`
-		From    string   `json:"from,omitempty"`
-	}{kind, symbols, from})}
+// Pull is what prices are to be pulled.
+type Pull struct {
+	Kind     string   `json:"kind"` // latest or backfill
+	Symbols  []string `json:"symbols,omitempty"`
+	From     string   `json:"from,omitempty"`     // of a backfill
+	Provider string   `json:"provider,omitempty"` // the server's default when empty
+}
+
+// PullPrices is the command that has the server get prices from a provider.
+func PullPrices(p Pull) Command {
+	return Command{Method: http.MethodPost, Path: "/v1/prices/pull", ContentType: "application/json", Body: encode(p)}
+}
+
+// Provider is where the server can get prices from.
+type Provider struct {
+	Name       string   `json:"name"`
+	About      string   `json:"about"`
+	Configured bool     `json:"configured"`
+	Default    bool     `json:"default"`
+	Settings   []string `json:"settings"` // of the server, that configure it
+}
+
+// Providers lists where the server can get prices from.
+func (c *Client) Providers(ctx context.Context) (Answer[List[Provider]], error) {
+	return Get[List[Provider]](ctx, c, "/v1/prices/providers", nil)
 }
 
 // Rebuild is the command that grows the read views of a service anew.

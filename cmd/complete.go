@@ -20,6 +20,7 @@ import (
 type known struct {
 	Portfolios map[string]string `json:"portfolios,omitempty"` // names by id
 	Symbols    []string          `json:"symbols,omitempty"`
+	Schedules  []string          `json:"schedules,omitempty"`
 	Operations []string          `json:"operations,omitempty"` // the newest first
 }
 
@@ -148,6 +149,11 @@ func portfolioNames(k known) []string {
 }
 
 func symbolNames(k known) []string { return k.Symbols }
+
+func scheduleNames(k known) []string { return k.Schedules }
+
+// providerNames are the providers that a server of this version knows.
+var providerNames = []string{"folder", "eodhd", "stooq", "yahoo"}
 
 func operationIDs(k known) []string { return k.Operations }
 

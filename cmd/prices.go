@@ -18,7 +18,7 @@ func newPrices(g *globals) *cobra.Command {
 		Use: "prices", Short: "Daily prices: import, pull, show",
 		Example: "  stega prices import prices.csv\n  stega prices pull --backfill AAPL MSFT\n  stega prices show AAPL --from 2026-01-01",
 	})
-	c.AddCommand(newPricesImport(g), newPricesPull(g), newPricesShow(g))
+	c.AddCommand(newPricesImport(g), newPricesPull(g), newPricesProviders(g), newPricesShow(g))
 	return c
 }
 
@@ -104,12 +104,12 @@ func pricesTable(p client.Prices, none string) table {
 func newPricesPull(g *globals) *cobra.Command {
 	var w waiting
 	var backfill bool
-	var from string
+	var from, provider string
 	c := &cobra.Command{
-		Use: "pull [SYMBOL…]", Short: "Get prices from the server's provider", ValidArgsFunction: g.many(symbolNames),
-		Long: `Has the server get prices from its provider: the latest ones or, with --backfill, those of the past; of all symbols that it knows, or of
-some. A provider is a folder of files (stega up --prices-folder) or an end-of-day API (STEGA_EODHD_URL).`,
-		Example: "  stega prices pull\n  stega prices pull --backfill --from 2020-01-01 AAPL MSFT --wait=settled",
+		Use: "pull [SYMBOL…]", Short: "Get prices from one of the server's providers", ValidArgsFunction: g.many(symbolNames),
+		Long: `Has the server get prices from a provider: the latest ones or, with --backfill, those of the past; of all symbols that it knows, or of
+some. A provider is a folder of files (stega up --prices-folder) or an API elsewhere; stega prices providers lists them.`,
+		Example: "  stega prices pull\n  stega prices pull --backfill --from 2020-01-01 AAPL MSFT --wait=settled\n  stega prices pull --provider yahoo AAPL",
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			kind := "latest"
 			if backfill {
@@ -117,7 +117,7 @@ some. A provider is a folder of files (stega up --prices-folder) or an end-of-da
 			} else if from != "" {
 				return fault.Usage("from_unused", "--from is for --backfill").WithHint("say --backfill too")
 			}
-			_, err := g.write(ctx, c, cl, client.PullPrices(kind, args, from), &w, "prices are pulled")
+			_, err := g.write(ctx, c, cl, client.PullPrices(client.Pull{Kind: kind, Symbols: args, From: from, Provider: provider}), &w, "prices are pulled")
 			if err == nil {
 				rememberSymbols(g.at, upper(args)...)
 			}
@@ -127,7 +127,35 @@ some. A provider is a folder of files (stega up --prices-folder) or an end-of-da
 	w.flags(c)
 	c.Flags().BoolVar(&backfill, "backfill", false, "those of the past, and not only the latest")
 	c.Flags().StringVar(&from, "from", "", "from this day, YYYY-MM-DD (default: as far back as there are any)")
+	c.Flags().StringVar(&provider, "provider", "", "where from, see stega prices providers (default: the server's)")
+	_ = c.RegisterFlagCompletionFunc("provider", oneOf(providerNames...))
 	return c
+}
+
+func newPricesProviders(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use: "providers", Short: "List where the server can get prices from", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Example: "  stega prices providers\n  stega prices providers -o json", Annotations: map[string]string{outputs: asCSV},
+		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
+			list, raw, err := all(0, func(client.Page) (client.Answer[client.List[client.Provider]], error) { return cl.Providers(ctx) })
+			if err != nil {
+				return err
+			}
+			v := view{raw: raw, table: table{head: []string{"NAME", "ABOUT", "CONFIGURED", "SETTINGS OF THE SERVER"}}}
+			for _, p := range list {
+				configured := "no"
+				switch {
+				case p.Configured && p.Default:
+					configured = "yes, the default"
+				case p.Configured:
+					configured = "yes"
+				}
+				v.ids = append(v.ids, p.Name)
+				v.table.add(p.Name, p.About, configured, strings.Join(p.Settings, ", "))
+			}
+			return g.show(c, v)
+		}),
+	}
 }
 
 func upper(words []string) []string {
@@ -140,13 +168,14 @@ func upper(words []string) []string {
 
 func newSymbols(g *globals) *cobra.Command {
 	var limit int
+	var search string
 	c := &cobra.Command{
 		Use: "symbols [BEGINNING]", Short: "List the symbols that there are prices of", Args: cobra.MaximumNArgs(1), ValidArgsFunction: g.one(symbolNames),
-		Example: "  stega symbols\n  stega symbols A -o json",
+		Example: "  stega symbols\n  stega symbols A -o json\n  stega symbols --search .UK -o csv", Annotations: map[string]string{outputs: asCSV},
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			begin := strings.Join(args, "")
 			list, raw, err := all(limit, func(p client.Page) (client.Answer[client.List[client.Symbol]], error) {
-				return cl.Symbols(ctx, p, begin)
+				return cl.FindSymbols(ctx, p, begin, search)
 			})
 			if err != nil {
 				return err
@@ -155,11 +184,14 @@ func newSymbols(g *globals) *cobra.Command {
 			if begin != "" {
 				v.note = fmt.Sprintf("there are no prices of a symbol that begins with %q", begin)
 			}
+			if search != "" {
+				v.note = fmt.Sprintf("there are no prices of a symbol that has %q in it", search)
+			}
 			for _, s := range list {
 				v.ids = append(v.ids, s.Symbol)
 				v.table.add(s.Symbol, s.First.String(), s.Last.String(), strconv.Itoa(s.Count))
 			}
-			if begin == "" && limit == 0 {
+			if begin == "" && search == "" && limit == 0 {
 				forgetSymbols(g.at)
 			}
 			rememberSymbols(g.at, v.ids...)
@@ -167,5 +199,7 @@ func newSymbols(g *globals) *cobra.Command {
 		}),
 	}
 	c.Flags().IntVar(&limit, "limit", 0, "at most so many; 0: all")
+	c.Flags().StringVar(&search, "search", "", "only those with this in them, in any case")
+	_ = c.RegisterFlagCompletionFunc("search", cobra.NoFileCompletions)
 	return c
 }

@@ -129,19 +129,27 @@ func openBroker(ctx context.Context, where, name string, log *slog.Logger) (brok
 // options are the settings of services, from the environment.
 func options() (process.Options, error) {
 	o := marketdata.Options{
-		Folder: os.Getenv("STEGA_PRICES_FOLDER"), TempDir: os.Getenv("STEGA_TEMP"),
+		Folder: os.Getenv("STEGA_PRICES_FOLDER"), TempDir: os.Getenv("STEGA_TEMP"), Provider: strings.ToLower(os.Getenv("STEGA_PRICES_PROVIDER")),
 		EODHD: provider.EODHDOptions{
 			BaseURL: os.Getenv("STEGA_EODHD_URL"), Key: os.Getenv("STEGA_EODHD_KEY"), Exchange: os.Getenv("STEGA_EODHD_EXCHANGE"),
 		},
+		Stooq: provider.StooqOptions{
+			BaseURL: os.Getenv("STEGA_STOOQ_URL"), Key: os.Getenv("STEGA_STOOQ_KEY"), Market: os.Getenv("STEGA_STOOQ_MARKET"),
+		},
+		Yahoo: provider.YahooOptions{BaseURL: os.Getenv("STEGA_YAHOO_URL")},
 	}
-	if o.EODHD.BaseURL != "" {
-		if u, err := url.Parse(o.EODHD.BaseURL); err != nil || u.Host == "" {
-			return process.Options{}, fault.Usage("provider_url_invalid", "STEGA_EODHD_URL is not a URL").WithHint("it looks like https://host/api")
+	for _, setting := range [][2]string{{"STEGA_EODHD_URL", o.EODHD.BaseURL}, {"STEGA_STOOQ_URL", o.Stooq.BaseURL}, {"STEGA_YAHOO_URL", o.Yahoo.BaseURL}} {
+		if u, err := url.Parse(setting[1]); setting[1] != "" && (err != nil || u.Host == "") {
+			return process.Options{}, fault.Usage("provider_url_invalid", "%s is not a URL", setting[0]).WithHint("it looks like https://host/api")
 		}
-		if o.EODHD.Key == "" {
-			return process.Options{}, fault.Usage("provider_key_missing", "STEGA_EODHD_URL is set and STEGA_EODHD_KEY is not").
-				WithHint("set STEGA_EODHD_KEY to your key")
-		}
+	}
+	if o.EODHD.BaseURL != "" && o.EODHD.Key == "" {
+		return process.Options{}, fault.Usage("provider_key_missing", "STEGA_EODHD_URL is set and STEGA_EODHD_KEY is not").
+			WithHint("set STEGA_EODHD_KEY to your key")
+	}
+	if err := marketdata.CheckProvider(o.Provider); err != nil {
+		f := fault.Of(err)
+		return process.Options{}, fault.Usage(f.Code, "STEGA_PRICES_PROVIDER: %s", f.Detail).WithHint("%s", f.Hint)
 	}
 	return process.Options{Marketdata: o}, nil
 }

@@ -37,6 +37,8 @@ func dependsOn(path string, query url.Values) []fact {
 		return []fact{portfolios}
 	case len(parts) == 2 && parts[0] == "portfolios":
 		return []fact{portfolio(parts[1])}
+	case path == "/v1/prices/providers": // settings of the server, of which no event tells
+		return nil
 	case path == "/v1/symbols":
 		return []fact{symbols}
 	case len(parts) == 2 && (parts[0] == "symbols" || parts[0] == "prices"):
@@ -107,9 +109,9 @@ func queueable(method, path string) bool {
 	kind, name, one := strings.Cut(rest, "/")
 	switch method {
 	case http.MethodPost:
-		return !one && (kind == "portfolios" || kind == "prices" || kind == "optimizations") || rest == "prices/pull"
+		return !one && (kind == "portfolios" || kind == "prices" || kind == "optimizations" || kind == "schedules") || rest == "prices/pull"
 	case http.MethodPut, http.MethodDelete, http.MethodPatch:
-		return one && kind == "portfolios" && name != "" && !strings.Contains(name, "/")
+		return one && (kind == "portfolios" || kind == "schedules") && name != "" && !strings.Contains(name, "/")
 	}
 	return false
 }

@@ -135,6 +135,7 @@ func (p *Process) open(ctx context.Context) error {
 	}
 	b := &p.cfg.Options.Boundary
 	b.Takes, b.Log, b.Lookup, b.Latest, b.Watch, b.Position = takes, p.cfg.Log, p.lookup, p.latest, p.watch, p.position
+	p.cfg.Options.Marketdata.Log = p.cfg.Log
 	for _, name := range p.cfg.Services {
 		db, err := store.Open(ctx, name, p.cfg.Database(name))
 		if err != nil {

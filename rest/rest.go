@@ -174,15 +174,19 @@ const maxWait = 60 * time.Second
 // Location and {"operation_id","id"}; with "Prefer: wait=N" it waits up to N seconds (at most 60) and answers 200
 // with the finished operation, else 202. bodyHash is what the same operation id must have been used with.
 func Write(c echo.Context, svc Service, cmd events.Typed, entityID, bodyHash string) error {
+	return Submit(c, svc, bus.Submission{EntityID: entityID, BodyHash: bodyHash, Command: cmd})
+}
+
+// Submit answers a write as Write does; the operation's id is the client's.
+func Submit(c echo.Context, svc Service, s bus.Submission) error {
 	p, err := Preferred(c.Request().Header)
 	if err != nil {
 		return err
 	}
 	wait := p.Wait
 	ctx := c.Request().Context()
-	op, err := svc.Commands().Submit(ctx, bus.Submission{
-		OperationID: c.Request().Header.Get("Operation-Id"), EntityID: entityID, BodyHash: bodyHash, Command: cmd,
-	})
+	s.OperationID = c.Request().Header.Get("Operation-Id")
+	op, err := svc.Commands().Submit(ctx, s)
 	if err != nil {
 		return err
 	}

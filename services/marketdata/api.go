@@ -19,9 +19,11 @@ import (
 func (s *Service) Routes(v1 *echo.Group, port rest.Service) {
 	v1.POST("/prices", func(c echo.Context) error { return s.post(c, port) })
 	v1.POST("/prices/pull", func(c echo.Context) error { return s.pull(c, port) })
+	v1.GET("/prices/providers", s.providers)
 	v1.GET("/prices/:symbol", s.prices)
 	v1.GET("/symbols", s.symbols)
 	v1.GET("/symbols/:symbol", s.symbol)
+	s.scheduleRoutes(v1, port)
 }
 
 // post reads a file of prices wholly, and imports it when there is nothing wrong with it.
@@ -46,7 +48,7 @@ func (s *Service) post(c echo.Context, port rest.Service) error {
 	}
 	defer func() { _ = spool.Close() }()
 	id := events.NewID()
-	return rest.Write(c, port, ImportPrices{ID: id, source: spool}, id, rest.Hash(c, []byte(spool.Digest())))
+	return rest.Write(c, port, ImportPrices{ID: id, prices: spool}, id, rest.Hash(c, []byte(spool.Digest())))
 }
 
 // unread is how much of a file is still taken after the fault in it is known.
@@ -57,34 +59,24 @@ const maxPulled = 10_000
 
 func (s *Service) pull(c echo.Context, port rest.Service) error {
 	var b struct {
-		Kind    string   `json:"kind"`
-		Symbols []string `json:"symbols"`
-		From    string   `json:"from"`
+		Kind     string   `json:"kind"`
+		Symbols  []string `json:"symbols"`
+		From     string   `json:"from"`
+		Provider string   `json:"provider"`
 	}
 	hash, err := rest.Body(c, &b)
 	if err != nil {
 		return err
 	}
-	cmd := PullPrices{ID: events.NewID(), Kind: b.Kind}
+	if err := CheckProvider(b.Provider); err != nil {
+		return err
+	}
+	cmd := PullPrices{ID: events.NewID(), Kind: b.Kind, Provider: b.Provider}
 	f := fault.Invalid("pull_invalid", "prices cannot be pulled like that")
 	wrong := func(pointer, detail string) {
 		f.Errors = append(f.Errors, fault.Item{Pointer: pointer, Detail: detail})
 	}
-	if b.Kind != Latest && b.Kind != Backfill {
-		wrong("/kind", "must be latest or backfill")
-	}
-	if len(b.Symbols) > maxPulled {
-		wrong("/symbols", "are more than 10000")
-	} else {
-		for _, asked := range b.Symbols {
-			symbol, err := events.Symbol(asked)
-			if err != nil {
-				wrong("/symbols", err.Error())
-				continue
-			}
-			cmd.Symbols = append(cmd.Symbols, symbol)
-		}
-	}
+	cmd.Symbols = checkPull(b.Kind, b.Symbols, wrong)
 	if b.From != "" {
 		day, err := civil.Parse(b.From)
 		if err != nil {
@@ -99,6 +91,34 @@ func (s *Service) pull(c echo.Context, port rest.Service) error {
 		return f
 	}
 	return rest.Write(c, port, cmd, cmd.ID, hash)
+}
+
+// checkPull says what is wrong with a kind and symbols, and brings symbols into their usual form.
+func checkPull(kind string, asked []string, wrong func(pointer, detail string)) (symbols []string) {
+	if kind != Latest && kind != Backfill {
+		wrong("/kind", "must be latest or backfill")
+	}
+	if len(asked) > maxPulled {
+		wrong("/symbols", "are more than 10000")
+		return nil
+	}
+	for _, text := range asked {
+		symbol, err := events.Symbol(text)
+		if err != nil {
+			wrong("/symbols", err.Error())
+			continue
+		}
+		symbols = append(symbols, symbol)
+	}
+	return symbols
+}
+
+// providers lists where prices can be pulled from.
+func (s *Service) providers(c echo.Context) error {
+	if err := rest.Known(c); err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, rest.List{Items: s.sources})
 }
 
 // priceOf is a bar as it is answered.
@@ -160,7 +180,7 @@ func (s *Service) find(c echo.Context) (string, Summary, error) {
 	asked := c.Param("symbol")
 	symbol, err := events.Symbol(asked)
 	if err == nil {
-		list, err := summaries(c.Request().Context(), s.db.Read(), 1, "", symbol, "")
+		list, err := summaries(c.Request().Context(), s.db.Read(), 1, symbolQuery{only: symbol})
 		if err != nil {
 			return "", Summary{}, err
 		}
@@ -173,14 +193,19 @@ func (s *Service) find(c echo.Context) (string, Summary, error) {
 }
 
 func (s *Service) symbols(c echo.Context) error {
-	if err := rest.Known(c, "limit", "cursor", "q"); err != nil {
+	if err := rest.Known(c, "limit", "cursor", "q", "prefix", "search"); err != nil {
 		return err
 	}
 	page, err := rest.Paged(c)
 	if err != nil {
 		return err
 	}
-	list, err := summaries(c.Request().Context(), s.db.Read(), page.Limit+1, page.After, "", strings.ToUpper(c.QueryParam("q")))
+	// q is what prefix was called before it had a name.
+	asked := symbolQuery{after: page.After, search: strings.ToUpper(c.QueryParam("search"))}
+	for _, name := range []string{"q", "prefix"} {
+		asked.prefixes = append(asked.prefixes, strings.ToUpper(c.QueryParam(name)))
+	}
+	list, err := summaries(c.Request().Context(), s.db.Read(), page.Limit+1, asked)
 	if err != nil {
 		return err
 	}

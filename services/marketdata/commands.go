@@ -7,16 +7,14 @@ import (
 
 	"github.com/govalues/decimal"
 
-	"stega/bus"
 	"stega/civil"
 	"stega/events"
-	"stega/fault"
 	"stega/services/marketdata/pricefile"
 	"stega/store"
 )
 
-// source is prices by symbol that an import reads, more than once if need be.
-type source interface {
+// prices is prices by symbol that an import reads, more than once if need be.
+type prices interface {
 	Symbols() []string
 	// Bars are canonical and ordered by day, each day once.
 	Bars(symbol string, buf []Bar) ([]Bar, error)
@@ -25,7 +23,7 @@ type source interface {
 // ImportPrices takes the prices of a file that was read and checked. It runs inline, in the process that read the file.
 type ImportPrices struct {
 	ID     string
-	source source
+	prices prices
 }
 
 // Topic is marketdata.import_prices.
@@ -34,12 +32,14 @@ func (ImportPrices) Topic() string { return "marketdata.import_prices" }
 // Subject is the import's id.
 func (c ImportPrices) Subject() string { return c.ID }
 
-// PullPrices takes prices from the provider.
+// PullPrices takes prices from a provider.
 type PullPrices struct {
 	ID      string      `json:"id"`
 	Kind    string      `json:"kind"` // latest or backfill
 	Symbols []string    `json:"symbols,omitempty"`
 	From    *civil.Date `json:"from,omitempty"` // of a backfill
+	// Provider is whom to ask; the default when empty.
+	Provider string `json:"provider,omitempty"`
 }
 
 // Topic is marketdata.pull_prices.
@@ -58,12 +58,12 @@ const (
 const symbolsAtATime = 64
 
 func (s *Service) importPrices(ctx context.Context, tx *store.Tx, c ImportPrices) error {
-	return put(ctx, tx, c.source)
+	return put(ctx, tx, c.prices)
 }
 
 // put merges prices into what is kept, and emits the bars that are new or differ. A bar is replaced wholly by what the
 // source says of its day.
-func put(ctx context.Context, tx *store.Tx, src source) error {
+func put(ctx context.Context, tx *store.Tx, src prices) error {
 	if err := takeTurns(ctx, tx); err != nil {
 		return err
 	}
@@ -171,82 +171,7 @@ func imported(symbol string, bars []Bar) events.PricesImported {
 	return e
 }
 
-// noProvider is the fault that there is nothing to pull from.
-func noProvider() error {
-	return fault.Conflict("provider_missing", "no provider of prices is set").
-		WithHint("start stega with --prices-folder (STEGA_PRICES_FOLDER), or with STEGA_EODHD_URL and STEGA_EODHD_KEY")
-}
-
-// pullPrices fetches outside of any unit of work, and commits all of it in one.
-func (s *Service) pullPrices(ctx context.Context, run *bus.Run, c PullPrices) error {
-	if s.provider == nil {
-		return noProvider()
-	}
-	symbols := c.Symbols
-	if len(symbols) == 0 {
-		var err error
-		if symbols, err = known(ctx, s.db.Read()); err != nil {
-			return err
-		}
-		if len(symbols) == 0 {
-			return fault.Conflict("symbols_missing", "there is no symbol to pull prices of").
-				WithHint(`name some: {"kind":%q,"symbols":["AAPL"]}`, c.Kind)
-		}
-	}
-	pulled := fetched{}
-	if c.Kind == Latest {
-		all, err := s.provider.Latest(ctx, symbols)
-		if err != nil {
-			return err
-		}
-		for symbol, bars := range all {
-			pulled.put(symbol, bars)
-		}
-	} else {
-		for _, symbol := range symbols {
-			bars, err := s.provider.History(ctx, symbol, c.From)
-			if err != nil {
-				return err
-			}
-			pulled.put(symbol, bars)
-		}
-	}
-	return run.Commit(ctx, func(ctx context.Context, tx *store.Tx) error { return put(ctx, tx, pulled) })
-}
-
-// fetched is what a provider answered, packed.
-type fetched map[string][]byte
-
-func (f fetched) put(symbol string, bars []Bar) {
-	if len(bars) == 0 {
-		return
-	}
-	for i := range bars {
-		canonical(&bars[i])
-	}
-	slices.SortStableFunc(bars, func(a, b Bar) int { return int(a.Day - b.Day) })
-	// Of two bars of a day, the later counts.
-	kept := bars[:0]
-	for i, b := range bars {
-		if i+1 == len(bars) || bars[i+1].Day != b.Day {
-			kept = append(kept, b)
-		}
-	}
-	f[symbol] = pack(kept)
-}
-
-func (f fetched) Symbols() []string {
-	symbols := make([]string, 0, len(f))
-	for s := range f {
-		symbols = append(symbols, s)
-	}
-	slices.Sort(symbols)
-	return symbols
-}
-
-func (f fetched) Bars(symbol string, buf []Bar) ([]Bar, error) { return unpack(buf[:0], f[symbol]) }
-
 var (
-	_ source = fetched(nil)
-	_ source = (*pricefile.Spool)(nil)
+	_ prices = fetched(nil)
+	_ prices = (*pricefile.Spool)(nil)
 )

@@ -105,19 +105,32 @@ type Summary struct {
 	Count  int        `json:"count"` // days with a price
 }
 
-// summaries lists symbols, from after one, of those that begin with a prefix.
-func summaries(ctx context.Context, db bun.IDB, limit int, after, only, prefix string) ([]Summary, error) {
+// symbolQuery says which symbols are asked for; what is empty asks for nothing.
+type symbolQuery struct {
+	after    string // those after this one
+	only     string
+	prefixes []string // how they begin
+	search   string   // what is in them
+}
+
+// summaries lists symbols, in their order.
+func summaries(ctx context.Context, db bun.IDB, limit int, asked symbolQuery) ([]Summary, error) {
 	var list []Summary
 	query := db.NewSelect().Table("prices").Column("symbol").ColumnExpr("min(first_day) AS first").ColumnExpr("max(last_day) AS last").
 		ColumnExpr("sum(bars) AS count").GroupExpr("symbol").OrderExpr("symbol").Limit(int64(limit))
-	if after != "" {
-		query = query.Where("symbol > ?", after)
+	if asked.after != "" {
+		query = query.Where("symbol > ?", asked.after)
 	}
-	if only != "" {
-		query = query.Where("symbol = ?", only)
+	if asked.only != "" {
+		query = query.Where("symbol = ?", asked.only)
 	}
-	if prefix != "" {
-		query = query.Where("symbol >= ? AND symbol < ?", prefix, prefix+"\x7f")
+	for _, prefix := range asked.prefixes {
+		if prefix != "" {
+			query = query.Where("symbol >= ? AND symbol < ?", prefix, prefix+"\x7f")
+		}
+	}
+	if asked.search != "" {
+		query = query.Where("replace(symbol, ?, '') <> symbol", asked.search) // which both databases know, and which has no wildcards
 	}
 	if err := query.Scan(ctx, &list); err != nil {
 		return nil, err

@@ -28,6 +28,7 @@ var areas = []area{
 	{name: "portfolios", service: "portfolio", methods: keeping},
 	{name: "prices", service: "marketdata", methods: asking, large: true},
 	{name: "symbols", service: "marketdata", methods: reading},
+	{name: "schedules", service: "marketdata", methods: keeping},
 	{name: "returns", service: "returns", methods: reading},
 	{name: "correlations", service: "correlations", methods: reading},
 	{name: "optimizations", service: "optimization", methods: keeping},

@@ -5,16 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/govalues/decimal"
-	"github.com/hashicorp/go-retryablehttp"
-	"golang.org/x/time/rate"
 
 	"stega/civil"
 	"stega/events"
@@ -34,18 +30,14 @@ type EODHDOptions struct {
 	MinWait, MaxWait time.Duration
 }
 
-// maxAnswer bounds an answer of the API.
-const maxAnswer = 64 << 20
-
 // bulkSymbols is how many symbols one request for the latest prices names.
 const bulkSymbols = 100
 
 // EODHD is an end-of-day HTTP API: GET /eod-bulk-last-day/{EXCHANGE} for the latest bars and GET /eod/{SYMBOL.EXCHANGE} for history, as
 // JSON with date, open, high, low, close, adjusted_close and volume.
 type EODHD struct {
-	o       EODHDOptions
-	http    *retryablehttp.Client
-	limiter *rate.Limiter
+	exchange string
+	web      *web
 }
 
 // NewEODHD makes a provider of an API.
@@ -56,24 +48,9 @@ func NewEODHD(o EODHDOptions) *EODHD {
 	if o.PerSecond == 0 {
 		o.PerSecond = 10
 	}
-	if o.Timeout == 0 {
-		o.Timeout = 20 * time.Second
-	}
-	if o.Retries == 0 {
-		o.Retries = 4
-	}
-	if o.MinWait == 0 {
-		o.MinWait, o.MaxWait = 500*time.Millisecond, 20*time.Second
-	}
-	o.BaseURL = strings.TrimRight(o.BaseURL, "/")
-	c := retryablehttp.NewClient()
-	c.Logger = nil // it would log the key, which is part of each URL
-	c.RetryMax, c.RetryWaitMin, c.RetryWaitMax = o.Retries, o.MinWait, o.MaxWait
-	c.HTTPClient.Timeout = o.Timeout
-	c.ErrorHandler = retryablehttp.PassthroughErrorHandler
-	limiter := rate.NewLimiter(rate.Limit(o.PerSecond), max(1, int(o.PerSecond)))
-	c.PrepareRetry = func(r *http.Request) error { return limiter.Wait(r.Context()) }
-	return &EODHD{o: o, http: c, limiter: limiter}
+	limits := Limits{PerSecond: o.PerSecond, Timeout: o.Timeout, Retries: o.Retries, MinWait: o.MinWait, MaxWait: o.MaxWait}
+	where := site{baseURL: o.BaseURL, key: o.Key, urlSetting: "STEGA_EODHD_URL", keySetting: "STEGA_EODHD_KEY"}
+	return &EODHD{exchange: o.Exchange, web: newWeb(where, limits)}
 }
 
 // quote is a bar as the API writes it.
@@ -152,7 +129,7 @@ func (e *EODHD) listed(symbol string) (code, exchange string) {
 	if i := strings.LastIndexByte(symbol, '.'); i > 0 && len(symbol)-i-1 >= 2 {
 		return symbol[:i], symbol[i+1:]
 	}
-	return strings.ReplaceAll(symbol, ".", "-"), e.o.Exchange
+	return strings.ReplaceAll(symbol, ".", "-"), e.exchange
 }
 
 func (e *EODHD) symbol(code, exchange string, asked []string) string {
@@ -204,72 +181,16 @@ func (q quote) bar(symbol string) (b Bar, ok bool, err error) {
 	return b, last.Valid, nil
 }
 
-// get asks the API, and waits and tries again when that may help.
+// get asks the API.
 func (e *EODHD) get(ctx context.Context, path string, query url.Values, into any) error {
-	if err := e.limiter.Wait(ctx); err != nil {
-		return err
-	}
 	query.Set("fmt", "json")
-	query.Set("api_token", e.o.Key)
-	request, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, e.o.BaseURL+path+"?"+query.Encode(), nil)
+	query.Set("api_token", e.web.key)
+	body, err := e.web.get(ctx, path, query)
 	if err != nil {
-		return fault.Invalid("provider_url_invalid", "the URL of the provider of prices cannot be used").WithHint("check STEGA_EODHD_URL")
-	}
-	request.Header.Set("Accept", "application/json")
-	answer, err := e.http.Do(request)
-	if answer != nil {
-		defer func() { _ = answer.Body.Close() }()
-	}
-	if err != nil && answer == nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return fault.Unavailable("provider_unavailable", "the provider of prices does not answer").
-			WithHint("it is tried again later; check STEGA_EODHD_URL if this stays").Because(e.scrub(err))
-	}
-	if err := e.status(answer); err != nil {
 		return err
-	}
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
-	if err != nil {
-		return fault.Unavailable("provider_unavailable", "the provider's answer broke off").Because(e.scrub(err))
-	}
-	if len(body) > maxAnswer {
-		return fault.New(fault.KindInternal, "provider_answer_invalid", "the provider's answer has more than %d bytes", maxAnswer)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return fault.New(fault.KindInternal, "provider_answer_invalid", "the provider's answer is not what was asked for").Because(err)
+		return strange("it is no list of bars").Because(err)
 	}
 	return nil
-}
-
-// status tells what an answer that is not 200 means.
-func (e *EODHD) status(answer *http.Response) error {
-	switch code := answer.StatusCode; {
-	case code == http.StatusOK:
-		return nil
-	case code == http.StatusUnauthorized || code == http.StatusForbidden:
-		return fault.New(fault.KindForbidden, "provider_refused", "the provider of prices does not accept the key").
-			WithHint("set STEGA_EODHD_KEY to a key whose plan covers what is asked for")
-	case code == http.StatusNotFound:
-		return fault.NotFound("provider_unknown", "the provider of prices does not know %s", answer.Request.URL.Path)
-	case code == http.StatusPaymentRequired || code == http.StatusTooManyRequests:
-		return fault.Unavailable("provider_throttled", "the provider of prices takes no more requests at present").
-			WithHint("its limit is reached; it is tried again later")
-	case code >= http.StatusInternalServerError:
-		return fault.Unavailable("provider_unavailable", "the provider of prices answers %d", code).WithHint("it is tried again later")
-	default:
-		return fault.New(fault.KindInvalid, "provider_refused", "the provider of prices answers %d", code)
-	}
-}
-
-// scrub takes the key out of an error, whose text has the URL.
-func (e *EODHD) scrub(err error) error {
-	if failed, ok := errors.AsType[*url.Error](err); ok {
-		return failed.Err
-	}
-	if e.o.Key == "" {
-		return err
-	}
-	return errors.New(strings.ReplaceAll(strings.ReplaceAll(err.Error(), url.QueryEscape(e.o.Key), "…"), e.o.Key, "…"))
 }

@@ -1,0 +1,193 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"stega/client"
+	"stega/fault"
+)
+
+func newSchedule(g *globals) *cobra.Command {
+	c := group(&cobra.Command{
+		Use: "schedule", Aliases: []string{"schedules"}, Short: "Schedules, by which the server pulls prices by itself",
+		Example: "  stega schedule create --name close --cron '30 16 * * 1-5' --time-zone America/New_York\n  stega schedule list\n  stega schedule run close",
+	})
+	c.AddCommand(
+		newScheduleList(g), newScheduleShow(g), newScheduleCreate(g), newScheduleUpdate(g), newScheduleDelete(g), newScheduleRun(g),
+		newScheduleSwitch(g, "enable", "Let a schedule run again", true), newScheduleSwitch(g, "disable", "Let a schedule rest", false),
+	)
+	return c
+}
+
+func newScheduleList(g *globals) *cobra.Command {
+	var limit int
+	c := &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List schedules", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Example:     "  stega schedule list\n  stega schedule list -o csv",
+		Annotations: map[string]string{outputs: asCSV},
+		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
+			list, raw, err := all(limit, func(p client.Page) (client.Answer[client.List[client.Schedule]], error) {
+				return cl.Schedules(ctx, p, "")
+			})
+			if err != nil {
+				return err
+			}
+			if limit == 0 {
+				remember(g.at, func(k *known) { k.Schedules = nil })
+			}
+			v := view{
+				raw: raw, table: table{head: []string{"NAME", "CRON", "TIME ZONE", "WHAT", "PROVIDER", "NEXT", "LAST", "LAST OPERATION"}},
+				note: "there are no schedules; make one with: stega schedule create",
+				csv: &table{head: []string{
+					"name", "id", "version", "cron", "time_zone", "kind", "symbols", "provider", "enabled", "next_at", "last_at", "last_due_at", "last_operation",
+				}},
+			}
+			for _, s := range list {
+				rememberSchedule(g.at, s.Name)
+				v.ids = append(v.ids, s.ID)
+				v.csv.add(
+					s.Name, s.ID, strconv.FormatInt(s.Version, 10), s.Cron, s.TimeZone, s.Kind, strings.Join(s.Symbols, " "), s.Provider,
+					strconv.FormatBool(s.Enabled), stamp(s.NextAt), stamp(s.LastAt), stamp(s.LastDueAt), s.LastOperation,
+				)
+				v.table.add(s.Name, s.Cron, s.TimeZone, what(s.Plan), orDefault(s.Provider), nextRun(s), local(s.LastAt), dash(s.LastOperation))
+			}
+			return g.show(c, v)
+		}),
+	}
+	c.Flags().IntVar(&limit, "limit", 0, "at most so many; 0: all")
+	return c
+}
+
+// what is pulled, in a few words.
+func what(p client.Plan) string {
+	switch {
+	case len(p.Symbols) == 0:
+		return p.Kind + ", all symbols"
+	case len(p.Symbols) > 4:
+		return fmt.Sprintf("%s, %s … %d more", p.Kind, strings.Join(p.Symbols[:3], " "), len(p.Symbols)-3)
+	}
+	return p.Kind + ", " + strings.Join(p.Symbols, " ")
+}
+
+func nextRun(s client.Schedule) string {
+	if !s.Enabled {
+		return "disabled"
+	}
+	return local(s.NextAt)
+}
+
+// local is a time as this machine's clock shows it.
+func local(t *time.Time) string {
+	if t == nil {
+		return "-"
+	}
+	return t.Local().Format(time.DateTime)
+}
+
+// stamp is a time for programs.
+func stamp(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return t.Format(time.RFC3339)
+}
+
+func dash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+func orDefault(provider string) string {
+	if provider == "" {
+		return "default"
+	}
+	return provider
+}
+
+func newScheduleShow(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use: "show NAME|ID", Aliases: []string{"get"}, Short: "Show one schedule", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(scheduleNames),
+		Long: `Shows a schedule, when it runs next, and what became of its last run.`, Example: "  stega schedule show close\n  stega schedule show close -o json",
+		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
+			found, err := findSchedule(ctx, g.at, cl, args[0])
+			if err != nil {
+				return err
+			}
+			a, err := cl.Schedule(ctx, found.ID)
+			if err != nil {
+				return err
+			}
+			s := a.Value
+			v := view{raw: a.Raw, ids: []string{s.ID}, table: table{head: []string{"", ""}}}
+			for _, row := range [][2]string{
+				{"Name", s.Name}, {"Id", s.ID}, {"Cron", s.Cron}, {"Time zone", s.TimeZone}, {"Pulls", what(s.Plan)}, {"Provider", orDefault(s.Provider)},
+				{"Next run", nextRun(s)}, {"Last run", lastRun(s)}, {"Operation", lastOperation(ctx, cl, s)},
+			} {
+				v.table.add(row[0], row[1])
+			}
+			return g.show(c, v)
+		}),
+	}
+}
+
+func lastRun(s client.Schedule) string {
+	if s.LastAt != nil && s.LastDueAt == nil {
+		return local(s.LastAt) + ", triggered"
+	}
+	return local(s.LastAt)
+}
+
+// lastOperation is the operation of the last run and what became of it, where that is still known.
+func lastOperation(ctx context.Context, cl *client.Client, s client.Schedule) string {
+	if s.LastOperation == "" {
+		return "-"
+	}
+	op, err := cl.Operation(ctx, s.LastOperation)
+	if err != nil {
+		return s.LastOperation
+	}
+	text := s.LastOperation + " " + statusOf(op.Value)
+	if op.Value.Error != nil {
+		text += ": " + op.Value.Error.Detail
+	}
+	return text
+}
+
+// findSchedule finds a schedule by its id or its name.
+func findSchedule(ctx context.Context, at place, cl *client.Client, asked string) (client.Schedule, error) {
+	if uuid.Validate(asked) == nil {
+		a, err := cl.Schedule(ctx, asked)
+		return a.Value, err
+	}
+	a, err := cl.Schedules(ctx, client.Page{Limit: 2}, asked)
+	if err != nil {
+		return client.Schedule{}, err
+	}
+	if len(a.Value.Items) == 1 {
+		rememberSchedule(at, a.Value.Items[0].Name)
+		return a.Value.Items[0], nil
+	}
+	f := fault.NotFound("schedule_unknown", "there is no schedule named %q", asked).WithHint("list them with: stega schedule list")
+	if near := closest(asked, readKnown(at).Schedules); near != "" {
+		f = f.WithHint("did you mean %q? list them with: stega schedule list", near)
+	}
+	return client.Schedule{}, f
+}
+
+func rememberSchedule(at place, name string) {
+	remember(at, func(k *known) {
+		if !slices.Contains(k.Schedules, name) && len(k.Schedules) < maxNames {
+			k.Schedules = append(k.Schedules, name)
+		}
+	})
+}

@@ -1,0 +1,170 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+	"golang.org/x/time/rate"
+
+	"stega/fault"
+)
+
+// Limits bound what an HTTP API is asked for; what is zero has a default.
+type Limits struct {
+	PerSecond float64 // requests a second
+	// Of one try, and how often a request that failed in passing is tried again; 20 s and 4 when zero.
+	Timeout time.Duration
+	Retries int
+	// Waits between tries; 500 ms to 20 s when zero.
+	MinWait, MaxWait time.Duration
+}
+
+// maxAnswer bounds an answer of an API.
+const maxAnswer = 64 << 20
+
+// site is an HTTP API: where it is, and which settings say so.
+type site struct {
+	baseURL    string
+	key        string // never shown
+	urlSetting string
+	keySetting string // empty: there is no key
+}
+
+// web asks an HTTP API, no faster than it may be asked, and again when that can help.
+type web struct {
+	site
+	http    *retryablehttp.Client
+	limiter *rate.Limiter
+}
+
+func newWeb(s site, l Limits) *web {
+	if l.Timeout == 0 {
+		l.Timeout = 20 * time.Second
+	}
+	if l.Retries == 0 {
+		l.Retries = 4
+	}
+	if l.MinWait == 0 {
+		l.MinWait, l.MaxWait = 500*time.Millisecond, 20*time.Second
+	}
+	s.baseURL = strings.TrimRight(s.baseURL, "/")
+	c := retryablehttp.NewClient()
+	c.Logger = nil // it would log the key, which is part of each URL
+	c.RetryMax, c.RetryWaitMin, c.RetryWaitMax = l.Retries, l.MinWait, l.MaxWait
+	c.HTTPClient.Timeout = l.Timeout
+	c.ErrorHandler = retryablehttp.PassthroughErrorHandler
+	c.Backoff = func(least, most time.Duration, try int, answer *http.Response) time.Duration {
+		// One that wants to be left alone for an hour does not hold a job for an hour.
+		return min(retryablehttp.DefaultBackoff(least, most, try, answer), most)
+	}
+	limiter := rate.NewLimiter(rate.Limit(l.PerSecond), max(1, int(l.PerSecond)))
+	c.PrepareRetry = func(r *http.Request) error { return limiter.Wait(r.Context()) }
+	return &web{site: s, http: c, limiter: limiter}
+}
+
+// get is the body of an answer that is 200; any other is a fault.
+func (w *web) get(ctx context.Context, path string, query url.Values) ([]byte, error) {
+	status, body, err := w.ask(ctx, path, query)
+	if err != nil {
+		return nil, err
+	}
+	return body, w.refused(status, path)
+}
+
+// ask is the answer, whatever its status.
+func (w *web) ask(ctx context.Context, path string, query url.Values) (status int, body []byte, err error) {
+	if err := w.limiter.Wait(ctx); err != nil {
+		return 0, nil, err
+	}
+	request, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, w.baseURL+path+"?"+query.Encode(), nil)
+	if err != nil {
+		return 0, nil, fault.Invalid("provider_url_invalid", "the URL of the provider of prices cannot be used").WithHint("check %s", w.urlSetting)
+	}
+	request.Header.Set("User-Agent", "stega")
+	answer, err := w.http.Do(request)
+	if answer != nil {
+		defer func() { _ = answer.Body.Close() }()
+	}
+	if err != nil && answer == nil {
+		if ctx.Err() != nil {
+			return 0, nil, ctx.Err()
+		}
+		return 0, nil, fault.Unavailable("provider_unavailable", "the provider of prices does not answer").
+			WithHint("it is tried again later; check %s if this stays", w.urlSetting).Because(w.scrub(err))
+	}
+	body, err = io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
+	if err != nil {
+		return 0, nil, fault.Unavailable("provider_unavailable", "the provider's answer broke off").Because(w.scrub(err))
+	}
+	if len(body) > maxAnswer {
+		return 0, nil, strange("more than %d bytes", maxAnswer)
+	}
+	return answer.StatusCode, body, nil
+}
+
+// refused tells what an answer that is not 200 means.
+func (w *web) refused(code int, path string) error {
+	switch {
+	case code == http.StatusOK:
+		return nil
+	case code == http.StatusUnauthorized || code == http.StatusForbidden:
+		return w.denied()
+	case code == http.StatusNotFound:
+		return fault.NotFound("provider_unknown", "the provider of prices does not know %s", path)
+	case code == http.StatusPaymentRequired || code == http.StatusTooManyRequests:
+		return throttled()
+	case code >= http.StatusInternalServerError:
+		return fault.Unavailable("provider_unavailable", "the provider of prices answers %d", code).WithHint("it is tried again later")
+	default:
+		return fault.New(fault.KindInvalid, "provider_refused", "the provider of prices answers %d", code)
+	}
+}
+
+// denied is the fault of a request that the API does not want from us.
+func (w *web) denied() error {
+	if w.keySetting == "" {
+		return fault.New(fault.KindForbidden, "provider_refused", "the provider of prices refuses to answer").
+			WithHint("see whether %s is right, and whether the provider serves where this stega runs", w.urlSetting)
+	}
+	return fault.New(fault.KindForbidden, "provider_refused", "the provider of prices does not accept the key").
+		WithHint("set %s to a key whose plan covers what is asked for", w.keySetting)
+}
+
+func throttled() error {
+	return fault.Unavailable("provider_throttled", "the provider of prices takes no more requests at present").
+		WithHint("its limit is reached; it is tried again later")
+}
+
+// strange is the fault of an answer that makes no sense. It may be another one the next time.
+func strange(format string, args ...any) *fault.Fault {
+	return fault.New(fault.KindInternal, "provider_answer_invalid", "the provider's answer is not what was asked for: "+format, args...)
+}
+
+// scrub takes the key out of an error, whose text has the URL.
+func (w *web) scrub(err error) error {
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		return failed.Err
+	}
+	if w.key == "" {
+		return err
+	}
+	return errors.New(strings.ReplaceAll(strings.ReplaceAll(err.Error(), url.QueryEscape(w.key), "…"), w.key, "…"))
+}
+
+// noPrices is the fault that the provider does not know a symbol; as is how it calls it.
+func noPrices(symbol, as string) error {
+	return fault.NotFound("symbol_unknown", "the provider has no prices of %s", symbol).
+		WithHint("check the symbol; the provider was asked for %q", as)
+}
+
+// unknown reports whether an error says that the provider does not know a symbol.
+func unknown(err error) bool {
+	f, ok := errors.AsType[*fault.Fault](err)
+	return ok && f.Code == "symbol_unknown"
+}

@@ -1,0 +1,96 @@
+package marketdata
+
+import (
+	"context"
+	"slices"
+
+	"stega/bus"
+	"stega/fault"
+	"stega/services/marketdata/provider"
+	"stega/store"
+)
+
+// pullPrices fetches outside of any unit of work, and commits all of it in one.
+func (s *Service) pullPrices(ctx context.Context, run *bus.Run, c PullPrices) error {
+	p, err := s.provider(c.Provider)
+	if err != nil {
+		return err
+	}
+	symbols := c.Symbols
+	if len(symbols) == 0 {
+		if symbols, err = known(ctx, s.db.Read()); err != nil {
+			return err
+		}
+		if len(symbols) == 0 {
+			return fault.Conflict("symbols_missing", "there is no symbol to pull prices of").
+				WithHint(`name some: {"kind":%q,"symbols":["AAPL"]}`, c.Kind)
+		}
+	}
+	pulled, err := fetch(ctx, p, c, symbols, func(done int) error {
+		return run.Progress(ctx, int64(done), int64(len(symbols)), "symbols")
+	})
+	if err != nil {
+		return err
+	}
+	return run.Commit(ctx, func(ctx context.Context, tx *store.Tx) error { return put(ctx, tx, pulled) })
+}
+
+// fetch asks a provider for prices, and says after each symbol how many are done where it asks for them one by one.
+func fetch(ctx context.Context, p provider.Provider, c PullPrices, symbols []string, progress func(done int) error) (fetched, error) {
+	pulled := fetched{}
+	one := func(symbol string) ([]Bar, error) { return p.History(ctx, symbol, c.From) }
+	if c.Kind == Latest {
+		single, ok := p.(provider.Single)
+		if !ok {
+			all, err := p.Latest(ctx, symbols)
+			for symbol, bars := range all {
+				pulled.put(symbol, bars)
+			}
+			return pulled, err
+		}
+		one = func(symbol string) ([]Bar, error) { return single.Recent(ctx, symbol) }
+	}
+	for i, symbol := range symbols {
+		bars, err := one(symbol)
+		if err != nil {
+			return nil, err
+		}
+		pulled.put(symbol, bars)
+		if err := progress(i + 1); err != nil {
+			return nil, err
+		}
+	}
+	return pulled, nil
+}
+
+// fetched is what a provider answered, packed.
+type fetched map[string][]byte
+
+func (f fetched) put(symbol string, bars []Bar) {
+	if len(bars) == 0 {
+		return
+	}
+	for i := range bars {
+		canonical(&bars[i])
+	}
+	slices.SortStableFunc(bars, func(a, b Bar) int { return int(a.Day - b.Day) })
+	// Of two bars of a day, the later counts.
+	kept := bars[:0]
+	for i, b := range bars {
+		if i+1 == len(bars) || bars[i+1].Day != b.Day {
+			kept = append(kept, b)
+		}
+	}
+	f[symbol] = pack(kept)
+}
+
+func (f fetched) Symbols() []string {
+	symbols := make([]string, 0, len(f))
+	for s := range f {
+		symbols = append(symbols, s)
+	}
+	slices.Sort(symbols)
+	return symbols
+}
+
+func (f fetched) Bars(symbol string, buf []Bar) ([]Bar, error) { return unpack(buf[:0], f[symbol]) }

@@ -1,0 +1,224 @@
+package marketdata
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
+
+	"stega/events"
+	"stega/fault"
+	"stega/store"
+)
+
+// Schedule says when prices are pulled by themselves.
+type Schedule struct {
+	ID            string     `json:"id"`
+	Name          string     `json:"name"`
+	Version       int64      `json:"version"`
+	Cron          string     `json:"cron"`
+	TimeZone      string     `json:"time_zone"`
+	Kind          string     `json:"kind"`
+	Symbols       []string   `json:"symbols"` // none: all that are known when it runs
+	Provider      string     `json:"provider"`
+	Enabled       bool       `json:"enabled"`
+	NextAt        *time.Time `json:"next_at"` // null when it is not enabled
+	LastAt        *time.Time `json:"last_at"`
+	LastDueAt     *time.Time `json:"last_due_at"`    // null when somebody triggered the last run
+	LastOperation string     `json:"last_operation"` // of the last run
+	CreatedAt     time.Time  `json:"created_at"`
+	UpdatedAt     time.Time  `json:"updated_at"`
+}
+
+// plan is what a client says of a schedule.
+type plan struct {
+	Name     string   `json:"name"`
+	Cron     string   `json:"cron"`
+	TimeZone string   `json:"time_zone"`
+	Kind     string   `json:"kind"`
+	Symbols  []string `json:"symbols"`
+	Provider string   `json:"provider"`
+	Enabled  *bool    `json:"enabled"` // true when it is left out
+}
+
+// maxName bounds the name of a schedule, in characters.
+const maxName = 200
+
+// check says all that is wrong with a plan, in one fault, and brings it into its usual form.
+func (p *plan) check() error {
+	f := fault.Invalid("schedule_invalid", "the schedule cannot be kept as it is")
+	wrong := func(pointer, detail string) {
+		f.Errors = append(f.Errors, fault.Item{Pointer: pointer, Detail: detail})
+	}
+	p.Name = strings.TrimSpace(p.Name)
+	switch {
+	case p.Name == "":
+		wrong("/name", "is missing: a schedule needs a name")
+	case utf8.RuneCountInString(p.Name) > maxName:
+		wrong("/name", fmt.Sprintf("has more than %d characters", maxName))
+	case strings.ContainsFunc(p.Name, func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }):
+		wrong("/name", "has a character that cannot be shown")
+	}
+	if p.TimeZone == "" {
+		p.TimeZone = "UTC"
+	}
+	if p.Kind == "" {
+		p.Kind = Latest
+	}
+	p.checkTiming(wrong)
+	p.Symbols = checkPull(p.Kind, p.Symbols, wrong)
+	if f, ok := errors.AsType[*fault.Fault](CheckProvider(p.Provider)); ok {
+		wrong("/provider", f.Detail+"; "+f.Hint)
+	}
+	if len(f.Errors) > 0 {
+		f.Detail = strings.TrimPrefix(f.Errors[0].Pointer, "/") + " " + f.Errors[0].Detail
+		return f
+	}
+	return nil
+}
+
+func (p *plan) checkTiming(wrong func(pointer, detail string)) {
+	p.Cron = strings.Join(strings.Fields(p.Cron), " ")
+	_, err := parseZone(p.TimeZone)
+	if err != nil {
+		wrong("/time_zone", err.Error()+": say one such as America/New_York")
+	}
+	if len(p.Cron) > maxName {
+		wrong("/cron", fmt.Sprintf("has more than %d characters", maxName))
+		return
+	}
+	if _, err := parseTiming(p.Cron, "UTC"); err != nil {
+		wrong("/cron", err.Error()+": say one such as 30 16 * * 1-5, which is half past four in the afternoon from Monday to Friday")
+	}
+}
+
+// scheduleRow is a row of the table schedules.
+type scheduleRow struct {
+	bun.BaseModel `bun:"table:schedules"`
+
+	ID            string `bun:",pk"`
+	Name          string
+	Folded        string // what makes names unique
+	Version       int64
+	Cron          string
+	TimeZone      string
+	Kind          string
+	Symbols       string // as JSON
+	Provider      string
+	Enabled       bool
+	NextAt        int64
+	LastAt        int64
+	LastDueAt     int64
+	LastOperation string
+	CreatedAt     int64
+	UpdatedAt     int64
+}
+
+// set takes over what a client says, at a time.
+func (r *scheduleRow) set(p plan, now time.Time) error {
+	symbols, err := json.Marshal(p.Symbols)
+	if err != nil {
+		return err
+	}
+	r.Name, r.Folded, r.Cron, r.TimeZone, r.Kind = p.Name, strings.ToLower(p.Name), p.Cron, p.TimeZone, p.Kind
+	r.Symbols, r.Provider, r.Enabled = string(symbols), p.Provider, p.Enabled == nil || *p.Enabled
+	return r.plan(now)
+}
+
+// plan sets when the schedule runs next.
+func (r *scheduleRow) plan(now time.Time) error {
+	r.NextAt = 0
+	if !r.Enabled {
+		return nil
+	}
+	t, err := parseTiming(r.Cron, r.TimeZone)
+	if err != nil {
+		return fmt.Errorf("schedule %s: %w", r.ID, err)
+	}
+	if next := t.after(now); !next.IsZero() {
+		r.NextAt = next.UnixMicro()
+	}
+	return nil
+}
+
+func (r *scheduleRow) schedule() (Schedule, error) {
+	s := Schedule{
+		ID: r.ID, Name: r.Name, Version: r.Version, Cron: r.Cron, TimeZone: r.TimeZone, Kind: r.Kind, Provider: r.Provider, Enabled: r.Enabled,
+		NextAt: moment(r.NextAt), LastAt: moment(r.LastAt), LastDueAt: moment(r.LastDueAt), LastOperation: r.LastOperation,
+		CreatedAt: *moment(r.CreatedAt), UpdatedAt: *moment(r.UpdatedAt),
+	}
+	err := json.Unmarshal([]byte(r.Symbols), &s.Symbols)
+	if s.Symbols == nil {
+		s.Symbols = []string{}
+	}
+	return s, err
+}
+
+// moment is a time as it is stored; nil for none.
+func moment(micros int64) *time.Time {
+	if micros == 0 {
+		return nil
+	}
+	t := time.UnixMicro(micros).UTC()
+	return &t
+}
+
+// pull is the command of a run.
+func (r *scheduleRow) pull() (PullPrices, error) {
+	c := PullPrices{ID: events.NewID(), Kind: r.Kind, Provider: r.Provider}
+	return c, json.Unmarshal([]byte(r.Symbols), &c.Symbols)
+}
+
+// findSchedule is the schedule of an id.
+func findSchedule(ctx context.Context, db bun.IDB, id string, lock bool) (*scheduleRow, error) {
+	r := new(scheduleRow)
+	query := db.NewSelect().Model(r).Where("id = ?", id)
+	if lock && db.Dialect().Name() == dialect.PG {
+		query = query.For("UPDATE")
+	}
+	err := query.Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, fault.NotFound("schedule_unknown", "there is no schedule %.64s", id).WithHint("list them with: GET /v1/schedules")
+	}
+	return r, err
+}
+
+// schedules lists them by id, from after one; name, when it is not empty, picks the one of that name.
+func schedules(ctx context.Context, db bun.IDB, limit int, after, name string) ([]Schedule, error) {
+	var rows []scheduleRow
+	query := db.NewSelect().Model(&rows).OrderExpr("id").Limit(int64(limit))
+	if after != "" {
+		query = query.Where("id > ?", after)
+	}
+	if name != "" {
+		query = query.Where("folded = ?", strings.ToLower(name))
+	}
+	if err := query.Scan(ctx); err != nil {
+		return nil, err
+	}
+	list := make([]Schedule, len(rows))
+	for i := range rows {
+		var err error
+		if list[i], err = rows[i].schedule(); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// nameTaken is the fault that the database's refusal of a row stands for.
+func nameTaken(err error, name string) error {
+	if err != nil && store.Conflict(err) {
+		return fault.Conflict("name_taken", "there is a schedule named %q already", name).
+			WithHint("choose another name; upper and lower case do not make one different")
+	}
+	return err
+}
