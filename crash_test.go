@@ -352,8 +352,15 @@ var outstanding = regexp.MustCompile(`(?m)^stega_(?:outbox_rows|queue_messages|p
 func (w *world) settled() {
 	w.t.Helper()
 	calm := 0
+	var metrics []byte
+	defer func() {
+		if calm < 10 {
+			w.t.Logf("outstanding: %s", bytes.Join(outstanding.FindAll(metrics, -1), []byte(", ")))
+		}
+	}()
 	wait.Until(w.t, "everything has settled", func() bool {
-		status, metrics := w.ask(http.MethodGet, "/metrics", "", "")
+		var status int
+		status, metrics = w.ask(http.MethodGet, "/metrics", "", "")
 		found := outstanding.FindAllSubmatch(metrics, -1)
 		if status != http.StatusOK || len(found) < 5*len(process.Names()) {
 			calm = 0

@@ -41,10 +41,12 @@ var mayImport = map[string][]string{
 	"services/marketdata": {
 		"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store", "services/marketdata",
 	},
-	"daemon":           {"civil", "client", "events", "fault"},
-	"client":           {"civil", "events", "fault"},
-	"internal/plot":    {"civil"},
-	"services/returns": {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store"},
+	"daemon":                {"civil", "client", "events", "fault"},
+	"client":                {"civil", "events", "fault"},
+	"internal/plot":         {"civil"},
+	"services/correlations": {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store"},
+	"services/optimization": {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store"},
+	"services/returns":      {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store"},
 }
 
 // Imports point one way, and no service imports another.

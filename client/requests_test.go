@@ -68,6 +68,35 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	series, err = c.AssetSeries(ctx, "AAPL", client.ReturnsQuery{Frequency: "weekly", Kind: "drawdown"})
 	same(t, series, err)
 
+	settled, err := c.Await(ctx, created.ID, client.Wait{For: client.ForSettled})
+	require.NoError(t, err)
+	require.True(t, settled.Settled)
+	optimized, err := c.Submit(ctx, client.Optimize(client.OptimizationRequest{PortfolioID: id, Objective: "min_volatility", Follow: true}), client.Wait{For: client.ForResolved})
+	require.NoError(t, err)
+	optimum, err := c.Optimization(ctx, optimized.EntityID)
+	assert.NotNil(t, same(t, optimum, err).Distance)
+	optimizations, err := c.Optimizations(ctx, client.Page{}, id)
+	assert.Len(t, same(t, optimizations, err).Items, 1)
+	allocation, err := c.Allocate(ctx, optimized.EntityID, client.AllocationRequest{Amount: "10000", Method: "exact"})
+	assert.True(t, same(t, allocation, err).Exact)
+	edge, err := c.Submit(ctx, client.Optimize(client.OptimizationRequest{Symbols: []string{"AAPL", "MA"}, Objective: "frontier", Points: 3}), client.Wait{For: client.ForResolved})
+	require.NoError(t, err)
+	optimum, err = c.Optimization(ctx, edge.EntityID)
+	assert.Len(t, same(t, optimum, err).Points, 3)
+	again, err := c.Submit(ctx, client.RepeatOptimization(optimized.EntityID), client.Wait{For: client.ForResolved})
+	require.NoError(t, err)
+	for _, cmd := range []client.Command{client.FollowOptimization(optimized.EntityID, false), client.DeleteOptimization(again.EntityID)} {
+		_, err = c.Submit(ctx, cmd, client.Wait{For: client.ForResolved})
+		require.NoError(t, err)
+	}
+	server.Found("/v1/correlations?symbols=AAPL,MA", &json.RawMessage{})
+	matrix, err := c.Correlations(ctx, client.CorrelationsQuery{Symbols: []string{"AAPL", "MA"}, Kind: "covariance", Method: "semi", Missing: "zero"})
+	assert.Len(t, same(t, matrix, err).Matrix, 2)
+	matrix, err = c.Correlations(ctx, client.CorrelationsQuery{PortfolioID: id, Kind: "covariance", Method: "ledoit_wolf", Target: "single_factor"})
+	assert.Equal(t, id, same(t, matrix, err).PortfolioID)
+	rolling, err := c.RollingCorrelation(ctx, client.CorrelationsQuery{Symbols: []string{"AAPL", "MA"}, Length: "2"})
+	assert.Len(t, same(t, rolling, err).Values, 1)
+
 	op, err := c.Operation(ctx, created.ID)
 	require.NoError(t, err)
 	assert.Equal(t, "portfolio.create", op.Value.Command)
@@ -79,7 +108,7 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 		require.NoError(t, err)
 		n++
 	}
-	assert.Equal(t, 2, n)
+	assert.Equal(t, 7, n)
 
 	published, err := c.Publish(ctx, "marketdata.prices_imported", []byte(`{"symbol":"AAPL","dates":["2026-01-07"],"close":["103"]}`))
 	assert.Equal(t, "AAPL", same(t, published, err).Subject)

@@ -76,6 +76,7 @@ type Returns struct {
 	AnnualReturn     *float64 `json:"annual_return"` // geometric
 	ArithmeticReturn *float64 `json:"arithmetic_return"`
 	CumulativeReturn *float64 `json:"cumulative_return"`
+	CAGR             *float64 `json:"cagr"` // a year of the calendar
 	AnnualVolatility *float64 `json:"annual_volatility"`
 	Sharpe           *float64 `json:"sharpe"`
 	Sortino          *float64 `json:"sortino"`
@@ -89,6 +90,7 @@ type Returns struct {
 	Skewness              *float64 `json:"skewness"`
 	SampleSkewness        *float64 `json:"sample_skewness"`
 	Kurtosis              *float64 `json:"kurtosis"`
+	SampleKurtosis        *float64 `json:"sample_kurtosis"`
 	ExcessKurtosis        *float64 `json:"excess_kurtosis"`
 	SampleExcessKurtosis  *float64 `json:"sample_excess_kurtosis"`
 	MeanAbsoluteDeviation *float64 `json:"mean_absolute_deviation"`
@@ -102,12 +104,13 @@ type Returns struct {
 	ModifiedCVaR   *float64 `json:"modified_cvar"`
 	TailRatio      *float64 `json:"tail_ratio"`
 
-	UlcerIndex    *float64 `json:"ulcer_index"`
-	PainIndex     *float64 `json:"pain_index"`
-	MartinRatio   *float64 `json:"martin_ratio"`
-	PainRatio     *float64 `json:"pain_ratio"`
-	Burke         *float64 `json:"burke_ratio"`
-	ModifiedBurke *float64 `json:"modified_burke_ratio"`
+	LongestDrawdown *float64 `json:"longest_drawdown"` // in periods, from a high to the next that is higher, or to the end
+	UlcerIndex      *float64 `json:"ulcer_index"`
+	PainIndex       *float64 `json:"pain_index"`
+	MartinRatio     *float64 `json:"martin_ratio"`
+	PainRatio       *float64 `json:"pain_ratio"`
+	Burke           *float64 `json:"burke_ratio"`
+	ModifiedBurke   *float64 `json:"modified_burke_ratio"`
 
 	GeometricSharpe       *float64 `json:"geometric_sharpe"`
 	AdjustedSharpe        *float64 `json:"adjusted_sharpe"`
@@ -122,6 +125,7 @@ type Returns struct {
 	DownsidePotential     *float64 `json:"downside_potential"`
 	DownsideFrequency     *float64 `json:"downside_frequency"`
 	UpsideRisk            *float64 `json:"upside_risk"`
+	UpsideVariance        *float64 `json:"upside_variance"`
 	UpsidePotential       *float64 `json:"upside_potential"`
 	UpsideFrequency       *float64 `json:"upside_frequency"`
 

@@ -12,7 +12,7 @@ import (
 
 // percentual are the figures that people read as percents.
 var percentual = map[string]bool{
-	"return": true, "annual_return": true, "arithmetic_return": true, "cumulative_return": true, "volatility": true, "annual_volatility": true,
+	"return": true, "annual_return": true, "arithmetic_return": true, "cumulative_return": true, "cagr": true, "volatility": true, "annual_volatility": true,
 	"downside_risk": true, "max_drawdown": true, "best": true, "worst": true, "mean_absolute_deviation": true, "semi_deviation": true, "var": true,
 	"cvar": true, "historical_var": true, "historical_cvar": true, "gaussian_var": true, "gaussian_cvar": true, "modified_var": true,
 	"modified_cvar": true, "ulcer_index": true, "pain_index": true, "alpha": true, "up_alpha": true, "down_alpha": true, "tracking_error": true,
@@ -56,6 +56,7 @@ func figures(r client.Returns, benchmark string) table {
 	s.figure("annual return", "annual_return", r.AnnualReturn)
 	s.figure("arithmetic annual return", "arithmetic_return", r.ArithmeticReturn)
 	s.figure("cumulative return", "cumulative_return", r.CumulativeReturn)
+	s.figure("growth a calendar year", "cagr", r.CAGR)
 	s.figure("best", "best", r.Best)
 	s.figure("worst", "worst", r.Worst)
 	if r.RiskFree != 0 {

@@ -166,8 +166,9 @@ func (g *globals) print(w io.Writer, v any) (done bool, err error) {
 // table is text in columns; a heading that begins with ">" has its column aligned to the right. A row with one cell of several is a heading among the rows,
 // as wide as it is.
 type table struct {
-	head []string
-	rows [][]string
+	head     []string
+	rows     [][]string
+	verbatim bool // the headings are names
 }
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
@@ -209,12 +210,14 @@ func (t *table) write(w io.Writer) error {
 	return err
 }
 
-// csv writes the table for programs: no alignment, and headings in lower case.
+// csv writes the table for programs: no alignment, and headings in lower case unless they are names.
 func (t *table) csv(w io.Writer) error {
 	out := csv.NewWriter(w)
 	head := make([]string, len(t.head))
 	for i, h := range t.head {
-		head[i] = strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(h, ">")), " ", "_")
+		if head[i] = h; !t.verbatim {
+			head[i] = strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(h, ">")), " ", "_")
+		}
 	}
 	_ = out.Write(head) // told by Error
 	_ = out.WriteAll(t.rows)

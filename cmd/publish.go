@@ -57,7 +57,7 @@ straight to the broker, outside of that order.`,
 
 // publish publishes through the server, and prints the operation.
 func (g *globals) publish(ctx context.Context, c *cobra.Command, cl *client.Client, topic string, data []byte, level string) error {
-	w := waiting{level}
+	w := waiting{level: level}
 	until, err := w.parse()
 	if err != nil {
 		return err

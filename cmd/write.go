@@ -16,7 +16,11 @@ import (
 )
 
 // waiting is the flag --wait.
-type waiting struct{ level string }
+type waiting struct {
+	level string
+	// interrupted is told when Ctrl-C ends the wait; nil says that the operation goes on.
+	interrupted func(c *cobra.Command, cl *client.Client, op client.Operation)
+}
 
 func (w *waiting) flags(c *cobra.Command) {
 	c.Flags().StringVar(&w.level, "wait", "resolved", "until when: accepted (the server has it), resolved (it is done), settled (all that follows is visible)")
@@ -55,7 +59,11 @@ func (g *globals) submit(ctx context.Context, c *cobra.Command, cl *client.Clien
 	})
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		line.end()
-		interrupted(c, op)
+		if w.interrupted == nil {
+			interrupted(c, op)
+		} else {
+			w.interrupted(c, cl, op)
+		}
 	}
 	return op, err
 }

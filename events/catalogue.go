@@ -49,6 +49,8 @@ func Catalogue() []Type {
 		entry("marketdata", "daily bars of a symbol are new or were corrected", PricesImported{}),
 		entry("returns", "the return series of a symbol changed", AssetUpdated{}),
 		entry("returns", "the returns of a portfolio may read differently now", PortfolioReturnsUpdated{}),
+		entry("correlations", "the correlations of some symbols may read differently now", CorrelationsUpdated{}),
+		entry("optimization", "optimal weights were found", OptimizationCompleted{}),
 		entry("stega", "a service rebuilds its read views and needs state told again", ReplayRequested{}),
 		entry("stega", "messages were handled, and what that caused", Handled{}),
 		entry("stega", "a deferred command waits for its turn", OperationAccepted{}),

@@ -148,6 +148,54 @@ func (e AssetUpdated) checkSeries() error {
 // Check reports what is wrong with the announcement.
 func (e PortfolioReturnsUpdated) Check() error { return checkID("portfolio_id", e.PortfolioID) }
 
+// Check reports what is wrong with the announcement.
+func (e CorrelationsUpdated) Check() error {
+	if len(e.Changed) == 0 || e.Symbols < len(e.Changed) {
+		return errors.New("changed must name symbols, and no more than there are")
+	}
+	for i, symbol := range e.Changed {
+		if err := checkSymbol(symbol); err != nil {
+			return err
+		}
+		if i > 0 && symbol <= e.Changed[i-1] {
+			return fmt.Errorf("changed must be ordered: %s follows %s", symbol, e.Changed[i-1])
+		}
+	}
+	return nil
+}
+
+// Check reports what is wrong with the answer.
+func (e OptimizationCompleted) Check() error {
+	if err := checkID("id", e.ID); err != nil {
+		return err
+	}
+	if e.PortfolioID != "" {
+		if err := checkID("portfolio_id", e.PortfolioID); err != nil {
+			return err
+		}
+	}
+	if e.Objective == "" {
+		return errors.New("objective is empty")
+	}
+	if len(e.Weights) != len(e.Symbols) {
+		return fmt.Errorf("weights has %d values for %d symbols", len(e.Weights), len(e.Symbols))
+	}
+	for i, s := range e.Symbols {
+		if err := checkSymbol(s); err != nil {
+			return err
+		}
+		if math.IsNaN(e.Weights[i]) {
+			return fmt.Errorf("weights lacks that of %s", s)
+		}
+	}
+	for _, t := range e.Trades {
+		if err := checkSymbol(t.Symbol); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Check reports what is wrong with the request.
 func (e ReplayRequested) Check() error {
 	if e.Service == "" {

@@ -139,6 +139,11 @@ func IfMatch(c echo.Context) (int64, error) {
 // Unchanged answers 304 when the client has this version; else it sets the ETag and says false.
 func Unchanged(c echo.Context, tag string) bool {
 	c.Response().Header().Set("ETag", tag)
+	return Matches(c, tag)
+}
+
+// Matches says whether the client has this version. It sets no ETag, for an answer that may still fail.
+func Matches(c echo.Context, tag string) bool {
 	for v := range strings.SplitSeq(c.Request().Header.Get("If-None-Match"), ",") {
 		if v = strings.TrimSpace(v); v == "*" || strings.TrimPrefix(v, "W/") == tag {
 			return true

@@ -221,25 +221,29 @@ func (w *relaying) scan(ctx context.Context) error {
 			return err
 		}
 	}
-	rows, err := pending(ctx, w.conn, after, relayPage)
+	ids, err := pending(ctx, w.conn, after, relayPage)
 	if err != nil {
 		return err
 	}
-	if len(rows) < relayPage { // all, by one statement
-		w.hold(rows)
+	if len(ids) < relayPage { // all, by one statement
+		if err := w.hold(ctx, w.conn, ids); err != nil {
+			return err
+		}
 		return w.end()
 	}
 	return w.conn.RunInTx(ctx, &sql.TxOptions{Isolation: w.isolation(), ReadOnly: true}, func(ctx context.Context, tx bun.Tx) error {
 		for {
-			rows, err := pending(ctx, tx, after, relayPage)
+			ids, err := pending(ctx, tx, after, relayPage)
 			if err != nil {
 				return err
 			}
-			w.hold(rows)
-			if len(rows) < relayPage {
+			if err := w.hold(ctx, tx, ids); err != nil {
+				return err
+			}
+			if len(ids) < relayPage {
 				return w.end()
 			}
-			if after = rows[len(rows)-1].ID; w.full() {
+			if after = ids[len(ids)-1]; w.full() {
 				w.crowded = true
 				return nil
 			}
@@ -255,9 +259,10 @@ func (w *relaying) isolation() sql.IsolationLevel {
 	return sql.LevelDefault
 }
 
-func pending(ctx context.Context, db bun.IDB, after int64, limit int) (rows []outboxRow, err error) {
-	err = db.NewSelect().Model(&rows).Where("published = 0").Where("id > ?", after).OrderExpr("id").Limit(int64(limit)).Scan(ctx)
-	return rows, err
+// pending are the ids of rows, which an index has: the data of those that are held already need not be read again.
+func pending(ctx context.Context, db bun.IDB, after int64, limit int) (ids []int64, err error) {
+	err = db.NewSelect().Table("outbox").Column("id").Where("published = 0").Where("id > ?", after).OrderExpr("id").Limit(int64(limit)).Scan(ctx, &ids)
+	return ids, err
 }
 
 // wants reports whether there may be rows that the window has room for. A window that was full is filled again when half of it is free, as the
@@ -273,14 +278,24 @@ func (w *relaying) end() error {
 	return nil
 }
 
-// hold takes rows into the window that are not in it yet.
-func (w *relaying) hold(rows []outboxRow) {
+// hold takes those rows into the window that are not in it yet. A row is changed and deleted by the relay alone, so they may be read later than their ids.
+func (w *relaying) hold(ctx context.Context, db bun.IDB, ids []int64) error {
+	fresh := make([]int64, 0, len(ids))
+	for _, id := range ids {
+		w.seen = max(w.seen, id)
+		if !w.held[id] {
+			fresh = append(fresh, id)
+		}
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	var rows []outboxRow
+	if err := db.NewSelect().Model(&rows).Where("id IN (?)", bun.List(fresh)).OrderExpr("id").Scan(ctx); err != nil {
+		return err
+	}
 	for i := range rows {
 		row := &rows[i]
-		w.seen = max(w.seen, row.ID)
-		if w.held[row.ID] {
-			continue
-		}
 		w.held[row.ID] = true
 		w.bytes += len(row.Data)
 		key := row.line()
@@ -294,6 +309,7 @@ func (w *relaying) hold(rows []outboxRow) {
 			w.open = append(w.open, l)
 		}
 	}
+	return nil
 }
 
 // send publishes the heads of the lines that are due.

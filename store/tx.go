@@ -27,6 +27,7 @@ type Tx struct {
 	bytes    int
 	once     map[string]*deed
 	last     []func(ctx context.Context) error // what Once put off
+	kept     []any                             // what Kept made
 	wrote    int                               // outbox rows
 	started  map[string]*Operation             // operations that this unit recorded
 	finished []string                          // operations that are over
@@ -143,6 +144,19 @@ func (t *Tx) Once(key string, fn func(ctx context.Context, tx *Tx) error) {
 		defer func() { t.beside = nil }()
 		return fn(ctx, t)
 	})
+}
+
+// Kept is the value of a type that the unit of work keeps, zero at first: what messages of one unit collect before they do it together in Once. It goes with
+// the unit, also with one that fails.
+func Kept[T any](t *Tx) *T {
+	for _, v := range t.kept {
+		if p, ok := v.(*T); ok {
+			return p
+		}
+	}
+	p := new(T)
+	t.kept = append(t.kept, p)
+	return p
 }
 
 // deed is something that Once put off, with the messages that made it due.

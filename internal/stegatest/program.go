@@ -99,7 +99,11 @@ func Launch(t testing.TB, env []string, args ...string) (*Program, bool) {
 		lines := bufio.NewReader(io.TeeReader(stderr, p.said))
 		for {
 			line, err := lines.ReadString('\n')
-			if _, rest, ok := strings.Cut(line, "stega is ready on "); ok {
+			_, rest, ok := strings.Cut(line, "stega is ready on ")
+			if !ok {
+				_, rest, ok = strings.Cut(line, "the daemon is ready at ")
+			}
+			if ok {
 				ready <- strings.TrimRight(strings.Fields(rest)[0], ",:")
 			}
 			if err != nil {

@@ -11,18 +11,36 @@ import (
 	"stega/store"
 )
 
+// view is a table and its columns, which bytes and numbers are compared of.
+type view struct{ table, columns, order string }
+
 // Views is everything in the read views of the returns service, as text: byte for byte, in the order of their keys.
 func Views(t testing.TB, database string) string {
 	t.Helper()
-	db, err := store.Open(t.Context(), "returns", database)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, db.Close()) }()
-	var all strings.Builder
-	for _, v := range []struct{ table, columns, order string }{
+	return views(t, "returns", database, []view{
 		{"series", "symbol, year, first_day, last_day, days, format, data", "symbol, year"},
 		{"portfolios", "id, version, assets", "id"},
 		{"holdings", "symbol, portfolio_id", "symbol, portfolio_id"},
-	} {
+	})
+}
+
+// CorrelationsViews is the same of the correlations service.
+func CorrelationsViews(t testing.TB, database string) string {
+	t.Helper()
+	return views(t, "correlations", database, []view{
+		{"symbols", "symbol, first_day, last_day, days, stamps", "symbol"},
+		{"series", "symbol, year, data", "symbol, year"},
+		{"portfolios", "id, version, assets", "id"},
+	})
+}
+
+func views(t testing.TB, service, database string, tables []view) string {
+	t.Helper()
+	db, err := store.Open(t.Context(), service, database)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	var all strings.Builder
+	for _, v := range tables {
 		rows, err := db.Read().QueryContext(t.Context(), fmt.Sprintf("SELECT %s FROM %s ORDER BY %s", v.columns, v.table, v.order))
 		require.NoError(t, err)
 		columns := strings.Count(v.columns, ",") + 1

@@ -2,6 +2,7 @@
 package wait
 
 import (
+	"context"
 	"testing"
 	"time"
 )
@@ -23,4 +24,18 @@ func Until(t testing.TB, what string, so func() bool) {
 			t.Fatalf("waited in vain until %s", what)
 		}
 	}
+}
+
+// For waits until a thing is so, or ctx ends, which is its error then: for goroutines, which cannot end a test.
+func For(ctx context.Context, so func() bool) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !so() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }

@@ -279,3 +279,10 @@ func (f *feasible) independent() error {
 	f.equal = kept
 	return nil
 }
+
+// Check says what is wrong with constraints over some assets as far as it shows without returns or a covariance: a limit that is none, or limits, budget and groups
+// that contradict each other one by one. Errors: *InvalidError, *InfeasibleError.
+func Check(names []string, c Constraints) error {
+	_, err := newFeasible(len(names), names, c)
+	return err
+}

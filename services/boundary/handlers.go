@@ -10,12 +10,14 @@ import (
 	"stega/store"
 )
 
-func (s *Service) accepted(ctx context.Context, tx *store.Tx, e events.OperationAccepted) error {
-	return s.enter(ctx, tx, e.ID, entry{Service: e.Service, State: &e.OperationState})
+func (s *Service) accepted(_ context.Context, tx *store.Tx, e events.OperationAccepted) error {
+	s.enter(tx, e.ID, entry{Service: e.Service, State: &e.OperationState})
+	return nil
 }
 
-func (s *Service) resolved(ctx context.Context, tx *store.Tx, e events.OperationResolved) error {
-	return s.enter(ctx, tx, e.ID, entry{Service: e.Service, State: &e.OperationState})
+func (s *Service) resolved(_ context.Context, tx *store.Tx, e events.OperationResolved) error {
+	s.enter(tx, e.ID, entry{Service: e.Service, State: &e.OperationState})
+	return nil
 }
 
 // progressed keeps the last word; one that comes too late changes nothing.
@@ -29,7 +31,7 @@ func (s *Service) progressed(_ context.Context, tx *store.Tx, e events.Operation
 }
 
 // handled takes in the receipts of one unit of work, by operation.
-func (s *Service) handled(ctx context.Context, tx *store.Tx, e events.Handled) error {
+func (s *Service) handled(_ context.Context, tx *store.Tx, e events.Handled) error {
 	by := map[string][]events.Receipt{}
 	var operations []string
 	for _, r := range e.Items {
@@ -40,9 +42,7 @@ func (s *Service) handled(ctx context.Context, tx *store.Tx, e events.Handled) e
 	}
 	slices.Sort(operations)
 	for _, id := range operations {
-		if err := s.enter(ctx, tx, id, entry{Service: e.Service, Receipts: by[id]}); err != nil {
-			return err
-		}
+		s.enter(tx, id, entry{Service: e.Service, Receipts: by[id]})
 	}
 	return nil
 }
@@ -67,65 +67,112 @@ func (s *Service) takes(e *entry) {
 	}
 }
 
-// enter adds an entry to the ledger and says what changed by it, for the operation and for those that depend on it.
-func (s *Service) enter(ctx context.Context, tx *store.Tx, id string, e entry) error {
-	if err := alone(ctx, tx); err != nil {
-		return err
-	}
+// posting is an entry for an operation.
+type posting struct {
+	id    string
+	entry entry
+}
+
+// enter puts an entry down for the ledger. All entries of a unit of work are posted together at its end, so that the ledger is read and written once
+// for as many messages as came at once.
+func (s *Service) enter(tx *store.Tx, id string, e entry) {
 	s.takes(&e)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	row, t, err := s.load(ctx, tx, id)
-	if err != nil {
-		return err
-	}
-	foreign := len(t.foreign)
-	t.add(e)
-	body, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
-	row.Stamp = events.NewID()
-	tx.Later(tx.NewRaw("INSERT INTO receipts (operation, stamp, body) VALUES (?, ?, ?)", id, row.Stamp, string(body)))
-	for _, f := range t.foreign[foreign:] {
-		if err := s.depend(ctx, tx, f.Operation, id); err != nil {
+	due := store.Kept[[]posting](tx)
+	*due = append(*due, posting{id, e})
+	tx.Once("ledger", func(ctx context.Context, tx *store.Tx) error {
+		postings := *due
+		*due = nil
+		return s.post(ctx, tx, postings)
+	})
+}
+
+// post adds entries to the ledger and says what changed by them, for their operations and for those that depend on these.
+func (s *Service) post(ctx context.Context, tx *store.Tx, postings []posting) error {
+	return s.keepBook(ctx, tx, func(b *book) error {
+		ids := make([]string, len(postings))
+		for i, p := range postings {
+			ids[i] = p.id
+		}
+		if err := b.fetch(ctx, ids); err != nil {
 			return err
 		}
-	}
-	if err := s.judge(ctx, tx, &row, t, false); err != nil {
-		return err
-	}
-	if !row.Shared {
+		var touched []*account
+		for _, p := range postings {
+			a, err := b.add(ctx, p)
+			if err != nil {
+				return err
+			}
+			if !slices.Contains(touched, a) {
+				touched = append(touched, a)
+			}
+		}
+		for _, a := range touched {
+			if err := b.judge(ctx, a, false); err != nil {
+				return err
+			}
+		}
+		for _, a := range touched {
+			if err := b.again(ctx, a); err != nil {
+				return err
+			}
+		}
 		return nil
+	})
+}
+
+// add adds an entry to the account of its operation.
+func (b *book) add(ctx context.Context, p posting) (*account, error) {
+	a, err := b.load(ctx, p.id)
+	if err != nil {
+		return nil, err
 	}
-	return s.again(ctx, tx, id)
+	foreign := len(a.tree.foreign)
+	a.tree.add(p.entry)
+	body, err := json.Marshal(p.entry)
+	if err != nil {
+		return nil, err
+	}
+	a.row.Stamp = events.NewID()
+	b.tx.Later(b.tx.NewRaw("INSERT INTO receipts (operation, stamp, body) VALUES (?, ?, ?)", p.id, a.row.Stamp, string(body)))
+	for _, f := range a.tree.foreign[foreign:] {
+		if err := b.depend(ctx, f.Operation, p.id); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
 }
 
 // depend notes that an operation waits for something that another one accounts for.
-func (s *Service) depend(ctx context.Context, tx *store.Tx, other, dependent string) error {
-	row, t, err := s.load(ctx, tx, other)
+func (b *book) depend(ctx context.Context, other, dependent string) error {
+	a, err := b.load(ctx, other)
 	if err != nil {
 		return err
 	}
-	tx.Later(tx.NewRaw("INSERT INTO dependents (operation, dependent) VALUES (?, ?) ON CONFLICT DO NOTHING", other, dependent))
-	if row.Shared {
+	b.tx.Later(b.tx.NewRaw("INSERT INTO dependents (operation, dependent) VALUES (?, ?) ON CONFLICT DO NOTHING", other, dependent))
+	if a.row.Shared {
 		return nil
 	}
-	row.Shared = true
-	return s.judge(ctx, tx, &row, t, false)
+	a.row.Shared = true
+	return b.judge(ctx, a, false)
 }
 
 // again judges the operations that depend on one.
-func (s *Service) again(ctx context.Context, tx *store.Tx, id string) error {
+func (b *book) again(ctx context.Context, a *account) error {
+	if !a.row.Shared {
+		return nil
+	}
 	var dependents []string
-	err := tx.NewSelect().Table("dependents").Column("dependent").Where("operation = ?", id).OrderExpr("dependent").Scan(ctx, &dependents)
+	err := b.tx.NewSelect().Table("dependents").Column("dependent").Where("operation = ?", a.row.ID).OrderExpr("dependent").Scan(ctx, &dependents)
 	if err != nil {
 		return err
 	}
-	for _, d := range dependents {
-		row, t, err := s.load(ctx, tx, d)
-		if err == nil && row.Outcome != Settled {
-			err = s.judge(ctx, tx, &row, t, false)
+	if err := b.fetch(ctx, dependents); err != nil {
+		return err
+	}
+	for _, id := range dependents {
+		d, err := b.load(ctx, id)
+		if err == nil && d.row.Outcome != Settled {
+			err = b.judge(ctx, d, false)
 		}
 		if err != nil {
 			return err
@@ -134,9 +181,10 @@ func (s *Service) again(ctx context.Context, tx *store.Tx, id string) error {
 	return nil
 }
 
-// judge writes the operation's row as the tree has it, and tells of a change. late says that it has been waiting for long.
-func (s *Service) judge(ctx context.Context, tx *store.Tx, row *ledgerRow, t *tree, late bool) error {
-	open, err := s.open(ctx, tx, t, "", map[string]bool{})
+// judge makes of an operation's row what the tree has it be, and tells of a change. late says that it has been waiting for long.
+func (b *book) judge(ctx context.Context, a *account, late bool) error {
+	row, t := &a.row, a.tree
+	open, err := b.waiting(ctx, t, "", map[string]bool{})
 	if err != nil {
 		return err
 	}
@@ -151,24 +199,22 @@ func (s *Service) judge(ctx context.Context, tx *store.Tx, row *ledgerRow, t *tr
 	row.describe(t)
 	row.Waiting = ""
 	if row.Outcome == Stalled || row.Outcome == Failed {
-		b, err := json.Marshal(open[:min(len(open), maxWaiting)])
+		text, err := json.Marshal(open[:min(len(open), maxWaiting)])
 		if err != nil {
 			return err
 		}
-		row.Waiting = string(b)
+		row.Waiting = string(text)
 	}
-	row.ChangedAt = tx.Now().UnixMicro()
+	now := b.tx.Now()
+	row.ChangedAt, a.changed = now.UnixMicro(), true
 	switch {
 	case row.Outcome == Settled && was != Settled:
-		row.SettledAt = tx.Now().UnixMicro()
-		err = tell(tx, t.id, events.OperationSettled{ID: t.id, Status: row.Status, AcceptedAt: t.state.AcceptedAt, SettledAt: tx.Now()})
+		row.SettledAt = now.UnixMicro()
+		err = tell(b.tx, t.id, events.OperationSettled{ID: t.id, Status: row.Status, AcceptedAt: t.state.AcceptedAt, SettledAt: now})
 	case row.Waiting != "" && (row.Outcome != was || row.Waiting != waited):
-		err = tell(tx, t.id, events.OperationStalled{ID: t.id, Outcome: row.Outcome, Waiting: open[:min(len(open), maxWaiting)], At: tx.Now()})
+		err = tell(b.tx, t.id, events.OperationStalled{ID: t.id, Outcome: row.Outcome, Waiting: open[:min(len(open), maxWaiting)], At: now})
 	}
-	if err != nil {
-		return err
-	}
-	return s.save(ctx, tx, row, t)
+	return err
 }
 
 // maxWaiting bounds how many of those that an operation waits for are named.
@@ -181,26 +227,26 @@ func tell(tx *store.Tx, id string, e events.Typed) error {
 	return tx.Emit(e)
 }
 
-// open is what an operation waits for, with what other operations account for; seen keeps it from going round.
-func (s *Service) open(ctx context.Context, tx *store.Tx, t *tree, from string, seen map[string]bool) ([]events.Waiting, error) {
+// waiting is what an operation waits for, with what other operations account for; seen keeps it from going round.
+func (b *book) waiting(ctx context.Context, t *tree, from string, seen map[string]bool) ([]events.Waiting, error) {
 	open := t.open(from)
 	for _, f := range t.foreign {
 		if seen[f.ID] {
 			continue
 		}
 		seen[f.ID] = true
-		row, other, err := s.load(ctx, tx, f.Operation)
+		other, err := b.load(ctx, f.Operation)
 		if err != nil {
 			return nil, err
 		}
-		if row.Outcome == Settled {
+		if other.row.Outcome == Settled {
 			continue
 		}
-		if n := other.nodes[f.ID]; n == nil || !n.known {
+		if n := other.tree.nodes[f.ID]; n == nil || !n.known {
 			open = append(open, events.Waiting{Message: f.ID, Topic: f.Topic, Subject: f.Subject, State: pending, Since: t.state.AcceptedAt})
 			continue
 		}
-		more, err := s.open(ctx, tx, other, f.ID, seen)
+		more, err := b.waiting(ctx, other.tree, f.ID, seen)
 		if err != nil {
 			return nil, err
 		}

@@ -2,10 +2,10 @@ package boundary
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -68,63 +68,137 @@ type cached struct {
 // maxCached bounds the trees in memory.
 const maxCached = 4096
 
-// load reads an operation of the ledger; one that is not known is empty. A tree in memory is the one of the row only when their stamps are the
-// same: a unit that was taken back leaves another one behind.
-func (s *Service) load(ctx context.Context, tx *store.Tx, id string) (ledgerRow, *tree, error) {
-	row := ledgerRow{ID: id, Outcome: Pending}
-	err := tx.NewSelect().Model(&row).Where("id = ?", id).Scan(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
-		delete(s.cache, id)
-		return row, newTree(id), nil
-	}
-	if err != nil {
-		return row, nil, err
-	}
-	c, ok := s.cache[id]
-	delete(s.cache, id) // it will be changed: save puts it back
-	if ok && c.stamp == row.Stamp {
-		return row, c.tree, nil
-	}
-	t, err := grow(ctx, tx, id)
-	return row, t, err
+// book is the ledger as one unit of work has it open.
+type book struct {
+	s        *Service
+	tx       *store.Tx
+	accounts map[string]*account
 }
 
-// grow makes a tree of what was kept.
-func grow(ctx context.Context, db bun.IDB, id string) (*tree, error) {
-	var bodies []string
-	if err := db.NewSelect().Table("receipts").Column("body").Where("operation = ?", id).OrderExpr("stamp").Scan(ctx, &bodies); err != nil {
+// account is an operation in a book.
+type account struct {
+	row     ledgerRow
+	tree    *tree
+	changed bool
+}
+
+// keepBook opens the ledger for fn, which no other unit does at the same time, and writes what fn changed.
+func (s *Service) keepBook(ctx context.Context, tx *store.Tx, fn func(*book) error) error {
+	if err := alone(ctx, tx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := &book{s, tx, map[string]*account{}}
+	if err := fn(b); err != nil {
+		return err
+	}
+	b.close()
+	return nil
+}
+
+// load is an operation of the ledger; one that is not known is empty.
+func (b *book) load(ctx context.Context, id string) (*account, error) {
+	if b.accounts[id] == nil {
+		if err := b.fetch(ctx, []string{id}); err != nil {
+			return nil, err
+		}
+	}
+	return b.accounts[id], nil
+}
+
+// fetch reads operations, those that are not open already. A tree in memory is the one of the row only when their stamps are the same: a unit that
+// was taken back leaves another one behind.
+func (b *book) fetch(ctx context.Context, ids []string) error {
+	var missing []string
+	for _, id := range ids {
+		if b.accounts[id] == nil {
+			b.accounts[id] = &account{row: ledgerRow{ID: id, Outcome: Pending}, tree: newTree(id)}
+			missing = append(missing, id)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	var rows []ledgerRow
+	if err := b.tx.NewSelect().Model(&rows).Where("id IN (?)", bun.List(missing)).Scan(ctx); err != nil {
+		return err
+	}
+	var unknown []string // whose trees are not in memory
+	for _, row := range rows {
+		a := b.accounts[row.ID]
+		a.row = row
+		if c, ok := b.s.cache[row.ID]; ok && c.stamp == row.Stamp {
+			a.tree = c.tree
+		} else {
+			unknown = append(unknown, row.ID)
+		}
+	}
+	for _, id := range missing { // they may be changed: close puts them back
+		delete(b.s.cache, id)
+	}
+	trees, err := grow(ctx, b.tx, unknown...)
+	for id, t := range trees {
+		b.accounts[id].tree = t
+	}
+	return err
+}
+
+// grow makes trees of what was kept.
+func grow(ctx context.Context, db bun.IDB, ids ...string) (map[string]*tree, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	var kept []struct{ Operation, Body string }
+	err := db.NewSelect().Table("receipts").Column("operation", "body").Where("operation IN (?)", bun.List(ids)).OrderExpr("stamp").Scan(ctx, &kept)
+	if err != nil {
 		return nil, err
 	}
-	t := newTree(id)
-	for _, body := range bodies {
-		var e entry
-		if err := json.Unmarshal([]byte(body), &e); err != nil {
-			return nil, fmt.Errorf("%w: of operation %s: %w", errUnreadable, id, err)
-		}
-		t.add(e)
+	trees := make(map[string]*tree, len(ids))
+	for _, id := range ids {
+		trees[id] = newTree(id)
 	}
-	return t, nil
+	for _, k := range kept {
+		var e entry
+		if err := json.Unmarshal([]byte(k.Body), &e); err != nil {
+			return nil, fmt.Errorf("%w: of operation %s: %w", errUnreadable, k.Operation, err)
+		}
+		trees[k.Operation].add(e)
+	}
+	return trees, nil
 }
 
-// save writes the row, and keeps the tree in memory while the operation is open.
-func (s *Service) save(_ context.Context, tx *store.Tx, row *ledgerRow, t *tree) error {
-	tx.Later(tx.NewInsert().Model(row).On("CONFLICT (id) DO UPDATE").
+// close writes the rows that changed, and keeps the trees of open operations in memory.
+func (b *book) close() {
+	var rows []*ledgerRow
+	for id, a := range b.accounts {
+		if a.changed {
+			rows = append(rows, &a.row)
+		}
+		if a.row.Stamp != "" && (a.row.Outcome != Settled || a.row.Shared) {
+			b.s.keep(id, cached{a.row.Stamp, a.tree})
+		}
+	}
+	if len(rows) == 0 {
+		return
+	}
+	slices.SortFunc(rows, func(x, y *ledgerRow) int { return strings.Compare(x.ID, y.ID) })
+	b.tx.Later(b.tx.NewInsert().Model(&rows).On("CONFLICT (id) DO UPDATE").
 		Set("stamp = EXCLUDED.stamp, command = EXCLUDED.command, service = EXCLUDED.service, subject = EXCLUDED.subject").
 		Set("entity_id = EXCLUDED.entity_id, status = EXCLUDED.status, error = EXCLUDED.error, outcome = EXCLUDED.outcome").
 		Set("waiting = EXCLUDED.waiting, shared = EXCLUDED.shared, accepted_at = EXCLUDED.accepted_at").
 		Set("finished_at = EXCLUDED.finished_at, settled_at = EXCLUDED.settled_at, changed_at = EXCLUDED.changed_at"))
-	if row.Outcome == Settled && !row.Shared {
-		delete(s.cache, row.ID)
-		return nil
-	}
+}
+
+// keep puts a tree into memory, in place of another one when there are many.
+func (s *Service) keep(id string, c cached) {
 	for other := range s.cache {
 		if len(s.cache) < maxCached {
 			break
 		}
 		delete(s.cache, other)
 	}
-	s.cache[row.ID] = cached{row.Stamp, t}
-	return nil
+	s.cache[id] = c
 }
 
 // sweep looks after operations that do not get on by themselves: those that wait for long are said to be stalled, and those that are settled are
@@ -139,16 +213,13 @@ func (s *Service) sweep(ctx context.Context) error {
 	}
 	for _, id := range late {
 		err := s.db.Do(ctx, func(ctx context.Context, tx *store.Tx) error {
-			if err := alone(ctx, tx); err != nil {
-				return err
-			}
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			row, t, err := s.load(ctx, tx, id)
-			if err != nil || row.Outcome != Pending || row.Command == "" {
-				return err
-			}
-			return s.judge(ctx, tx, &row, t, row.Status != string(store.Running))
+			return s.keepBook(ctx, tx, func(b *book) error {
+				a, err := b.load(ctx, id)
+				if err != nil || a.row.Outcome != Pending || a.row.Command == "" {
+					return err
+				}
+				return b.judge(ctx, a, a.row.Status != string(store.Running))
+			})
 		})
 		if err != nil {
 			return err

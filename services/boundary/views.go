@@ -65,10 +65,11 @@ func (s *Service) Operation(ctx context.Context, id string, tree bool) (Operatio
 	if err != nil || (!tree && o.Outcome != Pending) {
 		return o, err
 	}
-	t, err := grow(ctx, s.db.Read(), id)
+	trees, err := grow(ctx, s.db.Read(), id)
 	if err != nil {
 		return o, err
 	}
+	t := trees[id]
 	if o.Outcome == Pending {
 		open := t.open("")
 		o.Waiting = open[:min(len(open), maxWaiting)]

@@ -19,12 +19,14 @@ type sample struct {
 	required float64   // a period
 	annualRF float64
 	periods  float64 // a year
+	days     float64 // of the calendar, from the first price to the last
 	cutoff   float64 // of values at risk: 1 − confidence
 }
 
-func (q query) sample(returns, rival []float64) sample {
+// sample is that of a series, and of the returns of a benchmark on the same days.
+func (q query) sample(s series, rival []float64) sample {
 	return sample{
-		returns: steady(returns), rival: steady(rival), periods: q.periods, annualRF: q.riskFree, rf: quant.PerPeriod(q.riskFree, q.periods),
+		returns: steady(s.returns), rival: steady(rival), days: float64(s.days[len(s.days)-1] - s.days[0]), periods: q.periods, annualRF: q.riskFree, rf: quant.PerPeriod(q.riskFree, q.periods),
 		required: quant.PerPeriod(q.required, q.periods), cutoff: 1 - q.confidence,
 	}
 }
@@ -119,11 +121,19 @@ func depth(returns []float64) float64 {
 	return d
 }
 
+func cagr(x *sample) float64 { return quant.CAGR(1, 1+quant.CumulativeReturn(x.returns), x.days) }
+
+func longest(returns []float64) float64 {
+	wealth := append([]float64{0}, quant.Cumulative(returns)...)
+	return float64(quant.LongestDrawdown(wealth))
+}
+
 // figures are all that are told of a series, in the order of the answer.
 var figures = []figure{
 	{"annual_return", annual(quant.AnnualReturn), 1, ""},
 	{"arithmetic_return", annual(quant.ArithmeticReturn), 1, ""},
 	{"cumulative_return", plain(quant.CumulativeReturn), 1, ""},
+	{"cagr", cagr, 1, ""}, // by the calendar
 	{"annual_volatility", annual(quant.AnnualVolatility), 2, ""},
 	{"sharpe", func(x *sample) float64 { return quant.Sharpe(x.returns, x.rf, x.periods) }, 2, flat},
 	{"sortino", func(x *sample) float64 { return quant.Sortino(x.returns, x.required, x.periods) }, 1, noShort},
@@ -137,6 +147,7 @@ var figures = []figure{
 	{"skewness", plain(quant.Skewness), 2, flat},
 	{"sample_skewness", plain(quant.SampleSkewness), 3, flat},
 	{"kurtosis", plain(quant.Kurtosis), 2, flat},
+	{"sample_kurtosis", plain(quant.SampleKurtosis), 4, flat},
 	{"excess_kurtosis", plain(quant.ExcessKurtosis), 2, flat},
 	{"sample_excess_kurtosis", plain(quant.SampleExcessKurtosis), 4, flat},
 	{"mean_absolute_deviation", plain(quant.MeanAbsoluteDeviation), 1, ""},
@@ -150,6 +161,7 @@ var figures = []figure{
 	{"modified_cvar", tail(quant.ModifiedCVaR), 2, flat},
 	{"tail_ratio", plain(quant.TailRatio), 1, noTail},
 
+	{"longest_drawdown", plain(longest), 1, ""}, // in periods
 	{"ulcer_index", plain(quant.UlcerIndex), 1, ""},
 	{"pain_index", plain(quant.PainIndex), 1, ""},
 	{"martin_ratio", overRiskFree(quant.MartinRatio), 1, noDrawdown},
@@ -170,6 +182,7 @@ var figures = []figure{
 	{"downside_potential", overRequired(quant.DownsidePotential), 1, ""},
 	{"downside_frequency", overRequired(quant.DownsideFrequency), 1, ""},
 	{"upside_risk", overRequired(quant.UpsideRisk), 1, ""},
+	{"upside_variance", overRequired(quant.UpsideVariance), 1, ""},
 	{"upside_potential", overRequired(quant.UpsidePotential), 1, ""},
 	{"upside_frequency", overRequired(quant.UpsideFrequency), 1, ""},
 }
@@ -249,7 +262,7 @@ func summarize(a asked) (any, error) {
 	o.add("max_drawdown_start", a.series.dayAfter(start, trough >= 0)) // the peak before
 	o.add("max_drawdown_trough", a.series.dayAfter(trough, trough >= 0))
 	o.add("max_drawdown_end", a.series.dayAfter(end, end >= 0)) // the peak is reached again; null: not yet
-	o.figures(figures, a.sample(a.series.returns, nil))
+	o.figures(figures, a.sample(a.series, nil))
 	if a.rival != nil {
 		o.add("benchmark", a.rival.object(a))
 	}
@@ -264,5 +277,10 @@ func (s series) dayAfter(i int, there bool) *civil.Date {
 	return &s.days[i+1]
 }
 
-// days are civil days as they are told.
+// ends are the days on which the returns end.
 func (s series) ends() events.Days { return s.days[1:] }
+
+// part is so many returns from one on.
+func (s series) part(from, n int) series {
+	return series{days: s.days[from : from+n+1], returns: s.returns[from : from+n]}
+}

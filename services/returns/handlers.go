@@ -20,6 +20,7 @@ func (s *Service) pricesImported(ctx context.Context, tx *store.Tx, e events.Pri
 		return fault.Invalid("bars_invalid", "the bars of %s make no sense: %s", e.Symbol, err)
 	}
 	fresh := pointsOf(e)
+	besides(tx)
 	years, err := loadYears(ctx, tx, e.Symbol)
 	if err != nil {
 		return err

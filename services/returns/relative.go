@@ -167,6 +167,6 @@ func (r *rival) object(a asked) object {
 	b := a
 	b.who = r.who
 	o.head(b, r.its)
-	o.figures(relatives, a.sample(r.own.returns, r.its.returns))
+	o.figures(relatives, a.sample(r.own, r.its.returns))
 	return o
 }

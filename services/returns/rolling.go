@@ -79,7 +79,7 @@ func rolling(a asked) (any, error) {
 		if rival != nil {
 			rival = its[i : i+a.window]
 		}
-		x := a.sample(s.returns[i:i+a.window], rival)
+		x := a.sample(s.part(i, a.window), rival)
 		v := finite(f.of(&x))
 		if v == nil {
 			undefined++

@@ -25,5 +25,6 @@ func (s *Service) Register(d *bus.Dispatcher) {
 	bus.Handle(d, s.portfolioCreated, bus.Name("returns:portfolios"))
 	bus.Handle(d, s.portfolioUpdated, bus.Name("returns:portfolios"))
 	bus.Handle(d, s.portfolioDeleted, bus.Name("returns:portfolios"))
+	bus.Handle(d, s.replayRequested)
 	bus.Handle(d, s.rebuild, bus.Deferred())
 }

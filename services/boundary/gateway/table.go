@@ -31,7 +31,7 @@ var areas = []area{
 	{name: "schedules", service: "marketdata", methods: keeping},
 	{name: "returns", service: "returns", methods: reading},
 	{name: "correlations", service: "correlations", methods: reading},
-	{name: "optimizations", service: "optimization", methods: asking},
+	{name: "optimizations", service: "optimization", methods: keeping},
 	{name: "rebuild", methods: []string{http.MethodPost}},
 	{name: "events", methods: []string{http.MethodPost}},
 	{name: "dead", methods: append(slices.Clone(asking), http.MethodDelete)},

@@ -1,0 +1,312 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	edge "stega/client"
+	"stega/events"
+	"stega/fault"
+	"stega/internal/servers"
+	"stega/internal/stegatest"
+	"stega/internal/wait"
+)
+
+// wire is a relay of TCP connections that can be cut. It counts how often somebody asked what became of an operation.
+type wire struct {
+	listener net.Listener
+	to       string
+	polls    atomic.Int64
+	mu       sync.Mutex
+	open     map[net.Conn]bool
+	relays   sync.WaitGroup
+}
+
+func newWire(t *testing.T, to string) *wire {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	w := &wire{listener: l, to: to, open: map[net.Conn]bool{}}
+	w.relays.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			w.relays.Go(func() { w.relay(c) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		w.cut()
+		w.relays.Wait()
+	})
+	return w
+}
+
+func (w *wire) url() string { return "http://" + w.listener.Addr().String() }
+
+func (w *wire) relay(c net.Conn) {
+	s, err := net.Dial("tcp", w.to)
+	if err != nil {
+		_ = c.Close()
+		return
+	}
+	w.note(true, c, s)
+	defer w.note(false, c, s)
+	var both sync.WaitGroup
+	both.Go(func() { _, _ = io.Copy(s, io.TeeReader(c, w)); _ = s.Close() })
+	both.Go(func() { _, _ = io.Copy(c, s); _ = c.Close() })
+	both.Wait()
+}
+
+func (w *wire) note(open bool, conns ...net.Conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range conns {
+		if w.open[c] = open; !open {
+			delete(w.open, c)
+			_ = c.Close()
+		}
+	}
+}
+
+// Write sees what clients send.
+func (w *wire) Write(b []byte) (int, error) {
+	w.polls.Add(int64(bytes.Count(b, []byte("GET /v1/operations"))))
+	return len(b), nil
+}
+
+// cut breaks every connection, with a reset.
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.open {
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+		_ = c.Close()
+	}
+}
+
+// submitter is one client: it makes a portfolio of its own and changes it, one change after the other was settled.
+type submitter struct {
+	n     int
+	c     *edge.Client
+	id    string
+	mu    sync.Mutex
+	heard []int64 // the versions that the stream told
+	lost  []string
+}
+
+// submit hands a command in until it is settled, under one operation id.
+func (s *submitter) submit(ctx context.Context, cmd edge.Command) (edge.Operation, error) {
+	cmd.OperationID = events.NewID()
+	for {
+		op, err := s.c.Submit(ctx, cmd, edge.Wait{For: edge.ForSettled})
+		if err == nil && (!op.Settled || op.Status != "succeeded") {
+			return op, fmt.Errorf("operation %s is told as settled, and is %s, settled %t", op.ID, op.Status, op.Settled)
+		}
+		switch f := fault.Of(err); {
+		case err == nil || ctx.Err() != nil:
+			return op, err
+		case f.Code == edge.CodeAnswerLost, f.Code == edge.CodeServerUnavailable: // the daemon or the server was away for long
+		case f.Code == edge.CodeWriteQueued: // the daemon keeps it: it is waited for by itself
+			return s.c.Await(ctx, cmd.OperationID, edge.Wait{For: edge.ForSettled})
+		default:
+			return op, err
+		}
+	}
+}
+
+func (s *submitter) body(version int) []byte {
+	b, _ := json.Marshal(map[string]any{
+		"name": fmt.Sprintf("client %d", s.n), "assets": []map[string]string{{"symbol": "A", "weight": fmt.Sprintf("0.%02d", 10+version)}, {"symbol": "B", "weight": fmt.Sprintf("0.%02d", 90-version)}},
+	})
+	return b
+}
+
+// work makes the portfolio and changes it so often.
+func (s *submitter) work(ctx context.Context, changes int) error {
+	op, err := s.submit(ctx, edge.Command{Method: http.MethodPost, Path: "/v1/portfolios", ContentType: "application/json", Body: s.body(1)})
+	if err != nil {
+		return err
+	}
+	s.id = op.EntityID
+	stream := s.c.Stream(ctx, edge.StreamOptions{})
+	defer stream.Close()
+	_, err = stream.Subscribe(ctx, edge.Interest{Channel: "subject:" + s.id}, edge.Subscriber{Push: s.push, Lost: func(f *fault.Fault) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.lost = append(s.lost, f.Error())
+	}})
+	if err != nil {
+		return err
+	}
+	for version := 2; version < 2+changes; version++ {
+		_, err := s.submit(ctx, edge.Command{
+			Method: http.MethodPut, Path: "/v1/portfolios/" + s.id, ContentType: "application/json", Body: s.body(version), IfMatch: fmt.Sprintf("%q", fmt.Sprint(version-1)),
+		})
+		if err != nil {
+			return fmt.Errorf("version %d: %w", version, err)
+		}
+		if err := s.visible(ctx, version); err != nil {
+			return err
+		}
+	}
+	return wait.For(ctx, func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.heard) >= changes
+	})
+}
+
+// visible reads the view of another service, which must show what was settled.
+func (s *submitter) visible(ctx context.Context, version int) error {
+	for {
+		a, err := edge.Get[struct{ Version int }](ctx, s.c, "/v1/returns/portfolios/"+s.id, nil)
+		if err == nil && a.Value.Version != version {
+			return fmt.Errorf("settled too early: version %d is settled and %d is shown", version, a.Value.Version)
+		}
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if f := fault.Of(err); f.Kind != fault.KindUnavailable && f.Kind != fault.KindTimeout {
+			return err
+		}
+		if err := wait.For(ctx, func() bool { _, err := s.c.Health(ctx); return err == nil }); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *submitter) push(p edge.Push) {
+	if p.Event.Type != "portfolio.updated" {
+		return
+	}
+	var told struct{ Version int64 }
+	_ = json.Unmarshal(p.Event.Data, &told)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heard = append(s.heard, told.Version)
+}
+
+// kill -9 of the boundary, of the services and of the daemon, and cut connections, while 200 clients submit, a quarter of them through the daemon: each hears
+// the outcome of each of its operations, finds it settled when it is said so, hears the events of its portfolio once each and in order, and nobody polls.
+func TestKillsAtTheEdge(t *testing.T) {
+	const clients, changes = 200, 4
+	rabbit, pg := servers.RabbitMQ(t), servers.Postgres(t)
+	schemas(t, pg.URL())
+	at := func() string { return fmt.Sprintf("127.0.0.1:%d", servers.FreePort(t)) }
+	inner, outer := at(), at()
+	env := []string{
+		"STEGA_BROKER_URL=" + rabbit.URL(), "STEGA_DATABASE_URL=" + pg.URL() + "&search_path={service}", "STEGA_SERVICE_TOKEN=a secret of this test",
+		"STEGA_SERVICES=portfolio=http://" + inner + ",marketdata=http://" + inner + ",returns=http://" + inner,
+	}
+	migrate, _ := stegatest.Launch(t, env, "migrate")
+	require.Contains(t, migrate.Said(), "broker: returns takes")
+	launch := func(services, addr string) *stegatest.Program {
+		for deadline := time.Now().Add(2 * stegatest.Patience); ; {
+			p, ok := stegatest.Launch(t, env, "serve", "--service="+services, "--role=all", "--addr="+addr, "--log-level=error")
+			if ok {
+				return p
+			}
+			require.True(t, time.Now().Before(deadline), "%s", p.Said())
+		}
+	}
+	services, boundary := launch("portfolio,marketdata,returns", inner), launch("boundary", outer)
+	w := newWire(t, outer)
+	dir, err := os.MkdirTemp("", "stegae") // the folders of tests have names too long for sockets
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "s")
+	daemon := func() *stegatest.Program {
+		p, ok := stegatest.Launch(t, []string{
+			"HOME=" + dir, "XDG_STATE_HOME=" + dir, "XDG_CONFIG_HOME=" + dir, "XDG_RUNTIME_DIR=" + dir, "STEGA_SOCKET=" + socket, "STEGA_URL=" + w.url(),
+		}, "daemon", "run")
+		require.True(t, ok, "%s", p.Said())
+		return p
+	}
+	d := daemon()
+
+	prices(t, w.url())
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
+	defer cancel()
+	var all sync.WaitGroup
+	over := make(chan struct{})
+	submitters := make([]*submitter, clients)
+	for n := range submitters {
+		o := edge.Options{URL: w.url()}
+		if n%4 == 0 {
+			o.Socket, o.Header = socket, http.Header{"Stega-Server": {w.url()}}
+		}
+		c, err := edge.New(o)
+		require.NoError(t, err)
+		t.Cleanup(c.Close)
+		s := &submitter{n: n, c: c}
+		submitters[n] = s
+		all.Go(func() { assert.NoError(t, s.work(ctx, changes), "client %d", n) })
+	}
+	go func() { all.Wait(); close(over) }()
+	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 3))
+	for round := range 12 {
+		select {
+		case <-over:
+			require.Greater(t, round, 4, "the clients were done before the trouble")
+		case <-time.After(time.Duration(200+rng.IntN(1200)) * time.Millisecond): // the random instant
+			switch round % 4 {
+			case 0:
+				boundary.Kill()
+				boundary = launch("boundary", outer)
+			case 1:
+				w.cut()
+			case 2:
+				services.Kill()
+				services = launch("portfolio,marketdata,returns", inner)
+			default:
+				d.Kill()
+				d = daemon()
+			}
+		}
+	}
+	<-over
+	for _, s := range submitters {
+		s.mu.Lock()
+		want := make([]int64, changes)
+		for i := range want {
+			want[i] = int64(2 + i)
+		}
+		assert.Equal(t, want, s.heard, "client %d", s.n)
+		assert.Empty(t, s.lost, "client %d", s.n)
+		s.mu.Unlock()
+	}
+	assert.Zero(t, w.polls.Load(), "somebody asked what became of an operation")
+	for _, p := range []*stegatest.Program{d, boundary, services} {
+		assert.Zero(t, p.Stop(), "%s", p.Said())
+	}
+}
+
+// prices gives the symbols of the clients' portfolios a price on two days.
+func prices(t *testing.T, url string) {
+	c, err := edge.New(edge.Options{URL: url})
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = c.Submit(t.Context(), edge.Command{
+		Method: http.MethodPost, Path: "/v1/prices", ContentType: "text/csv", Body: []byte("date,A,B\n2024-01-02,1,2\n2024-01-03,2,3\n2024-01-04,3,3\n"),
+	}, edge.Wait{For: edge.ForSettled})
+	require.NoError(t, err)
+}

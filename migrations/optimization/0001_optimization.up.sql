@@ -1,0 +1,60 @@
+-- What is known of the returns of each symbol; the revision rises with every change.
+CREATE TABLE symbols (
+    symbol     TEXT PRIMARY KEY,
+    revision   BIGINT NOT NULL,
+    changed_at BIGINT NOT NULL
+);
+
+CREATE TABLE series (
+    symbol    TEXT NOT NULL,
+    year      INTEGER NOT NULL,
+    first_day INTEGER NOT NULL, -- days since 1970-01-01
+    last_day  INTEGER NOT NULL,
+    days      INTEGER NOT NULL,
+    data      BYTEA NOT NULL,   -- the returns of the year, packed
+    PRIMARY KEY (symbol, year)
+);
+
+CREATE TABLE closes (
+    symbol TEXT PRIMARY KEY,
+    day    INTEGER NOT NULL,
+    close  TEXT NOT NULL       -- exact, of the last day
+);
+
+CREATE TABLE portfolios (
+    id      TEXT PRIMARY KEY,
+    version BIGINT NOT NULL,
+    assets  TEXT NOT NULL      -- JSON
+);
+
+CREATE TABLE holdings (
+    symbol       TEXT NOT NULL,
+    portfolio_id TEXT NOT NULL,
+    PRIMARY KEY (symbol, portfolio_id)
+);
+CREATE INDEX holdings_by_portfolio ON holdings (portfolio_id);
+
+-- What is left of deleted portfolios, so that an event that was retried late cannot revive one. A rebuild keeps it.
+CREATE TABLE deleted_portfolios (
+    id      TEXT PRIMARY KEY,
+    version BIGINT NOT NULL
+);
+
+CREATE TABLE optimizations (
+    id           TEXT PRIMARY KEY,   -- that of the operation that made it
+    name         TEXT NOT NULL,
+    objective    TEXT NOT NULL,
+    portfolio_id TEXT NOT NULL,
+    follow       INTEGER NOT NULL,
+    status       TEXT NOT NULL,
+    asked        TEXT NOT NULL,      -- JSON, as the next two
+    answer       TEXT NOT NULL,
+    error        TEXT NOT NULL,
+    seen         TEXT NOT NULL,      -- the revisions that the answer is made of
+    runs         BIGINT NOT NULL,
+    changed_at   BIGINT NOT NULL,    -- when what it follows moved last
+    queued_at    BIGINT NOT NULL,    -- when it was put into the queue to be made anew; 0: it is not there
+    created_at   BIGINT NOT NULL,
+    updated_at   BIGINT NOT NULL
+);
+CREATE INDEX optimizations_that_follow ON optimizations (portfolio_id) WHERE follow = 1;

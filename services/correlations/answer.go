@@ -1,0 +1,106 @@
+package correlations
+
+import (
+	"encoding/json"
+	"math"
+	"strconv"
+
+	"gonum.org/v1/gonum/mat"
+
+	"stega/civil"
+	"stega/quant"
+)
+
+// Matrix is the answer about correlations or covariances, which are annual; null where a figure is not defined. The rows and columns of matrix and
+// observations are those of symbols.
+type Matrix struct {
+	PortfolioID  string                `json:"portfolio_id,omitempty"`
+	Version      int64                 `json:"version,omitempty"` // of the portfolio
+	Symbols      []string              `json:"symbols"`
+	Kind         string                `json:"kind"`
+	Method       string                `json:"method"`
+	Target       quant.ShrinkageTarget `json:"target,omitempty"`
+	Shrinkage    *float64              `json:"shrinkage,omitempty"` // 0: the sample, 1: the target
+	Missing      quant.Missing         `json:"missing"`
+	Span         float64               `json:"span,omitempty"`
+	Benchmark    *float64              `json:"benchmark,omitempty"`
+	From         *civil.Date           `json:"from"` // the first day that has a return
+	To           *civil.Date           `json:"to"`
+	Semidefinite *bool                 `json:"positive_semidefinite"` // null: cells are not defined
+	Repaired     *Repaired             `json:"repaired"`              // null: it was not
+	Linkage      quant.LinkageMethod   `json:"linkage"`
+	Order        []string              `json:"order"` // alike ones side by side
+	Undefined    []Undefined           `json:"undefined"`
+	// Then come "observations" and "matrix", which are rows of rows.
+}
+
+// body writes the answer. The large parts are written by hand: encoding/json would take ten times as long.
+func (a Matrix) body(e estimate) ([]byte, error) {
+	head, err := json.Marshal(a)
+	if err != nil {
+		return nil, err
+	}
+	observations, matrix := counts(len(a.Symbols), e.observations), numbers(e.matrix)
+	b := make([]byte, 0, len(head)+len(observations)+len(matrix)+64)
+	b = append(b, head[:len(head)-1]...)
+	b = append(b, `,"observations":`...)
+	b = append(b, observations...)
+	b = append(b, `,"matrix":`...)
+	b = append(b, matrix...)
+	return append(b, "}\n"...), nil
+}
+
+// cells are a symmetric matrix as JSON.
+type cells []byte
+
+// numbers writes a matrix; each cell is written out once and copied for its twin.
+func numbers(m *mat.SymDense) cells {
+	return square(m.SymmetricDim(), 22, func(b []byte, i, j int) []byte {
+		v := m.At(i, j)
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return append(b, "null"...)
+		}
+		return appendNumber(b, v)
+	})
+}
+
+// appendNumber writes a float as encoding/json does.
+func appendNumber(b []byte, v float64) []byte {
+	if a := math.Abs(v); a != 0 && (a < 1e-6 || a >= 1e21) {
+		return strconv.AppendFloat(b, v, 'e', -1, 64)
+	}
+	return strconv.AppendFloat(b, v, 'f', -1, 64)
+}
+
+func counts(n int, of func(i, j int) int) cells {
+	return square(n, 6, func(b []byte, i, j int) []byte { return strconv.AppendInt(b, int64(of(i, j)), 10) })
+}
+
+// square writes n rows of n cells, of which cell writes those on and above the diagonal, of about so many bytes each.
+func square(n, bytes int, cell func(b []byte, i, j int) []byte) cells {
+	b := make([]byte, 0, n*n*bytes+2*n+2)
+	type span struct{ from, to int }
+	written := make([]span, n*n)
+	b = append(b, '[')
+	for i := range n {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '[')
+		for j := range n {
+			if j > 0 {
+				b = append(b, ',')
+			}
+			if j < i {
+				twin := written[j*n+i]
+				b = append(b, b[twin.from:twin.to]...)
+				continue
+			}
+			from := len(b)
+			b = cell(b, i, j)
+			written[i*n+j] = span{from, len(b)}
+		}
+		b = append(b, ']')
+	}
+	return append(b, ']')
+}

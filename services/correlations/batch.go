@@ -1,0 +1,178 @@
+package correlations
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/uptrace/bun"
+
+	"stega/bus"
+	"stega/civil"
+	"stega/events"
+	"stega/store"
+)
+
+// batch is the returns that the messages of one unit of work tell: what is to be read is read at once, and so is written what changed.
+type batch struct {
+	fresh map[string][]point
+
+	known   map[string]*symbolRow
+	changed map[string]bool
+	whole   []seriesRow // years that are written as a whole
+	more    []seriesRow // what is appended to years
+}
+
+func (b *batch) add(e events.AssetUpdated) {
+	points := make([]point, len(e.Days))
+	for i, day := range e.Days {
+		points[i] = point{day, e.Returns[i]}
+	}
+	if b.fresh == nil {
+		b.fresh = map[string][]point{}
+	}
+	if before := b.fresh[e.Symbol]; len(before) > 0 {
+		points, _ = merge(before, points)
+	}
+	b.fresh[e.Symbol] = points
+}
+
+// part is the fresh points of one year of a symbol.
+type part struct {
+	symbol string
+	year   int
+	points []point
+}
+
+// byYear cuts ordered points.
+func byYear(symbol string, points []point) (parts []part) {
+	for len(points) > 0 {
+		year := points[0].day.Year()
+		n, _ := slices.BinarySearchFunc(points, newYear(year+1), byDay)
+		parts = append(parts, part{symbol, year, points[:n]})
+		points = points[n:]
+	}
+	return parts
+}
+
+func byDay(p point, day civil.Date) int { return int(p.day - day) }
+
+// merge puts the points into the tables and names the symbols whose series changed by that, ordered.
+func (b *batch) merge(ctx context.Context, tx *store.Tx) ([]string, error) {
+	symbols := slices.Sorted(maps.Keys(b.fresh))
+	var err error
+	if b.known, err = loadSymbols(ctx, tx, symbols); err != nil {
+		return nil, err
+	}
+	b.changed = map[string]bool{}
+	over := map[int][]part{} // those over years that there are, by year
+	for _, symbol := range symbols {
+		for _, p := range byYear(symbol, b.fresh[symbol]) {
+			if !b.goOn(p) {
+				over[p.year] = append(over[p.year], p)
+			}
+		}
+	}
+	for _, year := range slices.Sorted(maps.Keys(over)) {
+		if err := b.replace(ctx, tx, year, over[year]); err != nil {
+			return nil, err
+		}
+	}
+	return b.save(tx), nil
+}
+
+// of is what there is of a symbol, to be changed.
+func (b *batch) of(symbol string) *symbolRow {
+	b.changed[symbol] = true
+	r := b.known[symbol]
+	if r == nil {
+		r = &symbolRow{Symbol: symbol}
+		b.known[symbol] = r
+	}
+	return r
+}
+
+// goOn begins a year, or appends to the last one; it reads nothing for that. False means that the points lie within what there is.
+func (b *batch) goOn(p part) bool {
+	at, found := 0, false
+	if r := b.known[p.symbol]; r != nil {
+		if at, found = find(r.stamps, p.year); found && p.points[0].day <= r.LastDay {
+			return false
+		}
+	}
+	r := b.of(p.symbol)
+	since, hash := newYear(p.year), uint64(hashStart)
+	if found {
+		since, hash = r.LastDay, r.stamps[at].hash
+	}
+	data := pack(make([]byte, 0, 9*len(p.points)+8), since, p.points)
+	hash = hashed(hash, data)
+	row := seriesRow{Symbol: p.symbol, Year: p.year, Data: data}
+	if found {
+		r.stamps[at].hash = hash
+		b.more = append(b.more, row)
+	} else {
+		r.stamps = slices.Insert(r.stamps, at, stamp{p.year, hash})
+		b.whole = append(b.whole, row)
+	}
+	r.grow(p.points, len(p.points))
+	return true
+}
+
+// replace merges into years that there are.
+func (b *batch) replace(ctx context.Context, tx *store.Tx, year int, parts []part) error {
+	symbols := make([]string, len(parts))
+	for i, p := range parts {
+		symbols[i] = p.symbol
+	}
+	var rows []seriesRow
+	err := tx.NewSelect().Model(&rows).Where("year = ?", year).Where("symbol IN (?)", bun.List(symbols)).Scan(ctx)
+	if err != nil {
+		return fmt.Errorf("read the returns of %d: %w", year, err)
+	}
+	old := make(map[string][]byte, len(rows))
+	for _, r := range rows {
+		old[r.Symbol] = r.Data
+	}
+	for _, p := range parts {
+		before, err := unpack(year, old[p.symbol])
+		if err != nil { // what is kept is damaged, and stays so until somebody rebuilds it
+			return bus.Permanent(fmt.Errorf("merge the returns of %s: %w", p.symbol, err))
+		}
+		all, changed := merge(before, p.points)
+		if !changed {
+			continue
+		}
+		r := b.of(p.symbol)
+		data := pack(make([]byte, 0, 9*len(all)+8), newYear(year), all)
+		at, _ := find(r.stamps, year)
+		r.stamps[at].hash = hashed(hashStart, data)
+		r.grow(all, len(all)-len(before))
+		b.whole = append(b.whole, seriesRow{Symbol: p.symbol, Year: year, Data: data})
+	}
+	return nil
+}
+
+// written is how many rows one statement writes at most.
+const written = 256
+
+func (b *batch) save(tx *store.Tx) []string {
+	changed := slices.Sorted(maps.Keys(b.changed))
+	rows := make([]symbolRow, len(changed))
+	for i, symbol := range changed {
+		rows[i] = *b.known[symbol]
+		rows[i].Stamps = packStamps(rows[i].stamps)
+	}
+	for chunk := range slices.Chunk(rows, written) {
+		tx.Later(tx.NewInsert().Model(&chunk).On("CONFLICT (symbol) DO UPDATE").Set("first_day = EXCLUDED.first_day").
+			Set("last_day = EXCLUDED.last_day").Set("days = EXCLUDED.days").Set("stamps = EXCLUDED.stamps"))
+	}
+	for chunk := range slices.Chunk(b.whole, written) {
+		tx.Later(tx.NewInsert().Model(&chunk).On("CONFLICT (symbol, year) DO UPDATE").Set("data = EXCLUDED.data"))
+	}
+	for chunk := range slices.Chunk(b.more, written) {
+		tx.Later(tx.NewInsert().Model(&chunk).On("CONFLICT (symbol, year) DO UPDATE").Set("data = ?TableAlias.data || EXCLUDED.data"))
+	}
+	return changed
+}

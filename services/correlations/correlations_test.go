@@ -1,0 +1,403 @@
+package correlations_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"gonum.org/v1/gonum/mat"
+
+	"stega/civil"
+	"stega/events"
+	"stega/internal/reference"
+	"stega/internal/stegatest"
+	"stega/quant"
+	"stega/quant/optimize"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// matrix is what the service answers, as far as the tests look at it.
+type matrix struct {
+	PortfolioID  string `json:"portfolio_id"`
+	Version      int64
+	Symbols      []string
+	Kind, Method string
+	Shrinkage    *float64
+	From, To     string
+	Semidefinite *bool `json:"positive_semidefinite"`
+	Repaired     *struct {
+		Method            string
+		Distance, Largest float64
+	}
+	Order     []string
+	Undefined []struct {
+		Symbols      []string
+		Code, Detail string
+	}
+	Matrix       [][]*float64
+	Observations [][]int
+}
+
+// symmetric is the matrix, whose cells are all to be defined.
+func (m matrix) symmetric(t *testing.T) *mat.SymDense {
+	t.Helper()
+	n := len(m.Symbols)
+	s := mat.NewSymDense(n, nil)
+	for i := range n {
+		for j := range n {
+			require.NotNil(t, m.Matrix[i][j])
+			require.Equal(t, *m.Matrix[i][j], *m.Matrix[j][i])
+			s.SetSym(i, j, *m.Matrix[i][j])
+		}
+	}
+	return s
+}
+
+// world is a stega with its folder.
+type world struct {
+	*stegatest.Server
+	t        *testing.T
+	database string // of the service
+}
+
+func up(t *testing.T) world {
+	t.Helper()
+	dir := t.TempDir()
+	return world{stegatest.Start(t, stegatest.Config(dir)), t, "sqlite://" + filepath.Join(dir, "correlations.db")}
+}
+
+// settled imports prices and waits until all that follows is there.
+func (w world) settled(csv string) {
+	w.t.Helper()
+	op := w.Import(csv, "")
+	w.Eventually("the import settles", func() bool {
+		var state struct{ Settled bool }
+		w.Get("/v1/operations/"+op.ID, &state)
+		return state.Settled
+	})
+}
+
+func (w world) matrix(query string) (m matrix) {
+	w.t.Helper()
+	w.Get("/v1/correlations"+query, &m)
+	return m
+}
+
+const realSymbols = "GOOG AAPL FB BABA AMZN GE AMD WMT BAC GM T UAA SHLD XOM RRC BBY MA PFE JPM SBUX"
+
+// The figures are those of PyPortfolioOpt's tests on the same file, as the tables A, B and C of the reference list them.
+func TestFiguresOfRealPrices(t *testing.T) {
+	t.Parallel()
+	w := up(t)
+	w.settled(string(reference.Read(t, "stock_prices.csv")))
+	symbols := strings.Fields(realSymbols)
+	query := "?symbols=" + strings.Join(symbols, ",")
+	covariance := func(how string) *mat.SymDense {
+		m := w.matrix(query + "&kind=covariance" + how)
+		require.Equal(t, symbols, m.Symbols)
+		require.Nil(t, m.Repaired)
+		require.True(t, *m.Semidefinite)
+		return m.symmetric(t)
+	}
+	expected := make([]float64, len(symbols))
+	for i, symbol := range symbols {
+		var a struct {
+			AnnualReturn float64 `json:"annual_return"`
+		}
+		w.Get("/v1/returns/assets/"+symbol, &a)
+		expected[i] = a.AnnualReturn
+	}
+	check := func(name string, p *optimize.Portfolio, err error, want [3]float64, tolerance float64) {
+		t.Helper()
+		require.NoError(t, err, name)
+		assert.InDelta(t, want[0], p.Return, 10*tolerance, name)
+		assert.InDelta(t, want[1], p.Volatility, tolerance, name)
+		assert.InDelta(t, want[2], p.Sharpe, 10*tolerance, name)
+	}
+	of := func(how string) optimize.Problem {
+		return optimize.Problem{Returns: expected, Covariance: covariance(how), RiskFree: .02}
+	}
+
+	sample, sum := covariance(""), 0.0
+	for i := range symbols {
+		for j := range symbols {
+			sum += sample.At(i, j) / 400
+		}
+	}
+	assert.InDelta(t, 0.04498224489292057, sum, 1e-7, "A14")
+	ctx := t.Context()
+	p, err := optimize.MinVolatility(ctx, of(""))
+	check("B1", p, err, [3]float64{0.15056821399482578, 0.15915084514118694, 0.8204054077060996}, 1e-6)
+	p, err = optimize.MaxSharpe(ctx, of(""))
+	check("B5", p, err, [3]float64{0.3047768672819914, 0.22165566922402932, 1.2847714127003216}, 1e-5)
+	p, err = optimize.EfficientReturn(ctx, of(""), .25)
+	check("B16", p, err, [3]float64{0.25, 0.18723269942026335, 1.2284179030274036}, 1e-6)
+	p, err = optimize.MaxSharpe(ctx, of("&method=semi&missing=zero"))
+	check("B21", p, err, [3]float64{0.2762965426962885, 0.07372667096108301, 3.476307004714425}, 1e-5)
+	problem := of("&method=ledoit_wolf&target=constant_correlation&missing=zero")
+	problem.L2 = 1
+	p, err = optimize.MinVolatility(ctx, problem)
+	check("B23", p, err, [3]float64{0.17358178582309983, 0.19563960638632416, 0.7850239972361532}, 1e-5)
+	p, err = optimize.EfficientReturn(ctx, of("&method=ledoit_wolf&target=single_factor&missing=zero"), .22)
+	check("B24", p, err, [3]float64{0.22, 0.08892163937693882, 2.2491713085967766}, 1e-5)
+	problem = of("&method=exponential") // C5 looks for the highest ratio without a risk-free rate, and tells it with one
+	problem.RiskFree = 0
+	p, err = optimize.MaxSharpe(ctx, problem)
+	require.NoError(t, err)
+	assert.InDelta(t, 0.17670121760851704, p.Volatility, 1e-4, "C5")
+	assert.InDelta(t, 0.32971891062187103, p.Return, 1e-3, "C5")
+
+	m := w.matrix(query + "&linkage=single")
+	assert.Equal(t, []string{"SHLD", "AMD", "BBY", "RRC", "FB"}, m.Order[:5], "C11")
+	weights, err := optimize.HierarchicalRiskParity(sample, m.symmetric(t), quant.SingleLinkage, symbols)
+	require.NoError(t, err)
+	assert.InDelta(t, .022258941278778387, weights[slices.Index(symbols, "AAPL")], 1e-9, "C7")
+	assert.InDelta(t, .11175337115721229, weights[slices.Index(symbols, "XOM")], 1e-9, "C7")
+
+	identity := func(a, b *mat.SymDense, tolerance float64, name string) {
+		t.Helper()
+		for i := range symbols {
+			for j := range symbols {
+				assert.InDelta(t, a.At(i, j), b.At(i, j), tolerance, name)
+			}
+		}
+	}
+	identity(sample, covariance("&method=exponential&span=1e9"), 1e-3, "A13")
+	all := w.matrix("?kind=covariance")
+	assert.True(t, slices.IsSorted(all.Symbols), "without symbols: all of them")
+	assert.Len(t, all.Symbols, 20)
+	assert.Equal(t, 7125, all.Observations[slices.Index(all.Symbols, "GE")][slices.Index(all.Symbols, "GE")])
+}
+
+// The answer about each method is that of the returns, put together by hand from what the returns service answers.
+func TestEveryMethodOverAnyWindow(t *testing.T) {
+	t.Parallel()
+	w := up(t)
+	r := rand.New(rand.NewPCG(3, 1))
+	var rows []string
+	for day := range 120 {
+		for i, symbol := range []string{"A", "B", "C", "D"} {
+			if r.IntN(10) > 0 && (i != 3 || day > 50) {
+				rows = append(rows, fmt.Sprintf("%s,%s,%.2f", firstDay.AddDays(day), symbol, 50+5*r.Float64()+float64(day%7)))
+			}
+		}
+	}
+	w.settled("date,symbol,close\n" + strings.Join(rows, "\n") + "\n")
+	for _, window := range []string{"", "&from=2024-02-01", "&to=2024-03-20", "&from=2024-02-01&to=2024-03-20"} {
+		returns := w.aligned([]string{"A", "B", "C", "D"}, strings.TrimPrefix(window, "&"))
+		near := func(query string, want *mat.SymDense, err error) {
+			t.Helper()
+			require.NoError(t, err)
+			m := w.matrix("?repair=none" + query + window)
+			for i := range 4 {
+				for j := range 4 {
+					require.NotNil(t, m.Matrix[i][j], "%s%s", query, window)
+					assert.InDelta(t, want.At(i, j), *m.Matrix[i][j], 1e-12, "%s%s: %d %d", query, window, i, j)
+				}
+			}
+		}
+		moments, err := quant.NewCoMoments(returns)
+		near("", moments.Correlation(), err)
+		near("&kind=covariance", moments.Covariance(252), nil)
+		m := w.matrix("?kind=covariance" + window)
+		for i := range 4 {
+			for j := range 4 {
+				assert.Equal(t, moments.Observations(i, j), m.Observations[i][j])
+			}
+		}
+		for _, method := range []quant.CorrelationMethod{quant.SpearmanCorrelation, quant.KendallCorrelation} {
+			want, err := quant.CorrelationBy(returns, method)
+			near("&method="+string(method), want, err)
+		}
+		for _, missing := range []quant.Missing{quant.MissingPairwise, quant.MissingComplete, quant.MissingZero} {
+			want, err := quant.Semicovariance(returns, .001, missing, 252)
+			near("&kind=covariance&method=semi&benchmark=0.001&missing="+string(missing), want, err)
+		}
+		want, err := quant.ExponentialCovariance(returns, 20, 252)
+		near("&kind=covariance&method=exponential&span=20", want, err)
+		near("&method=exponential&span=20", quant.CovarianceToCorrelation(want), nil)
+		for _, target := range []quant.ShrinkageTarget{quant.ConstantVariance, quant.SingleFactor, quant.ConstantCorrelation} {
+			shrunk, err := quant.LedoitWolf(returns, target, quant.MissingComplete, 252)
+			near("&kind=covariance&method=ledoit_wolf&target="+string(target), shrunk.Covariance, err)
+			m := w.matrix("?kind=covariance&method=ledoit_wolf&target=" + string(target) + window)
+			assert.InDelta(t, shrunk.Intensity, *m.Shrinkage, 1e-12)
+		}
+		oas, err := quant.OAS(returns, quant.MissingZero, 252)
+		near("&kind=covariance&method=oas&missing=zero", oas.Covariance, err)
+
+		var rolling struct {
+			Dates  []string
+			Values []*float64
+		}
+		w.Get("/v1/correlations/rolling?symbols=A,B&window=20&"+strings.TrimPrefix(window, "&"), &rolling)
+		var x, y []float64
+		for d := range returns[0] {
+			if !math.IsNaN(returns[0][d] + returns[1][d]) {
+				x, y = append(x, returns[0][d]), append(y, returns[1][d])
+			}
+		}
+		values := quant.RollingCorrelation(x, y, 20)
+		require.Len(t, rolling.Values, len(values))
+		for i, v := range values {
+			assert.InDelta(t, v, *rolling.Values[i], 1e-12)
+		}
+	}
+}
+
+// aligned is the returns of symbols as the returns service answers them, over all days that any of them has.
+func (w world) aligned(symbols []string, window string) [][]float64 {
+	series := make([]map[string]float64, len(symbols))
+	days := map[string]bool{}
+	for i, symbol := range symbols {
+		var s struct {
+			Dates  []string
+			Values []float64
+		}
+		w.Get("/v1/returns/assets/"+symbol+"/series?"+window, &s)
+		series[i] = map[string]float64{}
+		for d, day := range s.Dates {
+			series[i][day], days[day] = s.Values[d], true
+		}
+	}
+	out := make([][]float64, len(symbols))
+	ordered := make([]string, 0, len(days))
+	for day := range days {
+		ordered = append(ordered, day)
+	}
+	slices.Sort(ordered)
+	for i := range out {
+		for _, day := range ordered {
+			v, ok := series[i][day]
+			if !ok {
+				v = math.NaN()
+			}
+			out[i] = append(out[i], v)
+		}
+	}
+	return out
+}
+
+// The same facts in any order, in pieces, repeated and corrected, end in the same read views and the same answers, byte for byte, and so does a rebuild.
+func TestAnyOrderEndsInTheSameViewsAndAnswers(t *testing.T) {
+	t.Parallel()
+	whole, pieces, daily := up(t), up(t), up(t)
+	r := rand.New(rand.NewPCG(1, 2))
+	const head = "date,symbol,close\n"
+	var rows []string
+	for day := range 60 {
+		for _, symbol := range []string{"A", "B", "C", "D", "E"} {
+			if r.IntN(12) > 0 {
+				rows = append(rows, fmt.Sprintf("%s,%s,%d.%02d", firstDay.AddDays(day-30), symbol, 50+r.IntN(50), r.IntN(100)))
+			}
+		}
+	}
+	whole.settled(head + strings.Join(rows, "\n") + "\n")
+	questions := []string{"", "?kind=covariance", "?symbols=C,A", "?method=spearman", "?kind=covariance&method=ledoit_wolf&from=2023-12-20", "/rolling?symbols=A,B&window=10"}
+	ask := func(w world) (all []string) {
+		for _, q := range questions {
+			a := w.Do(http.MethodGet, "/v1/correlations"+q, "")
+			all = append(all, fmt.Sprintf("%s %d %s\n%s", q, a.Status, a.Header.Get("ETag"), a.Body))
+		}
+		return all
+	}
+	want, view := ask(whole), stegatest.CorrelationsViews(t, whole.database)
+	assert.Equal(t, 15, strings.Count(view, "\n"), "%s", view)
+
+	for chunk := range slices.Chunk(rows, 10) { // as days go by
+		daily.Import(head+strings.Join(chunk, "\n")+"\n", "")
+		ask(daily) // so that what is held in memory grows too
+	}
+	shuffled := slices.Clone(rows)
+	r.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+	for chunk := range slices.Chunk(shuffled, 23) {
+		pieces.Import(strings.Replace(head+chunk[0], ".", "1.", 1)+"\n", "") // corrected by what follows
+		pieces.Import(head+strings.Join(chunk, "\n")+"\n", "")
+		ask(pieces)
+		pieces.Import(head+strings.Join(chunk[:1], "\n")+"\n", "")
+	}
+	for _, w := range []world{daily, pieces} {
+		w.Eventually("the views are the same", func() bool { return stegatest.CorrelationsViews(t, w.database) == view })
+		assert.Equal(t, want, ask(w))
+	}
+
+	id := pieces.Portfolio(`{"name":"p","assets":[{"symbol":"A","weight":"0.5"},{"symbol":"B","weight":"0.5"}]}`)
+	gone := pieces.Portfolio(`{"name":"q","assets":[{"symbol":"A","weight":"1"}]}`)
+	require.Nil(t, pieces.Write(http.MethodDelete, "/v1/portfolios/"+gone, "").Error)
+	pieces.Eventually("the portfolios are followed", func() bool {
+		all := stegatest.CorrelationsViews(t, pieces.database)
+		return strings.Count(all, "portfolios") == 1 && strings.Contains(all, fmt.Sprintf("%x", id))
+	})
+	view = stegatest.CorrelationsViews(t, pieces.database)
+	require.Nil(t, pieces.Write(http.MethodPost, "/v1/rebuild/correlations", "").Error)
+	pieces.Eventually("the views are as they were", func() bool { return stegatest.CorrelationsViews(t, pieces.database) == view })
+	assert.Equal(t, want, ask(pieces))
+}
+
+func TestWhatIsToldOfCorrelations(t *testing.T) {
+	t.Parallel()
+	w := up(t)
+	told := func() (all []events.CorrelationsUpdated) {
+		for _, line := range w.Log() {
+			var e events.CorrelationsUpdated
+			if line.Type == e.Topic() {
+				require.NoError(t, json.Unmarshal(line.Data, &e))
+				require.NoError(t, e.Check())
+				all = append(all, e)
+			}
+		}
+		return all
+	}
+	w.settled("date,A,B,C\n2024-01-02,1,2,3\n2024-01-03,2,3,4\n")
+	w.settled("date,B\n2024-01-03,5\n")
+	w.settled("date,B\n2024-01-03,5\n") // changes nothing, and is not told
+	w.settled("date,A\n2024-01-04,5\n")
+	want := events.CorrelationsUpdated{Changed: []string{"A"}, Symbols: 3, Last: civil.Of(2024, 1, 4)}
+	var all []events.CorrelationsUpdated
+	w.Eventually("the last is told", func() bool {
+		all = told()
+		return len(all) > 0 && assert.ObjectsAreEqual(want, all[len(all)-1])
+	})
+	changed := map[string]int{}
+	for _, e := range all[:len(all)-2] {
+		for _, symbol := range e.Changed {
+			changed[symbol]++
+		}
+	}
+	assert.Equal(t, map[string]int{"A": 1, "B": 1, "C": 1}, changed, "the first import, in one unit of work or some")
+	assert.Equal(t, events.CorrelationsUpdated{Changed: []string{"B"}, Symbols: 3, Last: civil.Of(2024, 1, 3)}, all[len(all)-2])
+}
+
+func TestAnswersKnowTheirVersion(t *testing.T) {
+	t.Parallel()
+	w := up(t)
+	id := w.Portfolio(`{"name":"core","assets":[{"symbol":"A","weight":"0.6"},{"symbol":"B","weight":"0.4"}]}`)
+	w.settled("date,A,B,C\n2024-01-02,1,2,3\n2024-01-03,2,3,4\n2024-01-04,2,4,1\n")
+	for _, path := range []string{"/v1/correlations?symbols=A,B", "/v1/correlations?portfolio=" + id, "/v1/correlations/rolling?symbols=A,B&window=2"} {
+		tag := w.Do(http.MethodGet, path, "").Header.Get("ETag")
+		require.Regexp(t, `^"[0-9a-f]{32}"$`, tag)
+		same := w.Do(http.MethodGet, path, "", "If-None-Match", tag)
+		assert.Equal(t, http.StatusNotModified, same.Status)
+		assert.Equal(t, tag, same.Header.Get("ETag"))
+		w.settled("date,C\n2024-01-05,2\n2024-01-04," + strconv.Itoa(2+len(path)) + "\n")
+		assert.Equal(t, http.StatusNotModified, w.Do(http.MethodGet, path, "", "If-None-Match", tag).Status, "C is not asked for")
+		assert.Equal(t, http.StatusOK, w.Do(http.MethodGet, path+"&from=2024-01-02", "", "If-None-Match", tag).Status, "another question")
+		w.settled("date,B\n2024-01-04," + strconv.Itoa(4+len(path)) + "\n")
+		assert.Equal(t, http.StatusOK, w.Do(http.MethodGet, path, "", "If-None-Match", tag).Status, "B changed")
+	}
+	var m matrix
+	w.Get("/v1/correlations?portfolio="+id, &m)
+	assert.Equal(t, id, m.PortfolioID)
+	assert.Equal(t, int64(1), m.Version)
+	assert.Equal(t, []string{"A", "B"}, m.Symbols)
+}

@@ -1,0 +1,63 @@
+package correlations
+
+import (
+	"context"
+	"encoding/json"
+
+	"stega/events"
+	"stega/fault"
+	"stega/store"
+)
+
+// assetUpdated merges returns into the series of their symbol, together with those of the other messages of the unit of work.
+func (s *Service) assetUpdated(_ context.Context, tx *store.Tx, e events.AssetUpdated) error {
+	if err := e.Check(); err != nil {
+		return fault.Invalid("returns_invalid", "the returns of %s make no sense: %s", e.Symbol, err)
+	}
+	b := store.Kept[batch](tx)
+	b.add(e)
+	tx.Once("merge returns", func(ctx context.Context, tx *store.Tx) error {
+		changed, err := b.merge(ctx, tx)
+		if err != nil || len(changed) == 0 {
+			return err
+		}
+		return announce(ctx, tx, changed)
+	})
+	return nil
+}
+
+func announce(ctx context.Context, tx *store.Tx, changed []string) error {
+	e := events.CorrelationsUpdated{Changed: changed}
+	if err := tx.QueryRowContext(ctx, "SELECT count(*), max(last_day) FROM symbols").Scan(&e.Symbols, &e.Last); err != nil {
+		return err
+	}
+	return tx.Emit(e)
+}
+
+func (s *Service) portfolioCreated(_ context.Context, tx *store.Tx, e events.PortfolioCreated) error {
+	return follow(tx, e.Portfolio)
+}
+
+func (s *Service) portfolioUpdated(_ context.Context, tx *store.Tx, e events.PortfolioUpdated) error {
+	return follow(tx, e.Portfolio)
+}
+
+// follow keeps a portfolio as it is now, unless something newer of it is known.
+func follow(tx *store.Tx, p events.Portfolio) error {
+	assets, err := json.Marshal(p.Assets)
+	if err != nil {
+		return err
+	}
+	tx.Later(tx.NewRaw(`INSERT INTO portfolios (id, version, assets) SELECT ?, ?, ?
+		WHERE NOT EXISTS (SELECT 1 FROM deleted_portfolios WHERE id = ? AND version > ?)
+		ON CONFLICT (id) DO UPDATE SET version = excluded.version, assets = excluded.assets WHERE excluded.version > portfolios.version`,
+		p.ID, p.Version, string(assets), p.ID, p.Version))
+	return nil
+}
+
+func (s *Service) portfolioDeleted(_ context.Context, tx *store.Tx, e events.PortfolioDeleted) error {
+	tx.Later(tx.NewRaw("DELETE FROM portfolios WHERE id = ? AND version < ?", e.ID, e.Version))
+	tx.Later(tx.NewRaw(`INSERT INTO deleted_portfolios (id, version) VALUES (?, ?)
+		ON CONFLICT (id) DO UPDATE SET version = excluded.version WHERE excluded.version > deleted_portfolios.version`, e.ID, e.Version))
+	return nil
+}

@@ -1,0 +1,232 @@
+package correlations
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"stega/events"
+	"stega/fault"
+	"stega/quant"
+	"stega/rest"
+)
+
+// The kinds of matrix.
+const (
+	kindCorrelation = "correlation"
+	kindCovariance  = "covariance"
+)
+
+// query is what a client asks of the matrix.
+type query struct {
+	window
+	symbols   []string // as they were named; nil when they were not
+	portfolio string   // its id
+
+	kind      string
+	method    string
+	target    quant.ShrinkageTarget // of ledoit_wolf
+	missing   quant.Missing
+	benchmark float64 // of semi, a day
+	span      float64 // of exponential, in days
+	linkage   quant.LinkageMethod
+	repair    string
+}
+
+// The bounds of an answer. Ranks are made anew for each pair, so these take fewer.
+const (
+	maxSymbols = 1000
+	maxRanked  = 50_000_000 // pairs times days
+)
+
+// The methods of each kind, the default first.
+var methods = map[string][]string{
+	kindCorrelation: {"pearson", "spearman", "kendall", "semi", "exponential", "ledoit_wolf", "oas"},
+	kindCovariance:  {"sample", "semi", "exponential", "ledoit_wolf", "oas"},
+}
+
+func (q query) ranked() bool { return q.method == "spearman" || q.method == "kendall" }
+
+// summed says that the method is one of those that follow from sums.
+func (q query) summed() bool { return q.method == "pearson" || q.method == "sample" }
+
+// String is the question in one form, for entity tags.
+func (q query) String() string {
+	day := func(c byte, set bool, d int32) string {
+		if !set {
+			return ""
+		}
+		return string(c) + strconv.Itoa(int(d))
+	}
+	var from, to int32
+	if q.from != nil {
+		from = int32(*q.from)
+	}
+	if q.to != nil {
+		to = int32(*q.to)
+	}
+	return fmt.Sprintf("%s %s %s %s %v %v %s %s %s%s", q.kind, q.method, q.target, q.missing, q.benchmark, q.span, q.linkage, q.repair,
+		day('f', q.from != nil, from), day('t', q.to != nil, to))
+}
+
+// choose reads a parameter that is one of some words, the first of which it is when it is not there.
+func choose[T ~string](c echo.Context, name string, words ...T) (T, error) {
+	v := T(c.QueryParam(name))
+	if v == "" {
+		return words[0], nil
+	}
+	if slices.Contains(words, v) {
+		return v, nil
+	}
+	list := make([]string, len(words))
+	for i, w := range words {
+		list[i] = string(w)
+	}
+	return v, fault.Invalid("parameter_invalid", "%s=%.64s is not known", name, v).WithHint("%s is one of %s", name, strings.Join(list, ", "))
+}
+
+// number reads a parameter that is a number.
+func number(c echo.Context, name string, otherwise float64, ok func(v float64) bool, hint string) (float64, error) {
+	text := c.QueryParam(name)
+	if text == "" {
+		return otherwise, nil
+	}
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil || !ok(v) {
+		return v, fault.Invalid("parameter_invalid", "%s=%.64s does not fit", name, text).WithHint("%s", hint)
+	}
+	return v, nil
+}
+
+// unused refuses a parameter that a method has no use for.
+func unused(c echo.Context, name, method string, of ...string) error {
+	if c.QueryParam(name) == "" || slices.Contains(of, method) {
+		return nil
+	}
+	return fault.Invalid("parameter_unused", "%s is not for method=%s", name, method).WithHint("it is for method=%s", strings.Join(of, ", "))
+}
+
+func read(c echo.Context) (q query, err error) {
+	err = rest.Known(c, "symbols", "portfolio", "kind", "method", "target", "missing", "benchmark", "span", "from", "to", "linkage", "repair")
+	if err != nil {
+		return q, err
+	}
+	if err := q.readWhat(c); err != nil {
+		return q, err
+	}
+	if err := q.readWho(c); err != nil {
+		return q, err
+	}
+	for _, read := range []func() error{
+		func() (err error) { q.target, err = choose(c, "target", targets(q.method)...); return },
+		func() (err error) { q.missing, err = choose(c, "missing", treatments(q.method)...); return },
+		func() (err error) {
+			q.benchmark, err = number(c, "benchmark", 0, func(v float64) bool { return v > -1 && v < 1 }, "it is a return a day, 0.0001 is 0.01 %")
+			return
+		},
+		func() (err error) {
+			q.span, err = number(c, "span", spanOf(q.method), func(v float64) bool { return v >= 1 && v <= 1e9 }, "it is a number of days, 1 or more")
+			return
+		},
+		func() (err error) {
+			q.linkage, err = choose(c, "linkage", quant.AverageLinkage, quant.SingleLinkage, quant.CompleteLinkage, quant.WardLinkage)
+			return
+		},
+		func() (err error) {
+			q.repair, err = choose(c, "repair", string(quant.RepairSpectral), string(quant.RepairDiagonal), "none")
+			return
+		},
+		func() (err error) { w, err := rest.Windowed(c); q.window = window{w.From, w.To}; return err },
+	} {
+		if err := read(); err != nil {
+			return q, err
+		}
+	}
+	return q, nil
+}
+
+// readWhat reads the kind and the method, and what is for one method alone.
+func (q *query) readWhat(c echo.Context) (err error) {
+	if q.kind, err = choose(c, "kind", kindCorrelation, kindCovariance); err != nil {
+		return err
+	}
+	if q.method, err = choose(c, "method", methods[q.kind]...); err != nil {
+		return err
+	}
+	for _, err := range []error{
+		unused(c, "target", q.method, "ledoit_wolf"), unused(c, "benchmark", q.method, "semi"), unused(c, "span", q.method, "exponential"),
+		unused(c, "missing", q.method, "semi", "ledoit_wolf", "oas"),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func targets(method string) []quant.ShrinkageTarget {
+	if method != "ledoit_wolf" {
+		return []quant.ShrinkageTarget{""}
+	}
+	return []quant.ShrinkageTarget{quant.ConstantVariance, quant.SingleFactor, quant.ConstantCorrelation}
+}
+
+// treatments are what a method can do with missing returns.
+func treatments(method string) []quant.Missing {
+	switch method {
+	case "semi":
+		return []quant.Missing{quant.MissingPairwise, quant.MissingComplete, quant.MissingZero}
+	case "ledoit_wolf", "oas":
+		return []quant.Missing{quant.MissingComplete, quant.MissingZero}
+	}
+	return []quant.Missing{quant.MissingPairwise}
+}
+
+func spanOf(method string) float64 {
+	if method == "exponential" {
+		return quant.Span180
+	}
+	return 0
+}
+
+// readWho reads whose matrix it is.
+func (q *query) readWho(c echo.Context) (err error) {
+	q.portfolio = c.QueryParam("portfolio")
+	list := c.QueryParam("symbols")
+	if q.portfolio != "" && list != "" {
+		return fault.Invalid("symbols_twice", "symbols and portfolio both say whose matrix it is").WithHint("say one of them, or neither for all symbols")
+	}
+	if c.QueryParams().Has("symbols") {
+		q.symbols, err = symbolsOf(list)
+	}
+	return err
+}
+
+// symbolsOf reads symbols with commas between them.
+func symbolsOf(list string) ([]string, error) {
+	var symbols []string
+	seen := map[string]bool{}
+	for word := range strings.SplitSeq(list, ",") {
+		symbol, err := events.Symbol(word)
+		if err != nil {
+			return nil, fault.Invalid("symbol_invalid", "symbols=%.200s: %s", list, err).WithHint("symbols are separated by commas: symbols=AAPL,MA")
+		}
+		if seen[symbol] {
+			return nil, fault.Invalid("symbol_repeated", "the symbol %s is there twice", symbol).WithHint("say it once")
+		}
+		seen[symbol] = true
+		symbols = append(symbols, symbol)
+	}
+	return symbols, tooMany(len(symbols))
+}
+
+func tooMany(n int) error {
+	if n <= maxSymbols {
+		return nil
+	}
+	return fault.Invalid("symbols_too_many", "these are %d symbols, and one answer has at most %d", n, maxSymbols).
+		WithHint("name those that matter: symbols=AAPL,MA,…, or portfolio=ID")
+}

@@ -1,0 +1,118 @@
+package correlations
+
+import (
+	"encoding/json"
+	"math"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"stega/civil"
+	"stega/events"
+	"stega/fault"
+	"stega/quant"
+	"stega/rest"
+)
+
+// Rolling is the answer about the correlation of a pair over time: values[i] is that of the window that ends on dates[i], null where one of the two does
+// not vary in it. A window is a number of days on which both have a return.
+type Rolling struct {
+	Symbols []string      `json:"symbols"`
+	Method  string        `json:"method"`
+	Window  int           `json:"window"`
+	Dates   events.Days   `json:"dates"`
+	Values  events.Floats `json:"values"`
+}
+
+// The number of days of a window.
+const (
+	defaultRolling = 63 // a quarter
+	maxRolling     = 2520
+)
+
+func readRolling(c echo.Context) (q query, days int, err error) {
+	if err := rest.Known(c, "symbols", "method", "window", "from", "to"); err != nil {
+		return q, 0, err
+	}
+	if err := q.readWho(c); err != nil {
+		return q, 0, err
+	}
+	if len(q.symbols) != 2 {
+		return q, 0, fault.Invalid("symbols_not_two", "a rolling correlation is that of two symbols, and these are %d", len(q.symbols)).
+			WithHint("say symbols=AAPL,MA")
+	}
+	if q.method, err = choose(c, "method", "pearson", "spearman", "kendall"); err != nil {
+		return q, 0, err
+	}
+	days = defaultRolling
+	if v := c.QueryParam("window"); v != "" {
+		if days, err = strconv.Atoi(v); err != nil || days < 2 || days > maxRolling {
+			return q, 0, fault.Invalid("parameter_invalid", "window=%.64s is not a number of days from 2 to %d", v, maxRolling).WithHint("63 is a quarter of a year")
+		}
+	}
+	w, err := rest.Windowed(c)
+	q.kind, q.window = kindCorrelation, window{w.From, w.To}
+	return q, days, err
+}
+
+func (s *Service) rolling(c echo.Context) error {
+	q, days, err := readRolling(c)
+	if err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	who, err := s.find(ctx, q)
+	if err != nil {
+		return err
+	}
+	tag := who.tag("rolling " + strconv.Itoa(days) + q.String())
+	if rest.Matches(c, tag) {
+		c.Response().Header().Set("ETag", tag)
+		return c.NoContent(http.StatusNotModified)
+	}
+	all, err := s.memory.of(ctx, s.db.Read(), who.census)
+	if err != nil {
+		return err
+	}
+	a, err := rolled(q, days, all)
+	if err != nil {
+		return err
+	}
+	a.Symbols = who.symbols
+	body, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set("ETag", tag)
+	return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, append(body, '\n'))
+}
+
+func rolled(q query, days int, all []*held) (Rolling, error) {
+	a := Rolling{Method: q.method, Window: days}
+	dates, x, y := common(all, q.window)
+	if len(dates) < days {
+		return a, fault.Invalid("window_empty", "the two have %d returns on the same days, and a window takes %d", len(dates), days).
+			WithHint("choose another from and to, or a smaller window")
+	}
+	correlate := map[string]func(x, y []float64) float64{"pearson": quant.PairCorrelation, "spearman": quant.Spearman, "kendall": quant.Kendall}[q.method]
+	a.Dates, a.Values = dates[days-1:], make(events.Floats, len(dates)-days+1)
+	for i := range a.Values {
+		a.Values[i] = correlate(x[i:i+days], y[i:i+days])
+		if math.IsInf(a.Values[i], 0) {
+			a.Values[i] = math.NaN()
+		}
+	}
+	return a, nil
+}
+
+// common is the returns of two symbols on the days that both have.
+func common(all []*held, w window) (days []civil.Date, x, y []float64) {
+	dates, values := columns(all, w)
+	for t, day := range dates {
+		if a, b := values[0][t], values[1][t]; a == a && b == b {
+			days, x, y = append(days, day), append(x, a), append(y, b)
+		}
+	}
+	return days, x, y
+}

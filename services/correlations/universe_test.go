@@ -1,0 +1,221 @@
+package correlations
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stega/civil"
+	"stega/events"
+	"stega/migrations"
+	"stega/quant"
+	"stega/store"
+)
+
+// database is one of the service, with its tables.
+func database(t *testing.T) *store.DB {
+	t.Helper()
+	db, err := store.Open(t.Context(), "correlations", "sqlite://"+filepath.Join(t.TempDir(), "correlations.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	files, err := migrations.Of("correlations")
+	require.NoError(t, err)
+	require.NoError(t, db.Migrate(t.Context(), files))
+	return db
+}
+
+// told is what an event about a symbol says of some days of its series.
+func told(symbol string, series map[civil.Date]float64, days ...civil.Date) events.AssetUpdated {
+	slices.Sort(days)
+	e := events.AssetUpdated{Symbol: symbol, ChangedFrom: days[0], ChangedTo: days[len(days)-1], First: math.MaxInt32, Last: math.MinInt32, Observations: len(series)}
+	for day := range series {
+		e.First, e.Last = min(e.First, day), max(e.Last, day)
+	}
+	for _, day := range days {
+		value := series[day]
+		if day == e.First {
+			value = math.NaN()
+		}
+		e.Days, e.Returns = append(e.Days, day), append(e.Returns, value)
+	}
+	return e
+}
+
+// handle gives a service events in one unit of work, as a batch of the event loop does.
+func (s *Service) handle(t *testing.T, list ...events.AssetUpdated) {
+	t.Helper()
+	require.NoError(t, s.db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		for _, e := range list {
+			if err := s.assetUpdated(ctx, tx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
+// ask is what a service answers to a question.
+func (s *Service) ask(t *testing.T, query string) string {
+	t.Helper()
+	recorder := httptest.NewRecorder()
+	c := echo.New().NewContext(httptest.NewRequestWithContext(t.Context(), "GET", "/v1/correlations"+query, nil), recorder)
+	if err := s.matrix(c); err != nil {
+		return err.Error()
+	}
+	return recorder.Header().Get("ETag") + recorder.Body.String()
+}
+
+// The sums that grow by new days, late days, corrections, and symbols that join answer bit by bit what sums answer that are made afresh, and to 1e-12
+// what the definition says; and another process on the same database never answers from what it held before.
+func TestSumsThatGrowAreThoseMadeAfresh(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			r := rand.New(rand.NewPCG(seed, 11))
+			db := database(t)
+			consumer, reader := New(db), New(db)
+			truth := map[string]map[civil.Date]float64{}
+			start := civil.Of(2023, 12, 1)
+			for round := range 60 {
+				var list []events.AssetUpdated
+				for range 1 + r.IntN(6) {
+					symbol := fmt.Sprintf("S%02d", r.IntN(4+round/3))
+					if truth[symbol] == nil {
+						truth[symbol] = map[civil.Date]float64{}
+					}
+					var days []civil.Date
+					for range 1 + r.IntN(8) {
+						day := start.AddDays(r.IntN(60))
+						if round%3 == 0 { // as days go by
+							day = start.AddDays(60 + round)
+						}
+						if slices.Contains(days, day) {
+							continue
+						}
+						truth[symbol][day] = .02 * r.NormFloat64()
+						days = append(days, day)
+					}
+					first := start.AddDays(1000)
+					for day := range truth[symbol] {
+						first = min(first, day)
+					}
+					if !slices.Contains(days, first) {
+						days = append(days, first) // returns tells the day that ceases to be the first; here the first is told with each change
+					}
+					for day := range truth[symbol] { // and so is the former first, whichever it was
+						if !slices.Contains(days, day) && r.IntN(2) == 0 {
+							days = append(days, day)
+						}
+					}
+					list = append(list, told(symbol, truth[symbol], days...))
+				}
+				consumer.handle(t, list...)
+				for _, query := range []string{"", "?kind=covariance&repair=none", "?symbols=" + list[0].Symbol} {
+					fresh := New(db).ask(t, query)
+					require.Equal(t, fresh, consumer.ask(t, query))
+					require.Equal(t, fresh, reader.ask(t, query))
+				}
+			}
+			agreesWithDefinition(t, reader)
+		})
+	}
+}
+
+// agreesWithDefinition compares with estimates of the returns themselves.
+func agreesWithDefinition(t *testing.T, s *Service) {
+	t.Helper()
+	all, err := s.everyone(t.Context())
+	require.NoError(t, err)
+	_, values := columns(all, window{})
+	moments, err := quant.NewCoMoments(values)
+	require.NoError(t, err)
+	sums, err := s.universe.of(all, func() ([]*held, error) { return all, nil })
+	require.NoError(t, err)
+	want, got := moments.Covariance(252), sums.Covariance(252)
+	require.Equal(t, len(all), sums.Symbols())
+	for i := range all {
+		for j := range all {
+			require.Equal(t, moments.Observations(i, j), sums.Observations(i, j))
+			if math.IsNaN(want.At(i, j)) {
+				require.True(t, math.IsNaN(got.At(i, j)))
+			} else {
+				require.InDelta(t, want.At(i, j), got.At(i, j), 1e-12)
+			}
+		}
+	}
+}
+
+// A return that the exact sums cannot hold does not keep anybody from an answer.
+func TestReturnsBeyondAllMeasure(t *testing.T) {
+	t.Parallel()
+	s := New(database(t))
+	day := civil.Of(2024, time.March, 1)
+	series := func(values ...float64) map[civil.Date]float64 {
+		m := map[civil.Date]float64{}
+		for i, v := range values {
+			m[day.AddDays(i)] = v
+		}
+		return m
+	}
+	all := func(symbol string, m map[civil.Date]float64) events.AssetUpdated {
+		var days []civil.Date
+		for d := range m {
+			days = append(days, d)
+		}
+		return told(symbol, m, days...)
+	}
+	s.handle(t, all("A", series(0, .1, -.1, .2)), all("B", series(0, .2, -.1, .1)), all("WILD", series(0, 1e6, -.99, .5)))
+	assert.Contains(t, s.ask(t, "?symbols=A,B"), `"observations":[[3,3],[3,3]]`)
+	assert.Contains(t, s.ask(t, "?symbols=A,WILD"), `"observations":[[3,3],[3,3]]`)
+	assert.Contains(t, s.ask(t, ""), `"symbols":["A","B","WILD"]`)
+	s.handle(t, all("WILD", series(0, .1, -.99, .5))) // it was an error of the source
+	assert.Equal(t, New(s.db).ask(t, ""), s.ask(t, ""))
+	s.handle(t, all("A", series(0, 1e6, -.1, .2)))
+	assert.Equal(t, New(s.db).ask(t, ""), s.ask(t, ""))
+}
+
+func TestDamagedRowsSayWhatToDo(t *testing.T) {
+	t.Parallel()
+	s := New(database(t))
+	day := civil.Of(2024, time.March, 1)
+	series := map[civil.Date]float64{day: 0, day.AddDays(1): .1, day.AddDays(2): .2}
+	s.handle(t, told("A", series, day, day.AddDays(1), day.AddDays(2)))
+	require.NoError(t, s.db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE series SET data = ?", []byte{1, 2, 3})
+		return err
+	}))
+	assert.Contains(t, s.ask(t, "?symbols=A"), "stega rebuild --service correlations")
+	err := s.db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		return s.assetUpdated(ctx, tx, told("A", series, day.AddDays(1)))
+	})
+	assert.ErrorContains(t, err, "stega rebuild --service correlations")
+}
+
+func FuzzUnpack(f *testing.F) {
+	day := civil.Of(2024, time.March, 1)
+	f.Add(pack(nil, newYear(2024), []point{{day, math.NaN()}, {day + 1, .1}, {day + 300, -.5}}))
+	f.Add([]byte{1, 2})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		points, err := unpack(2024, data)
+		if err != nil {
+			return
+		}
+		again, err := unpack(2024, pack(nil, newYear(2024), points))
+		require.NoError(t, err)
+		require.Len(t, again, len(points))
+		for i := range points {
+			require.True(t, points[i].same(again[i]))
+		}
+	})
+}

@@ -1,0 +1,78 @@
+package correlations
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/uptrace/bun"
+
+	"stega/civil"
+	"stega/events"
+)
+
+// symbolRow is a row of the table symbols.
+type symbolRow struct {
+	bun.BaseModel `bun:"table:symbols"`
+
+	Symbol   string `bun:",pk"`
+	FirstDay civil.Date
+	LastDay  civil.Date
+	Days     int
+	Stamps   []byte
+
+	stamps []stamp // unpacked, ordered by year
+}
+
+// seriesRow is a row of the table series: one year of a symbol.
+type seriesRow struct {
+	bun.BaseModel `bun:"table:series,alias:series"`
+
+	Symbol string `bun:",pk"`
+	Year   int    `bun:",pk"`
+	Data   []byte
+}
+
+// grow takes days in, so many of which are new.
+func (r *symbolRow) grow(points []point, more int) {
+	first, last := points[0].day, points[len(points)-1].day
+	if r.Days == 0 || first < r.FirstDay {
+		r.FirstDay = first
+	}
+	if r.Days == 0 || last > r.LastDay {
+		r.LastDay = last
+	}
+	r.Days += more
+}
+
+func loadSymbols(ctx context.Context, db bun.IDB, symbols []string) (map[string]*symbolRow, error) {
+	var rows []symbolRow
+	if err := db.NewSelect().Model(&rows).Where("symbol IN (?)", bun.List(symbols)).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("read what there is of symbols: %w", err)
+	}
+	known := make(map[string]*symbolRow, len(rows))
+	for i := range rows {
+		var err error
+		if rows[i].stamps, err = unpackStamps(rows[i].Stamps); err != nil {
+			return nil, err
+		}
+		known[rows[i].Symbol] = &rows[i]
+	}
+	return known, nil
+}
+
+// loadPortfolio is a portfolio as far as it is known here.
+func loadPortfolio(ctx context.Context, db bun.IDB, id string) (p events.Portfolio, found bool, err error) {
+	var assets string
+	p.ID = id
+	err = db.NewSelect().Table("portfolios").Column("version", "assets").Where("id = ?", id).Scan(ctx, &p.Version, &assets)
+	if errors.Is(err, sql.ErrNoRows) {
+		return p, false, nil
+	}
+	if err != nil {
+		return p, false, fmt.Errorf("read portfolio %s: %w", id, err)
+	}
+	return p, true, json.Unmarshal([]byte(assets), &p.Assets)
+}

@@ -1,0 +1,282 @@
+package optimization_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stega/events"
+	"stega/internal/stegatest"
+	"stega/process"
+	"stega/store"
+)
+
+// slow is an optimization that takes seconds: the least drawdown at risk of many assets over many days.
+func slow(n int) string {
+	var symbols []string
+	for i := range n {
+		symbols = append(symbols, strconv.Quote(symbol(i)))
+	}
+	return `"objective":"min_cdar","symbols":[` + strings.Join(symbols, ",") + `]`
+}
+
+func running(s *stegatest.Server, id string) {
+	s.Eventually("the optimization runs", func() bool {
+		var a answer
+		s.Get("/v1/optimizations/"+id, &a)
+		return a.Status == "running"
+	})
+}
+
+func TestOneThatRunsCanBeCancelledAndTimesOut(t *testing.T) {
+	t.Parallel()
+	w := world{Server: stegatest.Up(t), t: t}
+	w.settled(w.Import(market(100, 2500, nil), ""))
+	accepted := w.Do(http.MethodPost, "/v1/optimizations", "{"+slow(100)+"}")
+	require.Equal(t, http.StatusAccepted, accepted.Status)
+	var ids struct {
+		ID          string
+		OperationID string `json:"operation_id"`
+	}
+	accepted.JSON(&ids)
+	assert.Equal(t, ids.OperationID, ids.ID)
+	running(w.Server, ids.ID)
+	var listed struct{ Items []answer }
+	w.Get("/v1/optimizations", &listed)
+	require.Len(t, listed.Items, 1)
+	assert.Equal(t, "running", listed.Items[0].Status)
+	assert.Equal(t, http.StatusConflict, w.Do(http.MethodPost, "/v1/optimizations/"+ids.ID+"/allocation", `{"amount":1}`).Status)
+	w.Eventually("it says how far it is", func() bool {
+		var o store.Operation
+		w.Get("/v1/operations/"+ids.ID, &o)
+		return o.Progress != nil && strings.HasPrefix(o.Progress.Text, "solving")
+	})
+	require.Equal(t, http.StatusAccepted, w.Do(http.MethodPost, "/v1/operations/"+ids.ID+"/cancel", "").Status)
+	w.Eventually("it ends", func() bool {
+		var a answer
+		w.Get("/v1/optimizations/"+ids.ID, &a)
+		return a.Status == "failed" && a.Error != nil && a.Error.Code == "operation_cancelled"
+	})
+
+	op := w.Write(http.MethodPost, "/v1/optimizations", `{"timeout":0.05,`+slow(100)+`}`)
+	require.NotNil(t, op.Error)
+	assert.Equal(t, "optimization_timeout", op.Error.Code)
+	assert.Contains(t, op.Error.Detail, "0.05 s")
+	var dead struct{ Items []json.RawMessage }
+	w.Get("/v1/dead", &dead)
+	assert.Empty(t, dead.Items)
+	assert.NotContains(t, strings.Join(w.Events(), "\n"), "optimization.completed")
+}
+
+// completions are what was told of one.
+func completions(t *testing.T, s *stegatest.Server, id string) []events.OptimizationCompleted {
+	t.Helper()
+	var all []events.OptimizationCompleted
+	for _, line := range s.Log() {
+		if line.Type == "optimization.completed" && line.Subject == id {
+			var e events.OptimizationCompleted
+			require.NoError(t, json.Unmarshal(line.Data, &e))
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// days are prices of two symbols on days from one on.
+func days(from, n int) string {
+	var b strings.Builder
+	b.WriteString("date,A,B\n")
+	for i := from; i < from+n; i++ {
+		_, _ = fmt.Fprintf(&b, "%s,%d.5,%d.25\n", time.Date(2024, 1, 1+i, 0, 0, 0, 0, time.UTC).Format(time.DateOnly), 100+i*7%13, 80+i*5%11)
+	}
+	return b.String()
+}
+
+const half = `{"name":"core","assets":[{"symbol":"A","weight":"0.5"},{"symbol":"B","weight":"0.5"}]}`
+
+func TestOneThatFollows(t *testing.T) {
+	t.Parallel()
+	w := world{Server: stegatest.Up(t, func(c *process.Config) { c.Options.Optimization.Quiet = 400 * time.Millisecond }), t: t}
+	w.settled(w.Import(days(0, 30), ""))
+	created := w.Write(http.MethodPost, "/v1/portfolios", half)
+	w.settled(created)
+	portfolio := created.EntityID
+	a := w.optimize(t, `"portfolio_id":"`+portfolio+`","objective":"min_volatility","follow":true,"name":"calm"`)
+	require.NotNil(t, a.Distance)
+	assert.Equal(t, 1, a.Data.PortfolioVersion)
+	w.Eventually("it is told", func() bool { return len(completions(t, w.Server, a.ID)) == 1 })
+	told := completions(t, w.Server, a.ID)[0]
+	require.NotNil(t, told.Turnover)
+	assert.InDelta(t, (abs(a.Weights["A"]-.5)+abs(a.Weights["B"]-.5))/2, *told.Turnover, 1e-12)
+	require.Len(t, told.Trades, 2)
+	for _, trade := range told.Trades {
+		assert.InDelta(t, .5, trade.From, 1e-15)
+		assert.InDelta(t, a.Weights[trade.Symbol]-.5, trade.Change, 1e-12)
+	}
+
+	look := func() (now answer) {
+		w.Get("/v1/optimizations/"+a.ID, &now)
+		return now
+	}
+
+	// A day's prices: all that follows from them is there when their import is settled.
+	w.settled(w.Import(days(30, 1), ""))
+	b := look()
+	assert.Equal(t, 2, b.Runs)
+	assert.Equal(t, "2024-01-31", b.Data.AsOf)
+
+	// Many events lead to few runs, and the last one sees all of them.
+	for i := range 250 {
+		w.Import(days(31+i, 1), "")
+	}
+	last := time.Date(2024, 1, 1+30+250, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
+	w.Eventually("it has caught up", func() bool {
+		b = look()
+		return b.Data.AsOf == last
+	})
+	assert.Less(t, b.Runs, 30, "500 events")
+	fresh := w.optimize(t, `"portfolio_id":"`+portfolio+`","objective":"min_volatility"`)
+	assert.Equal(t, fresh.Weights, b.Weights)
+
+	// The portfolio moves.
+	runs := b.Runs
+	changed := w.Write(http.MethodPut, "/v1/portfolios/"+portfolio, `{"name":"core","assets":[{"symbol":"A","weight":"0.9"},{"symbol":"B","weight":"0.1"}]}`)
+	require.Nil(t, changed.Error)
+	w.settled(changed)
+	b = look()
+	assert.Equal(t, runs+1, b.Runs)
+	assert.InDelta(t, abs(b.Weights["A"]-.9), b.Distance.Turnover, 1e-9)
+
+	// One that cannot be any more says so, keeps its last answer, and goes on following.
+	w.settled(w.Write(http.MethodPut, "/v1/portfolios/"+portfolio, `{"name":"core","assets":[{"symbol":"A","weight":"0.9"},{"symbol":"C","weight":"0.1"}]}`))
+	b = look()
+	assert.Equal(t, "failed", b.Status)
+	assert.Equal(t, "symbol_unknown", b.Error.Code)
+	assert.True(t, b.Follow)
+	assert.NotEmpty(t, b.Weights)
+	w.settled(w.Import(strings.Replace(days(0, 40), "date,A,B", "date,A,C", 1), ""))
+	b = look()
+	assert.Equal(t, "succeeded", b.Status, "%v", b.Error)
+	assert.Nil(t, b.Error)
+	assert.Contains(t, b.Weights, "C")
+
+	// Not any more, and again: what moved meanwhile is made up for.
+	w.settled(w.Write(http.MethodPut, "/v1/optimizations/"+a.ID+"/follow", `{"follow":false}`))
+	b = look()
+	runs = b.Runs
+	w.settled(w.Import(days(290, 1), ""))
+	b = look()
+	assert.Equal(t, runs, b.Runs)
+	w.settled(w.Write(http.MethodPut, "/v1/optimizations/"+a.ID+"/follow", `{"follow":true}`))
+	b = look()
+	assert.Equal(t, runs+1, b.Runs)
+	assert.Equal(t, b.Runs, len(completions(t, w.Server, a.ID))+1, "one run failed, and every other is told")
+
+	repeated := w.Write(http.MethodPost, "/v1/optimizations/"+fresh.ID+"/repeat", "")
+	require.Nil(t, repeated.Error)
+	var same answer
+	w.Get("/v1/optimizations/"+repeated.EntityID, &same)
+	assert.Equal(t, last, same.Data.AsOf, "what came after is not looked at")
+	w.settled(w.Write(http.MethodDelete, "/v1/portfolios/"+portfolio, ""))
+	b = look()
+	assert.False(t, b.Follow, "there is nothing left to follow")
+	require.Nil(t, w.Write(http.MethodDelete, "/v1/optimizations/"+a.ID, "").Error)
+	assert.Equal(t, http.StatusNotFound, w.Do(http.MethodGet, "/v1/optimizations/"+a.ID, "").Status)
+}
+
+func abs(v float64) float64 { return max(v, -v) }
+
+// What moves while an optimization is being made leads to one more run.
+func TestNothingThatMovesMeanwhileIsLost(t *testing.T) {
+	t.Parallel()
+	w := world{Server: stegatest.Up(t), t: t}
+	w.settled(w.Import(market(80, 1500, nil), ""))
+	var assets []string
+	for i := range 80 {
+		assets = append(assets, fmt.Sprintf(`{"symbol":%q,"weight":"0.0125"}`, symbol(i)))
+	}
+	created := w.Write(http.MethodPost, "/v1/portfolios", `{"name":"wide","assets":[`+strings.Join(assets, ",")+`]}`)
+	require.Nil(t, created.Error)
+	w.settled(created)
+	var ids struct{ ID string }
+	w.Do(http.MethodPost, "/v1/optimizations", `{"portfolio_id":"`+created.EntityID+`","objective":"min_cdar","follow":true}`).JSON(&ids)
+	running(w.Server, ids.ID)
+	w.Import("date,S000\n2030-01-02,77\n", "") // the first run is under way
+	w.Eventually("it has caught up", func() bool {
+		var a answer
+		w.Get("/v1/optimizations/"+ids.ID, &a)
+		return a.Data.AsOf == "2030-01-02"
+	})
+}
+
+// A job that is cut off is made once more when the process is back.
+func TestOneThatIsCutOffIsMadeInTheEnd(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	env := []string{"STEGA_DATA=" + data}
+	p, ready := stegatest.Launch(t, env, "up", "--addr", "127.0.0.1:0")
+	require.True(t, ready, p.Said())
+	w := world{Server: p.Server(), t: t}
+	w.settled(w.Import(market(100, 2500, nil), ""))
+	var ids struct{ ID string }
+	w.Do(http.MethodPost, "/v1/optimizations", "{"+slow(100)+"}").JSON(&ids)
+	running(w.Server, ids.ID)
+	p.Kill()
+	p, ready = stegatest.Launch(t, env, "up", "--addr", "127.0.0.1:0")
+	require.True(t, ready, p.Said())
+	s := p.Server()
+	s.Eventually("it is done", func() bool {
+		var a answer
+		s.Get("/v1/optimizations/"+ids.ID, &a)
+		return a.Status == "succeeded"
+	})
+	assert.Len(t, completions(t, s, ids.ID), 1)
+	assert.Zero(t, p.Stop())
+}
+
+// Views grown anew are the views that grew by themselves.
+func TestViewsCanBeRebuilt(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	s := stegatest.Start(t, stegatest.Config(data))
+	w := world{Server: s, t: t}
+	w.settled(s.Import(days(0, 40), ""))
+	w.settled(s.Import("date,A\n2023-12-01,90\n2024-01-05,111\n", "")) // an earlier day, and a correction
+	w.settled(s.Write(http.MethodPost, "/v1/portfolios", half))
+	views := func() string { return dump(t, filepath.Join(data, "optimization.db")) }
+	before := views()
+	require.Contains(t, before, "closes A")
+	require.Contains(t, before, "series A 2023")
+	require.Contains(t, before, "holdings A")
+	require.Nil(t, s.Write(http.MethodPost, "/v1/rebuild/optimization", "").Error)
+	s.Eventually("the views are as they were", func() bool { return views() == before })
+}
+
+// dump is everything in the read views as text.
+func dump(t *testing.T, file string) string {
+	t.Helper()
+	db, err := store.Open(context.Background(), "optimization", "sqlite://"+file)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	var lines []string
+	for _, query := range []string{
+		"SELECT 'series ' || symbol || ' ' || year || ' ' || first_day || ' ' || last_day || ' ' || days || ' ' || hex(data) FROM series ORDER BY symbol, year",
+		"SELECT 'closes ' || symbol || ' ' || day || ' ' || close FROM closes ORDER BY symbol",
+		"SELECT 'portfolios ' || id || ' ' || version || ' ' || assets FROM portfolios ORDER BY id",
+		"SELECT 'holdings ' || symbol || ' ' || portfolio_id FROM holdings ORDER BY symbol, portfolio_id",
+	} {
+		var some []string
+		require.NoError(t, db.Read().NewRaw(query).Scan(context.Background(), &some))
+		lines = append(lines, some...)
+	}
+	return strings.Join(lines, "\n")
+}

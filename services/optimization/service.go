@@ -1,0 +1,53 @@
+// Package optimization finds optimal weights. It keeps the return series of each symbol packed, the last closes and the portfolios, all from events
+// alone. An optimization is a job: it takes a window of those series, estimates, solves, and keeps its answer together with what it was made of.
+// One that follows its portfolio is made anew whenever returns or the portfolio move.
+package optimization
+
+import (
+	"time"
+
+	"stega/bus"
+	"stega/store"
+)
+
+// Service is the optimization service.
+type Service struct {
+	db      *store.DB
+	options Options
+}
+
+// Options are the settings of the service.
+type Options struct {
+	// Quiet is for how long nothing must have moved before an optimization that follows is made anew, and Longest how long it is put off at
+	// most; 250 ms and 5 s when zero.
+	Quiet, Longest time.Duration
+}
+
+// New makes the service on its database, which may be nil when only Register is called.
+func New(db *store.DB, o Options) *Service {
+	if o.Quiet == 0 {
+		o.Quiet = 250 * time.Millisecond
+	}
+	if o.Longest == 0 {
+		o.Longest = 5 * time.Second
+	}
+	return &Service{db: db, options: o}
+}
+
+// Name is optimization.
+func (s *Service) Name() string { return "optimization" }
+
+// Register is everything that the service answers to.
+func (s *Service) Register(d *bus.Dispatcher) {
+	// Returns are changes and not states: a dead message holds the later ones of its symbol.
+	bus.Handle(d, s.assetUpdated, bus.HoldWhenDead())
+	bus.Handle(d, s.pricesImported)
+	bus.Handle(d, s.portfolioCreated, bus.Name("optimization:portfolios"))
+	bus.Handle(d, s.portfolioUpdated, bus.Name("optimization:portfolios"))
+	bus.Handle(d, s.portfolioDeleted, bus.Name("optimization:portfolios"))
+	bus.HandleJob(d, s.run, bus.Deferred())
+	bus.HandleJob(d, s.recompute, bus.Deferred())
+	bus.Handle(d, s.follow)
+	bus.Handle(d, s.delete)
+	bus.Handle(d, s.rebuild, bus.Deferred())
+}

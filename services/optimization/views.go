@@ -1,0 +1,264 @@
+package optimization
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/govalues/decimal"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
+
+	"stega/civil"
+	"stega/events"
+	"stega/fault"
+	"stega/store"
+)
+
+// seriesRow is a row of the table series: one year of a symbol.
+type seriesRow struct {
+	bun.BaseModel `bun:"table:series"`
+
+	Symbol   string `bun:",pk"`
+	Year     int    `bun:",pk"`
+	FirstDay civil.Date
+	LastDay  civil.Date
+	Days     int
+	Data     []byte
+}
+
+// holding says that a portfolio has a symbol.
+type holding struct {
+	bun.BaseModel `bun:"table:holdings"`
+
+	Symbol      string
+	PortfolioID string
+}
+
+// mergeSeries puts points, which are ordered, into the years of a symbol, and returns the years that are not what they were.
+func mergeSeries(ctx context.Context, tx *store.Tx, symbol string, fresh []point) ([]seriesRow, error) {
+	if len(fresh) == 0 {
+		return nil, nil
+	}
+	var kept []seriesRow
+	err := tx.NewSelect().Model(&kept).Where("symbol = ?", symbol).
+		Where("year BETWEEN ? AND ?", fresh[0].day.Year(), fresh[len(fresh)-1].day.Year()).Scan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	old := make(map[int]*seriesRow, len(kept))
+	for i := range kept {
+		old[kept[i].Year] = &kept[i]
+	}
+	var changed []seriesRow
+	for len(fresh) > 0 {
+		year := fresh[0].day.Year()
+		n, _ := slices.BinarySearchFunc(fresh, civil.Of(year+1, 1, 1), func(p point, d civil.Date) int { return int(p.day - d) })
+		var before []point
+		if r := old[year]; r != nil {
+			if before, err = unpack(make([]point, 0, r.Days), year, r.Data); err != nil {
+				return nil, err
+			}
+		}
+		all, differs := merge(before, fresh[:n])
+		fresh = fresh[n:]
+		if differs {
+			changed = append(changed, seriesRow{
+				Symbol: symbol, Year: year, FirstDay: all[0].day, LastDay: all[len(all)-1].day, Days: len(all), Data: pack(all),
+			})
+		}
+	}
+	return changed, nil
+}
+
+// saveSeries writes years, and raises the revision of their symbol, whose row is locked from then on.
+func saveSeries(tx *store.Tx, symbol string, rows []seriesRow) {
+	tx.Later(tx.NewRaw(`INSERT INTO symbols (symbol, revision, changed_at) VALUES (?, 1, ?) ON CONFLICT (symbol) DO UPDATE
+		SET revision = symbols.revision + 1, changed_at = excluded.changed_at`, symbol, tx.Now().UnixMicro()))
+	tx.Later(tx.NewInsert().Model(&rows).On("CONFLICT (symbol, year) DO UPDATE").Set("first_day = EXCLUDED.first_day").
+		Set("last_day = EXCLUDED.last_day").Set("days = EXCLUDED.days").Set("data = EXCLUDED.data"))
+}
+
+// loadSeries reads the points of symbols whose day is between from and to; nil is open. A symbol that nothing is known of has no entry.
+func loadSeries(ctx context.Context, db bun.IDB, symbols []string, from, to *civil.Date) (map[string][]point, error) {
+	var rows []seriesRow
+	err := db.NewSelect().Model(&rows).Column("symbol", "year", "days", "data").Where("symbol IN (?)", bun.List(symbols)).
+		OrderExpr("symbol, year").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read returns: %w", err)
+	}
+	all := make(map[string][]point, len(symbols))
+	for _, r := range rows {
+		points, err := unpack(all[r.Symbol], r.Year, r.Data)
+		if err != nil {
+			return nil, fmt.Errorf("read the returns of %s: %w", r.Symbol, err)
+		}
+		all[r.Symbol] = points
+	}
+	for symbol, points := range all {
+		all[symbol] = slices.DeleteFunc(points, func(p point) bool { return from != nil && p.day < *from || to != nil && p.day > *to })
+	}
+	return all, nil
+}
+
+// seen is a word for what is known at present of a portfolio and of symbols: it changes with each of them. In a unit of work it keeps them from
+// changing until the unit ends.
+func seen(ctx context.Context, db bun.IDB, portfolioID string, symbols []string) (string, error) {
+	lock := ""
+	if _, inside := db.(*store.Tx); inside && db.Dialect().Name() == dialect.PG {
+		lock = " FOR SHARE"
+	}
+	var version int64
+	if portfolioID != "" {
+		err := db.NewRaw("SELECT version FROM portfolios WHERE id = ?"+lock, portfolioID).Scan(ctx, &version)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return "", fmt.Errorf("read the version of portfolio %s: %w", portfolioID, err)
+		}
+	}
+	var rows []struct {
+		Symbol   string
+		Revision int64
+	}
+	err := db.NewRaw("SELECT symbol, revision FROM symbols WHERE symbol IN (?) ORDER BY symbol"+lock, bun.List(symbols)).Scan(ctx, &rows)
+	if err != nil {
+		return "", fmt.Errorf("read revisions: %w", err)
+	}
+	var b strings.Builder
+	_, _ = fmt.Fprint(&b, version)
+	for _, r := range rows {
+		_, _ = fmt.Fprintf(&b, " %s:%d", r.Symbol, r.Revision)
+	}
+	return b.String(), nil
+}
+
+// close is the last price of a symbol.
+type lastClose struct {
+	Symbol string
+	Day    civil.Date
+	Close  string
+}
+
+// closes reads the last prices of symbols.
+func closes(ctx context.Context, db bun.IDB, symbols []string) (map[string]lastClose, error) {
+	var rows []lastClose
+	err := db.NewSelect().Table("closes").Column("symbol", "day", "close").Where("symbol IN (?)", bun.List(symbols)).Scan(ctx, &rows)
+	if err != nil {
+		return nil, fmt.Errorf("read the last prices: %w", err)
+	}
+	all := make(map[string]lastClose, len(rows))
+	for _, r := range rows {
+		all[r.Symbol] = r
+	}
+	return all, nil
+}
+
+// loadPortfolio is a portfolio as far as it is known here.
+func loadPortfolio(ctx context.Context, db bun.IDB, id string) (p events.Portfolio, err error) {
+	var assets string
+	err = db.NewSelect().Table("portfolios").Column("version", "assets").Where("id = ?", id).Scan(ctx, &p.Version, &assets)
+	if errors.Is(err, sql.ErrNoRows) {
+		return p, fault.NotFound("portfolio_unknown", "there is no portfolio %.64s", id).
+			WithHint("list them with: GET /v1/portfolios; one that was just made is known here once its operation is settled")
+	}
+	if err != nil {
+		return p, fmt.Errorf("read portfolio %s: %w", id, err)
+	}
+	p.ID = id
+	return p, json.Unmarshal([]byte(assets), &p.Assets)
+}
+
+// weightsOf are the weights of a portfolio as numbers.
+func weightsOf(p events.Portfolio) map[string]float64 {
+	weights := make(map[string]float64, len(p.Assets))
+	for _, a := range p.Assets {
+		weights[a.Symbol], _ = a.Weight.Float64()
+	}
+	return weights
+}
+
+// row is a row of the table optimizations.
+type row struct {
+	bun.BaseModel `bun:"table:optimizations"`
+
+	ID          string `bun:",pk"`
+	Name        string
+	Objective   string
+	PortfolioID string
+	Follow      int
+	Status      store.OperationStatus
+	Asked       string
+	Answer      string
+	Error       string
+	Seen        string
+	Runs        int64
+	ChangedAt   int64
+	QueuedAt    int64
+	CreatedAt   int64
+	UpdatedAt   int64
+}
+
+// find reads one optimization; nil when there is none. In a unit of work its row is locked.
+func find(ctx context.Context, db bun.IDB, id string) (*row, error) {
+	var r row
+	query := db.NewSelect().Model(&r).Where("id = ?", id)
+	if _, inside := db.(*store.Tx); inside && db.Dialect().Name() == dialect.PG {
+		query = query.For("UPDATE")
+	}
+	err := query.Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read optimization %s: %w", id, err)
+	}
+	return &r, nil
+}
+
+func unknown(id string) error {
+	return fault.NotFound("optimization_unknown", "there is no optimization %.64s", id).WithHint("list them with: GET /v1/optimizations")
+}
+
+// request is what was asked for.
+func (r *row) request() (Request, error) {
+	var asked Request
+	if err := json.Unmarshal([]byte(r.Asked), &asked); err != nil {
+		return asked, fmt.Errorf("read what optimization %s asks for: %w", r.ID, err)
+	}
+	return asked, nil
+}
+
+// save writes a row, new or old.
+func save(tx *store.Tx, r *row) {
+	tx.Later(tx.NewInsert().Model(r).On("CONFLICT (id) DO UPDATE").Set("follow = EXCLUDED.follow").Set("status = EXCLUDED.status").
+		Set("answer = EXCLUDED.answer").Set("error = EXCLUDED.error").Set("seen = EXCLUDED.seen").Set("runs = EXCLUDED.runs").
+		Set("changed_at = EXCLUDED.changed_at").Set("queued_at = EXCLUDED.queued_at").Set("updated_at = EXCLUDED.updated_at"))
+}
+
+// list reads optimizations, the newest first, from before one.
+func list(ctx context.Context, db bun.IDB, limit int, before, portfolioID string) ([]row, error) {
+	var rows []row
+	query := db.NewSelect().Model(&rows).OrderExpr("id DESC").Limit(int64(limit))
+	if before != "" {
+		query = query.Where("id < ?", before)
+	}
+	if portfolioID != "" {
+		query = query.Where("portfolio_id = ?", portfolioID)
+	}
+	if err := query.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list optimizations: %w", err)
+	}
+	return rows, nil
+}
+
+// price is an exact price that was kept as text.
+func price(symbol, text string) (decimal.Decimal, error) {
+	d, err := decimal.Parse(text)
+	if err != nil {
+		return d, fmt.Errorf("read the price of %s: %w", symbol, err)
+	}
+	return d, nil
+}
