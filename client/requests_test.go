@@ -67,6 +67,23 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	same(t, figures, err)
 	series, err = c.AssetSeries(ctx, "AAPL", client.ReturnsQuery{Frequency: "weekly", Kind: "drawdown"})
 	same(t, series, err)
+	aapl, core := client.Whose{Symbol: "AAPL"}, client.Whose{PortfolioID: id}
+	figures, err = c.Returns(ctx, core, client.ReturnsQuery{Benchmark: "AAPL", Required: "0.05", Confidence: "0.9"})
+	assert.Equal(t, 2, same(t, figures, err).Benchmark.Observations)
+	figures, err = c.Returns(ctx, aapl, client.ReturnsQuery{Benchmark: id, Window: client.Window{To: "2026-01-05"}})
+	assert.NotEmpty(t, same(t, figures, err).Benchmark.Undefined)
+	series, err = c.ReturnSeries(ctx, aapl, client.ReturnsQuery{Benchmark: "MA"})
+	assert.Len(t, same(t, series, err).Benchmark.Values, 2)
+	drawdowns, err := c.Drawdowns(ctx, core, client.ReturnsQuery{Limit: "1"})
+	same(t, drawdowns, err)
+	for _, by := range []string{"monthly", "yearly"} {
+		table, err := c.ReturnsTable(ctx, aapl, client.ReturnsQuery{By: by})
+		assert.Len(t, same(t, table, err).Years, 1)
+	}
+	rolling, err := c.Rolling(ctx, aapl, client.ReturnsQuery{Metric: "beta", Length: "2", Benchmark: "MA"})
+	assert.Len(t, same(t, rolling, err).Values, 1)
+	adjusted, err := c.AdjustedPrices(ctx, "AAPL", client.Window{})
+	assert.NotNil(t, same(t, adjusted, err).Prices[0].AdjClose)
 
 	settled, err := c.Await(ctx, created.ID, client.Wait{For: client.ForSettled})
 	require.NoError(t, err)

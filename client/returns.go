@@ -218,16 +218,16 @@ type ReturnsTable struct {
 	Years []YearlyOf `json:"years"`
 }
 
-// YearlyOf is a year: with its months, January first, in a table by month, else with the figures of the year.
+// YearlyOf is a year, in a table by month with its months, January first.
 type YearlyOf struct {
 	Year         int        `json:"year"`
 	Months       []*float64 `json:"months,omitempty"`
 	Return       *float64   `json:"return"`
-	Observations int        `json:"observations,omitempty"`
-	Volatility   *float64   `json:"annual_volatility,omitempty"`
-	MaxDrawdown  *float64   `json:"max_drawdown,omitempty"`
-	Best         *float64   `json:"best,omitempty"`
-	Worst        *float64   `json:"worst,omitempty"`
+	Observations int        `json:"observations"`
+	Volatility   *float64   `json:"annual_volatility"`
+	MaxDrawdown  *float64   `json:"max_drawdown"`
+	Best         *float64   `json:"best"`
+	Worst        *float64   `json:"worst"`
 }
 
 // Rolling is a figure of each window of so many returns, on the day on which it ends.

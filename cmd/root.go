@@ -74,7 +74,8 @@ func newRoot() *cobra.Command {
 		return fault.Usage("flag_invalid", "%s", err).WithHint("see: %s --help", c.CommandPath())
 	})
 	root.AddCommand(
-		newPortfolio(g), newPrices(g), newSymbols(g), newSchedule(g), newReturns(g), newCorrelations(g), newOptimize(g), newFrontier(g), newAllocate(g), newOp(g), newWatch(g), newLogin(g), newContext(g),
+		newPortfolio(g), newPrices(g), newSymbols(g), newSchedule(g), newReturns(g), newCorrelations(g), newOptimize(g), newFrontier(g),
+		newAllocate(g), newOp(g), newWatch(g), newLogin(g), newContext(g),
 		newPublish(g), newEvents(g), newDead(g), newRebuild(g), newToken(g), newAudit(g), newHealth(g), newVersion(g),
 		serverless(newUp(g)), serverless(newServe(g)), serverless(newMigrate(g)), serverless(newBench(g)),
 		serverless(newDaemon(g)), serverless(newQueue(g)), newDoctor(g),

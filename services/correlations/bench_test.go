@@ -73,7 +73,7 @@ func settle(b *testing.B, s *stegatest.Server, csv []byte) {
 func BenchmarkADayOf500SymbolsToSettled(b *testing.B) {
 	s := stegatest.Up(b)
 	m := newMarket(500)
-	settle(b, s, m.csv(252))
+	settle(b, s, m.csv(2520))
 	for b.Loop() {
 		b.StopTimer()
 		day := m.csv(1)

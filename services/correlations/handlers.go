@@ -14,9 +14,11 @@ func (s *Service) assetUpdated(_ context.Context, tx *store.Tx, e events.AssetUp
 	if err := e.Check(); err != nil {
 		return fault.Invalid("returns_invalid", "the returns of %s make no sense: %s", e.Symbol, err)
 	}
-	b := store.Kept[batch](tx)
-	b.add(e)
-	tx.Once("merge returns", func(ctx context.Context, tx *store.Tx) error {
+	store.Gather(tx, "merge returns", e, func(ctx context.Context, tx *store.Tx, all []events.AssetUpdated) error {
+		var b batch
+		for _, e := range all {
+			b.add(e)
+		}
 		changed, err := b.merge(ctx, tx)
 		if err != nil || len(changed) == 0 {
 			return err

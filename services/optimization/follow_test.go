@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -279,4 +281,24 @@ func dump(t *testing.T, file string) string {
 		lines = append(lines, some...)
 	}
 	return strings.Join(lines, "\n")
+}
+
+// Prices that come in any order, twice, and wrong at first, end in the same views.
+func TestViewsDoNotDependOnTheOrderOfWhatComes(t *testing.T) {
+	t.Parallel()
+	straight, mixed := t.TempDir(), t.TempDir()
+	head, rows, _ := strings.Cut(days(0, 60), "\n")
+	lines := strings.Split(strings.TrimSpace(rows), "\n")
+	one, other := stegatest.Start(t, stegatest.Config(straight)), stegatest.Start(t, stegatest.Config(mixed))
+	world{Server: one, t: t}.settled(one.Import(days(0, 60), ""))
+	rng := rand.New(rand.NewPCG(3, 4))
+	rng.Shuffle(len(lines), func(i, j int) { lines[i], lines[j] = lines[j], lines[i] })
+	for chunk := range slices.Chunk(lines, 7) {
+		other.Import(head+"\n"+strings.Replace(chunk[0], ".5,", ".75,", 1)+"\n", "") // corrected by what follows
+		other.Import(head+"\n"+strings.Join(chunk, "\n")+"\n", "")
+		other.Import(head+"\n"+chunk[len(chunk)-1]+"\n", "")
+	}
+	want := dump(t, filepath.Join(straight, "optimization.db"))
+	require.Equal(t, 4, strings.Count(want, "\n")+1, "two symbols, of one year, with a last price")
+	other.Eventually("the views are the same", func() bool { return dump(t, filepath.Join(mixed, "optimization.db")) == want })
 }

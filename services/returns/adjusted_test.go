@@ -1,6 +1,8 @@
 package returns_test
 
 import (
+	"bytes"
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -16,6 +18,7 @@ import (
 
 	"stega/civil"
 	"stega/events"
+	"stega/internal/reference"
 	"stega/internal/stegatest"
 )
 
@@ -161,4 +164,57 @@ func sameReturns(a, b map[civil.Date]float64) bool {
 		}
 	}
 	return len(a) == len(b)
+}
+
+// Apple's closes as they were traded, with its splits and dividends, return what Yahoo's adjusted closes do, as far as the six places of the file go.
+func TestRawPricesAndActionsReturnWhatAdjustedPricesDo(t *testing.T) {
+	t.Parallel()
+	rows, err := csv.NewReader(bytes.NewReader(reference.Read(t, "yahoofinance-AAPL-20040819-20180120.csv"))).ReadAll()
+	require.NoError(t, err)
+	s := stegatest.Up(t)
+	s.Import(string(reference.Read(t, "yahoofinance-AAPL-20040819-20180120.csv")), "?symbol=YAHOO")
+	s.Import(traded(t, rows[1:]), "")
+	type figures struct {
+		Observations     int
+		AnnualReturn     float64 `json:"annual_return"`
+		AnnualVolatility float64 `json:"annual_volatility"`
+		MaxDrawdown      float64 `json:"max_drawdown"`
+	}
+	var given, computed figures
+	s.Eventually("both are complete", func() bool { // they come in several events
+		s.Found("/v1/returns/assets/YAHOO", &given)
+		s.Found("/v1/returns/assets/RAW", &computed)
+		return given.Observations == len(rows)-2 && computed.Observations == len(rows)-2
+	})
+	assert.InDelta(t, given.AnnualReturn, computed.AnnualReturn, 1e-6)
+	assert.InDelta(t, given.AnnualVolatility, computed.AnnualVolatility, 1e-6)
+	assert.InDelta(t, given.MaxDrawdown, computed.MaxDrawdown, 1e-6)
+}
+
+// dividends are what Apple paid per share as it was then, on the ex-days.
+var dividends = strings.Fields(`2012-08-09 2.65 2012-11-07 2.65 2013-02-07 2.65 2013-05-09 3.05 2013-08-08 3.05 2013-11-06 3.05 2014-02-06 3.05 2014-05-08 3.29
+2014-08-07 .47 2014-11-06 .47 2015-02-05 .47 2015-05-07 .52 2015-08-06 .52 2015-11-05 .52 2016-02-04 .52 2016-05-05 .57 2016-08-04 .57 2016-11-03 .57
+2017-02-09 .57 2017-05-11 .63 2017-08-10 .63 2017-11-10 .63`)
+
+// traded undoes in the closes of a file what two splits, 2 for 1 and 7 for 1, did to them, and says the splits and dividends in their place.
+func traded(t *testing.T, rows [][]string) string {
+	var b strings.Builder
+	b.WriteString("date,symbol,close,dividend,split\n")
+	for _, row := range rows {
+		day := row[0]
+		price, err := strconv.ParseFloat(row[4], 64)
+		require.NoError(t, err)
+		if day < "2005-02-28" {
+			price *= 2
+		}
+		if day < "2014-06-09" {
+			price *= 7
+		}
+		dividend := ""
+		if i := slices.Index(dividends, day); i >= 0 {
+			dividend = dividends[i+1]
+		}
+		_, _ = fmt.Fprintf(&b, "%s,RAW,%.6f,%s,%s\n", day, price, dividend, map[string]string{"2005-02-28": "2", "2014-06-09": "7"}[day])
+	}
+	return b.String()
 }

@@ -96,6 +96,7 @@ func TestFiguresOfTheReference(t *testing.T) {
 	m.add("POSITIVE", every(start, 10, 1), positive)
 	m.add("FLAT1", every(start, 10, 1), percents(1, 1, 1, 1, 1, 1, 1, 1, 1))
 	m.add("UDU", every(start, 4, 1), percents(10, -10, 10))
+	m.add("BENCH", every(civil.Of(2000, 1, 29), 10, 1), percents(0, 1, 0, 1, 0, 1, 0, 1, 0))
 	m.add("WEEKLY", every(start, 10, 7), withStart)
 	m.add("MONTHLY", months(10), withStart)
 	m.add("ONE", every(start, 9, 1), []float64{-0.00171614, 0.01322056, 0.03063862, -0.01422057, -0.00489779, 0.01268925, -0.03357711, 0.01797036})
@@ -215,6 +216,8 @@ func TestFiguresOfTheReference(t *testing.T) {
 		{"D22", "MIXED/rolling?window=6&metric=sharpe", []float64{8.22784105, 8.22784105, -3.1374751}, 1e-7},
 		{"D25", "MIXED/rolling?window=6&metric=alpha&benchmark=NEGATIVE", []float64{-.9828927, -.93166924, -.99967288}, 1e-8},
 		{"D25", "MIXED/rolling?window=6&metric=beta&benchmark=NEGATIVE", []float64{-.76156584, -.61682243, -.41311475}, 1e-8},
+		{"D4 weekly", "BENCH/series?frequency=weekly", []float64{0, .040604010000000024, 0}, 1e-12},
+		{"D4 monthly", "BENCH/series?frequency=monthly", []float64{.01, .03030099999999991}, 1e-12},
 		{"D1", "MIXED/series?kind=cumulative", []float64{0, .01, .111, .066559, .08789, .12052, .14293, .15436, .03893}, 1e-4},
 		{"D3", "NEGATIVE/series?kind=cumulative", []float64{0, 0, -.06, -.1258, -.13454, -.21243, -.22818, -.27449, -.33253, -.36590}, 1e-4},
 	} {
@@ -222,6 +225,10 @@ func TestFiguresOfTheReference(t *testing.T) {
 		s.Get("/v1/returns/assets/"+c.of, &got)
 		assert.InDeltaSlice(t, c.want, got.Values, c.within, "%s %s", c.row, c.of)
 	}
+	var yearly struct{ Years []struct{ Return float64 } }
+	s.Get("/v1/returns/assets/MONTHLY/table?by=yearly", &yearly)
+	require.Len(t, yearly.Years, 1)
+	assert.InDelta(t, .038931091700480147, yearly.Years[0].Return, 1e-12, "D5 yearly")
 }
 
 // column is a column of a file of the reference.

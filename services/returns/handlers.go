@@ -21,7 +21,7 @@ func (s *Service) pricesImported(ctx context.Context, tx *store.Tx, e events.Pri
 	}
 	fresh := pointsOf(e)
 	besides(tx)
-	years, err := loadYears(ctx, tx, e.Symbol)
+	years, err := loadYears(ctx, tx, e.Symbol, fresh[0].day, fresh[len(fresh)-1].day)
 	if err != nil {
 		return err
 	}

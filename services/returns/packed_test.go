@@ -76,3 +76,35 @@ func TestTheFirstFormatIsStillRead(t *testing.T) {
 	assert.Len(t, all, 2)
 	assert.InDelta(t, 101/(100*0.99)-1, between(all[0], all[1]), 1e-15)
 }
+
+// What unpack takes, whatever it is, packs to what unpacks to the same.
+func FuzzUnpack(f *testing.F) {
+	p := pointOf(civil.Of(2024, 3, 1), 100)
+	p.dividend = 0.5
+	f.Add(pack([]point{p, pointOf(civil.Of(2024, 3, 4), 101)}), format)
+	f.Add([]byte{2, 0, 0, 0, 0, 0, 0, 0, 0}, closesOnly)
+	f.Fuzz(func(t *testing.T, data []byte, form int) {
+		points, err := (&row{Year: 2024, Format: form, Data: data}).unpack(nil)
+		for i := range points {
+			for _, v := range append([]*float64{&points[i].close}, extrasOf(&points[i])...) {
+				if math.IsNaN(*v) {
+					*v = 1
+				}
+			}
+		}
+		if err != nil || len(points) == 0 || points[len(points)-1].day > civil.Of(2025, 1, 1) {
+			return
+		}
+		again, err := (&row{Year: 2024, Format: format, Data: pack(points)}).unpack(nil)
+		require.NoError(t, err)
+		require.Len(t, again, len(points))
+		for i := range again {
+			require.True(t, again[i].same(points[i]))
+		}
+	})
+}
+
+func extrasOf(p *point) []*float64 {
+	all := p.extras()
+	return all[:]
+}

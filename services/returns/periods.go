@@ -36,22 +36,16 @@ func drawdowns(a asked) (any, error) {
 	return o, nil
 }
 
-// MonthsOfYear is a row of the table of months: January first, null where there is no return.
-type MonthsOfYear struct {
-	Year   int        `json:"year"`
-	Months []*float64 `json:"months"`
-	Return *float64   `json:"return"` // of the year
-}
-
-// YearOf is a row of the table of years.
+// YearOf is a row of the table of returns.
 type YearOf struct {
-	Year         int      `json:"year"`
-	Observations int      `json:"observations"`
-	Return       *float64 `json:"return"`
-	Volatility   *float64 `json:"annual_volatility"`
-	MaxDrawdown  *float64 `json:"max_drawdown"` // since the last price of the year before
-	Best         *float64 `json:"best"`
-	Worst        *float64 `json:"worst"`
+	Year         int        `json:"year"`
+	Months       []*float64 `json:"months,omitempty"` // of a table by month: January first, null where there is no return
+	Return       *float64   `json:"return"`
+	Observations int        `json:"observations"`
+	Volatility   *float64   `json:"annual_volatility"`
+	MaxDrawdown  *float64   `json:"max_drawdown"` // since the last price of the year before
+	Best         *float64   `json:"best"`
+	Worst        *float64   `json:"worst"`
 }
 
 // tabled answers with the returns of calendar months or years. A return belongs to the month in which it ends.
@@ -63,19 +57,17 @@ func tabled(a asked) (any, error) {
 	o.head(a, a.series)
 	o.add("by", a.by)
 	years, months := calendar(a.series)
-	if a.by == "yearly" {
-		o.add("years", a.yearly(years))
-		return o, nil
+	rows := a.yearly(years)
+	if a.by == "monthly" {
+		table, err := quant.CalendarTable(a.series.returns, years, months)
+		if err != nil {
+			return nil, err
+		}
+		for i, r := range table { // it has the same years
+			rows[i].Months = finites(r.Months[:])
+		}
 	}
-	rows, err := quant.CalendarTable(a.series.returns, years, months)
-	if err != nil {
-		return nil, err
-	}
-	list := make([]MonthsOfYear, len(rows))
-	for i, r := range rows {
-		list[i] = MonthsOfYear{Year: r.Year, Months: finites(r.Months[:]), Return: finite(r.Total)}
-	}
-	o.add("years", list)
+	o.add("years", rows)
 	return o, nil
 }
 

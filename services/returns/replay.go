@@ -7,6 +7,7 @@ import (
 
 	"github.com/uptrace/bun/dialect"
 
+	"stega/civil"
 	"stega/events"
 	"stega/store"
 )
@@ -25,7 +26,7 @@ func (s *Service) replayRequested(ctx context.Context, tx *store.Tx, e events.Re
 	}
 	pending := 0
 	for _, symbol := range symbols {
-		years, err := loadYears(ctx, tx, symbol)
+		years, err := loadYears(ctx, tx, symbol, civil.Of(1, 1, 1), civil.Of(9999, 12, 31))
 		if err != nil {
 			return err
 		}
@@ -60,11 +61,7 @@ func alone(ctx context.Context, tx *store.Tx) error {
 
 // besides holds up replays until the unit of work ends, and no other merges.
 func besides(tx *store.Tx) {
-	if held := store.Kept[merging](tx); !bool(*held) && tx.Dialect().Name() == dialect.PG {
-		*held = true
+	if tx.Dialect().Name() == dialect.PG {
 		tx.Later(tx.NewRaw("SELECT pg_advisory_xact_lock_shared(?)", turns))
 	}
 }
-
-// merging says that a unit of work holds up replays.
-type merging bool

@@ -43,9 +43,15 @@ type years struct {
 	dirty []int
 }
 
-func loadYears(ctx context.Context, tx *store.Tx, symbol string) (*years, error) {
+// loadYears reads the years of a symbol; the points only of those from one day to another, and of the years next to them, which is what merge
+// and around look at.
+func loadYears(ctx context.Context, tx *store.Tx, symbol string, from, to civil.Date) (*years, error) {
 	var rows []row
-	if err := tx.NewSelect().Model(&rows).Where("symbol = ?", symbol).Scan(ctx); err != nil {
+	err := tx.NewSelect().Model(&rows).Column("symbol", "year", "first_day", "last_day", "days", "format").ColumnExpr(`CASE WHEN
+		year >= coalesce((SELECT max(year) FROM series WHERE symbol = ?0 AND year < ?1), ?1) AND
+		year <= coalesce((SELECT min(year) FROM series WHERE symbol = ?0 AND year > ?2), ?2) THEN data END AS data`, symbol, from.Year(), to.Year()).
+		Where("symbol = ?", symbol).Scan(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("read the series of %s: %w", symbol, err)
 	}
 	y := &years{rows: make(map[int]*row, len(rows))}
