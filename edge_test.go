@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -159,7 +160,7 @@ func (s *submitter) work(ctx context.Context, changes int) error {
 	}
 	for version := 2; version < 2+changes; version++ {
 		_, err := s.submit(ctx, edge.Command{
-			Method: http.MethodPut, Path: "/v1/portfolios/" + s.id, ContentType: "application/json", Body: s.body(version), IfMatch: fmt.Sprintf("%q", fmt.Sprint(version-1)),
+			Method: http.MethodPut, Path: "/v1/portfolios/" + s.id, ContentType: "application/json", Body: s.body(version), IfMatch: fmt.Sprintf("%q", strconv.Itoa(version-1)),
 		})
 		if err != nil {
 			return fmt.Errorf("version %d: %w", version, err)

@@ -111,8 +111,8 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	assert.Len(t, same(t, matrix, err).Matrix, 2)
 	matrix, err = c.Correlations(ctx, client.CorrelationsQuery{PortfolioID: id, Kind: "covariance", Method: "ledoit_wolf", Target: "single_factor"})
 	assert.Equal(t, id, same(t, matrix, err).PortfolioID)
-	rolling, err := c.RollingCorrelation(ctx, client.CorrelationsQuery{Symbols: []string{"AAPL", "MA"}, Length: "2"})
-	assert.Len(t, same(t, rolling, err).Values, 1)
+	pair, err := c.RollingCorrelation(ctx, client.CorrelationsQuery{Symbols: []string{"AAPL", "MA"}, Length: "2"})
+	assert.Len(t, same(t, pair, err).Values, 1)
 
 	op, err := c.Operation(ctx, created.ID)
 	require.NoError(t, err)

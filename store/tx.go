@@ -26,8 +26,8 @@ type Tx struct {
 	emitted  []emission
 	bytes    int
 	once     map[string]*deed
+	gathered map[string]any                    // what Gather keeps, by key
 	last     []func(ctx context.Context) error // what Once put off
-	kept     []any                             // what Kept made
 	wrote    int                               // outbox rows
 	started  map[string]*Operation             // operations that this unit recorded
 	finished []string                          // operations that are over
@@ -146,17 +146,21 @@ func (t *Tx) Once(key string, fn func(ctx context.Context, tx *Tx) error) {
 	})
 }
 
-// Kept is the value of a type that the unit of work keeps, zero at first: what messages of one unit collect before they do it together in Once. It goes with
-// the unit, also with one that fails.
-func Kept[T any](t *Tx) *T {
-	for _, v := range t.kept {
-		if p, ok := v.(*T); ok {
-			return p
-		}
+// Gather is Once with something to say: fn gets the items of all calls with this key in this unit, in order. A key is of one type of item.
+func Gather[T any](t *Tx, key string, item T, fn func(ctx context.Context, tx *Tx, items []T) error) {
+	if t.gathered == nil {
+		t.gathered = map[string]any{}
 	}
-	p := new(T)
-	t.kept = append(t.kept, p)
-	return p
+	items, ok := t.gathered[key].(*[]T)
+	if !ok {
+		items = new([]T)
+		t.gathered[key] = items
+	}
+	*items = append(*items, item)
+	t.Once(key, func(ctx context.Context, tx *Tx) error {
+		delete(t.gathered, key)
+		return fn(ctx, tx, *items)
+	})
 }
 
 // deed is something that Once put off, with the messages that made it due.

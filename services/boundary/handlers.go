@@ -77,13 +77,7 @@ type posting struct {
 // for as many messages as came at once.
 func (s *Service) enter(tx *store.Tx, id string, e entry) {
 	s.takes(&e)
-	due := store.Kept[[]posting](tx)
-	*due = append(*due, posting{id, e})
-	tx.Once("ledger", func(ctx context.Context, tx *store.Tx) error {
-		postings := *due
-		*due = nil
-		return s.post(ctx, tx, postings)
-	})
+	store.Gather(tx, "ledger", posting{id, e}, s.post)
 }
 
 // post adds entries to the ledger and says what changed by them, for their operations and for those that depend on these.
