@@ -37,7 +37,7 @@ require (
 	modernc.org/sqlite v1.62.0
 )
 
-require golang.org/x/mod v0.42.0 // indirect
+require golang.org/x/mod v0.42.0
 
 require (
 	dario.cat/mergo v1.0.2 // indirect
@@ -104,7 +104,7 @@ require (
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/shirou/gopsutil/v4 v4.26.6 // indirect
 	github.com/sirupsen/logrus v1.9.4 // indirect
-	github.com/spf13/pflag v1.0.9 // indirect
+	github.com/spf13/pflag v1.0.9
 	github.com/tklauser/go-sysconf v0.4.0 // indirect
 	github.com/tklauser/numcpus v0.12.0 // indirect
 	github.com/tmthrgd/go-hex v0.0.0-20190904060850-447a3041c3bc // indirect
