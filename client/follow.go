@@ -138,11 +138,21 @@ func (c *Client) follow(ctx context.Context, id string, cmd *Command, w Wait) (O
 	defer stop()
 	return c.wait(ctx, in, w, func(ctx context.Context, trying func(error)) (Operation, error) {
 		if cmd == nil {
-			a, err := c.Operation(ctx, id)
-			return a.Value, err
+			return c.lookAt(ctx, id)
 		}
 		return c.deliver(ctx, *cmd, "", trying)
 	})
+}
+
+// lookAt reads an operation, again while something that is needed for that is away: what becomes of it is pushed meanwhile.
+func (c *Client) lookAt(ctx context.Context, id string) (Operation, error) {
+	for failed := 0; ; failed++ {
+		a, err := c.Operation(ctx, id)
+		f, ok := errors.AsType[*fault.Fault](err)
+		if !ok || !passing(f) || f.Code == CodeServerUnavailable && !c.reached.Load() || !sleep(ctx, c.pace.wait(failed), nil) {
+			return a.Value, err
+		}
+	}
 }
 
 // limited sets the time limit of a wait. It begins when the body is sent, for that takes as long as it takes.

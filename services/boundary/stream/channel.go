@@ -78,6 +78,8 @@ func channelFault(name string) error {
 // takes reports whether a topic channel carries an entry.
 func (c *channel) takes(e *entry) bool {
 	switch {
+	case e.again:
+		return false
 	case c.operation != "":
 		return e.operation != nil && e.Subject == c.operation
 	case c.subject != "":

@@ -188,3 +188,29 @@ func TestAVerdictFollowsFromTheFault(t *testing.T) {
 	assert.Equal(t, codeForbidden, verdict(fault.New(fault.KindForbidden, "x", "x")))
 	assert.Equal(t, codeAgain, verdict(errors.New("x")))
 }
+
+// Who publishes repeats what was not confirmed, so an event can stand in the log twice. It is pushed once, and its second position is one to resume from.
+func TestAnEventThatStandsInTheLogTwiceIsPushedOnce(t *testing.T) {
+	t.Parallel()
+	all, err := parseChannel("#")
+	require.NoError(t, err)
+	w := window{limit: 20 * 800}
+	w.begin(true, 1)
+	one, other := message("portfolio.created", "core", 1), message("portfolio.updated", "core", 2)
+	var pushed []uint64
+	for i, m := range []events.Message{one, other, one, other, other} {
+		e := newEntry(broker.LogEntry{Position: uint64(1 + i), Message: m}, nil)
+		w.add(e)
+		if all.takes(e) {
+			pushed = append(pushed, e.Position)
+		}
+	}
+	assert.Equal(t, []uint64{1, 2}, pushed)
+	id, inside := w.at(3)
+	assert.True(t, inside)
+	assert.Equal(t, one.ID, id)
+	for i := range 100 {
+		w.add(newEntry(broker.LogEntry{Position: uint64(10 + i), Message: message("portfolio.created", "core", 3+i)}, nil))
+	}
+	assert.Len(t, w.ids, len(w.entries[w.head:]), "what has left the window is forgotten")
+}

@@ -17,6 +17,7 @@ type entry struct {
 	operation []byte // as JSON, of an event that tells how an operation fares
 	words     []string
 	internal  bool // the bus itself published it
+	again     bool // the same event stood in the log shortly before: who publishes repeats what was not confirmed. It is pushed to nobody
 	read      time.Time
 }
 

@@ -262,6 +262,9 @@ func (r *resume) push(e *entry) (bytes int, fits bool) {
 	return bytes, true
 }
 
+// seenMost bounds the events that a reader of the log remembers, to tell those that stand in it twice.
+const seenMost = 1 << 14
+
 // readLog pushes from the log until the window goes on.
 func (r *resume) readLog(ctx context.Context) error {
 	h := r.c.h
@@ -271,11 +274,17 @@ func (r *resume) readLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	seen := map[string]bool{}
 	for l := range entries {
 		if l.Position > r.next && r.next > 0 && h.lost(ctx, r.next) {
 			return errReset
 		}
-		covered, err := r.pass(ctx, newEntry(l, h.internal))
+		e := newEntry(l, h.internal)
+		if e.again = seen[l.ID]; len(seen) == seenMost {
+			clear(seen)
+		}
+		seen[l.ID] = true
+		covered, err := r.pass(ctx, e)
 		if err != nil || covered {
 			return err
 		}

@@ -8,10 +8,11 @@ type window struct {
 	head    int
 	bytes   int
 	limit   int
-	floor   Position // what stood before the first entry; every later one is in the window
-	whole   bool     // nothing ever stood before the first entry
-	origin  uint64   // where the first entry of the log stood
-	tail    Position // the last entry that was read
+	floor   Position       // what stood before the first entry; every later one is in the window
+	whole   bool           // nothing ever stood before the first entry
+	origin  uint64         // where the first entry of the log stood
+	tail    Position       // the last entry that was read
+	ids     map[string]int // how many entries of each event it holds
 }
 
 // begin empties the window. The next entry will be the first that it holds; whole says that it will be the first of the log, which stands
@@ -24,12 +25,20 @@ func (w *window) add(e *entry) {
 	if w.tail.ID == "" && e.Position > w.origin {
 		w.floor.Position, w.whole = e.Position-1, false
 	}
+	if w.ids == nil {
+		w.ids = map[string]int{}
+	}
+	e.again = w.ids[e.ID] > 0
+	w.ids[e.ID]++
 	w.entries = append(w.entries, e)
 	w.bytes += e.size()
 	w.tail = e.position()
 	for w.bytes > w.limit && w.head < len(w.entries)-1 {
 		oldest := w.entries[w.head]
 		w.entries[w.head] = nil
+		if w.ids[oldest.ID]--; w.ids[oldest.ID] == 0 {
+			delete(w.ids, oldest.ID)
+		}
 		w.head++
 		w.bytes -= oldest.size()
 		w.floor, w.whole = oldest.position(), false
