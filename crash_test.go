@@ -114,7 +114,7 @@ func (w *world) rest() {
 func (c *client) act() {
 	c.step++
 	switch i := c.rng.IntN(10); {
-	case i < 3 || len(c.own) == 0:
+	case c.alive() == 0 || i < 3 && c.alive() < 50: // an import tells of each portfolio that holds the symbol
 		c.create()
 	case i < 6:
 		c.update(c.own[c.rng.IntN(len(c.own))])
@@ -125,6 +125,16 @@ func (c *client) act() {
 	default:
 		c.upload()
 	}
+}
+
+// alive is how many portfolios the client has.
+func (c *client) alive() (n int) {
+	for _, p := range c.own {
+		if !p.deleted && p.doubted == nil {
+			n++
+		}
+	}
+	return n
 }
 
 func assets(weight string) string {
