@@ -140,6 +140,10 @@ func (s *submitter) submit(ctx context.Context, cmd edge.Command) (edge.Operatio
 		case f.Code == edge.CodeAnswerLost, f.Code == edge.CodeServerUnavailable: // the daemon or the server was away for long
 		case f.Code == edge.CodeWriteQueued: // the daemon keeps it: it is waited for by itself
 			queued = true
+		case f.Kind == fault.KindUnavailable: // it starts or ends
+			if err := s.answers(ctx); err != nil {
+				return op, err
+			}
 		default:
 			return op, err
 		}
@@ -216,10 +220,15 @@ func (s *submitter) visible(ctx context.Context, version int) error {
 		if f := fault.Of(err); f.Kind != fault.KindUnavailable && f.Kind != fault.KindTimeout {
 			return fmt.Errorf("read what was settled: %s %s: %w", f.Kind, f.Code, err)
 		}
-		if err := wait.For(ctx, func() bool { _, err := s.c.Health(ctx); return err == nil }); err != nil {
+		if err := s.answers(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// answers waits until the server does.
+func (s *submitter) answers(ctx context.Context) error {
+	return wait.For(ctx, func() bool { h, err := s.c.Health(ctx); return err == nil && h.Value.Ready() })
 }
 
 func (s *submitter) push(p edge.Push) {

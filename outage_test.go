@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http"
 	"os/exec"
 	"testing"
@@ -18,10 +19,16 @@ import (
 // awaitHealth waits until a process is ready, or lacks just what is named.
 func awaitHealth(s *stegatest.Server, what string, so func(missing map[string]string) bool) {
 	s.Eventually(what, func() bool {
-		a := s.Do(http.MethodGet, "/readyz", "")
+		a, err := http.Get(s.URL + "/readyz") // a container's port is open before anything listens behind it
+		if err != nil {
+			return false
+		}
+		defer func() { _ = a.Body.Close() }()
 		var h process.Health
-		a.JSON(&h)
-		if ready := a.Status == http.StatusOK; ready != (len(h.Missing) == 0) || ready != (h.Status == "ready") {
+		if json.NewDecoder(a.Body).Decode(&h) != nil {
+			return false
+		}
+		if ready := a.StatusCode == http.StatusOK; ready != (len(h.Missing) == 0) || ready != (h.Status == "ready") {
 			return false
 		}
 		return so(h.Missing)

@@ -43,7 +43,7 @@ func TestADoorToServicesElsewhere(t *testing.T) {
 		require.NoError(t, err)
 		return gateway.Upstream{Service: service, URL: u}
 	}
-	first, second := run([]string{"portfolio"}), run([]string{"marketdata", "returns"})
+	first, second := run([]string{"portfolio"}), run([]string{"marketdata", "returns", "correlations", "optimization"})
 	door := run([]string{"boundary"}, at("portfolio", first), at("marketdata", second), at("returns", second))
 
 	const prices = "date,symbol,close\n2026-01-02,AAPL,100\n2026-01-05,AAPL,102\n"

@@ -176,10 +176,11 @@ func TestASlowClientIsClosedAndHoldsUpNobody(t *testing.T) {
 	slow, quick := w.client(), w.client()
 	slow.subscribed("#", nil)
 	quick.subscribed("#", nil)
-	m := message("portfolio.created", "core", 0)
-	m.Data, _ = json.Marshal(strings.Repeat("x", 40<<10))
+	data, _ := json.Marshal(strings.Repeat("x", 40<<10))
 	n := 0
 	wait.Until(t, "the slow one is closed", func() bool {
+		m := message("portfolio.created", "core", n)
+		m.Data = data
 		w.publish(m)
 		require.NotNil(t, quick.push().Push)
 		n++
