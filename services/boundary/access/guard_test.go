@@ -302,3 +302,22 @@ func TestRequestsKeepTheirIds(t *testing.T) {
 	got.json(&p)
 	assert.Equal(t, got.Header().Get("X-Request-Id"), p.Instance)
 }
+
+// A container behind a port that is published on loopback sees the bridge's private address: that is this machine, and nothing else is.
+func TestAPublishedPortIsOfThisMachine(t *testing.T) {
+	t.Parallel()
+	next := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	published, not := New(nil, Options{Published: true}).Wrap(outside, next), New(nil, Options{}).Wrap(outside, next)
+	bridge := []string{"Remote", "172.18.0.1:41000", "Host", "127.0.0.1:8420"}
+	assert.Equal(t, 204, ask(t, published, "GET", "/v1/symbols", "", bridge...).Code)
+	assert.Equal(t, 401, ask(t, not, "GET", "/v1/symbols", "", bridge...).Code)
+	for name, headers := range map[string][]string{
+		"a public address":    {"Remote", "203.0.113.7:41000", "Host", "127.0.0.1:8420"},
+		"another name":        {"Remote", "172.18.0.1:41000", "Host", "stega.example"},
+		"a proxy":             append([]string{"X-Forwarded-For", "203.0.113.7"}, bridge...),
+		"another's page":      append([]string{"Origin", "https://elsewhere.example"}, bridge...),
+		"no sensible address": {"Remote", "?", "Host", "127.0.0.1:8420"},
+	} {
+		assert.Equal(t, 401, ask(t, published, "GET", "/v1/symbols", "", headers...).Code, name)
+	}
+}
