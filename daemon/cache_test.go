@@ -136,7 +136,7 @@ func TestAnotherLogMakesNothingFresh(t *testing.T) {
 	b.up()
 	wait.Until(t, "the feed stands", func() bool { return d.status().Servers[0].Stream.State == Connected })
 	assert.Equal(t, `{"items":["of another"]}`, d.do("GET", "/v1/portfolios", "").body)
-	assert.Equal(t, "fresh", warm(d, "/v1/portfolios"))
+	wait.Until(t, "it is fresh again", func() bool { return warm(d, "/v1/portfolios") == "fresh" })
 }
 
 func TestTheCacheIsBounded(t *testing.T) {
