@@ -41,11 +41,19 @@ func newDeadList(g *globals) *cobra.Command {
 			slices.SortStableFunc(letters, func(a, b client.DeadLetter) int {
 				return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Cause, b.Cause))
 			})
-			v := view{raw: raw, table: table{head: []string{"ID", "STATE", "TOPIC", "SUBJECT", ">TRIES", "SINCE", "CAUSE"}}, note: "nothing is parked or dead"}
-			for _, l := range letters {
+			v := view{raw: raw, table: table{head: []string{"ID", "STATE", "TOPIC", "SUBJECT", ">TRIES", "SINCE"}}, note: "nothing is parked or dead"}
+			for i, l := range letters {
+				same := func(o client.DeadLetter) bool { return o.Service == l.Service && o.Cause == l.Cause }
+				if i == 0 || !same(letters[i-1]) {
+					n := 0
+					for n < len(letters)-i && same(letters[i+n]) {
+						n++
+					}
+					v.table.add(fmt.Sprintf("%s: %d × %s", l.Service, n, cmp.Or(oneLine(l.Cause), "waiting behind another")))
+				}
 				name := l.Service + "/" + strconv.FormatInt(l.ID, 10)
 				v.ids = append(v.ids, name)
-				v.table.add(name, l.State, l.Topic, l.Subject, strconv.Itoa(l.Attempts), ago(l.ParkedAt), oneLine(l.Cause))
+				v.table.add(name, l.State, l.Topic, l.Subject, strconv.Itoa(l.Attempts), ago(l.ParkedAt))
 			}
 			return g.show(c, v)
 		}),
