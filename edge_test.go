@@ -330,6 +330,9 @@ func TestKillsAtTheEdge(t *testing.T) {
 		}
 	}
 	<-over
+	if t.Failed() {
+		t.Logf("the boundary said:\n%s\nthe services said:\n%s\nthe daemon said:\n%s", boundary.Said(), services.Said(), d.Said())
+	}
 	var awaited int64 // each of these is looked at once
 	for _, s := range submitters {
 		awaited += s.awaited

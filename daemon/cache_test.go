@@ -86,6 +86,7 @@ func TestReadsAreAnsweredWhileTheServerIsAway(t *testing.T) {
 	d.connected()
 	d.do("GET", "/v1/portfolios?limit=5", "")
 	b.down()
+	wait.Until(t, "the stream is missed", func() bool { return d.status().Servers[0].Stream.State != Connected })
 	a := d.do("GET", "/v1/portfolios?limit=5", "")
 	assert.Equal(t, http.StatusOK, a.status)
 	how, age, _ := strings.Cut(a.header.Get("Stega-Cache"), "; age=")

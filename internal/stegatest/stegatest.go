@@ -168,10 +168,10 @@ type Problem struct {
 	}
 }
 
-// Write sends a write and waits for its outcome.
+// Write sends a write and waits until all that follows from it can be read; where no boundary runs, for its outcome alone.
 func (s *Server) Write(method, path, body string, headers ...string) store.Operation {
 	s.t.Helper()
-	a := s.Do(method, path, body, append([]string{"Prefer", "wait=50"}, headers...)...)
+	a := s.Do(method, path, body, append([]string{"Prefer", "wait=50, settled"}, headers...)...)
 	require.Equal(s.t, http.StatusOK, a.Status, "%s %s: %s", method, path, a.Body)
 	var op store.Operation
 	a.JSON(&op)
