@@ -120,9 +120,9 @@ type submitter struct {
 
 // submit hands a command in until it is settled, under one operation id.
 func (s *submitter) submit(ctx context.Context, cmd edge.Command) (edge.Operation, error) {
-	cmd.OperationID = events.NewID()
+	cmd.OperationID, cmd.Unsent = events.NewID(), true
 	queued := false
-	for {
+	for ; ; cmd.Unsent = false {
 		var op edge.Operation
 		var err error
 		if queued {
@@ -145,7 +145,7 @@ func (s *submitter) submit(ctx context.Context, cmd edge.Command) (edge.Operatio
 				return op, err
 			}
 		default:
-			return op, err
+			return op, fmt.Errorf("%s: %+v: %w", f.Code, op, err)
 		}
 	}
 }
@@ -265,9 +265,18 @@ func TestKillsAtTheEdge(t *testing.T) {
 	env = append(env, "STEGA_SERVICES="+strings.Join(where, ","))
 	migrate, _ := stegatest.Launch(t, env, "migrate")
 	require.Contains(t, migrate.Said(), "broker: returns takes")
+	var launched []*stegatest.Program
+	t.Cleanup(func() {
+		for _, p := range launched {
+			if t.Failed() {
+				t.Logf("one at %s said:\n%s", p.URL, p.Said())
+			}
+		}
+	})
 	launch := func(services, addr string) *stegatest.Program {
 		for deadline := time.Now().Add(2 * stegatest.Patience); ; {
 			p, ok := stegatest.Launch(t, env, "serve", "--service="+services, "--role=all", "--addr="+addr, "--log-level=error")
+			launched = append(launched, p)
 			if ok {
 				return p
 			}
@@ -285,6 +294,7 @@ func TestKillsAtTheEdge(t *testing.T) {
 			"HOME=" + dir, "XDG_STATE_HOME=" + dir, "XDG_CONFIG_HOME=" + dir, "XDG_RUNTIME_DIR=" + dir, "STEGA_SOCKET=" + socket, "STEGA_URL=" + w.url(),
 		}, "daemon", "run")
 		require.True(t, ok, "%s", p.Said())
+		launched = append(launched, p)
 		return p
 	}
 	d := daemon()
@@ -330,9 +340,6 @@ func TestKillsAtTheEdge(t *testing.T) {
 		}
 	}
 	<-over
-	if t.Failed() {
-		t.Logf("the boundary said:\n%s\nthe services said:\n%s\nthe daemon said:\n%s", boundary.Said(), services.Said(), d.Said())
-	}
 	var awaited int64 // each of these is looked at once
 	for _, s := range submitters {
 		awaited += s.awaited

@@ -98,7 +98,7 @@ func (in *inbox) look() (Operation, error) {
 const dialPatience = 5 * time.Second
 
 // listen subscribes to an operation on one of the shared streams.
-func (c *Client) listen(ctx context.Context, in *inbox) (stop func(), err error) {
+func (c *Client) listen(ctx context.Context, in *inbox, unheard bool) (stop func(), err error) {
 	s, err := c.lease()
 	if err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func (c *Client) listen(ctx context.Context, in *inbox) (stop func(), err error)
 	s.Wake() // somebody waits now
 	limited, cancel := context.WithTimeout(ctx, max(c.options.RetryFor, dialPatience))
 	defer cancel()
-	sub, err := s.Subscribe(limited, Interest{Channel: "operation:" + in.op.ID}, Subscriber{
+	sub, err := s.Subscribe(limited, Interest{Channel: "operation:" + in.op.ID, unheard: unheard}, Subscriber{
 		Standing: func(at Standing) { in.put(at.Operation) },
 		Push:     func(p Push) { in.put(p.Operation) },
 		Ended:    in.end,
@@ -127,7 +127,7 @@ func (c *Client) follow(ctx context.Context, id string, cmd *Command, w Wait) (O
 	in := &inbox{op: Operation{ID: id}, ring: make(chan struct{}, 1)}
 	ctx, end := limited(ctx, in, cmd, w)
 	defer end()
-	stop, err := c.listen(ctx, in)
+	stop, err := c.listen(ctx, in, cmd != nil && cmd.Unsent)
 	if has(err, CodeStreamMissing) {
 		return c.hold(ctx, in, cmd, w)
 	}

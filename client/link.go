@@ -35,6 +35,7 @@ type link struct {
 	mu      sync.Mutex
 	last    uint64 // id of a command
 	waiting map[uint64]*Subscription
+	newest  Position // of the log, as far as the server told
 }
 
 // connect makes a connection and waits for the server's hello.
@@ -65,6 +66,7 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 		return nil, err
 	}
 	l.hello = *f.Hello
+	l.sees(l.hello.Position)
 	if l.hello.PingSeconds <= 0 {
 		l.hello.PingSeconds = pingSeconds
 	}
@@ -138,6 +140,22 @@ func (l *link) ask(ctx context.Context, sub *Subscription, c command) error {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	return l.ws.Write(ctx, websocket.MessageText, b)
+}
+
+// sees notes a position that the server told of.
+func (l *link) sees(p Position) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p.ID != "" && p.Position > l.newest.Position {
+		l.newest = p
+	}
+}
+
+// seen is how far the log was at least when this was asked; nil when that is not known.
+func (l *link) seen() *Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.newest.known()
 }
 
 // answered is the subscription that an answer is for.

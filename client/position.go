@@ -15,6 +15,14 @@ type Position struct {
 // String is the form of headers: 12;<id>.
 func (p Position) String() string { return strconv.FormatUint(p.Position, 10) + ";" + p.ID }
 
+// known is the position, nil for that of a log of which nothing is known.
+func (p Position) known() *Position {
+	if p == (Position{}) {
+		return nil
+	}
+	return &p
+}
+
 // ParsePosition reads what String writes.
 func ParsePosition(s string) (p Position, err error) {
 	number, id, ok := strings.Cut(s, ";")

@@ -156,18 +156,23 @@ func (s *Stream) session(ctx context.Context) error {
 func (s *Stream) take(ctx context.Context, l *link, f frame) {
 	switch {
 	case f.Push != nil:
+		l.sees(f.Push.Position())
 		for _, name := range f.Push.Channels {
 			if sub := s.find(name); sub != nil {
 				sub.push(l, *f.Push)
 			}
 		}
 	case f.Position != nil:
+		l.sees(*f.Position)
 		s.mu.Lock()
 		for _, sub := range s.subs {
 			sub.moved(l, *f.Position)
 		}
 		s.mu.Unlock()
 	case f.ID != 0:
+		if f.Result != nil {
+			l.sees(f.Result.Position)
+		}
 		if sub := l.answered(f.ID); sub != nil {
 			sub.reply(ctx, l, f)
 		}

@@ -26,6 +26,7 @@ type Command struct {
 	Stream      io.Reader
 	IfMatch     string // the entity tag of the version that is to be changed, see Version
 	OperationID string // empty: a new one
+	Unsent      bool   // the id is a new one, which the caller minted and never sent: then nobody has to look for what became of it
 }
 
 // Level is what is waited for.
@@ -58,7 +59,7 @@ type Wait struct {
 // and with CodeWriteQueued the daemon keeps it until the server is back.
 func (c *Client) Submit(ctx context.Context, cmd Command, w Wait) (Operation, error) {
 	if cmd.OperationID == "" {
-		cmd.OperationID = events.NewID()
+		cmd.OperationID, cmd.Unsent = events.NewID(), true
 	}
 	if w.For == ForAccepted {
 		ctx, end := limited(ctx, &inbox{op: Operation{ID: cmd.OperationID}}, &cmd, w)

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"sync"
+	"time"
 
 	"stega/fault"
 )
@@ -12,6 +13,8 @@ type Interest struct {
 	Channel  string    // operation:<id>, subject:<subject>, or topics such as portfolio.*
 	From     *Position // the pushes after it come first; nil: from now on
 	Coalesce bool      // of several pushes of one subject and topic that are due, only the newest
+
+	unheard bool // nothing can have happened of it before the subscription stands
 }
 
 // Subscriber hears of a subscription. Its functions may be nil; they are called one at a time, in order, by the reader of the
@@ -36,6 +39,7 @@ type Subscription struct {
 	from  *Position    // what was seen last
 	stood bool         // it stood once
 	lost  *fault.Fault // why it could not be resumed, until it stands again
+	fails int          // how often it was refused for a reason that passes
 	over  bool
 }
 
@@ -115,6 +119,9 @@ func (sub *Subscription) Close() {
 func (sub *Subscription) ask(ctx context.Context, l *link) error {
 	sub.mu.Lock()
 	c := &channel{Channel: sub.want.Channel, From: sub.from, Coalesce: sub.want.Coalesce}
+	if c.From == nil && sub.want.unheard && !sub.stood && sub.fails == 0 {
+		c.From = l.seen() // and the server need not look for what happened before
+	}
 	over := sub.over
 	sub.mu.Unlock()
 	if over {
@@ -130,9 +137,9 @@ func (sub *Subscription) reply(ctx context.Context, l *link, f frame) {
 		return
 	}
 	sub.mu.Lock()
-	sub.on, sub.stood = l, true
+	sub.on, sub.stood, sub.fails = l, true, 0
 	if sub.from == nil || !f.Result.Resumed {
-		sub.from = &f.Result.Position
+		sub.from = f.Result.Position.known()
 	}
 	lost := sub.lost
 	sub.lost = nil
@@ -146,18 +153,30 @@ func (sub *Subscription) reply(ctx context.Context, l *link, f frame) {
 	sub.told(nil)
 }
 
-// refused goes on from now when only resuming was refused, and else ends the subscription.
+// refused goes on from now when only resuming was refused, asks again later for what passes, and else ends the subscription.
 func (sub *Subscription) refused(ctx context.Context, l *link, f *fault.Fault) {
 	if f == nil {
 		f = fault.New(fault.KindInternal, "answer_strange", "the answer to subscribe is not understood")
 	}
 	sub.mu.Lock()
-	again := sub.stood && sub.from != nil && (f.Code == "position_expired" || f.Code == "position_unknown")
-	if again {
+	gone := f.Code == "position_expired" || f.Code == "position_unknown"
+	again := gone && (sub.stood && sub.from != nil || sub.want.unheard && sub.fails == 0)
+	if again && sub.stood {
 		sub.from, sub.lost = nil, f
 	}
-	sub.mu.Unlock()
+	later := time.Duration(0)
+	if !again && passing(f) {
+		again, later = true, sub.stream.client.pace.wait(sub.fails)
+	}
 	if again {
+		sub.fails++
+	}
+	sub.mu.Unlock()
+	switch {
+	case later > 0:
+		time.AfterFunc(later, func() { _ = sub.ask(ctx, l) }) // when there is another connection by then, that one has asked
+		return
+	case again:
 		_ = sub.ask(ctx, l)
 		return
 	}
@@ -195,8 +214,9 @@ func (sub *Subscription) end(err error) {
 func (sub *Subscription) push(l *link, p Push) {
 	sub.mu.Lock()
 	at := p.Position()
-	fresh := !sub.over && sub.on == l && (sub.want.Coalesce || sub.from == nil || at.Position > sub.from.Position)
-	if fresh && (sub.from == nil || at.Position > sub.from.Position) {
+	now := at.Position == 0 // how things stand, told by who has no log
+	fresh := !sub.over && sub.on == l && (now || sub.want.Coalesce || sub.from == nil || at.Position > sub.from.Position)
+	if fresh && !now && (sub.from == nil || at.Position > sub.from.Position) {
 		sub.from = &at
 	}
 	sub.mu.Unlock()

@@ -50,7 +50,7 @@ func (g *globals) submit(ctx context.Context, c *cobra.Command, cl *client.Clien
 	if err != nil {
 		return client.Operation{}, err
 	}
-	cmd.OperationID = events.NewID()
+	cmd.OperationID, cmd.Unsent = events.NewID(), true
 	op, err := cl.Submit(ctx, cmd, client.Wait{
 		For: level, Timeout: g.timeout,
 		Changed: func(op client.Operation) { line.say("%s", standing(op)) },

@@ -39,7 +39,6 @@ type through struct {
 	server  *websocket.Conn // nil: away
 	held    [][]byte
 	own     map[uint64]string // channels that the daemon subscribed to for the client, by command
-	at      uint64            // the last position that the client heard of
 	stops   []func()
 	greeted bool
 }
@@ -149,7 +148,7 @@ func (t *through) commands(ctx context.Context) {
 func (t *through) watch(ctx context.Context, operation string) *Item {
 	it, queued, stop := t.u.queue.watch(ctx, operation, func(it Item, o json.RawMessage) {
 		if o == nil {
-			go t.push(ctx, operation, standing(it))
+			go t.push(ctx, operation, client.Position{}, standing(it))
 		}
 	})
 	t.mu.Lock()
@@ -161,14 +160,10 @@ func (t *through) watch(ctx context.Context, operation string) *Item {
 	return &it
 }
 
-// push tells the client of an operation.
-func (t *through) push(ctx context.Context, operation string, state json.RawMessage) {
-	t.mu.Lock()
-	t.at++ // clients drop what is not newer than what they have
-	at := t.at
-	t.mu.Unlock()
+// push tells the client how an operation stands, at a position of the log, or at none.
+func (t *through) push(ctx context.Context, operation string, at client.Position, state json.RawMessage) {
 	t.tell(ctx, compact(map[string]any{"push": map[string]any{
-		"channels": []string{"operation:" + operation}, "position": at, "operation": state, "event": map[string]any{},
+		"channels": []string{"operation:" + operation}, "position": at.Position, "operation": state, "event": map[string]any{"id": at.ID},
 	}}))
 }
 
@@ -301,6 +296,7 @@ func (t *through) note(ctx context.Context, frame []byte) []byte {
 	var f struct {
 		ID     uint64          `json:"id"`
 		Hello  json.RawMessage `json:"hello"`
+		Error  json.RawMessage `json:"error"`
 		Result *struct {
 			Position  client.Position `json:"position"`
 			Operation json.RawMessage `json:"operation"`
@@ -321,12 +317,15 @@ func (t *through) note(ctx context.Context, frame []byte) []byte {
 	}
 	t.u.fresh.told(at, t.u.fresh.now())
 	t.mu.Lock()
-	t.at = max(t.at, at)
 	operation, own := t.own[f.ID]
 	t.mu.Unlock()
 	if own && f.ID >= ownCommands {
 		if f.Result != nil && len(f.Result.Operation) > 0 && string(f.Result.Operation) != "null" {
-			t.push(ctx, operation, f.Result.Operation)
+			t.push(ctx, operation, f.Result.Position, f.Result.Operation)
+		}
+		if f.Error != nil { // the client, which was told that it stands, subscribes again, and is told
+			_ = t.ws.Close(closeRestart, "the server refused a subscription")
+			t.end()
 		}
 		return nil
 	}

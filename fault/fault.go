@@ -6,6 +6,7 @@
 package fault
 
 import (
+	"context"
 	"errors"
 	"fmt"
 )
@@ -149,13 +150,16 @@ func Usage(code, format string, args ...any) *Fault {
 	return New(KindUsage, code, format, args...)
 }
 
-// Of finds the fault in an error; what is not a fault is an internal one, whose cause stays inside.
+// Of finds the fault in an error; what is not a fault is an internal one, whose cause stays inside, or one of time when that was up.
 func Of(err error) *Fault {
 	if err == nil {
 		return nil
 	}
 	if f, ok := errors.AsType[*Fault](err); ok {
 		return f
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return New(KindTimeout, "too_slow", "this took too long and was given up").WithHint("try again in a moment; stega may be busy").Because(err)
 	}
 	return New(KindInternal, "internal", "something went wrong inside stega").
 		WithHint("look for this operation in the server's log").Because(err)

@@ -160,7 +160,7 @@ func (h *Hub) ask(ctx context.Context, id string) (json.RawMessage, error) {
 	case h.asks <- struct{}{}:
 		defer func() { <-h.asks }()
 	case <-ctx.Done():
-		return nil, fault.Unavailable("operation_unavailable", "the server is too busy to say how the operation fares").Because(ctx.Err())
+		return nil, busy(ctx.Err())
 	}
 	operation, err := h.o.Operation(ctx, id)
 	// While a service is away it is not known whether that one has it. What is new to the ledger will be pushed, and a client that could subscribe only
@@ -168,7 +168,14 @@ func (h *Hub) ask(ctx context.Context, id string) (json.RawMessage, error) {
 	if f, ok := errors.AsType[*fault.Fault](err); ok && (f.Kind == fault.KindNotFound || f.Code == "service_unavailable") {
 		return nil, nil
 	}
+	if err != nil && ctx.Err() != nil {
+		err = busy(err)
+	}
 	return operation, err
+}
+
+func busy(err error) error {
+	return fault.Unavailable("operation_unavailable", "the server is too busy to say how the operation fares").WithHint("subscribe again in a moment").Because(err)
 }
 
 // add notes a subscription, which is not live yet. The lock is held.
