@@ -39,6 +39,7 @@ type server struct {
 	greet    func(n int, w http.ResponseWriter) bool // false: the handshake was refused
 	write    func(n int, w http.ResponseWriter, r *http.Request)
 	writes   int
+	busy     int // how many subscriptions are refused for a while
 }
 
 func newServer(t *testing.T) *server {
@@ -140,6 +141,11 @@ func (s *server) command(ws *websocket.Conn, c command) {
 		asked += " from " + strconv.FormatUint(want.From.Position, 10)
 	}
 	s.asked = append(s.asked, asked)
+	if s.busy > 0 {
+		s.busy--
+		s.send(ws, map[string]any{"id": c.ID, "error": fault.Unavailable("operation_unavailable", "the server is too busy")})
+		return
+	}
 	if f := s.refusal(want.From); f != nil {
 		s.send(ws, map[string]any{"id": c.ID, "error": f})
 		return

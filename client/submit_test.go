@@ -320,3 +320,54 @@ func TestAClosedClientSaysSo(t *testing.T) {
 	_, err := c.Submit(t.Context(), create, Wait{For: ForResolved})
 	assert.True(t, has(err, "stream_closed"), "%v", errors.Unwrap(err))
 }
+
+func TestASubscriptionThatAServerIsTooBusyForIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.busy = 3
+	s.write = func(_ int, w http.ResponseWriter, r *http.Request) {
+		go s.tell(Operation{ID: accept(w, r), Status: Succeeded, Settled: true})
+	}
+	op, err := s.client().Submit(t.Context(), create, Wait{For: ForSettled})
+	require.NoError(t, err)
+	assert.True(t, op.Settled)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	assert.Len(t, s.asked, 4)
+	assert.Equal(t, 1, s.connects, "the connection is kept")
+}
+
+// Nothing can have happened of an operation whose id is new: the server need not look for it, and what comes after the newest position that it told is pushed.
+func TestANewOperationIsListenedForFromTheNewestPosition(t *testing.T) {
+	t.Parallel()
+	for name, first := range map[string]uint64{"in the log": 1, "gone from the log": 100} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.publish("portfolio.created", "portfolio.*")
+			s.hello.Position, s.first = s.tail(), first
+			s.publish("portfolio.created", "portfolio.*")
+			s.write = func(_ int, w http.ResponseWriter, r *http.Request) {
+				go s.tell(Operation{ID: accept(w, r), Status: Succeeded, Settled: true})
+			}
+			c := s.client()
+			op, err := c.Submit(t.Context(), create, Wait{For: ForSettled})
+			require.NoError(t, err)
+			want := []string{"operation:" + op.ID + " from 1"}
+			if first > 1 {
+				want = append(want, "operation:"+op.ID)
+			}
+			s.mu.Lock()
+			assert.Equal(t, want, s.asked)
+			s.mu.Unlock()
+			known := create
+			known.OperationID = op.ID // it was sent before: it may be over
+			again, err := c.Submit(t.Context(), known, Wait{For: ForSettled})
+			require.NoError(t, err)
+			assert.True(t, again.Settled)
+			s.mu.Lock()
+			assert.Equal(t, append(want, "operation:"+op.ID), s.asked)
+			s.mu.Unlock()
+		})
+	}
+}

@@ -104,6 +104,22 @@ func (b *boundary) change(topic, subject string, values map[string]string) {
 	}
 }
 
+// settle tells in the log that an operation is settled.
+func (b *boundary) settle(operation string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var e client.Event
+	e.ID, e.Type, e.Subject, e.Data = fmt.Sprintf("e%d", len(b.log)+1), "operation.settled", operation, json.RawMessage(`{}`)
+	b.log = append(b.log, e)
+	for ws, channels := range b.streams {
+		if name := "operation:" + operation; channels[name] {
+			b.tell(ws, map[string]any{"push": map[string]any{
+				"channels": []string{name}, "position": len(b.log), "event": e, "operation": client.Operation{ID: operation, Status: client.Succeeded, Settled: true},
+			}})
+		}
+	}
+}
+
 func pushOf(at int, e client.Event) any {
 	return map[string]any{"push": map[string]any{"channels": []string{"#"}, "position": at, "event": e}}
 }

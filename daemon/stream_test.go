@@ -79,6 +79,35 @@ func TestTheOutcomeOfAQueuedWriteComesOverTheStream(t *testing.T) {
 	}
 }
 
+// What the daemon tells by itself must not hide what the server tells next.
+func TestTheNextPushAfterAnOutageIsHeard(t *testing.T) {
+	t.Parallel()
+	b := newBoundary(t)
+	d := serveIn(t, newHome(t), b.url())
+	d.connected()
+	b.down()
+	id := events.NewID()
+	d.do("PUT", "/v1/portfolios/p", `{}`, "Operation-Id", id)
+	s := clientOf(t, d).Stream(t.Context(), client.StreamOptions{})
+	defer s.Close()
+	pushed := make(chan client.Operation, 10)
+	_, err := s.Subscribe(t.Context(), client.Interest{Channel: "operation:" + id}, client.Subscriber{Push: func(p client.Push) { pushed <- *p.Operation }})
+	require.NoError(t, err)
+	b.done[id] = true // as by another way
+	b.up()
+	next := func() (op client.Operation) {
+		select {
+		case op = <-pushed:
+		case <-time.After(wait.Patience):
+			t.Fatal("it is not told")
+		}
+		return op
+	}
+	assert.Equal(t, client.Succeeded, next().Status)
+	b.settle(id)
+	assert.True(t, next().Settled)
+}
+
 func TestTheRefusalOfAQueuedWriteComesOverTheStream(t *testing.T) {
 	t.Parallel()
 	b := newBoundary(t)
