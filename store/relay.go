@@ -2,15 +2,12 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect"
 
 	"stega/broker"
 	"stega/events"
@@ -19,8 +16,9 @@ import (
 // Relay moves the outbox of one database to the broker, and nothing else does. One relay works per
 // service at a time (an advisory lock on PostgreSQL, a process-wide one on SQLite); others stand by.
 //
-// It scans the pending rows, never a high-water mark over a serial, for a lower id can commit later; floor says how far back it looks. At most one message of a subject is unconfirmed at a time, so that a refused one cannot be overtaken by its successor; messages of different
-// subjects are pipelined. A confirmed row is deleted by its id; with a Volatile broker it stays
+// It scans the pending rows, never a high-water mark over a serial, for a lower id can commit later; floor says how far
+// back it looks. At most one message of a subject is unconfirmed at a time, so that a refused one cannot be overtaken by
+// its successor; messages of different subjects are pipelined. A confirmed row is deleted by its id; with a Volatile broker it stays
 // until the message was handled everywhere, and is published again at the next start.
 type Relay struct {
 	DB     *DB
@@ -204,114 +202,6 @@ func (w *relaying) wake() {
 	}
 }
 
-// scan reads pending rows in the order of their ids, until it has seen all or the window is full.
-//
-// What one scan reads is of one snapshot: an event that was committed between two looks at the table could otherwise be found and sent while an
-// earlier one of its subject, committed since the first look, is not. For the same reason a scan that the full window ended is not
-// gone on with but begun anew, once there is room.
-func (w *relaying) scan(ctx context.Context) error {
-	if !w.wants() {
-		return nil
-	}
-	w.crowded = false
-	var after int64
-	var err error
-	if w.DB.Read().Dialect().Name() == dialect.PG {
-		if after, err = w.floor.after(ctx, w.conn, w.seen); err != nil {
-			return err
-		}
-	}
-	ids, err := pending(ctx, w.conn, after, relayPage)
-	if err != nil {
-		return err
-	}
-	if len(ids) < relayPage { // all, by one statement
-		if err := w.hold(ctx, w.conn, ids); err != nil {
-			return err
-		}
-		return w.end()
-	}
-	return w.conn.RunInTx(ctx, &sql.TxOptions{Isolation: w.isolation(), ReadOnly: true}, func(ctx context.Context, tx bun.Tx) error {
-		for {
-			ids, err := pending(ctx, tx, after, relayPage)
-			if err != nil {
-				return err
-			}
-			if err := w.hold(ctx, tx, ids); err != nil {
-				return err
-			}
-			if len(ids) < relayPage {
-				return w.end()
-			}
-			if after = ids[len(ids)-1]; w.full() {
-				w.crowded = true
-				return nil
-			}
-		}
-	})
-}
-
-// isolation is that of a transaction whose statements see one snapshot. Those of SQLite always do.
-func (w *relaying) isolation() sql.IsolationLevel {
-	if w.DB.Read().Dialect().Name() == dialect.PG {
-		return sql.LevelRepeatableRead
-	}
-	return sql.LevelDefault
-}
-
-// pending are the ids of rows, which an index has: the data of those that are held already need not be read again.
-func pending(ctx context.Context, db bun.IDB, after int64, limit int) (ids []int64, err error) {
-	err = db.NewSelect().Table("outbox").Column("id").Where("published = 0").Where("id > ?", after).OrderExpr("id").Limit(int64(limit)).Scan(ctx, &ids)
-	return ids, err
-}
-
-// wants reports whether there may be rows that the window has room for. A window that was full is filled again when half of it is free, as the
-// rows that it holds are read once more then.
-func (w *relaying) wants() bool {
-	return !w.caught && !w.full() && (!w.crowded || len(w.held) <= relayWindow/2 && w.bytes <= relayBytes/2)
-}
-
-// end notes that a scan has seen all.
-func (w *relaying) end() error {
-	w.floor.end()
-	w.caught = true
-	return nil
-}
-
-// hold takes those rows into the window that are not in it yet. A row is changed and deleted by the relay alone, so they may be read later than their ids.
-func (w *relaying) hold(ctx context.Context, db bun.IDB, ids []int64) error {
-	fresh := make([]int64, 0, len(ids))
-	for _, id := range ids {
-		w.seen = max(w.seen, id)
-		if !w.held[id] {
-			fresh = append(fresh, id)
-		}
-	}
-	if len(fresh) == 0 {
-		return nil
-	}
-	var rows []outboxRow
-	if err := db.NewSelect().Model(&rows).Where("id IN (?)", bun.List(fresh)).OrderExpr("id").Scan(ctx); err != nil {
-		return err
-	}
-	for i := range rows {
-		row := &rows[i]
-		w.held[row.ID] = true
-		w.bytes += len(row.Data)
-		key := row.line()
-		l := w.lines[key]
-		if l == nil {
-			l = &line{}
-			w.lines[key] = l
-		}
-		l.rows = append(l.rows, *row)
-		if len(l.rows) == 1 {
-			w.open = append(w.open, l)
-		}
-	}
-	return nil
-}
-
 // send publishes the heads of the lines that are due.
 func (w *relaying) send(ctx context.Context) error {
 	if len(w.open) == 0 {
@@ -371,138 +261,4 @@ func (w *relaying) outgoing(r *outboxRow) broker.Outgoing {
 		ID: r.MessageID, Source: events.Source(w.DB.service), Type: r.Topic, Subject: r.Subject, Time: at(r.EmittedAt), Correlation: r.Correlation,
 		Causation: r.Causation, Sequence: r.Sequence, TraceParent: r.Traceparent, ContentType: "application/json",
 	}, Data: r.Data}}
-}
-
-// collect takes in what became of messages on their way.
-func (w *relaying) collect() {
-	w.mu.Lock()
-	results, handled := w.results, w.handled
-	w.results, w.handled = nil, nil
-	w.mu.Unlock()
-	for _, r := range results {
-		w.result(r)
-	}
-	for _, id := range handled {
-		if p, ok := w.published[id]; ok {
-			delete(w.published, id)
-			w.done(p.id)
-		} else if _, flying := w.flight[id]; flying { // others are of other services
-			w.flight[id] = true
-		}
-	}
-}
-
-func (w *relaying) result(r result) {
-	key := r.row.line()
-	l := w.lines[key]
-	handled := w.flight[r.row.MessageID]
-	delete(w.flight, r.row.MessageID)
-	l.flying = false
-	if r.err != nil {
-		l.tries++
-		wait := min(retryMin<<min(l.tries, 10), retryMax)
-		l.due = time.Now().Add(wait/2 + rand.N(wait/2))
-		w.open = append(w.open, l)
-		if l.tries&(l.tries-1) == 0 {
-			w.Log.Warn("a message was not taken and is sent again", "message", r.row.MessageID, "topic", r.row.Topic, "tries", l.tries, "error", r.err)
-		}
-		return
-	}
-	id, message := r.row.ID, r.row.MessageID
-	w.bytes -= len(r.row.Data)
-	l.rows[0] = outboxRow{}
-	l.rows, l.tries, l.due = l.rows[1:], 0, time.Time{}
-	if len(l.rows) > 0 {
-		w.open = append(w.open, l)
-	} else {
-		delete(w.lines, key)
-	}
-	if !w.volatile {
-		w.done(id)
-		return
-	}
-	if handled {
-		w.done(id)
-		return
-	}
-	w.published[message] = publication{id, time.Now()}
-}
-
-func (w *relaying) done(id int64) {
-	if len(w.settled) == 0 {
-		w.settledAt = time.Now()
-	}
-	w.settled = append(w.settled, id)
-}
-
-// settle deletes the rows that are done, when there are enough of them or they have waited; at the end all.
-func (w *relaying) settle(ctx context.Context, all bool) error {
-	for len(w.settled) > 0 && (all || len(w.settled) >= settleRows || time.Since(w.settledAt) > relaySettle) {
-		n := min(len(w.settled), settleRows)
-		ids := w.settled[:n]
-		if err := w.change(ctx, "DELETE FROM outbox WHERE id IN (?)", ids); err != nil {
-			return err
-		}
-		for _, id := range ids {
-			delete(w.held, id)
-		}
-		w.settled = w.settled[n:]
-	}
-	if w.volatile && len(w.held) >= relayWindow/2 {
-		return w.mark(ctx)
-	}
-	return nil
-}
-
-// mark makes scans pass over rows whose message was published a while ago and is not handled everywhere yet.
-func (w *relaying) mark(ctx context.Context) error {
-	var ids []int64
-	for _, p := range w.published {
-		if p.id != 0 && w.held[p.id] && time.Since(p.at) > markAfter {
-			ids = append(ids, p.id)
-		}
-	}
-	if len(ids) == 0 {
-		return nil
-	}
-	if err := w.change(ctx, "UPDATE outbox SET published = 1 WHERE id IN (?)", ids); err != nil {
-		return err
-	}
-	for _, id := range ids {
-		delete(w.held, id)
-	}
-	return nil
-}
-
-// change runs a statement over ids.
-func (w *relaying) change(ctx context.Context, query string, ids []int64) error {
-	if w.write != nil {
-		_, err := w.write.ExecContext(ctx, query, bun.List(ids))
-		return err
-	}
-	return w.DB.Do(ctx, func(ctx context.Context, tx *Tx) error {
-		tx.Later(tx.NewRaw(query, bun.List(ids)))
-		return nil
-	})
-}
-
-// lastWords is how long the relay waits at its end for what is on its way.
-const lastWords = 2 * time.Second
-
-// last takes in what is still on its way and deletes what is done, so that less is sent twice.
-func (w *relaying) last(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
-	defer cancel()
-	for len(w.flight) > 0 {
-		select {
-		case <-w.news:
-			w.collect()
-		case <-ctx.Done():
-			return
-		}
-	}
-	w.collect()
-	if err := w.settle(ctx, true); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		w.Log.Debug("what was sent is sent again at the next start", "error", err)
-	}
 }

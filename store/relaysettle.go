@@ -1,0 +1,146 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/uptrace/bun"
+)
+
+// collect takes in what became of messages on their way.
+func (w *relaying) collect() {
+	w.mu.Lock()
+	results, handled := w.results, w.handled
+	w.results, w.handled = nil, nil
+	w.mu.Unlock()
+	for _, r := range results {
+		w.result(r)
+	}
+	for _, id := range handled {
+		if p, ok := w.published[id]; ok {
+			delete(w.published, id)
+			w.done(p.id)
+		} else if _, flying := w.flight[id]; flying { // others are of other services
+			w.flight[id] = true
+		}
+	}
+}
+
+func (w *relaying) result(r result) {
+	key := r.row.line()
+	l := w.lines[key]
+	handled := w.flight[r.row.MessageID]
+	delete(w.flight, r.row.MessageID)
+	l.flying = false
+	if r.err != nil {
+		l.tries++
+		wait := min(retryMin<<min(l.tries, 10), retryMax)
+		l.due = time.Now().Add(wait/2 + rand.N(wait/2))
+		w.open = append(w.open, l)
+		if l.tries&(l.tries-1) == 0 {
+			w.Log.Warn("a message was not taken and is sent again", "message", r.row.MessageID, "topic", r.row.Topic, "tries", l.tries, "error", r.err)
+		}
+		return
+	}
+	id, message := r.row.ID, r.row.MessageID
+	w.bytes -= len(r.row.Data)
+	l.rows[0] = outboxRow{}
+	l.rows, l.tries, l.due = l.rows[1:], 0, time.Time{}
+	if len(l.rows) > 0 {
+		w.open = append(w.open, l)
+	} else {
+		delete(w.lines, key)
+	}
+	if !w.volatile {
+		w.done(id)
+		return
+	}
+	if handled {
+		w.done(id)
+		return
+	}
+	w.published[message] = publication{id, time.Now()}
+}
+
+func (w *relaying) done(id int64) {
+	if len(w.settled) == 0 {
+		w.settledAt = time.Now()
+	}
+	w.settled = append(w.settled, id)
+}
+
+// settle deletes the rows that are done, when there are enough of them or they have waited; at the end all.
+func (w *relaying) settle(ctx context.Context, all bool) error {
+	for len(w.settled) > 0 && (all || len(w.settled) >= settleRows || time.Since(w.settledAt) > relaySettle) {
+		n := min(len(w.settled), settleRows)
+		ids := w.settled[:n]
+		if err := w.change(ctx, "DELETE FROM outbox WHERE id IN (?)", ids); err != nil {
+			return err
+		}
+		for _, id := range ids {
+			delete(w.held, id)
+		}
+		w.settled = w.settled[n:]
+	}
+	if w.volatile && len(w.held) >= relayWindow/2 {
+		return w.mark(ctx)
+	}
+	return nil
+}
+
+// mark makes scans pass over rows whose message was published a while ago and is not handled everywhere yet.
+func (w *relaying) mark(ctx context.Context) error {
+	var ids []int64
+	for _, p := range w.published {
+		if p.id != 0 && w.held[p.id] && time.Since(p.at) > markAfter {
+			ids = append(ids, p.id)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	if err := w.change(ctx, "UPDATE outbox SET published = 1 WHERE id IN (?)", ids); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		delete(w.held, id)
+	}
+	return nil
+}
+
+// change runs a statement over ids.
+func (w *relaying) change(ctx context.Context, query string, ids []int64) error {
+	if w.write != nil {
+		_, err := w.write.ExecContext(ctx, query, bun.List(ids))
+		return err
+	}
+	return w.DB.Do(ctx, func(ctx context.Context, tx *Tx) error {
+		tx.Later(tx.NewRaw(query, bun.List(ids)))
+		return nil
+	})
+}
+
+// lastWords is how long the relay waits at its end for what is on its way, and then for the database.
+const lastWords = 5 * time.Second
+
+// last takes in what is still on its way and deletes what is done, so that less is sent twice.
+func (w *relaying) last(ctx context.Context) {
+	late := time.NewTimer(lastWords)
+	defer late.Stop()
+	for waiting := true; waiting && len(w.flight) > 0; {
+		select {
+		case <-w.news:
+			w.collect()
+		case <-late.C:
+			waiting = false
+		}
+	}
+	w.collect()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	if err := w.settle(ctx, true); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		w.Log.Debug("what was sent is sent again at the next start", "error", err)
+	}
+}
