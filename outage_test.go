@@ -69,9 +69,9 @@ func TestServersThatAreAwayForAWhile(t *testing.T) {
 	api.Get("/v1/portfolios/"+id, &kept)
 	api.Get("/v1/returns/portfolios/"+id, &view)
 	api.Get("/v1/returns/assets/A/series", &struct{}{})
-	later := api.Portfolio(`{"name":"later","assets":[{"symbol":"B","weight":"1"}]}`)
-	require.Nil(t, api.Write(http.MethodPut, "/v1/portfolios/"+id, `{"name":"core","assets":[{"symbol":"A","weight":"1"}]}`).Error)
-	api.Import("date,A\n2024-01-03,12\n2024-01-04,13\n", "")
+	later := api.Unsettled().Portfolio(`{"name":"later","assets":[{"symbol":"B","weight":"1"}]}`)
+	require.Nil(t, api.Unsettled().Write(http.MethodPut, "/v1/portfolios/"+id, `{"name":"core","assets":[{"symbol":"A","weight":"1"}]}`).Error)
+	api.Unsettled().Import("date,A\n2024-01-03,12\n2024-01-04,13\n", "")
 	pull := api.Do(http.MethodPost, "/v1/prices/pull", `{"kind":"backfill","symbols":["PULLED"]}`)
 	require.Equal(t, http.StatusAccepted, pull.Status, "%s", pull.Body)
 

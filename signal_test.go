@@ -100,7 +100,7 @@ func TestAConsumerIsToldToEnd(t *testing.T) {
 	}
 	const handler = "returns:marketdata.prices_imported"
 	before := settledAs(consumer, handler, "handled")
-	api.Import(b.String(), "")
+	api.Unsettled().Import(b.String(), "")
 	api.Eventually("some are handled", func() bool { return settledAs(consumer, handler, "handled") > before })
 	program.Signal(syscall.SIGTERM)
 	assert.Zero(t, program.Ended(), "%s", program.Said())

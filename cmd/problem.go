@@ -33,7 +33,6 @@ func (f *problemFlags) flags(c *cobra.Command, g *globals) {
 	number := func(name string, into **float64, usage string) {
 		f.numbers[name] = into
 		s.Float64(name, 0, usage)
-		s.Lookup(name).DefValue = ""
 	}
 	choice := func(name string, into *string, usage string, values ...string) {
 		s.StringVar(into, name, "", usage+": "+strings.Join(values, ", ")+" (default: "+values[0]+")")

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -20,13 +21,13 @@ var (
 
 // drawTree draws what followed from an operation. Times are counted from when it was accepted.
 func drawTree(w io.Writer, op client.Operation, unicode bool) error {
-	d := drawing{w: &strings.Builder{}, start: op.AcceptedAt, s: plain, paint: painted(w)}
+	d := drawing{w: &strings.Builder{}, id: op.ID, command: op.Command, start: op.AcceptedAt, s: plain, paint: painted(w)}
 	if unicode {
 		d.s = fine
 	}
 	d.line("", fmt.Sprintf("%s %s", op.Command, d.paint.quiet(op.ID)))
 	took := ""
-	if op.FinishedAt != nil {
+	if op.FinishedAt != nil && op.FinishedAt.After(op.AcceptedAt) { // what runs in one unit of work has one time
 		took = "in " + short(op.FinishedAt.Sub(op.AcceptedAt))
 	}
 	status := op.Status
@@ -40,17 +41,22 @@ func drawTree(w io.Writer, op client.Operation, unicode bool) error {
 	if op.Error != nil {
 		d.line("", d.paint.bad(op.Error.Detail))
 	}
-	d.below("", op.Tree)
+	root := *op.Tree
+	if len(root.Handlings) == 1 && root.Handlings[0].State == op.Status { // which the lines above say
+		root.Handlings = nil
+	}
+	d.below("", &root)
 	d.line("", d.verdict(op))
 	_, err := io.WriteString(w, d.w.String())
 	return err
 }
 
 type drawing struct {
-	w     *strings.Builder
-	start time.Time
-	s     strokes
-	paint paint
+	w           *strings.Builder
+	id, command string // of the operation
+	start       time.Time
+	s           strokes
+	paint       paint
 }
 
 func (d *drawing) line(indent, text string) { _, _ = fmt.Fprintf(d.w, "%s%s\n", indent, text) }
@@ -80,7 +86,9 @@ func (d *drawing) below(indent string, n *client.Node) {
 
 func (d *drawing) message(n *client.Node) string {
 	text := n.Topic
-	if n.Subject != "" {
+	if n.Topic == d.command && n.Subject == d.id { // a deferred command runs as a message of its own
+		text = "its job"
+	} else if n.Subject != "" {
 		text += " " + n.Subject
 	}
 	if n.EmittedAt != nil && !d.start.IsZero() {
@@ -93,15 +101,15 @@ func (d *drawing) message(n *client.Node) string {
 }
 
 func (d *drawing) handling(h client.Handling) string {
-	who := h.Service
-	if h.Handler != "" {
-		who += "/" + h.Handler
+	who := cmp.Or(h.Handler, h.Service)
+	if !strings.HasPrefix(who, h.Service) {
+		who = h.Service + "/" + who
 	}
 	mark := d.paint.wait(d.s.wait)
 	switch h.State {
-	case events.ReceiptHandled, events.ReceiptUnhandled:
+	case events.ReceiptHandled, events.ReceiptUnhandled, client.Succeeded:
 		mark = d.paint.good(d.s.good)
-	case events.ReceiptDead:
+	case events.ReceiptDead, client.Failed:
 		mark = d.paint.bad(d.s.bad)
 	}
 	text := fmt.Sprintf("%s %s %s", mark, who, h.State)

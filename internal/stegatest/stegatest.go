@@ -30,9 +30,10 @@ const Patience = wait.Patience
 type Server struct {
 	URL string
 
-	t    testing.TB
-	stop context.CancelFunc
-	done chan error
+	t      testing.TB
+	stop   context.CancelFunc
+	done   chan error
+	prefer string // how writes are waited for
 }
 
 // Up starts stega on a new folder, or with a configuration that changes lets differ; it ends with the test.
@@ -41,11 +42,24 @@ func Up(t testing.TB, changes ...func(*process.Config)) *Server {
 	return Start(t, Config(t.TempDir(), changes...))
 }
 
+// How writes are waited for.
+const (
+	settled  = "wait=50, settled"
+	resolved = "wait=50"
+)
+
+// Unsettled is the same server for somebody who waits for the outcome of his writes, and not for what follows from them.
+func (s *Server) Unsettled() *Server {
+	other := *s
+	other.prefer = resolved
+	return &other
+}
+
 // At is a stega that runs somewhere.
 func At(t testing.TB, url string) *Server {
 	done := make(chan error, 1)
 	done <- nil
-	return &Server{URL: url, t: t, stop: func() {}, done: done}
+	return &Server{URL: url, t: t, stop: func() {}, done: done, prefer: settled}
 }
 
 // Config is that of "stega up" on a folder.
@@ -68,7 +82,7 @@ func Config(data string, changes ...func(*process.Config)) process.Config {
 func Start(t testing.TB, cfg process.Config) *Server {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Server{t: t, stop: cancel, done: make(chan error, 1)}
+	s := &Server{t: t, stop: cancel, done: make(chan error, 1), prefer: settled}
 	address := make(chan string, 1)
 	go func() { s.done <- process.Run(ctx, cfg, func(addr string) { address <- addr }) }()
 	t.Cleanup(s.Stop)
@@ -171,7 +185,7 @@ type Problem struct {
 // Write sends a write and waits until all that follows from it can be read; where no boundary runs, for its outcome alone.
 func (s *Server) Write(method, path, body string, headers ...string) store.Operation {
 	s.t.Helper()
-	a := s.Do(method, path, body, append([]string{"Prefer", "wait=50, settled"}, headers...)...)
+	a := s.Do(method, path, body, append([]string{"Prefer", s.prefer}, headers...)...)
 	require.Equal(s.t, http.StatusOK, a.Status, "%s %s: %s", method, path, a.Body)
 	var op store.Operation
 	a.JSON(&op)

@@ -125,7 +125,7 @@ func TestAConsumerThatNeverStartedIsWaitedFor(t *testing.T) {
 		cfg.Services = []string{"boundary", "correlations", "marketdata", "optimization", "portfolio"}
 	}
 	s := stegatest.Start(t, stegatest.Config(data, without))
-	s.Write(http.MethodPost, "/v1/prices", prices, "Content-Type", "text/csv", "Prefer", "wait=50") // settled it cannot be
+	s.Unsettled().Import(prices, "")
 	a := s.Do(http.MethodPost, "/v1/portfolios", portfolio("core"), "Prefer", "wait=2, settled")
 	require.Equal(t, http.StatusAccepted, a.Status, "a time that is up does not mean that the write failed: %s", a.Body)
 	var accepted struct {

@@ -138,7 +138,7 @@ func TestOneThatFollows(t *testing.T) {
 
 	// Many events lead to few runs, and the last one sees all of them.
 	for i := range 250 {
-		w.Write(http.MethodPost, "/v1/prices", days(31+i, 1), "Content-Type", "text/csv", "Prefer", "wait=50") // none waits for what follows
+		w.Unsettled().Import(days(31+i, 1), "")
 	}
 	last := time.Date(2024, 1, 1+30+250, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
 	w.Eventually("it has caught up", func() bool {
