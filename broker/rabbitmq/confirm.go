@@ -194,7 +194,8 @@ func (o *outlet) sweep(queue []entry, returned map[[3]string]int) []entry {
 	blocked, unblocked := o.p.b.out.block()
 	timeout := o.p.b.cfg.ConfirmTimeout
 	now := time.Now()
-	var late, left []entry
+	var late []entry
+	left := queue[:0]
 	for _, e := range queue {
 		since := e.sent
 		if unblocked.After(since) {
@@ -206,9 +207,7 @@ func (o *outlet) sweep(queue []entry, returned map[[3]string]int) []entry {
 			left = append(left, e)
 		}
 	}
-	if len(late) == 0 {
-		return queue
-	}
+	clear(queue[len(left):])
 	o.answer(late, returned)
 	return left
 }
