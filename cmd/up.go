@@ -54,7 +54,9 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 				return err
 			}
 			defer stop()
-			debug.SetGCPercent(50) // a laptop's memory is worth more than its spare cycles
+			if os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(50) // a laptop's memory is worth more than its spare cycles
+			}
 			log := g.logger(c.ErrOrStderr())
 			ctx, end := context.WithCancel(ctx)
 			defer end()
