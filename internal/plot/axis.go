@@ -37,12 +37,22 @@ func (a *axis) widen(least float64) {
 // share is where a value is between the ends: 0 is lo, 1 is hi.
 func (a *axis) share(v float64) float64 { return (v - a.lo) / (a.hi - a.lo) }
 
-// numbers divides the axis into about n round steps, and has it begin and end on one.
+// little is how far, in steps, values may lie beyond a round one without a whole step more: what is to be seen is not pressed together for them.
+const little = 0.1
+
+// numbers divides the axis into about n round steps, and has it begin and end on one, or a little beyond.
 func (a *axis) numbers(n int, percent bool) {
 	a.widen(0.01)
 	step := roundStep((a.hi - a.lo) / float64(max(n, 1)))
 	first, last := math.Floor(a.lo/step+1e-9), math.Ceil(a.hi/step-1e-9)
-	a.lo, a.hi = first*step, last*step
+	lo, hi := first*step, last*step
+	if next := (first + 1) * step; next-a.lo < little*step {
+		first, lo = first+1, next-little*step
+	}
+	if before := (last - 1) * step; a.hi-before < little*step {
+		last, hi = last-1, before+little*step
+	}
+	a.lo, a.hi = lo, hi
 	for k := first; k <= last; k++ {
 		a.ticks = append(a.ticks, tick{k * step, number(k*step, step, percent)})
 	}

@@ -282,8 +282,13 @@ func (h *heat) svg(w io.Writer) error {
 	case n > 24:
 		side = math.Max(840/float64(n), 2)
 	}
-	in := area{left: 16 + 7*float64(longest), top: 36 + 7*float64(longest), width: side * float64(n), height: side * float64(n)}
-	s := newSheet(int(in.left+in.width)+16, int(in.top+in.height)+16, h.Title)
+	in := area{left: 16 + letter*float64(longest), top: 36 + letter*float64(longest), width: side * float64(n), height: side * float64(n)}
+	width := in.left + in.width + 16
+	if room := letter*float64(utf8.RuneCountInString(h.Title)) + 16 - width; room > 0 { // the title is wider
+		in.left += room / 2
+		width += room
+	}
+	s := newSheet(int(width), int(in.top+in.height)+16, h.Title)
 	for i, row := range h.values {
 		y := in.top + float64(i)*side
 		if side >= 9 {
@@ -297,6 +302,9 @@ func (h *heat) svg(w io.Writer) error {
 	}
 	return s.end(w)
 }
+
+// letter is the width of a letter in pixels, on the wide side.
+const letter = 8.5
 
 func size(side float64) string {
 	return fmt.Sprintf(` font-size="%s"`, px(math.Min(12, side*0.8)))
