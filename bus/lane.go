@@ -298,6 +298,13 @@ func (l *lane) unit(ctx context.Context, tasks []*task) (at int, err error) {
 		if err != nil {
 			return fmt.Errorf("look for parked messages: %w", err)
 		}
+		var expected []any
+		for i, t := range tasks {
+			if fresh[i] && !lined[t.lane] {
+				expected = append(expected, t.item.value)
+			}
+		}
+		tx.Expect(expected)
 		for i, t := range tasks {
 			switch {
 			case !fresh[i]:

@@ -27,6 +27,8 @@ type Tx struct {
 	bytes    int
 	once     map[string]*deed
 	gathered map[string]any                    // what Gather keeps, by key
+	expected []any                             // the messages that it handles
+	shared   map[string]any                    // what Shared keeps, by key
 	last     []func(ctx context.Context) error // what Once put off
 	wrote    int                               // outbox rows
 	started  map[string]*Operation             // operations that this unit recorded
@@ -161,6 +163,34 @@ func Gather[T any](t *Tx, key string, item T, fn func(ctx context.Context, tx *T
 		delete(t.gathered, key)
 		return fn(ctx, tx, *items)
 	})
+}
+
+// Expect says which messages this unit handles, so that the first that reads may read for all of them.
+func (t *Tx) Expect(messages []any) { t.expected = messages }
+
+// Expected are the messages of one type that this unit handles, as far as is known.
+func Expected[M any](t *Tx) (all []M) {
+	for _, m := range t.expected {
+		if m, ok := m.(M); ok {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// Shared is a value of this unit that several handlers use. It is made when the first asks; a key is of one type.
+func Shared[V any](t *Tx, key string, make func() (V, error)) (V, error) {
+	if v, ok := t.shared[key].(V); ok {
+		return v, nil
+	}
+	v, err := make()
+	if err == nil {
+		if t.shared == nil {
+			t.shared = map[string]any{}
+		}
+		t.shared[key] = v
+	}
+	return v, err
 }
 
 // deed is something that Once put off, with the messages that made it due.

@@ -3,6 +3,7 @@ package marketdata
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/govalues/decimal"
@@ -54,8 +55,11 @@ const (
 	Backfill = "backfill"
 )
 
-// symbolsAtATime is how many symbols' rows an import reads in one query.
-const symbolsAtATime = 64
+// An import reads the rows of so many symbols in one query, or of those of which it has so many bars.
+const (
+	symbolsAtATime = 64
+	barsAtATime    = 20_000
+)
 
 func (s *Service) importPrices(ctx context.Context, tx *store.Tx, c ImportPrices) error {
 	return put(ctx, tx, c.prices)
@@ -67,19 +71,18 @@ func put(ctx context.Context, tx *store.Tx, src prices) error {
 	if err := takeTurns(ctx, tx); err != nil {
 		return err
 	}
-	var fresh []Bar
 	pending := 0
-	for symbols := range slices.Chunk(src.Symbols(), symbolsAtATime) {
-		kept, err := load(ctx, tx, symbols)
+	for part, err := range parts(src) {
+		if err != nil {
+			return err
+		}
+		kept, err := load(ctx, tx, part.symbols, part.first.Year(), part.last.Year())
 		if err != nil {
 			return err
 		}
 		var rows []row
-		for _, symbol := range symbols {
-			if fresh, err = src.Bars(symbol, fresh); err != nil {
-				return err
-			}
-			changed, touched, err := mergeYears(symbol, kept[symbol], fresh)
+		for i, symbol := range part.symbols {
+			changed, touched, err := mergeYears(symbol, kept[symbol], part.bars[i])
 			if err != nil {
 				return fmt.Errorf("merge the prices of %s: %w", symbol, err)
 			}
@@ -98,6 +101,51 @@ func put(ctx context.Context, tx *store.Tx, src prices) error {
 		}
 	}
 	return nil
+}
+
+// part is some symbols with their bars, and from when to when they are.
+type part struct {
+	symbols     []string
+	bars        [][]Bar
+	first, last civil.Date
+}
+
+// parts divides prices into parts that are read and written at once: of not too many symbols, nor of bars, though a symbol is never divided.
+func parts(src prices) iter.Seq2[part, error] {
+	return func(yield func(part, error) bool) {
+		var bars [][]Bar // used again
+		var p part
+		n := 0
+		for _, symbol := range src.Symbols() {
+			i := len(p.symbols)
+			if i == len(bars) {
+				bars = append(bars, nil)
+			}
+			var err error
+			if bars[i], err = src.Bars(symbol, bars[i]); err != nil {
+				yield(part{}, err)
+				return
+			}
+			if len(bars[i]) == 0 {
+				continue
+			}
+			first, last := bars[i][0].Day, bars[i][len(bars[i])-1].Day
+			if i > 0 {
+				first, last = min(first, p.first), max(last, p.last)
+			}
+			p.symbols, p.bars, p.first, p.last = append(p.symbols, symbol), bars[:i+1], first, last
+			if n += len(bars[i]); len(p.symbols) < symbolsAtATime && n < barsAtATime {
+				continue
+			}
+			if !yield(p, nil) {
+				return
+			}
+			p, n = part{symbols: p.symbols[:0]}, 0
+		}
+		if len(p.symbols) > 0 {
+			yield(p, nil)
+		}
+	}
 }
 
 // flushBars is how many bars' events an import holds in memory.

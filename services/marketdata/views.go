@@ -37,10 +37,11 @@ func takeTurns(ctx context.Context, tx *store.Tx) error {
 	return err
 }
 
-// load reads the packed years of symbols.
-func load(ctx context.Context, db bun.IDB, symbols []string) (map[string]map[int][]byte, error) {
+// load reads the packed years of symbols, from one year to another.
+func load(ctx context.Context, db bun.IDB, symbols []string, from, to int) (map[string]map[int][]byte, error) {
 	var rows []row
-	err := db.NewSelect().Model(&rows).Column("symbol", "year", "data").Where("symbol IN (?)", bun.List(symbols)).Scan(ctx)
+	err := db.NewSelect().Model(&rows).Column("symbol", "year", "data").Where("symbol IN (?)", bun.List(symbols)).
+		Where("year BETWEEN ? AND ?", from, to).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read prices: %w", err)
 	}

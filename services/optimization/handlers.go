@@ -20,7 +20,15 @@ func (s *Service) assetUpdated(ctx context.Context, tx *store.Tx, e events.Asset
 	if err := e.Check(); err != nil {
 		return fault.Invalid("returns_invalid", "the returns of %s make no sense: %s", e.Symbol, err)
 	}
-	rows, err := mergeSeries(ctx, tx, e.Symbol, pointsOf(e))
+	points := pointsOf(e)
+	if len(points) == 0 {
+		return nil
+	}
+	years, err := yearsOf(ctx, tx, e)
+	if err != nil {
+		return fmt.Errorf("read the returns of %s: %w", e.Symbol, err)
+	}
+	rows, err := mergeSeries(years, e.Symbol, points)
 	if errors.Is(err, errPacked) { // what is kept stays damaged until somebody rebuilds it
 		err = bus.Permanent(err)
 	}

@@ -39,27 +39,53 @@ type holding struct {
 	PortfolioID string
 }
 
-// mergeSeries puts points, which are ordered, into the years of a symbol, and returns the years that are not what they were.
-func mergeSeries(ctx context.Context, tx *store.Tx, symbol string, fresh []point) ([]seriesRow, error) {
-	if len(fresh) == 0 {
-		return nil, nil
-	}
-	var kept []seriesRow
-	err := tx.NewSelect().Model(&kept).Where("symbol = ?", symbol).
-		Where("year BETWEEN ? AND ?", fresh[0].day.Year(), fresh[len(fresh)-1].day.Year()).Scan(ctx)
+// keptYears reads the years of symbols from one day to another.
+func keptYears(ctx context.Context, tx *store.Tx, symbols []string, from, to civil.Date) (map[string]map[int]seriesRow, error) {
+	var rows []seriesRow
+	err := tx.NewSelect().Model(&rows).Where("symbol IN (?)", bun.List(symbols)).Where("year BETWEEN ? AND ?", from.Year(), to.Year()).Scan(ctx)
 	if err != nil {
 		return nil, err
 	}
-	old := make(map[int]*seriesRow, len(kept))
-	for i := range kept {
-		old[kept[i].Year] = &kept[i]
+	all := make(map[string]map[int]seriesRow, len(symbols))
+	for _, symbol := range symbols {
+		all[symbol] = map[int]seriesRow{}
 	}
+	for _, r := range rows {
+		all[r.Symbol][r.Year] = r
+	}
+	return all, nil
+}
+
+// yearsOf are the years of the symbol of an event, as this unit of work has them. What all its events need is read at once.
+func yearsOf(ctx context.Context, tx *store.Tx, e events.AssetUpdated) (map[int]seriesRow, error) {
+	all, err := store.Shared(tx, "years", func() (map[string]map[int]seriesRow, error) {
+		symbols, from, to := []string{e.Symbol}, e.Days[0], e.Days[len(e.Days)-1]
+		for _, other := range store.Expected[events.AssetUpdated](tx) {
+			if n := len(other.Days); n > 0 { // whether it makes sense is seen when its turn comes
+				symbols, from, to = append(symbols, other.Symbol), min(from, other.Days[0]), max(to, other.Days[n-1])
+			}
+		}
+		return keptYears(ctx, tx, symbols, from, to)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if years := all[e.Symbol]; years != nil {
+		return years, nil
+	}
+	alone, err := keptYears(ctx, tx, []string{e.Symbol}, e.Days[0], e.Days[len(e.Days)-1])
+	return alone[e.Symbol], err
+}
+
+// mergeSeries puts points, which are ordered, into the years of a symbol, and returns the years that are not what they were.
+func mergeSeries(old map[int]seriesRow, symbol string, fresh []point) ([]seriesRow, error) {
 	var changed []seriesRow
 	for len(fresh) > 0 {
 		year := fresh[0].day.Year()
 		n, _ := slices.BinarySearchFunc(fresh, civil.Of(year+1, 1, 1), func(p point, d civil.Date) int { return int(p.day - d) })
 		var before []point
-		if r := old[year]; r != nil {
+		if r, ok := old[year]; ok {
+			var err error
 			if before, err = unpack(make([]point, 0, r.Days), year, r.Data); err != nil {
 				return nil, err
 			}
@@ -67,9 +93,8 @@ func mergeSeries(ctx context.Context, tx *store.Tx, symbol string, fresh []point
 		all, differs := merge(before, fresh[:n])
 		fresh = fresh[n:]
 		if differs {
-			changed = append(changed, seriesRow{
-				Symbol: symbol, Year: year, FirstDay: all[0].day, LastDay: all[len(all)-1].day, Days: len(all), Data: pack(all),
-			})
+			old[year] = seriesRow{Symbol: symbol, Year: year, FirstDay: all[0].day, LastDay: all[len(all)-1].day, Days: len(all), Data: pack(all)}
+			changed = append(changed, old[year])
 		}
 	}
 	return changed, nil

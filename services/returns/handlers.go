@@ -21,7 +21,7 @@ func (s *Service) pricesImported(ctx context.Context, tx *store.Tx, e events.Pri
 	}
 	fresh := pointsOf(e)
 	besides(tx)
-	years, err := loadYears(ctx, tx, e.Symbol, fresh[0].day, fresh[len(fresh)-1].day)
+	years, err := yearsOf(ctx, tx, e)
 	if err != nil {
 		return err
 	}
@@ -44,6 +44,28 @@ func (s *Service) pricesImported(ctx context.Context, tx *store.Tx, e events.Pri
 		return err
 	})
 	return nil
+}
+
+// yearsOf are the years of the symbol of an event, as this unit of work has them. What all its events need is read at once.
+func yearsOf(ctx context.Context, tx *store.Tx, e events.PricesImported) (*years, error) {
+	all, err := store.Shared(tx, "years", func() (map[string]*years, error) {
+		from, to := e.Days[0], e.Days[len(e.Days)-1]
+		symbols := []string{e.Symbol}
+		for _, other := range store.Expected[events.PricesImported](tx) {
+			if n := len(other.Days); n > 0 { // whether it makes sense is seen when its turn comes
+				symbols, from, to = append(symbols, other.Symbol), min(from, other.Days[0]), max(to, other.Days[n-1])
+			}
+		}
+		return loadYears(ctx, tx, symbols, from, to)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if y := all[e.Symbol]; y != nil {
+		return y, nil
+	}
+	alone, err := loadYears(ctx, tx, []string{e.Symbol}, e.Days[0], e.Days[len(e.Days)-1])
+	return alone[e.Symbol], err
 }
 
 // announced is how many days one event tells at most.

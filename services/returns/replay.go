@@ -26,10 +26,11 @@ func (s *Service) replayRequested(ctx context.Context, tx *store.Tx, e events.Re
 	}
 	pending := 0
 	for _, symbol := range symbols {
-		years, err := loadYears(ctx, tx, symbol, civil.Of(1, 1, 1), civil.Of(9999, 12, 31))
+		all, err := loadYears(ctx, tx, []string{symbol}, civil.Of(1, 1, 1), civil.Of(9999, 12, 31))
 		if err != nil {
 			return err
 		}
+		years := all[symbol]
 		first, last, days := years.extent()
 		if err := years.announce(tx, symbol, first, last); err != nil {
 			return err

@@ -37,28 +37,31 @@ type holding struct {
 	PortfolioID string
 }
 
-// years are the rows of a symbol, by year, with those that were changed.
+// years are the rows of a symbol, by year, with those that were changed and not saved.
 type years struct {
 	rows  map[int]*row
 	dirty []int
 }
 
-// loadYears reads the years of a symbol; the points only of those from one day to another, and of the years next to them, which is what merge
-// and around look at.
-func loadYears(ctx context.Context, tx *store.Tx, symbol string, from, to civil.Date) (*years, error) {
+// loadYears reads the years of symbols; the points only of those from one day to another, and of the years next to them, which is what merge
+// and around look at. A symbol that nothing is known of has no years.
+func loadYears(ctx context.Context, tx *store.Tx, symbols []string, from, to civil.Date) (map[string]*years, error) {
+	all := make(map[string]*years, len(symbols))
+	for _, symbol := range symbols {
+		all[symbol] = &years{rows: map[int]*row{}}
+	}
 	var rows []row
 	err := tx.NewSelect().Model(&rows).Column("symbol", "year", "first_day", "last_day", "days", "format").ColumnExpr(`CASE WHEN
-		year >= coalesce((SELECT max(year) FROM series WHERE symbol = ?0 AND year < ?1), ?1) AND
-		year <= coalesce((SELECT min(year) FROM series WHERE symbol = ?0 AND year > ?2), ?2) THEN data END AS data`, symbol, from.Year(), to.Year()).
-		Where("symbol = ?", symbol).Scan(ctx)
+		year >= coalesce((SELECT max(s.year) FROM series AS s WHERE s.symbol = ?TableAlias.symbol AND s.year < ?0), ?0) AND
+		year <= coalesce((SELECT min(s.year) FROM series AS s WHERE s.symbol = ?TableAlias.symbol AND s.year > ?1), ?1) THEN data END AS data`,
+		from.Year(), to.Year()).Where("symbol IN (?)", bun.List(slices.Collect(maps.Keys(all)))).Scan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read the series of %s: %w", symbol, err)
+		return nil, fmt.Errorf("read series: %w", err)
 	}
-	y := &years{rows: make(map[int]*row, len(rows))}
 	for i := range rows {
-		y.rows[rows[i].Year] = &rows[i]
+		all[rows[i].Symbol].rows[rows[i].Year] = &rows[i]
 	}
-	return y, nil
+	return all, nil
 }
 
 // merge puts points into their years and returns those that are new or differ.
@@ -90,6 +93,7 @@ func (y *years) save(tx *store.Tx, symbol string) {
 		rows[i] = *y.rows[year]
 		rows[i].Symbol = symbol
 	}
+	y.dirty = nil
 	tx.Later(tx.NewInsert().Model(&rows).On("CONFLICT (symbol, year) DO UPDATE").Set("first_day = EXCLUDED.first_day").
 		Set("last_day = EXCLUDED.last_day").Set("days = EXCLUDED.days").Set("format = EXCLUDED.format").
 		Set("data = EXCLUDED.data"))
