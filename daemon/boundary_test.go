@@ -59,8 +59,9 @@ func (b *boundary) up() {
 	l, err := net.Listen("tcp", addr)
 	require.NoError(b.t, err)
 	b.addr = l.Addr().String()
-	b.server = &http.Server{Handler: b, ReadHeaderTimeout: time.Minute}
-	go func() { _ = b.server.Serve(l) }()
+	server := &http.Server{Handler: b, ReadHeaderTimeout: time.Minute}
+	b.server = server
+	go func() { _ = server.Serve(l) }()
 }
 
 // down goes away at once.

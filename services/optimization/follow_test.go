@@ -107,7 +107,8 @@ const half = `{"name":"core","assets":[{"symbol":"A","weight":"0.5"},{"symbol":"
 
 func TestOneThatFollows(t *testing.T) {
 	t.Parallel()
-	w := world{Server: stegatest.Up(t, func(c *process.Config) { c.Options.Optimization.Quiet = 400 * time.Millisecond }), t: t}
+	const quiet = 400 * time.Millisecond
+	w := world{Server: stegatest.Up(t, func(c *process.Config) { c.Options.Optimization.Quiet = quiet }), t: t}
 	w.settled(w.Import(days(0, 30), ""))
 	created := w.Write(http.MethodPost, "/v1/portfolios", half)
 	w.settled(created)
@@ -137,6 +138,7 @@ func TestOneThatFollows(t *testing.T) {
 	assert.Equal(t, "2024-01-31", b.Data.AsOf)
 
 	// Many events lead to few runs, and the last one sees all of them.
+	began := time.Now()
 	for i := range 250 {
 		w.Unsettled().Import(days(31+i, 1), "")
 	}
@@ -145,7 +147,8 @@ func TestOneThatFollows(t *testing.T) {
 		b = look()
 		return b.Data.AsOf == last
 	})
-	assert.Less(t, b.Runs, 30, "500 events")
+	assert.Less(t, b.Runs, 5+int(time.Since(began)/quiet), "500 events, and a run at most in each time of quiet")
+	assert.Less(t, b.Runs, 125, "and not one for each")
 	fresh := w.optimize(t, `"portfolio_id":"`+portfolio+`","objective":"min_volatility"`)
 	assert.Equal(t, fresh.Weights, b.Weights)
 
