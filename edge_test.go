@@ -245,6 +245,9 @@ func (s *submitter) push(p edge.Push) {
 // kill -9 of the boundary, of the services and of the daemon, and cut connections, while 200 clients submit, a quarter of them through the daemon: each hears
 // the outcome of each of its operations, finds it settled when it is said so, hears the events of its portfolio once each and in order, and nobody polls.
 func TestKillsAtTheEdge(t *testing.T) {
+	if os.Getenv("STEGA_SOAK") == "" {
+		t.Skip("SKIPPED: this test loads a machine for minutes; set STEGA_SOAK=1")
+	}
 	const clients, changes = 200, 4
 	rabbit, pg := servers.RabbitMQ(t), servers.Postgres(t)
 	schemas(t, pg.URL())

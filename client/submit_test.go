@@ -371,3 +371,14 @@ func TestANewOperationIsListenedForFromTheNewestPosition(t *testing.T) {
 		})
 	}
 }
+
+// A daemon tells how an operation stands when it learns of it, which may be before it has answered the subscription.
+func TestWhatIsToldBeforeTheAnswerCounts(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.early = &Operation{ID: "o", Status: Succeeded, Settled: true}
+	s.ops["o"] = Operation{ID: "o", Status: Accepted}
+	op, err := s.client().Await(t.Context(), "o", Wait{For: ForSettled, Timeout: 10 * time.Second})
+	require.NoError(t, err)
+	assert.True(t, op.Settled)
+}

@@ -214,8 +214,8 @@ func (sub *Subscription) end(err error) {
 func (sub *Subscription) push(l *link, p Push) {
 	sub.mu.Lock()
 	at := p.Position()
-	now := at.Position == 0 // how things stand, told by who has no log
-	fresh := !sub.over && sub.on == l && (now || sub.want.Coalesce || sub.from == nil || at.Position > sub.from.Position)
+	now := at.Position == 0 // how things stand, told by who has no log, and perhaps before the answer to subscribe
+	fresh := !sub.over && (now || sub.on == l && (sub.want.Coalesce || sub.from == nil || at.Position > sub.from.Position))
 	if fresh && !now && (sub.from == nil || at.Position > sub.from.Position) {
 		sub.from = &at
 	}

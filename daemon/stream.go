@@ -148,7 +148,7 @@ func (t *through) commands(ctx context.Context) {
 func (t *through) watch(ctx context.Context, operation string) *Item {
 	it, queued, stop := t.u.queue.watch(ctx, operation, func(it Item, o json.RawMessage) {
 		if o == nil {
-			go t.push(ctx, operation, client.Position{}, standing(it))
+			go t.push(ctx, operation, standing(it))
 		}
 	})
 	t.mu.Lock()
@@ -160,10 +160,11 @@ func (t *through) watch(ctx context.Context, operation string) *Item {
 	return &it
 }
 
-// push tells the client how an operation stands, at a position of the log, or at none.
-func (t *through) push(ctx context.Context, operation string, at client.Position, state json.RawMessage) {
+// push tells the client how an operation stands, at position 0, which is none of the log: it must not hide what the server pushes next, nor be taken for
+// something that was heard before.
+func (t *through) push(ctx context.Context, operation string, state json.RawMessage) {
 	t.tell(ctx, compact(map[string]any{"push": map[string]any{
-		"channels": []string{"operation:" + operation}, "position": at.Position, "operation": state, "event": map[string]any{"id": at.ID},
+		"channels": []string{"operation:" + operation}, "position": 0, "operation": state, "event": map[string]any{},
 	}}))
 }
 
@@ -321,7 +322,7 @@ func (t *through) note(ctx context.Context, frame []byte) []byte {
 	t.mu.Unlock()
 	if own && f.ID >= ownCommands {
 		if f.Result != nil && len(f.Result.Operation) > 0 && string(f.Result.Operation) != "null" {
-			t.push(ctx, operation, f.Result.Position, f.Result.Operation)
+			t.push(ctx, operation, f.Result.Operation)
 		}
 		if f.Error != nil { // the client, which was told that it stands, subscribes again, and is told
 			_ = t.ws.Close(closeRestart, "the server refused a subscription")
