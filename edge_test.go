@@ -163,6 +163,9 @@ func (s *submitter) work(ctx context.Context, changes int) error {
 	if err != nil {
 		return err
 	}
+	if op.EntityID == "" {
+		return fmt.Errorf("operation %s is told as settled, and not what it made", op.ID)
+	}
 	s.id = op.EntityID
 	stream := s.c.Stream(ctx, edge.StreamOptions{})
 	defer stream.Close()

@@ -96,12 +96,19 @@ type Waiting struct {
 	Since    time.Time `json:"since"`
 }
 
-// OperationSettled says that everything that follows from an operation has been committed everywhere.
+// OperationSettled says that everything that follows from an operation has been committed everywhere. It says what became of the command too, for whoever
+// missed that.
 type OperationSettled struct {
-	ID         string    `json:"id"`
-	Status     string    `json:"status"` // of the command: succeeded or failed
-	AcceptedAt time.Time `json:"accepted_at"`
-	SettledAt  time.Time `json:"settled_at"`
+	ID         string          `json:"id"`
+	Command    string          `json:"command,omitempty"`
+	Service    string          `json:"service,omitempty"`
+	About      string          `json:"subject,omitempty"` // the entity
+	EntityID   string          `json:"entity_id,omitempty"`
+	Status     string          `json:"status"` // of the command: succeeded or failed
+	Error      json.RawMessage `json:"error,omitempty"`
+	AcceptedAt time.Time       `json:"accepted_at"`
+	FinishedAt *time.Time      `json:"finished_at,omitempty"`
+	SettledAt  time.Time       `json:"settled_at"`
 }
 
 // Topic is operation.settled.

@@ -204,7 +204,10 @@ func (b *book) judge(ctx context.Context, a *account, late bool) error {
 	switch {
 	case row.Outcome == Settled && was != Settled:
 		row.SettledAt = now.UnixMicro()
-		err = tell(b.tx, t.id, events.OperationSettled{ID: t.id, Status: row.Status, AcceptedAt: t.state.AcceptedAt, SettledAt: now})
+		err = tell(b.tx, t.id, events.OperationSettled{
+			ID: t.id, Command: t.state.Command, Service: t.state.Service, About: t.state.About, EntityID: t.state.EntityID, Status: row.Status,
+			Error: t.state.Error, AcceptedAt: t.state.AcceptedAt, FinishedAt: t.state.FinishedAt, SettledAt: now,
+		})
 	case row.Waiting != "" && (row.Outcome != was || row.Waiting != waited):
 		err = tell(b.tx, t.id, events.OperationStalled{ID: t.id, Outcome: row.Outcome, Waiting: open[:min(len(open), maxWaiting)], At: now})
 	}

@@ -117,8 +117,10 @@ func operation(topic string, data []byte) []byte {
 		says.Status = "running"
 		says.Progress = &progress{o.Done, o.Total, o.Text, o.At}
 	case events.OperationSettled:
-		says.Status, says.Settled, says.Outcome = o.Status, true, "settled"
-		says.AcceptedAt, says.SettledAt = &o.AcceptedAt, &o.SettledAt
+		says.state(events.OperationState{
+			Command: o.Command, Service: o.Service, About: o.About, EntityID: o.EntityID, Status: o.Status, Error: o.Error, AcceptedAt: o.AcceptedAt, FinishedAt: o.FinishedAt,
+		})
+		says.Settled, says.Outcome, says.SettledAt = true, "settled", &o.SettledAt
 	case events.OperationStalled:
 		says.Outcome, says.Waiting = o.Outcome, o.Waiting
 	default:
