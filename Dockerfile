@@ -4,6 +4,7 @@ WORKDIR /src
 ARG GOPROXY GOFLAGS
 ENV CGO_ENABLED=0
 COPY go.mod go.sum ./
+COPY early/go.mod early/
 RUN go mod download
 COPY . .
 RUN --mount=type=cache,target=/root/.cache/go-build go build -trimpath -ldflags="-s -w" -o /out/stega . && mkdir /out/tmp && chmod 1777 /out/tmp

@@ -30,21 +30,21 @@ const (
 	maxOperations = 50
 )
 
-func knownFile(at place) (string, error) {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
+// knownFile is where it is kept; empty when it cannot be.
+func (g *globals) knownFile(url string) string {
+	dir, ok := g.userFolder("XDG_CACHE_HOME", ".cache")
+	if !ok {
+		return ""
 	}
-	sum := sha256.Sum256([]byte(strings.TrimRight(at.URL, "/")))
-	return filepath.Join(dir, "stega", "names-"+hex.EncodeToString(sum[:6])+".json"), nil
+	sum := sha256.Sum256([]byte(strings.TrimRight(url, "/")))
+	return filepath.Join(dir, "stega", "names-"+hex.EncodeToString(sum[:6])+".json")
 }
 
 func readKnown(at place) (k known) {
-	path, err := knownFile(at)
-	if err != nil {
+	if at.names == "" {
 		return k
 	}
-	if b, err := os.ReadFile(path); err == nil && json.Unmarshal(b, &k) != nil {
+	if b, err := os.ReadFile(at.names); err == nil && json.Unmarshal(b, &k) != nil {
 		return known{}
 	}
 	return k
@@ -59,15 +59,18 @@ func remember(at place, change func(k *known)) {
 	}
 	change(&k)
 	after, err := json.Marshal(k)
-	path, where := knownFile(at)
-	if err != nil || where != nil || string(before) == string(after) {
+	if err != nil || at.names == "" || string(before) == string(after) {
 		return
 	}
-	_ = writePrivately(path, after)
+	_ = writePrivately(at.names, after)
 }
 
-func rememberPortfolios(at place, list ...events.Portfolio) {
+// rememberPortfolios remembers portfolios, beside those that are known already, or in their place when these are all.
+func rememberPortfolios(at place, all bool, list ...events.Portfolio) {
 	remember(at, func(k *known) {
+		if all {
+			clear(k.Portfolios)
+		}
 		for _, p := range list {
 			if len(k.Portfolios) < maxNames {
 				k.Portfolios[p.ID] = p.Name
@@ -76,14 +79,14 @@ func rememberPortfolios(at place, list ...events.Portfolio) {
 	})
 }
 
-func forgetPortfolios(at place) { remember(at, func(k *known) { clear(k.Portfolios) }) }
-
-func forgetSymbols(at place) { remember(at, func(k *known) { k.Symbols = nil }) }
-
 func forgetPortfolio(at place, id string) { remember(at, func(k *known) { delete(k.Portfolios, id) }) }
 
-func rememberSymbols(at place, symbols ...string) {
+// rememberSymbols remembers symbols, likewise.
+func rememberSymbols(at place, all bool, symbols ...string) {
 	remember(at, func(k *known) {
+		if all {
+			k.Symbols = nil
+		}
 		k.Symbols = append(k.Symbols, symbols...)
 		slices.Sort(k.Symbols)
 		k.Symbols = slices.Compact(k.Symbols)

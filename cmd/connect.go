@@ -24,15 +24,24 @@ type place struct {
 	Token   string
 	Context string // its name, when it is a context
 	From    string // where the token is from, for who must find out why it is wrong
+	names   string // the file of what completion knows of it
 }
 
 // place finds the server: --url, --context, STEGA_URL, the current context, and at last the one that "stega up" is on this machine.
 func (g *globals) place() (place, error) {
-	config, err := readContexts()
+	at, err := g.find()
+	if err == nil {
+		at.names = g.knownFile(at.URL)
+	}
+	return at, err
+}
+
+func (g *globals) find() (place, error) {
+	config, err := g.readContexts()
 	if err != nil {
 		return place{}, err
 	}
-	token := os.Getenv("STEGA_TOKEN")
+	token := g.getenv("STEGA_TOKEN")
 	at := place{URL: g.url, Token: token, From: "STEGA_TOKEN"}
 	switch {
 	case g.url != "" && g.context != "":
@@ -40,7 +49,7 @@ func (g *globals) place() (place, error) {
 	case g.context != "":
 		return config.place(g.context)
 	case at.URL == "":
-		at.URL = os.Getenv("STEGA_URL")
+		at.URL = g.getenv("STEGA_URL")
 	}
 	if at.URL == "" && config.Current != "" {
 		if at, err = config.place(config.Current); err == nil && token != "" {
@@ -55,14 +64,14 @@ func (g *globals) place() (place, error) {
 		at.Token, at.From = config.tokenOf(at.URL)
 	}
 	if at.Token == "" && same(at.URL, defaultURL) {
-		at.Token, at.From = localToken()
+		at.Token, at.From = g.localToken()
 	}
 	return at, nil
 }
 
 // localToken is the token that "stega up" left for the programs of its user.
-func localToken() (token, from string) {
-	from = localTokenFile()
+func (g *globals) localToken() (token, from string) {
+	from = g.localTokenFile()
 	b, err := os.ReadFile(from)
 	if err != nil {
 		return "", ""
@@ -70,7 +79,7 @@ func localToken() (token, from string) {
 	return strings.TrimSpace(string(b)), from
 }
 
-func localTokenFile() string { return filepath.Join(env("STEGA_DATA", dataFolder()), "token") }
+func (g *globals) localTokenFile() string { return filepath.Join(g.dataFolder(), "token") }
 
 // same reports whether two URLs are of the same server.
 func same(a, b string) bool {
@@ -86,6 +95,9 @@ func (g *globals) connect(ctx context.Context) (*client.Client, error) {
 		return nil, err
 	}
 	g.at = at
+	if g.asks != nil {
+		return g.asks.client(at)
+	}
 	if !g.direct {
 		if c := throughDaemon(ctx, at); c != nil {
 			return c, nil

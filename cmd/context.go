@@ -15,16 +15,16 @@ func newContext(g *globals) *cobra.Command {
 		Use: "context", Aliases: []string{"contexts"}, Short: "Names for servers: list, use, add, remove",
 		Example: "  stega context list\n  stega context add work https://stega.example.com\n  stega context use work",
 	})
-	c.AddCommand(newContextList(g), newContextUse(), newContextAdd(), newContextRemove())
+	c.AddCommand(newContextList(g), newContextUse(g), newContextAdd(g), newContextRemove(g))
 	return c
 }
 
 // contextNames completes the first argument with the names of contexts.
-func contextNames(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+func (g *globals) contextNames(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	config, _ := readContexts()
+	config, _ := g.readContexts()
 	return config.names(), cobra.ShellCompDirectiveNoFileComp
 }
 
@@ -33,7 +33,7 @@ func newContextList(g *globals) *cobra.Command {
 		Use: "list", Aliases: []string{"ls"}, Short: "List the contexts; * is the current one", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		Example: "  stega context list",
 		RunE: func(c *cobra.Command, _ []string) error {
-			config, err := readContexts()
+			config, err := g.readContexts()
 			if err != nil {
 				return err
 			}
@@ -66,11 +66,11 @@ func newContextList(g *globals) *cobra.Command {
 	}
 }
 
-func newContextUse() *cobra.Command {
+func newContextUse(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "use NAME", Short: "Make a context the current one", Args: cobra.ExactArgs(1), ValidArgsFunction: contextNames, Example: "  stega context use work",
+		Use: "use NAME", Short: "Make a context the current one", Args: cobra.ExactArgs(1), ValidArgsFunction: g.contextNames, Example: "  stega context use work",
 		RunE: func(c *cobra.Command, args []string) error {
-			config, err := readContexts()
+			config, err := g.readContexts()
 			if err != nil {
 				return err
 			}
@@ -79,7 +79,7 @@ func newContextUse() *cobra.Command {
 				return err
 			}
 			config.Current = args[0]
-			if err := config.save(); err != nil {
+			if err := g.save(config); err != nil {
 				return err
 			}
 			_, _ = fmt.Fprintf(c.ErrOrStderr(), "commands now talk to %s\n", at.URL)
@@ -88,7 +88,7 @@ func newContextUse() *cobra.Command {
 	}
 }
 
-func newContextAdd() *cobra.Command {
+func newContextAdd(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use: "add NAME URL", Short: "Give a server a name", Args: cobra.ExactArgs(2), ValidArgsFunction: cobra.NoFileCompletions,
 		Long:    "Gives a server a name. One that needs a token gets it with: stega login --context NAME.",
@@ -102,7 +102,7 @@ func newContextAdd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			config, err := readContexts()
+			config, err := g.readContexts()
 			if err != nil {
 				return err
 			}
@@ -113,7 +113,7 @@ func newContextAdd() *cobra.Command {
 			if config.Current == "" {
 				config.Current = name
 			}
-			if err := config.save(); err != nil {
+			if err := g.save(config); err != nil {
 				return err
 			}
 			_, _ = fmt.Fprintf(c.ErrOrStderr(), "%s is %s; use it with: stega context use %s\n", name, cl.URL(), name)
@@ -122,12 +122,12 @@ func newContextAdd() *cobra.Command {
 	}
 }
 
-func newContextRemove() *cobra.Command {
+func newContextRemove(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "remove NAME", Aliases: []string{"rm"}, Short: "Forget a context and its token", Args: cobra.ExactArgs(1), ValidArgsFunction: contextNames,
+		Use: "remove NAME", Aliases: []string{"rm"}, Short: "Forget a context and its token", Args: cobra.ExactArgs(1), ValidArgsFunction: g.contextNames,
 		Example: "  stega context remove work",
 		RunE: func(c *cobra.Command, args []string) error {
-			config, err := readContexts()
+			config, err := g.readContexts()
 			if err != nil {
 				return err
 			}
@@ -138,7 +138,7 @@ func newContextRemove() *cobra.Command {
 			if config.Current == args[0] {
 				config.Current = ""
 			}
-			if err := config.save(); err != nil {
+			if err := g.save(config); err != nil {
 				return err
 			}
 			_, _ = fmt.Fprintf(c.ErrOrStderr(), "%s is forgotten\n", args[0])

@@ -25,18 +25,18 @@ type endpoint struct {
 }
 
 // configFile is where contexts are kept.
-func configFile() (string, error) {
-	dir, err := os.UserConfigDir()
-	if err != nil {
-		return "", fault.Usage("home_unknown", "it is not known where your configuration belongs").WithHint("set HOME or XDG_CONFIG_HOME").Because(err)
+func (g *globals) configFile() (string, error) {
+	dir, ok := g.userFolder("XDG_CONFIG_HOME", ".config")
+	if !ok {
+		return "", fault.Usage("home_unknown", "it is not known where your configuration belongs").WithHint("set HOME or XDG_CONFIG_HOME")
 	}
 	return filepath.Join(dir, "stega", "config.json"), nil
 }
 
 // readContexts reads them; no file is no contexts.
-func readContexts() (contexts, error) {
+func (g *globals) readContexts() (contexts, error) {
 	c := contexts{Contexts: map[string]endpoint{}}
-	path, err := configFile()
+	path, err := g.configFile()
 	if err != nil {
 		return c, nil //nolint:nilerr // without a home there are none
 	}
@@ -57,8 +57,8 @@ func readContexts() (contexts, error) {
 }
 
 // save writes them in one step, for nobody else to read.
-func (c contexts) save() error {
-	path, err := configFile()
+func (g *globals) save(c contexts) error {
+	path, err := g.configFile()
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ shows the correlation of two symbols over time, in windows of --window-days.`,
 		}),
 	}, asCSV, asSVG)
 	f.flags(c, g)
-	return c
+	return quick(c)
 }
 
 func (f *correlationsFlags) flags(c *cobra.Command, g *globals) {
@@ -109,7 +109,7 @@ func (g *globals) showCorrelations(ctx context.Context, c *cobra.Command, cl *cl
 		return err
 	}
 	m := a.Value
-	rememberSymbols(g.at, m.Symbols...)
+	rememberSymbols(g.at, false, m.Symbols...)
 	order := placesOf(m, f.cluster)
 	if g.format == asTable && !g.quiet {
 		if err := explainMatrix(c, g, m); err != nil {

@@ -68,7 +68,7 @@ func runDaemon(ctx context.Context, g *globals, stderr io.Writer) error {
 		log = io.MultiWriter(log, stderr)
 	}
 	return daemon.Run(ctx, daemon.Options{
-		Paths: paths, Build: thisBuild(), Servers: settings{}, Inherited: inherited,
+		Paths: paths, Build: thisBuild(), Servers: settings{}, Inherited: inherited, Commands: runAsked,
 		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: g.level})),
 	}, func(socket string) {
 		daemon.Ready(os.Getenv, nil)

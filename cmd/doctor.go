@@ -28,12 +28,12 @@ Ends with 69 when something does not work.`,
 			if err != nil {
 				return err
 			}
-			config, err := configFile()
+			config, err := g.configFile()
 			if err != nil {
 				return err
 			}
 			findings := daemon.Examine(c.Context(), daemon.Patient{
-				Paths: paths, Build: thisBuild(), Server: daemon.Server{URL: at.URL, Token: at.Token}, Config: config, Tokens: localTokenFile(), Fix: fix,
+				Paths: paths, Build: thisBuild(), Server: daemon.Server{URL: at.URL, Token: at.Token}, Config: config, Tokens: g.localTokenFile(), Fix: fix,
 			})
 			done, err := g.print(c.OutOrStdout(), findings)
 			if !done {

@@ -38,7 +38,7 @@ func (l *live) say(format string, args ...any) {
 
 func (l *live) run() {
 	marks := []rune(`-\|/`)
-	if unicodeTerm() {
+	if unicodeTerm(l.w) {
 		marks = []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
 	}
 	tick := time.NewTicker(100 * time.Millisecond)

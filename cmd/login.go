@@ -43,13 +43,13 @@ otherwise. Tokens are made with: stega token create.`,
 			if err := g.try(c.Context(), at); err != nil {
 				return g.blame(err)
 			}
-			config, err := readContexts()
+			config, err := g.readContexts()
 			if err != nil {
 				return err
 			}
 			config.Contexts[name] = endpoint{URL: at.URL, Token: token}
 			config.Current = name
-			if err := config.save(); err != nil {
+			if err := g.save(config); err != nil {
 				return err
 			}
 			_, _ = fmt.Fprintf(c.ErrOrStderr(), "logged in to %s; the current context is %s\n", at.URL, name)

@@ -44,11 +44,11 @@ func newOpList(g *globals) *cobra.Command {
 		}),
 	}
 	c.Flags().IntVar(&limit, "limit", 20, "at most so many; 0: all")
-	return c
+	return quick(c)
 }
 
 func newOpShow(g *globals) *cobra.Command {
-	return &cobra.Command{
+	return quick(&cobra.Command{
 		Use: "show ID", Aliases: []string{"get"}, Short: "Show one operation", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(operationIDs),
 		Example: "  stega op show 019a2f60-0000-7000-8000-000000000000 -o json",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
@@ -58,7 +58,7 @@ func newOpShow(g *globals) *cobra.Command {
 			}
 			return g.show(c, view{raw: a.Raw, ids: []string{a.Value.ID}, table: operationTable(a.Value)})
 		}),
-	}
+	})
 }
 
 func operationTable(op client.Operation) table {
@@ -169,11 +169,11 @@ func newOpTree(g *globals) *cobra.Command {
 				return fault.Unavailable("tree_unknown", "the server does not tell what followed from the operation").
 					WithHint("ask the boundary, or stega up; what is known is: stega op show %s", a.Value.ID)
 			}
-			return drawTree(c.OutOrStdout(), a.Value, unicodeTerm() && !ascii)
+			return drawTree(c.OutOrStdout(), a.Value, unicodeTerm(c.OutOrStdout()) && !ascii)
 		}),
 	}
 	c.Flags().BoolVar(&ascii, "ascii", false, "draw with letters that every terminal has")
-	return c
+	return quick(c)
 }
 
 func newOpCancel(g *globals) *cobra.Command {

@@ -128,7 +128,7 @@ func newOptimizeList(g *globals) *cobra.Command {
 	c.Flags().IntVar(&limit, "limit", 20, "at most so many; 0: all")
 	c.Flags().StringVar(&portfolio, "portfolio", "", "only those of this portfolio, by its name or id")
 	_ = c.RegisterFlagCompletionFunc("portfolio", g.many(portfolioNames))
-	return alsoAs(c, asCSV)
+	return quick(alsoAs(c, asCSV))
 }
 
 // findOptimization finds the id of an optimization by its id, or by its name: the newest one that is called so.
@@ -156,7 +156,7 @@ func findOptimization(ctx context.Context, cl *client.Client, asked string) (str
 }
 
 func newOptimizeShow(g *globals) *cobra.Command {
-	return alsoAs(&cobra.Command{
+	return quick(alsoAs(&cobra.Command{
 		Use: "show ID|NAME", Aliases: []string{"get"}, Short: "Show what an optimization found, and what it was made of", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: g.one(operationIDs),
 		Example:           "  stega optimize show 019a2f60-0000-7000-8000-000000000000\n  stega optimize show calm -o json",
@@ -174,7 +174,7 @@ func newOptimizeShow(g *globals) *cobra.Command {
 			}
 			return g.showOptimization(c, a)
 		}),
-	}, asCSV, asSVG)
+	}, asCSV, asSVG))
 }
 
 func newOptimizeRepeat(g *globals) *cobra.Command {

@@ -33,8 +33,7 @@ const outputs = "outputs"
 
 // alsoAs says that a command has further forms of output.
 func alsoAs(c *cobra.Command, forms ...string) *cobra.Command {
-	c.Annotations = map[string]string{outputs: strings.Join(forms, " ")}
-	return c
+	return annotate(c, outputs, strings.Join(forms, " "))
 }
 
 // formsOf are the forms of output of a command.
@@ -260,6 +259,9 @@ func ago(t *time.Time) string {
 
 // terminal reports whether a writer is one that a person looks at.
 func terminal(w io.Writer) bool {
+	if s, ok := w.(*screen); ok {
+		return s.columns > 0
+	}
 	f, ok := w.(*os.File)
 	if !ok {
 		return false
@@ -269,12 +271,12 @@ func terminal(w io.Writer) bool {
 }
 
 // lively reports whether lines may be drawn anew on a writer.
-func lively(w io.Writer) bool { return terminal(w) && os.Getenv("TERM") != "dumb" }
+func lively(w io.Writer) bool { return terminal(w) && setting(w, "TERM") != "dumb" }
 
-// unicode reports whether more than ASCII can be shown.
-func unicodeTerm() bool {
+// unicodeTerm reports whether more than ASCII can be shown.
+func unicodeTerm(w io.Writer) bool {
 	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
-		if v := os.Getenv(name); v != "" {
+		if v := setting(w, name); v != "" {
 			v = strings.ToLower(v)
 			return strings.Contains(v, "utf-8") || strings.Contains(v, "utf8")
 		}
@@ -285,7 +287,7 @@ func unicodeTerm() bool {
 // paint colours text for people; it does not when NO_COLOR is set or nobody looks.
 type paint bool
 
-func painted(w io.Writer) paint { return paint(lively(w) && os.Getenv("NO_COLOR") == "") }
+func painted(w io.Writer) paint { return paint(lively(w) && setting(w, "NO_COLOR") == "") }
 
 func (p paint) as(code, text string) string {
 	if !p || text == "" {

@@ -33,7 +33,7 @@ func (g *globals) paint(w io.Writer, draw picture) error {
 	if draw == nil {
 		return fault.Usage("plot_missing", "there is no picture of this").WithHint("leave out --plot and -o svg")
 	}
-	o := plot.Options{SVG: g.format == asSVG, Color: bool(painted(w)), ASCII: !unicodeTerm(), Width: columnsOf(w)}
+	o := plot.Options{SVG: g.format == asSVG, Color: bool(painted(w)), ASCII: !unicodeTerm(w), Width: columnsOf(w)}
 	if o.SVG {
 		o.Width = 0
 	}
@@ -49,12 +49,15 @@ const usualColumns = 100
 
 // columnsOf is how wide a terminal is; COLUMNS stands for it elsewhere.
 func columnsOf(w io.Writer) int {
+	if s, ok := w.(*screen); ok && s.columns > 0 {
+		return s.columns
+	}
 	if f, ok := w.(*os.File); ok {
 		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
 			return width
 		}
 	}
-	if width, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && width > 0 {
+	if width, err := strconv.Atoi(setting(w, "COLUMNS")); err == nil && width > 0 {
 		return width
 	}
 	return usualColumns

@@ -36,10 +36,7 @@ func newPortfolioList(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if limit == 0 {
-				forgetPortfolios(g.at)
-			}
-			rememberPortfolios(g.at, list...)
+			rememberPortfolios(g.at, limit == 0, list...)
 			v := view{raw: raw, table: table{head: []string{"NAME", "ID", ">VERSION", "ASSETS", "UPDATED"}}, note: "there are no portfolios; make one with: stega portfolio create"}
 			for _, p := range list {
 				v.ids = append(v.ids, p.ID)
@@ -49,7 +46,7 @@ func newPortfolioList(g *globals) *cobra.Command {
 		}),
 	}
 	c.Flags().IntVar(&limit, "limit", 0, "at most so many; 0: all")
-	return c
+	return quick(c)
 }
 
 // brief are assets as --assets takes them, the first few of many.
@@ -66,7 +63,7 @@ func brief(assets []events.Asset) string {
 }
 
 func newPortfolioGet(g *globals) *cobra.Command {
-	return &cobra.Command{
+	return quick(&cobra.Command{
 		Use: "get NAME|ID", Aliases: []string{"show"}, Short: "Show one portfolio", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(portfolioNames),
 		Example: "  stega portfolio get core\n  stega portfolio get core -o yaml > core.yaml",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
@@ -79,7 +76,7 @@ func newPortfolioGet(g *globals) *cobra.Command {
 				return err
 			}
 			p = a.Value
-			rememberPortfolios(g.at, p)
+			rememberPortfolios(g.at, false, p)
 			if g.format == asTable && !g.quiet {
 				_, _ = fmt.Fprintf(c.OutOrStdout(), "%s\nid %s, version %d, of %s\n\n", p.Name, p.ID, p.Version, p.UpdatedAt.Local().Format(time.DateTime))
 			}
@@ -89,7 +86,7 @@ func newPortfolioGet(g *globals) *cobra.Command {
 			}
 			return g.show(c, v)
 		}),
-	}
+	})
 }
 
 // findPortfolio finds a portfolio by its id or its name.
@@ -139,7 +136,7 @@ returns once the returns of the portfolio can be read.`,
 			}
 			op, err := g.write(ctx, c, cl, client.CreatePortfolio(name, assets), &w, fmt.Sprintf("portfolio %q is created", name))
 			if op.EntityID != "" && err == nil {
-				rememberPortfolios(g.at, events.Portfolio{ID: op.EntityID, Name: name})
+				rememberPortfolios(g.at, false, events.Portfolio{ID: op.EntityID, Name: name})
 			}
 			return err
 		}),
@@ -186,7 +183,7 @@ else's change is lost; --if-match says which version you have seen yourself.`,
 			}
 			_, err = g.write(ctx, c, cl, cmd, &w, fmt.Sprintf("portfolio %q is changed", name))
 			if err == nil {
-				rememberPortfolios(g.at, events.Portfolio{ID: p.ID, Name: name})
+				rememberPortfolios(g.at, false, events.Portfolio{ID: p.ID, Name: name})
 			}
 			return err
 		}),

@@ -49,7 +49,7 @@ computed of the splits and the dividends after it.`,
 			if err != nil {
 				return err
 			}
-			rememberSymbols(g.at, a.Value.Symbol)
+			rememberSymbols(g.at, false, a.Value.Symbol)
 			programs := pricesTable(a.Value, "")
 			return g.show(c, view{
 				raw: a.Raw, ids: []string{a.Value.Symbol}, table: pricesTable(a.Value, "-"), csv: &programs, note: "there are no prices in this window",
@@ -58,7 +58,7 @@ computed of the splits and the dividends after it.`,
 	}, asCSV)
 	g.windowFlags(c, &w)
 	c.Flags().BoolVar(&adjusted, "adjusted", false, "with adjusted closes for every day")
-	return c
+	return quick(c)
 }
 
 // pricesTable has a column for each field that any of the bars has, and none where a bar lacks it.
@@ -119,7 +119,7 @@ some. A provider is a folder of files (stega up --prices-folder) or an API elsew
 			}
 			_, err := g.write(ctx, c, cl, client.PullPrices(client.Pull{Kind: kind, Symbols: args, From: from, Provider: provider}), &w, "prices are pulled")
 			if err == nil {
-				rememberSymbols(g.at, upper(args)...)
+				rememberSymbols(g.at, false, upper(args)...)
 			}
 			return err
 		}),
@@ -191,15 +191,12 @@ func newSymbols(g *globals) *cobra.Command {
 				v.ids = append(v.ids, s.Symbol)
 				v.table.add(s.Symbol, s.First.String(), s.Last.String(), strconv.Itoa(s.Count))
 			}
-			if begin == "" && search == "" && limit == 0 {
-				forgetSymbols(g.at)
-			}
-			rememberSymbols(g.at, v.ids...)
+			rememberSymbols(g.at, begin == "" && search == "" && limit == 0, v.ids...)
 			return g.show(c, v)
 		}),
 	}
 	c.Flags().IntVar(&limit, "limit", 0, "at most so many; 0: all")
 	c.Flags().StringVar(&search, "search", "", "only those with this in them, in any case")
 	_ = c.RegisterFlagCompletionFunc("search", cobra.NoFileCompletions)
-	return c
+	return quick(c)
 }

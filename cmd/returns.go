@@ -70,7 +70,7 @@ With --plot it draws on the terminal, and with -o svg as a picture: the cumulati
 		}),
 	}, asCSV, asSVG)
 	f.flags(c, g)
-	return c
+	return quick(c)
 }
 
 func (f *returnsFlags) flags(c *cobra.Command, g *globals) {

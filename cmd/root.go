@@ -28,7 +28,11 @@ func Execute() int {
 		<-ctx.Done()
 		stop()
 	}()
-	root := newRoot()
+	return execute(ctx, newRoot())
+}
+
+// execute runs a command, tells a person what went wrong, and returns the exit status.
+func execute(ctx context.Context, root *cobra.Command) int {
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
@@ -60,8 +64,9 @@ Exit status:
    77  not allowed
   130  interrupted: a write that was waited for goes on`
 
-func newRoot() *cobra.Command {
-	g := &globals{}
+func newRoot() *cobra.Command { return rootOf(&globals{}) }
+
+func rootOf(g *globals) *cobra.Command {
 	root := group(&cobra.Command{
 		Use: "stega", Short: "Portfolios, prices, and the returns and risk that follow from them", Long: about,
 		Example:       "  stega up --demo\n  stega portfolio list",
@@ -95,7 +100,8 @@ type globals struct {
 	quiet    bool
 	plot     bool // of commands that have a picture
 
-	at place // where connect went
+	at   place  // where connect went
+	asks *asked // of a command that the daemon runs; nil: this process runs its own
 }
 
 // client are the names of the flags that only those commands have that talk to a server.
@@ -114,7 +120,7 @@ func (g *globals) flags(root *cobra.Command) {
 		return formsOf(c), cobra.ShellCompDirectiveNoFileComp
 	})
 	_ = root.RegisterFlagCompletionFunc("context", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		config, _ := readContexts()
+		config, _ := g.readContexts()
 		return config.names(), cobra.ShellCompDirectiveNoFileComp
 	})
 }
@@ -122,6 +128,9 @@ func (g *globals) flags(root *cobra.Command) {
 func (g *globals) check(c *cobra.Command) error {
 	if err := g.level.UnmarshalText([]byte(g.logLevel)); err != nil {
 		return fault.Usage("log_level_unknown", "there is no log level %q", g.logLevel).WithHint("the levels are debug, info, warn, error")
+	}
+	if g.asks != nil && !g.asks.accept(c, g) {
+		return errDeclined
 	}
 	return checkFormat(c, g.format)
 }
@@ -211,12 +220,4 @@ func misuse(err error) bool {
 	return strings.Contains(text, "arg(s)") || slices.ContainsFunc([]string{"unknown command", "required flag", "if any flags in the group"}, func(begin string) bool {
 		return strings.HasPrefix(text, begin)
 	})
-}
-
-// env is an environment variable, or what stands for it.
-func env(name, otherwise string) string {
-	if v := os.Getenv(name); v != "" {
-		return v
-	}
-	return otherwise
 }

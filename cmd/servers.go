@@ -20,13 +20,13 @@ func (settings) Token(url string) string {
 	if v := os.Getenv("STEGA_TOKEN"); v != "" && same(env("STEGA_URL", url), url) {
 		return v
 	}
-	config, err := readContexts()
+	config, err := (&globals{}).readContexts()
 	if err != nil {
 		return ""
 	}
 	token, _ := config.tokenOf(url)
 	if token == "" && same(url, defaultURL) {
-		token, _ = localToken()
+		token, _ = (&globals{}).localToken()
 	}
 	return token
 }

@@ -88,7 +88,7 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 	}
 	f := c.Flags()
 	at.flags(c)
-	f.StringVar(&data, "data", env("STEGA_DATA", dataFolder()), "the data folder")
+	f.StringVar(&data, "data", g.dataFolder(), "the data folder")
 	f.StringVar(&folder, "prices-folder", "", "a folder of CSV files that prices are pulled from (default: STEGA_PRICES_FOLDER)")
 	f.BoolVar(&demo, "demo", false, "import a synthetic market, and portfolios of it")
 	f.Uint64Var(&seed, "seed", 1, "what the synthetic market grows from")
@@ -97,18 +97,6 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 	_ = f.MarkDeprecated("allow-remote", "it is not needed: who is not on this machine needs a token, whatever the address") // it fails for unknown flags
 	f.Lookup("data").DefValue = "the user's data folder"
 	return c
-}
-
-// dataFolder is the user's folder for data of programs.
-func dataFolder() string {
-	if v := os.Getenv("XDG_DATA_HOME"); v != "" {
-		return filepath.Join(v, "stega")
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "stega-data"
-	}
-	return filepath.Join(home, ".local", "share", "stega")
 }
 
 // lockFolder makes the data folder and keeps other processes out of it.

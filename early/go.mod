@@ -1,0 +1,3 @@
+module a.stega/early
+
+go 1.26
