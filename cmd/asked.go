@@ -75,12 +75,12 @@ func (a *asked) accept(c *cobra.Command, g *globals) bool {
 }
 
 // client talks to the daemon, without leaving the process.
-func (a *asked) client(at place) (*client.Client, error) {
+func (a *asked) client(at place, age *staleness) (*client.Client, error) {
 	base, err := url.Parse(at.URL)
 	if err != nil || base.Host == "" {
 		return client.New(client.Options{URL: at.URL, Token: at.Token}) // says what is wrong with it
 	}
-	through := &http.Client{Transport: forServer{at.URL, a.HTTP}}
+	through := age.watch(forServer{at.URL, a.HTTP})
 	return client.New(client.Options{
 		URL: "http://" + base.Host, Token: at.Token, HTTP: through, UserAgent: "stega-cli/" + version().Version, RetryFor: 10 * time.Second,
 	})

@@ -96,10 +96,10 @@ func (g *globals) connect(ctx context.Context) (*client.Client, error) {
 	}
 	g.at = at
 	if g.asks != nil {
-		return g.asks.client(at)
+		return g.asks.client(at, &g.age)
 	}
 	if !g.direct {
-		if c := throughDaemon(ctx, at); c != nil {
+		if c := throughDaemon(ctx, at, &g.age); c != nil {
 			return c, nil
 		}
 	}
@@ -117,7 +117,9 @@ func (g *globals) run(do action) func(*cobra.Command, []string) error {
 			return err
 		}
 		defer cl.Close()
-		return g.blame(do(c.Context(), c, cl, args))
+		err = do(c.Context(), c, cl, args)
+		g.age.word(c, g.at)
+		return g.blame(err)
 	}
 }
 

@@ -100,8 +100,9 @@ type globals struct {
 	quiet    bool
 	plot     bool // of commands that have a picture
 
-	at   place  // where connect went
-	asks *asked // of a command that the daemon runs; nil: this process runs its own
+	at   place     // where connect went
+	age  staleness // of what it answered
+	asks *asked    // of a command that the daemon runs; nil: this process runs its own
 }
 
 // client are the names of the flags that only those commands have that talk to a server.

@@ -3,9 +3,15 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"stega/client"
 	"stega/daemon"
@@ -13,7 +19,7 @@ import (
 
 // throughDaemon is a client that talks to a server through the user's daemon, which is started when it does not run; nil when there is none. With
 // STEGA_DAEMON=off there never is.
-func throughDaemon(ctx context.Context, at place) *client.Client {
+func throughDaemon(ctx context.Context, at place, age *staleness) *client.Client {
 	base, err := url.Parse(at.URL)
 	if err != nil || base.Host == "" || os.Getenv("STEGA_DAEMON") == "off" {
 		return nil
@@ -24,12 +30,44 @@ func throughDaemon(ctx context.Context, at place) *client.Client {
 	}
 	// The daemon knows the server by a header, so that what is spoken with the daemon itself is always plain HTTP.
 	c, err := client.New(client.Options{
-		URL: "http://" + base.Host, Token: at.Token, HTTP: d.HTTP, UserAgent: "stega-cli/" + version().Version, RetryFor: 10 * time.Second,
+		URL: "http://" + base.Host, Token: at.Token, HTTP: age.watch(d.HTTP.Transport), UserAgent: "stega-cli/" + version().Version, RetryFor: 10 * time.Second,
 	})
 	if err != nil {
 		return nil
 	}
 	return c
+}
+
+// staleness is how old the oldest answer is that the daemon gave while the server was away.
+type staleness struct{ seconds atomic.Int64 }
+
+// watch is a client that takes note of it.
+func (s *staleness) watch(next http.RoundTripper) *http.Client {
+	return &http.Client{Transport: noticing{s, next}}
+}
+
+type noticing struct {
+	age  *staleness
+	next http.RoundTripper
+}
+
+func (n noticing) RoundTrip(r *http.Request) (*http.Response, error) {
+	a, err := n.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if text, stale := strings.CutPrefix(a.Header.Get("Stega-Cache"), "stale; age="); stale {
+		seconds, _ := strconv.ParseInt(text, 10, 64)
+		n.age.seconds.Store(max(n.age.seconds.Load(), seconds, 1))
+	}
+	return a, nil
+}
+
+// word says to a person what was not asked just now.
+func (s *staleness) word(c *cobra.Command, at place) {
+	if seconds := s.seconds.Load(); seconds > 0 {
+		say(c, "%s is away: this is as the daemon saw it %s ago", at.URL, time.Duration(seconds)*time.Second)
+	}
 }
 
 // dialDaemon connects to the daemon for a server; without a URL, for the one that the daemon takes to be current.

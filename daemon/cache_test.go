@@ -106,6 +106,26 @@ func TestReadsAreAnsweredWhileTheServerIsAway(t *testing.T) {
 	assert.Equal(t, "revalidated", a.header.Get("Stega-Cache"))
 }
 
+// Whoever has heard of a change is not shown what was there before it, not even while the server is away.
+func TestWhatIsKnownToBeOldIsNotGivenWhileTheServerIsAway(t *testing.T) {
+	t.Parallel()
+	b := newBoundary(t)
+	b.values["/v1/prices/MA"] = `{"symbol":"MA"}`
+	d := serveIn(t, newHome(t), b.url())
+	d.connected()
+	require.Equal(t, "fresh", warm(d, "/v1/portfolios"))
+	require.Equal(t, "fresh", warm(d, "/v1/prices/MA"))
+	b.change("portfolio.updated", "p", map[string]string{"/v1/portfolios": `{"items":[2]}`})
+	wait.Until(t, "the push has come", func() bool { return d.status().Servers[0].Stream.Position == 2 })
+	b.down()
+	a := d.do("GET", "/v1/portfolios", "")
+	assert.Equal(t, http.StatusServiceUnavailable, a.status, a.body)
+	assert.Contains(t, a.body, `"code":"answer_outdated"`)
+	assert.Contains(t, d.do("GET", "/v1/prices/MA", "").header.Get("Stega-Cache"), "stale", "nothing was told of it")
+	b.up()
+	assert.Equal(t, `{"items":[2]}`, d.do("GET", "/v1/portfolios", "").body)
+}
+
 func TestPushesThatWereMissedAreMadeUpFor(t *testing.T) {
 	t.Parallel()
 	b := newBoundary(t)

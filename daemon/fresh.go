@@ -16,9 +16,11 @@ type freshness struct {
 	generation uint64          // of the log; another log has other positions
 	floor      uint64          // nothing is known of what happened before
 	seen       uint64          // pushes came up to here
-	need       uint64          // somebody has been told of the log up to here
+	need       uint64          // somebody has been told of the log up to here, by an answer or otherwise
+	heard      uint64          // an outcome or an event up to here was told
 	clock      uint64          // counts reads and writes
 	barrier    uint64          // when the last write was made through the daemon
+	blind      uint64          // when something was told last while no pushes came, perhaps of another log
 	changed    map[fact]uint64 // where a fact last changed
 	answers    map[string]mark // by key
 }
@@ -96,6 +98,33 @@ func (f *freshness) holds(m mark) bool {
 	return true
 }
 
+// outdated reports whether an answer is older than what the daemon has told of since, or may be: whoever has heard that a write is settled must not
+// be shown what was there before it. Of an answer that depends on no known fact it cannot be said. One that was read when another connection stood, or
+// by another daemon, is taken for older than all that was told since.
+func (f *freshness) outdated(key string, facts []fact) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	m, ok := f.answers[key]
+	known := ok && m.generation == f.generation
+	if !known {
+		m = mark{}
+	}
+	switch {
+	case len(facts) == 0:
+		return false
+	case known && (m.position < f.floor || m.began <= f.blind), !known && f.heard > 0:
+		return true
+	case m.position < f.heard && f.seen < f.heard:
+		return true // what was told may be what changed it, and its push never came
+	}
+	for _, on := range facts {
+		if f.changed[on] > m.position {
+			return true
+		}
+	}
+	return false
+}
+
 // count is how many answers are fresh.
 func (f *freshness) count() (n int) {
 	f.mu.Lock()
@@ -157,9 +186,9 @@ func (f *freshness) standing(position uint64, resumed bool) {
 	defer f.mu.Unlock()
 	if !resumed {
 		f.reset()
-		f.floor, f.seen, f.need = position, position, position
+		f.floor, f.seen, f.need, f.heard = position, position, position, 0
 	}
-	f.connected = true
+	f.connected, f.blind = true, 0
 }
 
 // reset begins anew, as with another log.
@@ -189,6 +218,13 @@ func (f *freshness) told(position uint64, t ticket) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.tell(position, t.generation)
+	if t.generation == f.generation {
+		f.heard = max(f.heard, position)
+	}
+	if !f.connected {
+		f.clock++
+		f.blind = f.clock
+	}
 }
 
 func (f *freshness) tell(position, generation uint64) {

@@ -20,7 +20,8 @@ type world struct {
 	// what the daemon heard
 	heard     int
 	connected bool
-	known     map[string]uint64 // the newest change of a path that was pushed, or told of
+	known     map[string]uint64 // the newest change of a path that was pushed, told of, or in an answer
+	told      map[string]uint64 // … that was pushed or told of
 	reads     []*slowRead
 	cached    map[string]uint64
 	epoch     int
@@ -75,7 +76,7 @@ func (w *world) step() {
 			p := 1 + w.r.IntN(len(w.log))
 			w.f.told(uint64(p), w.f.now())
 			for _, event := range w.log[:p] {
-				w.know(event, w.log[:p])
+				w.know(event, w.log[:p], w.known, w.told)
 			}
 		}
 	case n < 97:
@@ -84,7 +85,8 @@ func (w *world) step() {
 	case n < 98: // another log
 		w.connected = false
 		w.f.lost()
-		w.log, w.heard, w.known, w.epoch = nil, -1, map[string]uint64{}, w.epoch+1
+		w.log, w.heard, w.epoch = nil, -1, w.epoch+1
+		w.known, w.told = map[string]uint64{}, map[string]uint64{}
 		for path := range w.value {
 			w.value[path] = 0
 		}
@@ -102,7 +104,7 @@ func (w *world) connect() {
 	resumed := w.heard >= 0 && w.r.IntN(4) > 0
 	if !resumed {
 		w.heard = len(w.log)
-		w.known = map[string]uint64{}
+		w.known, w.told = map[string]uint64{}, map[string]uint64{}
 	}
 	w.connected = true
 	w.f.standing(tail, resumed)
@@ -114,18 +116,20 @@ func (w *world) push() {
 	var topic, subject string
 	_, _ = fmt.Sscan(event, &topic, &subject)
 	w.f.push(uint64(w.heard), topic, subject)
-	w.know(event, w.log[:w.heard])
+	w.know(event, w.log[:w.heard], w.known, w.told)
 }
 
 // know notes that the daemon, or who uses it, has heard of changes.
-func (w *world) know(event string, upTo []string) {
+func (w *world) know(event string, upTo []string, by ...map[string]uint64) {
 	for path := range modelPaths {
 		if !w.changed(path, event) {
 			continue
 		}
 		for i := len(upTo); i > 0; i-- {
 			if w.changed(path, upTo[i-1]) {
-				w.known[path] = max(w.known[path], uint64(i))
+				for _, m := range by {
+					m[path] = max(m[path], uint64(i))
+				}
 				break
 			}
 		}
@@ -149,7 +153,7 @@ func (w *world) goOn(i int) {
 			w.f.stored(read.path, read.position, dependsOn(read.path, nil), read.t)
 			if read.epoch == w.epoch {
 				for p := uint64(1); p <= min(read.position, uint64(len(w.log))); p++ {
-					w.know(w.log[p-1], w.log[:read.position])
+					w.know(w.log[p-1], w.log[:read.position], w.known)
 				}
 			}
 		}
@@ -168,18 +172,28 @@ func (w *world) anyPath() string {
 	return ""
 }
 
-// Reads, events, pushes, broken connections and replaced logs in any order: what is given as fresh is never older than what was heard.
+// Reads, events, pushes, broken connections and replaced logs in any order: what is given as fresh is never older than what was heard, and what is
+// given while the server is away never older than what was told.
 func TestTheCacheNeverServesWhatIsOlderThanAPush(t *testing.T) {
 	t.Parallel()
-	served := 0
+	served, stale, refused := 0, 0, 0
 	for seed := range uint64(3000) {
 		w := &world{
-			r: rand.New(rand.NewPCG(seed, 7)), f: newFreshness(), value: map[string]uint64{}, known: map[string]uint64{},
+			r: rand.New(rand.NewPCG(seed, 7)), f: newFreshness(), value: map[string]uint64{}, known: map[string]uint64{}, told: map[string]uint64{},
 			cached: map[string]uint64{}, readEpoch: map[string]int{}, heard: -1,
 		}
 		for range 200 {
 			w.step()
 			for path := range modelPaths {
+				if _, have := w.cached[path]; have && w.readEpoch[path] == w.epoch {
+					if w.f.outdated(path, dependsOn(path, nil)) {
+						refused++
+						require.False(t, w.f.fresh(path), "seed %d: %s is fresh and outdated", seed, path)
+					} else {
+						stale++
+						require.GreaterOrEqual(t, w.cached[path], w.told[path], "seed %d: %s, while the server is away", seed, path)
+					}
+				}
 				if !w.f.fresh(path) {
 					continue
 				}
@@ -191,6 +205,8 @@ func TestTheCacheNeverServesWhatIsOlderThanAPush(t *testing.T) {
 		}
 	}
 	assert.Greater(t, served, 10_000, "the cache is of use")
+	assert.Greater(t, stale, 100_000, "also while the server is away")
+	assert.Greater(t, refused, 10_000, "things change")
 }
 
 func TestWhatEventsChange(t *testing.T) {

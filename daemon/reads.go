@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"stega/client"
+	"stega/fault"
 )
 
 // How long a server may take to begin an answer: less when there is one in the cache.
@@ -44,7 +45,8 @@ func cacheKey(r *http.Request) string {
 	return r.URL.EscapedPath() + "?" + query.Encode()
 }
 
-// read answers a read: from the cache when nothing can have changed, else from the server, and from the cache again when that is away.
+// read answers a read: from the cache when nothing can have changed, else from the server, and from the cache again when that is away, unless the
+// daemon has told of something newer.
 func (u *upstream) read(w http.ResponseWriter, r *http.Request) error {
 	key := cacheKey(r)
 	if key == "" || u.cache == nil {
@@ -60,6 +62,10 @@ func (u *upstream) read(w http.ResponseWriter, r *http.Request) error {
 	t := u.fresh.begin()
 	answer, err := u.ask(r, old, have)
 	if err != nil {
+		if have && r.Context().Err() == nil && u.fresh.outdated(key, dependsOn(r.URL.Path, r.URL.Query())) {
+			return fault.Unavailable("answer_outdated", "nothing answers at %s, and what is cached may have changed since", u.url).
+				WithHint("try again when the server is there").Because(err)
+		}
 		if have && r.Context().Err() == nil {
 			u.log.Debug("answered from the cache", "path", r.URL.Path, "error", err)
 			age := max(int(time.Since(old.readAt).Seconds()), 0)
