@@ -10,6 +10,9 @@ import (
 	"stega/events"
 )
 
+// raise counts the messages of a subject.
+var raise = NewUpsert("sequences", 1, "subject", "value").Setting("value = sequences.value + excluded.value")
+
 // outboxRows is how many rows one statement writes.
 const outboxRows = 256
 
@@ -29,19 +32,11 @@ func (t *Tx) outbox(ctx context.Context) error {
 			counts[emitted[i].Subject]++
 		}
 	}
-	if len(counts) > 0 {
-		var b strings.Builder
-		args := make([]any, 0, 2*len(counts))
-		b.WriteString("INSERT INTO sequences (subject, value) VALUES ")
-		for i, subject := range slices.Sorted(maps.Keys(counts)) {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			b.WriteString("(?, ?)")
-			args = append(args, subject, counts[subject])
-		}
-		b.WriteString(" ON CONFLICT (subject) DO UPDATE SET value = sequences.value + excluded.value")
-		t.session.later(t.session.format(b.String(), args))
+	for _, subject := range slices.Sorted(maps.Keys(counts)) {
+		t.Put(raise, subject, counts[subject])
+	}
+	if err := t.session.put(ctx); err != nil {
+		return fmt.Errorf("count the subjects: %w", err)
 	}
 	for chunk := range slices.Chunk(emitted, outboxRows) {
 		if err := t.writeOutbox(ctx, chunk, counts); err != nil {
@@ -62,7 +57,6 @@ func (t *Tx) writeOutbox(ctx context.Context, chunk []emission, left map[string]
 	var b strings.Builder
 	b.WriteString(outboxColumns)
 	args := make([]any, 0, 12*len(chunk))
-	size := 0
 	for i := range chunk {
 		if i > 0 {
 			b.WriteString(", ")
@@ -70,7 +64,6 @@ func (t *Tx) writeOutbox(ctx context.Context, chunk []emission, left map[string]
 		m := &chunk[i]
 		b.WriteString("(?, ?, ?, ?, ?, ?, ?, ?, ?, ")
 		args = append(args, m.ID, m.service, m.Type, m.Subject, m.Time.UnixMicro(), m.Correlation, m.Causation, m.TraceParent, string(m.Data))
-		size += len(m.Data)
 		if !m.sequenced() {
 			b.WriteString("0)")
 			continue
@@ -79,15 +72,9 @@ func (t *Tx) writeOutbox(ctx context.Context, chunk []emission, left map[string]
 		b.WriteString("(SELECT value FROM sequences WHERE subject = ?) - ?)")
 		args = append(args, m.Subject, left[m.Subject])
 	}
-	if t.session.steady && size > 64<<10 {
-		// Bound values spare a copy of every byte through the text of the statement.
-		if err := t.session.flush(ctx); err != nil {
-			return err
-		}
-		_, err := t.session.send(ctx, b.String(), args...)
+	if err := t.session.bound(ctx, b.String(), args); err != nil {
 		return err
 	}
-	t.session.later(t.session.format(b.String(), args))
 	if len(t.session.pending) > flushBytes {
 		return t.session.flush(ctx)
 	}

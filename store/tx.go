@@ -222,7 +222,7 @@ func (t *Tx) finish(ctx context.Context) error {
 	if err := t.outbox(ctx); err != nil {
 		return err
 	}
-	return t.session.failed
+	return t.session.put(ctx)
 }
 
 // session is the connection of a unit of work. It is a bun.IDB that keeps statements of Later in their order with the others, and
@@ -231,7 +231,8 @@ type session struct {
 	bun.Conn
 	db      *bun.DB
 	pending []byte
-	begun   bool // something was sent
+	rows    []*rows // of Put
+	begun   bool    // something was sent
 	failed  error
 	observe func(query string)
 	// steady keeps statements from being interrupted midway, which on SQLite would roll back the whole transaction.
@@ -253,6 +254,16 @@ func (s *session) later(query string) {
 
 // flush sends the statements that nobody needs the result of.
 func (s *session) flush(ctx context.Context) error {
+	if len(s.rows) > 0 {
+		if err := s.put(ctx); err != nil {
+			return err
+		}
+	}
+	return s.text(ctx)
+}
+
+// text sends what Later holds.
+func (s *session) text(ctx context.Context) error {
 	if len(s.pending) == 0 {
 		return s.failed
 	}
@@ -296,6 +307,11 @@ func (s *session) format(query string, args []any) string {
 
 // ExecContext executes a statement, and in the same round trip what Later held.
 func (s *session) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if len(s.rows) > 0 {
+		if err := s.put(ctx); err != nil {
+			return nil, err
+		}
+	}
 	query = s.format(query, args)
 	if len(s.pending) > 0 {
 		s.later(query)

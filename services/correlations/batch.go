@@ -154,25 +154,23 @@ func (b *batch) replace(ctx context.Context, tx *store.Tx, year int, parts []par
 	return nil
 }
 
-// written is how many rows one statement writes at most.
-const written = 256
+var (
+	keepSymbol = store.NewUpsert("symbols", 1, "symbol", "first_day", "last_day", "days", "stamps")
+	keepYear   = store.NewUpsert("series", 2, "symbol", "year", "data")
+	addToYear  = keepYear.Setting("data = series.data || excluded.data")
+)
 
 func (b *batch) save(tx *store.Tx) []string {
 	changed := slices.Sorted(maps.Keys(b.changed))
-	rows := make([]symbolRow, len(changed))
-	for i, symbol := range changed {
-		rows[i] = *b.known[symbol]
-		rows[i].Stamps = packStamps(rows[i].stamps)
+	for _, symbol := range changed {
+		r := b.known[symbol]
+		tx.Put(keepSymbol, symbol, int32(r.FirstDay), int32(r.LastDay), r.Days, packStamps(r.stamps))
 	}
-	for chunk := range slices.Chunk(rows, written) {
-		tx.Later(tx.NewInsert().Model(&chunk).On("CONFLICT (symbol) DO UPDATE").Set("first_day = EXCLUDED.first_day").
-			Set("last_day = EXCLUDED.last_day").Set("days = EXCLUDED.days").Set("stamps = EXCLUDED.stamps"))
+	for _, r := range b.whole {
+		tx.Put(keepYear, r.Symbol, r.Year, r.Data)
 	}
-	for chunk := range slices.Chunk(b.whole, written) {
-		tx.Later(tx.NewInsert().Model(&chunk).On("CONFLICT (symbol, year) DO UPDATE").Set("data = EXCLUDED.data"))
-	}
-	for chunk := range slices.Chunk(b.more, written) {
-		tx.Later(tx.NewInsert().Model(&chunk).On("CONFLICT (symbol, year) DO UPDATE").Set("data = ?TableAlias.data || EXCLUDED.data"))
+	for _, r := range b.more {
+		tx.Put(addToYear, r.Symbol, r.Year, r.Data)
 	}
 	return changed
 }

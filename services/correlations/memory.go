@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"sync"
@@ -214,26 +215,27 @@ func (m *memory) keep(all []*held) {
 	}
 }
 
-// within is the points of a series that are returns of a window: those of its days but for the first, whose return begins before it.
-func (h *held) within(w window, visit func(p point)) {
-	first := true
-	for _, y := range h.years {
-		points := y.points
-		if w.to != nil && points[0].day > *w.to {
-			return
-		}
-		if w.from != nil {
-			at, _ := slices.BinarySearchFunc(points, *w.from, byDay)
-			points = points[at:]
-		}
-		for _, p := range points {
-			if w.to != nil && p.day > *w.to {
+// within is the points of a series that are returns of a window, a run of them for each year: those of its days but for the first, whose return
+// begins before it.
+func (h *held) within(w window) iter.Seq[[]point] {
+	return func(yield func([]point) bool) {
+		first := true
+		for _, y := range h.years {
+			points := y.points
+			if w.to != nil && points[len(points)-1].day > *w.to {
+				at, _ := slices.BinarySearchFunc(points, *w.to+1, byDay)
+				points = points[:at]
+			}
+			if w.from != nil && len(points) > 0 && points[0].day < *w.from {
+				at, _ := slices.BinarySearchFunc(points, *w.from, byDay)
+				points = points[at:]
+			}
+			if first && len(points) > 0 {
+				points, first = points[1:], false
+			}
+			if len(points) > 0 && !yield(points) {
 				return
 			}
-			if !first {
-				visit(p)
-			}
-			first = false
 		}
 	}
 }
@@ -250,7 +252,9 @@ func (w window) whole(h *held) bool {
 func extent(all []*held) (first, last civil.Date) {
 	first, last = math.MaxInt32, math.MinInt32
 	for _, h := range all {
-		h.within(window{to: h.second()}, func(p point) { first = min(first, p.day) })
+		for points := range h.within(window{to: h.second()}) {
+			first = min(first, points[0].day)
+		}
 		if h.days > 1 {
 			last = max(last, h.last)
 		}
@@ -279,7 +283,11 @@ func columns(all []*held, w window) (days []civil.Date, values [][]float64) {
 	}
 	at := make([]int32, high-low+1) // the place of each day, from 1
 	for _, h := range all {
-		h.within(w, func(p point) { at[p.day-low] = 1 })
+		for points := range h.within(w) {
+			for i := range points {
+				at[points[i].day-low] = 1
+			}
+		}
 	}
 	for i, there := range at {
 		if there > 0 {
@@ -295,7 +303,11 @@ func columns(all []*held, w window) (days []civil.Date, values [][]float64) {
 	for i, h := range all {
 		column := room[i*len(days) : (i+1)*len(days)]
 		values[i] = column
-		h.within(w, func(p point) { column[at[p.day-low]-1] = p.value })
+		for points := range h.within(w) {
+			for i := range points {
+				column[at[points[i].day-low]-1] = points[i].value
+			}
+		}
 	}
 	return days, values
 }

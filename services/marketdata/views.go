@@ -55,13 +55,11 @@ func load(ctx context.Context, db bun.IDB, symbols []string, from, to int) (map[
 	return kept, nil
 }
 
-// rowsAtATime is how many rows one statement writes.
-const rowsAtATime = 200
+var keepYear = store.NewUpsert("prices", 2, "symbol", "year", "first_day", "last_day", "bars", "data")
 
 func save(tx *store.Tx, rows []row) {
-	for chunk := range slices.Chunk(rows, rowsAtATime) {
-		tx.Later(tx.NewInsert().Model(&chunk).On("CONFLICT (symbol, year) DO UPDATE").Set("first_day = EXCLUDED.first_day").
-			Set("last_day = EXCLUDED.last_day").Set("bars = EXCLUDED.bars").Set("data = EXCLUDED.data"))
+	for _, r := range rows {
+		tx.Put(keepYear, r.Symbol, r.Year, int32(r.FirstDay), int32(r.LastDay), r.Bars, r.Data)
 	}
 }
 

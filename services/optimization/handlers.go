@@ -53,9 +53,11 @@ func (s *Service) pricesImported(_ context.Context, tx *store.Tx, e events.Price
 	return nil
 }
 
+var keepClose = store.NewUpsert("closes", 1, "symbol", "day", "close").
+	Setting("day = excluded.day, close = excluded.close WHERE excluded.day >= closes.day")
+
 func saveClose(tx *store.Tx, symbol string, day civil.Date, price decimal.Decimal) {
-	tx.Later(tx.NewRaw(`INSERT INTO closes (symbol, day, close) VALUES (?, ?, ?) ON CONFLICT (symbol) DO UPDATE
-		SET day = excluded.day, close = excluded.close WHERE excluded.day >= closes.day`, symbol, int32(day), price.String()))
+	tx.Put(keepClose, symbol, int32(day), price.String())
 }
 
 func (s *Service) portfolioCreated(ctx context.Context, tx *store.Tx, e events.PortfolioCreated) error {

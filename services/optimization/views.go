@@ -100,12 +100,18 @@ func mergeSeries(old map[int]seriesRow, symbol string, fresh []point) ([]seriesR
 	return changed, nil
 }
 
-// saveSeries writes years, and raises the revision of their symbol, whose row is locked from then on.
+var (
+	keepYear = store.NewUpsert("series", 2, "symbol", "year", "first_day", "last_day", "days", "data")
+	revise   = store.NewUpsert("symbols", 1, "symbol", "revision", "changed_at").
+			Setting("revision = symbols.revision + 1, changed_at = excluded.changed_at")
+)
+
+// saveSeries writes years, and raises the revision of their symbol.
 func saveSeries(tx *store.Tx, symbol string, rows []seriesRow) {
-	tx.Later(tx.NewRaw(`INSERT INTO symbols (symbol, revision, changed_at) VALUES (?, 1, ?) ON CONFLICT (symbol) DO UPDATE
-		SET revision = symbols.revision + 1, changed_at = excluded.changed_at`, symbol, tx.Now().UnixMicro()))
-	tx.Later(tx.NewInsert().Model(&rows).On("CONFLICT (symbol, year) DO UPDATE").Set("first_day = EXCLUDED.first_day").
-		Set("last_day = EXCLUDED.last_day").Set("days = EXCLUDED.days").Set("data = EXCLUDED.data"))
+	tx.Put(revise, symbol, 1, tx.Now().UnixMicro())
+	for _, r := range rows {
+		tx.Put(keepYear, symbol, r.Year, int32(r.FirstDay), int32(r.LastDay), r.Days, r.Data)
+	}
 }
 
 // loadSeries reads the points of symbols whose day is between from and to; nil is open. A symbol that nothing is known of has no entry.

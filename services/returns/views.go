@@ -87,16 +87,14 @@ func (y *years) merge(fresh []point) (changed []point, err error) {
 	return changed, nil
 }
 
+var keepYear = store.NewUpsert("series", 2, "symbol", "year", "first_day", "last_day", "days", "format", "data")
+
 func (y *years) save(tx *store.Tx, symbol string) {
-	rows := make([]row, len(y.dirty))
-	for i, year := range y.dirty {
-		rows[i] = *y.rows[year]
-		rows[i].Symbol = symbol
+	for _, year := range y.dirty {
+		r := y.rows[year]
+		tx.Put(keepYear, symbol, r.Year, int32(r.FirstDay), int32(r.LastDay), r.Days, r.Format, r.Data)
 	}
 	y.dirty = nil
-	tx.Later(tx.NewInsert().Model(&rows).On("CONFLICT (symbol, year) DO UPDATE").Set("first_day = EXCLUDED.first_day").
-		Set("last_day = EXCLUDED.last_day").Set("days = EXCLUDED.days").Set("format = EXCLUDED.format").
-		Set("data = EXCLUDED.data"))
 }
 
 // around is the points from one day to another with the one after them, and the one before them, if there is one.

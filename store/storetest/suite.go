@@ -29,7 +29,8 @@ const patience = 30 * time.Second
 
 // tables are the suite's own.
 var tables = fstest.MapFS{"0001_effects.up.sql": {Data: []byte(`CREATE TABLE effects (subject TEXT PRIMARY KEY, n BIGINT NOT NULL, message TEXT NOT NULL UNIQUE);
-CREATE TABLE trail (n BIGINT NOT NULL, text TEXT NOT NULL);`)}}
+CREATE TABLE trail (n BIGINT NOT NULL, text TEXT NOT NULL);
+CREATE TABLE kept (name TEXT, year INTEGER, data BYTEA NOT NULL, n BIGINT NOT NULL, PRIMARY KEY (name, year));`)}}
 
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
@@ -42,6 +43,7 @@ func Run(t *testing.T, h Harness) {
 		{"a panic takes a unit back and is the caller's", panics},
 		{"a statement that failed fails the unit even if it is passed over", swallowed},
 		{"statements put off keep their order and are seen by queries", later},
+		{"rows that are put join others of their table, the last of a key wins", puts},
 		{"what is due once in a unit runs once, before the commit", once},
 		{"a unit that has ended emits nothing", emitsLate},
 		{"a taken name is a conflict", conflicts},

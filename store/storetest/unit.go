@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -112,6 +113,51 @@ func later(t *testing.T, h Harness) {
 	var n int
 	require.NoError(t, db.Read().NewSelect().Table("trail").Column("n").Scan(t.Context(), &n))
 	assert.Equal(t, 211, n)
+}
+
+func puts(t *testing.T, h Harness) {
+	db := open(t, h)
+	keep := store.NewUpsert("kept", 2, "name", "year", "data", "n")
+	add := keep.Setting("n = kept.n + excluded.n WHERE excluded.n > 1")
+	data := func(n int) []byte { return bytes.Repeat([]byte{0, byte(n), '\'', 0xff}, 300) }
+	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
+		tx.Put(keep, "before", 1, data(0), 0)
+		tx.Later(tx.NewRaw("DELETE FROM kept")) // comes before rows, whichever was said first
+		for i := range 5000 {
+			tx.Put(keep, fmt.Sprintf("it's %d", i%2500), 2000+i%2, data(i), i)
+		}
+		var n int
+		require.NoError(t, tx.NewSelect().Table("kept").ColumnExpr("count(*)").Scan(ctx, &n))
+		assert.Equal(t, 2501, n, "a query sees them")
+		for i := range 3 {
+			tx.Put(add, "before", 1, data(9), i+1)
+		}
+		_, err := tx.ExecContext(ctx, "UPDATE kept SET n = n * 10 WHERE name = 'before'")
+		return err
+	})
+	var row struct {
+		Data []byte
+		N    int
+	}
+	read := func(name string) {
+		t.Helper()
+		require.NoError(t, db.Read().NewSelect().Table("kept").Column("data", "n").Where("name = ?", name).Scan(t.Context(), &row))
+	}
+	read("before")
+	assert.Equal(t, 50, row.N, "those that the condition leaves out change nothing, and a statement comes after what was put before it")
+	assert.Equal(t, data(0), row.Data)
+	for _, i := range []int{0, 1, 1250, 2499} {
+		read(fmt.Sprintf("it's %d", i))
+		assert.Equal(t, i+2500, row.N)
+		assert.Equal(t, data(i+2500), row.Data)
+	}
+	require.Error(t, db.Do(t.Context(), func(_ context.Context, tx *store.Tx) error {
+		tx.Put(add, "before", 1, data(1), 5)
+		tx.Put(keep, "bad", 1, nil, 1)
+		return nil
+	}))
+	read("before")
+	assert.Equal(t, 50, row.N, "a row that cannot be written fails the unit")
 }
 
 func once(t *testing.T, h Harness) {
