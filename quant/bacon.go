@@ -27,13 +27,15 @@ func SystematicRisk(returns, benchmark []float64, periods float64) float64 {
 	return Beta(r, b) * math.Sqrt(momentsOf(b).m2*periods)
 }
 
-// SpecificRisk is the deviation, over n, of what the regression leaves, times √periods.
+// SpecificRisk is the deviation, over n, of what the regression leaves, times √periods; 0 when that is only rounding.
 func SpecificRisk(returns, benchmark []float64, periods float64) float64 {
 	r, b := common(returns, benchmark, always)
 	alpha, beta := alphaBeta(r, b)
 	rest := make([]float64, len(r))
 	for t := range r {
-		rest[t] = r[t] - alpha - beta*b[t]
+		if rest[t] = r[t] - alpha - beta*b[t]; math.Abs(rest[t]) < apart {
+			rest[t] = 0
+		}
 	}
 	return math.Sqrt(momentsOf(rest).m2 * periods)
 }
@@ -43,9 +45,13 @@ func TotalRisk(returns, benchmark []float64, periods float64) float64 {
 	return math.Hypot(SystematicRisk(returns, benchmark, periods), SpecificRisk(returns, benchmark, periods))
 }
 
-// AppraisalRatio is JensenAlpha/SpecificRisk (Treynor and Black 1973).
+// AppraisalRatio is JensenAlpha/SpecificRisk (Treynor and Black 1973); NaN without a specific risk.
 func AppraisalRatio(returns, benchmark []float64, rf, periods float64) float64 {
-	return JensenAlpha(returns, benchmark, rf, periods) / SpecificRisk(returns, benchmark, periods)
+	risk := SpecificRisk(returns, benchmark, periods)
+	if risk == 0 {
+		return math.NaN()
+	}
+	return JensenAlpha(returns, benchmark, rf, periods) / risk
 }
 
 // FamaBeta is σ(p)/σ(b), the beta that a portfolio of the same total risk would have (Fama 1972).

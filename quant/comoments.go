@@ -191,22 +191,51 @@ func (m *CoMoments) pair(i, j int) (n, xy, xx, yy float64) {
 	}
 	xy = m.products[i*m.stride+j]
 	if m.patterns == 1 {
-		return n, xy, m.products[i*m.stride+i], m.products[j*m.stride+j]
+		if xx, yy = m.products[i*m.stride+i], m.products[j*m.stride+j]; still(n, xx) || still(n, yy) {
+			xy = 0
+		}
+		return n, xy, moved(n, xx), moved(n, yy)
 	}
 	x, y := m.pattern[j]*m.series+i, m.pattern[i]*m.series+j
 	sx, sy := m.sums[x], m.sums[y]
 	xx, yy = m.squares[x]-sx*sx/n, m.squares[y]-sy*sy/n
 	// What is left of a series that does not move over the common periods is the rounding of what cancels.
-	if xx <= 1e-13*m.squares[i] {
+	if xx <= 1e-13*m.squares[i] || still(n, xx) {
 		xx = 0
 	}
-	if yy <= 1e-13*m.squares[j] {
+	if yy <= 1e-13*m.squares[j] || still(n, yy) {
 		yy = 0
 	}
 	if xx == 0 || yy == 0 {
 		return n, 0, xx, yy
 	}
 	return n, xy - sx*sy/n, xx, yy
+}
+
+// still reports whether n deviations with this sum of squares are only the rounding of returns that do not vary.
+func still(n, squares float64) bool { return squares <= n*apart*apart/16 }
+
+// moved is a sum of squares, 0 when it is only rounding.
+func moved(n, squares float64) float64 {
+	if still(n, squares) {
+		return 0
+	}
+	return squares
+}
+
+// cosines are the correlations of deviations as they are, about what was taken for their centre: over the common periods of each pair, Σxy/√(Σx²·Σy²).
+func (m *CoMoments) cosines() *mat.SymDense {
+	return symmetric(m.series, func(i, j int) float64 {
+		n := float64(m.Observations(i, j))
+		if !m.defined[i] || !m.defined[j] || n == 0 {
+			return math.NaN()
+		}
+		xx, yy := m.products[i*m.stride+i], m.products[j*m.stride+j]
+		if m.patterns > 1 {
+			xx, yy = m.squares[m.pattern[j]*m.series+i], m.squares[m.pattern[i]*m.series+j]
+		}
+		return pearson(i == j, max(n, 2), m.products[i*m.stride+j], xx, yy)
+	})
 }
 
 // Covariance is the matrix of sample covariances times periods, the number of periods a year, or 1 for covariances per period: periods·Σ(x−x̄)(y−ȳ)/(n−1), with
@@ -234,7 +263,7 @@ func (m *CoMoments) Correlation() *mat.SymDense {
 	scale := make([]float64, m.series)
 	for i := range scale {
 		scale[i] = math.NaN()
-		if _, _, xx, _ := m.pair(i, i); m.days > 1 && xx > 0 {
+		if n, _, xx, _ := m.pair(i, i); n > 1 && xx > 0 {
 			scale[i] = 1 / math.Sqrt(xx)
 		}
 	}

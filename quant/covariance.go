@@ -63,6 +63,29 @@ func (missing Missing) fill(returns [][]float64) ([][]float64, error) {
 // (MissingPairwise), or over all periods with 0 for what is missing (MissingZero, as PyPortfolioOpt, whose benchmark is 0.000079). Source: Estrada,
 // Mean-semivariance optimization: a heuristic approach (2008). ErrLength, ErrOption. It is NaN for a pair without a common period.
 func Semicovariance(returns [][]float64, benchmark float64, missing Missing, periods float64) (*mat.SymDense, error) {
+	m, err := shortfalls(returns, benchmark, missing)
+	if err != nil {
+		return nil, err
+	}
+	return symmetric(m.series, func(i, j int) float64 {
+		n := m.Observations(i, j)
+		if n == 0 || !m.defined[i] || !m.defined[j] {
+			return math.NaN()
+		}
+		return m.products[i*m.stride+j] / float64(n) * periods
+	}), nil
+}
+
+// Semicorrelation is the matrix of Σ d(x)·d(y)/√(Σ d(x)²·Σ d(y)²) of Semicovariance's d, all three over the common periods of the pair.
+func Semicorrelation(returns [][]float64, benchmark float64, missing Missing) (*mat.SymDense, error) {
+	m, err := shortfalls(returns, benchmark, missing)
+	if err != nil {
+		return nil, err
+	}
+	return m.cosines(), nil
+}
+
+func shortfalls(returns [][]float64, benchmark float64, missing Missing) (*CoMoments, error) {
 	if missing == MissingZero || missing == MissingComplete {
 		var err error
 		if returns, err = missing.fill(returns); err != nil {
@@ -78,17 +101,7 @@ func Semicovariance(returns [][]float64, benchmark float64, missing Missing, per
 			drops[i][t] = math.Min(v-benchmark, 0) // NaN stays
 		}
 	}
-	m, err := newCoMoments(drops, around0)
-	if err != nil {
-		return nil, err
-	}
-	return symmetric(m.series, func(i, j int) float64 {
-		n := m.Observations(i, j)
-		if n == 0 || !m.defined[i] || !m.defined[j] {
-			return math.NaN()
-		}
-		return m.products[i*m.stride+j] / float64(n) * periods
-	}), nil
+	return newCoMoments(drops, around0)
 }
 
 // around0 makes products of the values as they are.
@@ -114,29 +127,7 @@ const (
 // 2/(span+1), and means without weights over all observations of each series, as PyPortfolioOpt's exp_cov. ErrLength; ErrOption for a span below 1. It is NaN
 // for a pair without a common period.
 func ExponentialCovariance(returns [][]float64, span, periods float64) (*mat.SymDense, error) {
-	days, err := sameLength(returns)
-	if err != nil {
-		return nil, err
-	}
-	if !(span >= 1) {
-		return nil, fmt.Errorf("%w: span %v", ErrOption, span)
-	}
-	root := make([]float64, days) // of the weights
-	for t := range root {
-		root[t] = math.Pow(1-2/(span+1), float64(days-1-t)/2)
-	}
-	weighted, seen := make([][]float64, len(returns)), make([][]float64, len(returns))
-	for i, r := range returns {
-		mean, _ := meanOf(r)
-		weighted[i], seen[i] = make([]float64, days), make([]float64, days)
-		for t, v := range r {
-			weighted[i][t] = (v - mean) * root[t]
-			if v == v {
-				seen[i][t] = root[t]
-			}
-		}
-	}
-	m, err := newCoMoments(weighted, func(v []float64) (float64, int) { return 0, len(v) })
+	m, seen, err := exponential(returns, span)
 	if err != nil {
 		return nil, err
 	}
@@ -144,16 +135,59 @@ func ExponentialCovariance(returns [][]float64, span, periods float64) (*mat.Sym
 	if err != nil {
 		return nil, err
 	}
-	for i, r := range returns {
-		mean, _ := meanOf(r)
-		m.defined[i] = !math.IsNaN(mean)
-	}
 	return symmetric(m.series, func(i, j int) float64 {
 		if !m.defined[i] || !m.defined[j] {
 			return math.NaN()
 		}
 		return m.products[i*m.stride+j] / weights.products[i*weights.stride+j] * periods // 0/0 without a common period
 	}), nil
+}
+
+// ExponentialCorrelation is the matrix of the covariances of ExponentialCovariance over the deviations by the same weights and means, all three over the
+// common periods of the pair: not over those that each series has on its own, which may be of another time.
+func ExponentialCorrelation(returns [][]float64, span float64) (*mat.SymDense, error) {
+	m, _, err := exponential(returns, span)
+	if err != nil {
+		return nil, err
+	}
+	return m.cosines(), nil
+}
+
+// exponential makes the co-moments of deviations that are weighted by the roots of the weights, and these roots where there is an observation.
+func exponential(returns [][]float64, span float64) (m *CoMoments, seen [][]float64, err error) {
+	days, err := sameLength(returns)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !(span >= 1) {
+		return nil, nil, fmt.Errorf("%w: span %v", ErrOption, span)
+	}
+	root := make([]float64, days)
+	for t := range root {
+		root[t] = math.Pow(1-2/(span+1), float64(days-1-t)/2)
+	}
+	weighted, means := make([][]float64, len(returns)), make([]float64, len(returns))
+	seen = make([][]float64, len(returns))
+	for i, r := range returns {
+		mean, _ := meanOf(r)
+		means[i] = mean
+		weighted[i], seen[i] = make([]float64, days), make([]float64, days)
+		for t, v := range r {
+			if weighted[i][t] = (v - mean) * root[t]; math.Abs(v-mean) < apart {
+				weighted[i][t] = 0 // one that does not vary
+			}
+			if v == v {
+				seen[i][t] = root[t]
+			}
+		}
+	}
+	if m, err = newCoMoments(weighted, around0); err != nil {
+		return nil, nil, err
+	}
+	for i := range means {
+		m.defined[i] = !math.IsNaN(means[i])
+	}
+	return m, seen, nil
 }
 
 // Shrink draws a covariance matrix towards the mean of its variances: (1−δ)·S + δ·(tr S/N)·I. ErrOption for a δ outside [0, 1].

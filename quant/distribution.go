@@ -117,5 +117,5 @@ func Stability(returns []float64) float64 {
 		time, wealth = append(time, float64(len(time))), append(wealth, sum)
 	}
 	p := pairOf(time, wealth)
-	return p.xy / p.xx * p.xy / p.yy
+	return math.Min(p.xy/p.xx*p.xy/p.yy, 1) // NaN stays
 }

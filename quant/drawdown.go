@@ -18,26 +18,25 @@ type DrawdownPeriod struct {
 // Drawdowns are all times below the peak, in their order. A missing return is a period that passes.
 func Drawdowns(returns []float64) []DrawdownPeriod {
 	out := []DrawdownPeriod{}
-	wealth, peak, at := 1.0, 1.0, -1
+	w, at := newWalk(), -1
 	below := false
 	for i, r := range returns {
 		if math.IsNaN(r) {
 			continue
 		}
-		wealth *= 1 + r
-		if wealth >= peak {
+		depth := w.step(r)
+		if depth == 0 {
 			if below {
 				last := &out[len(out)-1]
 				last.End, below = i, false
 			}
-			peak, at = wealth, i
+			at = i
 			continue
 		}
-		depth := wealth/peak - 1
 		if !below {
 			out, below = append(out, DrawdownPeriod{Depth: depth, Start: at, Trough: i, End: -1}), true
 		}
-		if last := &out[len(out)-1]; depth < last.Depth {
+		if last := &out[len(out)-1]; w.deeper(depth, last.Depth) {
 			last.Depth, last.Trough = depth, i
 		}
 	}

@@ -42,12 +42,13 @@ func Log(returns []float64) []float64 {
 // Cumulative makes the return since the start after each period: ∏(1+r) − 1.
 func Cumulative(returns []float64) []float64 {
 	out := make([]float64, len(returns))
-	wealth := 1.0
+	wealth, slack := 1.0, 0.0
 	for i, r := range returns {
 		if !math.IsNaN(r) {
 			wealth *= 1 + r
+			slack += slackOf(r)
 		}
-		out[i] = wealth - 1
+		out[i] = settled(wealth, slack) - 1
 	}
 	return out
 }
@@ -55,13 +56,13 @@ func Cumulative(returns []float64) []float64 {
 // Drawdown makes, after each period, the loss since the highest wealth so far, the start included: wealth/peak − 1, at most 0.
 func Drawdown(returns []float64) []float64 {
 	out := make([]float64, len(returns))
-	wealth, peak := 1.0, 1.0
+	w := newWalk()
+	last := 0.0
 	for i, r := range returns {
 		if !math.IsNaN(r) {
-			wealth *= 1 + r
+			last = w.step(r)
 		}
-		peak = math.Max(peak, wealth)
-		out[i] = wealth/peak - 1
+		out[i] = last
 	}
 	return out
 }
@@ -70,13 +71,50 @@ func Drawdown(returns []float64) []float64 {
 func CumulativeReturn(returns []float64) float64 { return growth(returns) - 1 }
 
 func growth(returns []float64) float64 {
-	wealth := 1.0
+	wealth, slack := 1.0, 0.0
 	for _, r := range returns {
 		if !math.IsNaN(r) {
 			wealth *= 1 + r
+			slack += slackOf(r)
 		}
 	}
+	return settled(wealth, slack)
+}
+
+// slackOf is what a return may add to the relative error of a product of 1+r: the rounding of the product, and that of the return itself, whose absolute
+// error weighs the more the less is left.
+func slackOf(r float64) float64 {
+	return 0x1p-52 * math.Min(1+(1+math.Abs(r))/math.Abs(1+r), 1<<32)
+}
+
+// settled is wealth, 1 exactly where the difference is only rounding: a price that comes back to where it was has no return.
+func settled(wealth, slack float64) float64 {
+	if math.Abs(wealth-1) <= slack {
+		return 1
+	}
 	return wealth
+}
+
+// walk follows wealth and its peak. A price that comes back to its high does so exactly and the product of its returns only nearly, so what differs from the
+// peak by their rounding is the peak.
+type walk struct {
+	wealth, peak float64
+	slack        float64 // of the returns since the peak
+}
+
+func newWalk() walk { return walk{wealth: 1, peak: 1} }
+
+// step takes a return, and is the drawdown after it: 0 at a peak.
+func (w *walk) step(r float64) float64 {
+	w.wealth *= 1 + r
+	w.slack += slackOf(r)
+	down := w.wealth/w.peak - 1
+	if down < -w.slack {
+		return down
+	}
+	w.peak = math.Max(w.wealth, w.peak)
+	w.wealth, w.slack = w.peak, 0
+	return 0
 }
 
 // AnnualReturn is the geometric mean of growth a year: (∏(1+r))^(periods/n) − 1, with n the number of periods, those without an observation
@@ -170,25 +208,28 @@ func Sortino(returns []float64, required, periods float64) float64 {
 	return Mean(Over(returns, required)) * periods / DownsideRisk(returns, required, periods)
 }
 
+// deeper reports whether a drawdown is deeper than another by more than rounding, so that of two that are alike the earlier counts.
+func (w *walk) deeper(a, b float64) bool { return a < b-w.slack }
+
 // MaxDrawdown is the worst drawdown, at most 0, with the periods of it: start is the index of the return after which wealth was highest
 // before (−1: the start itself), trough that of the lowest after, and end that of the first after which the peak is reached again (−1: never). Without
 // a loss, all three are −1.
 func MaxDrawdown(returns []float64) (depth float64, start, trough, end int) {
 	start, trough, end = -1, -1, -1
-	wealth, peak, at, lost := 1.0, 1.0, -1, 0.0
+	w, at := newWalk(), -1
 	for i, r := range returns {
 		if math.IsNaN(r) {
 			continue
 		}
-		wealth *= 1 + r
-		if trough >= 0 && end < 0 && wealth >= lost {
-			end = i
+		d := w.step(r)
+		if d == 0 {
+			at = i
+			if trough >= 0 && end < 0 { // of the peak that was lost there was none higher since
+				end = i
+			}
 		}
-		if wealth >= peak {
-			peak, at = wealth, i
-		}
-		if d := wealth/peak - 1; d < depth {
-			depth, start, trough, end, lost = d, at, i, -1, peak
+		if w.deeper(d, depth) {
+			depth, start, trough, end = d, at, i, -1
 		}
 	}
 	return depth, start, trough, end

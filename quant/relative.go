@@ -5,13 +5,18 @@ import "math"
 // What follows compares with a benchmark. The two series are aligned: they have the same periods, of which those count where both are observed. Of fewer than
 // two, results are NaN, and so are they for series of different lengths. rf is per period where nothing else is said.
 
-// Excess makes the difference of two series, NaN where one is missing and beyond the end of the shorter.
+// apart is the least difference of two returns that is one: less is the rounding of what they were made of.
+const apart = 0x1p-48
+
+// Excess makes the difference of two series, NaN where one is missing and beyond the end of the shorter, and 0 where there is none but of rounding.
 func Excess(returns, benchmark []float64) []float64 {
 	out := make([]float64, max(len(returns), len(benchmark)))
 	for t := range out {
 		out[t] = math.NaN()
 		if t < len(returns) && t < len(benchmark) {
-			out[t] = returns[t] - benchmark[t]
+			if out[t] = returns[t] - benchmark[t]; math.Abs(out[t]) < apart {
+				out[t] = 0
+			}
 		}
 	}
 	return out

@@ -297,15 +297,23 @@ func (m *Running) part(j, i int) gap {
 // Observations is the number of days that have both i and j; that of i alone for i = j.
 func (m *Running) Observations(i, j int) int { return int(m.count[i] - m.part(j, i).count) }
 
-// variance is n² times that of symbol i over the n days that it has in common with j, in quanta.
+// variance is n² times that of symbol i over the n days that it has in common with j, in quanta; 0 when it is only rounding.
 func (m *Running) variance(i, j int) float64 {
 	g := m.part(j, i)
 	sum := m.sums[i].minus(g.sum)
-	return spread(m.count[i]-g.count, m.products[m.at(i)+i].minus(g.squares), sum, sum)
+	n := m.count[i] - g.count
+	v := spread(n, m.products[m.at(i)+i].minus(g.squares), sum, sum)
+	if n > 0 && still(float64(n), v*power(-2*quantumBits)/float64(n)) {
+		return 0
+	}
+	return v
 }
 
 // covariance is n² times that of i and j ≥ i over the n days that have both, in quanta.
 func (m *Running) covariance(i, j int) (n, xy float64) {
+	if i == j {
+		return float64(m.count[i]), m.variance(i, i)
+	}
 	gi, gj := m.part(j, i), m.part(i, j)
 	count := m.count[i] - gi.count
 	return float64(count), spread(count, m.products[m.at(i)+j], m.sums[i].minus(gi.sum), m.sums[j].minus(gj.sum))

@@ -226,7 +226,10 @@ func TestEveryMethodOverAnyWindow(t *testing.T) {
 		}
 		want, err := quant.ExponentialCovariance(returns, 20, 252)
 		near("&kind=covariance&method=exponential&span=20", want, err)
-		near("&method=exponential&span=20", quant.CovarianceToCorrelation(want), nil)
+		want, err = quant.ExponentialCorrelation(returns, 20)
+		near("&method=exponential&span=20", want, err)
+		want, err = quant.Semicorrelation(returns, .001, quant.MissingPairwise)
+		near("&method=semi&benchmark=0.001", want, err)
 		for _, target := range []quant.ShrinkageTarget{quant.ConstantVariance, quant.SingleFactor, quant.ConstantCorrelation} {
 			shrunk, err := quant.LedoitWolf(returns, target, quant.MissingComplete, 252)
 			near("&kind=covariance&method=ledoit_wolf&target="+string(target), shrunk.Covariance, err)

@@ -46,8 +46,16 @@ func estimated(q query, returns [][]float64) (e estimate, err error) {
 	case "spearman", "kendall":
 		e.matrix, err = quant.CorrelationBy(returns, quant.CorrelationMethod(q.method))
 	case "semi":
+		if q.kind == kindCorrelation {
+			e.matrix, err = quant.Semicorrelation(returns, q.benchmark, q.missing)
+			break
+		}
 		e.matrix, err = quant.Semicovariance(returns, q.benchmark, q.missing, quant.Daily)
 	case "exponential":
+		if q.kind == kindCorrelation {
+			e.matrix, err = quant.ExponentialCorrelation(returns, q.span)
+			break
+		}
 		e.matrix, err = quant.ExponentialCovariance(returns, q.span, quant.Daily)
 	default:
 		err = e.shrink(q, returns)
@@ -55,7 +63,7 @@ func estimated(q query, returns [][]float64) (e estimate, err error) {
 	if err != nil {
 		return e, err
 	}
-	if q.kind == kindCorrelation && !q.ranked() && q.method != "pearson" {
+	if q.kind == kindCorrelation && e.shrinkage != nil {
 		e.matrix = quant.CovarianceToCorrelation(e.matrix)
 	}
 	if n, alike := alike(q.missing, returns); alike {

@@ -32,11 +32,8 @@ func seriesOf(points []point) series {
 // on is the series on some of its days, in their order: the returns between two of them are compounded.
 func (s series) on(keep func(day civil.Date) bool) series {
 	var out series
-	wealth := 1.0
+	since := 0 // the day that was kept last
 	for i, day := range s.days {
-		if i > 0 {
-			wealth *= 1 + s.returns[i-1]
-		}
 		if !keep(day) {
 			continue
 		}
@@ -45,10 +42,10 @@ func (s series) on(keep func(day civil.Date) bool) series {
 		case s.days[i-1] == out.days[len(out.days)-1]:
 			out.returns = append(out.returns, s.returns[i-1]) // to the last bit
 		default:
-			out.returns = append(out.returns, wealth-1)
+			out.returns = append(out.returns, quant.CumulativeReturn(s.returns[since:i]))
 		}
 		out.days = append(out.days, day)
-		wealth = 1
+		since = i
 	}
 	return out
 }
@@ -149,15 +146,14 @@ func (s series) every(frequency string) series {
 		return s
 	}
 	out := series{days: []civil.Date{s.days[0]}}
-	wealth := 1.0
-	for i, r := range s.returns {
-		wealth *= 1 + r
+	since := 0
+	for i := range s.returns {
 		if i+1 < len(s.returns) && samePeriod(frequency, s.days[i+1], s.days[i+2]) {
 			continue
 		}
 		out.days = append(out.days, s.days[i+1])
-		out.returns = append(out.returns, wealth-1)
-		wealth = 1
+		out.returns = append(out.returns, quant.CumulativeReturn(s.returns[since:i+1]))
+		since = i + 1
 	}
 	return out
 }
