@@ -3,6 +3,7 @@ package optimize_test
 import (
 	"context"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -114,4 +115,25 @@ func TestDownsideFigures(t *testing.T) {
 		assert.InDelta(t, .2, p.Return, 2e-4) // the risk has six digits
 		assert.True(t, slices.ContainsFunc(p.Active, func(a optimize.Active) bool { return a.Constraint == "target risk" }))
 	})
+}
+
+// The least risk of a market neutral portfolio is none at all. All scenarios are then at the corner at once, of which there is room for a few: with a border of
+// all of them, ten thousand took minutes and a gigabyte.
+func TestTheLeastRiskOfANeutralPortfolioIsNone(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(1, 1))
+	s := optimize.Scenarios{Scenarios: make([][]float64, 3), Constraints: optimize.Constraints{MarketNeutral: true}}
+	for range 10_000 {
+		market := .01 * r.NormFloat64()
+		for a := range s.Scenarios {
+			s.Scenarios[a] = append(s.Scenarios[a], .0004+market+.01*r.NormFloat64())
+		}
+	}
+	for _, s.Measure = range []optimize.Measure{optimize.CVaR, optimize.CDaR, optimize.Semideviation} {
+		p, err := optimize.MinRisk(t.Context(), s)
+		require.NoError(t, err, s.Measure)
+		assert.Equal(t, []float64{0, 0, 0}, p.Weights, s.Measure)
+		assert.Zero(t, p.Risk, s.Measure)
+		assert.Zero(t, p.Volatility, s.Measure)
+	}
 }

@@ -177,11 +177,19 @@ func (f *feasible) highest(ctx context.Context, returns []float64) (float64, err
 	return dot(returns, f.within(s.D)), nil
 }
 
+// nothing is the size of weights that are only what an iteration has left of zero: of a market neutral portfolio that had best hold nothing.
+const nothing = 1e-9
+
 // within puts weights that rounding has moved out of their bounds back.
 func (f *feasible) within(d []float64) []float64 {
 	w := make([]float64, f.n)
+	most := 0.0
 	for i, b := range f.bounds {
 		w[i] = math.Min(math.Max(d[i], b.Lower), b.Upper) + 0
+		most = math.Max(most, math.Abs(w[i]))
+	}
+	if most < nothing {
+		clear(w)
 	}
 	return w
 }

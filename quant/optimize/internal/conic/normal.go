@@ -1,7 +1,9 @@
 package conic
 
 import (
+	"cmp"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
@@ -10,7 +12,8 @@ import (
 )
 
 // Normal is the matrix Σ weight·row·rowᵀ over the dense variables. The weights of active rows grow without limit, and would drown what the others say. A row
-// of several values therefore counts with at most the weight heavy, and what is above borders the matrix.
+// of several values therefore counts with at most the weight heavy, and what is above borders the matrix. When there are more such rows than make a corner
+// of the feasible region, such as all scenarios of a portfolio of nothing, the line is drawn higher: only the heaviest drown others.
 type Normal struct {
 	n      int
 	m      []float64 // upper triangle
@@ -67,8 +70,44 @@ func (g *Normal) symmetric() blas64.Symmetric {
 	return blas64.Symmetric{N: g.n, Stride: g.n, Data: g.m, Uplo: blas.Upper}
 }
 
+// lighten leaves only so many rows in the border as a corner has, a few more for ties.
+func (g *Normal) lighten() {
+	n, most := g.n, 4*g.n+32
+	k := len(g.above)
+	if k <= most {
+		return
+	}
+	order := make([]int, k)
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(g.above[b], g.above[a]) })
+	line := g.above[order[most]]
+	rows, above := make([]float64, 0, most*n), make([]float64, 0, most)
+	for at, i := range order {
+		row := g.rows[i*n : (i+1)*n]
+		if at < most {
+			rows, above = append(rows, row...), append(above, g.above[i]-line)
+		}
+		floats.ScaleTo(g.buf[at*n:(at+1)*n], math.Sqrt(math.Min(g.above[i], line)), row)
+	}
+	blas64.Syrk(blas.Trans, 1, blas64.General{Rows: k, Cols: n, Stride: n, Data: g.buf}, 1, g.symmetric())
+	g.rows, g.above = append(g.rows[:0], rows...), g.above[:0]
+	for i, v := range above {
+		if v > 0 {
+			g.above = append(g.above, v)
+			copy(g.rows[(len(g.above)-1)*n:len(g.above)*n], g.rows[i*n:(i+1)*n])
+		}
+	}
+	g.rows = g.rows[:len(g.above)*n]
+}
+
 func (g *Normal) factor() bool {
 	var ok bool
+	if need := len(g.above) * g.n; len(g.buf) < need {
+		g.buf = make([]float64, need)
+	}
+	g.lighten()
 	if g.chol, ok = lapack64.Potrf(g.symmetric()); !ok {
 		return false
 	}
