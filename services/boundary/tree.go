@@ -24,6 +24,7 @@ type node struct {
 	known    bool              // its cause has told of it
 	expects  []string          // the services that take it
 	heard    map[string]*heard // by service
+	closed   bool              // nothing is waited for, as long as nothing more is said of it
 	children []string
 }
 
@@ -65,7 +66,9 @@ func (t *tree) node(id string) *node {
 	return n
 }
 
+// by is what a service has said of a message, to be changed.
 func (n *node) by(service string) *heard {
+	n.closed = false
 	h := n.heard[service]
 	if h == nil {
 		h = &heard{handlers: map[string]handling{}}
@@ -108,7 +111,7 @@ func (t *tree) add(e entry) {
 
 func (t *tree) caused(n *node, emitted []events.Emitted, takes map[string][]string) {
 	for _, e := range emitted {
-		if slices.Contains(n.children, e.ID) {
+		if own := e.Operation == "" || e.Operation == t.id; (!own || t.nodes[e.ID] != nil) && slices.Contains(n.children, e.ID) {
 			continue
 		}
 		n.children = append(n.children, e.ID)
@@ -117,7 +120,7 @@ func (t *tree) caused(n *node, emitted []events.Emitted, takes map[string][]stri
 			continue
 		}
 		child := t.node(e.ID)
-		child.Emitted, child.known = e, true
+		child.Emitted, child.known, child.closed = e, true, false
 		if e.Service != "" {
 			child.expects = []string{e.Service}
 		} else {
@@ -186,6 +189,10 @@ func (t *tree) below(id string, seen map[string]bool, visit func(*node)) {
 }
 
 func (t *tree) waiting(n *node) (all []events.Waiting) {
+	if n.closed {
+		return nil
+	}
+	defer func() { n.closed = len(all) == 0 }()
 	wait := func(service, handler string, h handling) {
 		all = append(all, events.Waiting{
 			Message: n.ID, Topic: n.Topic, Subject: n.Subject, Service: service, Handler: handler, State: h.state, Attempts: h.attempts, Error: h.err, Since: h.at,
