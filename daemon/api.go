@@ -122,7 +122,8 @@ func (d *Daemon) to(do func(u *upstream, w http.ResponseWriter, r *http.Request)
 			}
 			server = current.URL
 		}
-		u, err := d.upstream(server)
+		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		u, err := d.upstream(server, token)
 		if err != nil {
 			return err
 		}

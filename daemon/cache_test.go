@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -185,7 +186,7 @@ func TestADamagedCacheBeginsAnew(t *testing.T) {
 	h := newHome(t)
 	server, err := normal(b.url())
 	require.NoError(t, err)
-	dir := folder(h.paths(), server)
+	dir := folder(h.paths(), server, "")
 	require.NoError(t, os.MkdirAll(dir, 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "cache.db"), []byte(strings.Repeat("no database ", 1000)), 0o600))
 	d := serveIn(t, h, b.url())
@@ -196,15 +197,58 @@ func TestADamagedCacheBeginsAnew(t *testing.T) {
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 }
 
-func TestTheTokenIsAddedAndRemembered(t *testing.T) {
+// Nobody is answered with the rights of another: neither by the server nor by the cache.
+func TestATokenCountsForWhoBringsIt(t *testing.T) {
 	t.Parallel()
 	b := newBoundary(t)
-	b.tokens = []string{"good"}
-	d := serveIn(t, newHome(t), b.url(), func(o *Options) { o.Servers = servers{url: b.url(), token: "old"} })
-	assert.Equal(t, http.StatusUnauthorized, d.do("GET", "/v1/portfolios", "").status)
-	assert.Equal(t, http.StatusOK, d.do("GET", "/v1/portfolios", "", "Authorization", "Bearer good").status)
-	assert.Equal(t, http.StatusOK, d.do("GET", "/v1/portfolios", "").status)
-	wait.Until(t, "the feed stands", func() bool { return d.status().Servers[0].Stream.State == Connected })
+	b.tokens = []string{"good", "set"}
+	d := serveIn(t, newHome(t), b.url(), func(o *Options) { o.Servers = servers{url: b.url(), token: "set"} })
+	ask := func(token string) int {
+		if token == "" {
+			return d.do("GET", "/v1/portfolios", "").status
+		}
+		return d.do("GET", "/v1/portfolios", "", "Authorization", "Bearer "+token).status
+	}
+	for range 3 { // by then answers are cached
+		assert.Equal(t, http.StatusOK, ask(""), "the token of the settings")
+		assert.Equal(t, http.StatusOK, ask("good"))
+		assert.Equal(t, http.StatusUnauthorized, ask("bad"))
+		assert.Equal(t, http.StatusOK, ask("set"))
+		wait.Until(t, "the feeds stand", func() bool {
+			n := 0
+			for _, s := range d.status().Servers {
+				if s.Stream.State == Connected {
+					n++
+				}
+			}
+			return n == 2
+		})
+	}
+	assert.Len(t, d.status().Servers, 3)
+}
+
+// A write that is queued keeps the token that it was made with, over a restart of the daemon too.
+func TestAQueuedWriteKeepsItsToken(t *testing.T) {
+	t.Parallel()
+	b := newBoundary(t)
+	h := newHome(t)
+	set := func(o *Options) { o.Servers = servers{url: b.url(), token: "set"} }
+	d := serveIn(t, h, b.url(), set)
+	b.down()
+	for _, token := range []string{"set", "other"} {
+		a := d.do("POST", "/v1/portfolios", fmt.Sprintf(core, token), "Authorization", "Bearer "+token)
+		require.Equal(t, http.StatusAccepted, a.status, a.body)
+	}
+	d.end()
+	d = serveIn(t, h, b.url(), set)
+	b.up()
+	wait.Until(t, "both are sent", func() bool { return len(b.received()) == 2 })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, r := range b.writes {
+		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		assert.Contains(t, b.bodies[i], token)
+	}
 }
 
 // A cached list, through the socket, must take less than 20 ms.

@@ -72,7 +72,7 @@ func (u *upstream) follow(ctx context.Context, b Build) {
 		u.feed.again = again
 		u.feed.mu.Unlock()
 		u.feed.set(func(s *FeedState) { s.State = Connecting })
-		token := u.bearer(nil)
+		token := u.bearer()
 		err := u.stream(ctx, b, token)
 		u.fresh.lost()
 		if ctx.Err() != nil {
@@ -80,7 +80,7 @@ func (u *upstream) follow(ctx context.Context, b Build) {
 		}
 		u.feed.set(func(s *FeedState) { s.State, s.Fault = Refused, fault.Of(err) })
 		u.log.Warn("the stream is refused", "error", err)
-		if u.bearer(nil) != token {
+		if u.bearer() != token {
 			continue
 		}
 		timer := time.NewTimer(reopen)

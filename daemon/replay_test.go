@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -189,7 +190,8 @@ func TestAWriteWaitsForATokenAndIsNotLost(t *testing.T) {
 	b := newBoundary(t)
 	b.tokens = []string{"good"}
 	b.down()
-	d := serveIn(t, newHome(t), b.url())
+	settings := &login{url: b.url()}
+	d := serveIn(t, newHome(t), b.url(), func(o *Options) { o.Servers = settings })
 	d.do("POST", "/v1/portfolios", "{}")
 	b.up()
 	wait.Until(t, "it was tried", func() bool {
@@ -197,8 +199,20 @@ func TestAWriteWaitsForATokenAndIsNotLost(t *testing.T) {
 		return len(q) == 1 && q[0].State == Queued && q[0].Fault != nil && q[0].Fault.Code == "token_invalid"
 	})
 	d.do("GET", "/v1/portfolios", "", "Authorization", "Bearer good")
+	assert.Len(t, d.queue(), 1, "that is the token of another")
+	settings.token.Store("good")
+	d.do("GET", "/v1/portfolios", "", "Authorization", "Bearer good")
 	wait.Until(t, "the queue is empty", func() bool { return len(d.queue()) == 0 })
 }
+
+// login is settings whose token comes later.
+type login struct {
+	url   string
+	token atomic.Value
+}
+
+func (l *login) Current() (Server, error) { return Server{URL: l.url, Token: l.Token("")}, nil }
+func (l *login) Token(string) string      { token, _ := l.token.Load().(string); return token }
 
 func TestBodiesThatAreTooLargeAreNotQueued(t *testing.T) {
 	t.Parallel()

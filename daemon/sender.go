@@ -115,7 +115,7 @@ func (u *upstream) replay(ctx context.Context, it Item) (status int, body []byte
 }
 
 func (u *upstream) do(r *http.Request) (status int, body []byte, err error) {
-	if token := u.bearer(nil); token != "" {
+	if token := u.bearer(); token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	a, err := u.http.Do(r)

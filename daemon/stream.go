@@ -48,7 +48,7 @@ func (u *upstream) relay(w http.ResponseWriter, r *http.Request) error {
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		return u.pass(w, r)
 	}
-	token := u.bearer(r)
+	token := u.bearer()
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{
 		Subprotocols: []string{"stega.v1"}, InsecureSkipVerify: true, // whose socket it is has been checked, and browsers cannot reach it
 	})

@@ -23,9 +23,11 @@ import (
 // maxUpstreams bounds how many servers one daemon serves.
 const maxUpstreams = 32
 
-// upstream is one server as the daemon knows it: its connections, its queue, its cache, and the feed of its pushes.
+// upstream is one server as the daemon knows it: its connections, its queue, its cache, and the feed of its pushes. What is asked with another token than the
+// one in the user's settings has an upstream of its own: nobody is answered, and no queued write is sent, with the rights of another.
 type upstream struct {
 	url      string
+	token    string // that is not in the settings; empty: theirs
 	servers  Servers
 	life     context.Context // ends with the daemon
 	log      *slog.Logger
@@ -40,9 +42,8 @@ type upstream struct {
 	kick     chan struct{} // look at the queue now
 	watchers sync.WaitGroup
 
-	mu    sync.Mutex
-	token string // the last one that a request brought
-
+	mu   sync.Mutex
+	last string // the token that was used last
 }
 
 // normal is a server's URL in the form that tells it from others.
@@ -54,9 +55,12 @@ func normal(server string) (string, error) {
 	return u.Scheme + "://" + strings.ToLower(u.Host) + strings.TrimRight(u.Path, "/"), nil
 }
 
-// folder is where the files for a server are. Its name says enough for people, and the sum tells servers apart.
-func folder(paths Paths, server string) string {
-	sum := sha256.Sum256([]byte(server))
+// folder is where the files for a server, and for a token that is not in the settings, are. Its name says enough for people, and the sum tells them apart.
+func folder(paths Paths, server, token string) string {
+	if token != "" {
+		token = " " + token
+	}
+	sum := sha256.Sum256([]byte(server + token))
 	name := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '.' || r == '-' {
 			return r
@@ -66,15 +70,20 @@ func folder(paths Paths, server string) string {
 	return filepath.Join(paths.servers(), name[:min(len(name), 64)]+"-"+hex.EncodeToString(sum[:4]))
 }
 
-// upstream is the server of a URL; it is opened when it is first asked for.
-func (d *Daemon) upstream(server string) (*upstream, error) {
+// upstream is the server of a URL; it is opened when it is first asked for. Without a token, it is asked with that of the settings.
+func (d *Daemon) upstream(server, token string) (*upstream, error) {
 	server, err := normal(server)
 	if err != nil {
 		return nil, err
 	}
+	if token == d.o.Servers.Token(server) {
+		token = ""
+	}
+	key := server + " " + token
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if u := d.upstreams[server]; u != nil {
+	if u := d.upstreams[key]; u != nil {
+		u.identify()
 		return u, nil
 	}
 	if err := d.ctx.Err(); err != nil {
@@ -83,11 +92,11 @@ func (d *Daemon) upstream(server string) (*upstream, error) {
 	if len(d.upstreams) >= maxUpstreams {
 		return nil, fault.Unavailable("servers_too_many", "the daemon talks to %d servers already", maxUpstreams).WithHint("say: stega daemon restart")
 	}
-	u, err := openUpstream(d.ctx, &d.o, server)
+	u, err := openUpstream(d.ctx, &d.o, server, token)
 	if err != nil {
 		return nil, err
 	}
-	d.upstreams[server] = u
+	d.upstreams[key] = u
 	d.group.Go(func() error { u.follow(d.ctx, d.o.Build); return nil })
 	d.group.Go(func() error { u.send(d.ctx); return nil })
 	return u, nil
@@ -97,9 +106,9 @@ func stopping() *fault.Fault {
 	return fault.Unavailable("daemon_stopping", "the daemon is ending").WithHint("try again")
 }
 
-func openUpstream(ctx context.Context, o *Options, server string) (*upstream, error) {
+func openUpstream(ctx context.Context, o *Options, server, token string) (*upstream, error) {
 	u := &upstream{
-		url: server, servers: o.Servers, life: ctx, log: o.Log.With("server", server), dir: folder(o.Paths, server), fresh: newFreshness(), kick: make(chan struct{}, 1),
+		url: server, token: token, servers: o.Servers, life: ctx, log: o.Log.With("server", server), dir: folder(o.Paths, server, token), fresh: newFreshness(), kick: make(chan struct{}, 1),
 		http: &http.Client{
 			Transport: &http.Transport{
 				Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
@@ -113,6 +122,12 @@ func openUpstream(ctx context.Context, o *Options, server string) (*upstream, er
 	}
 	if err := os.WriteFile(filepath.Join(u.dir, "url"), []byte(server+"\n"), 0o600); err != nil {
 		u.log.Warn("the folder of the server cannot be labelled", "error", err)
+	}
+	u.last = u.bearer()
+	if token != "" { // for what is queued when the daemon ends
+		if err := os.WriteFile(filepath.Join(u.dir, "token"), []byte(token+"\n"), 0o600); err != nil {
+			return nil, unkept("the token of its writes", err)
+		}
 	}
 	var err error
 	if u.queue, err = openQueue(ctx, filepath.Join(u.dir, "queue.db"), server); err != nil {
@@ -139,15 +154,20 @@ func (d *Daemon) resume() {
 		if err != nil {
 			continue
 		}
+		token, err := os.ReadFile(filepath.Join(dir, "token"))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			d.log.Error("a token cannot be read", "folder", dir, "error", err)
+			continue
+		}
 		n, err := waiting(d.ctx, filepath.Join(dir, "queue.db"))
 		if err == nil && n > 0 {
-			_, err = d.upstream(strings.TrimSpace(string(server)))
+			_, err = d.upstream(strings.TrimSpace(string(server)), strings.TrimSpace(string(token)))
 		}
 		if err != nil {
 			d.log.Error("a queue cannot be opened", "folder", dir, "error", err)
 			continue
 		}
-		if info, err := os.Stat(filepath.Join(dir, "url")); err == nil && n == 0 && time.Since(info.ModTime()) > forgotten {
+		if info, err := os.Stat(filepath.Join(dir, "url")); err == nil && n == 0 && (len(token) > 0 || time.Since(info.ModTime()) > forgotten) {
 			_ = os.RemoveAll(dir)
 		}
 	}
@@ -191,21 +211,25 @@ func (d *Daemon) opened() []*upstream {
 	return all
 }
 
-// bearer is the token for the server: what a request brought, else what the settings have.
-func (u *upstream) bearer(r *http.Request) string {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if r != nil {
-		if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok && token != u.token {
-			u.token = token
-			u.feed.restart()
-			u.nudge()
-		}
-	}
+// bearer is the token for the server.
+func (u *upstream) bearer() string {
 	if u.token != "" {
 		return u.token
 	}
 	return u.servers.Token(u.url)
+}
+
+// identify takes note of another token in the settings: what was refused is tried again.
+func (u *upstream) identify() {
+	token := u.bearer()
+	u.mu.Lock()
+	changed := token != u.last
+	u.last = token
+	u.mu.Unlock()
+	if changed {
+		u.feed.restart()
+		u.nudge()
+	}
 }
 
 // nudge has the queue looked at.
@@ -232,7 +256,8 @@ func (u *upstream) request(ctx context.Context, r *http.Request) (*http.Request,
 	for _, name := range hop {
 		out.Header.Del(name)
 	}
-	if token := u.bearer(r); token != "" {
+	out.Header.Del("Authorization")
+	if token := u.bearer(); token != "" {
 		out.Header.Set("Authorization", "Bearer "+token)
 	}
 	return out, nil
