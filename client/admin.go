@@ -209,6 +209,10 @@ func (c *Client) Health(ctx context.Context) (a Answer[Health], err error) {
 	if a.Raw, err = io.ReadAll(io.LimitReader(answer.Body, maxProblem)); err != nil {
 		return a, c.unanswered(ctx, err)
 	}
+	if answer.Header.Get("Content-Type") == "application/problem+json" { // of the daemon, when the server is away
+		answer.Body = io.NopCloser(bytes.NewReader(a.Raw))
+		return a, problem(answer, c.options.URL)
+	}
 	if err := json.Unmarshal(a.Raw, &a.Value); err != nil || a.Value.Status == "" {
 		return a, fault.Unavailable("answer_strange", "what answers at %s is not stega", c.options.URL).WithHint("say where it runs with --url or STEGA_URL")
 	}

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -63,7 +64,7 @@ func (g *globals) find() (place, error) {
 	if at.Token == "" {
 		at.Token, at.From = config.tokenOf(at.URL)
 	}
-	if at.Token == "" && same(at.URL, defaultURL) {
+	if at.Token == "" && (same(at.URL, defaultURL) || g.getenv("STEGA_DATA") != "" && loopback(at.URL)) {
 		at.Token, at.From = g.localToken()
 	}
 	return at, nil
@@ -80,6 +81,16 @@ func (g *globals) localToken() (token, from string) {
 }
 
 func (g *globals) localTokenFile() string { return filepath.Join(g.dataFolder(), "token") }
+
+// loopback reports whether a URL is of this machine, by the address that only it has.
+func loopback(server string) bool {
+	u, err := url.Parse(server)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}
 
 // same reports whether two URLs are of the same server.
 func same(a, b string) bool {

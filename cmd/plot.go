@@ -44,21 +44,24 @@ func (g *globals) paint(w io.Writer, draw picture) error {
 	return err
 }
 
-// usualColumns is the width of what is no terminal.
-const usualColumns = 100
+// usualColumns is the width of what is no terminal, and maxColumns that of the widest picture.
+const (
+	usualColumns = 100
+	maxColumns   = 1000
+)
 
 // columnsOf is how wide a terminal is; COLUMNS stands for it elsewhere.
 func columnsOf(w io.Writer) int {
-	if s, ok := w.(*screen); ok && s.columns > 0 {
-		return s.columns
+	if s, ok := w.(*screen); ok && s.columns > 1 {
+		return min(s.columns, maxColumns)
 	}
 	if f, ok := w.(*os.File); ok {
 		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
-			return width
+			return min(width, maxColumns)
 		}
 	}
 	if width, err := strconv.Atoi(setting(w, "COLUMNS")); err == nil && width > 0 {
-		return width
+		return min(width, maxColumns)
 	}
 	return usualColumns
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -29,7 +30,7 @@ func newQueueList(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List them in the order in which they are sent", Args: cobra.NoArgs, Example: "  stega queue list -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
-			d, err := dialDaemon(c.Context(), "", true)
+			d, err := dialDaemon(c.Context(), "", os.Getenv("STEGA_DAEMON") != "off")
 			if err != nil {
 				return err
 			}
@@ -38,6 +39,14 @@ func newQueueList(g *globals) *cobra.Command {
 			}
 			if err := d.Ask(c.Context(), "GET", "/daemon/queue", &list); err != nil {
 				return err
+			}
+			if g.quiet {
+				for _, it := range list.Items {
+					if _, err := fmt.Fprintln(c.OutOrStdout(), it.Operation); err != nil {
+						return err
+					}
+				}
+				return nil
 			}
 			if done, err := g.print(c.OutOrStdout(), list.Items); done {
 				return err

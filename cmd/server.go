@@ -93,6 +93,9 @@ func (l *listening) limits() access.Limits {
 
 // url is how clients say an address.
 func (l *listening) url(addr string) string {
+	if host, port, err := net.SplitHostPort(addr); err == nil && net.ParseIP(host).IsUnspecified() {
+		addr = net.JoinHostPort("127.0.0.1", port) // one of all
+	}
 	if l.tls.On() {
 		return "https://" + addr
 	}

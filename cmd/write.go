@@ -132,6 +132,10 @@ func (g *globals) write(ctx context.Context, c *cobra.Command, cl *client.Client
 			err = printed
 		}
 	}
+	if err == nil && op.Status == client.Queued {
+		return op, fault.New(fault.KindTimeout, "write_queued", "%s is away: the write is queued, and sent when it is back", g.at.URL).
+			WithHint("see what became of it with: stega queue list; stega op show %s", op.ID)
+	}
 	if err == nil && g.format == asTable && !g.quiet {
 		_, _ = fmt.Fprintf(c.ErrOrStderr(), "%s: %s after %s\n", done, w.level, time.Since(began).Round(time.Millisecond))
 	}

@@ -240,7 +240,7 @@ func TestAQueuedWriteKeepsItsToken(t *testing.T) {
 		require.Equal(t, http.StatusAccepted, a.status, a.body)
 	}
 	d.end()
-	d = serveIn(t, h, b.url(), set)
+	serveIn(t, h, b.url(), set)
 	b.up()
 	wait.Until(t, "both are sent", func() bool { return len(b.received()) == 2 })
 	b.mu.Lock()

@@ -22,6 +22,9 @@ func init() {
 	if len(os.Args) < 2 || !Takes(os.Args[1]) || os.Getenv("STEGA_DAEMON") == "off" {
 		return
 	}
+	if os.Getenv("COBRA_COMPLETION_DESCRIPTIONS") != "" || os.Getenv("STEGA_COMPLETION_DESCRIPTIONS") != "" { // cobra asks its own process for them
+		return
+	}
 	if status, ok := run(os.Args[1:]); ok {
 		os.Exit(status)
 	}
@@ -65,6 +68,9 @@ func Sockets(getenv func(string) string) []string {
 	return paths
 }
 
+// unwritten is the exit status when the output cannot be written, as to a full disk: what the program ends with then.
+const unwritten = 70
+
 // run has a command line run by the daemon, and writes what came of it; false: it did not, and nothing was written.
 func run(args []string) (status int, ok bool) {
 	request := request(args)
@@ -79,7 +85,10 @@ func run(args []string) (status int, ok bool) {
 			return 0, false
 		}
 		_, _ = os.Stderr.Write(a.stderr)
-		_, _ = os.Stdout.Write(a.stdout)
+		if _, err := os.Stdout.Write(a.stdout); err != nil && a.status == 0 {
+			_, _ = os.Stderr.WriteString("stega: " + err.Error() + "\n")
+			a.status = unwritten
+		}
 		return a.status, true
 	}
 	return 0, false

@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-// columns is how wide the terminal is that a file is; 0 when it is none. A terminal that does not say has 80.
+// columns is how wide the terminal is that a file is; 0 when it is none. Of one that does not say it is 1, which stands for any.
 func columns(fd int) int {
 	var size struct{ rows, columns, x, y uint16 }
 	_, _, failed := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), syscall.TIOCGWINSZ, uintptr(unsafe.Pointer(&size))) //nolint:gosec // the call writes these eight bytes
@@ -13,7 +13,7 @@ func columns(fd int) int {
 	case failed != 0:
 		return 0
 	case size.columns == 0:
-		return 80
+		return 1
 	}
 	return int(size.columns)
 }

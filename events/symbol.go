@@ -25,5 +25,8 @@ func Symbol(s string) (string, error) {
 			return "", fmt.Errorf("%.40q is not a symbol: letters, digits and . - _ ^ = / : & are", s)
 		}
 	}
+	if strings.Contains(symbol, "/") || strings.Trim(symbol, ".") == "" { // it stands in paths
+		return "", fmt.Errorf("%.40q cannot be a symbol: write a point in place of a slash, such as BRK.B", s)
+	}
 	return symbol, nil
 }

@@ -40,7 +40,16 @@ func admitted(r *http.Request) bool {
 
 // routed puts the gateway before what this process serves: its own services are reached through that, others over HTTP.
 func (p *Process) routed(own http.Handler) http.Handler {
-	options := gateway.Options{Secret: p.cfg.Secret, Log: p.cfg.Log, Metrics: p.registry}
+	options := gateway.Options{
+		Secret: p.cfg.Secret, Log: p.cfg.Log, Metrics: p.registry,
+		Owner: func(ctx context.Context, operation string) string {
+			o, err := p.door.Operation(ctx, operation, false)
+			if err != nil { // it is not known, or not to be found out now; the service itself looks too
+				return ""
+			}
+			return o.Service
+		},
+	}
 	here := map[string]bool{}
 	for _, part := range p.parts {
 		here[part.service.Name()] = true

@@ -23,7 +23,7 @@ import (
 
 // handler is all that the process serves over HTTP.
 func (p *Process) handler() http.Handler {
-	e := p.routes()
+	e := rest.Heads(p.routes())
 	if p.door == nil {
 		return e
 	}

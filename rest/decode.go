@@ -123,6 +123,9 @@ func (s strict) leaf(t reflect.Type, at string) *fault.Fault {
 		}
 		return unfit(at, "cannot be "+article(value))
 	}
+	if f, ok := errors.AsType[*fault.Fault](err); ok { // a type that says what is wrong
+		return unfit(at, f.Detail)
+	}
 	const shown = 60
 	if len(raw) <= shown && raw[0] != '{' && raw[0] != '[' {
 		return unfit(at, "cannot be "+string(raw))

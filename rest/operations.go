@@ -53,8 +53,14 @@ func Operations(v1 *echo.Group, dbs ...*store.DB) {
 				}
 			}
 		}
-		return c.JSON(http.StatusOK, o)
+		return c.JSON(http.StatusOK, Ended{Operation: o})
 	})
+}
+
+// Ended is an operation as a service tells it, which knows when its command has ended, and not what follows: that is the boundary's to know.
+type Ended struct {
+	store.Operation
+	Settled bool `json:"settled"` // not yet, as far as is known here
 }
 
 // Find finds an operation in one of several databases.

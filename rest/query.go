@@ -2,12 +2,16 @@ package rest
 
 import (
 	"encoding/base64"
+	"encoding/binary"
+	"hash/crc32"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
@@ -45,16 +49,21 @@ func Paged(c echo.Context) (Page, error) {
 	}
 	if v := c.QueryParam("cursor"); v != "" {
 		b, err := base64.RawURLEncoding.DecodeString(v)
-		if err != nil || len(b) == 0 {
-			return p, fault.Invalid("cursor_invalid", "the cursor %q was not given out here", v).WithHint("take next_cursor of the page before")
+		if err != nil || len(b) <= cursorSum || Cursor(string(b[cursorSum:])) != v {
+			return p, fault.Invalid("cursor_invalid", "the cursor %.100q was not given out here", v).WithHint("take next_cursor of the page before")
 		}
-		p.After = string(b)
+		p.After = string(b[cursorSum:])
 	}
 	return p, nil
 }
 
+// cursorSum is the size of the sum in a cursor, by which one that was made up or cut short is told.
+const cursorSum = 4
+
 // Cursor is what a page after a key is asked for with.
-func Cursor(key string) string { return base64.RawURLEncoding.EncodeToString([]byte(key)) }
+func Cursor(key string) string {
+	return base64.RawURLEncoding.EncodeToString(append(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(key))), key...))
+}
 
 // Pages answers one page: items has up to one more than the limit, which says that another page follows. key is what identifies an item.
 func Pages[T any](c echo.Context, p Page, items []T, key func(T) string) error {
@@ -105,6 +114,9 @@ func Known(c echo.Context, names ...string) error {
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		if len(query[name]) > 1 {
 			return fault.Invalid("parameter_repeated", "the parameter %s is there %d times", name, len(query[name])).WithHint("say it once")
+		}
+		if value := query[name][0]; !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) {
+			return fault.Invalid("parameter_invalid", "the parameter %.64q has a character that cannot be", name).WithHint("send UTF-8 without control characters")
 		}
 		if !slices.Contains(names, name) {
 			hint := "this path has no parameters"

@@ -55,6 +55,17 @@ func New(opts Options) *echo.Echo {
 	return e
 }
 
+// Heads answers HEAD as GET: the server keeps the body back. What streams without an end has no HEAD.
+func Heads(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead && r.URL.Path != "/v1/stream" && r.URL.Path != "/v1/events" {
+			r = r.Clone(r.Context())
+			r.Method = http.MethodGet
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 type discard struct{}
 
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
@@ -199,7 +210,7 @@ func Submit(c echo.Context, svc Service, s bus.Submission) error {
 			}
 		}
 		if op.Done() {
-			return c.JSON(http.StatusOK, op)
+			return c.JSON(http.StatusOK, Ended{Operation: op})
 		}
 	}
 	return c.JSON(http.StatusAccepted, struct {

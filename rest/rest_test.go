@@ -286,11 +286,11 @@ func TestPagesFollowEachOther(t *testing.T) {
 		}
 		assert.Equal(t, keys, all, "in pages of %d", limit)
 	}
-	assert.Equal(t, []string{}, get("cursor=eg").Items, "an empty page is a list")
+	assert.Equal(t, []string{}, get("cursor="+Cursor("z")).Items, "an empty page is a list")
 
 	for query, want := range map[string]string{
 		"limit=0": "limit_invalid", "limit=-1": "limit_invalid", "limit=1001": "limit_invalid", "limit=x": "limit_invalid", "limit=1.5": "limit_invalid",
-		"cursor=@": "cursor_invalid", "cursor=YQ==": "cursor_invalid", "cursor=Y": "cursor_invalid",
+		"cursor=@": "cursor_invalid", "cursor=eg": "cursor_invalid", "cursor=xxxxxxxxxx": "cursor_invalid", "cursor=%00": "parameter_invalid", "limit=%ff": "parameter_invalid", "cursor=YQ==": "cursor_invalid", "cursor=Y": "cursor_invalid",
 		"colour=1": "parameter_unknown", "Limit=1": "parameter_unknown", "limit=1&limit=2": "parameter_repeated", "limit=%zz": "query_malformed", "limit=1;cursor=YQ": "query_malformed",
 	} {
 		status, _, code := ask(t, s, http.MethodGet, "/?"+query)

@@ -69,6 +69,26 @@ func TestWhatIsSettledCanBeRead(t *testing.T) {
 	group.Wait()
 }
 
+// An operation has the same fields whoever tells it, and what can be read can be asked for without its body.
+func TestFieldsOfAnOperationAndHeads(t *testing.T) {
+	t.Parallel()
+	s := stegatest.Up(t)
+	var o map[string]any
+	a := s.Do(http.MethodPost, "/v1/portfolios", `{"name":"core","assets":[{"symbol":"AAPL","weight":"1"}]}`, "Prefer", "wait=20")
+	require.Equal(t, http.StatusOK, a.Status, "%s", a.Body)
+	a.JSON(&o)
+	for _, field := range []string{"id", "command", "service", "subject", "status", "settled", "accepted_at", "finished_at"} {
+		assert.Contains(t, o, field)
+	}
+	for _, path := range []string{"/v1/portfolios", "/v1/symbols", "/v1/operations", "/healthz", "/readyz", "/v1/portfolios/" + o["entity_id"].(string)} {
+		get, head := s.Do(http.MethodGet, path, ""), s.Do(http.MethodHead, path, "")
+		assert.Equal(t, http.StatusOK, head.Status, path)
+		assert.Empty(t, head.Body, path)
+		assert.Equal(t, get.Header.Get("Content-Type"), head.Header.Get("Content-Type"), path)
+		assert.Equal(t, get.Header.Get("Etag"), head.Header.Get("Etag"), path)
+	}
+}
+
 func TestATreeShowsWhatFollowed(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)

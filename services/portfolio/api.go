@@ -4,17 +4,45 @@ import (
 	"database/sql"
 	"errors"
 	"net/http"
+	"strings"
 
+	"github.com/govalues/decimal"
 	"github.com/labstack/echo/v4"
 
 	"stega/events"
+	"stega/fault"
 	"stega/rest"
 )
 
 // body is what a client says of a portfolio.
 type body struct {
-	Name   string         `json:"name"`
-	Assets []events.Asset `json:"assets"`
+	Name   string `json:"name"`
+	Assets []struct {
+		Symbol string `json:"symbol"`
+		Weight weight `json:"weight"`
+	} `json:"assets"`
+}
+
+func (b body) assets() []events.Asset {
+	assets := make([]events.Asset, len(b.Assets))
+	for i, a := range b.Assets {
+		assets[i] = events.Asset{Symbol: a.Symbol, Weight: a.Weight.Decimal}
+	}
+	return assets
+}
+
+// weight is a decimal that is refused when it has more digits than are kept, and not rounded.
+type weight struct{ decimal.Decimal }
+
+func (w *weight) UnmarshalJSON(text []byte) error {
+	mantissa, _, _ := strings.Cut(strings.ToLower(strings.Trim(string(text), `"+-`)), "e")
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	digits := strings.TrimLeft(whole+strings.TrimRight(fraction, "0"), "0")
+	err := w.Decimal.UnmarshalJSON(text)
+	if len(digits) > decimal.MaxPrec || err == nil && digits != "" && w.IsZero() {
+		return fault.Invalid("weight_invalid", "%.40s has more than %d digits: write it as it is to be kept", text, decimal.MaxPrec)
+	}
+	return err
 }
 
 // Routes adds the service's paths below /v1.
@@ -25,12 +53,13 @@ func (s *Service) Routes(v1 *echo.Group, port rest.Service) {
 		if err != nil {
 			return err
 		}
-		name, err := check(b.Name, b.Assets)
+		assets := b.assets()
+		name, err := check(b.Name, assets)
 		if err != nil {
 			return err
 		}
 		id := events.NewID()
-		return rest.Write(c, port, Create{ID: id, Name: name, Assets: b.Assets}, id, hash)
+		return rest.Write(c, port, Create{ID: id, Name: name, Assets: assets}, id, hash)
 	})
 	v1.PUT("/portfolios/:id", func(c echo.Context) error {
 		var b body
@@ -38,7 +67,8 @@ func (s *Service) Routes(v1 *echo.Group, port rest.Service) {
 		if err != nil {
 			return err
 		}
-		name, err := check(b.Name, b.Assets)
+		assets := b.assets()
+		name, err := check(b.Name, assets)
 		if err != nil {
 			return err
 		}
@@ -47,7 +77,7 @@ func (s *Service) Routes(v1 *echo.Group, port rest.Service) {
 			return err
 		}
 		id := c.Param("id")
-		return rest.Write(c, port, Update{ID: id, Version: version, Name: name, Assets: b.Assets}, id, hash)
+		return rest.Write(c, port, Update{ID: id, Version: version, Name: name, Assets: assets}, id, hash)
 	})
 	v1.DELETE("/portfolios/:id", func(c echo.Context) error {
 		version, err := rest.IfMatch(c)

@@ -498,3 +498,29 @@ func TestBadQuestionsAboutReturns(t *testing.T) {
 		assert.NotEmpty(t, a.Problem().Hint, c.path)
 	}
 }
+
+// Prices that come back to where they were have no return, and no drawdown any more, to the last bit.
+func TestPricesThatComeBackAreBack(t *testing.T) {
+	t.Parallel()
+	s := stegatest.Up(t)
+	s.Import("date,MINI,FLAT,RIVAL\n2024-01-29,100,17.02,50\n2024-02-05,103,16.5,55\n2024-02-09,90,17.02,45\n2024-02-16,103,17.02,50\n2024-02-21,101,16.9,51\n2024-02-23,103,17.02,50\n", "")
+	var a struct {
+		End              *string  `json:"max_drawdown_end"`
+		UpsideFrequency  *float64 `json:"upside_frequency"`
+		CumulativeReturn float64  `json:"cumulative_return"`
+	}
+	s.Found("/v1/returns/assets/MINI", &a)
+	require.NotNil(t, a.End)
+	assert.Equal(t, "2024-02-16", *a.End)
+	s.Found("/v1/returns/assets/FLAT?frequency=weekly", &a)
+	assert.Zero(t, a.CumulativeReturn)
+	require.NotNil(t, a.UpsideFrequency)
+	assert.Zero(t, *a.UpsideFrequency, "17.02 at the end of every week")
+	var list struct {
+		Drawdowns []struct{ End *string }
+	}
+	s.Found("/v1/returns/assets/MINI/drawdowns", &list)
+	require.Len(t, list.Drawdowns, 2)
+	assert.NotNil(t, list.Drawdowns[0].End)
+	assert.NotNil(t, list.Drawdowns[1].End)
+}

@@ -29,6 +29,7 @@ type Options struct {
 	Secret    string // shown to services elsewhere, as their token
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer
+	Owner     func(ctx context.Context, operation string) (service string) // which service an operation is of, as far as is known; nil: it is not
 
 	MaxBody      int64         // of a request; 1 MiB when 0
 	MaxImport    int64         // of an import; 1 GiB when 0
@@ -60,6 +61,7 @@ type Gateway struct {
 	upstreams map[string]*upstream
 	transport *http.Transport
 	m         *metrics
+	claims    claims
 }
 
 // New makes a gateway.
@@ -136,6 +138,14 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, u *upstream, s
 		rest.Refuse(w, r, tooLarge(limit))
 		return
 	}
+	over := func(int) {}
+	if id := r.Header.Get("Operation-Id"); id != "" && !reads(r.Method) {
+		var err error
+		if over, err = g.claim(r.Context(), id, u.Service); err != nil {
+			rest.Refuse(w, r, err)
+			return
+		}
+	}
 	out := g.outgoing(r, segments)
 	if reads(r.Method) || r.Body == nil || r.ContentLength == 0 {
 		out.Body, out.ContentLength = http.NoBody, 0
@@ -147,7 +157,10 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, u *upstream, s
 	}
 	counted := &counter{ResponseWriter: w}
 	began := time.Now()
-	defer func() { g.m.observe(u.Service, r.Method, counted.status, time.Since(began)) }()
+	defer func() {
+		over(counted.status)
+		g.m.observe(u.Service, r.Method, counted.status, time.Since(began))
+	}()
 	if u.Handler != nil {
 		u.Handler.ServeHTTP(counted, out)
 		return

@@ -120,6 +120,15 @@ func TestPathsGoToTheirServices(t *testing.T) {
 		assert.Equal(t, c.want, string(a.body))
 		assert.Equal(t, 200, a.status)
 	}
+	id := "019a2f60-0000-7000-8000-00000000000a"
+	for _, c := range []struct {
+		path   string
+		status int
+	}{{"/v1/portfolios", 200}, {"/v1/portfolios", 200}, {"/v1/optimizations", 422}, {"/v1/rebuild/returns", 422}, {"/v1/portfolios", 200}} {
+		for _, spelled := range []string{id, strings.ToUpper(id)} {
+			assert.Equal(t, c.status, do(t, "POST", s.URL+c.path, nil, "Operation-Id", spelled).status, "an operation id is that of one write: %s", c.path)
+		}
+	}
 	for _, c := range []struct {
 		method, path string
 		status       int
