@@ -168,7 +168,7 @@ func ask(fd int, request []byte) (a answer, ok bool) {
 		request = request[n:]
 	}
 	var text []byte
-	buf := make([]byte, 64<<10)
+	buf := make([]byte, 8<<10) // what is small is read at once, and no page more is touched
 	for head := -1; ; {
 		n, err := syscall.Read(fd, buf)
 		if err == syscall.EINTR {
