@@ -152,14 +152,23 @@ func parts(src prices) iter.Seq2[part, error] {
 const flushBars = 100_000
 
 // mergeYears merges bars into the packed years of a symbol. It returns the bars that changed and the rows that hold them.
-func mergeYears(symbol string, kept map[int][]byte, fresh []Bar) (changed []Bar, rows []row, err error) {
+func mergeYears(symbol string, kept map[int]row, fresh []Bar) (changed []Bar, rows []row, err error) {
 	for len(fresh) > 0 {
 		year := fresh[0].Day.Year()
 		next := civil.Of(year+1, 1, 1)
 		n, _ := slices.BinarySearchFunc(fresh, next, func(b Bar, d civil.Date) int { return int(b.Day - d) })
+		r := kept[year]
+		if len(r.Data) > 0 && r.Data[0] == packedVersion && r.LastDay < fresh[0].Day { // as a rule: a day more
+			changed = append(changed, fresh[:n]...)
+			rows = append(rows, row{
+				Symbol: symbol, Year: year, FirstDay: r.FirstDay, LastDay: fresh[n-1].Day, Bars: r.Bars + n, Data: appendPacked(r.Data, r.LastDay, fresh[:n]),
+			})
+			fresh = fresh[n:]
+			continue
+		}
 		var old []Bar
-		if data := kept[year]; data != nil {
-			if old, err = unpack(nil, data); err != nil {
+		if r.Data != nil {
+			if old, err = unpack(make([]Bar, 0, r.Bars), r.Data); err != nil {
 				return nil, nil, err
 			}
 		}

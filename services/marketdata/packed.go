@@ -43,8 +43,11 @@ func canonical(b *Bar) {
 
 // pack packs bars, which are canonical, ordered by day and not negative.
 func pack(bars []Bar) []byte {
-	out := []byte{packedVersion}
-	last := packedFrom
+	return appendPacked(append(make([]byte, 0, 8*len(bars)+1), packedVersion), packedFrom, bars)
+}
+
+// appendPacked adds bars to a packed series whose last day is before the first of them.
+func appendPacked(out []byte, last civil.Date, bars []Bar) []byte {
 	for i := range bars {
 		b := &bars[i]
 		out = binary.AppendUvarint(out, uint64(b.Day-last))

@@ -1,6 +1,9 @@
 package marketdata
 
 import (
+	"math/rand/v2"
+	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/govalues/decimal"
@@ -43,6 +46,47 @@ func TestMergeTellsWhatDiffers(t *testing.T) {
 	assert.Equal(t, []Bar{bar(1, "5"), bar(6, "31"), bar(7, "40")}, changed)
 	_, changed = merge(old, old)
 	assert.Empty(t, changed)
+}
+
+// However bars come, one at a time or together, late or again, the rows that they end in are the same.
+func TestYearsGrowToTheSameBytes(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(9, 9))
+	for range 200 {
+		var bars []Bar
+		for day := range 500 {
+			if r.IntN(3) > 0 {
+				bars = append(bars, bar(day+1, strconv.Itoa(1+r.IntN(1000))))
+			}
+		}
+		_, rows, err := mergeYears("A", nil, bars)
+		require.NoError(t, err)
+		want := map[int]row{}
+		for _, y := range rows {
+			want[y.Year] = y
+		}
+		got := map[int]row{}
+		put := func(some []Bar) {
+			_, rows, err := mergeYears("A", got, some)
+			require.NoError(t, err)
+			for _, y := range rows {
+				y.Data = slices.Clone(y.Data)
+				got[y.Year] = y
+			}
+		}
+		for left := slices.Clone(bars); len(left) > 0; {
+			n := min(1+r.IntN(40), len(left))
+			if r.IntN(4) == 0 && len(left) > 2*n { // later ones first
+				put(left[n : 2*n])
+			}
+			put(left[:n])
+			if r.IntN(4) == 0 {
+				put(left[:n])
+			}
+			left = left[n:]
+		}
+		require.Equal(t, want, got)
+	}
 }
 
 // Damaged bytes are an error, never a panic, and what can be read is packed to bytes that read the same.

@@ -38,19 +38,19 @@ func takeTurns(ctx context.Context, tx *store.Tx) error {
 }
 
 // load reads the packed years of symbols, from one year to another.
-func load(ctx context.Context, db bun.IDB, symbols []string, from, to int) (map[string]map[int][]byte, error) {
+func load(ctx context.Context, db bun.IDB, symbols []string, from, to int) (map[string]map[int]row, error) {
 	var rows []row
-	err := db.NewSelect().Model(&rows).Column("symbol", "year", "data").Where("symbol IN (?)", bun.List(symbols)).
+	err := db.NewSelect().Model(&rows).Where("symbol IN (?)", bun.List(symbols)).
 		Where("year BETWEEN ? AND ?", from, to).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read prices: %w", err)
 	}
-	kept := make(map[string]map[int][]byte, len(symbols))
+	kept := make(map[string]map[int]row, len(symbols))
 	for _, r := range rows {
 		if kept[r.Symbol] == nil {
-			kept[r.Symbol] = map[int][]byte{}
+			kept[r.Symbol] = map[int]row{}
 		}
-		kept[r.Symbol][r.Year] = r.Data
+		kept[r.Symbol][r.Year] = r
 	}
 	return kept, nil
 }
