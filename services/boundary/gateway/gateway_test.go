@@ -34,7 +34,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // elsewhere is a service on a server of its own.
 func elsewhere(t testing.TB, service string, h http.HandlerFunc) Upstream {
 	t.Helper()
-	s := httptest.NewServer(h)
+	s := httptest.NewServer(rest.Forgo(h))
 	t.Cleanup(s.Close)
 	return at(t, service, s.URL)
 }
@@ -50,7 +50,7 @@ func at(t testing.TB, service, where string) Upstream {
 func serve(t testing.TB, o Options) *httptest.Server {
 	t.Helper()
 	g := New(o)
-	s := httptest.NewServer(g)
+	s := httptest.NewServer(rest.Forgo(g)) // as a process serves it
 	t.Cleanup(func() { s.Close(); g.Close() })
 	return s
 }
