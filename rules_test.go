@@ -25,6 +25,7 @@ var mayImport = map[string][]string{
 	"civil":                     {},
 	"fault":                     {},
 	"quant":                     {},
+	"series":                    {"civil"},
 	"events":                    {"civil"},
 	"broker":                    {"civil", "events", "fault"},
 	"broker/rabbitmq":           {"broker", "civil", "events", "fault"},
@@ -33,7 +34,7 @@ var mayImport = map[string][]string{
 	"bus":                       {"broker", "civil", "events", "fault", "migrations", "store"},
 	"migrations":                {},
 	"rest":                      {"broker", "bus", "civil", "events", "fault", "migrations", "store"},
-	"services":                  {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store"},
+	"services":                  {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "series", "store"},
 	"services/boundary":         {"broker", "bus", "civil", "events", "fault", "migrations", "rest", "store", "services/boundary"},
 	"services/portfolio":        {"broker", "bus", "civil", "events", "fault", "migrations", "rest", "store"},
 	"services/boundary/access":  {"broker", "bus", "civil", "events", "fault", "migrations", "rest", "store"},
@@ -44,8 +45,8 @@ var mayImport = map[string][]string{
 	"daemon":                {"civil", "client", "events", "fault"},
 	"client":                {"civil", "events", "fault"},
 	"internal/plot":         {"civil"},
-	"services/correlations": {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store"},
-	"services/optimization": {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store"},
+	"services/correlations": {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "series", "store"},
+	"services/optimization": {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "series", "store"},
 	"services/returns":      {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store"},
 }
 

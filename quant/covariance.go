@@ -123,11 +123,11 @@ const (
 	Span500 = 500.0
 )
 
-// ExponentialCovariance is the matrix of periods·Σ w(t)·(x(t)−x̄)(y(t)−ȳ) / Σ w(t) over the common periods of each pair, with w(t) = (1−α)^(T−1−t), α =
-// 2/(span+1), and means without weights over all observations of each series, as PyPortfolioOpt's exp_cov. ErrLength; ErrOption for a span below 1. It is NaN
-// for a pair without a common period.
-func ExponentialCovariance(returns [][]float64, span, periods float64) (*mat.SymDense, error) {
-	m, seen, err := exponential(returns, span)
+// ExponentialCovariance is the matrix of periods·Σ w(t)·(x(t)−x̄)(y(t)−ȳ) / Σ w(t) over the common periods of each pair, with w(t) = (1−α)^age(t), α =
+// 2/(span+1), and means without weights over all observations of each series, as PyPortfolioOpt's exp_cov. ages are in periods; without them (nil), each row
+// is a period, and age(t) = T−1−t. ErrLength; ErrOption for a span below 1. It is NaN for a pair without a common period.
+func ExponentialCovariance(returns [][]float64, ages []float64, span, periods float64) (*mat.SymDense, error) {
+	m, seen, err := exponential(returns, ages, span)
 	if err != nil {
 		return nil, err
 	}
@@ -145,8 +145,8 @@ func ExponentialCovariance(returns [][]float64, span, periods float64) (*mat.Sym
 
 // ExponentialCorrelation is the matrix of the covariances of ExponentialCovariance over the deviations by the same weights and means, all three over the
 // common periods of the pair: not over those that each series has on its own, which may be of another time.
-func ExponentialCorrelation(returns [][]float64, span float64) (*mat.SymDense, error) {
-	m, _, err := exponential(returns, span)
+func ExponentialCorrelation(returns [][]float64, ages []float64, span float64) (*mat.SymDense, error) {
+	m, _, err := exponential(returns, ages, span)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func ExponentialCorrelation(returns [][]float64, span float64) (*mat.SymDense, e
 }
 
 // exponential makes the co-moments of deviations that are weighted by the roots of the weights, and these roots where there is an observation.
-func exponential(returns [][]float64, span float64) (m *CoMoments, seen [][]float64, err error) {
+func exponential(returns [][]float64, ages []float64, span float64) (m *CoMoments, seen [][]float64, err error) {
 	days, err := sameLength(returns)
 	if err != nil {
 		return nil, nil, err
@@ -162,9 +162,16 @@ func exponential(returns [][]float64, span float64) (m *CoMoments, seen [][]floa
 	if !(span >= 1) {
 		return nil, nil, fmt.Errorf("%w: span %v", ErrOption, span)
 	}
+	if ages != nil && len(returns) > 0 && len(ages) != days {
+		return nil, nil, fmt.Errorf("%w: %d ages of %d periods", ErrLength, len(ages), days)
+	}
 	root := make([]float64, days)
 	for t := range root {
-		root[t] = math.Pow(1-2/(span+1), float64(days-1-t)/2)
+		age := float64(days - 1 - t)
+		if ages != nil {
+			age = ages[t]
+		}
+		root[t] = math.Pow(1-2/(span+1), age/2)
 	}
 	weighted, means := make([][]float64, len(returns)), make([]float64, len(returns))
 	seen = make([][]float64, len(returns))

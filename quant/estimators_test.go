@@ -17,7 +17,7 @@ func TestWeightedCovariancesAgainstTheirFormulas(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	returns := gappy(r, 12, 150, .1)
 	t.Run("exponential covariance", func(t *testing.T) {
-		m, err := quant.ExponentialCovariance(returns, 20, 252)
+		m, err := quant.ExponentialCovariance(returns, nil, 20, 252)
 		require.NoError(t, err)
 		for i, x := range returns {
 			for j, y := range returns {
@@ -153,7 +153,7 @@ func TestShrinkageIsBetweenItsTargetAndTheSample(t *testing.T) {
 	require.ErrorIs(t, err, quant.ErrOption)
 	_, err = quant.Semicovariance(flat, 0, "some", 1)
 	require.ErrorIs(t, err, quant.ErrOption)
-	_, err = quant.ExponentialCovariance(flat, 0, 1)
+	_, err = quant.ExponentialCovariance(flat, nil, 0, 1)
 	require.ErrorIs(t, err, quant.ErrOption)
 	_, err = quant.Shrink(mat.NewSymDense(1, nil), 1.5)
 	require.ErrorIs(t, err, quant.ErrOption)
@@ -236,7 +236,7 @@ func BenchmarkShrinkage500x2520(b *testing.B) {
 	}
 	b.Run("exponential", func(b *testing.B) {
 		for b.Loop() {
-			_, _ = quant.ExponentialCovariance(returns, quant.Span180, 252)
+			_, _ = quant.ExponentialCovariance(returns, nil, quant.Span180, 252)
 		}
 	})
 }

@@ -134,10 +134,14 @@ func (m *Running) gapsOfDay(sign int) {
 	if m.gaps == nil {
 		m.gaps = make([]gap, m.n*m.n)
 	}
-	parts := make([]gap, m.n)
+	type part struct {
+		i int
+		gap
+	}
+	parts := make([]part, 0, m.n)
 	for i, x := range m.values {
 		if m.there[i] {
-			parts[i] = gap{int64(sign), widen(int64(sign) * x), times(x, int64(sign)*x)}
+			parts = append(parts, part{i, gap{int64(sign), widen(int64(sign) * x), times(x, int64(sign)*x)}})
 		}
 	}
 	for j, there := range m.there {
@@ -145,8 +149,9 @@ func (m *Running) gapsOfDay(sign int) {
 			continue
 		}
 		row := m.gaps[j*m.n : (j+1)*m.n]
-		for i := range parts {
-			g, p := &row[i], &parts[i]
+		for k := range parts {
+			p := &parts[k]
+			g := &row[p.i]
 			g.count += p.count
 			g.sum, g.squares = g.sum.plus(p.sum), g.squares.plus(p.squares)
 		}

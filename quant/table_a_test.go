@@ -121,7 +121,7 @@ func TestCovariancesOfPyPortfolioOpt(t *testing.T) {
 		assert.Greater(t, sum[1], sum[0])
 	})
 	t.Run("A13 exponential weights of an endless span give the sample covariance", func(t *testing.T) {
-		s, err := quant.ExponentialCovariance(returns, 1e20, 252)
+		s, err := quant.ExponentialCovariance(returns, nil, 1e20, 252)
 		require.NoError(t, err)
 		assert.InDeltaSlice(t, entries(sample), entries(s), 1e-3)
 	})

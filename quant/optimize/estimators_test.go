@@ -64,7 +64,7 @@ func TestFiguresOverOtherEstimators(t *testing.T) {
 	})
 	t.Run("C5 critical line over the exponential covariance", func(t *testing.T) {
 		t.Parallel()
-		exponential := with(quant.ExponentialCovariance(returns, quant.Span180, quant.Daily))
+		exponential := with(quant.ExponentialCovariance(returns, nil, quant.Span180, quant.Daily))
 		f, err := optimize.TraceFrontier(ctx, exponential)
 		require.NoError(t, err)
 		best := f.MaxSharpe(0)

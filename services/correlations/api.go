@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"stega/fault"
+	"stega/quant"
 	"stega/rest"
 )
 
@@ -152,19 +153,22 @@ func (s *Service) estimate(ctx context.Context, q query, who subject) (estimate,
 		e.first, e.last = extent(all)
 		return e, enough(e, q)
 	}
-	days, returns := columns(all, q.window)
-	if pairs := len(all) * (len(all) + 1) / 2; q.ranked() && pairs*len(days) > maxRanked {
-		return estimate{}, fault.Invalid("symbols_too_many", "%d symbols over %d days are too many for method=%s", len(all), len(days), q.method).
+	f := frame(all, q.window)
+	if q.missing == quant.MissingZero {
+		f = f.ByDay()
+	}
+	if pairs := len(all) * (len(all) + 1) / 2; q.ranked() && pairs*len(f.Rows) > maxRanked {
+		return estimate{}, fault.Invalid("symbols_too_many", "%d symbols over %d days are too many for method=%s", len(all), f.Days(), q.method).
 			WithHint("name fewer symbols, or choose a shorter window")
 	}
-	if len(days) == 0 {
+	if len(f.Rows) == 0 {
 		return estimate{}, empty(q)
 	}
-	e, err := estimated(q, returns)
+	e, err := estimated(q, f)
 	if err != nil {
 		return estimate{}, err
 	}
-	e.first, e.last = days[0], days[len(days)-1]
+	e.first, e.last = f.Rows[0].Day, f.Rows[len(f.Rows)-1].Day
 	return e, enough(e, q)
 }
 

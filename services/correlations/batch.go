@@ -9,14 +9,14 @@ import (
 	"github.com/uptrace/bun"
 
 	"stega/bus"
-	"stega/civil"
 	"stega/events"
+	"stega/series"
 	"stega/store"
 )
 
 // batch is the returns that the messages of one unit of work tell: what is to be read is read at once, and so is written what changed.
 type batch struct {
-	fresh map[string][]point
+	fresh map[string][]series.Point
 
 	known   map[string]*symbolRow
 	changed map[string]bool
@@ -25,15 +25,15 @@ type batch struct {
 }
 
 func (b *batch) add(e events.AssetUpdated) {
-	points := make([]point, len(e.Days))
+	points := make([]series.Point, len(e.Days))
 	for i, day := range e.Days {
-		points[i] = point{day, e.Returns[i]}
+		points[i] = series.Point{Day: day, Value: e.Returns[i]}
 	}
 	if b.fresh == nil {
-		b.fresh = map[string][]point{}
+		b.fresh = map[string][]series.Point{}
 	}
 	if before := b.fresh[e.Symbol]; len(before) > 0 {
-		points, _ = merge(before, points)
+		points, _ = series.Merge(before, points)
 	}
 	b.fresh[e.Symbol] = points
 }
@@ -42,21 +42,19 @@ func (b *batch) add(e events.AssetUpdated) {
 type part struct {
 	symbol string
 	year   int
-	points []point
+	points []series.Point
 }
 
 // byYear cuts ordered points.
-func byYear(symbol string, points []point) (parts []part) {
+func byYear(symbol string, points []series.Point) (parts []part) {
 	for len(points) > 0 {
-		year := points[0].day.Year()
-		n, _ := slices.BinarySearchFunc(points, newYear(year+1), byDay)
+		year := points[0].Day.Year()
+		n, _ := slices.BinarySearchFunc(points, series.NewYear(year+1), series.ByDay)
 		parts = append(parts, part{symbol, year, points[:n]})
 		points = points[n:]
 	}
 	return parts
 }
-
-func byDay(p point, day civil.Date) int { return int(p.day - day) }
 
 // merge puts the points into the tables and names the symbols whose series changed by that, ordered.
 func (b *batch) merge(ctx context.Context, tx *store.Tx) ([]string, error) {
@@ -97,16 +95,16 @@ func (b *batch) of(symbol string) *symbolRow {
 func (b *batch) goOn(p part) bool {
 	at, found := 0, false
 	if r := b.known[p.symbol]; r != nil {
-		if at, found = find(r.stamps, p.year); found && p.points[0].day <= r.LastDay {
+		if at, found = find(r.stamps, p.year); found && p.points[0].Day <= r.LastDay {
 			return false
 		}
 	}
 	r := b.of(p.symbol)
-	since, hash := newYear(p.year), uint64(hashStart)
+	since, hash := series.NewYear(p.year), uint64(hashStart)
 	if found {
 		since, hash = r.LastDay, r.stamps[at].hash
 	}
-	data := pack(make([]byte, 0, 9*len(p.points)+8), since, p.points)
+	data := series.Pack(make([]byte, 0, 9*len(p.points)+8), since, p.points)
 	hash = hashed(hash, data)
 	row := seriesRow{Symbol: p.symbol, Year: p.year, Data: data}
 	if found {
@@ -136,16 +134,16 @@ func (b *batch) replace(ctx context.Context, tx *store.Tx, year int, parts []par
 		old[r.Symbol] = r.Data
 	}
 	for _, p := range parts {
-		before, err := unpack(year, old[p.symbol])
+		before, err := series.Unpack(nil, year, old[p.symbol])
 		if err != nil { // what is kept is damaged, and stays so until somebody rebuilds it
-			return bus.Permanent(fmt.Errorf("merge the returns of %s: %w", p.symbol, err))
+			return bus.Permanent(fmt.Errorf("merge the returns of %s: %w", p.symbol, damaged(err)))
 		}
-		all, changed := merge(before, p.points)
+		all, changed := series.Merge(before, p.points)
 		if !changed {
 			continue
 		}
 		r := b.of(p.symbol)
-		data := pack(make([]byte, 0, 9*len(all)+8), newYear(year), all)
+		data := series.Pack(make([]byte, 0, 9*len(all)+8), series.NewYear(year), all)
 		at, _ := find(r.stamps, year)
 		r.stamps[at].hash = hashed(hashStart, data)
 		r.grow(all, len(all)-len(before))

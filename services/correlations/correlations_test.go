@@ -1,8 +1,10 @@
 package correlations_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -195,7 +197,9 @@ func TestEveryMethodOverAnyWindow(t *testing.T) {
 	}
 	w.settled("date,symbol,close\n" + strings.Join(rows, "\n") + "\n")
 	for _, window := range []string{"", "&from=2024-02-01", "&to=2024-03-20", "&from=2024-02-01&to=2024-03-20"} {
-		returns := w.aligned([]string{"A", "B", "C", "D"}, strings.TrimPrefix(window, "&"))
+		returns, ages := w.aligned([]string{"A", "B", "C", "D"}, strings.TrimPrefix(window, "&"))
+		of := map[quant.Missing][][]float64{quant.MissingPairwise: returns, quant.MissingComplete: returns, quant.MissingZero: daily(returns, ages)}
+		require.Less(t, len(of[quant.MissingZero][0]), len(ages), "some returns of a day span others")
 		near := func(query string, want *mat.SymDense, err error) {
 			t.Helper()
 			require.NoError(t, err)
@@ -221,12 +225,12 @@ func TestEveryMethodOverAnyWindow(t *testing.T) {
 			near("&method="+string(method), want, err)
 		}
 		for _, missing := range []quant.Missing{quant.MissingPairwise, quant.MissingComplete, quant.MissingZero} {
-			want, err := quant.Semicovariance(returns, .001, missing, 252)
+			want, err := quant.Semicovariance(of[missing], .001, missing, 252)
 			near("&kind=covariance&method=semi&benchmark=0.001&missing="+string(missing), want, err)
 		}
-		want, err := quant.ExponentialCovariance(returns, 20, 252)
+		want, err := quant.ExponentialCovariance(returns, ages, 20, 252)
 		near("&kind=covariance&method=exponential&span=20", want, err)
-		want, err = quant.ExponentialCorrelation(returns, 20)
+		want, err = quant.ExponentialCorrelation(returns, ages, 20)
 		near("&method=exponential&span=20", want, err)
 		want, err = quant.Semicorrelation(returns, .001, quant.MissingPairwise)
 		near("&method=semi&benchmark=0.001", want, err)
@@ -236,7 +240,7 @@ func TestEveryMethodOverAnyWindow(t *testing.T) {
 			m := w.matrix("?kind=covariance&method=ledoit_wolf&target=" + string(target) + window)
 			assert.InDelta(t, shrunk.Intensity, *m.Shrinkage, 1e-12)
 		}
-		oas, err := quant.OAS(returns, quant.MissingZero, 252)
+		oas, err := quant.OAS(of[quant.MissingZero], quant.MissingZero, 252)
 		near("&kind=covariance&method=oas&missing=zero", oas.Covariance, err)
 
 		var rolling struct {
@@ -258,34 +262,61 @@ func TestEveryMethodOverAnyWindow(t *testing.T) {
 	}
 }
 
-// aligned is the returns of symbols as the returns service answers them, over all days that any of them has.
-func (w world) aligned(symbols []string, window string) [][]float64 {
-	series := make([]map[string]float64, len(symbols))
-	days := map[string]bool{}
+// aligned is the returns of symbols as the returns service answers them, over all stretches of days that any of them has one of, and how many days with
+// a return come after each.
+func (w world) aligned(symbols []string, window string) (returns [][]float64, ages []float64) {
+	type row struct{ day, since string }
+	series := make([]map[row]float64, len(symbols))
+	rows := map[row]bool{}
 	for i, symbol := range symbols {
+		var prices struct{ Prices []struct{ Date string } }
+		w.Get("/v1/prices/"+symbol+"?"+window, &prices)
 		var s struct {
 			Dates  []string
 			Values []float64
 		}
 		w.Get("/v1/returns/assets/"+symbol+"/series?"+window, &s)
-		series[i] = map[string]float64{}
+		require.Len(w.t, prices.Prices, len(s.Dates)+1)
+		series[i] = map[row]float64{}
 		for d, day := range s.Dates {
-			series[i][day], days[day] = s.Values[d], true
+			r := row{day, prices.Prices[d].Date}
+			series[i][r], rows[r] = s.Values[d], true
 		}
 	}
-	out := make([][]float64, len(symbols))
-	ordered := make([]string, 0, len(days))
-	for day := range days {
-		ordered = append(ordered, day)
-	}
-	slices.Sort(ordered)
-	for i := range out {
-		for _, day := range ordered {
-			v, ok := series[i][day]
+	ordered := slices.SortedFunc(maps.Keys(rows), func(a, b row) int {
+		return cmp.Or(strings.Compare(a.day, b.day), strings.Compare(a.since, b.since))
+	})
+	returns = make([][]float64, len(symbols))
+	for i := range returns {
+		for _, r := range ordered {
+			v, ok := series[i][r]
 			if !ok {
 				v = math.NaN()
 			}
-			out[i] = append(out[i], v)
+			returns[i] = append(returns[i], v)
+		}
+	}
+	for t := range ordered {
+		later := map[string]bool{}
+		for _, r := range ordered[t:] {
+			later[r.day] = true
+		}
+		ages = append(ages, float64(len(later)-1))
+	}
+	return returns, ages
+}
+
+// daily is the returns of a day in one row, whatever they span.
+func daily(returns [][]float64, ages []float64) [][]float64 {
+	out := make([][]float64, len(returns))
+	for i, values := range returns {
+		for t, v := range values {
+			switch last := len(out[i]) - 1; {
+			case t == 0 || ages[t] != ages[t-1]:
+				out[i] = append(out[i], v)
+			case !math.IsNaN(v):
+				out[i][last] = v
+			}
 		}
 	}
 	return out

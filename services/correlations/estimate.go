@@ -10,6 +10,7 @@ import (
 	"stega/civil"
 	"stega/fault"
 	"stega/quant"
+	"stega/series"
 )
 
 // estimate is a matrix with what it was made of.
@@ -32,7 +33,8 @@ func exact(q query, sums *quant.Running) estimate {
 }
 
 // estimated is an estimate of the returns themselves.
-func estimated(q query, returns [][]float64) (e estimate, err error) {
+func estimated(q query, f series.Frame) (e estimate, err error) {
+	returns := f.Values
 	moments, err := quant.NewCoMoments(returns)
 	if err != nil {
 		return e, err
@@ -53,10 +55,10 @@ func estimated(q query, returns [][]float64) (e estimate, err error) {
 		e.matrix, err = quant.Semicovariance(returns, q.benchmark, q.missing, quant.Daily)
 	case "exponential":
 		if q.kind == kindCorrelation {
-			e.matrix, err = quant.ExponentialCorrelation(returns, q.span)
+			e.matrix, err = quant.ExponentialCorrelation(returns, f.Ages(), q.span)
 			break
 		}
-		e.matrix, err = quant.ExponentialCovariance(returns, q.span, quant.Daily)
+		e.matrix, err = quant.ExponentialCovariance(returns, f.Ages(), q.span, quant.Daily)
 	default:
 		err = e.shrink(q, returns)
 	}
@@ -87,7 +89,7 @@ func (e *estimate) shrink(q query, returns [][]float64) error {
 				WithHint("leave that symbol out, or choose another target or window")
 		}
 		return fault.Invalid("matrix_undefined", "%s is not defined here: there are %d days that count", q.method, n).
-			WithHint("it takes two days at least on which all symbols have a return; choose another window or fewer symbols, or say missing=zero")
+			WithHint("it takes two returns at least that all symbols have between the same days; choose another window or fewer symbols, or say missing=zero")
 	}
 	e.matrix, e.shrinkage = shrunk.Covariance, &shrunk.Intensity
 	return err
@@ -211,7 +213,7 @@ func (e *estimate) reasons(symbols []string) []Undefined {
 func reason(observations int, symbols ...string) Undefined {
 	common := ""
 	if len(symbols) > 1 {
-		common = " that they have in common"
+		common = " that they have between the same days"
 	}
 	if observations < 2 {
 		return Undefined{symbols, "too_few", fmt.Sprintf("the number of returns%s is %d, and it takes two", common, observations)}

@@ -65,7 +65,7 @@ func TestBadQuestionsHaveClearAnswers(t *testing.T) {
 		{"/rolling?symbols=A", 422, "these are 1"},
 		{"/rolling?symbols=A,B,FLAT", 422, "these are 3"},
 		{"/rolling?symbols=A,NONE", 404, "no prices of NONE"},
-		{"/rolling?symbols=A,B", 422, "2 returns on the same days, and a window takes 63"},
+		{"/rolling?symbols=A,B", 422, "2 returns between the same days, and a window takes 63"},
 		{"/rolling?symbols=A,B&window=1", 422, "window=1"},
 		{"/rolling?symbols=A,B&kind=covariance", 422, "no parameter"},
 	} {

@@ -12,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"stega/civil"
+	"stega/series"
 )
 
 // held is the series of a symbol as it was read. It does not change; another takes its place.
@@ -26,7 +27,25 @@ type held struct {
 
 type heldYear struct {
 	stamp  stamp
-	points []point
+	points []series.Point // linked
+}
+
+// alone is before the first return of a year that was read, until it is known what it follows.
+const alone = civil.Date(math.MinInt32)
+
+// since is the day that the first return of a year begins on, which is in a year before.
+func (y heldYear) since() civil.Date { return y.points[0].Since }
+
+// after is a year that follows the day last.
+func (y heldYear) after(last civil.Date) heldYear {
+	if y.since() == last {
+		return y
+	}
+	if y.since() != alone {
+		y.points = slices.Clone(y.points) // whoever has the year as it was goes on to
+	}
+	y.points[0].Since = last
+	return y
 }
 
 // memory has the series that were asked for. It is safe for concurrent use.
@@ -142,11 +161,11 @@ func (w wanted) read(ctx context.Context, db bun.IDB) (map[string][]heldYear, er
 		if err := rows.Scan(&symbol, &year, &data); err != nil {
 			return nil, fmt.Errorf("read returns: %w", err)
 		}
-		points, err := unpack(year, data)
+		points, err := series.Unpack(make([]series.Point, 0, len(data)/9+1), year, data)
 		if err != nil {
-			return nil, fmt.Errorf("read the returns of %s: %w", symbol, err)
+			return nil, fmt.Errorf("read the returns of %s: %w", symbol, damaged(err))
 		}
-		read[symbol] = append(read[symbol], heldYear{stamp{year, hashed(hashStart, data)}, points})
+		read[symbol] = append(read[symbol], heldYear{stamp: stamp{year, hashed(hashStart, data)}, points: points})
 	}
 	return read, rows.Err()
 }
@@ -162,6 +181,7 @@ func renew(symbol string, old *held, read []heldYear) *held {
 	}
 	for _, y := range read {
 		if len(y.points) > 0 {
+			series.Link(y.points, alone)
 			years[y.stamp.year] = y
 		}
 	}
@@ -171,21 +191,27 @@ func renew(symbol string, old *held, read []heldYear) *held {
 		h.years = append(h.years, y)
 		h.days += len(y.points)
 		for _, p := range y.points {
-			if p.value == p.value {
-				squares += p.value * p.value
-				h.countable = h.countable && math.Abs(p.value) < largestReturn
+			if p.Value == p.Value {
+				squares += p.Value * p.Value
+				h.countable = h.countable && math.Abs(p.Value) < largestReturn
 			}
 		}
 	}
 	h.countable = h.countable && squares < largestSquares
 	slices.SortFunc(h.years, func(a, b heldYear) int { return a.stamp.year - b.stamp.year })
-	for _, y := range h.years {
+	var last civil.Date
+	for i, y := range h.years {
 		stamps = append(stamps, y.stamp)
+		if i == 0 {
+			last = y.points[0].Day // it has no return
+		}
+		h.years[i] = y.after(last)
+		last = y.points[len(y.points)-1].Day
 	}
 	h.stamps = packStamps(stamps)
 	if n := len(h.years); n > 0 {
-		h.first = h.years[0].points[0].day
-		h.last = h.years[n-1].points[len(h.years[n-1].points)-1].day
+		h.first = h.years[0].points[0].Day
+		h.last = h.years[n-1].points[len(h.years[n-1].points)-1].Day
 	}
 	return h
 }
@@ -217,17 +243,17 @@ func (m *memory) keep(all []*held) {
 
 // within is the points of a series that are returns of a window, a run of them for each year: those of its days but for the first, whose return
 // begins before it.
-func (h *held) within(w window) iter.Seq[[]point] {
-	return func(yield func([]point) bool) {
+func (h *held) within(w window) iter.Seq[[]series.Point] {
+	return func(yield func([]series.Point) bool) {
 		first := true
 		for _, y := range h.years {
 			points := y.points
-			if w.to != nil && points[len(points)-1].day > *w.to {
-				at, _ := slices.BinarySearchFunc(points, *w.to+1, byDay)
+			if w.to != nil && points[len(points)-1].Day > *w.to {
+				at, _ := slices.BinarySearchFunc(points, *w.to+1, series.ByDay)
 				points = points[:at]
 			}
-			if w.from != nil && len(points) > 0 && points[0].day < *w.from {
-				at, _ := slices.BinarySearchFunc(points, *w.from, byDay)
+			if w.from != nil && len(points) > 0 && points[0].Day < *w.from {
+				at, _ := slices.BinarySearchFunc(points, *w.from, series.ByDay)
 				points = points[at:]
 			}
 			if first && len(points) > 0 {
@@ -253,7 +279,7 @@ func extent(all []*held) (first, last civil.Date) {
 	first, last = math.MaxInt32, math.MinInt32
 	for _, h := range all {
 		for points := range h.within(window{to: h.second()}) {
-			first = min(first, points[0].day)
+			first = min(first, points[0].Day)
 		}
 		if h.days > 1 {
 			last = max(last, h.last)
@@ -266,48 +292,17 @@ func extent(all []*held) (first, last civil.Date) {
 func (h *held) second() *civil.Date {
 	for i, y := range h.years {
 		if at := 1 - min(i, 1); len(y.points) > at {
-			return &y.points[at].day
+			return &y.points[at].Day
 		}
 	}
 	return nil
 }
 
-// columns are the returns of symbols over the days on which any of them has one, NaN where there is none.
-func columns(all []*held, w window) (days []civil.Date, values [][]float64) {
-	low, high := civil.Date(math.MaxInt32), civil.Date(math.MinInt32)
-	for _, h := range all {
-		low, high = min(low, h.first), max(high, h.last)
-	}
-	if low > high {
-		return nil, make([][]float64, len(all))
-	}
-	at := make([]int32, high-low+1) // the place of each day, from 1
-	for _, h := range all {
-		for points := range h.within(w) {
-			for i := range points {
-				at[points[i].day-low] = 1
-			}
-		}
-	}
-	for i, there := range at {
-		if there > 0 {
-			days = append(days, low+civil.Date(i))
-			at[i] = int32(len(days))
-		}
-	}
-	room := make([]float64, len(all)*len(days))
-	for i := range room {
-		room[i] = math.NaN()
-	}
-	values = make([][]float64, len(all))
+// frame sets the returns of symbols in a window side by side.
+func frame(all []*held, w window) series.Frame {
+	runs := make([]iter.Seq[[]series.Point], len(all))
 	for i, h := range all {
-		column := room[i*len(days) : (i+1)*len(days)]
-		values[i] = column
-		for points := range h.within(w) {
-			for i := range points {
-				column[at[points[i].day-low]-1] = points[i].value
-			}
-		}
+		runs[i] = h.within(w)
 	}
-	return days, values
+	return series.Align(runs)
 }

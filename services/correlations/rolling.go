@@ -16,7 +16,7 @@ import (
 )
 
 // Rolling is the answer about the correlation of a pair over time: values[i] is that of the window that ends on dates[i], null where one of the two does
-// not vary in it. A window is a number of days on which both have a return.
+// not vary in it. A window is a number of returns that both have between the same days.
 type Rolling struct {
 	Symbols []string      `json:"symbols"`
 	Method  string        `json:"method"`
@@ -92,7 +92,7 @@ func rolled(q query, days int, all []*held) (Rolling, error) {
 	a := Rolling{Method: q.method, Window: days}
 	dates, x, y := common(all, q.window)
 	if len(dates) < days {
-		return a, fault.Invalid("window_empty", "the two have %d returns on the same days, and a window takes %d", len(dates), days).
+		return a, fault.Invalid("window_empty", "the two have %d returns between the same days, and a window takes %d", len(dates), days).
 			WithHint("choose another from and to, or a smaller window")
 	}
 	correlate := map[string]func(x, y []float64) float64{"pearson": quant.PairCorrelation, "spearman": quant.Spearman, "kendall": quant.Kendall}[q.method]
@@ -106,12 +106,12 @@ func rolled(q query, days int, all []*held) (Rolling, error) {
 	return a, nil
 }
 
-// common is the returns of two symbols on the days that both have.
+// common is the returns that two symbols have since the same day.
 func common(all []*held, w window) (days []civil.Date, x, y []float64) {
-	dates, values := columns(all, w)
-	for t, day := range dates {
-		if a, b := values[0][t], values[1][t]; a == a && b == b {
-			days, x, y = append(days, day), append(x, a), append(y, b)
+	f := frame(all, w)
+	for t, r := range f.Rows {
+		if a, b := f.Values[0][t], f.Values[1][t]; a == a && b == b {
+			days, x, y = append(days, r.Day), append(x, a), append(y, b)
 		}
 	}
 	return days, x, y

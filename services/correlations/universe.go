@@ -8,6 +8,7 @@ import (
 
 	"stega/civil"
 	"stega/quant"
+	"stega/series"
 )
 
 // universe has the exact sums of all symbols over all of their days, as of the series that it was last shown. Because they are exact they depend on these
@@ -87,17 +88,13 @@ func (u *universe) begin(all []*held) error {
 	if err != nil {
 		return err
 	}
-	_, values := columns(all, window{})
-	days := 0
-	if len(values) > 0 {
-		days = len(values[0])
-	}
-	day := make([]float64, len(all))
-	for t := range days {
-		for i, column := range values {
-			day[i] = column[t]
+	f := frame(all, window{})
+	row := make([]float64, len(all))
+	for t := range f.Rows {
+		for i, column := range f.Values {
+			row[i] = column[t]
 		}
-		if err := sums.Add(day); err != nil {
+		if err := sums.Add(row); err != nil {
 			return err
 		}
 	}
@@ -108,7 +105,7 @@ func (u *universe) begin(all []*held) error {
 	return nil
 }
 
-// cell is what the return of a symbol on some day becomes.
+// cell is what the return of a symbol in some row becomes.
 type cell struct {
 	symbol int
 	value  float64
@@ -116,7 +113,7 @@ type cell struct {
 
 // update brings the sums from the series that they are of to others.
 func (u *universe) update(all []*held) error {
-	changes := map[civil.Date][]cell{}
+	changes := map[series.Row][]cell{}
 	for _, h := range all {
 		i, known := u.index[h.symbol]
 		if known && u.held[i] == h {
@@ -133,7 +130,7 @@ func (u *universe) update(all []*held) error {
 			u.index[h.symbol] = i
 			u.held = append(u.held, &held{symbol: h.symbol})
 		}
-		differences(old, h, func(p point) { changes[p.day] = append(changes[p.day], cell{i, p.value}) })
+		differences(old, h, func(p series.Point) { changes[p.Row()] = append(changes[p.Row()], cell{i, p.Value}) })
 	}
 	if len(changes) > 0 {
 		if err := u.apply(changes); err != nil {
@@ -155,8 +152,8 @@ func (u *universe) with(all []*held) []*held {
 	return out
 }
 
-// differences visits the days on which one series reads differently from another, with what the later one has: NaN when it has nothing.
-func differences(old, fresh *held, visit func(p point)) {
+// differences visits the rows in which one series reads differently from another, with what the later one has: NaN when it has nothing.
+func differences(old, fresh *held, visit func(p series.Point)) {
 	before := map[int]heldYear{}
 	if old != nil {
 		for _, y := range old.years {
@@ -166,7 +163,7 @@ func differences(old, fresh *held, visit func(p point)) {
 	for _, y := range fresh.years {
 		was := before[y.stamp.year]
 		delete(before, y.stamp.year)
-		if was.stamp == y.stamp {
+		if was.stamp == y.stamp && was.since() == y.since() {
 			continue
 		}
 		differ(was.points, y.points, visit)
@@ -176,17 +173,21 @@ func differences(old, fresh *held, visit func(p point)) {
 	}
 }
 
-func differ(a, b []point, visit func(p point)) {
+func differ(a, b []series.Point, visit func(p series.Point)) {
 	for len(a) > 0 || len(b) > 0 {
+		order := 0
+		if len(a) > 0 && len(b) > 0 {
+			order = a[0].Row().Compare(b[0].Row())
+		}
 		switch {
-		case len(b) == 0 || len(a) > 0 && a[0].day < b[0].day:
-			visit(point{a[0].day, math.NaN()})
+		case len(b) == 0 || order < 0:
+			visit(series.Point{Day: a[0].Day, Since: a[0].Since, Value: math.NaN()})
 			a = a[1:]
-		case len(a) == 0 || b[0].day < a[0].day:
+		case len(a) == 0 || order > 0:
 			visit(b[0])
 			b = b[1:]
 		default:
-			if !a[0].same(b[0]) {
+			if !a[0].Same(b[0]) {
 				visit(b[0])
 			}
 			a, b = a[1:], b[1:]
@@ -194,12 +195,12 @@ func differ(a, b []point, visit func(p point)) {
 	}
 }
 
-// apply changes days: a new one is added, one that changes much is exchanged, and of others cells are corrected. After an error the sums are of no use.
-func (u *universe) apply(changes map[civil.Date][]cell) error {
-	days := slices.Sorted(maps.Keys(changes))
-	rows := u.rows(days)
-	for t, day := range days {
-		row, cells := rows[t], changes[day]
+// apply changes rows: a new one is added, one that changes much is exchanged, and of others cells are corrected. After an error the sums are of no use.
+func (u *universe) apply(changes map[series.Row][]cell) error {
+	keys := slices.SortedFunc(maps.Keys(changes), series.Row.Compare)
+	rows := u.rows(keys)
+	for t, key := range keys {
+		row, cells := rows[t], changes[key]
 		empty := !slices.ContainsFunc(row, func(v float64) bool { return v == v })
 		if !empty && len(cells)*8 < len(row) {
 			for _, c := range cells {
@@ -225,32 +226,33 @@ func (u *universe) apply(changes map[civil.Date][]cell) error {
 	return nil
 }
 
-// rows are some days, ordered, as they were counted: the returns of all symbols.
-func (u *universe) rows(days []civil.Date) [][]float64 {
-	rows := make([][]float64, len(days))
+// rows are some rows, ordered, as they were counted: the returns of all symbols.
+func (u *universe) rows(keys []series.Row) [][]float64 {
+	rows := make([][]float64, len(keys))
 	for t := range rows {
 		rows[t] = make([]float64, len(u.held))
 		for i := range rows[t] {
 			rows[t][i] = math.NaN()
 		}
 	}
+	byDay := func(r series.Row, day civil.Date) int { return int(r.Day - day) }
 	for i, h := range u.held {
 		for _, y := range h.years {
-			t, _ := slices.BinarySearch(days, newYear(y.stamp.year))
-			end, _ := slices.BinarySearch(days, newYear(y.stamp.year+1))
+			t, _ := slices.BinarySearchFunc(keys, series.NewYear(y.stamp.year), byDay)
+			end, _ := slices.BinarySearchFunc(keys, series.NewYear(y.stamp.year+1), byDay)
 			if t == end {
 				continue
 			}
-			at, _ := slices.BinarySearchFunc(y.points, days[t], byDay)
+			at, _ := slices.BinarySearchFunc(y.points, keys[t].Day, series.ByDay)
 			for _, p := range y.points[at:] {
-				for t < end && days[t] < p.day {
+				for t < end && keys[t].Compare(p.Row()) < 0 {
 					t++
 				}
 				if t == end {
 					break
 				}
-				if days[t] == p.day {
-					rows[t][i] = p.value
+				if keys[t] == p.Row() {
+					rows[t][i] = p.Value
 				}
 			}
 		}

@@ -137,8 +137,7 @@ func agreesWithDefinition(t *testing.T, s *Service) {
 	t.Helper()
 	all, err := s.everyone(t.Context())
 	require.NoError(t, err)
-	_, values := columns(all, window{})
-	moments, err := quant.NewCoMoments(values)
+	moments, err := quant.NewCoMoments(frame(all, window{}).Values)
 	require.NoError(t, err)
 	sums, err := s.universe.of(all, func() ([]*held, error) { return all, nil })
 	require.NoError(t, err)
@@ -200,22 +199,4 @@ func TestDamagedRowsSayWhatToDo(t *testing.T) {
 		return s.assetUpdated(ctx, tx, told("A", series, day.AddDays(1)))
 	})
 	assert.ErrorContains(t, err, "stega rebuild --service correlations")
-}
-
-func FuzzUnpack(f *testing.F) {
-	day := civil.Of(2024, time.March, 1)
-	f.Add(pack(nil, newYear(2024), []point{{day, math.NaN()}, {day + 1, .1}, {day + 300, -.5}}))
-	f.Add([]byte{1, 2})
-	f.Fuzz(func(t *testing.T, data []byte) {
-		points, err := unpack(2024, data)
-		if err != nil {
-			return
-		}
-		again, err := unpack(2024, pack(nil, newYear(2024), points))
-		require.NoError(t, err)
-		require.Len(t, again, len(points))
-		for i := range points {
-			require.True(t, points[i].same(again[i]))
-		}
-	})
 }

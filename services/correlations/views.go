@@ -11,6 +11,7 @@ import (
 
 	"stega/civil"
 	"stega/events"
+	"stega/series"
 )
 
 // symbolRow is a row of the table symbols.
@@ -36,8 +37,8 @@ type seriesRow struct {
 }
 
 // grow takes days in, so many of which are new.
-func (r *symbolRow) grow(points []point, more int) {
-	first, last := points[0].day, points[len(points)-1].day
+func (r *symbolRow) grow(points []series.Point, more int) {
+	first, last := points[0].Day, points[len(points)-1].Day
 	if r.Days == 0 || first < r.FirstDay {
 		r.FirstDay = first
 	}

@@ -10,10 +10,10 @@ import (
 	"github.com/uptrace/bun"
 	"gonum.org/v1/gonum/mat"
 
-	"stega/civil"
 	"stega/fault"
 	"stega/quant"
 	"stega/quant/optimize"
+	"stega/series"
 )
 
 // estimates are what the assets are expected to do, a year.
@@ -32,11 +32,11 @@ type estimates struct {
 
 // newEstimates makes what an objective needs of a window.
 func newEstimates(ctx context.Context, db bun.IDB, r *Request, symbols []string) (*estimates, error) {
-	w, err := load(ctx, db, symbols, r.From, r.To)
+	w, err := load(ctx, db, symbols, r.From, r.To, quant.Missing(r.Missing))
 	if err != nil {
 		return nil, err
 	}
-	e := &estimates{Request: r, window: w, common: len(w.days)}
+	e := &estimates{Request: r, window: w, common: w.Days()}
 	if still := w.still(); len(still) > 0 {
 		e.note("the returns of %s are constant in the window, so that holding them bears no risk at all", brief(still))
 	}
@@ -72,7 +72,11 @@ func (e *estimates) note(format string, args ...any) {
 // expect estimates expected returns a year.
 func (e *estimates) expect(ctx context.Context, db bun.IDB) ([]float64, error) {
 	out := make([]float64, len(e.window.symbols))
-	for a, r := range e.window.returns {
+	returns := e.window.Values
+	if e.ExpectedReturns == ema {
+		returns = e.window.ByDay().Values // whose weights fade by days
+	}
+	for a, r := range returns {
 		switch e.ExpectedReturns {
 		case arithmetic:
 			out[a] = quant.ArithmeticReturn(r, quant.Daily)
@@ -98,29 +102,29 @@ func (e *estimates) expect(ctx context.Context, db bun.IDB) ([]float64, error) {
 }
 
 func (e *estimates) capm(ctx context.Context, db bun.IDB) ([]float64, error) {
-	var of []float64
+	of := e.window.Mean()
 	if e.Market != "" {
-		w, err := load(ctx, db, []string{e.Market}, e.From, e.To)
+		w, err := load(ctx, db, []string{e.Market}, e.From, e.To, quant.Missing(e.Missing))
 		if err != nil {
 			return nil, err
 		}
-		of = w.on(e.window.days)
+		of = w.on(e.window.Rows)
 		if n := observed(of); n < 2 {
 			return nil, fault.Invalid("observations_too_few", "the market %s has %d returns on the days of the symbols", e.Market, n).WithHint("choose another window or market")
 		}
 	}
-	return quant.CAPMReturns(e.window.returns, of, e.RiskFree, quant.Geometric, quant.Daily)
+	return quant.CAPMReturns(e.window.Values, of, e.RiskFree, quant.Geometric, quant.Daily)
 }
 
-// on are the returns of the first symbol of a window on other days; NaN where there is none.
-func (w *window) on(days []civil.Date) []float64 {
-	at := make(map[civil.Date]float64, len(w.days))
-	for t, d := range w.days {
-		at[d] = w.returns[0][t]
+// on are the returns of the first symbol of a window in other rows; NaN where there is none.
+func (w *window) on(rows []series.Row) []float64 {
+	at := make(map[series.Row]float64, len(w.Rows))
+	for t, r := range w.Rows {
+		at[r] = w.Values[0][t]
 	}
-	out := make([]float64, len(days))
-	for t, d := range days {
-		v, ok := at[d]
+	out := make([]float64, len(rows))
+	for t, r := range rows {
+		v, ok := at[r]
 		if out[t] = v; !ok {
 			out[t] = math.NaN()
 		}
@@ -140,7 +144,7 @@ func observed(values []float64) int {
 
 // cover estimates the covariance a year, and repairs what is none.
 func (e *estimates) cover() error {
-	m, err := quant.NewCoMoments(e.window.returns)
+	m, err := quant.NewCoMoments(e.window.Values)
 	if err != nil {
 		return err
 	}
@@ -177,13 +181,13 @@ func (e *estimates) estimate(m *quant.CoMoments) error {
 	var err error
 	switch e.Covariance {
 	case semi:
-		e.covariance, err = quant.Semicovariance(e.window.returns, e.Benchmark, missing, quant.Daily)
+		e.covariance, err = quant.Semicovariance(e.window.Values, e.Benchmark, missing, quant.Daily)
 	case exponential:
-		e.covariance, err = quant.ExponentialCovariance(e.window.returns, *e.CovarianceSpan, quant.Daily)
+		e.covariance, err = quant.ExponentialCovariance(e.window.Values, e.window.Ages(), *e.CovarianceSpan, quant.Daily)
 	case ledoitWolf:
-		shrunk, err = quant.LedoitWolf(e.window.returns, quant.ShrinkageTarget(e.ShrinkageTarget), missing, quant.Daily)
+		shrunk, err = quant.LedoitWolf(e.window.Values, quant.ShrinkageTarget(e.ShrinkageTarget), missing, quant.Daily)
 	case oas:
-		shrunk, err = quant.OAS(e.window.returns, missing, quant.Daily)
+		shrunk, err = quant.OAS(e.window.Values, missing, quant.Daily)
 	default:
 		e.covariance, e.correlation = m.Covariance(quant.Daily), m.Correlation()
 	}
@@ -208,7 +212,7 @@ func (e *estimates) paired(m *quant.CoMoments) error {
 	for i, a := range e.window.symbols {
 		for j, b := range e.window.symbols[:i+1] {
 			if v := e.covariance.At(i, j); math.IsNaN(v) || math.IsInf(v, 0) {
-				return fault.Invalid("observations_too_few", "%s and %s have %d days with a return in common, which are too few for a covariance", b, a, m.Observations(i, j)).
+				return fault.Invalid("observations_too_few", "%s and %s have %d returns between the same days, which are too few for a covariance", b, a, m.Observations(i, j)).
 					WithHint("leave one of them out, or choose another from and to")
 			}
 		}

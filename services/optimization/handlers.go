@@ -12,6 +12,7 @@ import (
 	"stega/civil"
 	"stega/events"
 	"stega/fault"
+	"stega/series"
 	"stega/store"
 )
 
@@ -29,7 +30,7 @@ func (s *Service) assetUpdated(ctx context.Context, tx *store.Tx, e events.Asset
 		return fmt.Errorf("read the returns of %s: %w", e.Symbol, err)
 	}
 	rows, err := mergeSeries(years, e.Symbol, points)
-	if errors.Is(err, errPacked) { // what is kept stays damaged until somebody rebuilds it
+	if errors.Is(err, series.ErrPacked) { // what is kept stays damaged until somebody rebuilds it
 		err = bus.Permanent(err)
 	}
 	if err != nil {

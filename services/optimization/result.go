@@ -109,7 +109,7 @@ func (e *estimates) result() *Result {
 	w := e.window
 	return &Result{
 		AssetReturns: named(w.symbols, e.expected), Inputs: *e.Request, Data: Data{
-			Symbols: w.symbols, First: w.days[0], AsOf: w.days[len(w.days)-1], Observations: len(w.days), CommonObservations: e.common,
+			Symbols: w.symbols, First: w.Rows[0].Day, AsOf: w.Rows[len(w.Rows)-1].Day, Observations: w.Days(), CommonObservations: e.common,
 			Repaired: e.repaired, Shrinkage: e.intensity,
 		},
 	}

@@ -16,6 +16,7 @@ import (
 	"stega/civil"
 	"stega/events"
 	"stega/fault"
+	"stega/series"
 	"stega/store"
 )
 
@@ -78,22 +79,25 @@ func yearsOf(ctx context.Context, tx *store.Tx, e events.AssetUpdated) (map[int]
 }
 
 // mergeSeries puts points, which are ordered, into the years of a symbol, and returns the years that are not what they were.
-func mergeSeries(old map[int]seriesRow, symbol string, fresh []point) ([]seriesRow, error) {
+func mergeSeries(old map[int]seriesRow, symbol string, fresh []series.Point) ([]seriesRow, error) {
 	var changed []seriesRow
 	for len(fresh) > 0 {
-		year := fresh[0].day.Year()
-		n, _ := slices.BinarySearchFunc(fresh, civil.Of(year+1, 1, 1), func(p point, d civil.Date) int { return int(p.day - d) })
-		var before []point
+		year := fresh[0].Day.Year()
+		n, _ := slices.BinarySearchFunc(fresh, series.NewYear(year+1), series.ByDay)
+		var before []series.Point
 		if r, ok := old[year]; ok {
 			var err error
-			if before, err = unpack(make([]point, 0, r.Days), year, r.Data); err != nil {
+			if before, err = unpack(make([]series.Point, 0, r.Days), year, r.Data); err != nil {
 				return nil, err
 			}
 		}
-		all, differs := merge(before, fresh[:n])
+		all, differs := series.Merge(before, fresh[:n])
 		fresh = fresh[n:]
 		if differs {
-			old[year] = seriesRow{Symbol: symbol, Year: year, FirstDay: all[0].day, LastDay: all[len(all)-1].day, Days: len(all), Data: pack(all)}
+			old[year] = seriesRow{
+				Symbol: symbol, Year: year, FirstDay: all[0].Day, LastDay: all[len(all)-1].Day, Days: len(all),
+				Data: series.Pack(make([]byte, 0, 10*len(all)), series.NewYear(year), all),
+			}
 			changed = append(changed, old[year])
 		}
 	}
@@ -115,14 +119,14 @@ func saveSeries(tx *store.Tx, symbol string, rows []seriesRow) {
 }
 
 // loadSeries reads the points of symbols whose day is between from and to; nil is open. A symbol that nothing is known of has no entry.
-func loadSeries(ctx context.Context, db bun.IDB, symbols []string, from, to *civil.Date) (map[string][]point, error) {
+func loadSeries(ctx context.Context, db bun.IDB, symbols []string, from, to *civil.Date) (map[string][]series.Point, error) {
 	var rows []seriesRow
 	err := db.NewSelect().Model(&rows).Column("symbol", "year", "days", "data").Where("symbol IN (?)", bun.List(symbols)).
 		OrderExpr("symbol, year").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read returns: %w", err)
 	}
-	all := make(map[string][]point, len(symbols))
+	all := make(map[string][]series.Point, len(symbols))
 	for _, r := range rows {
 		points, err := unpack(all[r.Symbol], r.Year, r.Data)
 		if err != nil {
@@ -131,7 +135,7 @@ func loadSeries(ctx context.Context, db bun.IDB, symbols []string, from, to *civ
 		all[r.Symbol] = points
 	}
 	for symbol, points := range all {
-		all[symbol] = slices.DeleteFunc(points, func(p point) bool { return from != nil && p.day < *from || to != nil && p.day > *to })
+		all[symbol] = slices.DeleteFunc(points, func(p series.Point) bool { return from != nil && p.Day < *from || to != nil && p.Day > *to })
 	}
 	return all, nil
 }

@@ -1,0 +1,191 @@
+package series
+
+import (
+	"iter"
+	"math"
+	"slices"
+
+	"stega/civil"
+)
+
+// Row is what the returns of a row of a Frame have in common: the day that they end on and the one that they begin on.
+type Row struct{ Day, Since civil.Date }
+
+// Compare orders rows by day, and those of a day by how long they are, the longest first.
+func (r Row) Compare(o Row) int {
+	if r.Day != o.Day {
+		return int(r.Day - o.Day)
+	}
+	return int(r.Since - o.Since)
+}
+
+// Row is the row that a point belongs to.
+func (p Point) Row() Row { return Row{p.Day, p.Since} }
+
+// Frame has the returns of several series side by side: Values[i][t] is that of series i in Rows[t], NaN where it has none. Each row has one at least.
+type Frame struct {
+	Rows   []Row
+	Values [][]float64
+}
+
+// Align sets series side by side, each given by runs of linked points in order. A row has the returns from one day to another: one that spans days without a
+// price stands beside those of others that span the same days, and not beside what these made of its last day alone.
+func Align(all []iter.Seq[[]Point]) Frame {
+	f := Frame{Values: make([][]float64, len(all))}
+	c := newCalendar(all)
+	if c == nil {
+		return f
+	}
+	f.Rows = c.rows()
+	room := make([]float64, len(all)*len(f.Rows))
+	for i := range room {
+		room[i] = math.NaN()
+	}
+	for i, runs := range all {
+		column := room[i*len(f.Rows) : (i+1)*len(f.Rows)]
+		f.Values[i] = column
+		for points := range runs {
+			for i := range points {
+				column[c.at(&points[i])] = points[i].Value
+			}
+		}
+	}
+	return f
+}
+
+// calendar has the rows of a frame. Most days have one.
+type calendar struct {
+	low   civil.Date
+	since []civil.Date // of each day from low, that of the first point seen; none
+	place []int32      // of that row
+	more  map[Row]int32
+}
+
+const none = civil.Date(math.MinInt32)
+
+// newCalendar is nil without any point.
+func newCalendar(all []iter.Seq[[]Point]) *calendar {
+	low, high := civil.Date(math.MaxInt32), none
+	for _, runs := range all {
+		for points := range runs {
+			if len(points) > 0 {
+				low, high = min(low, points[0].Day), max(high, points[len(points)-1].Day)
+			}
+		}
+	}
+	if low > high {
+		return nil
+	}
+	c := &calendar{low: low, since: make([]civil.Date, high-low+1), place: make([]int32, high-low+1), more: map[Row]int32{}}
+	for i := range c.since {
+		c.since[i] = none
+	}
+	for _, runs := range all {
+		for points := range runs {
+			for i := range points {
+				switch p := &points[i]; c.since[p.Day-low] {
+				case p.Since:
+				case none:
+					c.since[p.Day-low] = p.Since
+				default:
+					c.more[p.Row()] = 0
+				}
+			}
+		}
+	}
+	return c
+}
+
+// rows orders the rows, and gives each its place.
+func (c *calendar) rows() []Row {
+	rows := make([]Row, 0, len(c.since)+len(c.more))
+	for i, since := range c.since {
+		if since != none {
+			rows = append(rows, Row{c.low + civil.Date(i), since})
+		}
+	}
+	for r := range c.more {
+		rows = append(rows, r)
+	}
+	if len(c.more) > 0 {
+		slices.SortFunc(rows, Row.Compare)
+	}
+	for t, r := range rows {
+		if i := r.Day - c.low; c.since[i] == r.Since {
+			c.place[i] = int32(t)
+		} else {
+			c.more[r] = int32(t)
+		}
+	}
+	return rows
+}
+
+func (c *calendar) at(p *Point) int32 {
+	if i := p.Day - c.low; c.since[i] == p.Since {
+		return c.place[i]
+	}
+	return c.more[p.Row()]
+}
+
+// ByDay is the frame with one row for each day (since that day, whatever the returns in it span), as if a series had not moved before its next price: for
+// estimators that take a missing return for 0.
+func (f Frame) ByDay() Frame {
+	out := Frame{Values: make([][]float64, len(f.Values))}
+	for t, r := range f.Rows {
+		again := t > 0 && f.Rows[t-1].Day == r.Day
+		if !again {
+			out.Rows = append(out.Rows, Row{r.Day, r.Day})
+		}
+		for i, values := range f.Values {
+			if last := len(out.Values[i]) - 1; !again {
+				out.Values[i] = append(out.Values[i], values[t])
+			} else if values[t] == values[t] {
+				out.Values[i][last] = values[t]
+			}
+		}
+	}
+	return out
+}
+
+// Ages are, for each row, how many days with a return come after its own: what weights that fade count by.
+func (f Frame) Ages() []float64 {
+	ages := make([]float64, len(f.Rows))
+	for t := len(ages) - 2; t >= 0; t-- {
+		if ages[t] = ages[t+1]; f.Rows[t].Day != f.Rows[t+1].Day {
+			ages[t]++
+		}
+	}
+	return ages
+}
+
+// Days is how many days the rows end on.
+func (f Frame) Days() int {
+	if len(f.Rows) == 0 {
+		return 0
+	}
+	return int(f.Ages()[0]) + 1
+}
+
+// Mean is the mean of the returns of a day that have most in common: of the row with the most of them, the shortest of several. Other rows of that day have
+// none (NaN), so that no stretch of time is counted twice.
+func (f Frame) Mean() []float64 {
+	mean, best, most := make([]float64, len(f.Rows)), 0, 0
+	for t := range f.Rows {
+		sum, n := 0.0, 0
+		for _, values := range f.Values {
+			if v := values[t]; v == v {
+				sum, n = sum+v, n+1
+			}
+		}
+		mean[t] = sum / float64(n)
+		switch {
+		case t == 0 || f.Rows[t-1].Day != f.Rows[t].Day:
+			best, most = t, n
+		case n >= most:
+			mean[best], best, most = math.NaN(), t, n
+		default:
+			mean[t] = math.NaN()
+		}
+	}
+	return mean
+}
