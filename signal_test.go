@@ -117,6 +117,9 @@ func TestAConsumerIsToldToEnd(t *testing.T) {
 		assert.Zero(t, settledAs(next.Server(), h, "duplicate"), "what %s handled is not delivered again", h)
 	}
 	t.Logf("%d were left to the next", settledAs(next.Server(), handler, "handled"))
+	if t.Failed() {
+		t.Log(program.Said(), apiProgram.Said())
+	}
 	assert.Zero(t, next.Stop())
 	assert.Zero(t, apiProgram.Stop())
 }

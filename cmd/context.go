@@ -83,6 +83,9 @@ func newContextUse(g *globals) *cobra.Command {
 				return err
 			}
 			_, _ = fmt.Fprintf(c.ErrOrStderr(), "commands now talk to %s\n", at.URL)
+			if url := g.getenv("STEGA_URL"); url != "" {
+				_, _ = fmt.Fprintf(c.ErrOrStderr(), "once STEGA_URL is unset: it is %s, and goes first\n", url)
+			}
 			return nil
 		},
 	}
@@ -110,13 +113,14 @@ func newContextAdd(g *globals) *cobra.Command {
 				return fault.Conflict("context_taken", "there is a context %q already", name).WithHint("remove it first: stega context remove %s", name)
 			}
 			config.Contexts[name] = endpoint{URL: cl.URL()}
+			how := "; use it with: stega context use " + name
 			if config.Current == "" {
-				config.Current = name
+				config.Current, how = name, ", the current context"
 			}
 			if err := g.save(config); err != nil {
 				return err
 			}
-			_, _ = fmt.Fprintf(c.ErrOrStderr(), "%s is %s; use it with: stega context use %s\n", name, cl.URL(), name)
+			_, _ = fmt.Fprintf(c.ErrOrStderr(), "%s is %s%s\n", name, cl.URL(), how)
 			return nil
 		},
 	}

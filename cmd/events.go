@@ -164,9 +164,6 @@ func (s *selection) check() error {
 			return fault.Usage("topic_pattern_invalid", "%q is no pattern of topics", pattern).WithHint("write it like 'portfolio.*'")
 		}
 	}
-	if s.count < 0 {
-		return fault.Usage("count_invalid", "--count=%d is less than nothing", s.count).WithHint("leave it out to follow without end")
-	}
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"stega/fault"
 )
@@ -85,7 +86,33 @@ func rootOf(g *globals) *cobra.Command {
 		serverless(newUp(g)), serverless(newServe(g)), serverless(newMigrate(g)), serverless(newBench(g)),
 		serverless(newDaemon(g)), serverless(newQueue(g)), newDoctor(g),
 	)
+	for _, c := range root.Commands() {
+		argued(c)
+	}
 	return root
+}
+
+// argued makes a command, and those below it, say what it takes when arguments do not fit.
+func argued(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		argued(sub)
+	}
+	fits := c.Args
+	if fits == nil {
+		return
+	}
+	c.Args = func(c *cobra.Command, args []string) error {
+		if fits(c, args) == nil {
+			return nil
+		}
+		f := fault.Usage("arguments_invalid", "an argument is missing")
+		for n := range args {
+			if fits(c, args[:n]) == nil {
+				f = fault.Usage("arguments_invalid", "%q is an argument too many", args[n])
+			}
+		}
+		return f.WithHint("usage: %s", strings.TrimSuffix(c.UseLine(), " [flags]"))
+	}
 }
 
 // globals are the flags of all commands.
@@ -129,6 +156,15 @@ func (g *globals) flags(root *cobra.Command) {
 func (g *globals) check(c *cobra.Command) error {
 	if err := g.level.UnmarshalText([]byte(g.logLevel)); err != nil {
 		return fault.Usage("log_level_unknown", "there is no log level %q", g.logLevel).WithHint("the levels are debug, info, warn, error")
+	}
+	var negative *pflag.Flag
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if kind := f.Value.Type(); (kind == "int" || kind == "duration") && strings.HasPrefix(f.Value.String(), "-") {
+			negative = f
+		}
+	})
+	if f := negative; f != nil {
+		return fault.Usage("flag_invalid", "--%s=%s is less than nothing", f.Name, f.Value).WithHint("--%s: %s", f.Name, f.Usage)
 	}
 	if g.asks != nil && !g.asks.accept(c, g) {
 		return errDeclined

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stega/client"
+	"stega/events"
 	"stega/fault"
 )
 
@@ -37,9 +40,6 @@ again, and what was missed meanwhile is printed, or it is said that it cannot be
 					return fault.Usage("position_invalid", "%s", err).WithHint("every line that watch prints as JSON has one")
 				}
 				start = &p
-			}
-			if count < 0 {
-				return fault.Usage("count_invalid", "--count=%d is less than nothing", count).WithHint("leave it out to follow without end")
 			}
 			ctx, cancel := context.WithCancelCause(ctx)
 			defer cancel(nil)
@@ -70,6 +70,18 @@ func watchable(k known) []string {
 		names = append(names, "operation:"+id)
 	}
 	return names
+}
+
+// unheard reports whether a channel is a topic, or a pattern of topics, that none is known of. The server may know more.
+func unheard(channel string) bool {
+	if channel == "#" || strings.Contains(channel, ":") {
+		return false
+	}
+	slashed := func(topic string) string { return strings.ReplaceAll(topic, ".", "/") }
+	return !slices.ContainsFunc(events.Catalogue(), func(t events.Type) bool {
+		told, err := path.Match(slashed(channel), slashed(t.Topic))
+		return told || err != nil
+	})
 }
 
 var errEnough = errors.New("enough")
@@ -124,6 +136,11 @@ func (w *watcher) watch(ctx context.Context, cl *client.Client, channels []strin
 		}
 	}
 	say("watching %s", strings.Join(channels, ", "))
+	for _, channel := range channels {
+		if unheard(channel) {
+			say("nothing is known here that would be told on %s; see: stega events list", channel)
+		}
+	}
 	<-ctx.Done()
 	return context.Cause(ctx)
 }

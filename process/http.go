@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -145,14 +144,7 @@ func (p *Process) owner(topic string) (*store.DB, error) {
 func Event(topic string, data []byte) (events.Typed, error) {
 	t, ok := events.Lookup(topic)
 	if !ok {
-		var topics []string
-		for _, t := range events.Catalogue() {
-			if !t.Internal() {
-				topics = append(topics, t.Topic)
-			}
-		}
-		return nil, fault.NotFound("topic_unknown", "there is no topic %q", topic).
-			WithHint("the topics are %s", strings.Join(topics, ", "))
+		return nil, fault.NotFound("topic_unknown", "there is no topic %q", topic).WithHint("see them all with: stega events list")
 	}
 	if t.Internal() {
 		return nil, fault.New(fault.KindForbidden, "topic_internal", "%s is what stega says of itself, and cannot be published by hand", topic).

@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -28,8 +29,12 @@ func Hash(c echo.Context, body []byte) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Media checks the content type of a request.
+// Media checks the content type of a request, and that its body is not packed.
 func Media(c echo.Context, want ...string) error {
+	if packed := c.Request().Header.Get(echo.HeaderContentEncoding); packed != "" && !strings.EqualFold(packed, "identity") {
+		return fault.New(fault.KindUnsupported, "encoding_unsupported", "the body is encoded as %.64q, which is not understood here", packed).
+			WithHint("send it as it is, without the header Content-Encoding")
+	}
 	got := c.Request().Header.Get(echo.HeaderContentType)
 	media, _, err := mime.ParseMediaType(got)
 	for _, w := range want {

@@ -57,6 +57,18 @@ func Paged(c echo.Context) (Page, error) {
 	return p, nil
 }
 
+// Flag reads a parameter that is true or false, the latter when it is not there.
+func Flag(c echo.Context, name string) (bool, error) {
+	switch v := c.QueryParam(name); v {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	default:
+		return false, fault.Invalid("parameter_invalid", "%s=%.64s is neither true nor false", name, v).WithHint("say %s=true, or leave it out", name)
+	}
+}
+
 // cursorSum is the size of the sum in a cursor, by which one that was made up or cut short is told.
 const cursorSum = 4
 

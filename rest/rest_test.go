@@ -365,6 +365,13 @@ func TestBodiesAreReadStrictly(t *testing.T) {
 		assert.Equal(t, c.status, status, "%s %.40s", c.media, c.text)
 		assert.Equal(t, c.code, code)
 	}
+	e := echo.New()
+	packed := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader("{}"))
+	packed.Header.Set("Content-Type", "application/json")
+	packed.Header.Set("Content-Encoding", "gzip")
+	require.ErrorContains(t, Media(e.NewContext(packed, httptest.NewRecorder()), "application/json"), `encoded as "gzip"`)
+	packed.Header.Set("Content-Encoding", "identity")
+	require.NoError(t, Media(e.NewContext(packed, httptest.NewRecorder()), "application/json"))
 	post("/b", "application/json", `{"name":"x"}`)
 	post("/b", "application/json", `{"name":"y"}`)
 	require.Len(t, hashes, 4)

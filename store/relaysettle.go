@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -122,25 +121,33 @@ func (w *relaying) change(ctx context.Context, query string, ids []int64) error 
 	})
 }
 
-// lastWords is how long the relay waits at its end for what is on its way, and then for the database.
-const lastWords = 5 * time.Second
+// How long the relay waits at its end: for a word of what is on its way, for the last of these words, and then for the database.
+const (
+	lastWord  = 5 * time.Second
+	lastWords = 3 * lastWord
+)
 
 // last takes in what is still on its way and deletes what is done, so that less is sent twice.
 func (w *relaying) last(ctx context.Context) {
-	late := time.NewTimer(lastWords)
+	over := time.Now().Add(lastWords)
+	late := time.NewTimer(lastWord)
 	defer late.Stop()
 	for waiting := true; waiting && len(w.flight) > 0; {
 		select {
 		case <-w.news:
 			w.collect()
+			late.Reset(min(lastWord, time.Until(over)))
 		case <-late.C:
 			waiting = false
 		}
 	}
 	w.collect()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	if n := len(w.flight); n > 0 {
+		w.Log.Warn("messages on their way were not confirmed in time, and are sent again at the next start", "messages", n)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
 	defer cancel()
-	if err := w.settle(ctx, true); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		w.Log.Debug("what was sent is sent again at the next start", "error", err)
+	if err := w.settle(ctx, true); err != nil {
+		w.Log.Warn("messages that were sent are sent again at the next start", "messages", len(w.settled), "error", err)
 	}
 }

@@ -64,7 +64,10 @@ func (s *Service) one(c echo.Context) error {
 	if err := rest.Known(c, "tree"); err != nil {
 		return err
 	}
-	tree := c.QueryParam("tree") == "true"
+	tree, err := rest.Flag(c, "tree")
+	if err != nil {
+		return err
+	}
 	id := strings.ToLower(c.Param("id"))
 	preferred, err := rest.Preferred(c.Request().Header)
 	if err != nil {

@@ -7,9 +7,7 @@ import (
 	"strconv"
 
 	"github.com/govalues/decimal"
-	"github.com/labstack/echo/v4"
 
-	"stega/fault"
 	"stega/quant"
 	"stega/rest"
 )
@@ -62,16 +60,4 @@ func floatOf(d decimal.NullDecimal) float64 {
 	}
 	v, _ := d.Decimal.Float64()
 	return v
-}
-
-// wantsAdjusted reads ?adjusted=.
-func wantsAdjusted(c echo.Context) (bool, error) {
-	switch v := c.QueryParam("adjusted"); v {
-	case "", "false":
-		return false, nil
-	case "true":
-		return true, nil
-	default:
-		return false, fault.Invalid("parameter_invalid", "adjusted=%.64s is neither true nor false", v).WithHint("say adjusted=true, or leave it out")
-	}
 }

@@ -153,7 +153,7 @@ func (s *Service) prices(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	adjusted, err := wantsAdjusted(c)
+	adjusted, err := rest.Flag(c, "adjusted")
 	if err != nil {
 		return err
 	}

@@ -46,21 +46,21 @@ func (f field) String() string {
 // strong one beside it.
 func fieldOf(name string) (f field, weak bool) {
 	switch fold(name) {
-	case "date", "day", "tradedate", "tradingdate", "tradingday", "asofdate":
+	case "date", "day", "datum", "tradedate", "tradingdate", "tradingday", "asofdate":
 		return fieldDate, false
 	case "timestamp", "time", "datetime":
 		return fieldDate, true
 	case "symbol", "ticker", "code", "tickersymbol", "instrument":
 		return fieldSymbol, false
-	case "close", "closeprice", "closingprice", "closelast", "pxclose":
+	case "close", "closeprice", "closingprice", "closelast", "pxclose", "schlusskurs", "schluss":
 		return fieldClose, false
-	case "last", "price", "lastprice", "pxlast":
+	case "last", "price", "lastprice", "pxlast", "quote", "kurs":
 		return fieldClose, true
-	case "open", "openprice", "openingprice", "pxopen":
+	case "open", "openprice", "openingprice", "pxopen", "eröffnung", "eröffnungskurs", "erster":
 		return fieldOpen, false
-	case "high", "highprice", "pxhigh":
+	case "high", "highprice", "pxhigh", "hoch", "tageshoch":
 		return fieldHigh, false
-	case "low", "lowprice", "pxlow":
+	case "low", "lowprice", "pxlow", "tief", "tagestief":
 		return fieldLow, false
 	case "adjclose", "adjustedclose", "adjcloseprice", "adjustedcloseprice", "closeadj", "closeadjusted":
 		return fieldAdjClose, false

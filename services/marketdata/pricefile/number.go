@@ -22,6 +22,7 @@ type problem string
 const (
 	notNumber   problem = "which is not a number"
 	hasComma    problem = "which has a comma; write a decimal point and no thousands separators"
+	otherMark   problem = "which has a comma where other numbers of the file have a point, or the other way round"
 	tooPrecise  problem = "which has more than 19 digits"
 	tooLarge    problem = "which is too large"
 	maxDigits           = 19
@@ -122,6 +123,55 @@ func parseSlow(b []byte) (number, problem) {
 	}
 	n.scale = uint8(-exponent)
 	return n, ""
+}
+
+// fractions reads the numbers of a file that has its fractions behind a point or behind a comma, all of them alike.
+type fractions struct {
+	mark  byte // '.' or ','; 0 as long as no number has one
+	text  []byte
+	doubt int  // the line of the first comma that may be one between thousands
+	sure  bool // another cannot be
+}
+
+func (f *fractions) parse(cell []byte, line int) (number, problem) {
+	comma, point := bytes.IndexByte(cell, ','), bytes.IndexByte(cell, '.')
+	if comma < 0 && point < 0 {
+		return parseNumber(cell)
+	}
+	mark := byte('.')
+	if comma >= 0 {
+		mark = ','
+	}
+	switch {
+	case comma >= 0 && point >= 0:
+		return number{}, hasComma
+	case f.mark == 0:
+		f.mark = mark
+	case f.mark != mark:
+		return number{}, otherMark
+	}
+	if mark == '.' {
+		return parseNumber(cell)
+	}
+	f.text = append(f.text[:0], cell...)
+	f.text[comma] = '.'
+	n, wrong := parseNumber(f.text)
+	switch whole := bytes.TrimLeft(cell[:comma], "+-$"); {
+	case wrong != "":
+	case len(cell)-comma != 4 || len(whole) > 3 || len(whole) == 0 || whole[0] == '0':
+		f.sure = true
+	case f.doubt == 0:
+		f.doubt = line
+	}
+	return n, wrong
+}
+
+// doubtful is a line that leaves open what its comma means, when no other says it; else 0.
+func (f *fractions) doubtful() int {
+	if f.sure {
+		return 0
+	}
+	return f.doubt
 }
 
 // less compares two numbers that are not negative.

@@ -21,6 +21,7 @@ type parser struct {
 	comma  byte // what separates fields
 	cells  [][]byte
 	quotes []byte
+	local  fractions
 
 	name   []byte // the symbol of the row before, as it was written
 	series *series
@@ -267,7 +268,7 @@ func (p *parser) wide(key int32) error {
 		if len(cell) == 0 {
 			continue
 		}
-		n, wrong := parseNumber(cell)
+		n, wrong := p.number(cell)
 		if wrong == "" && (n.coef == 0 || n.neg) {
 			wrong = "which is not above zero"
 		}
@@ -293,7 +294,7 @@ func (p *parser) bar(s *series, key int32) error {
 		if len(cell) == 0 || p.header.form == formSingle && null(cell) {
 			continue
 		}
-		n, wrong := parseNumber(cell)
+		n, wrong := p.number(cell)
 		zero := n.coef == 0
 		switch {
 		case wrong != "":
@@ -326,6 +327,14 @@ func (p *parser) bar(s *series, key int32) error {
 	return p.spool.add(s, key, p.line, &row)
 }
 
+// number reads a cell. Where fields are separated by something else, fractions may be by a comma.
+func (p *parser) number(cell []byte) (number, problem) {
+	if p.comma == ',' {
+		return parseNumber(cell)
+	}
+	return p.local.parse(cell, p.line)
+}
+
 // null is how vendors write that there is no value.
 func null(cell []byte) bool {
 	return string(cell) == "null" || string(cell) == "-" || string(cell) == "N/A" || string(cell) == "NULL"
@@ -339,6 +348,10 @@ func (p *parser) finish() error {
 	}
 	if s, detail, doubtful := p.dates.ambiguous(); doubtful {
 		p.faults.add(s.line, "%s", detail)
+		return p.faults.fault()
+	}
+	if line := p.local.doubtful(); line > 0 {
+		p.faults.add(line, "a comma may stand before a fraction or between thousands, and no number of the file shows which; write decimal points")
 		return p.faults.fault()
 	}
 	if err := p.spool.finish(p.dates.open, &p.faults); err != nil {

@@ -12,7 +12,8 @@
 // Fields are separated by commas, semicolons or tabs, whichever the header shows, and may be quoted. Lines end
 // in LF or CRLF, a byte order mark, blank lines and Excel's line "sep=;" are passed over. Numbers have a decimal point
 // and up to 19 digits, may stand behind a dollar sign, and are kept exactly; trailing zeros of a fraction are dropped, so that
-// 2.20 and 2.2 are one price.
+// 2.20 and 2.2 are one price. Where fields are not separated by commas, all numbers of a file may have a decimal comma instead; a
+// file in which each of them might be one between thousands is refused.
 //
 // Dates are YYYY-MM-DD, with a time of day after it ignored, or any form that can mean one day only. Whether
 // 03/04/2024 is in March or in April is decided over the whole file, and a file that leaves it open is refused
