@@ -127,6 +127,26 @@ func ackedAtTheEnd(w *world) {
 	}
 }
 
+// ackedInPieces acks hundreds of deliveries between open ones, each of which is told by itself, and ends while the server has them before it.
+func ackedInPieces(w *world) {
+	const n = 1000
+	w.declare(service(alpha, red))
+	w.publish(many(red, n)...)
+	c := w.subscribe(alpha, broker.Events, n)
+	var open []int64
+	for i, d := range w.take(c, n) {
+		if i%2 == 0 {
+			open = append(open, d.Sequence)
+			continue
+		}
+		require.NoError(w.t, d.Ack())
+	}
+	next := w.subscribe(alpha, broker.Events, n)
+	require.NoError(w.t, c.Close())
+	assert.Equal(w.t, open, numbers(w.handle(next, len(open))))
+	w.empty(alpha, broker.Events)
+}
+
 func oneAtATime(w *world) {
 	w.declare(service(alpha, red))
 	w.publish(many(red, 100)...)

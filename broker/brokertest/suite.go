@@ -60,6 +60,7 @@ func Run(t *testing.T, h Harness) {
 		"an open delivery holds up none that come after it":                       openForLong,
 		"a reject and a release among acks concern one message each":              mixedSettling,
 		"what was acked does not come again, however the consumer ends":           ackedAtTheEnd,
+		"hundreds of acks around open deliveries count when the consumer closes":  ackedInPieces,
 		"a consumer of one at a time gets one after the other":                    oneAtATime,
 		"one consumer of events is active, and the next takes over when it stops": singleActive,
 		"the next consumer takes over what a closed one had, in order":            takeOver,

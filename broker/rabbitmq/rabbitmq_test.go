@@ -1,6 +1,7 @@
 package rabbitmq_test
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -8,11 +9,13 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"stega/broker"
 	"stega/broker/brokertest"
 	"stega/broker/rabbitmq"
+	"stega/events"
 	"stega/internal/servers"
 )
 
@@ -92,4 +95,57 @@ func TestConformance(t *testing.T) {
 func await(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	require.Eventually(t, condition, 60*time.Second, 20*time.Millisecond, what)
+}
+
+// A server that is slow to write has acks in hand that it did not pass on to the queue, and forgets them when their channel closes. The end
+// of a consumer waits until they count.
+func TestAcksThatASlowServerHasInHand(t *testing.T) {
+	r := servers.RabbitMQ(t)
+	b := open(t, rabbitmq.Config{URL: r.URL(), Name: t.Name()})
+	const n = 400
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	require.NoError(t, b.Declare(ctx, broker.Topology{Services: []broker.ServiceTopology{{Service: "alpha", Topics: []string{"suite.done"}}}}))
+	for i := range n {
+		confirmed := make(chan error, 1)
+		m := events.Message{Envelope: events.Envelope{
+			ID: events.NewID(), Source: events.Source("suite"), Type: "suite.done", Subject: "s", Time: time.Now(), Correlation: events.NewID(), Sequence: int64(i),
+		}}
+		require.NoError(t, b.Publish(ctx, broker.Outgoing{Message: m}, func(err error) { confirmed <- err }))
+		require.NoError(t, <-confirmed)
+	}
+	c, err := b.Subscribe(ctx, "alpha", broker.Events, n)
+	require.NoError(t, err)
+	var open []int64
+	var taken []broker.Delivery
+	for len(taken) < n {
+		taken = append(taken, <-c.Deliveries())
+	}
+	release := r.Hold(t)
+	for i, d := range taken {
+		if i%2 == 0 {
+			open = append(open, d.Sequence)
+			continue
+		}
+		require.NoError(t, d.Ack())
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- c.Close() }()
+	select {
+	case err := <-closed: // it should wait; what it costs is seen below
+		closed <- err
+	case <-time.After(2 * time.Second): // time enough for a channel to close
+	}
+	release()
+	require.NoError(t, <-closed)
+	c, err = b.Subscribe(ctx, "alpha", broker.Events, n)
+	require.NoError(t, err)
+	var again []int64
+	for range open {
+		d := <-c.Deliveries()
+		again = append(again, d.Sequence)
+		require.NoError(t, d.Ack())
+	}
+	assert.Equal(t, open, again, "what was acked does not come again")
+	require.NoError(t, c.Close())
 }

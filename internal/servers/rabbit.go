@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -194,4 +195,35 @@ func (r *Rabbit) Restart(t testing.TB) {
 	t.Helper()
 	r.Stop(t)
 	r.Start(t)
+}
+
+// Hold keeps the server from writing the log of its quorum queues, so that it takes commands and does nothing of what they say, until the
+// function that it returns is called. A test that does it must not run in parallel with others.
+func (r *Rabbit) Hold(t testing.TB) (release func()) {
+	t.Helper()
+	of := func(call string) string {
+		return `[] =/= [sys:` + call + `(P) || P <- registered(), string:find(atom_to_list(P), "log_wal") =/= nomatch].`
+	}
+	rabbit.eval(t, of("suspend"))
+	var once sync.Once
+	release = func() { once.Do(func() { rabbit.eval(t, of("resume")) }) }
+	t.Cleanup(release)
+	return release
+}
+
+// eval runs an expression inside the server.
+func (s *server) eval(t testing.TB, expression string) {
+	t.Helper()
+	if s.container == nil {
+		t.Skipf("%s runs elsewhere and cannot be held", s.name)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	code, output, err := s.container.Exec(ctx, []string{"rabbitmqctl", "eval", expression})
+	if err != nil {
+		t.Fatalf("%s: %v", expression, err)
+	}
+	if said, _ := io.ReadAll(output); code != 0 || !bytes.Contains(said, []byte("true")) {
+		t.Fatalf("%s: %s", expression, said)
+	}
 }
