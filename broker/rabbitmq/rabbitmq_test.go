@@ -103,15 +103,17 @@ func TestAcksThatASlowServerHasInHand(t *testing.T) {
 	r := servers.RabbitMQ(t)
 	b := open(t, rabbitmq.Config{URL: r.URL(), Name: t.Name()})
 	const n = 400
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	require.NoError(t, b.Declare(ctx, broker.Topology{Services: []broker.ServiceTopology{{Service: "alpha", Topics: []string{"suite.done"}}}}))
+	confirmed := make(chan error, n)
 	for i := range n {
-		confirmed := make(chan error, 1)
 		m := events.Message{Envelope: events.Envelope{
 			ID: events.NewID(), Source: events.Source("suite"), Type: "suite.done", Subject: "s", Time: time.Now(), Correlation: events.NewID(), Sequence: int64(i),
 		}}
 		require.NoError(t, b.Publish(ctx, broker.Outgoing{Message: m}, func(err error) { confirmed <- err }))
+	}
+	for range n {
 		require.NoError(t, <-confirmed)
 	}
 	c, err := b.Subscribe(ctx, "alpha", broker.Events, n)
