@@ -254,7 +254,7 @@ func explain(w io.Writer, err error) int {
 // misuse reports whether an error is cobra's about arguments; it has no types for them.
 func misuse(err error) bool {
 	text := err.Error()
-	return strings.Contains(text, "arg(s)") || slices.ContainsFunc([]string{"unknown command", "required flag", "if any flags in the group"}, func(begin string) bool {
+	return slices.ContainsFunc([]string{"unknown command", "required flag", "if any flags in the group"}, func(begin string) bool {
 		return strings.HasPrefix(text, begin)
 	})
 }

@@ -4,7 +4,9 @@ package series
 import (
 	"encoding/binary"
 	"errors"
+	"iter"
 	"math"
+	"slices"
 
 	"stega/civil"
 )
@@ -14,6 +16,29 @@ type Point struct {
 	Day   civil.Date
 	Since civil.Date // as Link says; packed points do not have it
 	Value float64
+}
+
+// Of makes points of days, ordered, and their returns.
+func Of(days []civil.Date, returns []float64) []Point {
+	points := make([]Point, len(days))
+	for i := range points {
+		points[i] = Point{Day: days[i], Value: returns[i]}
+	}
+	return points
+}
+
+// Years cuts ordered points into the years that they are of.
+func Years(points []Point) iter.Seq2[int, []Point] {
+	return func(yield func(int, []Point) bool) {
+		for len(points) > 0 {
+			year := points[0].Day.Year()
+			n, _ := slices.BinarySearchFunc(points, NewYear(year+1), ByDay)
+			if !yield(year, points[:n]) {
+				return
+			}
+			points = points[n:]
+		}
+	}
 }
 
 // Same reports whether two points say the same of the same day, whatever came before it.

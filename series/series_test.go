@@ -144,3 +144,19 @@ func FuzzUnpack(f *testing.F) {
 		}
 	})
 }
+
+func TestPointsAreCutIntoYears(t *testing.T) {
+	t.Parallel()
+	points := Of([]civil.Date{civil.Of(2023, 12, 31), civil.Of(2024, 1, 1), civil.Of(2024, 12, 31), civil.Of(2026, 5, 1)}, []float64{1, 2, 3, 4})
+	var years []int
+	var cut []Point
+	for year, part := range Years(points) {
+		years, cut = append(years, year), append(cut, part...)
+	}
+	assert.Equal(t, []int{2023, 2024, 2026}, years)
+	assert.Equal(t, points, cut)
+	for year := range Years(points) {
+		assert.Equal(t, 2023, year)
+		break
+	}
+}

@@ -221,7 +221,9 @@ func (c *consumer) serve(s *subscription) (lost bool, err error) {
 			c.drain(s, len(waiting))
 			s.hurry()
 			if c.q == broker.Events {
-				s.flush(c.queue, c.b.cfg.Name)
+				if err := s.flush(c.queue, c.b.cfg.Name); err != nil {
+					c.b.log.Info("the queue may not have heard of the last acks: what they are of comes again", "queue", c.queue, "error", err)
+				}
 			}
 			_ = s.ch.Close() // the server gives back, in their order, those that wait
 			return false, nil
@@ -282,13 +284,14 @@ func (s *subscription) hurry() {
 
 // flush waits until the queue was told of the acks. Of a quorum queue that is behind by 32 commands a channel keeps further acks to itself until the
 // queue has caught up, and forgets them when it is closed. To subscribe and to end that again are commands that it does wait for: after the first the
-// queue has caught up, and before the second the channel has passed on what it kept. The subscription is never active, as there is one that is. Without
-// an answer there is nothing to be done: what the queue was not told of comes again.
-func (s *subscription) flush(queue, name string) {
+// queue has caught up, and before the second the channel has passed on what it kept. The subscription is never active, as there is one that is. After
+// an error, what the queue was not told of comes again.
+func (s *subscription) flush(queue, name string) error {
 	tag := name + " ends"
-	if _, err := s.ch.Consume(queue, tag, false, false, false, false, nil); err == nil {
-		_ = s.ch.Cancel(tag, false)
+	if _, err := s.ch.Consume(queue, tag, false, false, false, false, nil); err != nil {
+		return err
 	}
+	return s.ch.Cancel(tag, false)
 }
 
 // end closes the channel after its deliveries ended, which the server does when it cancels a consumer, and is why.

@@ -25,10 +25,7 @@ type batch struct {
 }
 
 func (b *batch) add(e events.AssetUpdated) {
-	points := make([]series.Point, len(e.Days))
-	for i, day := range e.Days {
-		points[i] = series.Point{Day: day, Value: e.Returns[i]}
-	}
+	points := series.Of(e.Days, e.Returns)
 	if b.fresh == nil {
 		b.fresh = map[string][]series.Point{}
 	}
@@ -45,17 +42,6 @@ type part struct {
 	points []series.Point
 }
 
-// byYear cuts ordered points.
-func byYear(symbol string, points []series.Point) (parts []part) {
-	for len(points) > 0 {
-		year := points[0].Day.Year()
-		n, _ := slices.BinarySearchFunc(points, series.NewYear(year+1), series.ByDay)
-		parts = append(parts, part{symbol, year, points[:n]})
-		points = points[n:]
-	}
-	return parts
-}
-
 // merge puts the points into the tables and names the symbols whose series changed by that, ordered.
 func (b *batch) merge(ctx context.Context, tx *store.Tx) ([]string, error) {
 	symbols := slices.Sorted(maps.Keys(b.fresh))
@@ -66,9 +52,9 @@ func (b *batch) merge(ctx context.Context, tx *store.Tx) ([]string, error) {
 	b.changed = map[string]bool{}
 	over := map[int][]part{} // those over years that there are, by year
 	for _, symbol := range symbols {
-		for _, p := range byYear(symbol, b.fresh[symbol]) {
-			if !b.goOn(p) {
-				over[p.year] = append(over[p.year], p)
+		for year, points := range series.Years(b.fresh[symbol]) {
+			if p := (part{symbol, year, points}); !b.goOn(p) {
+				over[year] = append(over[year], p)
 			}
 		}
 	}

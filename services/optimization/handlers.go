@@ -21,7 +21,7 @@ func (s *Service) assetUpdated(ctx context.Context, tx *store.Tx, e events.Asset
 	if err := e.Check(); err != nil {
 		return fault.Invalid("returns_invalid", "the returns of %s make no sense: %s", e.Symbol, err)
 	}
-	points := pointsOf(e)
+	points := series.Of(e.Days, e.Returns)
 	if len(points) == 0 {
 		return nil
 	}

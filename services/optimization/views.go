@@ -81,9 +81,7 @@ func yearsOf(ctx context.Context, tx *store.Tx, e events.AssetUpdated) (map[int]
 // mergeSeries puts points, which are ordered, into the years of a symbol, and returns the years that are not what they were.
 func mergeSeries(old map[int]seriesRow, symbol string, fresh []series.Point) ([]seriesRow, error) {
 	var changed []seriesRow
-	for len(fresh) > 0 {
-		year := fresh[0].Day.Year()
-		n, _ := slices.BinarySearchFunc(fresh, series.NewYear(year+1), series.ByDay)
+	for year, points := range series.Years(fresh) {
 		var before []series.Point
 		if r, ok := old[year]; ok {
 			var err error
@@ -91,8 +89,7 @@ func mergeSeries(old map[int]seriesRow, symbol string, fresh []series.Point) ([]
 				return nil, err
 			}
 		}
-		all, differs := series.Merge(before, fresh[:n])
-		fresh = fresh[n:]
+		all, differs := series.Merge(before, points)
 		if differs {
 			old[year] = seriesRow{
 				Symbol: symbol, Year: year, FirstDay: all[0].Day, LastDay: all[len(all)-1].Day, Days: len(all),
