@@ -33,8 +33,10 @@ func (b *Broker) mend() {
 		}
 		// The server calls itself enabled before it has read what it stored.
 		first := b.srv.mending.CompareAndSwap(false, true)
+		err := b.srv.begin()
+		// Only now, since what reaches the server while it stops goes without an answer too.
 		b.pipe.fail(fmt.Errorf("%w: the event log stopped", broker.ErrUnknown))
-		if err := b.srv.begin(); err != nil {
+		if err != nil {
 			if first {
 				b.log.Warn("the event log has stopped, and begins again as soon as that is possible", "cause", err)
 			}
