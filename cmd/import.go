@@ -127,7 +127,7 @@ func (i *importer) all(ctx context.Context, files []string) error {
 			continue
 		}
 		if i.g.format == asTable && !i.g.quiet {
-			_, _ = fmt.Fprintf(i.c.ErrOrStderr(), "%s is imported: %s after %s\n", file, i.w.level, time.Since(began).Round(time.Millisecond))
+			_, _ = fmt.Fprintf(i.c.ErrOrStderr(), "%s is imported: %s after %s\n", called(file), i.w.level, time.Since(began).Round(time.Millisecond))
 		}
 	}
 	if err := i.print(done); err != nil {
@@ -185,9 +185,17 @@ func (i *importer) send(ctx context.Context, name, symbol string) (client.Operat
 		}
 		body = f
 	}
-	line := i.g.newLive(i.c.ErrOrStderr(), "sending "+name)
+	line := i.g.newLive(i.c.ErrOrStderr(), "sending "+called(name))
 	defer line.end()
-	return i.g.submit(ctx, i.c, i.cl, client.ImportPrices(counting(body, size, name, line), symbol, i.dateFormat), i.w, line)
+	return i.g.submit(ctx, i.c, i.cl, client.ImportPrices(counting(body, size, called(name), line), symbol, i.dateFormat), i.w, line)
+}
+
+// called is a file as people call it.
+func called(file string) string {
+	if file == "-" {
+		return "standard input"
+	}
+	return file
 }
 
 // counting says on a line how much of a body was read.

@@ -15,6 +15,7 @@ import (
 
 	"stega/client"
 	"stega/daemon"
+	"stega/fault"
 )
 
 // throughDaemon is a client that talks to a server through the user's daemon, which is started when it does not run; nil when there is none. With
@@ -25,8 +26,11 @@ func throughDaemon(ctx context.Context, at place, age *staleness) *client.Client
 		return nil
 	}
 	d, err := dialDaemon(ctx, at.URL, true)
-	if err != nil {
-		return nil // commands go straight to the server then, and stega doctor says why
+	if err != nil { // commands go straight to the server then, and stega doctor says why
+		if f := fault.Of(err); f.Code == "daemon_hung" {
+			_, _ = fmt.Fprintf(os.Stderr, "hint: %s, so this goes straight to the server; %s\n", f.Detail, f.Hint)
+		}
+		return nil
 	}
 	// The daemon knows the server by a header, so that what is spoken with the daemon itself is always plain HTTP.
 	c, err := client.New(client.Options{

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,8 +37,14 @@ type Connection struct {
 	HTTP  *http.Client // its URL is whatever the client likes: requests go to the daemon, which sends them on to the server
 }
 
-// errNone says that no daemon answers.
-var errNone = errors.New("no daemon answers")
+// helloWithin is how long a daemon may take to say who it is.
+const helloWithin = 5 * time.Second
+
+// errNone says that there is no daemon, errHangs that one is there and says nothing.
+var (
+	errNone  = errors.New("no daemon answers")
+	errHangs = fmt.Errorf("nothing came in %s", helloWithin)
+)
 
 // Connect finds the daemon, starts one when there is none and that is asked for, and has it replaced when it is older than the program.
 func Connect(ctx context.Context, o ConnectOptions) (*Connection, error) {
@@ -73,33 +80,43 @@ func describe(b Build) string {
 
 // find asks at each place where the socket may be, and last where the lock says that it is.
 func find(ctx context.Context, o ConnectOptions) (*Connection, error) {
-	tried := map[string]bool{}
-	why := []error{errNone}
-	try := func(path string) (*Connection, bool) {
-		if path == "" || tried[path] || short(path) != nil {
-			return nil, false
-		}
-		tried[path] = true
-		c, err := hello(ctx, o, path)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			why = append(why, err)
-		}
-		return c, err == nil
-	}
+	var places []string
 	for _, candidate := range o.Paths.Candidates {
-		if c, ok := try(candidate.Path); ok {
+		places = append(places, candidate.Path)
+	}
+	holder, held, err := Holder(o.Paths)
+	if err == nil && held {
+		places = append(places, holder.Socket)
+	}
+	why := []error{errNone}
+	for i, path := range places {
+		if path == "" || slices.Contains(places[:i], path) || short(path) != nil {
+			continue
+		}
+		c, err := hello(ctx, o, path)
+		if err == nil {
 			return c, nil
 		}
-	}
-	if holder, held, err := Holder(o.Paths); err == nil && held {
-		if c, ok := try(holder.Socket); ok {
-			return c, nil
+		if errors.Is(err, errHangs) {
+			return nil, hung(path, holder.PID)
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			why = append(why, err)
 		}
 	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
 	return nil, errors.Join(why...)
+}
+
+// hung is the fault of a daemon that is there and does not answer; none can be started beside it. The process is 0 when it is not known.
+func hung(path string, process int) error {
+	f := fault.Unavailable("daemon_hung", "the daemon at %s does not answer", path).WithHint("see what is wrong with: stega doctor").Because(errHangs)
+	if process != 0 {
+		return f.WithHint("see what is wrong with: stega doctor; or end it: kill -9 %d", process)
+	}
+	return f
 }
 
 // hello asks who is at a socket. A socket of another user is never spoken to.
@@ -117,13 +134,17 @@ func hello(ctx context.Context, o ConnectOptions, path string) (*Connection, err
 		},
 		MaxIdleConnsPerHost: 128, IdleConnTimeout: time.Minute,
 	}}}}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	within, cancel := context.WithTimeout(ctx, helloWithin)
 	defer cancel()
-	if err := c.ask(ctx, http.MethodGet, "/daemon/version", nil, &c.Owner); err != nil {
-		c.HTTP.CloseIdleConnections()
-		return nil, err
+	err = c.ask(within, http.MethodGet, "/daemon/version", nil, &c.Owner)
+	if err == nil {
+		return c, nil
 	}
-	return c, nil
+	c.HTTP.CloseIdleConnections()
+	if within.Err() != nil && ctx.Err() == nil {
+		return nil, errHangs
+	}
+	return nil, err
 }
 
 // introduced says on each request which program asks, and for which server.
@@ -222,8 +243,8 @@ func start(ctx context.Context, o ConnectOptions) (*Connection, error) {
 		}
 		time.Sleep(10 * time.Millisecond) // another one is starting it
 	}
-	if c, err := find(ctx, o); err == nil {
-		return c, nil
+	if c, err := find(ctx, o); !errors.Is(err, errNone) {
+		return c, err
 	}
 	if err := Spawn(o.Paths, o.Within); err != nil {
 		return nil, err

@@ -131,6 +131,23 @@ func TestASecondDaemonEndsAndHarmsNothing(t *testing.T) {
 	assert.Equal(t, first.cmd.Process.Pid, h.connection("").PID)
 }
 
+func TestADaemonThatHangsIsNamedAndPassedBy(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	program := stegatest.Binary(t)
+	p := h.launch(program)
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGSTOP))
+	_, err := Connect(t.Context(), ConnectOptions{Paths: h.paths(), Start: true})
+	f := fault.Of(err)
+	assert.Equal(t, "daemon_hung", f.Code)
+	assert.Contains(t, f.Hint, fmt.Sprintf("kill -9 %d", p.cmd.Process.Pid))
+	_, stderr, status := h.run(program, "portfolio", "list", "--url", "http://127.0.0.1:1", "--timeout", "1s")
+	assert.Equal(t, fault.KindUnavailable.Exit(), status)
+	assert.Contains(t, stderr, "goes straight to the server")
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGCONT))
+	assert.Equal(t, p.cmd.Process.Pid, h.connection("").PID, "no other took its place")
+}
+
 func TestTheSocketThatAnotherListensOnIsNeverRemoved(t *testing.T) {
 	t.Parallel()
 	h := newHome(t)
