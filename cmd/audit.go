@@ -19,7 +19,7 @@ func newAudit(g *globals) *cobra.Command {
 operation that they became.`,
 		Example: "  stega audit\n  stega audit --operation 0190b7a8-0000-7000-8000-000000000001\n  stega audit --limit 0 -o json",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
-			entries, raw, err := all(limit, func(p client.Page) (client.Answer[client.List[client.AuditEntry]], error) {
+			entries, raw, err := all(g, limit, func(p client.Page) (client.Answer[client.List[client.AuditEntry]], error) {
 				return cl.Audit(ctx, p, token, operation)
 			})
 			if err != nil {

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -40,26 +41,32 @@ func (g *globals) knownFile(url string) string {
 	return filepath.Join(dir, "stega", "names-"+hex.EncodeToString(sum[:6])+".json")
 }
 
-func readKnown(at place) (k known) {
-	if at.names == "" {
-		return k
-	}
-	if b, err := os.ReadFile(at.names); err == nil && json.Unmarshal(b, &k) != nil {
-		return known{}
-	}
+func readKnown(at place) known {
+	k, _ := readNames(at)
 	return k
+}
+
+// readNames is what is known, and the text that it is from.
+func readNames(at place) (k known, text []byte) {
+	if at.names == "" {
+		return k, nil
+	}
+	text, err := os.ReadFile(at.names)
+	if err == nil && json.Unmarshal(text, &k) != nil {
+		return known{}, nil
+	}
+	return k, text
 }
 
 // remember changes what is known. That it cannot be written is no reason to fail: it only makes completion poorer.
 func remember(at place, change func(k *known)) {
-	k := readKnown(at)
-	before, _ := json.Marshal(k)
+	k, before := readNames(at)
 	if k.Portfolios == nil {
 		k.Portfolios = map[string]string{}
 	}
 	change(&k)
 	after, err := json.Marshal(k)
-	if err != nil || at.names == "" || string(before) == string(after) {
+	if err != nil || at.names == "" || bytes.Equal(before, after) {
 		return
 	}
 	_ = writePrivately(at.names, after)

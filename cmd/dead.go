@@ -32,7 +32,7 @@ func newDeadList(g *globals) *cobra.Command {
 		Use: "list", Aliases: []string{"ls"}, Short: "List them, grouped by cause", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		Example: "  stega dead list --service returns --state dead -o json",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
-			letters, raw, err := all(1000, func(p client.Page) (client.Answer[client.List[client.DeadLetter]], error) {
+			letters, raw, err := all(g, 1000, func(p client.Page) (client.Answer[client.List[client.DeadLetter]], error) {
 				return cl.DeadLetters(ctx, p.Limit, service, state)
 			})
 			if err != nil {

@@ -28,7 +28,7 @@ func newOpList(g *globals) *cobra.Command {
 		Use: "list", Aliases: []string{"ls"}, Short: "List operations, the newest first", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		Example: "  stega op list\n  stega op list --limit 5 -o json",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
-			list, raw, err := all(limit, func(p client.Page) (client.Answer[client.List[client.Operation]], error) {
+			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[client.List[client.Operation]], error) {
 				return cl.Operations(ctx, p)
 			})
 			if err != nil {

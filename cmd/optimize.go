@@ -102,7 +102,7 @@ func newOptimizeList(g *globals) *cobra.Command {
 				}
 				portfolio = p.ID
 			}
-			list, raw, err := all(limit, func(p client.Page) (client.Answer[client.List[client.OptimizationSummary]], error) {
+			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[client.List[client.OptimizationSummary]], error) {
 				return cl.Optimizations(ctx, p, portfolio)
 			})
 			if err != nil {

@@ -182,9 +182,8 @@ func (t *table) write(w io.Writer) error {
 			}
 		}
 	}
-	var b strings.Builder
+	var b bytes.Buffer
 	line := func(cells []string) {
-		at := b.Len()
 		for i, cell := range cells {
 			cell = strings.TrimPrefix(cell, ">")
 			pad := strings.Repeat(" ", max(widths[i]-utf8.RuneCountInString(cell), 0))
@@ -194,10 +193,8 @@ func (t *table) write(w io.Writer) error {
 				b.WriteString(cell + pad + "  ")
 			}
 		}
-		text := strings.TrimRight(b.String()[at:], " ")
-		rest := b.String()[:at]
-		b.Reset()
-		b.WriteString(rest + text + "\n")
+		b.Truncate(len(bytes.TrimRight(b.Bytes(), " ")))
+		b.WriteByte('\n')
 	}
 	if strings.Trim(strings.Join(t.head, ""), ">") != "" {
 		line(t.head)
@@ -205,7 +202,7 @@ func (t *table) write(w io.Writer) error {
 	for _, row := range t.rows {
 		line(row)
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err := w.Write(b.Bytes())
 	return err
 }
 
@@ -223,9 +220,9 @@ func (t *table) csv(w io.Writer) error {
 	return out.Error()
 }
 
-// all reads a list to its end, or so many items of it, and the JSON that each is from.
-func all[T any](limit int, read func(client.Page) (client.Answer[client.List[T]], error)) (items []T, raw json.RawMessage, err error) {
-	texts := []json.RawMessage{}
+// all reads a list to its end, or so many items of it, and the JSON that each is from when that is to be printed.
+func all[T any](g *globals, limit int, read func(client.Page) (client.Answer[client.List[T]], error)) (items []T, raw json.RawMessage, err error) {
+	var texts []json.RawMessage
 	page := client.Page{}
 	for {
 		page.Limit = 1000
@@ -236,17 +233,26 @@ func all[T any](limit int, read func(client.Page) (client.Answer[client.List[T]]
 		if err != nil {
 			return nil, nil, err
 		}
-		var parts client.List[json.RawMessage]
-		if err := json.Unmarshal(a.Raw, &parts); err != nil {
-			return nil, nil, fmt.Errorf("read the list: %w", err)
+		items = append(items, a.Value.Items...)
+		if !g.quiet && g.format != asTable {
+			var parts client.List[json.RawMessage]
+			if err := json.Unmarshal(a.Raw, &parts); err != nil {
+				return nil, nil, fmt.Errorf("read the list: %w", err)
+			}
+			texts = append(texts, parts.Items...)
 		}
-		items, texts = append(items, a.Value.Items...), append(texts, parts.Items...)
 		if page.Cursor = a.Value.NextCursor; page.Cursor == "" || limit > 0 && len(items) >= limit {
 			break
 		}
 	}
-	raw, err = json.Marshal(texts)
-	return items, raw, err
+	raw = append(raw, '[')
+	for i, text := range texts {
+		if i > 0 {
+			raw = append(raw, ',')
+		}
+		raw = append(raw, text...)
+	}
+	return items, append(raw, ']'), nil
 }
 
 // ago is how long a time is past, for people.

@@ -30,7 +30,7 @@ func newPortfolioList(g *globals) *cobra.Command {
 		Use: "list", Aliases: []string{"ls"}, Short: "List portfolios", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		Example: "  stega portfolio list\n  stega portfolio list -o json\n  stega portfolio list --quiet",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
-			list, raw, err := all(limit, func(p client.Page) (client.Answer[client.List[events.Portfolio]], error) {
+			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[client.List[events.Portfolio]], error) {
 				return cl.Portfolios(ctx, p, "")
 			})
 			if err != nil {

@@ -137,7 +137,7 @@ func newPricesProviders(g *globals) *cobra.Command {
 		Use: "providers", Short: "List where the server can get prices from", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		Example: "  stega prices providers\n  stega prices providers -o json", Annotations: map[string]string{outputs: asCSV},
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
-			list, raw, err := all(0, func(client.Page) (client.Answer[client.List[client.Provider]], error) { return cl.Providers(ctx) })
+			list, raw, err := all(g, 0, func(client.Page) (client.Answer[client.List[client.Provider]], error) { return cl.Providers(ctx) })
 			if err != nil {
 				return err
 			}
@@ -174,7 +174,7 @@ func newSymbols(g *globals) *cobra.Command {
 		Example: "  stega symbols\n  stega symbols A -o json\n  stega symbols --search .UK -o csv", Annotations: map[string]string{outputs: asCSV},
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			begin := strings.Join(args, "")
-			list, raw, err := all(limit, func(p client.Page) (client.Answer[client.List[client.Symbol]], error) {
+			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[client.List[client.Symbol]], error) {
 				return cl.FindSymbols(ctx, p, begin, search)
 			})
 			if err != nil {

@@ -34,7 +34,7 @@ func newScheduleList(g *globals) *cobra.Command {
 		Example:     "  stega schedule list\n  stega schedule list -o csv",
 		Annotations: map[string]string{outputs: asCSV},
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
-			list, raw, err := all(limit, func(p client.Page) (client.Answer[client.List[client.Schedule]], error) {
+			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[client.List[client.Schedule]], error) {
 				return cl.Schedules(ctx, p, "")
 			})
 			if err != nil {

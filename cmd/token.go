@@ -58,7 +58,7 @@ func newTokenList(g *globals) *cobra.Command {
 		Use: "list", Aliases: []string{"ls"}, Short: "List the tokens, without what is secret of them", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		Example: "  stega token list --revoked",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
-			tokens, err := tokens(ctx, cl, revoked)
+			tokens, err := tokens(ctx, g, cl, revoked)
 			if err != nil {
 				return err
 			}
@@ -78,8 +78,8 @@ func newTokenList(g *globals) *cobra.Command {
 }
 
 // tokens lists those that were not revoked, or all.
-func tokens(ctx context.Context, cl *client.Client, revoked bool) ([]client.Token, error) {
-	listed, _, err := all(0, func(p client.Page) (client.Answer[client.List[client.Token]], error) { return cl.Tokens(ctx, p) })
+func tokens(ctx context.Context, g *globals, cl *client.Client, revoked bool) ([]client.Token, error) {
+	listed, _, err := all(g, 0, func(p client.Page) (client.Answer[client.List[client.Token]], error) { return cl.Tokens(ctx, p) })
 	kept := []client.Token{}
 	for _, t := range listed {
 		if revoked || t.RevokedAt == nil {
@@ -106,7 +106,7 @@ func newTokenRevoke(g *globals) *cobra.Command {
 		Use: "revoke NAME|ID…", Short: "End tokens, at once and for good", Args: cobra.MinimumNArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
 		Example: "  stega token revoke ci",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
-			good, err := tokens(ctx, cl, false)
+			good, err := tokens(ctx, g, cl, false)
 			if err != nil {
 				return err
 			}
