@@ -58,6 +58,14 @@ func readNames(at place) (k known, text []byte) {
 	return k, text
 }
 
+// names reports whether a word was seen as the name of a portfolio, and as a symbol.
+func (k known) names(word, symbol string) (portfolio, priced bool) {
+	for _, name := range k.Portfolios {
+		portfolio = portfolio || name == word
+	}
+	return portfolio, slices.Contains(k.Symbols, symbol)
+}
+
 // remember changes what is known. That it cannot be written is no reason to fail: it only makes completion poorer.
 func remember(at place, change func(k *known)) {
 	k, before := readNames(at)

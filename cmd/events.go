@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"iter"
 	"path"
@@ -116,7 +117,7 @@ func newEventsTail(g *globals) *cobra.Command {
 		Use: "tail", Short: "Print events as they happen, one JSON object a line", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		Example: `  stega events tail
   stega events tail --from 0 --follow=false      # all that the log retains
-  stega events tail --topic 'returns.*' --count 1   # wait for one, and end`,
+  stega events tail --topic 'returns.*' --count 1 --timeout 10s   # wait for one, and end`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := wanted.check(); err != nil {
 				return err
@@ -129,15 +130,22 @@ func newEventsTail(g *globals) *cobra.Command {
 				}
 				position = &n
 			}
-			if brokerURL != "" {
-				return tailDirectly(c, brokerURL, position, wanted)
-			}
-			return g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
-				err := wanted.lines(cl.Log(ctx, position, follow), c.OutOrStdout())
-				if c.Context().Err() != nil {
+			ctx, stop := g.following(c.Context(), c, wanted.count)
+			defer stop()
+			ended := func(err error) error {
+				if ctx.Err() != nil {
+					err = context.Cause(ctx)
+				}
+				if errors.Is(err, errEnough) || c.Context().Err() != nil {
 					return nil //nolint:nilerr // Ctrl-C is how one stops following
 				}
 				return err
+			}
+			if brokerURL != "" {
+				return ended(tailDirectly(ctx, c, brokerURL, position, wanted))
+			}
+			return g.run(func(_ context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
+				return ended(wanted.lines(cl.Log(ctx, position, follow), c.OutOrStdout()))
 			})(c, args)
 		},
 	}
@@ -199,12 +207,12 @@ func (s *selection) lines(from iter.Seq2[client.Answer[client.LogEntry], error],
 	return nil
 }
 
-func tailDirectly(c *cobra.Command, where string, from *uint64, wanted selection) error {
+func tailDirectly(ctx context.Context, c *cobra.Command, where string, from *uint64, wanted selection) error {
 	position := broker.LogEnd
 	if from != nil {
 		position = *from
 	}
-	ctx, cancel := context.WithCancel(c.Context())
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	b, err := openBroker(ctx, where, "stega-tail", (&globals{}).logger(c.ErrOrStderr()))
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -160,45 +162,55 @@ func whose(ctx context.Context, cl *client.Client, at place, word, as string) (o
 		return owner{}, fault.Usage("as_unknown", "there is nothing that is called a %s", as).WithHint("say --as symbol or --as portfolio")
 	}
 	symbol, notSymbol := events.Symbol(word)
-	if as == "symbol" || uuid.Validate(word) != nil && as == "" && notSymbol == nil && !strings.Contains(word, " ") {
-		_, err := cl.Symbol(ctx, symbol)
-		f, ok := errors.AsType[*fault.Fault](err)
-		if err != nil && (as == "symbol" || !ok || f.Kind != fault.KindNotFound) {
-			return owner{}, err
-		}
-		if as == "symbol" {
-			return owner{symbol: symbol}, nil
-		}
-		return either(ctx, cl, at, word, symbol, err == nil)
+	if as == "portfolio" || as == "" && (uuid.Validate(word) == nil || notSymbol != nil || strings.Contains(word, " ")) {
+		p, err := findPortfolio(ctx, at, cl, word)
+		return owner{portfolio: p}, err
 	}
-	p, err := findPortfolio(ctx, at, cl, word)
-	return owner{portfolio: p}, err
+	if as == "symbol" {
+		_, err := cl.Symbol(ctx, symbol)
+		return owner{symbol: symbol}, err
+	}
+	return either(ctx, cl, at, word, symbol)
 }
 
-// either decides between the portfolio and the symbol of a name.
-func either(ctx context.Context, cl *client.Client, at place, word, symbol string, priced bool) (owner, error) {
+// either decides between the portfolio and the symbol of a name. What nobody can be asked for is taken from what was seen of names, so that the
+// daemon's answers can be had while the server is away.
+func either(ctx context.Context, cl *client.Client, at place, word, symbol string) (owner, error) {
+	k := readKnown(at)
+	portfolioSeen, symbolSeen := k.names(word, symbol)
+	_, err := cl.Symbol(ctx, symbol)
+	if err != nil && !missing(err, portfolioSeen && !symbolSeen) {
+		return owner{}, err
+	}
+	priced := err == nil
 	p, err := findPortfolio(ctx, at, cl, word)
-	f, ok := errors.AsType[*fault.Fault](err)
 	switch {
 	case err == nil && priced:
 		return owner{}, fault.Usage("name_ambiguous", "%s is a symbol, and a portfolio has that name", word).WithHint("say --as symbol or --as portfolio")
 	case err == nil:
 		return owner{portfolio: p}, nil
-	case !ok || f.Kind != fault.KindNotFound:
+	case !missing(err, priced && !portfolioSeen):
 		return owner{}, err
 	case priced:
 		return owner{symbol: symbol}, nil
 	}
-	k := readKnown(at)
-	names := k.Symbols
-	for _, name := range k.Portfolios {
-		names = append(names, name)
-	}
+	return owner{}, k.nothing(word)
+}
+
+// missing reports whether an answer says that something is not there, or, of what cannot be asked for, whether it is taken not to be.
+func missing(err error, taken bool) bool {
+	f, ok := errors.AsType[*fault.Fault](err)
+	return ok && (f.Kind == fault.KindNotFound || f.Kind == fault.KindUnavailable && taken)
+}
+
+// nothing is the fault of a word that names nothing.
+func (k known) nothing(word string) error {
+	names := slices.Concat(k.Symbols, slices.Collect(maps.Values(k.Portfolios)))
 	unknown := fault.NotFound("name_unknown", "there is neither a portfolio nor a symbol named %q", word)
 	if near := closest(word, names); near != "" {
-		return owner{}, unknown.WithHint("did you mean %q? list what there is with: stega portfolio list; stega symbols", near)
+		return unknown.WithHint("did you mean %q? list what there is with: stega portfolio list; stega symbols", near)
 	}
-	return owner{}, unknown.WithHint("list what there is with: stega portfolio list; stega symbols")
+	return unknown.WithHint("list what there is with: stega portfolio list; stega symbols")
 }
 
 func (g *globals) showSeries(ctx context.Context, c *cobra.Command, cl *client.Client, who owner, f returnsFlags) error {

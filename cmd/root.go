@@ -240,6 +240,9 @@ func explain(w io.Writer, err error) int {
 	}
 	for _, item := range f.Errors {
 		where := item.Pointer
+		if item.Line == 0 && (f.Detail == item.Detail || f.Detail == strings.TrimPrefix(where, "/")+" "+item.Detail) {
+			continue // it was said
+		}
 		if item.Line > 0 {
 			where = fmt.Sprintf("line %d", item.Line)
 		}

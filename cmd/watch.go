@@ -28,7 +28,8 @@ func newWatch(g *globals) *cobra.Command {
 		Use: "watch CHANNEL…", Short: "Follow what happens, as it is pushed", Args: cobra.MinimumNArgs(1), ValidArgsFunction: g.many(topicNames, watchable),
 		Long: `Prints what the server pushes: one line for each event; with -o json each is a line of JSON. Channels are topics, in which * is a word and #
 is all; subject:AAPL is all that happens to a symbol or portfolio; operation:ID is how an operation fares. A connection that breaks is made
-again, and what was missed meanwhile is printed, or it is said that it cannot be.`,
+again, and what was missed meanwhile is printed, or it is said that it cannot be. With --timeout it ends after that time, and with 75 when
+fewer came than --count.`,
 		Example: `  stega watch 'portfolio.*' 'returns.*'
   stega watch subject:AAPL --count 1 -o json
   stega watch '#' --from '120;019a2f60-0000-7000-8000-000000000000'`,
@@ -41,6 +42,8 @@ again, and what was missed meanwhile is printed, or it is said that it cannot be
 				}
 				start = &p
 			}
+			ctx, stop := g.following(ctx, c, count)
+			defer stop()
 			ctx, cancel := context.WithCancelCause(ctx)
 			defer cancel(nil)
 			w := &watcher{g: g, out: c.OutOrStdout(), err: c.ErrOrStderr(), left: count, unlimited: count == 0, end: cancel}
@@ -85,6 +88,22 @@ func unheard(channel string) bool {
 }
 
 var errEnough = errors.New("enough")
+
+// following ends what follows events when a --timeout was said for it; the cause is errEnough, or a fault when so many were to come.
+func (g *globals) following(ctx context.Context, c *cobra.Command, count int) (context.Context, context.CancelFunc) {
+	if g.timeout <= 0 || !c.Flags().Changed("timeout") {
+		return context.WithCancel(ctx)
+	}
+	cause := errEnough
+	if count > 0 {
+		few := fmt.Sprintf("fewer than %d", count)
+		if count == 1 {
+			few = "none"
+		}
+		cause = fault.New(fault.KindTimeout, "events_missing", "%s came in %s", few, g.timeout).WithHint("wait longer with --timeout")
+	}
+	return context.WithTimeoutCause(ctx, g.timeout, cause)
+}
 
 // watcher prints pushes.
 type watcher struct {

@@ -82,6 +82,27 @@ func (p *process) kill() {
 	<-p.over
 }
 
+// suspend stops the process where it is, and returns when each of its threads stands still.
+func (p *process) suspend() {
+	threads := fmt.Sprintf("/proc/%d/task", p.cmd.Process.Pid)
+	if _, err := os.Stat(threads); err != nil {
+		p.t.Skip("whether a process stands still is told by " + threads)
+	}
+	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGSTOP))
+	wait.Until(p.t, "the daemon stands still", func() bool {
+		found, err := filepath.Glob(threads + "/*/stat")
+		require.NoError(p.t, err)
+		for _, file := range found {
+			text, err := os.ReadFile(file)
+			_, state, _ := strings.Cut(string(text), ") ")
+			if err != nil || !strings.HasPrefix(state, "T") {
+				return false
+			}
+		}
+		return len(found) > 0
+	})
+}
+
 // connection reaches the daemon of a user, whichever that is.
 func (h *home) connection(server string) *Connection {
 	h.t.Helper()
@@ -136,14 +157,11 @@ func TestADaemonThatHangsIsNamedAndPassedBy(t *testing.T) {
 	h := newHome(t)
 	program := stegatest.Binary(t)
 	p := h.launch(program)
-	require.NoError(t, p.cmd.Process.Signal(syscall.SIGSTOP))
-	_, err := Connect(t.Context(), ConnectOptions{Paths: h.paths(), Start: true})
-	f := fault.Of(err)
-	assert.Equal(t, "daemon_hung", f.Code)
-	assert.Contains(t, f.Hint, fmt.Sprintf("kill -9 %d", p.cmd.Process.Pid))
+	p.suspend()
 	_, stderr, status := h.run(program, "portfolio", "list", "--url", "http://127.0.0.1:1", "--timeout", "1s")
 	assert.Equal(t, fault.KindUnavailable.Exit(), status)
-	assert.Contains(t, stderr, "goes straight to the server")
+	assert.Contains(t, stderr, "does not answer, so this goes straight to the server")
+	assert.Contains(t, stderr, fmt.Sprintf("kill -9 %d", p.cmd.Process.Pid))
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGCONT))
 	assert.Equal(t, p.cmd.Process.Pid, h.connection("").PID, "no other took its place")
 }
