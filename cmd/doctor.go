@@ -72,5 +72,9 @@ func verdict(findings []daemon.Finding) error {
 	if n == 0 {
 		return nil
 	}
-	return fault.Unavailable("doctor_found", "%d things do not work", n).WithHint("each has its hint above; stega doctor --fix puts right what is safe to")
+	what := "one thing does not work"
+	if n > 1 {
+		what = fmt.Sprintf("%d things do not work", n)
+	}
+	return fault.Unavailable("doctor_found", "%s", what).WithHint("each has its hint above; stega doctor --fix puts right what is safe to")
 }

@@ -195,7 +195,11 @@ func (p Patient) daemon(ctx context.Context) []Finding {
 		err = d.Ask(ctx, "GET", "/daemon/status", &s)
 	}
 	if err != nil {
-		return []Finding{{Name: "daemon", Verdict: Fail, Detail: "does not answer: " + err.Error(), Hint: "see: stega daemon logs; then: stega daemon restart"}}
+		f := Finding{Name: "daemon", Verdict: Fail, Detail: "does not answer: " + err.Error(), Hint: "see: stega daemon logs; then: stega daemon restart"}
+		if holder, held, _ := Holder(p.Paths); held && errors.Is(err, errHangs) {
+			f.Detail, f.Hint = "does not answer: "+errHangs.Error(), fmt.Sprintf("see: stega daemon logs; then: kill -9 %d", holder.PID)
+		}
+		return []Finding{f}
 	}
 	f := Finding{Name: "daemon", Verdict: OK, Detail: fmt.Sprintf("process %d, %s; this program is %s", s.PID, describe(s.Build), describe(p.Build))}
 	switch {

@@ -161,7 +161,10 @@ func TestADaemonThatHangsIsNamedAndPassedBy(t *testing.T) {
 	_, stderr, status := h.run(program, "portfolio", "list", "--url", "http://127.0.0.1:1", "--timeout", "1s")
 	assert.Equal(t, fault.KindUnavailable.Exit(), status)
 	assert.Contains(t, stderr, "does not answer, so this goes straight to the server")
-	assert.Contains(t, stderr, fmt.Sprintf("kill -9 %d", p.cmd.Process.Pid))
+	end := fmt.Sprintf("kill -9 %d", p.cmd.Process.Pid)
+	assert.Contains(t, stderr, end)
+	found, _, _ := h.run(program, "doctor", "--url", "http://127.0.0.1:1")
+	assert.Contains(t, found, "see: stega daemon logs; then: "+end)
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGCONT))
 	assert.Equal(t, p.cmd.Process.Pid, h.connection("").PID, "no other took its place")
 }
