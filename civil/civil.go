@@ -112,6 +112,15 @@ func (d Date) Time() time.Time { return time.Unix(int64(d)*86400, 0).UTC() }
 // AddDays moves by n days.
 func (d Date) AddDays(n int) Date { return d + Date(n) }
 
+// WeekEnd is the Sunday of the week of a day.
+func (d Date) WeekEnd() Date { return d + (7-Date(d.Weekday()))%7 }
+
+// MonthEnd is the last day of the month of a day.
+func (d Date) MonthEnd() Date {
+	year, month, _ := d.Civil()
+	return Of(year+month/12, time.Month(month%12+1), 1) - 1
+}
+
 // Weekday is the day of the week.
 func (d Date) Weekday() time.Weekday { return d.Time().Weekday() }
 

@@ -23,6 +23,9 @@ func TestDatesAgreeWithTheStandardLibrary(t *testing.T) {
 		require.Equal(t, d, parsed)
 		require.Equal(t, day.Format(time.DateOnly), d.String())
 		require.Equal(t, day.Weekday(), d.Weekday())
+		require.Equal(t, time.Sunday, d.WeekEnd().Weekday())
+		require.True(t, d <= d.WeekEnd() && d.WeekEnd() < d+7)
+		require.Equal(t, time.Date(y, time.Month(m)+1, 0, 0, 0, 0, 0, time.UTC), d.MonthEnd().Time())
 		day = day.AddDate(0, 0, 1)
 	}
 }

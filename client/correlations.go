@@ -14,12 +14,13 @@ type CorrelationsQuery struct {
 
 	Symbols     []string // these; none, and no portfolio: all
 	PortfolioID string
+	Frequency   string // of the returns: daily, weekly, monthly
 	Kind        string // correlation, covariance
 	Method      string // pearson, spearman, kendall, sample, semi, exponential, ledoit_wolf, oas
 	Target      string // of ledoit_wolf: constant_variance, single_factor, constant_correlation
 	Missing     string // what is done with missing returns: pairwise, complete, zero
-	Benchmark   string // of semi: a return a day
-	Span        string // of exponential: days
+	Benchmark   string // of semi: a return of the frequency
+	Span        string // of exponential: returns
 	Linkage     string // of the order: average, single, complete, ward
 	Repair      string // spectral, diagonal, none
 	Length      string // of rolling correlations: how many returns each is of
@@ -28,7 +29,7 @@ type CorrelationsQuery struct {
 func (r CorrelationsQuery) query() url.Values {
 	q := r.Window.query()
 	for _, p := range [][2]string{
-		{"symbols", strings.Join(r.Symbols, ",")}, {"portfolio", r.PortfolioID}, {"kind", r.Kind}, {"method", r.Method}, {"target", r.Target},
+		{"symbols", strings.Join(r.Symbols, ",")}, {"portfolio", r.PortfolioID}, {"frequency", r.Frequency}, {"kind", r.Kind}, {"method", r.Method}, {"target", r.Target},
 		{"missing", r.Missing}, {"benchmark", r.Benchmark}, {"span", r.Span}, {"linkage", r.Linkage}, {"repair", r.Repair}, {"window", r.Length},
 	} {
 		set(q, p[0], p[1])
@@ -42,6 +43,7 @@ type Correlations struct {
 	PortfolioID  string       `json:"portfolio_id,omitempty"`
 	Version      int64        `json:"version,omitempty"`
 	Symbols      []string     `json:"symbols"`
+	Frequency    string       `json:"frequency"`
 	Kind         string       `json:"kind"`
 	Method       string       `json:"method"`
 	Target       string       `json:"target,omitempty"`
@@ -76,11 +78,12 @@ type Undefined struct {
 
 // RollingCorrelation is the correlation of two symbols in the windows that end on the dates; nil where it is not defined.
 type RollingCorrelation struct {
-	Symbols []string     `json:"symbols"`
-	Method  string       `json:"method"`
-	Window  int          `json:"window"`
-	Dates   []civil.Date `json:"dates"`
-	Values  []*float64   `json:"values"`
+	Symbols   []string     `json:"symbols"`
+	Frequency string       `json:"frequency"`
+	Method    string       `json:"method"`
+	Window    int          `json:"window"`
+	Dates     []civil.Date `json:"dates"`
+	Values    []*float64   `json:"values"`
 }
 
 // Correlations are the correlations or covariances of symbols.

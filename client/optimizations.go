@@ -31,6 +31,7 @@ type OptimizationRequest struct {
 	Benchmark    float64  `json:"benchmark,omitempty"`
 	Points       int      `json:"points,omitempty"`
 
+	Frequency       string   `json:"frequency,omitempty"` // of the returns: daily, weekly, monthly
 	ExpectedReturns string   `json:"expected_returns,omitempty"`
 	ReturnSpan      *float64 `json:"return_span,omitempty"`
 	Market          string   `json:"market,omitempty"`

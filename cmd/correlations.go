@@ -33,12 +33,14 @@ func newCorrelations(g *globals) *cobra.Command {
 		Long: `Shows how symbols move together: those that are named, those of a portfolio (--portfolio), or all. Covariances (--kind covariance) are
 annual. The method is pearson, spearman or kendall of correlations, sample of covariances, and semi, exponential, ledoit_wolf or oas of
 both. Each pair is looked at over the days that both have, unless the method takes all symbols together; -o json tells how many these are.
+Symbols that have their prices on other days, such as funds and shares, have weeks or months in common: --frequency.
 
 With --cluster alike symbols stand side by side. With --plot it draws a heat map on the terminal, and with -o svg as a picture. With --rolling it
 shows the correlation of two symbols over time, in windows of --window-days.`,
 		Example: `  stega correlations AAPL MA GOOG
   stega correlations --portfolio core --from 2020-01-01 --cluster --plot
   stega correlations --kind covariance --method ledoit_wolf --target constant_correlation -o csv
+  stega correlations AAPL FUND --frequency monthly
   stega correlations AAPL MA --rolling --window-days 126 --plot
   stega correlations --cluster -o svg > all.svg`,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
@@ -67,12 +69,13 @@ func (f *correlationsFlags) flags(c *cobra.Command, g *globals) {
 	g.windowFlags(c, &f.q.Window)
 	flags := c.Flags()
 	flags.StringVar(&f.portfolio, "portfolio", "", "the symbols of this portfolio, by its name or id")
+	flags.StringVar(&f.q.Frequency, "frequency", "", "of the returns: daily, weekly or monthly (default: daily)")
 	flags.StringVar(&f.q.Kind, "kind", "", "correlation or covariance (default: correlation)")
 	flags.StringVar(&f.q.Method, "method", "", "how it is estimated (default: pearson, and sample of covariances)")
 	flags.StringVar(&f.q.Target, "target", "", "of ledoit_wolf: constant_variance, single_factor or constant_correlation (default: constant_variance)")
 	flags.StringVar(&f.q.Missing, "missing", "", "of semi, ledoit_wolf and oas: complete days only, zero for a missing return, or pairwise")
-	flags.StringVar(&f.q.Span, "span", "", "of exponential: days, after which a return counts for little (default: 180)")
-	flags.StringVar(&f.q.Benchmark, "below", "", "of semi: the return a day below which a day counts (default: 0)")
+	flags.StringVar(&f.q.Span, "span", "", "of exponential: how many returns later one counts for little (default: 180)")
+	flags.StringVar(&f.q.Benchmark, "below", "", "of semi: the return below which one counts (default: 0)")
 	flags.StringVar(&f.q.Linkage, "linkage", "", "of --cluster: average, single, complete or ward (default: average)")
 	flags.StringVar(&f.q.Repair, "repair", "", "how a matrix becomes positive semidefinite: spectral, diagonal or none (default: spectral)")
 	flags.BoolVar(&f.cluster, "cluster", false, "alike symbols side by side")
@@ -80,7 +83,7 @@ func (f *correlationsFlags) flags(c *cobra.Command, g *globals) {
 	flags.IntVar(&f.length, "window-days", 63, "of --rolling: how many returns each value is of")
 	g.plotFlag(c, "draw it on the terminal")
 	for name, values := range map[string][]string{
-		"kind": {"correlation", "covariance"}, "method": {"pearson", "spearman", "kendall", "sample", "semi", "exponential", "ledoit_wolf", "oas"},
+		"frequency": {"daily", "weekly", "monthly"}, "kind": {"correlation", "covariance"}, "method": {"pearson", "spearman", "kendall", "sample", "semi", "exponential", "ledoit_wolf", "oas"},
 		"target": {"constant_variance", "single_factor", "constant_correlation"}, "missing": {"complete", "zero", "pairwise"},
 		"linkage": {"average", "single", "complete", "ward"}, "repair": {"spectral", "diagonal", "none"}, "span": nil, "below": nil, "window-days": nil,
 	} {
@@ -147,7 +150,7 @@ func explainMatrix(c *cobra.Command, g *globals, m client.Correlations) error {
 		if m.Shrinkage != nil {
 			what += fmt.Sprintf(", shrunk by %.1f %%", *m.Shrinkage*100)
 		}
-		if _, err := fmt.Fprintf(c.OutOrStdout(), "%s\nreturns from %s to %s\n\n", what, day(m.From), day(m.To)); err != nil {
+		if _, err := fmt.Fprintf(c.OutOrStdout(), "%s\n%s returns from %s to %s\n\n", what, m.Frequency, day(m.From), day(m.To)); err != nil {
 			return err
 		}
 	}
@@ -196,7 +199,7 @@ func rounded(v *float64, digits int) string {
 }
 
 func heat(w io.Writer, o plot.Options, m client.Correlations, order []int) error {
-	o.Title = fmt.Sprintf("%s by %s, %s to %s", m.Kind, m.Method, day(m.From), day(m.To))
+	o.Title = fmt.Sprintf("%s by %s of %s returns, %s to %s", m.Kind, m.Method, m.Frequency, day(m.From), day(m.To))
 	labels, values := make([]string, len(order)), make([][]float64, len(order))
 	largest := 0.0
 	for a, i := range order {
@@ -228,7 +231,7 @@ func (g *globals) showRollingCorrelation(ctx context.Context, c *cobra.Command, 
 		v.csv.add(day.String(), exactly(r.Values[i]))
 	}
 	v.draw = func(w io.Writer, o plot.Options) error {
-		o.Title, o.XDays = fmt.Sprintf("%s and %s: correlation of %d returns by %s", r.Symbols[0], r.Symbols[1], r.Window, r.Method), true
+		o.Title, o.XDays = fmt.Sprintf("%s and %s: correlation of %d %s returns by %s", r.Symbols[0], r.Symbols[1], r.Window, r.Frequency, r.Method), true
 		return plot.Lines(w, o, daily("correlation", r.Dates, r.Values))
 	}
 	return g.show(c, v)

@@ -88,7 +88,8 @@ func (g *globals) showUnfinished(c *cobra.Command, a client.Answer[client.Optimi
 
 // madeOf says what an answer was made of.
 func madeOf(o client.Optimization) string {
-	return fmt.Sprintf("%d symbols, %s to %s, %d days", len(o.Data.Symbols), o.Data.First, o.Data.AsOf, o.Data.Observations)
+	periods := map[string]string{"weekly": "weeks", "monthly": "months"}[o.Inputs.Frequency]
+	return fmt.Sprintf("%d symbols, %s to %s, %d %s", len(o.Data.Symbols), o.Data.First, o.Data.AsOf, o.Data.Observations, cmp.Or(periods, "days"))
 }
 
 // shown is the weight below which a table for people leaves a symbol out.

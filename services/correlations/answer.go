@@ -9,6 +9,7 @@ import (
 
 	"stega/civil"
 	"stega/quant"
+	"stega/series"
 )
 
 // Matrix is the answer about correlations or covariances, which are annual; null where a figure is not defined. The rows and columns of matrix and
@@ -17,6 +18,7 @@ type Matrix struct {
 	PortfolioID  string                `json:"portfolio_id,omitempty"`
 	Version      int64                 `json:"version,omitempty"` // of the portfolio
 	Symbols      []string              `json:"symbols"`
+	Frequency    series.Frequency      `json:"frequency"`
 	Kind         string                `json:"kind"`
 	Method       string                `json:"method"`
 	Target       quant.ShrinkageTarget `json:"target,omitempty"`

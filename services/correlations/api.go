@@ -153,13 +153,13 @@ func (s *Service) estimate(ctx context.Context, q query, who subject) (estimate,
 		e.first, e.last = extent(all)
 		return e, enough(e, q)
 	}
-	f := frame(all, q.window)
+	f := frame(all, q.window, q.frequency)
 	if q.missing == quant.MissingZero {
 		f = f.ByDay()
 	}
 	if pairs := len(all) * (len(all) + 1) / 2; q.ranked() && pairs*len(f.Rows) > maxRanked {
-		return estimate{}, fault.Invalid("symbols_too_many", "%d symbols over %d days are too many for method=%s", len(all), f.Days(), q.method).
-			WithHint("name fewer symbols, or choose a shorter window")
+		return estimate{}, fault.Invalid("symbols_too_many", "%d symbols with %d returns are too many for method=%s", len(all), f.Days(), q.method).
+			WithHint("name fewer symbols, or choose a shorter window, or frequency=weekly")
 	}
 	if len(f.Rows) == 0 {
 		return estimate{}, empty(q)
@@ -207,8 +207,8 @@ func empty(q query) error {
 
 func answer(q query, who subject, e estimate) ([]byte, error) {
 	a := Matrix{
-		PortfolioID: who.portfolio, Version: who.version, Symbols: who.symbols, Kind: q.kind, Method: q.method, Target: q.target, Shrinkage: e.shrinkage,
-		Missing: q.missing, Span: q.span, From: &e.first, To: &e.last, Linkage: q.linkage, Undefined: e.reasons(who.symbols),
+		PortfolioID: who.portfolio, Version: who.version, Symbols: who.symbols, Frequency: q.frequency, Kind: q.kind, Method: q.method, Target: q.target, Shrinkage: e.shrinkage,
+		Missing: q.missing, Span: q.span, From: &e.first, To: &e.last, Linkage: q.linkage, Undefined: e.reasons(q, who.symbols),
 	}
 	if q.method == "semi" {
 		a.Benchmark = &q.benchmark

@@ -25,6 +25,7 @@ import (
 	"stega/internal/stegatest"
 	"stega/quant"
 	"stega/quant/optimize"
+	"stega/series"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,6 +35,7 @@ type matrix struct {
 	PortfolioID  string `json:"portfolio_id"`
 	Version      int64
 	Symbols      []string
+	Frequency    string
 	Kind, Method string
 	Shrinkage    *float64
 	From, To     string
@@ -262,11 +264,117 @@ func TestEveryMethodOverAnyWindow(t *testing.T) {
 	}
 }
 
+// Weeks and months have what the returns service makes of them, beside each other where they begin and end in the same ones, whatever their last days are.
+func TestWeeksAndMonths(t *testing.T) {
+	t.Parallel()
+	w := up(t)
+	r := rand.New(rand.NewPCG(8, 1))
+	symbols := []string{"A", "B", "C", "FUND"}
+	var rows []string
+	for day := range 700 {
+		for i, symbol := range symbols {
+			if i < 3 && r.IntN(5) > 0 && (i != 2 || day > 95) || i == 3 && day%7 == 2 && r.IntN(12) > 0 { // a fund has a price a week
+				rows = append(rows, fmt.Sprintf("%s,%s,%.2f", firstDay.AddDays(day), symbol, 50+5*r.Float64()+float64(day%7)))
+			}
+		}
+	}
+	w.settled("date,symbol,close\n" + strings.Join(rows, "\n") + "\n")
+	for frequency, perYear := range map[series.Frequency]float64{series.Weekly: 52, series.Monthly: 12} {
+		for _, window := range []string{"", "&from=2024-02-08&to=2025-07-02"} {
+			returns := w.periods(symbols, frequency, window)
+			moments, err := quant.NewCoMoments(returns)
+			require.NoError(t, err)
+			shrunk, err := quant.LedoitWolf(returns, quant.ConstantVariance, quant.MissingComplete, perYear)
+			require.NoError(t, err)
+			ranks, err := quant.CorrelationBy(returns, quant.SpearmanCorrelation)
+			require.NoError(t, err)
+			for query, want := range map[string]*mat.SymDense{
+				"": moments.Correlation(), "&kind=covariance": moments.Covariance(perYear), "&method=spearman": ranks,
+				"&kind=covariance&method=ledoit_wolf": shrunk.Covariance,
+			} {
+				m := w.matrix("?repair=none&symbols=" + strings.Join(symbols, ",") + "&frequency=" + string(frequency) + query + window)
+				assert.Equal(t, string(frequency), m.Frequency)
+				for i := range symbols {
+					for j := range symbols {
+						require.NotNil(t, m.Matrix[i][j], "%s%s", query, window)
+						assert.InDelta(t, want.At(i, j), *m.Matrix[i][j], 1e-12, "%s %s%s: %d %d", frequency, query, window, i, j)
+						if query == "" {
+							assert.Equal(t, moments.Observations(i, j), m.Observations[i][j])
+							assert.Greater(t, m.Observations[i][j], map[series.Frequency]int{series.Weekly: 50, series.Monthly: 10}[frequency])
+						}
+					}
+				}
+			}
+			var rolling struct {
+				Frequency string
+				Values    []*float64
+			}
+			w.Get("/v1/correlations/rolling?symbols=A,FUND&window=8&frequency="+string(frequency)+window, &rolling)
+			var x, y []float64
+			for d := range returns[0] {
+				if !math.IsNaN(returns[0][d] + returns[3][d]) {
+					x, y = append(x, returns[0][d]), append(y, returns[3][d])
+				}
+			}
+			values := quant.RollingCorrelation(x, y, 8)
+			require.Len(t, rolling.Values, len(values))
+			for i, v := range values {
+				assert.InDelta(t, v, *rolling.Values[i], 1e-12)
+			}
+		}
+	}
+	m := w.matrix("?symbols=A,FUND")
+	assert.Nil(t, m.Matrix[0][1])
+	assert.Contains(t, m.Undefined[0].Detail, "frequency=weekly")
+}
+
+// periods is the returns of weeks or months as the returns service answers them, side by side by the periods that they begin and end in.
+func (w world) periods(symbols []string, f series.Frequency, window string) [][]float64 {
+	parse := func(day string) civil.Date {
+		d, err := civil.Parse(day)
+		require.NoError(w.t, err)
+		return d
+	}
+	found := make([]map[series.Row]float64, len(symbols))
+	rows := map[series.Row]bool{}
+	for i, symbol := range symbols {
+		var prices struct{ Prices []struct{ Date string } }
+		w.Get("/v1/prices/"+symbol+"?"+strings.TrimPrefix(window, "&"), &prices)
+		var s struct {
+			Dates  []string
+			Values []float64
+		}
+		w.Get("/v1/returns/assets/"+symbol+"/series?frequency="+string(f)+window, &s)
+		found[i] = map[series.Row]float64{}
+		since := parse(prices.Prices[0].Date)
+		for d := range s.Dates {
+			day := parse(s.Dates[d])
+			row := series.Row{Day: f.End(day), Since: f.End(since)}
+			if row.Since == row.Day { // it begins within
+				row.Since = since
+			}
+			found[i][row], rows[row] = s.Values[d], true
+			since = day
+		}
+	}
+	returns := make([][]float64, len(symbols))
+	for _, row := range slices.SortedFunc(maps.Keys(rows), series.Row.Compare) {
+		for i := range returns {
+			v, ok := found[i][row]
+			if !ok {
+				v = math.NaN()
+			}
+			returns[i] = append(returns[i], v)
+		}
+	}
+	return returns
+}
+
 // aligned is the returns of symbols as the returns service answers them, over all stretches of days that any of them has one of, and how many days with
 // a return come after each.
 func (w world) aligned(symbols []string, window string) (returns [][]float64, ages []float64) {
 	type row struct{ day, since string }
-	series := make([]map[row]float64, len(symbols))
+	found := make([]map[row]float64, len(symbols))
 	rows := map[row]bool{}
 	for i, symbol := range symbols {
 		var prices struct{ Prices []struct{ Date string } }
@@ -277,10 +385,10 @@ func (w world) aligned(symbols []string, window string) (returns [][]float64, ag
 		}
 		w.Get("/v1/returns/assets/"+symbol+"/series?"+window, &s)
 		require.Len(w.t, prices.Prices, len(s.Dates)+1)
-		series[i] = map[row]float64{}
+		found[i] = map[row]float64{}
 		for d, day := range s.Dates {
 			r := row{day, prices.Prices[d].Date}
-			series[i][r], rows[r] = s.Values[d], true
+			found[i][r], rows[r] = s.Values[d], true
 		}
 	}
 	ordered := slices.SortedFunc(maps.Keys(rows), func(a, b row) int {
@@ -289,7 +397,7 @@ func (w world) aligned(symbols []string, window string) (returns [][]float64, ag
 	returns = make([][]float64, len(symbols))
 	for i := range returns {
 		for _, r := range ordered {
-			v, ok := series[i][r]
+			v, ok := found[i][r]
 			if !ok {
 				v = math.NaN()
 			}

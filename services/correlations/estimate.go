@@ -44,7 +44,7 @@ func estimated(q query, f series.Frame) (e estimate, err error) {
 	case "pearson":
 		e.matrix = moments.Correlation()
 	case "sample":
-		e.matrix = moments.Covariance(quant.Daily)
+		e.matrix = moments.Covariance(q.frequency.PerYear())
 	case "spearman", "kendall":
 		e.matrix, err = quant.CorrelationBy(returns, quant.CorrelationMethod(q.method))
 	case "semi":
@@ -52,13 +52,13 @@ func estimated(q query, f series.Frame) (e estimate, err error) {
 			e.matrix, err = quant.Semicorrelation(returns, q.benchmark, q.missing)
 			break
 		}
-		e.matrix, err = quant.Semicovariance(returns, q.benchmark, q.missing, quant.Daily)
+		e.matrix, err = quant.Semicovariance(returns, q.benchmark, q.missing, q.frequency.PerYear())
 	case "exponential":
 		if q.kind == kindCorrelation {
 			e.matrix, err = quant.ExponentialCorrelation(returns, f.Ages(), q.span)
 			break
 		}
-		e.matrix, err = quant.ExponentialCovariance(returns, f.Ages(), q.span, quant.Daily)
+		e.matrix, err = quant.ExponentialCovariance(returns, f.Ages(), q.span, q.frequency.PerYear())
 	default:
 		err = e.shrink(q, returns)
 	}
@@ -78,9 +78,9 @@ func (e *estimate) shrink(q query, returns [][]float64) error {
 	var shrunk quant.Shrunk
 	var err error
 	if q.method == "oas" {
-		shrunk, err = quant.OAS(returns, q.missing, quant.Daily)
+		shrunk, err = quant.OAS(returns, q.missing, q.frequency.PerYear())
 	} else {
-		shrunk, err = quant.LedoitWolf(returns, q.target, q.missing, quant.Daily)
+		shrunk, err = quant.LedoitWolf(returns, q.target, q.missing, q.frequency.PerYear())
 	}
 	if errors.Is(err, quant.ErrUndefined) {
 		n, _ := alike(q.missing, returns)
@@ -88,14 +88,14 @@ func (e *estimate) shrink(q query, returns [][]float64) error {
 			return fault.Invalid("matrix_undefined", "%s towards this target is not defined here: the returns of a symbol do not vary", q.method).
 				WithHint("leave that symbol out, or choose another target or window")
 		}
-		return fault.Invalid("matrix_undefined", "%s is not defined here: there are %d days that count", q.method, n).
+		return fault.Invalid("matrix_undefined", "%s is not defined here: there are %d %s returns that count", q.method, n, q.frequency).
 			WithHint("it takes two returns at least that all symbols have between the same days; choose another window or fewer symbols, or say missing=zero")
 	}
 	e.matrix, e.shrinkage = shrunk.Covariance, &shrunk.Intensity
 	return err
 }
 
-// alike is the number of days behind every cell alike, when that is how missing returns are treated.
+// alike is the number of returns behind every cell alike, when that is how missing returns are treated.
 func alike(missing quant.Missing, returns [][]float64) (n int, alike bool) {
 	if missing == quant.MissingPairwise {
 		return 0, false
@@ -190,33 +190,36 @@ type Undefined struct {
 }
 
 // reasons are those of all cells that are not defined: of a symbol where it is alone to blame, and else of the pair.
-func (e *estimate) reasons(symbols []string) []Undefined {
+func (e *estimate) reasons(q query, symbols []string) []Undefined {
 	out := []Undefined{}
 	blamed := make([]bool, len(symbols))
 	n := e.matrix.SymmetricDim()
 	for i := range n {
 		if v := e.matrix.At(i, i); math.IsNaN(v) || math.IsInf(v, 0) {
 			blamed[i] = true
-			out = append(out, reason(e.observations(i, i), symbols[i]))
+			out = append(out, reason(q, e.observations(i, i), symbols[i]))
 		}
 	}
 	for i := range n {
 		for j := i + 1; j < n; j++ {
 			if v := e.matrix.At(i, j); !blamed[i] && !blamed[j] && (math.IsNaN(v) || math.IsInf(v, 0)) {
-				out = append(out, reason(e.observations(i, j), symbols[i], symbols[j]))
+				out = append(out, reason(q, e.observations(i, j), symbols[i], symbols[j]))
 			}
 		}
 	}
 	return out
 }
 
-func reason(observations int, symbols ...string) Undefined {
-	common := ""
+func reason(q query, observations int, symbols ...string) Undefined {
+	common, elsewhere := "", ""
 	if len(symbols) > 1 {
 		common = " that they have between the same days"
+		if q.frequency == series.Daily {
+			elsewhere = "; with frequency=weekly or monthly there may be more"
+		}
 	}
 	if observations < 2 {
-		return Undefined{symbols, "too_few", fmt.Sprintf("the number of returns%s is %d, and it takes two", common, observations)}
+		return Undefined{symbols, "too_few", fmt.Sprintf("the number of returns%s is %d, and it takes two%s", common, observations, elsewhere)}
 	}
 	return Undefined{symbols, "constant", fmt.Sprintf("over the %d returns%s, one does not vary", observations, common)}
 }

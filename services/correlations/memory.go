@@ -299,10 +299,10 @@ func (h *held) second() *civil.Date {
 }
 
 // frame sets the returns of symbols in a window side by side.
-func frame(all []*held, w window) series.Frame {
+func frame(all []*held, w window, f series.Frequency) series.Frame {
 	runs := make([]iter.Seq[[]series.Point], len(all))
 	for i, h := range all {
 		runs[i] = h.within(w)
 	}
-	return series.Align(runs)
+	return f.Align(runs)
 }

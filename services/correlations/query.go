@@ -12,6 +12,7 @@ import (
 	"stega/fault"
 	"stega/quant"
 	"stega/rest"
+	"stega/series"
 )
 
 // The kinds of matrix.
@@ -26,12 +27,13 @@ type query struct {
 	symbols   []string // as they were named; nil when they were not
 	portfolio string   // its id
 
+	frequency series.Frequency
 	kind      string
 	method    string
 	target    quant.ShrinkageTarget // of ledoit_wolf
 	missing   quant.Missing
-	benchmark float64 // of semi, a day
-	span      float64 // of exponential, in days
+	benchmark float64 // of semi, a return of the frequency
+	span      float64 // of exponential, in returns
 	linkage   quant.LinkageMethod
 	repair    string
 }
@@ -50,8 +52,10 @@ var methods = map[string][]string{
 
 func (q query) ranked() bool { return q.method == "spearman" || q.method == "kendall" }
 
-// summed says that the method is one of those that follow from sums.
-func (q query) summed() bool { return q.method == "pearson" || q.method == "sample" }
+// summed says that the method is one of those that follow from sums, which are of daily returns.
+func (q query) summed() bool {
+	return q.frequency == series.Daily && (q.method == "pearson" || q.method == "sample")
+}
 
 // String is the question in one form, for entity tags.
 func (q query) String() string {
@@ -68,7 +72,7 @@ func (q query) String() string {
 	if q.to != nil {
 		to = int32(*q.to)
 	}
-	return fmt.Sprintf("%s %s %s %s %v %v %s %s %s%s", q.kind, q.method, q.target, q.missing, q.benchmark, q.span, q.linkage, q.repair,
+	return fmt.Sprintf("%s %s %s %s %s %v %v %s %s %s%s", q.frequency, q.kind, q.method, q.target, q.missing, q.benchmark, q.span, q.linkage, q.repair,
 		day('f', q.from != nil, from), day('t', q.to != nil, to))
 }
 
@@ -110,7 +114,7 @@ func unused(c echo.Context, name, method string, of ...string) error {
 }
 
 func read(c echo.Context) (q query, err error) {
-	err = rest.Known(c, "symbols", "portfolio", "kind", "method", "target", "missing", "benchmark", "span", "from", "to", "linkage", "repair")
+	err = rest.Known(c, "symbols", "portfolio", "frequency", "kind", "method", "target", "missing", "benchmark", "span", "from", "to", "linkage", "repair")
 	if err != nil {
 		return q, err
 	}
@@ -121,14 +125,15 @@ func read(c echo.Context) (q query, err error) {
 		return q, err
 	}
 	for _, read := range []func() error{
+		func() error { return q.readFrequency(c) },
 		func() (err error) { q.target, err = choose(c, "target", targets(q.method)...); return },
 		func() (err error) { q.missing, err = choose(c, "missing", treatments(q.method)...); return },
 		func() (err error) {
-			q.benchmark, err = number(c, "benchmark", 0, func(v float64) bool { return v > -1 && v < 1 }, "it is a return a day, 0.0001 is 0.01 %")
+			q.benchmark, err = number(c, "benchmark", 0, func(v float64) bool { return v > -1 && v < 1 }, "it is a return of a day, or of what frequency says; 0.0001 is 0.01 %")
 			return
 		},
 		func() (err error) {
-			q.span, err = number(c, "span", spanOf(q.method), func(v float64) bool { return v >= 1 && v <= 1e9 }, "it is a number of days, 1 or more")
+			q.span, err = number(c, "span", spanOf(q.method), func(v float64) bool { return v >= 1 && v <= 1e9 }, "it is a number of returns, 1 or more")
 			return
 		},
 		func() (err error) {
@@ -146,6 +151,12 @@ func read(c echo.Context) (q query, err error) {
 		}
 	}
 	return q, nil
+}
+
+// readFrequency reads how much time a return is of.
+func (q *query) readFrequency(c echo.Context) (err error) {
+	q.frequency, err = choose(c, "frequency", series.Daily, series.Weekly, series.Monthly)
+	return err
 }
 
 // readWhat reads the kind and the method, and what is for one method alone.

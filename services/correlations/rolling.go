@@ -13,26 +13,28 @@ import (
 	"stega/fault"
 	"stega/quant"
 	"stega/rest"
+	"stega/series"
 )
 
 // Rolling is the answer about the correlation of a pair over time: values[i] is that of the window that ends on dates[i], null where one of the two does
 // not vary in it. A window is a number of returns that both have between the same days.
 type Rolling struct {
-	Symbols []string      `json:"symbols"`
-	Method  string        `json:"method"`
-	Window  int           `json:"window"`
-	Dates   events.Days   `json:"dates"`
-	Values  events.Floats `json:"values"`
+	Symbols   []string         `json:"symbols"`
+	Frequency series.Frequency `json:"frequency"`
+	Method    string           `json:"method"`
+	Window    int              `json:"window"`
+	Dates     events.Days      `json:"dates"`
+	Values    events.Floats    `json:"values"`
 }
 
-// The number of days of a window.
+// The number of returns of a window.
 const (
 	defaultRolling = 63 // a quarter
 	maxRolling     = 2520
 )
 
 func readRolling(c echo.Context) (q query, days int, err error) {
-	if err := rest.Known(c, "symbols", "method", "window", "from", "to"); err != nil {
+	if err := rest.Known(c, "symbols", "frequency", "method", "window", "from", "to"); err != nil {
 		return q, 0, err
 	}
 	if err := q.readWho(c); err != nil {
@@ -45,10 +47,13 @@ func readRolling(c echo.Context) (q query, days int, err error) {
 	if q.method, err = choose(c, "method", "pearson", "spearman", "kendall"); err != nil {
 		return q, 0, err
 	}
+	if err := q.readFrequency(c); err != nil {
+		return q, 0, err
+	}
 	days = defaultRolling
 	if v := c.QueryParam("window"); v != "" {
 		if days, err = strconv.Atoi(v); err != nil || days < 2 || days > maxRolling {
-			return q, 0, fault.Invalid("parameter_invalid", "window=%.64s is not a number of days from 2 to %d", v, maxRolling).WithHint("63 is a quarter of a year")
+			return q, 0, fault.Invalid("parameter_invalid", "window=%.64s is not a number of returns from 2 to %d", v, maxRolling).WithHint("63 daily ones are a quarter of a year")
 		}
 	}
 	w, err := rest.Windowed(c)
@@ -89,10 +94,10 @@ func (s *Service) rolling(c echo.Context) error {
 }
 
 func rolled(q query, days int, all []*held) (Rolling, error) {
-	a := Rolling{Method: q.method, Window: days}
-	dates, x, y := common(all, q.window)
+	a := Rolling{Frequency: q.frequency, Method: q.method, Window: days}
+	dates, x, y := common(all, q)
 	if len(dates) < days {
-		return a, fault.Invalid("window_empty", "the two have %d returns between the same days, and a window takes %d", len(dates), days).
+		return a, fault.Invalid("window_empty", "the two have %d %s returns between the same days, and a window takes %d", len(dates), q.frequency, days).
 			WithHint("choose another from and to, or a smaller window")
 	}
 	correlate := map[string]func(x, y []float64) float64{"pearson": quant.PairCorrelation, "spearman": quant.Spearman, "kendall": quant.Kendall}[q.method]
@@ -107,8 +112,8 @@ func rolled(q query, days int, all []*held) (Rolling, error) {
 }
 
 // common is the returns that two symbols have since the same day.
-func common(all []*held, w window) (days []civil.Date, x, y []float64) {
-	f := frame(all, w)
+func common(all []*held, q query) (days []civil.Date, x, y []float64) {
+	f := frame(all, q.window, q.frequency)
 	for t, r := range f.Rows {
 		if a, b := f.Values[0][t], f.Values[1][t]; a == a && b == b {
 			days, x, y = append(days, r.Day), append(x, a), append(y, b)

@@ -88,7 +88,7 @@ func (u *universe) begin(all []*held) error {
 	if err != nil {
 		return err
 	}
-	f := frame(all, window{})
+	f := frame(all, window{}, series.Daily)
 	row := make([]float64, len(all))
 	for t := range f.Rows {
 		for i, column := range f.Values {

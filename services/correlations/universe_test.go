@@ -19,6 +19,7 @@ import (
 	"stega/events"
 	"stega/migrations"
 	"stega/quant"
+	"stega/series"
 	"stega/store"
 )
 
@@ -137,7 +138,7 @@ func agreesWithDefinition(t *testing.T, s *Service) {
 	t.Helper()
 	all, err := s.everyone(t.Context())
 	require.NoError(t, err)
-	moments, err := quant.NewCoMoments(frame(all, window{}).Values)
+	moments, err := quant.NewCoMoments(frame(all, window{}, series.Daily).Values)
 	require.NoError(t, err)
 	sums, err := s.universe.of(all, func() ([]*held, error) { return all, nil })
 	require.NoError(t, err)

@@ -16,6 +16,7 @@ import (
 	"stega/fault"
 	"stega/quant"
 	"stega/quant/optimize"
+	"stega/series"
 )
 
 // checker collects all that is wrong with a request.
@@ -185,6 +186,7 @@ func (c *checker) objective() {
 }
 
 func (c *checker) estimators() {
+	c.one("/frequency", c.Frequency, string(series.Daily), string(series.Weekly), string(series.Monthly))
 	c.one("/expected_returns", c.ExpectedReturns, historical, arithmetic, ema, capm)
 	c.only("/return_span", c.ReturnSpan != nil, c.ExpectedReturns == ema, "ema")
 	c.only("/market", c.Market != "", c.ExpectedReturns == capm, "capm")
@@ -204,7 +206,7 @@ func (c *checker) estimators() {
 	c.one("/linkage", c.Linkage, string(quant.SingleLinkage), string(quant.CompleteLinkage), string(quant.AverageLinkage), string(quant.WardLinkage))
 	for pointer, span := range map[string]*float64{"/return_span": c.ReturnSpan, "/covariance_span": c.CovarianceSpan} {
 		if span != nil && *span < 1 {
-			c.wrong(pointer, "is a number of days, 1 or more")
+			c.wrong(pointer, "is a number of returns, 1 or more")
 		}
 	}
 }

@@ -32,7 +32,7 @@ type estimates struct {
 
 // newEstimates makes what an objective needs of a window.
 func newEstimates(ctx context.Context, db bun.IDB, r *Request, symbols []string) (*estimates, error) {
-	w, err := load(ctx, db, symbols, r.From, r.To, quant.Missing(r.Missing))
+	w, err := load(ctx, db, symbols, r)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func newEstimates(ctx context.Context, db bun.IDB, r *Request, symbols []string)
 		}
 	}
 	if e.common <= len(symbols) {
-		e.note("there are %d assets and no more than %d days to estimate them from: the weights follow chance more than the assets; a shrunk covariance (ledoit_wolf, oas) is steadier", len(symbols), e.common)
+		e.note("there are %d assets and no more than %d %s returns to estimate them from: the weights follow chance more than the assets; a shrunk covariance (ledoit_wolf, oas) is steadier", len(symbols), e.common, r.Frequency)
 	}
 	return e, nil
 }
@@ -79,11 +79,11 @@ func (e *estimates) expect(ctx context.Context, db bun.IDB) ([]float64, error) {
 	for a, r := range returns {
 		switch e.ExpectedReturns {
 		case arithmetic:
-			out[a] = quant.ArithmeticReturn(r, quant.Daily)
+			out[a] = quant.ArithmeticReturn(r, e.window.PerYear())
 		case ema:
-			out[a] = quant.ExponentialReturn(r, *e.ReturnSpan, quant.Geometric, quant.Daily)
+			out[a] = quant.ExponentialReturn(r, *e.ReturnSpan, quant.Geometric, e.window.PerYear())
 		default:
-			out[a] = quant.GeometricReturn(r, quant.Daily)
+			out[a] = quant.GeometricReturn(r, e.window.PerYear())
 		}
 	}
 	if e.ExpectedReturns == capm {
@@ -104,27 +104,27 @@ func (e *estimates) expect(ctx context.Context, db bun.IDB) ([]float64, error) {
 func (e *estimates) capm(ctx context.Context, db bun.IDB) ([]float64, error) {
 	of := e.window.Mean()
 	if e.Market != "" {
-		w, err := load(ctx, db, []string{e.Market}, e.From, e.To, quant.Missing(e.Missing))
+		w, err := load(ctx, db, []string{e.Market}, e.Request)
 		if err != nil {
 			return nil, err
 		}
 		of = w.on(e.window.Rows)
 		if n := observed(of); n < 2 {
-			return nil, fault.Invalid("observations_too_few", "the market %s has %d returns on the days of the symbols", e.Market, n).WithHint("choose another window or market")
+			return nil, fault.Invalid("observations_too_few", "the market %s has %d %s returns of the same days as the symbols", e.Market, n, e.Frequency).WithHint("choose another window or market")
 		}
 	}
-	return quant.CAPMReturns(e.window.Values, of, e.RiskFree, quant.Geometric, quant.Daily)
+	return quant.CAPMReturns(e.window.Values, of, e.RiskFree, quant.Geometric, e.window.PerYear())
 }
 
-// on are the returns of the first symbol of a window in other rows; NaN where there is none.
+// on are the returns of the first symbol of a window in the rows of another; NaN where there is none.
 func (w *window) on(rows []series.Row) []float64 {
 	at := make(map[series.Row]float64, len(w.Rows))
 	for t, r := range w.Rows {
-		at[r] = w.Values[0][t]
+		at[w.Period(r)] = w.Values[0][t]
 	}
 	out := make([]float64, len(rows))
 	for t, r := range rows {
-		v, ok := at[r]
+		v, ok := at[w.Period(r)]
 		if out[t] = v; !ok {
 			out[t] = math.NaN()
 		}
@@ -181,15 +181,15 @@ func (e *estimates) estimate(m *quant.CoMoments) error {
 	var err error
 	switch e.Covariance {
 	case semi:
-		e.covariance, err = quant.Semicovariance(e.window.Values, e.Benchmark, missing, quant.Daily)
+		e.covariance, err = quant.Semicovariance(e.window.Values, e.Benchmark, missing, e.window.PerYear())
 	case exponential:
-		e.covariance, err = quant.ExponentialCovariance(e.window.Values, e.window.Ages(), *e.CovarianceSpan, quant.Daily)
+		e.covariance, err = quant.ExponentialCovariance(e.window.Values, e.window.Ages(), *e.CovarianceSpan, e.window.PerYear())
 	case ledoitWolf:
-		shrunk, err = quant.LedoitWolf(e.window.Values, quant.ShrinkageTarget(e.ShrinkageTarget), missing, quant.Daily)
+		shrunk, err = quant.LedoitWolf(e.window.Values, quant.ShrinkageTarget(e.ShrinkageTarget), missing, e.window.PerYear())
 	case oas:
-		shrunk, err = quant.OAS(e.window.Values, missing, quant.Daily)
+		shrunk, err = quant.OAS(e.window.Values, missing, e.window.PerYear())
 	default:
-		e.covariance, e.correlation = m.Covariance(quant.Daily), m.Correlation()
+		e.covariance, e.correlation = m.Covariance(e.window.PerYear()), m.Correlation()
 	}
 	if errors.Is(err, quant.ErrUndefined) {
 		return e.window.apart()
@@ -213,7 +213,7 @@ func (e *estimates) paired(m *quant.CoMoments) error {
 		for j, b := range e.window.symbols[:i+1] {
 			if v := e.covariance.At(i, j); math.IsNaN(v) || math.IsInf(v, 0) {
 				return fault.Invalid("observations_too_few", "%s and %s have %d returns between the same days, which are too few for a covariance", b, a, m.Observations(i, j)).
-					WithHint("leave one of them out, or choose another from and to")
+					WithHint("leave one of them out, choose another from and to, or take weekly or monthly returns (frequency)")
 			}
 		}
 	}

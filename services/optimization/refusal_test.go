@@ -206,7 +206,7 @@ func TestWhatTheDataDoNotAllow(t *testing.T) {
 		notes := func(settings string) string { return strings.Join(w.optimize(t, settings).Notes, "\n") }
 		assert.Contains(t, notes(`"symbols":["S000","CASH"],"objective":"min_volatility"`), "CASH are constant")
 		assert.Contains(t, notes(`"symbols":["S000","ONE","TWIN"],"objective":"min_volatility"`), "singular")
-		assert.Contains(t, notes(`"symbols":["S000","S001","S002"],"objective":"min_volatility","to":"2015-01-04"`), "no more than 3 days")
+		assert.Contains(t, notes(`"symbols":["S000","S001","S002"],"objective":"min_volatility","to":"2015-01-04"`), "no more than 3 daily returns")
 		calm := w.optimize(t, `"symbols":["S000","CASH"],"objective":"min_volatility"`)
 		assert.InDelta(t, 1, calm.Weights["CASH"], 1e-6)
 	})

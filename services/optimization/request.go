@@ -8,6 +8,7 @@ import (
 	"stega/civil"
 	"stega/quant"
 	"stega/quant/optimize"
+	"stega/series"
 )
 
 // Request is what a client asks for. What is left out is filled in with defaults before it runs, and kept so with the answer: sent again, the inputs of
@@ -24,14 +25,15 @@ type Request struct {
 	RiskAversion *float64 `json:"risk_aversion,omitempty"` // of max_utility
 	RiskFree     float64  `json:"risk_free"`               // a year
 	Confidence   *float64 `json:"confidence,omitempty"`    // of cvar and cdar
-	Benchmark    float64  `json:"benchmark,omitempty"`     // a day; returns below it are losses, of semi and semideviation
+	Benchmark    float64  `json:"benchmark,omitempty"`     // a day, or what the frequency says; returns below it are losses, of semi and semideviation
 	Points       int      `json:"points,omitempty"`        // of a frontier
 
+	Frequency       string   `json:"frequency,omitempty"` // of the returns that all is estimated from: daily, weekly, monthly
 	ExpectedReturns string   `json:"expected_returns,omitempty"`
-	ReturnSpan      *float64 `json:"return_span,omitempty"` // of ema, in days
+	ReturnSpan      *float64 `json:"return_span,omitempty"` // of ema, in returns
 	Market          string   `json:"market,omitempty"`      // of capm: a symbol; the mean of all assets when empty
 	Covariance      string   `json:"covariance,omitempty"`
-	CovarianceSpan  *float64 `json:"covariance_span,omitempty"`  // of exponential, in days
+	CovarianceSpan  *float64 `json:"covariance_span,omitempty"`  // of exponential, in returns
 	ShrinkageTarget string   `json:"shrinkage_target,omitempty"` // of ledoit_wolf
 	Missing         string   `json:"missing,omitempty"`          // days without a return, of semi, ledoit_wolf and oas
 	Repair          string   `json:"repair,omitempty"`           // of a matrix that is no covariance
@@ -161,6 +163,7 @@ func (r *Request) constrained() bool { return r.Objective != riskParity && r.Obj
 // fill puts the defaults where nothing is said.
 func (r *Request) fill() {
 	def(&r.Measure, measureOf(r.Objective))
+	def(&r.Frequency, string(series.Daily))
 	def(&r.ExpectedReturns, historical)
 	def(&r.Timeout, defaultTimeout)
 	if r.ExpectedReturns == ema {

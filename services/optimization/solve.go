@@ -83,7 +83,7 @@ func (e *estimates) budgets() []float64 {
 func (e *estimates) avoid(ctx context.Context, p optimize.Problem) (*optimize.Portfolio, error) {
 	s := optimize.Scenarios{
 		Names: p.Names, Scenarios: e.scenarios, Returns: p.Returns, Measure: optimize.Measure(e.Measure), Confidence: limit(e.Confidence, 0),
-		Periods: quant.Daily, Benchmark: e.Benchmark, RiskFree: p.RiskFree, Constraints: p.Constraints, L2: p.L2, Cost: p.Cost, Before: p.Before,
+		Periods: e.window.PerYear(), Benchmark: e.Benchmark, RiskFree: p.RiskFree, Constraints: p.Constraints, L2: p.L2, Cost: p.Cost, Before: p.Before,
 		Progress: p.Progress,
 	}
 	switch e.Objective {

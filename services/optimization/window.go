@@ -10,7 +10,6 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"stega/civil"
 	"stega/fault"
 	"stega/quant"
 	"stega/series"
@@ -20,12 +19,13 @@ import (
 type window struct {
 	symbols []string
 	series.Frame
+	series.Frequency
 }
 
 // load reads a window. The first price of each symbol in it has no return there: that would look at a price from before.
 // Missing returns that are taken for 0 are those of days; else a return that spans days stands beside others that span them.
-func load(ctx context.Context, db bun.IDB, symbols []string, from, to *civil.Date, missing quant.Missing) (*window, error) {
-	all, err := loadSeries(ctx, db, symbols, from, to)
+func load(ctx context.Context, db bun.IDB, symbols []string, r *Request) (*window, error) {
+	all, err := loadSeries(ctx, db, symbols, r.From, r.To)
 	if err != nil {
 		return nil, err
 	}
@@ -49,8 +49,15 @@ func load(ctx context.Context, db bun.IDB, symbols []string, from, to *civil.Dat
 		series.Link(points, points[0].Day)
 		aligned[i] = slices.Values([][]series.Point{points[1:]})
 	}
-	w := &window{symbols, series.Align(aligned)}
-	if missing == quant.MissingZero {
+	w := &window{symbols: symbols, Frequency: series.Frequency(r.Frequency)}
+	w.Frame = w.Align(aligned)
+	for a, values := range w.Values {
+		if n := observed(values); n < 2 {
+			return nil, fault.Invalid("observations_too_few", "the number of %s returns of %s in the window is %d, and a deviation needs two", r.Frequency, symbols[a], n).
+				WithHint("choose a longer window, or daily returns")
+		}
+	}
+	if quant.Missing(r.Missing) == quant.MissingZero {
 		w.Frame = w.ByDay()
 	}
 	return w, nil
@@ -96,7 +103,7 @@ func (w *window) apart() error {
 	}
 	if begin[late] < end[early] {
 		return fault.Invalid("observations_too_few", "there are fewer than two days on which all %d symbols have a return since the same day: their prices are of different days", len(w.symbols)).
-			WithHint("leave out those that have few prices; GET /v1/symbols says how many each has")
+			WithHint("leave out those that have few prices (GET /v1/symbols says how many each has), or take weekly or monthly returns (frequency)")
 	}
 	return fault.Invalid("observations_too_few", "there are fewer than two days on which all %d symbols have a return: %s begins on %s, and %s ends on %s",
 		len(w.symbols), w.symbols[late], w.Rows[begin[late]].Day, w.symbols[early], w.Rows[end[early]].Day).

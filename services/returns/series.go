@@ -160,9 +160,7 @@ func (s series) every(frequency string) series {
 
 func samePeriod(frequency string, a, b civil.Date) bool {
 	if frequency == "weekly" {
-		return (int(a)+3)/7 == (int(b)+3)/7 // 1970-01-01 was a Thursday; weeks begin on Monday
+		return a.WeekEnd() == b.WeekEnd()
 	}
-	y1, m1, _ := a.Civil()
-	y2, m2, _ := b.Civil()
-	return y1 == y2 && m1 == m2
+	return a.MonthEnd() == b.MonthEnd()
 }
