@@ -25,7 +25,7 @@ var mayImport = map[string][]string{
 	"civil":                     {},
 	"fault":                     {},
 	"quant":                     {},
-	"series":                    {"civil"},
+	"series":                    {"civil", "quant"},
 	"events":                    {"civil"},
 	"broker":                    {"civil", "events", "fault"},
 	"broker/rabbitmq":           {"broker", "civil", "events", "fault"},
