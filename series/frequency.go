@@ -25,6 +25,7 @@ func (f Frequency) PerYear() float64 {
 		return quant.Weekly
 	case Monthly:
 		return quant.Monthly
+	case Daily:
 	}
 	return quant.Daily
 }
@@ -36,6 +37,7 @@ func (f Frequency) End(day civil.Date) civil.Date {
 		return day.WeekEnd()
 	case Monthly:
 		return day.MonthEnd()
+	case Daily:
 	}
 	return day
 }

@@ -51,9 +51,9 @@ func load(ctx context.Context, db bun.IDB, symbols []string, r *Request) (*windo
 	}
 	w := &window{symbols: symbols, Frequency: series.Frequency(r.Frequency)}
 	w.Frame = w.Align(aligned)
-	for a, values := range w.Values {
-		if n := observed(values); n < 2 {
-			return nil, fault.Invalid("observations_too_few", "the number of %s returns of %s in the window is %d, and a deviation needs two", r.Frequency, symbols[a], n).
+	for a, symbol := range symbols {
+		if n := observed(w.Values[a]); n < 2 {
+			return nil, fault.Invalid("observations_too_few", "the number of %s returns of %s in the window is %d, and a deviation needs two", r.Frequency, symbol, n).
 				WithHint("choose a longer window, or daily returns")
 		}
 	}
