@@ -182,6 +182,15 @@ func TestFiguresOfRealPrices(t *testing.T) {
 	assert.True(t, slices.IsSorted(all.Symbols), "without symbols: all of them")
 	assert.Len(t, all.Symbols, 20)
 	assert.Equal(t, 7125, all.Observations[slices.Index(all.Symbols, "GE")][slices.Index(all.Symbols, "GE")])
+
+	// of pandas 1.5: resample("W-SUN" and "M").last().pct_change(fill_method=None).corr()
+	for frequency, want := range map[string][]float64{
+		"weekly":  {0.47325621356927194, 0.12362346647146645, 0.34007497733973796},
+		"monthly": {0.4865187928054242, 0.05343397490818151, 0.1947542761732578},
+	} {
+		m := w.matrix("?symbols=AAPL,GOOG,FB&frequency=" + frequency).symmetric(t)
+		assert.InDeltaSlice(t, want, []float64{m.At(0, 1), m.At(0, 2), m.At(1, 2)}, 1e-12, frequency)
+	}
 }
 
 // The answer about each method is that of the returns, put together by hand from what the returns service answers.
