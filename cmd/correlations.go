@@ -83,7 +83,8 @@ func (f *correlationsFlags) flags(c *cobra.Command, g *globals) {
 	flags.IntVar(&f.length, "window-days", 63, "of --rolling: how many returns each value is of")
 	g.plotFlag(c, "draw it on the terminal")
 	for name, values := range map[string][]string{
-		"frequency": {"daily", "weekly", "monthly"}, "kind": {"correlation", "covariance"}, "method": {"pearson", "spearman", "kendall", "sample", "semi", "exponential", "ledoit_wolf", "oas"},
+		"frequency": {"daily", "weekly", "monthly"}, "kind": {"correlation", "covariance"},
+		"method": {"pearson", "spearman", "kendall", "sample", "semi", "exponential", "ledoit_wolf", "oas"},
 		"target": {"constant_variance", "single_factor", "constant_correlation"}, "missing": {"complete", "zero", "pairwise"},
 		"linkage": {"average", "single", "complete", "ward"}, "repair": {"spectral", "diagonal", "none"}, "span": nil, "below": nil, "window-days": nil,
 	} {
