@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stega/events"
+	"stega/internal/wait"
 	"stega/store"
 )
 
@@ -103,7 +104,12 @@ func trail(ctx context.Context, tx *store.Tx, n int, text string) error {
 
 func count(t testing.TB, db *store.DB, table string) int {
 	t.Helper()
-	n, err := db.Read().NewSelect().Table(table).Count(t.Context())
+	var n int64
+	var err error
+	wait.Until(t, "the database answers", func() bool { // a connection that a restart ended is found out when it is used
+		n, err = db.Read().NewSelect().Table(table).Count(t.Context())
+		return err == nil || !store.Away(err)
+	})
 	require.NoError(t, err)
 	return int(n)
 }
