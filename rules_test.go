@@ -47,7 +47,7 @@ var mayImport = map[string][]string{
 	"internal/plot":         {"civil"},
 	"services/correlations": {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "series", "store"},
 	"services/optimization": {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "series", "store"},
-	"services/returns":      {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "store"},
+	"services/returns":      {"broker", "bus", "civil", "events", "fault", "migrations", "quant", "rest", "series", "store"},
 }
 
 // Imports point one way, and no service imports another.

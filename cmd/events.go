@@ -133,7 +133,7 @@ func newEventsTail(g *globals) *cobra.Command {
 			ctx, stop := g.following(c.Context(), c, wanted.count)
 			defer stop()
 			ended := func(err error) error {
-				if ctx.Err() != nil {
+				if ctx.Err() != nil && !errors.Is(err, errEnough) {
 					err = context.Cause(ctx)
 				}
 				if errors.Is(err, errEnough) || c.Context().Err() != nil {
@@ -201,7 +201,7 @@ func (s *selection) lines(from iter.Seq2[client.Answer[client.LogEntry], error],
 			}
 		}
 		if last {
-			return nil
+			return errEnough
 		}
 	}
 	return nil
@@ -233,7 +233,7 @@ func tailDirectly(ctx context.Context, c *cobra.Command, where string, from *uin
 			}
 		}
 		if last {
-			break
+			return errEnough
 		}
 	}
 	return nil

@@ -3,6 +3,8 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -103,11 +105,7 @@ func findPortfolio(ctx context.Context, at place, cl *client.Client, asked strin
 		return a.Value.Items[0], nil
 	}
 	f := fault.NotFound("portfolio_unknown", "there is no portfolio named %q", asked).WithHint("list them with: stega portfolio list")
-	var names []string
-	for _, name := range readKnown(at).Portfolios {
-		names = append(names, name)
-	}
-	if near := closest(asked, names); near != "" {
+	if near := closest(asked, slices.Collect(maps.Values(readKnown(at).Portfolios))); near != "" {
 		f = f.WithHint("did you mean %q? list them with: stega portfolio list", near)
 	}
 	return events.Portfolio{}, f

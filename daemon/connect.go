@@ -40,7 +40,7 @@ type Connection struct {
 // helloWithin is how long a daemon may take to say who it is.
 const helloWithin = 5 * time.Second
 
-// errNone says that there is no daemon, errHangs that one is there and says nothing.
+// errNone says that there is no daemon, errHangs that somebody listens and says nothing.
 var (
 	errNone  = errors.New("no daemon answers")
 	errHangs = fmt.Errorf("nothing came in %s", helloWithin)
@@ -97,8 +97,9 @@ func find(ctx context.Context, o ConnectOptions) (*Connection, error) {
 		if err == nil {
 			return c, nil
 		}
-		if errors.Is(err, errHangs) {
-			return nil, hung(path, holder.PID)
+		if errors.Is(err, errHangs) && held && path == holder.Socket { // none can be started beside it
+			return nil, fault.Unavailable("daemon_hung", "the daemon at %s does not answer", path).
+				WithHint("see what it did last with: stega daemon logs; then end it: kill -9 %d", holder.PID).Because(errHangs)
 		}
 		if !errors.Is(err, os.ErrNotExist) {
 			why = append(why, err)
@@ -108,15 +109,6 @@ func find(ctx context.Context, o ConnectOptions) (*Connection, error) {
 		return nil, ctx.Err()
 	}
 	return nil, errors.Join(why...)
-}
-
-// hung is the fault of a daemon that is there and does not answer; none can be started beside it. The process is 0 when it is not known.
-func hung(path string, process int) error {
-	f := fault.Unavailable("daemon_hung", "the daemon at %s does not answer", path).WithHint("see what is wrong with: stega doctor").Because(errHangs)
-	if process != 0 {
-		return f.WithHint("see what is wrong with: stega doctor; or end it: kill -9 %d", process)
-	}
-	return f
 }
 
 // hello asks who is at a socket. A socket of another user is never spoken to.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"stega/fault"
 )
 
 // The verdicts of a check.
@@ -196,8 +198,9 @@ func (p Patient) daemon(ctx context.Context) []Finding {
 	}
 	if err != nil {
 		f := Finding{Name: "daemon", Verdict: Fail, Detail: "does not answer: " + err.Error(), Hint: "see: stega daemon logs; then: stega daemon restart"}
-		if holder, held, _ := Holder(p.Paths); held && errors.Is(err, errHangs) {
-			f.Detail, f.Hint = "does not answer: "+errHangs.Error(), fmt.Sprintf("see: stega daemon logs; then: kill -9 %d", holder.PID)
+		if errors.Is(err, errHangs) {
+			hung := fault.Of(err)
+			f.Detail, f.Hint = hung.Error(), hung.Hint
 		}
 		return []Finding{f}
 	}

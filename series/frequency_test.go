@@ -12,7 +12,7 @@ import (
 	"stega/civil"
 )
 
-// fromPrices are the linked returns between prices, which are of days counted from one.
+// fromPrices are the linked returns between prices, which are given by how many days after the first they are of.
 func fromPrices(first civil.Date, prices map[int]float64) []Point {
 	var points []Point
 	var day civil.Date

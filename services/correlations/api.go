@@ -159,7 +159,7 @@ func (s *Service) estimate(ctx context.Context, q query, who subject) (estimate,
 	}
 	if pairs := len(all) * (len(all) + 1) / 2; q.ranked() && pairs*len(f.Rows) > maxRanked {
 		return estimate{}, fault.Invalid("symbols_too_many", "%d symbols with %d returns are too many for method=%s", len(all), f.Days(), q.method).
-			WithHint("name fewer symbols, or choose a shorter window, or frequency=weekly")
+			WithHint("name fewer symbols, or choose a shorter window or a lower frequency")
 	}
 	if len(f.Rows) == 0 {
 		return estimate{}, empty(q)

@@ -254,22 +254,29 @@ func TestEveryMethodOverAnyWindow(t *testing.T) {
 		oas, err := quant.OAS(of[quant.MissingZero], quant.MissingZero, 252)
 		near("&kind=covariance&method=oas&missing=zero", oas.Covariance, err)
 
-		var rolling struct {
-			Dates  []string
-			Values []*float64
+		w.rolls("?symbols=A,B&window=20"+window, returns[0], returns[1], 20)
+	}
+}
+
+// rolls compares a rolling correlation with that of two rows of returns, where both have one.
+func (w world) rolls(query string, a, b []float64, window int) {
+	w.t.Helper()
+	var rolling struct {
+		Dates  []string
+		Values []*float64
+	}
+	w.Get("/v1/correlations/rolling"+query, &rolling)
+	var x, y []float64
+	for d := range a {
+		if !math.IsNaN(a[d] + b[d]) {
+			x, y = append(x, a[d]), append(y, b[d])
 		}
-		w.Get("/v1/correlations/rolling?symbols=A,B&window=20&"+strings.TrimPrefix(window, "&"), &rolling)
-		var x, y []float64
-		for d := range returns[0] {
-			if !math.IsNaN(returns[0][d] + returns[1][d]) {
-				x, y = append(x, returns[0][d]), append(y, returns[1][d])
-			}
-		}
-		values := quant.RollingCorrelation(x, y, 20)
-		require.Len(t, rolling.Values, len(values))
-		for i, v := range values {
-			assert.InDelta(t, v, *rolling.Values[i], 1e-12)
-		}
+	}
+	values := quant.RollingCorrelation(x, y, window)
+	require.Len(w.t, rolling.Values, len(values))
+	require.Len(w.t, rolling.Dates, len(values))
+	for i, v := range values {
+		assert.InDelta(w.t, v, *rolling.Values[i], 1e-12)
 	}
 }
 
@@ -314,22 +321,7 @@ func TestWeeksAndMonths(t *testing.T) {
 					}
 				}
 			}
-			var rolling struct {
-				Frequency string
-				Values    []*float64
-			}
-			w.Get("/v1/correlations/rolling?symbols=A,FUND&window=8&frequency="+string(frequency)+window, &rolling)
-			var x, y []float64
-			for d := range returns[0] {
-				if !math.IsNaN(returns[0][d] + returns[3][d]) {
-					x, y = append(x, returns[0][d]), append(y, returns[3][d])
-				}
-			}
-			values := quant.RollingCorrelation(x, y, 8)
-			require.Len(t, rolling.Values, len(values))
-			for i, v := range values {
-				assert.InDelta(t, v, *rolling.Values[i], 1e-12)
-			}
+			w.rolls("?symbols=A,FUND&window=8&frequency="+string(frequency)+window, returns[0], returns[3], 8)
 		}
 	}
 	m := w.matrix("?symbols=A,FUND")

@@ -12,6 +12,7 @@ import (
 	"stega/fault"
 	"stega/quant"
 	"stega/rest"
+	spans "stega/series"
 )
 
 // Routes adds the service's paths below /v1.
@@ -121,11 +122,11 @@ func (s *Service) followed(ctx context.Context, id string, q query) (subject, se
 type Series struct {
 	subject
 
-	Kind      string       `json:"kind"`
-	Frequency string       `json:"frequency"`
-	Dates     events.Days  `json:"dates"`
-	Values    []*float64   `json:"values"`
-	Benchmark *rivalSeries `json:"benchmark,omitempty"`
+	Kind      string          `json:"kind"`
+	Frequency spans.Frequency `json:"frequency"`
+	Dates     events.Days     `json:"dates"`
+	Values    []*float64      `json:"values"`
+	Benchmark *rivalSeries    `json:"benchmark,omitempty"`
 }
 
 // rivalSeries is the benchmark on the same days.

@@ -499,6 +499,30 @@ func TestBadQuestionsAboutReturns(t *testing.T) {
 	}
 }
 
+// Weeks begin on Monday, before 1970 too.
+func TestWeeksBeginOnMonday(t *testing.T) {
+	t.Parallel()
+	s := stegatest.Up(t)
+	for symbol, days := range map[string][]string{ // a Friday, and the Mondays and Fridays of the two weeks after it
+		"OLD": {"1969-07-04", "1969-07-07", "1969-07-11", "1969-07-14", "1969-07-18"},
+		"NEW": {"2024-07-05", "2024-07-08", "2024-07-12", "2024-07-15", "2024-07-19"},
+	} {
+		var csv strings.Builder
+		csv.WriteString("date,symbol,close\n")
+		for i, day := range days {
+			_, _ = fmt.Fprintf(&csv, "%s,%s,%d\n", day, symbol, 100+i)
+		}
+		s.Import(csv.String(), "")
+		var weekly struct {
+			Dates  []string
+			Values []float64
+		}
+		s.Found("/v1/returns/assets/"+symbol+"/series?frequency=weekly", &weekly)
+		assert.Equal(t, []string{days[2], days[4]}, weekly.Dates)
+		assert.InDeltaSlice(t, []float64{102./100 - 1, 104./102 - 1}, weekly.Values, 1e-12)
+	}
+}
+
 // Prices that come back to where they were have no return, and no drawdown any more, to the last bit.
 func TestPricesThatComeBackAreBack(t *testing.T) {
 	t.Parallel()

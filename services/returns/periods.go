@@ -4,6 +4,7 @@ import (
 	"stega/civil"
 	"stega/fault"
 	"stega/quant"
+	spans "stega/series"
 )
 
 // maxDrawdowns bounds how many drawdowns are answered at once.
@@ -50,7 +51,7 @@ type YearOf struct {
 
 // tabled answers with the returns of calendar months or years. A return belongs to the month in which it ends.
 func tabled(a asked) (any, error) {
-	if a.frequency != "daily" {
+	if a.frequency != spans.Daily {
 		return nil, fault.Invalid("parameter_invalid", "frequency=%s does not divide months", a.frequency).WithHint("leave out frequency: a table is made of daily returns")
 	}
 	var o object

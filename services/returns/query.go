@@ -10,12 +10,13 @@ import (
 	"stega/fault"
 	"stega/quant"
 	"stega/rest"
+	spans "stega/series"
 )
 
 // query is what a client asks of a series.
 type query struct {
 	rest.Window
-	frequency  string
+	frequency  spans.Frequency
 	periods    float64
 	riskFree   float64 // a year
 	required   float64 // the least acceptable return a year
@@ -35,7 +36,7 @@ var shared = []string{"from", "to", "frequency", "risk_free", "required", "confi
 
 func read(c echo.Context, names ...string) (query, error) {
 	q := query{
-		frequency: "daily", rebalance: quant.RebalanceDaily, kind: "simple", confidence: 0.95, limit: 10, by: "monthly", metric: "sharpe", window: 63,
+		frequency: spans.Daily, rebalance: quant.RebalanceDaily, kind: "simple", confidence: 0.95, limit: 10, by: "monthly", metric: "sharpe", window: 63,
 		benchmark: c.QueryParam("benchmark"),
 	}
 	err := rest.Known(c, append(shared[:len(shared):len(shared)], names...)...)
@@ -45,10 +46,9 @@ func read(c echo.Context, names ...string) (query, error) {
 	if q.Window, err = rest.Windowed(c); err != nil {
 		return q, err
 	}
-	rebalance := string(q.rebalance)
 	for _, err := range []error{
-		choice(c, "frequency", &q.frequency, "daily", "weekly", "monthly"), choice(c, "kind", &q.kind, "simple", "log", "cumulative", "drawdown"),
-		choice(c, "rebalance", &rebalance, "daily", "monthly", "none"), choice(c, "by", &q.by, "monthly", "yearly"),
+		choice(c, "frequency", &q.frequency, spans.Daily, spans.Weekly, spans.Monthly), choice(c, "kind", &q.kind, "simple", "log", "cumulative", "drawdown"),
+		choice(c, "rebalance", &q.rebalance, quant.RebalanceDaily, quant.RebalanceMonthly, quant.RebalanceNone), choice(c, "by", &q.by, "monthly", "yearly"),
 		whole(c, "limit", &q.limit, maxDrawdowns), whole(c, "window", &q.window, maxWindow), metricOf(c, &q.metric),
 		rate(c, "risk_free", &q.riskFree), share(c, "confidence", &q.confidence),
 	} {
@@ -60,8 +60,7 @@ func read(c echo.Context, names ...string) (query, error) {
 	if err := rate(c, "required", &q.required); err != nil {
 		return q, err
 	}
-	q.rebalance = quant.Rebalance(rebalance)
-	q.periods = map[string]float64{"daily": quant.Daily, "weekly": quant.Weekly, "monthly": quant.Monthly}[q.frequency]
+	q.periods = q.frequency.PerYear()
 	return q, nil
 }
 
@@ -69,18 +68,19 @@ func wrong(name, value, what string) *fault.Fault {
 	return fault.Invalid("parameter_invalid", "%s=%.64s is not %s", name, value, what)
 }
 
-func choice(c echo.Context, name string, into *string, values ...string) error {
+func choice[T ~string](c echo.Context, name string, into *T, values ...T) error {
 	v := c.QueryParam(name)
 	if v == "" {
 		return nil
 	}
-	for _, known := range values {
-		if v == known {
-			*into = v
+	known := make([]string, len(values))
+	for i, value := range values {
+		if known[i] = string(value); v == known[i] {
+			*into = value
 			return nil
 		}
 	}
-	return wrong(name, v, "known").WithHint("%s is one of %s", name, strings.Join(values, ", "))
+	return wrong(name, v, "known").WithHint("%s is one of %s", name, strings.Join(known, ", "))
 }
 
 func whole(c echo.Context, name string, into *int, most int) error {

@@ -12,6 +12,7 @@ import (
 	"stega/events"
 	"stega/fault"
 	"stega/quant"
+	spans "stega/series"
 )
 
 // series is returns with their days: returns[i] is that of the period that ends on days[i+1]; days[0] is the first price's.
@@ -141,14 +142,14 @@ func portfolio(ctx context.Context, db bun.IDB, p events.Portfolio, from, to *ci
 }
 
 // every compounds daily returns to weeks (which end on Sunday) or months.
-func (s series) every(frequency string) series {
-	if frequency == "daily" {
+func (s series) every(frequency spans.Frequency) series {
+	if frequency == spans.Daily {
 		return s
 	}
 	out := series{days: []civil.Date{s.days[0]}}
 	since := 0
 	for i := range s.returns {
-		if i+1 < len(s.returns) && samePeriod(frequency, s.days[i+1], s.days[i+2]) {
+		if i+1 < len(s.returns) && frequency.End(s.days[i+1]) == frequency.End(s.days[i+2]) {
 			continue
 		}
 		out.days = append(out.days, s.days[i+1])
@@ -156,11 +157,4 @@ func (s series) every(frequency string) series {
 		since = i + 1
 	}
 	return out
-}
-
-func samePeriod(frequency string, a, b civil.Date) bool {
-	if frequency == "weekly" {
-		return a.WeekEnd() == b.WeekEnd()
-	}
-	return a.MonthEnd() == b.MonthEnd()
 }
