@@ -355,7 +355,11 @@ func (j *job) finish(ctx context.Context, tx *store.Tx, f *fault.Fault) error {
 	if j.operation == "" {
 		return nil
 	}
-	if err := tx.FinishOperation(ctx, j.operation, f); err != nil {
+	err := tx.FinishOperation(ctx, j.operation, f)
+	if errors.Is(err, store.ErrCancelRequested) { // before the job looked again
+		return cancelled()
+	}
+	if err != nil {
 		return fmt.Errorf("record the outcome: %w", err)
 	}
 	return nil

@@ -123,7 +123,7 @@ func (t *Tx) StartOperation(ctx context.Context, o Operation) (existing *Operati
 	return &was, err
 }
 
-// FinishOperation sets the outcome: succeeded when f is nil, else failed. Finishing a finished one again is an error.
+// FinishOperation sets the outcome: succeeded when f is nil, else failed. Finishing a finished one again is an error. ErrCancelRequested.
 func (t *Tx) FinishOperation(ctx context.Context, id string, f *fault.Fault) error {
 	status, text := Succeeded, ""
 	if f != nil {
@@ -134,7 +134,7 @@ func (t *Tx) FinishOperation(ctx context.Context, id string, f *fault.Fault) err
 		status, text = Failed, plain(string(b))
 	}
 	query := t.NewRaw(`UPDATE operations SET status = ?, error = ?, finished_at = ? WHERE id = ? AND finished_at = 0
-		RETURNING command, subject, entity_id, accepted_at`, status, text, t.now.UnixMicro(), id)
+		RETURNING command, subject, entity_id, accepted_at, cancel_requested_at`, status, text, t.now.UnixMicro(), id)
 	o := t.started[id]
 	if o != nil { // nobody else knows it yet, nor needs to hear that it was accepted
 		delete(t.started, id)
@@ -142,13 +142,16 @@ func (t *Tx) FinishOperation(ctx context.Context, id string, f *fault.Fault) err
 		t.Later(query)
 	} else {
 		o = &Operation{ID: id}
-		var accepted int64
-		err := query.Scan(ctx, &o.Command, &o.Subject, &o.EntityID, &accepted)
+		var accepted, cancelRequested int64
+		err := query.Scan(ctx, &o.Command, &o.Subject, &o.EntityID, &accepted, &cancelRequested)
 		if errors.Is(err, sql.ErrNoRows) {
 			return fmt.Errorf("operation %s is unknown or over", id)
 		}
 		if err != nil {
 			return err
+		}
+		if status == Succeeded && cancelRequested != 0 {
+			return fmt.Errorf("operation %s: %w", id, ErrCancelRequested)
 		}
 		o.AcceptedAt = at(accepted)
 	}
@@ -197,7 +200,7 @@ func (t *Tx) progressed(id string, p Progress) error {
 }
 
 // RequestCancel asks a running operation to end. Its job sees its context end; one that never began is failed by whoever takes it. It is a
-// fault of kind conflict when the operation is over.
+// fault of kind conflict when the operation is over; otherwise the operation cannot succeed any more.
 func (t *Tx) RequestCancel(ctx context.Context, id string) error {
 	result, err := t.ExecContext(ctx, "UPDATE operations SET cancel_requested_at = ? WHERE id = ? AND finished_at = 0", t.now.UnixMicro(), id)
 	if err != nil {
@@ -211,6 +214,9 @@ func (t *Tx) RequestCancel(ctx context.Context, id string) error {
 	t.Later(t.NewRaw("UPDATE parked SET due_at = ? WHERE correlation = ? AND causation = ? AND state = ?", t.now.UnixMicro(), id, id, Parked))
 	return nil
 }
+
+// ErrCancelRequested says that an operation cannot succeed any more, since somebody was told that it is asked to end.
+var ErrCancelRequested = errors.New("its end was asked for")
 
 // CancelRequested reports whether somebody asked for the end of an operation.
 func (d *DB) CancelRequested(ctx context.Context, id string) (bool, error) {

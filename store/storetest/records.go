@@ -376,3 +376,26 @@ func tidies(t *testing.T, h Harness) {
 }
 
 func second[V any](_ V, err error) error { return err }
+
+// cancels asks for the end of an operation that runs: from then on it can only fail, and once it is over nothing can be asked for.
+func cancels(t *testing.T, h Harness) {
+	db := open(t, h)
+	id := events.NewID()
+	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.StartOperation(ctx, store.Operation{ID: id, Command: "c", Status: store.Accepted, AcceptedAt: tx.Now()})
+		return err
+	})
+	finish := func(f *fault.Fault) error {
+		return db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+			return errors.Join(trail(ctx, tx, 1, "effect"), tx.FinishOperation(ctx, id, f))
+		})
+	}
+	unit(t, db, func(ctx context.Context, tx *store.Tx) error { return tx.RequestCancel(ctx, id) })
+	require.ErrorIs(t, finish(nil), store.ErrCancelRequested)
+	assert.Zero(t, count(t, db, "trail"), "nothing is left of what it did")
+	assert.False(t, must(db.Operation(t.Context(), id))(t).Done())
+	require.NoError(t, finish(fault.Conflict("operation_cancelled", "it was cancelled").WithHint("begin anew")))
+	assert.Equal(t, store.Failed, must(db.Operation(t.Context(), id))(t).Status)
+	err := db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error { return tx.RequestCancel(ctx, id) })
+	assert.Equal(t, "operation_over", fault.Of(err).Code)
+}

@@ -65,6 +65,7 @@ func Run(t *testing.T, h Harness) {
 		{"a message that the broker refuses holds up its subject alone", refused},
 		{"a message of a broker that may forget stays until it was handled", volatile},
 		{"of two relays one works, and the other takes over", takesOver},
+		{"an operation whose end was asked for does not succeed any more", cancels},
 		{"a kill between any two statements leaves all or nothing", kills},
 		{"a restart of the server in the middle loses nothing and repeats nothing", restarts},
 	} {
