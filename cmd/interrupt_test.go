@@ -40,7 +40,7 @@ func wide(symbols, days int) (csv string, names []string) {
 //nolint:paralleltest // it sets the environment
 func TestCtrlCCancelsAJobOrLeavesItRunning(t *testing.T) {
 	server := stegatest.Up(t)
-	csv, names := wide(100, 2500)
+	csv, names := wide(200, 2500)
 	server.Import(csv, "")
 	var known struct{ Items []struct{ ID string } }
 	server.Eventually("the returns are known", func() bool {

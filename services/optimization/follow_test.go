@@ -42,8 +42,8 @@ func running(s *stegatest.Server, id string) {
 func TestOneThatRunsCanBeCancelledAndTimesOut(t *testing.T) {
 	t.Parallel()
 	w := world{Server: stegatest.Up(t), t: t}
-	w.settled(w.Import(market(100, 2500, nil), ""))
-	accepted := w.Do(http.MethodPost, "/v1/optimizations", "{"+slow(100)+"}")
+	w.settled(w.Import(market(200, 2500, nil), ""))
+	accepted := w.Do(http.MethodPost, "/v1/optimizations", "{"+slow(200)+"}")
 	require.Equal(t, http.StatusAccepted, accepted.Status)
 	var ids struct {
 		ID          string
@@ -69,7 +69,7 @@ func TestOneThatRunsCanBeCancelledAndTimesOut(t *testing.T) {
 		return a.Status == "failed" && a.Error != nil && a.Error.Code == "operation_cancelled"
 	})
 
-	op := w.Write(http.MethodPost, "/v1/optimizations", `{"timeout":0.05,`+slow(100)+`}`)
+	op := w.Write(http.MethodPost, "/v1/optimizations", `{"timeout":0.05,`+slow(200)+`}`)
 	require.NotNil(t, op.Error)
 	assert.Equal(t, "optimization_timeout", op.Error.Code)
 	assert.Contains(t, op.Error.Detail, "0.05 s")
