@@ -1,0 +1,147 @@
+// Package text makes text from outside safe to show and to keep.
+//
+// Visible is for terminals and logs, Cell for spreadsheets, CheckName for whatever takes a name, and
+// RedactURL for addresses that may hold a password. Each place that shows or keeps such text uses these.
+package text
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Visible returns s with every character that a terminal would obey or hide written as an escape, such as
+// \n or \u001b: control characters, line separators, direction marks, zero-width and tag characters,
+// characters without a meaning, and bytes that are no UTF-8. A variation of an emoji stays.
+func Visible(s string) string {
+	first := strings.IndexFunc(s, func(r rune) bool { return r == utf8.RuneError || !shown(r) })
+	if first < 0 {
+		return s
+	}
+	var b strings.Builder
+	b.WriteString(s[:first])
+	for rest := s[first:]; rest != ""; {
+		r, size := utf8.DecodeRuneInString(rest)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, rest[0])
+		case shown(r):
+			b.WriteRune(r)
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\r':
+			b.WriteString(`\r`)
+		case r == '\t':
+			b.WriteString(`\t`)
+		case r > 0xffff:
+			fmt.Fprintf(&b, `\U%08x`, r)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+		rest = rest[size:]
+	}
+	return b.String()
+}
+
+// shown reports whether a terminal shows r.
+func shown(r rune) bool {
+	return r == '\ufe0e' || r == '\ufe0f' || unicode.IsGraphic(r) && !blank(r)
+}
+
+// blank reports whether r is a graphic character without a picture.
+func blank(r rune) bool {
+	return unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || r == '\u2800'
+}
+
+// CheckName returns a name in the form in which it is kept and compared (NFC), or why it is refused, as the
+// end of a sentence about it: "has a space at its end". limit counts characters.
+//
+// It refuses whatever makes two names look alike or a name look like something else: control, direction,
+// zero-width and tag characters, characters without a meaning or a picture, spaces around the name and
+// unusual ones within, and words that mix Latin letters with letters of an alphabet that resembles them.
+func CheckName(s string, limit int) (string, error) {
+	if !utf8.ValidString(s) {
+		return "", errors.New("is no UTF-8")
+	}
+	s = norm.NFC.String(s)
+	switch {
+	case s == "":
+		return "", errors.New("is missing")
+	case utf8.RuneCountInString(s) > limit:
+		return "", fmt.Errorf("has more than %d characters", limit)
+	}
+	for _, r := range s {
+		switch {
+		case r == utf8.RuneError || !unicode.IsGraphic(r) || blank(r):
+			return "", fmt.Errorf("has a character that cannot be shown: %U", r)
+		case unicode.Is(unicode.Zs, r) && r != ' ' && r != '\u3000':
+			return "", fmt.Errorf("has a space that is none of the keyboard's: %U", r)
+		}
+	}
+	first, _ := utf8.DecodeRuneInString(s)
+	last, _ := utf8.DecodeLastRuneInString(s)
+	switch {
+	case unicode.IsSpace(first):
+		return "", errors.New("has a space at its start")
+	case unicode.IsSpace(last):
+		return "", errors.New("has a space at its end")
+	case unicode.IsMark(first):
+		return "", fmt.Errorf("starts with an accent that belongs to no letter: %U", first)
+	}
+	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) }) {
+		if mixed(word) {
+			return "", fmt.Errorf("mixes letters of different alphabets that look alike in one word: %s", word)
+		}
+	}
+	return s, nil
+}
+
+// mixed reports whether a word has Latin letters beside letters of an alphabet with the same shapes.
+func mixed(word string) bool {
+	latin, other := false, false
+	for _, r := range word {
+		latin = latin || unicode.Is(unicode.Latin, r)
+		other = other || unicode.In(r, unicode.Greek, unicode.Cyrillic, unicode.Armenian, unicode.Cherokee, unicode.Coptic, unicode.Lisu)
+	}
+	return latin && other
+}
+
+// Cell returns a cell of CSV that no spreadsheet takes for a formula: text that would begin one gets an
+// apostrophe in front, which spreadsheets do not show. Numbers stay as they are.
+func Cell(s string) string {
+	begin := strings.TrimLeftFunc(s, unicode.IsSpace)
+	switch r, _ := utf8.DecodeRuneInString(begin); {
+	case s != "" && (s[0] == '\t' || s[0] == '\r' || s[0] == '\n'):
+		return "'" + s
+	case !strings.ContainsRune("=+-@＝＋－＠", r), s == "-", number(s):
+		return s
+	}
+	return "'" + s
+}
+
+// number reports whether s is a number as programs print it.
+func number(s string) bool {
+	s = strings.TrimPrefix(strings.TrimPrefix(s, "-"), "+")
+	if s == "Inf" {
+		return true
+	}
+	s = strings.TrimSuffix(s, "%")
+	if mantissa, exponent, ok := strings.Cut(strings.ToLower(s), "e"); ok {
+		exponent = strings.TrimPrefix(strings.TrimPrefix(exponent, "-"), "+")
+		return decimal(mantissa) && digits(exponent) && exponent != ""
+	}
+	return decimal(s)
+}
+
+func decimal(s string) bool {
+	whole, part, _ := strings.Cut(s, ".")
+	return digits(whole) && digits(part) && whole+part != ""
+}
+
+func digits(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < '0' || r > '9' })
+}
