@@ -34,7 +34,10 @@ servers it makes exchanges, queues and schemas with names of its own, and remove
 					return fault.Usage("count_invalid", "--%s=%d is not a number from 1 to 10000000", name, n)
 				}
 			}
-			cfg.BrokerURL, cfg.DatabaseURL = where.optional()
+			if err := where.optional(); err != nil {
+				return err
+			}
+			cfg.BrokerURL, cfg.DatabaseURL = where.broker, where.database
 			if cfg.Folder, err = os.MkdirTemp(os.Getenv("STEGA_TEMP"), "stega-bench-"); err != nil {
 				return fault.Unavailable("folder_unusable", "no temporary folder can be made").WithHint("set STEGA_TEMP").Because(err)
 			}

@@ -83,7 +83,7 @@ func rootOf(g *globals) *cobra.Command {
 		newPortfolio(g), newPrices(g), newSymbols(g), newSchedule(g), newReturns(g), newCorrelations(g), newOptimize(g), newFrontier(g),
 		newAllocate(g), newOp(g), newWatch(g), newLogin(g), newContext(g),
 		newPublish(g), newEvents(g), newDead(g), newRebuild(g), newToken(g), newAudit(g), newHealth(g), newVersion(g),
-		serverless(newUp(g)), serverless(newServe(g)), serverless(newMigrate(g)), serverless(newBench(g)),
+		serverless(newUp(g)), serverless(newServe(g)), serverless(newMigrate(g)), serverless(newSecrets()), serverless(newBench(g)),
 		serverless(newDaemon(g)), serverless(newQueue(g)), newDoctor(g),
 	)
 	for _, c := range root.Commands() {

@@ -62,6 +62,10 @@ programs of this machine need no token, as on loopback itself.`,
 			if err != nil {
 				return err
 			}
+			shared, err := secret("STEGA_SERVICE_TOKEN")
+			if err != nil {
+				return err
+			}
 			title := "stega-" + strings.Join(names, "-")
 			stop, err := traced(c.Context(), title)
 			if err != nil {
@@ -71,7 +75,7 @@ programs of this machine need no token, as on loopback itself.`,
 			log := g.logger(c.ErrOrStderr())
 			return process.Run(c.Context(), process.Config{
 				Services: names, Roles: as, Addr: at.addr, Database: where.databaseOf, Options: opts, Log: log,
-				TLS: at.tls, Limits: at.limits(), Secret: os.Getenv("STEGA_SERVICE_TOKEN"), Published: published, Elsewhere: elsewhere,
+				TLS: at.tls, Limits: at.limits(), Secret: shared, Published: published, Elsewhere: elsewhere,
 				Broker: func(ctx context.Context) (broker.Broker, error) { return openBroker(ctx, where.broker, title, log) },
 			}, func(addr string) {
 				_, _ = fmt.Fprintf(c.ErrOrStderr(), "stega is ready on %s: %s as %v\n", at.url(addr), strings.Join(names, ", "), as)

@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -41,14 +40,28 @@ func (c *connections) flags(cmd *cobra.Command) {
 		"where the databases are, with {service} for the service's name, such as postgres://user:password@host/{service} (default: STEGA_DATABASE_URL)")
 }
 
-// optional are the URLs that flags or the environment name; empty where they name none.
-func (c *connections) optional() (broker, database string) {
-	return cmp.Or(c.broker, os.Getenv("STEGA_BROKER_URL")), cmp.Or(c.database, os.Getenv("STEGA_DATABASE_URL"))
+// optional sets the URLs that no flag named from the environment; they stay empty where it names none.
+func (c *connections) optional() error {
+	for _, url := range []struct {
+		name  string
+		value *string
+	}{{"STEGA_BROKER_URL", &c.broker}, {"STEGA_DATABASE_URL", &c.database}} {
+		if *url.value != "" {
+			continue
+		}
+		var err error
+		if *url.value, err = secret(url.name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// fill takes from the environment what no flag said.
+// fill is optional, but returns a fault when a URL is missing.
 func (c *connections) fill() error {
-	c.broker, c.database = c.optional()
+	if err := c.optional(); err != nil {
+		return err
+	}
 	if c.broker == "" {
 		return fault.Usage("broker_missing", "no broker was named").
 			WithHint("set STEGA_BROKER_URL or --broker-url, such as amqp://guest:guest@127.0.0.1:5672/; or run everything here with: stega up")
@@ -131,13 +144,21 @@ func openBroker(ctx context.Context, where, name string, log *slog.Logger) (brok
 
 // options are the settings of services, from the environment.
 func options() (process.Options, error) {
+	eodhd, err := secret("STEGA_EODHD_KEY")
+	if err != nil {
+		return process.Options{}, err
+	}
+	stooq, err := secret("STEGA_STOOQ_KEY")
+	if err != nil {
+		return process.Options{}, err
+	}
 	o := marketdata.Options{
 		Folder: os.Getenv("STEGA_PRICES_FOLDER"), TempDir: os.Getenv("STEGA_TEMP"), Provider: strings.ToLower(os.Getenv("STEGA_PRICES_PROVIDER")),
 		EODHD: provider.EODHDOptions{
-			BaseURL: os.Getenv("STEGA_EODHD_URL"), Key: os.Getenv("STEGA_EODHD_KEY"), Exchange: os.Getenv("STEGA_EODHD_EXCHANGE"),
+			BaseURL: os.Getenv("STEGA_EODHD_URL"), Key: eodhd, Exchange: os.Getenv("STEGA_EODHD_EXCHANGE"),
 		},
 		Stooq: provider.StooqOptions{
-			BaseURL: os.Getenv("STEGA_STOOQ_URL"), Key: os.Getenv("STEGA_STOOQ_KEY"), Market: os.Getenv("STEGA_STOOQ_MARKET"),
+			BaseURL: os.Getenv("STEGA_STOOQ_URL"), Key: stooq, Market: os.Getenv("STEGA_STOOQ_MARKET"),
 		},
 		Yahoo: provider.YahooOptions{BaseURL: os.Getenv("STEGA_YAHOO_URL")},
 	}
