@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"hash/fnv"
 	"slices"
 
 	"stega/events"
@@ -90,50 +92,36 @@ func (s *Service) post(ctx context.Context, tx *store.Tx, postings []posting) er
 		if err := b.fetch(ctx, ids); err != nil {
 			return err
 		}
-		var touched []*account
 		for _, p := range postings {
-			a, err := b.add(ctx, p)
-			if err != nil {
-				return err
-			}
-			if !slices.Contains(touched, a) {
-				touched = append(touched, a)
-			}
-		}
-		for _, a := range touched {
-			if err := b.judge(ctx, a, false); err != nil {
+			if err := b.add(ctx, p); err != nil {
 				return err
 			}
 		}
-		for _, a := range touched {
-			if err := b.again(ctx, a); err != nil {
-				return err
-			}
-		}
-		return nil
+		return b.evaluate(ctx, false)
 	})
 }
 
 // add adds an entry to the account of its operation.
-func (b *book) add(ctx context.Context, p posting) (*account, error) {
+func (b *book) add(ctx context.Context, p posting) error {
 	a, err := b.load(ctx, p.id)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	foreign := len(a.tree.foreign)
 	a.tree.add(p.entry)
 	body, err := json.Marshal(p.entry)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	a.row.Stamp = events.NewID()
 	b.tx.Later(b.tx.NewRaw("INSERT INTO receipts (operation, stamp, body) VALUES (?, ?, ?)", p.id, a.row.Stamp, string(body)))
+	b.touch(a)
 	for _, f := range a.tree.foreign[foreign:] {
 		if err := b.depend(ctx, f.Operation, p.id); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return a, nil
+	return nil
 }
 
 // depend notes that an operation waits for something that another one accounts for.
@@ -143,44 +131,82 @@ func (b *book) depend(ctx context.Context, other, dependent string) error {
 		return err
 	}
 	b.tx.Later(b.tx.NewRaw("INSERT INTO dependents (operation, dependent) VALUES (?, ?) ON CONFLICT DO NOTHING", other, dependent))
-	if a.row.Shared {
-		return nil
+	if !a.row.Shared {
+		a.row.Shared = true
+		b.touch(a)
 	}
-	a.row.Shared = true
-	return b.judge(ctx, a, false)
+	return nil
 }
 
-// again judges the operations that depend on one.
-func (b *book) again(ctx context.Context, a *account) error {
-	if !a.row.Shared {
-		return nil
+// touch marks an account to be evaluated.
+func (b *book) touch(a *account) {
+	if !a.touched {
+		a.touched = true
+		b.touched = append(b.touched, a)
 	}
-	var dependents []string
-	err := b.tx.NewSelect().Table("dependents").Column("dependent").Where("operation = ?", a.row.ID).OrderExpr("dependent").Scan(ctx, &dependents)
-	if err != nil {
-		return err
-	}
-	if err := b.fetch(ctx, dependents); err != nil {
-		return err
-	}
-	for _, id := range dependents {
-		d, err := b.load(ctx, id)
-		if err == nil && d.row.Outcome != Settled {
-			err = b.judge(ctx, d, false)
-		}
+}
+
+// evaluate settles the accounts that were touched and, wherever what an operation waits for changed, those that depend on it. An outcome follows
+// from the trees alone, which do not change any more here, so one look at each account is enough, in whatever order and however they depend on each other.
+func (b *book) evaluate(ctx context.Context, late bool) error {
+	direct := len(b.touched)
+	for i := 0; i < len(b.touched); i++ {
+		a := b.touched[i]
+		before, written := a.row, a.changed
+		changed, err := b.judge(ctx, a, late && i < direct)
 		if err != nil {
 			return err
+		}
+		if before.ChangedAt = a.row.ChangedAt; i >= direct && before == a.row { // it still waits for the same, and since the same time
+			a.changed = written
+		}
+		if !changed || !a.row.Shared {
+			continue
+		}
+		dependents, err := b.dependents(ctx, a.row.ID)
+		if err != nil {
+			return err
+		}
+		for _, d := range dependents {
+			b.touch(d)
 		}
 	}
 	return nil
 }
 
-// judge makes of an operation's row what the tree has it be, and tells of a change. late says that it has been waiting for long.
-func (b *book) judge(ctx context.Context, a *account, late bool) error {
-	row, t := &a.row, a.tree
-	open, err := b.waiting(ctx, t, "", map[string]bool{})
+// dependents loads the open operations that depend on one.
+func (b *book) dependents(ctx context.Context, id string) ([]*account, error) {
+	var ids []string
+	err := b.tx.NewSelect().Table("dependents").Column("dependent").Where("operation = ?", id).
+		Where("NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.id = dependent AND outcome = ?)", Settled).OrderExpr("dependent").Scan(ctx, &ids)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if err := b.fetch(ctx, ids); err != nil {
+		return nil, err
+	}
+	var open []*account
+	for _, id := range ids {
+		if a := b.accounts[id]; a.row.Outcome != Settled {
+			open = append(open, a)
+		}
+	}
+	return open, nil
+}
+
+// judge sets an operation's row by its tree and publishes a change. late means that it has been waiting for long. It reports whether what the
+// operation waits for may have changed.
+func (b *book) judge(ctx context.Context, a *account, late bool) (changed bool, err error) {
+	row, t := &a.row, a.tree
+	open, err := b.waiting(ctx, t)
+	if err != nil {
+		return false, err
+	}
+	if row.Shared {
+		if sum := digest(open); sum != a.digest {
+			changed, a.digest = true, sum
+			row.Stamp = events.NewID() // a unit that is rolled back leaves no digest behind
+		}
 	}
 	was, waited := row.Outcome, row.Waiting
 	row.Outcome = outcomeOf(t.resolved(), open)
@@ -193,9 +219,9 @@ func (b *book) judge(ctx context.Context, a *account, late bool) error {
 	row.describe(t)
 	row.Waiting = ""
 	if row.Outcome == Stalled || row.Outcome == Failed {
-		text, err := json.Marshal(open[:min(len(open), maxWaiting)])
+		text, err := json.Marshal(named(open))
 		if err != nil {
-			return err
+			return false, err
 		}
 		row.Waiting = string(text)
 	}
@@ -209,13 +235,41 @@ func (b *book) judge(ctx context.Context, a *account, late bool) error {
 			Error: t.state.Error, AcceptedAt: t.state.AcceptedAt, FinishedAt: t.state.FinishedAt, SettledAt: now,
 		})
 	case row.Waiting != "" && (row.Outcome != was || row.Waiting != waited):
-		err = tell(b.tx, t.id, events.OperationStalled{ID: t.id, Outcome: row.Outcome, Waiting: open[:min(len(open), maxWaiting)], At: now})
+		err = tell(b.tx, t.id, events.OperationStalled{ID: t.id, Outcome: row.Outcome, Waiting: named(open), At: now})
 	}
-	return err
+	return changed, err
 }
 
 // maxWaiting bounds how many of those that an operation waits for are named.
 const maxWaiting = 20
+
+// named returns the first of those that an operation waits for, and before all others those that failed.
+func named(open []events.Waiting) []events.Waiting {
+	if len(open) <= maxWaiting {
+		return open
+	}
+	failing := func(w events.Waiting) int {
+		switch w.State {
+		case events.ReceiptDead:
+			return 0
+		case events.ReceiptParked:
+			return 1
+		}
+		return 2
+	}
+	open = slices.Clone(open)
+	slices.SortStableFunc(open, func(a, b events.Waiting) int { return failing(a) - failing(b) })
+	return open[:maxWaiting]
+}
+
+// digest returns a hash of what an operation waits for, which is never 0.
+func digest(open []events.Waiting) uint64 {
+	h := fnv.New64a()
+	for _, w := range open {
+		_, _ = fmt.Fprintf(h, "%q %q %q %q ", w.Message, w.Service, w.Handler, w.State)
+	}
+	return max(h.Sum64(), 1)
+}
 
 func tell(tx *store.Tx, id string, e events.Typed) error {
 	cause := tx.Cause()
@@ -224,11 +278,26 @@ func tell(tx *store.Tx, id string, e events.Typed) error {
 	return tx.Emit(e)
 }
 
-// waiting is what an operation waits for, with what other operations account for; seen keeps it from going round.
-func (b *book) waiting(ctx context.Context, t *tree, from string, seen map[string]bool) ([]events.Waiting, error) {
-	open := t.open(from)
-	for _, f := range t.foreign {
-		if seen[f.ID] {
+// waiting lists what an operation waits for: its own messages, and those that it caused together with other operations, each with what followed from it. What
+// else those operations wait for does not concern it.
+func (b *book) waiting(ctx context.Context, t *tree) ([]events.Waiting, error) {
+	open := t.open()
+	if len(t.foreign) == 0 {
+		return open, nil
+	}
+	todo := slices.Clone(t.foreign)
+	owners := make([]string, len(todo))
+	for i, f := range todo {
+		owners[i] = f.Operation
+	}
+	if err := b.fetch(ctx, owners); err != nil {
+		return nil, err
+	}
+	seen := make(map[string]bool, len(todo))
+	for len(todo) > 0 {
+		f := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if f.Operation == t.id || seen[f.ID] {
 			continue
 		}
 		seen[f.ID] = true
@@ -239,16 +308,17 @@ func (b *book) waiting(ctx context.Context, t *tree, from string, seen map[strin
 		if other.row.Outcome == Settled {
 			continue
 		}
-		if n := other.tree.nodes[f.ID]; n == nil || !n.known {
+		n := other.tree.nodes[f.ID]
+		if n == nil || !n.known {
 			open = append(open, events.Waiting{Message: f.ID, Topic: f.Topic, Subject: f.Subject, State: pending, Since: t.state.AcceptedAt})
 			continue
 		}
-		more, err := b.waiting(ctx, other.tree, f.ID, seen)
-		if err != nil {
-			return nil, err
+		open = append(open, other.tree.waiting(n)...)
+		for _, child := range n.children {
+			todo = append(todo, other.tree.emitted(child))
 		}
-		open = append(open, more...)
 	}
+	sortWaiting(open)
 	return open, nil
 }
 

@@ -3,6 +3,7 @@ package boundary
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -59,10 +60,11 @@ func alone(ctx context.Context, tx *store.Tx) error {
 	return ctx.Err()
 }
 
-// cached is a tree as it was when its row had the stamp.
+// cached is a tree, and the digest of what its operation waits for, as they were when the row had the stamp.
 type cached struct {
-	stamp string
-	tree  *tree
+	stamp  string
+	tree   *tree
+	digest uint64
 }
 
 // maxCached bounds the trees in memory.
@@ -73,12 +75,15 @@ type book struct {
 	s        *Service
 	tx       *store.Tx
 	accounts map[string]*account
+	touched  []*account // to be evaluated
 }
 
 // account is an operation in a book.
 type account struct {
 	row     ledgerRow
 	tree    *tree
+	digest  uint64 // of what it waits for, as last published to those that depend on it; 0: not known
+	touched bool
 	changed bool
 }
 
@@ -89,7 +94,7 @@ func (s *Service) keepBook(ctx context.Context, tx *store.Tx, fn func(*book) err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := &book{s, tx, map[string]*account{}}
+	b := &book{s: s, tx: tx, accounts: map[string]*account{}}
 	if err := fn(b); err != nil {
 		return err
 	}
@@ -129,7 +134,7 @@ func (b *book) fetch(ctx context.Context, ids []string) error {
 		a := b.accounts[row.ID]
 		a.row = row
 		if c, ok := b.s.cache[row.ID]; ok && c.stamp == row.Stamp {
-			a.tree = c.tree
+			a.tree, a.digest = c.tree, c.digest
 		} else {
 			unknown = append(unknown, row.ID)
 		}
@@ -176,7 +181,7 @@ func (b *book) close() {
 			rows = append(rows, &a.row)
 		}
 		if a.row.Stamp != "" && (a.row.Outcome != Settled || a.row.Shared) {
-			b.s.keep(id, cached{a.row.Stamp, a.tree})
+			b.s.keep(id, cached{a.row.Stamp, a.tree, a.digest})
 		}
 	}
 	if len(rows) == 0 {
@@ -201,39 +206,55 @@ func (s *Service) keep(id string, c cached) {
 	s.cache[id] = c
 }
 
-// sweep looks after operations that do not get on by themselves: those that wait for long are said to be stalled, and those that are settled are
-// forgotten after a while.
+// sweep marks operations as stalled that wait for long, looks again now and then at those that are stalled or failed, and forgets old ones.
 func (s *Service) sweep(ctx context.Context) error {
-	var late []string
 	now := time.Now()
-	err := s.db.Read().NewSelect().Table("ledger").Column("id").
-		Where("outcome = ? AND command <> '' AND changed_at < ?", Pending, now.Add(-stalledAfter).UnixMicro()).Limit(sweepRows).Scan(ctx, &late)
-	if err != nil {
-		return err
-	}
-	for _, id := range late {
-		err := s.db.Do(ctx, func(ctx context.Context, tx *store.Tx) error {
-			return s.keepBook(ctx, tx, func(b *book) error {
-				a, err := b.load(ctx, id)
-				if err != nil || a.row.Outcome != Pending || a.row.Command == "" {
-					return err
-				}
-				return b.judge(ctx, a, a.row.Status != string(store.Running))
-			})
-		})
+	var errs []error
+	for _, due := range []struct {
+		outcomes []string
+		since    time.Time
+		rows     int64
+	}{
+		{[]string{Pending}, now.Add(-stalledAfter), sweepRows},
+		{[]string{Stalled, Failed}, now.Add(-lookAgainAfter), lookAgainRows},
+	} {
+		var ids []string
+		err := s.db.Read().NewSelect().Table("ledger").Column("id").Where("outcome <> ?", Settled).Where("outcome IN (?)", bun.List(due.outcomes)).
+			Where("command <> '' AND changed_at < ?", due.since.UnixMicro()).OrderExpr("changed_at").Limit(due.rows).Scan(ctx, &ids)
 		if err != nil {
 			return err
 		}
+		for _, id := range ids { // one that cannot be read holds up no other
+			if err := s.reconsider(ctx, id); err != nil {
+				errs = append(errs, fmt.Errorf("sweep operation %s: %w", id, err))
+			}
+		}
 	}
-	return s.forget(ctx, now)
+	return errors.Join(append(errs, s.forget(ctx, now))...)
+}
+
+// reconsider evaluates an operation that has been waiting for long.
+func (s *Service) reconsider(ctx context.Context, id string) error {
+	return s.db.Do(ctx, func(ctx context.Context, tx *store.Tx) error {
+		return s.keepBook(ctx, tx, func(b *book) error {
+			a, err := b.load(ctx, id)
+			if err != nil || a.row.Outcome == Settled || a.row.Command == "" {
+				return err
+			}
+			b.touch(a)
+			return b.evaluate(ctx, a.row.Status != string(store.Running))
+		})
+	})
 }
 
 // How long things are kept, and when an operation is said to be stalled.
 const (
 	stalledAfter    = 5 * time.Second
+	lookAgainAfter  = 5 * time.Minute     // at what is stalled or failed; what changes it does so by itself
 	receiptsKept    = 24 * time.Hour      // the tree of a settled operation
-	operationsKept  = 30 * 24 * time.Hour // its outcome
+	operationsKept  = 30 * 24 * time.Hour // the outcome of any, the settled and the others
 	sweepRows       = 200
+	lookAgainRows   = 50
 	sweepEach       = time.Second
 	forgetEach      = 10 * time.Minute
 	forgetRows      = 2000
@@ -251,15 +272,16 @@ func (s *Service) forget(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	before := func(d time.Duration) int64 { return now.Add(-d).UnixMicro() }
+	const settled, over = `SELECT id FROM ledger WHERE settled_at > 0 AND settled_at < ?`,
+		`SELECT id FROM ledger WHERE outcome <> 'settled' AND (command <> '' AND accepted_at < ? OR command = '' AND changed_at < ?)`
+	kept, unknown := before(operationsKept), before(unknownKeptOpen)
 	return s.db.Do(ctx, func(_ context.Context, tx *store.Tx) error {
 		tx.Later(tx.NewRaw(`DELETE FROM receipts WHERE operation IN
-			(SELECT id FROM ledger WHERE settled_at > 0 AND settled_at < ? AND EXISTS (SELECT 1 FROM receipts r WHERE r.operation = ledger.id) LIMIT ?)`,
-			before(receiptsKept), forgetRows))
-		tx.Later(tx.NewRaw(`DELETE FROM dependents WHERE dependent IN (SELECT id FROM ledger WHERE settled_at > 0 AND settled_at < ?)`, before(receiptsKept)))
-		tx.Later(tx.NewRaw(`DELETE FROM ledger WHERE id IN (SELECT id FROM ledger WHERE settled_at > 0 AND settled_at < ? LIMIT ?)`,
-			before(operationsKept), forgetRows))
-		for _, table := range []string{"receipts WHERE operation", "ledger WHERE id"} {
-			tx.Later(tx.NewRaw(`DELETE FROM `+table+` IN (SELECT id FROM ledger WHERE command = '' AND changed_at < ?)`, before(unknownKeptOpen)))
+			(`+settled+` AND EXISTS (SELECT 1 FROM receipts r WHERE r.operation = ledger.id) LIMIT ?)`, before(receiptsKept), forgetRows))
+		tx.Later(tx.NewRaw(`DELETE FROM dependents WHERE dependent IN (`+settled+`)`, before(receiptsKept)))
+		tx.Later(tx.NewRaw(`DELETE FROM ledger WHERE id IN (`+settled+` LIMIT ?)`, kept, forgetRows))
+		for _, rows := range []string{"receipts WHERE operation", "dependents WHERE dependent", "ledger WHERE id"} { // never settled
+			tx.Later(tx.NewRaw(`DELETE FROM `+rows+` IN (`+over+` ORDER BY changed_at LIMIT ?)`, kept, unknown, forgetRows))
 		}
 		return nil
 	})

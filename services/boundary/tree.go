@@ -15,7 +15,8 @@ type tree struct {
 	id      string
 	state   events.OperationState // the last that was said of the command
 	nodes   map[string]*node
-	foreign []events.Emitted // messages that it caused together with other operations, which account for them
+	foreign []events.Emitted  // messages that it caused together with other operations, which account for them
+	owners  map[string]string // of these, by message: the operation that accounts for it
 }
 
 // node is a message; the root is the command itself.
@@ -55,7 +56,9 @@ type entry struct {
 	Takes map[string][]string `json:"takes,omitempty"`
 }
 
-func newTree(id string) *tree { return &tree{id: id, nodes: map[string]*node{}} }
+func newTree(id string) *tree {
+	return &tree{id: id, nodes: map[string]*node{}, owners: map[string]string{}}
+}
 
 func (t *tree) node(id string) *node {
 	n := t.nodes[id]
@@ -117,6 +120,7 @@ func (t *tree) caused(n *node, emitted []events.Emitted, takes map[string][]stri
 		n.children = append(n.children, e.ID)
 		if e.Operation != "" && e.Operation != t.id {
 			t.foreign = append(t.foreign, e)
+			t.owners[e.ID] = e.Operation
 			continue
 		}
 		child := t.node(e.ID)
@@ -127,6 +131,17 @@ func (t *tree) caused(n *node, emitted []events.Emitted, takes map[string][]stri
 			child.expects = takes[e.Topic]
 		}
 	}
+}
+
+// emitted returns a message that the tree names, with the operation that accounts for it.
+func (t *tree) emitted(id string) events.Emitted {
+	e := events.Emitted{ID: id, Operation: t.id}
+	if owner := t.owners[id]; owner != "" {
+		e.Operation = owner
+	} else if n := t.nodes[id]; n != nil {
+		e.Topic, e.Subject = n.Topic, n.Subject
+	}
+	return e
 }
 
 // say notes a receipt of a handler. That it handled the message is final; of anything else the later counts.
@@ -158,34 +173,20 @@ func (h *heard) say(r events.Receipt) {
 // resolved reports whether the command has run to its end.
 func (t *tree) resolved() bool { return rank[t.state.Status] == 3 }
 
-// open lists what is still to be done, of all messages that are known or, from a message on, of those that it caused.
-func (t *tree) open(from string) []events.Waiting {
+// open lists what the known messages of the tree still wait for.
+func (t *tree) open() []events.Waiting {
 	var all []events.Waiting
-	visit := func(n *node) { all = append(all, t.waiting(n)...) }
-	if from == "" {
-		for _, n := range t.nodes {
-			visit(n)
-		}
-	} else {
-		t.below(from, map[string]bool{}, visit)
+	for _, n := range t.nodes {
+		all = append(all, t.waiting(n)...)
 	}
-	slices.SortFunc(all, func(a, b events.Waiting) int {
-		return cmp.Or(cmp.Compare(a.Message, b.Message), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Handler, b.Handler))
-	})
+	sortWaiting(all)
 	return all
 }
 
-// below visits a message and those that it caused.
-func (t *tree) below(id string, seen map[string]bool, visit func(*node)) {
-	n := t.nodes[id]
-	if n == nil || seen[id] {
-		return
-	}
-	seen[id] = true
-	visit(n)
-	for _, child := range n.children {
-		t.below(child, seen, visit)
-	}
+func sortWaiting(all []events.Waiting) {
+	slices.SortFunc(all, func(a, b events.Waiting) int {
+		return cmp.Or(cmp.Compare(a.Message, b.Message), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Handler, b.Handler))
+	})
 }
 
 func (t *tree) waiting(n *node) (all []events.Waiting) {

@@ -147,7 +147,7 @@ func TestAnOperationIsSettledByTheLastReceiptAndNeverBefore(t *testing.T) {
 			if f.needed {
 				needed--
 			}
-			open := tree.open("")
+			open := tree.open()
 			outcome := outcomeOf(tree.resolved(), open)
 			if needed > 0 {
 				require.NotEqual(t, Settled, outcome, "seed %d: after %d of %d receipts, too early", seed, i+1, len(w.facts))
@@ -174,7 +174,7 @@ func TestAnOperationIsNotSettledWithoutAnyOneReceipt(t *testing.T) {
 					tree.add(f.entry)
 				}
 			}
-			require.NotEqual(t, Settled, outcomeOf(tree.resolved(), tree.open("")), "seed %d without %v", seed, f.entry)
+			require.NotEqual(t, Settled, outcomeOf(tree.resolved(), tree.open()), "seed %d without %v", seed, f.entry)
 		}
 	}
 }
@@ -232,7 +232,7 @@ func TestOutcomesSayWhoIsWaitedFor(t *testing.T) {
 				for _, e := range order {
 					tree.add(e)
 				}
-				open := tree.open("")
+				open := tree.open()
 				assert.Equal(t, c.outcome, outcomeOf(tree.resolved(), open))
 				var waiting []string
 				for _, w := range open {

@@ -71,8 +71,7 @@ func (s *Service) Operation(ctx context.Context, id string, tree bool) (Operatio
 	}
 	t := trees[id]
 	if o.Outcome == Pending {
-		open := t.open("")
-		o.Waiting = open[:min(len(open), maxWaiting)]
+		o.Waiting = named(t.open())
 	}
 	if tree {
 		o.Tree = t.branch(t.id, map[string]bool{})
