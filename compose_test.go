@@ -46,7 +46,7 @@ func newComposed(t *testing.T) *composed {
 	_, _ = fmt.Fprintf(&override, "services:\n  migrate: {image: %s}\n  postgres: {ports: [\"127.0.0.1:%d:5432\"]}\n", project, postgres)
 	for _, name := range process.Names() {
 		port := servers.FreePort(t)
-		c.apis[name] = stegatest.At(t, fmt.Sprintf("http://127.0.0.1:%d", port))
+		c.apis[name] = stegatest.At(t, fmt.Sprintf("http://127.0.0.1:%d", port), "stega-dev-service-token")
 		_, _ = fmt.Fprintf(&override, "  %s-api: {image: %s, ports: !override [\"127.0.0.1:%d:8420\"]}\n  %s-consumer: {image: %s}\n", name, project, port, name, project)
 	}
 	file := filepath.Join(t.TempDir(), "override.yaml")

@@ -42,6 +42,7 @@ type world struct {
 	t       *testing.T
 	url     atomic.Pointer[string]
 	metrics atomic.Pointer[string] // where the consumer tells of its queues
+	token   atomic.Pointer[string]
 	stop    chan struct{}
 	running sync.WaitGroup
 	clients []*client
@@ -85,9 +86,11 @@ func newWorld(t *testing.T, clients int) *world {
 }
 
 // at says where the api and the consumer are now.
-func (w *world) at(api, consumer string) {
-	w.url.Store(&api)
-	w.metrics.Store(&consumer)
+func (w *world) at(api, consumer *stegatest.Program) {
+	token := api.Token()
+	w.token.Store(&token)
+	w.url.Store(&api.URL)
+	w.metrics.Store(&consumer.URL)
 }
 
 // work lets the clients write until rest.
@@ -235,6 +238,7 @@ func (w *world) ask(method, path, contentType, body string, headers ...string) (
 		return 0, nil
 	}
 	r.Header.Set("Content-Type", contentType)
+	r.Header.Set("Authorization", "Bearer "+*w.token.Load())
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
@@ -406,7 +410,7 @@ func TestKillsOfUp(t *testing.T) {
 	}
 	w := newWorld(t, 4)
 	p := launch()
-	w.at(p.URL, p.URL)
+	w.at(p, p)
 	w.work()
 	for round := range 20 {
 		time.Sleep(time.Duration(rng.IntN(600)) * time.Millisecond) // the random instant
@@ -415,7 +419,7 @@ func TestKillsOfUp(t *testing.T) {
 			require.NoError(t, os.RemoveAll(filepath.Join(data, "broker")))
 		}
 		p = launch()
-		w.at(p.URL, p.URL)
+		w.at(p, p)
 	}
 	w.rest()
 	w.check("sqlite://" + filepath.Join(data, "returns.db"))
@@ -428,7 +432,7 @@ func TestKillsOnRabbitMQAndPostgreSQL(t *testing.T) {
 	launch := apart(t, rabbit, pg, "STEGA_PRICES_FOLDER="+pulledPrices(t))
 	w := newWorld(t, 4)
 	api, consumer := launch("api"), launch("consumer")
-	w.at(api.URL, consumer.URL)
+	w.at(api, consumer)
 	w.work()
 	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 2))
 	for round := range 20 {
@@ -441,11 +445,11 @@ func TestKillsOnRabbitMQAndPostgreSQL(t *testing.T) {
 		case round%4 == 0:
 			api.Kill()
 			api = launch("api")
-			w.at(api.URL, consumer.URL)
+			w.at(api, consumer)
 		case round%4 == 1:
 			consumer.Kill()
 			consumer = launch("consumer")
-			w.at(api.URL, consumer.URL)
+			w.at(api, consumer)
 		case round%4 == 2:
 			pg.CutConnections(t)
 		default:

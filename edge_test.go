@@ -264,7 +264,7 @@ func TestKillsAtTheEdge(t *testing.T) {
 	at := func() string { return fmt.Sprintf("127.0.0.1:%d", servers.FreePort(t)) }
 	inner, outer := at(), at()
 	env := []string{
-		"STEGA_BROKER_URL=" + rabbit.URL(), "STEGA_DATABASE_URL=" + pg.URL() + "&search_path={service}", "STEGA_SERVICE_TOKEN=a secret of this test",
+		"STEGA_BROKER_URL=" + rabbit.URL(), "STEGA_DATABASE_URL=" + pg.URL() + "&search_path={service}",
 	}
 	var core, where []string // the services but the boundary, which run in one process
 	for _, name := range process.Names() {
@@ -309,14 +309,15 @@ func TestKillsAtTheEdge(t *testing.T) {
 	}
 	d := daemon()
 
-	prices(t, w.url())
+	token := boundary.Token()
+	prices(t, w.url(), token)
 	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
 	var all sync.WaitGroup
 	over := make(chan struct{})
 	submitters := make([]*submitter, clients)
 	for n := range submitters {
-		o := edge.Options{URL: w.url()}
+		o := edge.Options{URL: w.url(), Token: token}
 		if n%4 == 0 {
 			o.Socket, o.Header = socket, http.Header{"Stega-Server": {w.url()}}
 		}
@@ -370,8 +371,8 @@ func TestKillsAtTheEdge(t *testing.T) {
 }
 
 // prices gives the symbols of the clients' portfolios a price on two days.
-func prices(t *testing.T, url string) {
-	c, err := edge.New(edge.Options{URL: url})
+func prices(t *testing.T, url, token string) {
+	c, err := edge.New(edge.Options{URL: url, Token: token})
 	require.NoError(t, err)
 	defer c.Close()
 	_, err = c.Submit(t.Context(), edge.Command{

@@ -34,6 +34,10 @@ func TestTheReadmesTour(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	server := stegatest.Up(t)
 
+	kept := filepath.Join(dir, ".local", "share", "stega")
+	require.NoError(t, os.MkdirAll(kept, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(kept, "token"), []byte(server.Token+"\n"), 0o600))
+
 	var script strings.Builder
 	script.WriteString("set -euo pipefail\n")
 	var expected []string
@@ -51,7 +55,7 @@ func TestTheReadmesTour(t *testing.T) {
 	defer cancel()
 	run := exec.CommandContext(ctx, "bash", "-c", script.String())
 	run.Dir = dir
-	run.Env = append(os.Environ(), "STEGA_URL="+server.URL, "STEGA_DAEMON=off")
+	run.Env = append(os.Environ(), "HOME="+dir, "STEGA_URL="+server.URL, "STEGA_DATA="+kept, "STEGA_DAEMON=off")
 	out, err = run.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	rest := string(out)

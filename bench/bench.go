@@ -5,7 +5,10 @@ package bench
 import (
 	"context"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"stega/process"
@@ -118,10 +121,11 @@ func Run(ctx context.Context, cfg Config) (r Report, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	over, address := make(chan error, 1), make(chan string, 1)
+	keep := filepath.Join(p.Folder, "token")
 	go func() {
 		over <- process.Run(ctx, process.Config{
 			Services: process.Names(), Roles: []process.Role{process.API, process.Consumer}, Addr: "127.0.0.1:0", Migrate: true,
-			Database: p.database, Broker: p.open, Log: cfg.Log,
+			Database: p.database, Broker: p.open, Log: cfg.Log, TokenFile: keep,
 		}, func(addr string) { address <- addr })
 	}()
 	select {
@@ -130,6 +134,11 @@ func Run(ctx context.Context, cfg Config) (r Report, err error) {
 	case addr := <-address:
 		p.url = "http://" + addr
 	}
+	token, err := os.ReadFile(keep)
+	if err != nil {
+		return r, err
+	}
+	p.token = strings.TrimSpace(string(token))
 	cfg.Say("creating %d portfolios with %d clients", cfg.Commands, cfg.Clients)
 	if r.Commands, err = commands(ctx, p); err == nil {
 		cfg.Say("importing %d prices", cfg.Symbols*cfg.Days)

@@ -23,7 +23,7 @@ type place struct {
 	Config
 
 	name                     string
-	url                      string // of the process
+	url, token               string // of the process
 	brokerKind, databaseKind string
 	schemas                  []string // services that have one
 }

@@ -30,6 +30,7 @@ func watch(ctx context.Context, p *place, topic string, seen func(line process.L
 		cancel()
 		return nil, err
 	}
+	request.Header.Set("Authorization", "Bearer "+p.token)
 	answer, err := client.Do(request)
 	if err != nil {
 		cancel()
@@ -180,16 +181,17 @@ func burst(ctx context.Context, p *place, n int, pace float64) (answered, visibl
 
 func create(ctx context.Context, p *place) (id string, err error) {
 	body := fmt.Sprintf(`{"name":%q,"assets":[{"symbol":"AAPL","weight":"0.6"},{"symbol":"MA","weight":"0.4"}]}`, events.NewID())
-	return write(ctx, p.url+"/v1/portfolios", "application/json", strings.NewReader(body))
+	return write(ctx, p, "/v1/portfolios", "application/json", strings.NewReader(body))
 }
 
 // write sends a write and returns the id of the answer.
-func write(ctx context.Context, url, contentType string, body io.Reader) (id string, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, body)
+func write(ctx context.Context, p *place, path, contentType string, body io.Reader) (id string, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url+path, body)
 	if err != nil {
 		return "", err
 	}
 	request.Header.Set("Content-Type", contentType)
+	request.Header.Set("Authorization", "Bearer "+p.token)
 	answer, err := client.Do(request)
 	if err != nil {
 		return "", err
@@ -200,7 +202,7 @@ func write(ctx context.Context, url, contentType string, body io.Reader) (id str
 		return "", err
 	}
 	if answer.StatusCode != http.StatusAccepted {
-		return "", fmt.Errorf("%s answers %d: %s", url, answer.StatusCode, b)
+		return "", fmt.Errorf("%s answers %d: %s", path, answer.StatusCode, b)
 	}
 	var accepted struct{ ID string }
 	err = json.Unmarshal(b, &accepted)
@@ -226,7 +228,7 @@ func imports(ctx context.Context, p *place) (r Import, err error) {
 	reader, writer := io.Pipe()
 	go func() { _ = writer.CloseWithError(prices(writer, p.Symbols, p.Days)) }()
 	began := time.Now()
-	if _, err := write(ctx, p.url+"/v1/prices", "text/csv", reader); err != nil {
+	if _, err := write(ctx, p, "/v1/prices", "text/csv", reader); err != nil {
 		return r, err
 	}
 	r.Answered = time.Since(began).Seconds()

@@ -30,7 +30,7 @@ func same[T any](t *testing.T, a client.Answer[T], err error) T {
 func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	t.Parallel()
 	server := stegatest.Up(t)
-	c, err := client.New(client.Options{URL: server.URL})
+	c, err := client.New(client.Options{URL: server.URL, Token: server.Token})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	ctx := t.Context()

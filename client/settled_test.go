@@ -20,7 +20,7 @@ import (
 func TestWhatIsSettledCanBeRead(t *testing.T) {
 	t.Parallel()
 	server := stegatest.Up(t)
-	c, err := client.New(client.Options{URL: server.URL})
+	c, err := client.New(client.Options{URL: server.URL, Token: server.Token})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	_, err = c.Submit(t.Context(), client.ImportPrices(strings.NewReader(prices), "", ""), client.Wait{For: client.ForSettled, Timeout: 3 * stegatest.Patience})
@@ -49,7 +49,7 @@ func TestWhatIsSettledCanBeRead(t *testing.T) {
 func TestAReadAndASubscriptionJoinWithoutAGap(t *testing.T) {
 	t.Parallel()
 	server := stegatest.Up(t)
-	c, err := client.New(client.Options{URL: server.URL})
+	c, err := client.New(client.Options{URL: server.URL, Token: server.Token})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	s := c.Stream(t.Context(), client.StreamOptions{})
@@ -82,7 +82,7 @@ func TestSubmitsSurviveARestartOfTheServer(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	server := stegatest.Start(t, stegatest.Config(dir))
-	c, err := client.New(client.Options{URL: server.URL, RetryFor: stegatest.Patience})
+	c, err := client.New(client.Options{URL: server.URL, Token: server.Token, RetryFor: stegatest.Patience})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	one := []events.Asset{{Symbol: "AAPL", Weight: decimal.One}}

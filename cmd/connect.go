@@ -32,6 +32,9 @@ type place struct {
 func (g *globals) place() (place, error) {
 	at, err := g.find()
 	if err == nil {
+		if at.Token == "" && (same(at.URL, defaultURL) || g.getenv("STEGA_DATA") != "" && loopback(at.URL)) {
+			at.Token, at.From = g.localToken()
+		}
 		at.names = g.knownFile(at.URL)
 	}
 	return at, err
@@ -63,9 +66,6 @@ func (g *globals) find() (place, error) {
 	}
 	if at.Token == "" {
 		at.Token, at.From = config.tokenOf(at.URL)
-	}
-	if at.Token == "" && (same(at.URL, defaultURL) || g.getenv("STEGA_DATA") != "" && loopback(at.URL)) {
-		at.Token, at.From = g.localToken()
 	}
 	return at, nil
 }

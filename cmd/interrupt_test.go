@@ -40,6 +40,7 @@ func wide(symbols, days int) (csv string, names []string) {
 //nolint:paralleltest // it sets the environment
 func TestCtrlCCancelsAJobOrLeavesItRunning(t *testing.T) {
 	server := stegatest.Up(t)
+	t.Setenv("STEGA_TOKEN", server.Token)
 	csv, names := wide(200, 2500)
 	server.Import(csv, "")
 	var known struct{ Items []struct{ ID string } }

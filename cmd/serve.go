@@ -4,13 +4,11 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"stega/broker"
-	"stega/fault"
 	"stega/process"
 	"stega/services/boundary/gateway"
 )
@@ -19,18 +17,17 @@ func newServe(g *globals) *cobra.Command {
 	var where connections
 	var at listening
 	var services, roles []string
-	var upstreams string
+	var upstreams, tokenFile string
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run single services, on RabbitMQ and PostgreSQL",
 		Long: `Runs services in one or both of their roles: api answers HTTP and takes commands, consumer handles events and runs
 deferred commands. The databases and the broker must have been prepared with stega migrate.
 
-The boundary is the one public door: it routes to the other services, in this process or where --services says. The processes of one
-installation show each other the secret in STEGA_SERVICE_TOKEN; without it, services on any address but loopback answer nobody.
+The boundary is the one public entry: it routes to the other services, in this process or where --services says, and takes tokens.
+Services without it take the secret in STEGA_SERVICE_TOKEN, which the boundary sends them; without it they answer nothing but health checks.
 
-A container cannot see that its port is published on this machine's loopback alone; STEGA_PUBLISHED_ON_LOOPBACK=true says so, and then
-programs of this machine need no token, as on loopback itself.`,
+With --token-file, the boundary makes a first admin token at its first start and keeps it in that file, for its owner alone.`,
 		Example: `  stega serve --service=returns --role=api
   stega serve --service=portfolio,returns --role=consumer
   stega serve --service=all --role=all --addr=127.0.0.1:8420`,
@@ -44,9 +41,9 @@ programs of this machine need no token, as on loopback itself.`,
 			if err != nil {
 				return err
 			}
-			published, err := strconv.ParseBool(env("STEGA_PUBLISHED_ON_LOOPBACK", "false"))
+			localAccess, err := at.localAccess()
 			if err != nil {
-				return fault.Usage("setting_invalid", "STEGA_PUBLISHED_ON_LOOPBACK is neither true nor false")
+				return err
 			}
 			if err := where.fill(); err != nil {
 				return err
@@ -75,7 +72,7 @@ programs of this machine need no token, as on loopback itself.`,
 			log := g.logger(c.ErrOrStderr())
 			return process.Run(c.Context(), process.Config{
 				Services: names, Roles: as, Addr: at.addr, Database: where.databaseOf, Options: opts, Log: log,
-				TLS: at.tls, Limits: at.limits(), Secret: shared, Published: published, Elsewhere: elsewhere,
+				TLS: at.tls, Limits: at.limits(), Secret: shared, LocalAccess: localAccess, TokenFile: tokenFile, Elsewhere: elsewhere,
 				Broker: func(ctx context.Context) (broker.Broker, error) { return openBroker(ctx, where.broker, title, log) },
 			}, func(addr string) {
 				_, _ = fmt.Fprintf(c.ErrOrStderr(), "stega is ready on %s: %s as %v\n", at.url(addr), strings.Join(names, ", "), as)
@@ -88,7 +85,9 @@ programs of this machine need no token, as on loopback itself.`,
 	at.flags(c)
 	c.Flags().StringVar(&upstreams, "services", os.Getenv("STEGA_SERVICES"),
 		"where the boundary finds the others, as portfolio=http://portfolio-api:8420,… (default: STEGA_SERVICES)")
-	c.Flags().Lookup("services").DefValue = ""
+	c.Flags().StringVar(&tokenFile, "token-file", os.Getenv("STEGA_TOKEN_FILE"),
+		"the file in which the boundary keeps its first admin token (default: STEGA_TOKEN_FILE)")
+	c.Flags().Lookup("services").DefValue, c.Flags().Lookup("token-file").DefValue = "", ""
 	return c
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -82,16 +83,19 @@ type listening struct {
 	addr  string
 	tls   process.TLS
 	limit float64
+	local string
 }
 
 func (l *listening) flags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&l.addr, "addr", env("STEGA_ADDR", "127.0.0.1:8420"), "where to listen; who is not on this machine needs a token")
+	f.StringVar(&l.addr, "addr", env("STEGA_ADDR", "127.0.0.1:8420"), "where to listen")
 	f.StringVar(&l.tls.Cert, "tls-cert", os.Getenv("STEGA_TLS_CERT"), "serve HTTPS with this certificate, a PEM file; it is read again when it changes")
 	f.StringVar(&l.tls.Key, "tls-key", os.Getenv("STEGA_TLS_KEY"), "its key, a PEM file")
 	f.StringVar(&l.tls.ClientCA, "tls-client-ca", os.Getenv("STEGA_TLS_CLIENT_CA"), "ask clients for certificates that one of this PEM file signed")
-	f.Float64Var(&l.limit, "rate-limit", 200, "requests a second of one token or address that is not this machine; 0 for no limit")
-	for _, name := range []string{"tls-cert", "tls-key", "tls-client-ca"} {
+	f.Float64Var(&l.limit, "rate-limit", 200, "requests a second of one token, or of one address without a token; 0 for no limit")
+	f.StringVar(&l.local, "local-access", os.Getenv("STEGA_LOCAL_ACCESS"),
+		"what programs of this machine may do without a token, when --addr is of loopback: read, write or admin (default: nothing; STEGA_LOCAL_ACCESS)")
+	for _, name := range []string{"tls-cert", "tls-key", "tls-client-ca", "local-access"} {
 		f.Lookup(name).DefValue = ""
 	}
 }
@@ -102,6 +106,16 @@ func (l *listening) limits() access.Limits {
 		return access.Limits{Rate: -1}
 	}
 	return access.Limits{Rate: l.limit}
+}
+
+// localAccess is the scope of requests without a token from this machine.
+func (l *listening) localAccess() (access.Scope, error) {
+	scope := access.Scope(l.local)
+	if scope != access.Open && !slices.Contains(access.Scopes(), scope) {
+		return access.Open, fault.Usage("setting_invalid", "--local-access does not take %q", l.local).
+			WithHint("it takes read, write or admin; leave it out so that every request needs a token")
+	}
+	return scope, nil
 }
 
 // url is how clients say an address.

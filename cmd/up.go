@@ -37,6 +37,10 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 			if err := at.check(c.ErrOrStderr()); err != nil {
 				return err
 			}
+			localAccess, err := at.localAccess()
+			if err != nil {
+				return err
+			}
 			unlock, err := lockFolder(data)
 			if err != nil {
 				return err
@@ -63,7 +67,7 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 			var failed error
 			err = process.Run(ctx, process.Config{
 				Services: process.Names(), Roles: []process.Role{process.API, process.Consumer}, Addr: at.addr, Migrate: true, Options: opts, Log: log,
-				TLS: at.tls, Limits: at.limits(), TokenFile: filepath.Join(data, "token"),
+				TLS: at.tls, Limits: at.limits(), LocalAccess: localAccess, TokenFile: filepath.Join(data, "token"),
 				Database: func(service string) string { return "sqlite://" + filepath.Join(data, service+".db") },
 				Broker: func(ctx context.Context) (broker.Broker, error) {
 					return openBroker(ctx, "embedded://"+filepath.Join(data, "broker"), "stega", log)
@@ -72,7 +76,12 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 				_, _ = fmt.Fprintf(c.ErrOrStderr(), "stega is ready on %s, its data are in %s\n", at.url(addr), data)
 				if demo {
 					go func() {
-						token, _ := os.ReadFile(filepath.Join(data, "token")) // without it, this machine needs none
+						token, err := os.ReadFile(filepath.Join(data, "token"))
+						if err != nil {
+							failed = err
+							end()
+							return
+						}
 						here := place{URL: at.url(addr), Token: strings.TrimSpace(string(token))}
 						if failed = runDemo(ctx, c.ErrOrStderr(), here, seed); failed != nil {
 							end()

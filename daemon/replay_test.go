@@ -33,7 +33,7 @@ func free(t testing.TB) string {
 // server is "stega up" at an address, on the same data each time.
 func server(t testing.TB, h *home, addr string) *stegatest.Program {
 	t.Helper()
-	p, ok := stegatest.Launch(t, nil, "up", "--addr", addr, "--data", filepath.Join(h.dir, "data"), "--log-level", "error")
+	p, ok := stegatest.Launch(t, nil, "up", "--addr", addr, "--data", filepath.Join(h.dir, "data"), "--log-level", "error", "--local-access", "admin")
 	require.True(t, ok, "stega up ends: %s", p.Said())
 	return p
 }

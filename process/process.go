@@ -41,13 +41,13 @@ type Config struct {
 	Roles    []Role
 	Addr     string // where HTTP listens
 	TLS      TLS    // its files; none: plain HTTP
-	// TokenFile is where the boundary keeps a token for the programs of this machine; none: it keeps none.
+	// TokenFile is where the api of the boundary keeps a first admin token; none: it keeps none.
 	TokenFile string
-	// Secret is what the processes of one installation show each other in place of a token; none: they do not talk to each other.
+	// Secret is what the boundary sends to services in other processes in place of a token; none: they refuse it.
 	Secret string
-	// Published says that whoever reaches HTTP here is on this machine: the port of a container is published on loopback alone.
-	Published bool
-	Limits    access.Limits
+	// LocalAccess is the scope of requests without a token that programs of this machine make to a loopback listener; none: they need a token.
+	LocalAccess access.Scope
+	Limits      access.Limits
 	// Elsewhere are the services that the boundary reaches over HTTP; those of the process itself need not be named.
 	Elsewhere []gateway.Upstream
 	Database  func(service string) string
@@ -175,8 +175,8 @@ func (p *Process) open(ctx context.Context) error {
 
 // guard makes the access control, on the boundary's database where there is one.
 func (p *Process) guard(ctx context.Context) error {
-	p.access = access.New(p.boundary(), access.Options{Log: p.cfg.Log, Metrics: p.registry, Limits: p.cfg.Limits, Service: p.cfg.Secret, Published: p.cfg.Published})
-	if p.cfg.TokenFile == "" || p.boundary() == nil {
+	p.access = access.New(p.boundary(), access.Options{Log: p.cfg.Log, Metrics: p.registry, Limits: p.cfg.Limits, Service: p.cfg.Secret, Local: p.cfg.LocalAccess})
+	if p.cfg.TokenFile == "" || p.boundary() == nil || !p.has(API) {
 		return nil
 	}
 	return p.access.KeepLocal(ctx, p.cfg.TokenFile)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -59,6 +60,8 @@ type Program struct {
 	URL string // where it listens
 
 	t    testing.TB
+	args []string
+	keep string // the file of the boundary's token
 	cmd  *exec.Cmd
 	over chan struct{}
 	said *output
@@ -86,9 +89,10 @@ func (p *Program) Said() string {
 // Launch starts the program with more environment, and returns when it says that it is ready; false means that it ended before.
 func Launch(t testing.TB, env []string, args ...string) (*Program, bool) {
 	t.Helper()
-	p := &Program{t: t, over: make(chan struct{}), said: &output{}}
+	p := &Program{t: t, args: args, keep: tokenFile(t), over: make(chan struct{}), said: &output{}}
 	p.cmd = exec.Command(Binary(t), args...) // ended by Kill or Stop
-	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Env = append(append(os.Environ(), "STEGA_TOKEN_FILE="+p.keep, "STEGA_SERVICE_TOKEN="+Secret), env...)
+	p.cmd.Env = slices.DeleteFunc(p.cmd.Env, func(s string) bool { return args[0] != "serve" && s == "STEGA_TOKEN_FILE="+p.keep })
 	p.cmd.Stdout = p.said
 	stderr, err := p.cmd.StderrPipe()
 	require.NoError(t, err)
@@ -124,6 +128,49 @@ func Launch(t testing.TB, env []string, args ...string) (*Program, bool) {
 	}
 }
 
+// tokenFile is where the boundaries that a test launches keep their token.
+func tokenFile(t testing.TB) string {
+	t.Helper()
+	dir, made := tokenFiles.LoadOrStore(t.Name(), t.TempDir())
+	if !made {
+		t.Cleanup(func() { tokenFiles.Delete(t.Name()) })
+	}
+	return filepath.Join(dir.(string), "token")
+}
+
+var tokenFiles sync.Map // by the names of tests
+
+// Token is an admin token of the program: of its data folder, of the boundary's file, or the secret where the boundary does not run.
+func (p *Program) Token() string {
+	p.t.Helper()
+	file := p.keep
+	for i, a := range p.args {
+		if a == "--data" {
+			file = filepath.Join(p.args[i+1], "token")
+		}
+		services, ok := strings.CutPrefix(a, "--service=")
+		if ok && services != "all" && !strings.Contains(services, "boundary") {
+			return Secret
+		}
+	}
+	if data := env(p.cmd.Env, "STEGA_DATA"); p.args[0] == "up" && file == p.keep && data != "" {
+		file = filepath.Join(data, "token")
+	}
+	b, err := os.ReadFile(file)
+	require.NoError(p.t, err)
+	return strings.TrimSpace(string(b))
+}
+
+// env is a variable of an environment, in which the last one counts.
+func env(all []string, name string) (value string) {
+	for _, e := range all {
+		if v, ok := strings.CutPrefix(e, name+"="); ok {
+			value = v
+		}
+	}
+	return value
+}
+
 // Kill ends the program at once, as kill -9 does.
 func (p *Program) Kill() {
 	_ = p.cmd.Process.Kill()
@@ -144,7 +191,7 @@ func (p *Program) Signal(s os.Signal) {
 }
 
 // Server is the program as one that tests talk to.
-func (p *Program) Server() *Server { return At(p.t, p.URL) }
+func (p *Program) Server() *Server { return At(p.t, p.URL, p.Token()) }
 
 // Ended waits until the program has ended, and returns its exit status; -1 when a signal killed it.
 func (p *Program) Ended() int {

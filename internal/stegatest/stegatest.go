@@ -9,7 +9,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +30,8 @@ const Patience = wait.Patience
 
 // Server is a stega under test.
 type Server struct {
-	URL string
+	URL   string
+	Token string // of scope admin, sent with every request that has no Authorization of its own
 
 	t      testing.TB
 	stop   context.CancelFunc
@@ -55,18 +58,21 @@ func (s *Server) Unsettled() *Server {
 	return &other
 }
 
-// At is a stega that runs somewhere.
-func At(t testing.TB, url string) *Server {
+// Secret is what the processes of a test send each other.
+const Secret = "the secret between the services of a test"
+
+// At is a stega that runs somewhere, with a token for it.
+func At(t testing.TB, url, token string) *Server {
 	done := make(chan error, 1)
 	done <- nil
-	return &Server{URL: url, t: t, stop: func() {}, done: done, prefer: settled}
+	return &Server{URL: url, Token: token, t: t, stop: func() {}, done: done, prefer: settled}
 }
 
 // Config is that of "stega up" on a folder.
 func Config(data string, changes ...func(*process.Config)) process.Config {
 	cfg := process.Config{
 		Services: process.Names(), Roles: []process.Role{process.API, process.Consumer}, Addr: "127.0.0.1:0", Migrate: true,
-		Log:      slog.New(slog.DiscardHandler),
+		Log: slog.New(slog.DiscardHandler), TokenFile: filepath.Join(data, "token"), Secret: Secret,
 		Database: func(service string) string { return "sqlite://" + filepath.Join(data, service+".db") },
 		Broker: func(ctx context.Context) (broker.Broker, error) {
 			return embedded.Open(ctx, filepath.Join(data, "broker"), slog.New(slog.DiscardHandler))
@@ -88,7 +94,7 @@ func Start(t testing.TB, cfg process.Config) *Server {
 	t.Cleanup(s.Stop)
 	select {
 	case addr := <-address:
-		s.URL = "http://" + addr
+		s.URL, s.Token = "http://"+addr, tokenOf(t, cfg)
 	case err := <-s.done:
 		s.done <- nil
 		require.NoError(t, err)
@@ -97,6 +103,17 @@ func Start(t testing.TB, cfg process.Config) *Server {
 		t.Fatal("stega does not get ready")
 	}
 	return s
+}
+
+// tokenOf is the token that a process takes: the one of its file, or the secret where the boundary does not run.
+func tokenOf(t testing.TB, cfg process.Config) string {
+	t.Helper()
+	if !slices.Contains(cfg.Services, "boundary") {
+		return cfg.Secret
+	}
+	token, err := os.ReadFile(cfg.TokenFile)
+	require.NoError(t, err)
+	return strings.TrimSpace(string(token))
 }
 
 // Stop ends the process in order and waits for it; a second call does nothing.
@@ -136,6 +153,7 @@ func (s *Server) Send(method, path string, body io.Reader, headers ...string) An
 	r, err := http.NewRequestWithContext(ctx, method, s.URL+path, body)
 	require.NoError(s.t, err)
 	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+s.Token)
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}

@@ -212,7 +212,8 @@ func TestTheAnswerToABigBadFileArrives(t *testing.T) {
 	require.NoError(t, conn.SetDeadline(time.Now().Add(stegatest.Patience)))
 	line := []byte("2024-01-02,A,1\n")
 	const lines = 2 << 20
-	_, err = fmt.Fprintf(conn, "POST /v1/prices HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nContent-Length: %d\r\n\r\n", lines*len(line))
+	_, err = fmt.Fprintf(conn, "POST /v1/prices HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: text/csv\r\n"+
+		"Content-Length: %d\r\n\r\n", s.Token, lines*len(line))
 	require.NoError(t, err)
 	block := bytes.Repeat(line, 1<<10)
 	for range lines >> 10 {

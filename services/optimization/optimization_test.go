@@ -96,7 +96,7 @@ func (w world) settled(op store.Operation) {
 // optimize asks for an optimization that must succeed; settings are JSON without braces.
 func (w world) optimize(t *testing.T, settings string) answer {
 	t.Helper()
-	server := stegatest.At(t, w.URL)
+	server := stegatest.At(t, w.URL, w.Token)
 	op := server.Write(http.MethodPost, "/v1/optimizations", w.body(t, settings))
 	require.Nil(t, op.Error, "%v", op.Error)
 	var a answer

@@ -1,5 +1,5 @@
-// Package access decides who may do what at the edge: tokens with scopes, requests from this machine that need none, limits on
-// how often one may ask, and an audit of who wrote what. Access.Wrap puts it in front of all that a process serves.
+// Package access decides who may do what at the edge: tokens with scopes, limits on the rate of requests, and an audit of writes.
+// Access.Wrap puts it in front of all that a process serves. No request is trusted for where it comes from, unless Options.Local says so.
 package access
 
 import (
@@ -38,10 +38,21 @@ func (s Scope) Covers(needed Scope) bool {
 
 // Caller is who asks.
 type Caller struct {
-	Token string // the token's id; empty for one that needed none
-	Name  string // of the token, or local
-	Scope Scope
+	Token string `json:"-"` // the token's id; empty for local and service
+	Name  string `json:"name"`
+	Scope Scope  `json:"scope"`
+	Via   Via    `json:"via"`
 }
+
+// Via is how a caller came in.
+type Via string
+
+// The ways: a token in the header, none (see Options.Local), and the secret that processes share.
+const (
+	ViaToken   Via = "token"
+	ViaLocal   Via = "local"
+	ViaService Via = "service"
+)
 
 // Names of callers that no token in the database stands for, and of the token that a machine keeps for itself.
 const (
@@ -63,11 +74,11 @@ type Options struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Limits  Limits
-	// Service is a secret that the processes of one installation share: who knows it may do everything. The gateway shows it to the services,
-	// which have no tokens of their own.
+	// Service is the secret that the processes of one installation share. Services, which have no tokens of their own, take it from the gateway;
+	// a process with the boundary's database takes tokens only.
 	Service string
-	// Published says that the listener, in a container, is reached through a port that is published on this machine's loopback alone.
-	Published bool
+	// Local is the scope of requests without a token that a program of this machine makes directly to a loopback listener; Open: they have none.
+	Local Scope
 	// Keep is how long the audit is kept; 0 is 90 days.
 	Keep time.Duration
 	// Now is the clock; nil is the real one.
@@ -76,17 +87,17 @@ type Options struct {
 
 // Access is the access control of a process.
 type Access struct {
-	log       *slog.Logger
-	now       func() time.Time
-	tokens    *tokens // nil in a process without the boundary's database
-	audit     *audit  // likewise
-	limits    *limiters
-	secret    *[sha256.Size]byte // of Options.Service
-	published bool
-	refused   *prometheus.CounterVec
+	log     *slog.Logger
+	now     func() time.Time
+	tokens  *tokens // nil in a process without the boundary's database
+	audit   *audit  // likewise
+	limits  *limiters
+	secret  *[sha256.Size]byte // of Options.Service; nil with the boundary's database
+	local   Scope
+	refused *prometheus.CounterVec
 }
 
-// New makes the access control on the boundary's database. Without one (nil) only the service's secret lets requests in, and being on this machine.
+// New makes the access control on the boundary's database. Without one (nil) only the service's secret lets requests in.
 func New(db *store.DB, o Options) *Access {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -97,10 +108,10 @@ func New(db *store.DB, o Options) *Access {
 	if o.Keep == 0 {
 		o.Keep = 90 * 24 * time.Hour
 	}
-	a := &Access{log: o.Log, now: o.Now, published: o.Published, limits: newLimiters(o.Limits, o.Now), refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+	a := &Access{log: o.Log, now: o.Now, local: o.Local, limits: newLimiters(o.Limits, o.Now), refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "stega_access_refused_total", Help: "Requests that were refused, by the code of the fault.",
 	}, []string{"code"})}
-	if o.Service != "" {
+	if o.Service != "" && db == nil {
 		sum := sha256.Sum256([]byte(o.Service))
 		a.secret = &sum
 	}

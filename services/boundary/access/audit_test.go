@@ -33,7 +33,7 @@ func TestEveryWriteHasOneLine(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		clock := newClock()
 		db := open(t, url)
-		a := New(db, Options{Now: clock.now})
+		a := New(db, Options{Now: clock.now, Local: Admin})
 		stop := run(t, a)
 		token, text, err := a.tokens.create(t.Context(), "ci", Write, 0)
 		require.NoError(t, err)
@@ -194,7 +194,7 @@ func child() bool {
 		if err != nil {
 			return err
 		}
-		a := New(db, Options{Limits: Limits{Rate: -1}})
+		a := New(db, Options{Limits: Limits{Rate: -1}, Local: Write})
 		go func() { _ = a.Run(context.Background(), func() {}) }()
 		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 		if err != nil {
@@ -268,7 +268,7 @@ var errGone = errors.New("gone")
 func TestAnAnswerDoesNotWaitForItsLine(t *testing.T) {
 	t.Parallel()
 	db := open(t, sqlite(t))
-	a := New(db, Options{})
+	a := New(db, Options{Local: Write})
 	run(t, a)
 	holding, release := make(chan struct{}), make(chan struct{})
 	over := make(chan error)

@@ -20,14 +20,17 @@ import (
 type guard struct {
 	*Access
 	table table
-	here  bool // only this machine reaches the listener
+	local Scope // of requests without a token from this machine; Open where others reach the listener
 	next  http.Handler
 }
 
-// Wrap puts the access control in front of a handler. The listener's address says whether requests without a token can be from this machine
-// alone; nil says that they cannot.
+// Wrap puts the access control in front of a handler. Options.Local counts only where the listener's address is of loopback.
 func (a *Access) Wrap(listener net.Addr, next http.Handler) http.Handler {
-	return &guard{Access: a, table: newTable(Routes()), here: isLoopback(listener) || a.published, next: next}
+	g := &guard{Access: a, table: newTable(Routes()), next: next}
+	if isLoopback(listener) {
+		g.local = a.local
+	}
+	return g
 }
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -80,11 +83,8 @@ type tooMany struct {
 
 func (t tooMany) Unwrap() error { return t.Fault }
 
-// limited counts a request of a token or an address. Programs of this machine are not limited: they could exhaust it in any case.
-func (g *guard) limited(r *http.Request, who string) error {
-	if g.here && fromHere(r, g.published) {
-		return nil
-	}
+// limited counts a request of a token or an address.
+func (g *guard) limited(who string) error {
 	wait := g.limits.take(who)
 	if wait <= 0 {
 		return nil
@@ -97,21 +97,22 @@ func (g *guard) limited(r *http.Request, who string) error {
 func (g *guard) admit(r *http.Request, route Route) (Caller, error) {
 	values := r.Header.Values("Authorization")
 	if len(values) == 0 {
-		if err := g.limited(r, network(remote(r))); err != nil {
+		if g.local != Open && fromHere(r) && !route.makesToken() {
+			return Caller{Name: local, Scope: g.local, Via: ViaLocal}, nil
+		}
+		if err := g.limited(network(remote(r))); err != nil {
 			return Caller{}, err
 		}
 		switch {
-		case g.here && fromHere(r, g.published):
-			return Caller{Name: local, Scope: Admin}, nil
 		case route.Path == "/v1/stream" && isWebSocket(r):
 			// Browsers cannot set the header here: the first message has the token, and nothing is told before.
 			return Caller{}, nil
 		}
-		return Caller{}, g.missing(r)
+		return Caller{}, missing()
 	}
 	scheme, text, _ := strings.Cut(values[0], " ")
 	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || text == "" {
-		if err := g.limited(r, network(remote(r))); err != nil {
+		if err := g.limited(network(remote(r))); err != nil {
 			return Caller{}, err
 		}
 		return Caller{}, unauthorized("token_malformed", "the header Authorization has no token")
@@ -123,23 +124,22 @@ func (g *guard) admit(r *http.Request, route Route) (Caller, error) {
 func (g *guard) bearer(r *http.Request, text string) (Caller, error) {
 	// Who is not known yet counts against the address, before anything is looked up: guessing is slow.
 	if !g.knows(text) {
-		if err := g.limited(r, network(remote(r))); err != nil {
+		if err := g.limited(network(remote(r))); err != nil {
 			return Caller{}, err
 		}
 	}
 	caller, err := g.identify(r.Context(), text)
-	if err != nil || caller.Token == "" {
-		return caller, err
+	if err != nil || caller.Name == service || caller.Name == local {
+		return caller, err // the owner of the server and its own processes have no limit
 	}
-	return caller, g.limited(r, caller.Token)
+	return caller, g.limited(caller.Token)
 }
 
-func (g *guard) missing(r *http.Request) error {
-	f := unauthorized("token_missing", "this takes a token")
-	if g.here && (g.published || remote(r).IsLoopback()) {
-		f = f.WithHint("without one, only programs of this machine may ask, at http://127.0.0.1 or http://localhost, and neither for a proxy nor for a web page; make a token with: stega token create")
-	}
-	return f
+// missing is the refusal of a request without a token, on loopback as elsewhere.
+func missing() error {
+	return unauthorized("token_missing", "this takes a token").
+		WithHint("stega api PATH sends the token that stega up keeps in the file token of its data folder; a browser signs in with: stega open; " +
+			"other programs send the header Authorization: Bearer stega_…; a server that is started with --local-access takes requests of its own machine without one")
 }
 
 func isWebSocket(r *http.Request) bool {
@@ -167,7 +167,7 @@ func (a *Access) knows(text string) bool {
 // identify finds whose token a text is.
 func (a *Access) identify(ctx context.Context, text string) (Caller, error) {
 	if a.isService(text) {
-		return Caller{Name: service, Scope: Admin}, nil
+		return Caller{Name: service, Scope: Admin, Via: ViaService}, nil
 	}
 	if a.tokens == nil {
 		return Caller{}, unknownToken()
@@ -176,7 +176,7 @@ func (a *Access) identify(ctx context.Context, text string) (Caller, error) {
 	if err != nil {
 		return Caller{}, err
 	}
-	return Caller{Token: t.ID, Name: t.Name, Scope: t.Scope}, nil
+	return Caller{Token: t.ID, Name: t.Name, Scope: t.Scope, Via: ViaToken}, nil
 }
 
 // Authorize finds whose token a text is, and requires a scope of it: for a client that sends its token by other ways than the header.

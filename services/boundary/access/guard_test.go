@@ -29,7 +29,7 @@ func example(r Route) string {
 func TestEveryPathAsksForItsToken(t *testing.T) {
 	t.Parallel()
 	clock, notes := newClock(), &notebook{}
-	a := New(open(t, sqlite(t)), Options{Now: clock.now, Limits: Limits{Rate: -1}, Log: notes.log(), Metrics: prometheus.NewRegistry(), Service: "the secret between services"})
+	a := New(open(t, sqlite(t)), Options{Now: clock.now, Limits: Limits{Rate: -1}, Log: notes.log(), Metrics: prometheus.NewRegistry(), Service: "the secret between services", Local: Admin})
 	stop := run(t, a)
 	var secrets []string
 	token := func(name string, scope Scope, expires time.Duration) string {
@@ -47,7 +47,7 @@ func TestEveryPathAsksForItsToken(t *testing.T) {
 		"Bearer " + unknown: "token_unknown", "Bearer " + token("expired", Admin, time.Minute): "token_expired",
 		"Bearer " + token("revoked", Admin, 0): "token_revoked", "Bearer nonsense": "token_unknown", "Bearer ": "token_malformed", "Basic eDp5": "token_malformed",
 		of[Admin]: "token_malformed", "Bearer " + of[Admin] + "x": "token_unknown", "Bearer " + strings.ToLower(of[Admin]): "token_unknown",
-		"Bearer the secret between service": "token_unknown",
+		"Bearer the secret between services": "token_unknown", // the boundary takes tokens only
 	}
 	clock.pass(time.Hour)
 	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -57,6 +57,7 @@ func TestEveryPathAsksForItsToken(t *testing.T) {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	far, near := a.Wrap(outside, next), a.Wrap(inside, next)
+	strict := New(open(t, sqlite(t)), Options{Limits: Limits{Rate: -1}}).Wrap(inside, next)
 	here := []string{"Remote", "127.0.0.1:5", "Host", "127.0.0.1:8420"}
 	for _, r := range append(Routes(), Route{"GET", "/v1/unheard/of", Admin, ""}, Route{"PATCH", "/v1/portfolios", Admin, ""}) {
 		path := example(r)
@@ -68,6 +69,12 @@ func TestEveryPathAsksForItsToken(t *testing.T) {
 		assert.Equal(t, 401, missing.Code, path)
 		assert.Equal(t, "token_missing", missing.code())
 		assert.Equal(t, `Bearer realm="stega"`, missing.Header().Get("WWW-Authenticate"))
+		missing = ask(t, strict, r.Method, path, "", here...)
+		assert.Equal(t, 401, missing.Code, "%s on loopback", path)
+		assert.Equal(t, "token_missing", missing.code())
+		for _, way := range []string{"stega api PATH", "stega open", "file token", "--local-access"} {
+			assert.Contains(t, missing.Body.String(), way)
+		}
 		for header, code := range wrong {
 			for _, h := range []http.Handler{far, near} {
 				got := ask(t, h, r.Method, path, "", append([]string{"Authorization", header}, here...)...)
@@ -90,9 +97,12 @@ func TestEveryPathAsksForItsToken(t *testing.T) {
 			assert.Contains(t, got.Header().Get("WWW-Authenticate"), `scope="`+string(r.Scope)+`"`)
 		}
 		got := ask(t, near, r.Method, path, "", here...)
-		assert.Equal(t, 204, got.Code, path)
-		assert.Equal(t, "local", got.Header().Get("Who"))
-		assert.Equal(t, "service", ask(t, far, r.Method, path, "", bearer("the secret between services")...).Header().Get("Who"))
+		if r.makesToken() {
+			assert.Equal(t, 401, got.Code, "%s outlives the setting", path)
+		} else {
+			assert.Equal(t, 204, got.Code, path)
+			assert.Equal(t, "local", got.Header().Get("Who"))
+		}
 		twice := ask(t, far, r.Method, path, "", "Authorization", "Bearer "+of[Admin], "Authorization", "Bearer "+of[Admin])
 		assert.Equal(t, 401, twice.Code)
 	}
@@ -148,9 +158,10 @@ func TestPathsAreFoundAsTheyWereSent(t *testing.T) {
 	}
 }
 
-func TestOnlyProgramsOfThisMachineNeedNoToken(t *testing.T) {
+func TestLocalAccessIsForProgramsOfThisMachine(t *testing.T) {
 	t.Parallel()
-	a := New(open(t, sqlite(t)), Options{})
+	db := open(t, sqlite(t))
+	a, none, reads := New(db, Options{Local: Admin}), New(db, Options{}), New(db, Options{Local: Read})
 	for _, c := range []struct {
 		name     string
 		listener net.Addr
@@ -163,7 +174,11 @@ func TestOnlyProgramsOfThisMachineNeedNoToken(t *testing.T) {
 		{"by IPv6 without a port", &net.TCPAddr{IP: net.IPv6loopback}, []string{"Remote", "[::1]:9", "Host", "[::1]"}, true},
 		{"by IPv4 in IPv6", inside, []string{"Remote", "[::ffff:127.0.0.1]:9", "Host", "localhost:1"}, true},
 		{"a page of its own", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost:8420", "Origin", "http://localhost:8420"}, true},
-		{"a link that was followed", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"}, true},
+		{"a link of another site", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"}, false},
+		{"a frame of another site", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost", "Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "navigate"}, false},
+		{"a private address", inside, []string{"Remote", "172.18.0.1:9", "Host", "localhost"}, false},
+		{"for a client of a content network", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost", "CF-Connecting-IP", "192.0.2.1"}, false},
+		{"for a proxy's port", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost", "X-Forwarded-Port", "443"}, false},
 		{"from elsewhere", inside, []string{"Remote", "192.0.2.1:9", "Host", "localhost"}, false},
 		{"from nowhere", inside, []string{"Remote", "", "Host", "localhost"}, false},
 		{"a listener that others reach", outside, []string{"Remote", "127.0.0.1:9", "Host", "localhost"}, false},
@@ -191,7 +206,12 @@ func TestOnlyProgramsOfThisMachineNeedNoToken(t *testing.T) {
 			assert.Equal(t, "token_missing", got.code(), c.name)
 		}
 		post := ask(t, door(a, c.listener), "POST", "/v1/portfolios", "", c.headers...)
-		assert.Equal(t, c.in && !strings.Contains(c.name, "link"), post.Code == 204, "POST %s: %d", c.name, post.Code)
+		assert.Equal(t, c.in, post.Code == 204, "POST %s: %d", c.name, post.Code)
+		assert.Equal(t, 401, ask(t, door(none, c.listener), "GET", "/v1/symbols", "", c.headers...).Code, "%s, where nothing is loosened", c.name)
+		if c.in {
+			assert.Equal(t, 204, ask(t, door(reads, c.listener), "GET", "/v1/symbols", "", c.headers...).Code, c.name)
+			assert.Equal(t, 403, ask(t, door(reads, c.listener), "POST", "/v1/portfolios", "", c.headers...).Code, c.name)
+		}
 	}
 }
 
@@ -301,23 +321,4 @@ func TestRequestsKeepTheirIds(t *testing.T) {
 	var p rest.Problem
 	got.json(&p)
 	assert.Equal(t, got.Header().Get("X-Request-Id"), p.Instance)
-}
-
-// A container behind a port that is published on loopback sees the bridge's private address: that is this machine, and nothing else is.
-func TestAPublishedPortIsOfThisMachine(t *testing.T) {
-	t.Parallel()
-	next := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	published, not := New(nil, Options{Published: true}).Wrap(outside, next), New(nil, Options{}).Wrap(outside, next)
-	bridge := []string{"Remote", "172.18.0.1:41000", "Host", "127.0.0.1:8420"}
-	assert.Equal(t, 204, ask(t, published, "GET", "/v1/symbols", "", bridge...).Code)
-	assert.Equal(t, 401, ask(t, not, "GET", "/v1/symbols", "", bridge...).Code)
-	for name, headers := range map[string][]string{
-		"a public address":    {"Remote", "203.0.113.7:41000", "Host", "127.0.0.1:8420"},
-		"another name":        {"Remote", "172.18.0.1:41000", "Host", "stega.example"},
-		"a proxy":             append([]string{"X-Forwarded-For", "203.0.113.7"}, bridge...),
-		"another's page":      append([]string{"Origin", "https://elsewhere.example"}, bridge...),
-		"no sensible address": {"Remote", "?", "Host", "127.0.0.1:8420"},
-	} {
-		assert.Equal(t, 401, ask(t, published, "GET", "/v1/symbols", "", headers...).Code, name)
-	}
 }

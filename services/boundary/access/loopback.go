@@ -4,11 +4,15 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
-// forwarding are the headers by which proxies say that somebody else asks.
-var forwarding = []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Server", "X-Real-Ip"}
+// forwarding are the headers by which proxies name the client that they speak for, besides all that begin with X-Forwarded-.
+var forwarding = []string{
+	"Forwarded", "Via", "X-Real-Ip", "Cf-Connecting-Ip", "True-Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Original-Forwarded-For",
+	"X-Envoy-External-Address", "Fastly-Client-Ip",
+}
 
 // isLoopback reports whether only this machine reaches a listener.
 func isLoopback(a net.Addr) bool {
@@ -25,17 +29,15 @@ func remote(r *http.Request) netip.Addr {
 	return at.Addr().Unmap()
 }
 
-// fromHere reports whether a request was surely made by a program of this machine, on its own account: it comes from loopback to a listener
-// that nobody else reaches, no proxy speaks for another, and no web page does. A page can make a browser of this machine ask, under its own name
-// that it lets point here; the Host header then has that name, and Origin tells of the page.
-//
-// A container sees who comes through a port that is published on loopback at the private address of its bridge; published says that there is no other way in.
-func fromHere(r *http.Request, published bool) bool {
-	if from := remote(r); !from.IsLoopback() && (!published || !from.IsPrivate()) {
+// fromHere reports whether a program of this machine made a request directly, as far as the request shows: it comes from loopback, carries no
+// header of a proxy, and no web page made it. A page can make a browser of this machine send requests, under a name of its own that resolves to
+// loopback; the Host header then has that name, and Origin names the page.
+func fromHere(r *http.Request) bool {
+	if !remote(r).IsLoopback() {
 		return false
 	}
-	for _, name := range forwarding {
-		if len(r.Header.Values(name)) > 0 {
+	for name := range r.Header {
+		if strings.HasPrefix(name, "X-Forwarded-") || slices.Contains(forwarding, name) {
 			return false
 		}
 	}
@@ -72,10 +74,10 @@ func sameOrigin(r *http.Request) bool {
 		}
 		return strings.EqualFold(origins[0], scheme+r.Host)
 	}
-	// An image or a script of another site asks without Origin. A link that somebody followed is no such thing.
+	// An image, a script, a frame or a link of another site sends no Origin.
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "same-origin", "none":
 		return true
 	}
-	return r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Mode") == "navigate"
+	return false
 }

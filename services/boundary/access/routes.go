@@ -14,6 +14,9 @@ type Route struct {
 	Command string // what a write becomes, as the audit tells it; what is in braces is taken from the path
 }
 
+// makesToken reports whether a route takes a token always, whatever Options.Local says: what it makes outlives that setting.
+func (r Route) makesToken() bool { return r.Method == http.MethodPost && r.Path == "/v1/tokens" }
+
 // Routes is the table of all paths. What is not in it takes the scope admin; a test holds that everything that a process serves is.
 func Routes() []Route {
 	return []Route{

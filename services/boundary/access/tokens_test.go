@@ -88,7 +88,9 @@ func TestTokensThatCannotBeMadeAreRefused(t *testing.T) {
 	t.Parallel()
 	a := New(open(t, sqlite(t)), Options{})
 	h := door(a, inside)
-	here := []string{"Remote", "127.0.0.1:5", "Host", "localhost:8420"}
+	_, boss, err := a.tokens.create(t.Context(), "boss", Admin, 0)
+	require.NoError(t, err)
+	here := bearer(boss)
 	for _, c := range []struct{ body, code string }{
 		{`{"name":"","scope":"read"}`, "token_name_invalid"},
 		{`{"name":"local","scope":"read"}`, "token_name_invalid"},
@@ -194,7 +196,7 @@ func TestTheTokenOfThisMachine(t *testing.T) {
 	t.Log("one that was revoked is replaced")
 	caller, err := a.Authorize(t.Context(), second, Read)
 	require.NoError(t, err)
-	assert.Equal(t, Caller{Token: caller.Token, Name: "local", Scope: Admin}, caller)
+	assert.Equal(t, Caller{Token: caller.Token, Name: "local", Scope: Admin, Via: ViaToken}, caller)
 	require.NoError(t, a.tokens.revoke(t.Context(), caller.Token))
 	require.NoError(t, a.KeepLocal(t.Context(), file))
 	third := read()
