@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect"
 )
 
@@ -95,7 +96,7 @@ func (d *DB) Migrate(ctx context.Context, files fs.FS) error {
 				return err
 			}
 		}
-		return nil
+		return collate(ctx, tx)
 	})
 	if err != nil {
 		return fmt.Errorf("migrate the database of %s: %w", d.service, err)
@@ -129,5 +130,54 @@ func (d *DB) Pending(ctx context.Context, files fs.FS) ([]string, error) {
 			pending = append(pending, m.name)
 		}
 	}
+	columns, err := uncollated(ctx, d.Read())
+	if err != nil {
+		return nil, d.explain(ctx, err)
+	}
+	if len(columns) > 0 {
+		pending = append(pending, collationStep)
+	}
 	return pending, nil
+}
+
+// collationStep is the name of the migration that collate applies.
+const collationStep = "store/collation"
+
+// column is a text column of a table.
+type column struct{ Table, Name string }
+
+// uncollated lists the text columns of a PostgreSQL database that do not sort by bytes. SQLite sorts every text by bytes.
+func uncollated(ctx context.Context, db bun.IDB) (columns []column, err error) {
+	if db.Dialect().Name() != dialect.PG {
+		return nil, nil
+	}
+	err = db.NewRaw(`SELECT c.relname AS "table", a.attname AS name FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+		WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+		AND a.atttypid = 'text'::regtype AND a.attcollation <> '"C"'::regcollation ORDER BY c.relname, a.attnum`).Scan(ctx, &columns)
+	if err != nil {
+		return nil, fmt.Errorf("read the collations: %w", err)
+	}
+	return columns, nil
+}
+
+// collate makes every text column of a PostgreSQL database sort and compare by bytes, as SQLite and Go do. The collation of the
+// database, which an administrator chooses, would order symbols, ids and cursors by the rules of a language: ranges would lack
+// rows, and merged lists would be in no order.
+func collate(ctx context.Context, tx *Tx) error {
+	columns, err := uncollated(ctx, tx)
+	if err != nil {
+		return err
+	}
+	for len(columns) > 0 {
+		table := columns[0].Table
+		var changes []string
+		for len(columns) > 0 && columns[0].Table == table {
+			changes = append(changes, fmt.Sprintf(`ALTER COLUMN %q TYPE TEXT COLLATE "C"`, columns[0].Name))
+			columns = columns[1:]
+		}
+		if _, err := tx.session.ExecContext(ctx, fmt.Sprintf("ALTER TABLE %q %s", table, strings.Join(changes, ", "))); err != nil {
+			return fmt.Errorf("%s of %s: %w", collationStep, table, err)
+		}
+	}
+	return nil
 }

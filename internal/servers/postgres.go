@@ -39,7 +39,8 @@ func Postgres(t testing.TB) *PG {
 		postgres.need(t)
 		p.admin = postgresAdmin(postgres.address(postgresPort))
 	}
-	p.Exec(t, `CREATE DATABASE "`+p.Database+`"`)
+	// It sorts by the rules of a language, as most installations do, whatever the server's own locale is.
+	p.Exec(t, `CREATE DATABASE "`+p.Database+`" TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en-US'`)
 	t.Cleanup(func() { p.Exec(t, `DROP DATABASE IF EXISTS "`+p.Database+`" WITH (FORCE)`) })
 	return p
 }

@@ -20,6 +20,7 @@ import (
 
 	"stega/broker"
 	"stega/broker/embedded"
+	"stega/internal/servers"
 	"stega/internal/wait"
 	"stega/process"
 	"stega/store"
@@ -87,6 +88,11 @@ func Config(data string, changes ...func(*process.Config)) process.Config {
 // Start starts a process and returns when it is ready.
 func Start(t testing.TB, cfg process.Config) *Server {
 	t.Helper()
+	database := cfg.Database
+	cfg.Database = func(service string) string { return servers.Database(t, service, database(service)) }
+	for _, service := range cfg.Services {
+		cfg.Database(service) // before the cleanup below, so that a database of the test outlives the process
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{t: t, stop: cancel, done: make(chan error, 1), prefer: settled}
 	address := make(chan string, 1)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"stega/internal/servers"
 	"stega/store"
 )
 
@@ -34,9 +35,20 @@ func CorrelationsViews(t testing.TB, database string) string {
 	})
 }
 
+// OptimizationViews is the same of the optimization service, whose optimizations are no view.
+func OptimizationViews(t testing.TB, database string) string {
+	t.Helper()
+	return views(t, "optimization", database, []view{
+		{"series", "symbol, year, data", "symbol, year"},
+		{"closes", "symbol, day, close", "symbol"},
+		{"portfolios", "id, version, assets", "id"},
+		{"holdings", "symbol, portfolio_id", "symbol, portfolio_id"},
+	})
+}
+
 func views(t testing.TB, service, database string, tables []view) string {
 	t.Helper()
-	db, err := store.Open(t.Context(), service, database)
+	db, err := store.Open(t.Context(), service, servers.Database(t, service, database))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close()) }()
 	var all strings.Builder

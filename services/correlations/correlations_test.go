@@ -16,19 +16,19 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 	"gonum.org/v1/gonum/mat"
 
 	"stega/civil"
 	"stega/events"
 	"stega/internal/reference"
+	"stega/internal/servers"
 	"stega/internal/stegatest"
 	"stega/quant"
 	"stega/quant/optimize"
 	"stega/series"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { servers.Main(m) }
 
 // matrix is what the service answers, as far as the tests look at it.
 type matrix struct {

@@ -17,6 +17,7 @@ import (
 
 	"stega/civil"
 	"stega/events"
+	"stega/internal/servers"
 	"stega/migrations"
 	"stega/quant"
 	"stega/series"
@@ -26,7 +27,9 @@ import (
 // database is one of the service, with its tables.
 func database(t *testing.T) *store.DB {
 	t.Helper()
-	db, err := store.Open(t.Context(), "correlations", "sqlite://"+filepath.Join(t.TempDir(), "correlations.db"))
+	db, err := store.Open(
+		t.Context(), "correlations", servers.Database(t, "correlations", "sqlite://"+filepath.Join(t.TempDir(), "correlations.db")),
+	)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	files, err := migrations.Of("correlations")

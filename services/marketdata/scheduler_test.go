@@ -73,7 +73,7 @@ type member struct {
 
 func join(t *testing.T, url string, clock Clock) *member {
 	t.Helper()
-	db, err := store.Open(t.Context(), "marketdata", url)
+	db, err := store.Open(t.Context(), "marketdata", servers.Database(t, "marketdata", url))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	files, err := migrations.Of("marketdata")
@@ -164,14 +164,15 @@ func oncePerCluster(t *testing.T, url string) {
 
 func TestARunTakesPlaceOncePerCluster(t *testing.T) {
 	t.Parallel()
-	t.Run("on SQLite", func(t *testing.T) {
-		t.Parallel()
-		oncePerCluster(t, "sqlite://"+filepath.Join(t.TempDir(), "marketdata.db"))
-	})
-	t.Run("on PostgreSQL", func(t *testing.T) {
-		t.Parallel()
-		oncePerCluster(t, servers.Postgres(t).URL())
-	})
+	oncePerCluster(t, "sqlite://"+filepath.Join(t.TempDir(), "marketdata.db"))
+}
+
+func TestOfSchedulesOnPostgreSQL(t *testing.T) {
+	t.Parallel()
+	servers.OnPostgreSQL(
+		t, "marketdata", TestARunTakesPlaceOncePerCluster, TestWhatWasMissedIsMadeUpOnce, TestADisabledScheduleRests,
+		TestADamagedScheduleHoldsUpNoOther, TestATriggerOfAScheduleThatWentAwayLeavesNothing,
+	)
 }
 
 func TestWhatWasMissedIsMadeUpOnce(t *testing.T) {

@@ -12,16 +12,16 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"stega/internal/reference"
+	"stega/internal/servers"
 	"stega/internal/stegatest"
 	"stega/store"
 )
 
 func TestMain(m *testing.M) {
 	defer stegatest.RemoveBinary()
-	goleak.VerifyTestMain(m)
+	servers.Main(m)
 }
 
 // answer is what the service says of an optimization, as far as the tests look at it.

@@ -13,15 +13,15 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"stega/civil"
 	"stega/events"
 	"stega/internal/reference"
+	"stega/internal/servers"
 	"stega/internal/stegatest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { servers.Main(m) }
 
 // summary is what the service answers, as far as the tests look at it.
 type summary struct {

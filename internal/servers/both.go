@@ -1,0 +1,61 @@
+package servers
+
+import (
+	"reflect"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// onPostgres are the running tests whose service has its databases on PostgreSQL, by the name of the test.
+var onPostgres sync.Map
+
+// moved is one of these tests: the databases that its service has had so far, by the URL that each replaces.
+type moved struct {
+	t       *testing.T
+	service string
+
+	mu  sync.Mutex
+	url map[string]string
+}
+
+// OnPostgreSQL runs tests once more, each as a subtest of its own name, with the databases of one service on PostgreSQL:
+// Database returns one there in place of a file. Tests that go through stegatest need no change.
+func OnPostgreSQL(t *testing.T, service string, tests ...func(*testing.T)) {
+	for _, test := range tests {
+		name := runtime.FuncForPC(reflect.ValueOf(test).Pointer()).Name()
+		t.Run(name[strings.LastIndexByte(name, '.')+1:], func(t *testing.T) {
+			onPostgres.Store(t.Name(), &moved{t: t, service: service, url: map[string]string{}})
+			t.Cleanup(func() { onPostgres.Delete(t.Name()) })
+			test(t)
+		})
+	}
+}
+
+// Database returns the URL of a service's database in a test: url, which is that of a file of SQLite, or in a test of OnPostgreSQL
+// the URL of a database on PostgreSQL that stands for this file, the same one for each call.
+func Database(t testing.TB, service, url string) string {
+	t.Helper()
+	m := movedTest(t.Name())
+	if m == nil || m.service != service {
+		return url
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.url[url] == "" {
+		m.url[url] = Postgres(m.t).URL()
+	}
+	return m.url[url]
+}
+
+// movedTest returns the test of OnPostgreSQL that a test is or is part of, or nil.
+func movedTest(name string) *moved {
+	for name != "" {
+		if m, ok := onPostgres.Load(name); ok {
+			return m.(*moved) //nolint:errcheck,forcetypeassert // nothing else is stored
+		}
+		name = name[:max(0, strings.LastIndexByte(name, '/'))]
+	}
+	return nil
+}

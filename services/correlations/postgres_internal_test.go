@@ -1,0 +1,14 @@
+package correlations
+
+import (
+	"testing"
+
+	"stega/internal/servers"
+)
+
+func TestSumsOnPostgreSQL(t *testing.T) {
+	t.Parallel()
+	servers.OnPostgreSQL(
+		t, "correlations", TestSumsThatGrowAreThoseMadeAfresh, TestReturnsBeyondAllMeasure, TestDamagedRowsSayWhatToDo,
+	)
+}
