@@ -50,6 +50,14 @@ func fetch(ctx context.Context, p provider.Provider, c PullPrices, symbols []str
 		}
 		one = func(symbol string) ([]Bar, error) { return single.Recent(ctx, symbol) }
 	}
+	if bulk, ok := p.(provider.Bulk); ok && c.Kind == Backfill {
+		return pulled, bulk.Histories(ctx, symbols, c.From, func(symbol string, bars []Bar) error {
+			if err := pulled.add(symbol, bars); err != nil {
+				return err
+			}
+			return progress(len(pulled))
+		})
+	}
 	for i, symbol := range symbols {
 		bars, err := one(symbol)
 		if err != nil {
@@ -65,6 +73,26 @@ func fetch(ctx context.Context, p provider.Provider, c PullPrices, symbols []str
 
 // fetched is what a provider answered, packed.
 type fetched map[string][]byte
+
+// add puts bars over those that a symbol has.
+func (f fetched) add(symbol string, bars []Bar) error {
+	before, had := f[symbol]
+	f.put(symbol, bars)
+	if !had || len(bars) == 0 {
+		return nil
+	}
+	old, err := unpack(nil, before)
+	if err != nil {
+		return err
+	}
+	fresh, err := unpack(nil, f[symbol])
+	if err != nil {
+		return err
+	}
+	all, _ := merge(old, fresh)
+	f[symbol] = pack(all)
+	return nil
+}
 
 func (f fetched) put(symbol string, bars []Bar) {
 	if len(bars) == 0 {

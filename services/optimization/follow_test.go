@@ -256,7 +256,9 @@ func TestViewsCanBeRebuilt(t *testing.T) {
 	w.settled(s.Import(days(0, 40), ""))
 	w.settled(s.Import("date,A\n2023-12-01,90\n2024-01-05,111\n", "")) // an earlier day, and a correction
 	w.settled(s.Write(http.MethodPost, "/v1/portfolios", half))
-	views := func() string { return stegatest.OptimizationViews(t, "sqlite://"+filepath.Join(data, "optimization.db")) }
+	views := func() string {
+		return stegatest.OptimizationViews(t, "sqlite://"+filepath.Join(data, "optimization.db"))
+	}
 	before := views()
 	require.Contains(t, before, "closes 41")      // A
 	require.Contains(t, before, "series 41 2023") // of A

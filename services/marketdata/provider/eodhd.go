@@ -68,9 +68,13 @@ type quote struct {
 // Latest asks for the bars of the last trading day.
 func (e *EODHD) Latest(ctx context.Context, symbols []string) (map[string][]Bar, error) {
 	exchanges := map[string][]string{}
+	names := make(map[listing]string, len(symbols))
 	for _, s := range symbols {
 		code, exchange := e.listed(s)
 		exchanges[exchange] = append(exchanges[exchange], code)
+		if at := (listing{strings.ToUpper(code), exchange}); names[at] == "" {
+			names[at] = s
+		}
 	}
 	latest := map[string][]Bar{}
 	for exchange, codes := range exchanges {
@@ -80,7 +84,7 @@ func (e *EODHD) Latest(ctx context.Context, symbols []string) (map[string][]Bar,
 				return nil, err
 			}
 			for _, q := range quotes {
-				symbol := e.symbol(q.Code, exchange, symbols)
+				symbol := names[listing{strings.ToUpper(q.Code), exchange}]
 				if symbol == "" {
 					continue // the API knows more than was asked for
 				}
@@ -132,14 +136,8 @@ func (e *EODHD) listed(symbol string) (code, exchange string) {
 	return strings.ReplaceAll(symbol, ".", "-"), e.exchange
 }
 
-func (e *EODHD) symbol(code, exchange string, asked []string) string {
-	for _, s := range asked {
-		if c, x := e.listed(s); x == exchange && strings.EqualFold(c, code) {
-			return s
-		}
-	}
-	return ""
-}
+// listing is how the API names a symbol; the code is in upper case.
+type listing struct{ code, exchange string }
 
 // bar reads a quote; it is not ok when it has no close.
 func (q quote) bar(symbol string) (b Bar, ok bool, err error) {

@@ -28,6 +28,14 @@ type Single interface {
 	Recent(ctx context.Context, symbol string) ([]Bar, error)
 }
 
+// Bulk is a provider that reads the histories of many symbols in one go.
+type Bulk interface {
+	Provider
+	// Histories visits the bars of symbols from a day on, or all when from is nil. A symbol may be visited more than once: of
+	// two bars of the same day the later visit's counts. A symbol without any bar is a fault.
+	Histories(ctx context.Context, symbols []string, from *civil.Date, visit func(symbol string, bars []Bar) error) error
+}
+
 // recentDays is how far back Recent looks: far enough that a run that was missed leaves no gap, and that a correction of yesterday is seen.
 const recentDays = 10
 

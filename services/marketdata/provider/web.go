@@ -51,13 +51,21 @@ func newWeb(s site, l Limits) *web {
 		l.Retries = 4
 	}
 	if l.MinWait == 0 {
-		l.MinWait, l.MaxWait = 500*time.Millisecond, 20*time.Second
+		l.MinWait = 500 * time.Millisecond
+		if l.MaxWait > 0 {
+			l.MinWait = min(l.MinWait, l.MaxWait)
+		}
 	}
+	if l.MaxWait == 0 {
+		l.MaxWait = 20 * time.Second
+	}
+	l.MaxWait = max(l.MinWait, l.MaxWait)
 	s.baseURL = strings.TrimRight(s.baseURL, "/")
 	c := retryablehttp.NewClient()
 	c.Logger = nil // it would log the key, which is part of each URL
 	c.RetryMax, c.RetryWaitMin, c.RetryWaitMax = l.Retries, l.MinWait, l.MaxWait
 	c.HTTPClient.Timeout = l.Timeout
+	c.HTTPClient.CheckRedirect = stay
 	c.ErrorHandler = retryablehttp.PassthroughErrorHandler
 	c.Backoff = func(least, most time.Duration, try int, answer *http.Response) time.Duration {
 		// One that wants to be left alone for an hour does not hold a job for an hour.
@@ -66,6 +74,21 @@ func newWeb(s site, l Limits) *web {
 	limiter := rate.NewLimiter(rate.Limit(l.PerSecond), max(1, int(l.PerSecond)))
 	c.PrepareRetry = func(r *http.Request) error { return limiter.Wait(r.Context()) }
 	return &web{site: s, http: c, limiter: limiter}
+}
+
+// maxRedirects is how many redirects are followed.
+const maxRedirects = 3
+
+// stay follows a redirect on the same scheme, host and port alone: requests carry a key, and another place could be one inside
+// the network of this process. The referrer would be a URL with the key.
+func stay(next *http.Request, before []*http.Request) error {
+	next.Header.Del("Referer")
+	from := before[0].URL
+	if len(before) > maxRedirects || next.URL.Scheme != from.Scheme || !strings.EqualFold(next.URL.Host, from.Host) ||
+		next.URL.User != nil {
+		return http.ErrUseLastResponse
+	}
+	return nil
 }
 
 // get is the body of an answer that is 200; any other is a fault.
@@ -113,6 +136,9 @@ func (w *web) refused(code int, path string) error {
 	switch {
 	case code == http.StatusOK:
 		return nil
+	case code >= 300 && code < 400:
+		return fault.Invalid("provider_redirects", "the provider of prices redirects to another place, which is not followed").
+			WithHint("set %s to where the provider is now, if you trust that place with the key", w.urlSetting)
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
 		return w.denied()
 	case code == http.StatusNotFound:
@@ -149,12 +175,17 @@ func strange(format string, args ...any) *fault.Fault {
 // scrub takes the key out of an error, whose text has the URL.
 func (w *web) scrub(err error) error {
 	if failed, ok := errors.AsType[*url.Error](err); ok {
-		return failed.Err
+		err = failed.Err
 	}
 	if w.key == "" {
 		return err
 	}
-	return errors.New(strings.ReplaceAll(strings.ReplaceAll(err.Error(), url.QueryEscape(w.key), "…"), w.key, "…"))
+	shown := err.Error()
+	clean := strings.NewReplacer(w.key, "…", url.QueryEscape(w.key), "…", url.PathEscape(w.key), "…").Replace(shown)
+	if clean == shown {
+		return err
+	}
+	return errors.New(clean)
 }
 
 // noPrices is the fault that the provider does not know a symbol; as is how it calls it.
