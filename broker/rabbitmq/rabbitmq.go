@@ -40,6 +40,7 @@ type Config struct {
 	Heartbeat      time.Duration // after three without an answer a connection is dead; 10 s
 	CloseTimeout   time.Duration // how long Close waits for confirmations; 2 s
 	MaxBackoff     time.Duration // the longest pause between attempts; 5 s
+	DeclareTimeout time.Duration // how long Declare tries again what the server refuses in passing; 60 s
 }
 
 func (c Config) withDefaults() Config {
@@ -59,6 +60,7 @@ func (c Config) withDefaults() Config {
 	set(&c.Heartbeat, 10*time.Second)
 	set(&c.CloseTimeout, 2*time.Second)
 	set(&c.MaxBackoff, 5*time.Second)
+	set(&c.DeclareTimeout, time.Minute)
 	return c
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -110,12 +111,55 @@ func (t *topics) add(service string, more []string) []string {
 
 // Declare implements broker.Broker. Its user needs the right to configure. The protocol cannot list bindings: those that are taken away
 // are of topics in the catalogue, or that this process declared before.
+//
+// A server that has just started refuses to declare quorum queues until it is done with those that it has. Declare tries again what
+// passes, for Config.DeclareTimeout; what the server refuses for good is an error at once.
 func (b *Broker) Declare(ctx context.Context, t broker.Topology) error {
 	if b.open.Err() != nil {
 		return broker.ErrClosed
 	}
 	ctx, cancel := b.either(ctx)
 	defer cancel()
+	limit := time.NewTimer(b.cfg.DeclareTimeout)
+	defer limit.Stop()
+	pause := backoff{max: time.Second}
+	for refused := false; ; {
+		err := b.declareOnce(ctx, t)
+		if err == nil || ctx.Err() != nil || !passing(err) {
+			return err
+		}
+		if !refused {
+			refused = true
+			b.log.Warn("the broker does not take the declarations yet, trying on", "for", b.cfg.DeclareTimeout, "error", err)
+		}
+		select {
+		case <-limit.C:
+			return fault.Unavailable("broker_not_ready", "the broker has refused the declarations for %s", b.cfg.DeclareTimeout).
+				WithHint("look at the broker's log, and try again when it is well").Because(err)
+		default:
+		}
+		pause.wait(ctx)
+	}
+}
+
+// passing reports whether an error can pass by itself: it is not the server's answer to the request, but the end of a connection or a
+// failure inside the server.
+func passing(err error) bool {
+	if _, ok := errors.AsType[*fault.Fault](err); ok {
+		return false
+	}
+	var e *amqp.Error
+	if !errors.As(err, &e) || !e.Server {
+		return true
+	}
+	switch e.Code {
+	case amqp.InternalError, amqp.ResourceError, amqp.ConnectionForced, amqp.ChannelError:
+		return true
+	}
+	return false
+}
+
+func (b *Broker) declareOnce(ctx context.Context, t broker.Topology) error {
 	conn, err := b.in.get(ctx)
 	if err != nil {
 		return fmt.Errorf("declare: %w", err)

@@ -211,6 +211,20 @@ func (r *Rabbit) Hold(t testing.TB) (release func()) {
 	return release
 }
 
+// StopQuorumQueues ends what runs the quorum queues inside the server, as after a failure of theirs: it answers a declaration of such a queue by
+// ending the connection with 541 INTERNAL_ERROR, until the function that it returns is called. The queues that exist already are of no use
+// afterwards. A test that does it must not run in parallel with others.
+func (r *Rabbit) StopQuorumQueues(t testing.TB) (restart func()) {
+	t.Helper()
+	rabbit.eval(t, `ok =:= supervisor:terminate_child(ra_systems_sup, quorum_queues).`)
+	var once sync.Once
+	restart = func() {
+		once.Do(func() { rabbit.eval(t, `ok =:= element(1, supervisor:restart_child(ra_systems_sup, quorum_queues)).`) })
+	}
+	t.Cleanup(restart)
+	return restart
+}
+
 // eval runs an expression inside the server.
 func (s *server) eval(t testing.TB, expression string) {
 	t.Helper()

@@ -17,10 +17,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
 	"os/signal"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -71,6 +73,9 @@ func Main(m *testing.M, options ...goleak.Option) {
 		}
 	})
 	code := m.Run()
+	if code != 0 {
+		logs(os.Stderr)
+	}
 	terminate()
 	signal.Stop(interrupted)
 	close(over)
@@ -98,6 +103,44 @@ func terminate() {
 		s.mu.Unlock()
 	}
 }
+
+// lastLines bounds how much of the end of a server's log is printed whole; of what came before, only warnings and errors are.
+const lastLines = 80
+
+// logs prints what the servers of the process logged: a test that failed may have failed because of them.
+func logs(w io.Writer) {
+	for _, s := range []*server{rabbit, postgres} {
+		s.mu.Lock()
+		if s.container != nil {
+			if err := s.log(w); err != nil {
+				fmt.Fprintf(w, "read the log of %s: %v\n", s.name, err)
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
+func (s *server) log(w io.Writer) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	stream, err := s.container.Logs(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = stream.Close() }()
+	text, err := io.ReadAll(stream)
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	fmt.Fprintf(w, "== the log of %s, warnings and errors, and its last %d lines\n", s.name, lastLines)
+	for i, line := range lines {
+		if i >= len(lines)-lastLines || grave.MatchString(line) {
+			fmt.Fprintln(w, line)
+		}
+	}
+	return err
+}
+
+// grave matches the lines of both servers' logs that speak of trouble.
+var grave = regexp.MustCompile(`\[(warning|error|critical)\]|\b(ERROR|FATAL|PANIC|WARNING):`)
 
 // docker is whether there is an engine to run containers.
 var docker = sync.OnceValue(func() (err error) {
