@@ -158,4 +158,5 @@ type LogBounds struct {
 	Origin uint64   // the position of the very first entry that the log ever had or will have; what is before belongs to another log
 	First  uint64   // the oldest position that is retained; of an empty log the next one, as far as the broker knows it
 	Recent LogEntry // an entry at the end or shortly before it, unless it is empty
+	Exact  bool     // Recent is the last entry that can be read
 }

@@ -72,6 +72,9 @@ func register[M events.Typed](d *Dispatcher, r *Route, call func(context.Context
 		o(r)
 	}
 	r.decode = func(data []byte) (any, error) {
+		if events.TooDeep(data) {
+			return nil, fmt.Errorf("the data of %s nests deeper than %d levels", r.Topic, events.MaxDepth)
+		}
 		var m M
 		if err := json.Unmarshal(data, &m); err != nil {
 			return nil, fmt.Errorf("the data is not a %s: %w", r.Topic, err)

@@ -23,11 +23,11 @@ func problem(answer *http.Response, where string) *fault.Fault {
 	var f fault.Fault
 	err := json.NewDecoder(io.LimitReader(answer.Body, maxProblem)).Decode(&f)
 	if err != nil || f.Code == "" {
-		f := fault.New(kindOf(answer.StatusCode), "answer_strange", "%s answers %s", where, answer.Status)
+		f := fault.New(fault.OfStatus(answer.StatusCode), "answer_strange", "%s answers %s", where, answer.Status)
 		return f.WithHint("is it stega that runs there?")
 	}
-	if f.Kind.Status() == 0 { // of a newer server
-		f.Kind = kindOf(answer.StatusCode)
+	if !f.Kind.Known() { // of a newer server
+		f.Kind = fault.OfStatus(answer.StatusCode)
 	}
 	if wait := retryAfter(answer.Header); wait > 0 {
 		return f.Because(later(wait))
@@ -47,38 +47,6 @@ func retryAfter(h http.Header) time.Duration {
 		return 0
 	}
 	return time.Duration(min(seconds, 3600)) * time.Second
-}
-
-// kindOf is the kind of fault that a status stands for.
-func kindOf(status int) fault.Kind {
-	switch status {
-	case http.StatusUnauthorized:
-		return fault.KindUnauthorized
-	case http.StatusForbidden:
-		return fault.KindForbidden
-	case http.StatusNotFound, http.StatusGone:
-		return fault.KindNotFound
-	case http.StatusConflict:
-		return fault.KindConflict
-	case http.StatusPreconditionFailed:
-		return fault.KindPrecondition
-	case http.StatusRequestEntityTooLarge:
-		return fault.KindTooLarge
-	case http.StatusUnsupportedMediaType:
-		return fault.KindUnsupported
-	case http.StatusUnprocessableEntity:
-		return fault.KindInvalid
-	case http.StatusTooManyRequests:
-		return fault.KindRateLimited
-	case http.StatusBadGateway, http.StatusServiceUnavailable:
-		return fault.KindUnavailable
-	case http.StatusGatewayTimeout, http.StatusRequestTimeout:
-		return fault.KindTimeout
-	}
-	if status >= http.StatusInternalServerError {
-		return fault.KindInternal
-	}
-	return fault.KindMalformed
 }
 
 // The codes of faults that the client itself finds.

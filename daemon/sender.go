@@ -133,7 +133,7 @@ func refusal(status int, body []byte) *fault.Fault {
 		return nil
 	}
 	var f fault.Fault
-	if err := json.Unmarshal(body, &f); err != nil || f.Kind.Status() == 0 {
+	if err := json.Unmarshal(body, &f); err != nil || !f.Kind.Known() {
 		f = *fault.New(fault.KindUnavailable, "answer_strange", "the server answers %d, and not as stega does", status).WithHint("what runs at its URL?")
 	}
 	return &f

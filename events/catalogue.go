@@ -33,12 +33,17 @@ func (t Type) New() any { return reflect.New(t.goType).Interface() }
 
 // Decode reads the data of a message of this type.
 func (t Type) Decode(data []byte) (Typed, error) {
+	if TooDeep(data) {
+		return nil, fmt.Errorf("decode %s: %w", t.Topic, errTooDeep)
+	}
 	p := reflect.New(t.goType)
 	if err := json.Unmarshal(data, p.Interface()); err != nil {
 		return nil, fmt.Errorf("decode %s: %w", t.Topic, err)
 	}
 	return p.Elem().Interface().(Typed), nil
 }
+
+var errTooDeep = fmt.Errorf("the JSON nests deeper than %d levels", MaxDepth)
 
 // Catalogue is every event of the suite, ordered by topic.
 func Catalogue() []Type {
@@ -79,6 +84,9 @@ func entry(service, summary string, zero Typed) Type {
 
 // DecodeStrict reads data that a person wrote: an unknown field or a value after the first is an error.
 func (t Type) DecodeStrict(data []byte) (Typed, error) {
+	if TooDeep(data) {
+		return nil, errTooDeep
+	}
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
 	p := reflect.New(t.goType)

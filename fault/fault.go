@@ -28,7 +28,8 @@ const (
 	KindUnavailable  Kind = "unavailable"  // something that is needed is away; trying again can help
 	KindRateLimited  Kind = "rate_limited" // too often; trying again later helps
 	KindTimeout      Kind = "timeout"
-	KindUsage        Kind = "usage" // wrong arguments on the command line
+	KindCanceled     Kind = "canceled" // the client has gone; nobody reads the answer
+	KindUsage        Kind = "usage"    // wrong arguments on the command line
 	KindInternal     Kind = "internal"
 )
 
@@ -46,6 +47,7 @@ var rows = map[Kind]struct{ status, exit int }{
 	KindRateLimited:  {429, 75},
 	KindUnavailable:  {503, 69},
 	KindTimeout:      {504, 75},
+	KindCanceled:     {499, 75},
 	KindUsage:        {400, 64},
 	KindInternal:     {500, 70},
 }
@@ -59,15 +61,66 @@ func Kinds() []Kind {
 	return kinds
 }
 
+// Known reports whether this version has the kind. One that it does not have, of a newer process, counts as internal.
+func (k Kind) Known() bool {
+	_, known := rows[k]
+	return known
+}
+
+func (k Kind) known() Kind {
+	if !k.Known() {
+		return KindInternal
+	}
+	return k
+}
+
 // Status is the HTTP status of a kind.
-func (k Kind) Status() int { return rows[k].status }
+func (k Kind) Status() int { return rows[k.known()].status }
 
 // Exit is the exit status of a kind, after sysexits(3).
-func (k Kind) Exit() int { return rows[k].exit }
+func (k Kind) Exit() int { return rows[k.known()].exit }
 
 // Permanent reports whether trying the same thing again cannot help.
 func (k Kind) Permanent() bool {
-	return k != KindUnavailable && k != KindRateLimited && k != KindTimeout && k != KindInternal
+	switch k.known() {
+	case KindUnavailable, KindRateLimited, KindTimeout, KindCanceled, KindInternal:
+		return false
+	}
+	return true
+}
+
+// OfStatus is the kind that an HTTP status stands for, when the answer names none that this version has.
+func OfStatus(status int) Kind {
+	switch status {
+	case 401:
+		return KindUnauthorized
+	case 403:
+		return KindForbidden
+	case 404, 410:
+		return KindNotFound
+	case 409:
+		return KindConflict
+	case 412:
+		return KindPrecondition
+	case 413:
+		return KindTooLarge
+	case 415:
+		return KindUnsupported
+	case 422:
+		return KindInvalid
+	case 429:
+		return KindRateLimited
+	case 499:
+		return KindCanceled
+	case 502, 503:
+		return KindUnavailable
+	case 408, 504:
+		return KindTimeout
+	}
+	if status >= 500 {
+		return KindInternal
+	}
+	return KindMalformed
 }
 
 // Item is one of several things that are wrong with an input.
@@ -108,9 +161,16 @@ func (f *Fault) WithHint(format string, args ...any) *Fault {
 	return f
 }
 
-// With adds the single things that are wrong.
+// MaxItems bounds the items of a fault.
+const MaxItems = 100
+
+// With adds single things that are wrong. Beyond MaxItems one last item says that there are more.
 func (f *Fault) With(items ...Item) *Fault {
-	f.Errors = append(f.Errors, items...)
+	room := MaxItems - len(f.Errors)
+	f.Errors = append(f.Errors, items[:min(len(items), max(0, room))]...)
+	if len(items) > room && len(f.Errors) == MaxItems {
+		f.Errors = append(f.Errors, Item{Detail: fmt.Sprintf("there is more that is wrong; these are the first %d", MaxItems)})
+	}
 	return f
 }
 
@@ -160,6 +220,9 @@ func Of(err error) *Fault {
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return New(KindTimeout, "too_slow", "this took too long and was given up").WithHint("try again in a moment; stega may be busy").Because(err)
+	}
+	if errors.Is(err, context.Canceled) {
+		return New(KindCanceled, "canceled", "the request ended before it was answered").Because(err)
 	}
 	return New(KindInternal, "internal", "something went wrong inside stega").
 		WithHint("look for this operation in the server's log").Because(err)

@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -17,6 +15,7 @@ import (
 	"stega/events"
 	"stega/fault"
 	"stega/rest"
+	"stega/services/boundary/gateway"
 	"stega/store"
 )
 
@@ -31,7 +30,11 @@ func (p *Process) handler() http.Handler {
 
 // routes are the paths that the process itself answers.
 func (p *Process) routes() *echo.Echo {
-	e := rest.New(rest.Options{Log: p.cfg.Log})
+	options := rest.Options{Log: p.cfg.Log}
+	if p.door != nil {
+		options.Areas = gateway.Areas()
+	}
+	e := rest.New(options)
 	e.Use(p.gate.through)
 	e.GET("/healthz", func(c echo.Context) error { return c.JSON(http.StatusOK, map[string]string{"status": "ok"}) })
 	e.GET("/readyz", p.readyz)
@@ -95,14 +98,19 @@ func (p *Process) readyz(c echo.Context) error {
 	return c.JSON(http.StatusOK, Health{Status: "ready"})
 }
 
+// maxEvent bounds an event that is published by hand.
+const maxEvent = 1 << 20
+
 // publish injects an event by hand: through the outbox of the service that owns the topic, so that it has its place
 // in the subject's order.
 func (p *Process) publish(c echo.Context) error {
 	topic := c.Param("topic")
-	data, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, 1<<20))
+	data, err := rest.Read(c, maxEvent)
+	if f, ok := errors.AsType[*fault.Fault](err); ok && f.Kind == fault.KindTooLarge {
+		return fault.New(fault.KindTooLarge, "event_too_large", "the event has more than 1 MiB").WithHint("split it into several events")
+	}
 	if err != nil {
-		return fault.New(fault.KindTooLarge, "event_too_large", "the event has more than 1 MiB").
-			WithHint("split it into several events").Because(err)
+		return err
 	}
 	event, err := Event(topic, data)
 	if err != nil {
@@ -162,57 +170,6 @@ func Event(topic string, data []byte) (events.Typed, error) {
 		f.Errors = inner.Errors
 	}
 	return nil, f
-}
-
-// tail streams the log of events as lines of JSON, from ?from= (a position; by default only what comes), until the
-// client goes, or with ?follow=false until nothing came for half a second. What the bus says of itself comes with ?internal=true only.
-func (p *Process) tail(c echo.Context) error {
-	from := broker.LogEnd
-	if v := c.QueryParam("from"); v != "" {
-		n, err := strconv.ParseUint(v, 10, 64)
-		if err != nil {
-			return fault.Malformed("position_invalid", "%q is not a position of the log", v).WithHint("positions are whole numbers; 0 is the oldest")
-		}
-		from = n
-	}
-	follow, internal := c.QueryParam("follow") != "false", c.QueryParam("internal") == "true"
-	ctx := c.Request().Context()
-	entries, err := p.broker.Log(ctx, from)
-	if err != nil {
-		return err
-	}
-	w := c.Response()
-	w.Header().Set(echo.HeaderContentType, "application/x-ndjson")
-	w.WriteHeader(http.StatusOK)
-	w.Flush()
-	// The server is shut down gracefully only when this ends.
-	end := time.NewTicker(time.Second / 2)
-	defer end.Stop()
-	idle := false
-	encoder := json.NewEncoder(w)
-	for {
-		select {
-		case e, ok := <-entries:
-			if !ok {
-				return nil
-			}
-			idle = false
-			if events.IsInternal(e.Type) && !internal {
-				continue
-			}
-			if err := encoder.Encode(NewLogLine(e)); err != nil {
-				return nil
-			}
-			w.Flush()
-		case <-end.C:
-			if !p.ready.Load() || (idle && !follow) {
-				return nil
-			}
-			idle = true
-		case <-ctx.Done():
-			return nil
-		}
-	}
 }
 
 // LogLine is one event of the log as it is shown.

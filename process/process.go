@@ -76,6 +76,8 @@ type Process struct {
 	hub     *stream.Hub
 	gateway *gateway.Gateway
 
+	tails shares // of GET /v1/events
+
 	gate gate // what HTTP goes through, until the end
 }
 
@@ -100,6 +102,7 @@ func Run(ctx context.Context, cfg Config, ready func(addr string)) error {
 		cfg.Grace = 20 * time.Second
 	}
 	p := &Process{cfg: cfg, registry: prometheus.NewRegistry()}
+	p.tails.each, p.tails.total = tailsEach, tailsTotal
 	if cfg.TLS.On() {
 		var err error
 		if p.tls, err = tlsConfig(cfg.TLS, cfg.Log); err != nil {
@@ -238,7 +241,7 @@ func (p *Process) has(r Role) bool { return slices.Contains(p.cfg.Roles, r) }
 // run makes the second and third stage, and takes them down in reverse.
 func (p *Process) run(ctx context.Context, listener net.Listener, ready func(addr string)) error {
 	server := &http.Server{
-		Handler: rest.Forgo(p.access.Wrap(listener.Addr(), p.handler())), TLSConfig: p.tls,
+		Handler: rest.Pace{}.Wrap(p.access.Wrap(listener.Addr(), p.handler())), TLSConfig: p.tls,
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelWarn),
 	}

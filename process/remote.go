@@ -66,6 +66,9 @@ func (r remote) json(ctx context.Context, method, path string, query url.Values,
 	if err := json.NewDecoder(body).Decode(&f); err != nil || f.Kind == "" {
 		return fault.Unavailable("service_unavailable", "the service %s answers %s", r.service, answer.Status)
 	}
+	if !f.Kind.Known() { // of a newer service
+		f.Kind = fault.OfStatus(answer.StatusCode)
+	}
 	return &f
 }
 

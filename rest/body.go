@@ -52,17 +52,35 @@ func Body(c echo.Context, v any) (hash string, err error) {
 	if err := Media(c, echo.MIMEApplicationJSON); err != nil {
 		return "", err
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, maxBody))
+	body, err := Read(c, maxBody)
 	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return "", fault.New(fault.KindTooLarge, "body_too_large", "the body has more than %d bytes", maxBody)
-		}
-		return "", fault.Malformed("body_incomplete", "the body could not be read to its end").Because(err)
+		return "", err
 	}
 	if err := Decode(body, v); err != nil {
 		return "", err
 	}
 	return Hash(c, body), nil
+}
+
+// Read reads a body of at most limit bytes.
+func Read(c echo.Context, limit int64) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, limit))
+	if err != nil {
+		return nil, Unread(err)
+	}
+	return body, nil
+}
+
+// Unread is the fault of a body that could not be read: it was too large, or its end did not come.
+func Unread(err error) error {
+	if f, ok := errors.AsType[*fault.Fault](err); ok {
+		return f
+	}
+	if e, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return fault.New(fault.KindTooLarge, "body_too_large", "the body has more than %d bytes", e.Limit)
+	}
+	return fault.Malformed("body_incomplete", "the body could not be read to its end").
+		WithHint("send as many bytes as Content-Length names, or whole chunks, without long pauses").Because(err)
 }
 
 // deadline is the request's context for at most a time. The server ends it with the request.

@@ -29,7 +29,7 @@ func refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault, status int) 
 	status = cmp.Or(status, f.Kind.Status())
 	h := w.Header()
 	p := Problem{
-		Type: "about:blank", Title: http.StatusText(status), Status: status, Kind: f.Kind, Code: f.Code, Detail: f.Detail,
+		Type: "about:blank", Title: cmp.Or(http.StatusText(status), "Client Closed Request"), Status: status, Kind: f.Kind, Code: f.Code, Detail: f.Detail,
 		Hint: f.Hint, Errors: f.Errors, Instance: h.Get(echo.HeaderXRequestID),
 	}
 	if f.Kind == fault.KindUnavailable && h.Get(echo.HeaderRetryAfter) == "" {

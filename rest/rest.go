@@ -3,11 +3,13 @@
 package rest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,6 +35,8 @@ type Service interface {
 // Options of New.
 type Options struct {
 	Log *slog.Logger
+	// Areas are first segments below /v1 that others answer to, for the hint of a path that nothing is at.
+	Areas []string
 }
 
 // New makes the echo server with what every process has: recovery, request ids, traces, problem+json for every error (also 404 and
@@ -45,7 +49,7 @@ func New(opts Options) *echo.Echo {
 	e.HideBanner, e.HidePort = true, true
 	e.Logger.SetOutput(discard{})
 	e.JSONSerializer = plainJSON{}
-	e.HTTPErrorHandler = func(err error, c echo.Context) { problem(opts.Log, err, c) }
+	e.HTTPErrorHandler = func(err error, c echo.Context) { problem(opts, err, c) }
 	e.Use(middleware.RequestID(), access(opts.Log), middleware.RecoverWithConfig(middleware.RecoverConfig{
 		DisableErrorHandler: true,
 		LogErrorFunc: func(_ echo.Context, err error, stack []byte) error {
@@ -140,7 +144,7 @@ type Problem struct {
 	Instance string       `json:"instance,omitempty"`
 }
 
-func problem(log *slog.Logger, err error, c echo.Context) {
+func problem(opts Options, err error, c echo.Context) {
 	if c.Response().Committed {
 		return
 	}
@@ -148,8 +152,15 @@ func problem(log *slog.Logger, err error, c echo.Context) {
 	if e, ok := errors.AsType[*echo.HTTPError](err); ok && e.Code == http.StatusMethodNotAllowed {
 		status = e.Code
 	}
-	if err := refuse(c.Response(), c.Request(), of(err), status); err != nil {
-		log.Debug("an answer could not be written", "error", err)
+	f := of(err)
+	if _, own := errors.AsType[*fault.Fault](err); !own && errors.Is(c.Request().Context().Err(), context.Canceled) {
+		f = fault.Of(context.Canceled) // whatever broke off, it was because the client has gone
+	}
+	if f.Code == "path_unknown" && f.Hint == "" {
+		f = PathUnknown(append(areas(c.Echo()), opts.Areas...))
+	}
+	if err := refuse(c.Response(), c.Request(), f, status); err != nil {
+		opts.Log.Debug("an answer could not be written", "error", err)
 	}
 }
 
@@ -161,7 +172,7 @@ func of(err error) *fault.Fault {
 	if e, ok := errors.AsType[*echo.HTTPError](err); ok {
 		switch e.Code {
 		case http.StatusNotFound:
-			return fault.NotFound("path_unknown", "there is nothing at this path").WithHint("the paths are listed in the README, all below /v1")
+			return fault.NotFound("path_unknown", "there is nothing at this path")
 		case http.StatusMethodNotAllowed:
 			return fault.New(fault.KindMalformed, "method_not_allowed", "this path does not answer to this method")
 		case http.StatusRequestEntityTooLarge:
@@ -172,10 +183,36 @@ func of(err error) *fault.Fault {
 			return fault.Malformed("request_malformed", "the request cannot be read").Because(err)
 		}
 	}
+	if e, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return fault.New(fault.KindTooLarge, "body_too_large", "the body has more than %d bytes", e.Limit)
+	}
+	if errors.Is(err, context.Canceled) {
+		return fault.Of(err)
+	}
 	if store.Away(err) {
 		return fault.Unavailable("database_unavailable", "the database does not answer").WithHint("try again shortly").Because(err)
 	}
 	return fault.Of(err)
+}
+
+// PathUnknown is the answer to a path that nothing is at. areas are the first segments below /v1 that there are.
+func PathUnknown(areas []string) *fault.Fault {
+	areas = slices.Clone(areas)
+	slices.Sort(areas)
+	return fault.NotFound("path_unknown", "there is nothing at this path").
+		WithHint("paths begin with /v1/ and one of: %s", strings.Join(slices.Compact(areas), ", "))
+}
+
+// areas are the first segments below /v1 of what a server answers to.
+func areas(e *echo.Echo) []string {
+	var names []string
+	for _, r := range e.Routes() {
+		if rest, below := strings.CutPrefix(r.Path, "/v1/"); below {
+			name, _, _ := strings.Cut(rest, "/")
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // maxWait bounds Prefer: wait.

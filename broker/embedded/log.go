@@ -126,7 +126,7 @@ func (b *Broker) LogBounds(ctx context.Context) (broker.LogBounds, error) {
 	if err != nil {
 		return broker.LogBounds{}, fmt.Errorf("ask how far the event log reaches: %w", err)
 	}
-	bounds := broker.LogBounds{Empty: true, Origin: b.srv.born + 1, First: b.srv.born + max(info.State.FirstSeq, 1)}
+	bounds := broker.LogBounds{Empty: true, Exact: true, Origin: b.srv.born + 1, First: b.srv.born + max(info.State.FirstSeq, 1)}
 	for seq := info.State.LastSeq; info.State.Msgs > 0 && seq >= info.State.FirstSeq; seq-- {
 		msg, err := b.srv.log.GetMsg(ctx, seq)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {

@@ -56,7 +56,7 @@ const maxName = 200
 func (p *plan) check() error {
 	f := fault.Invalid("schedule_invalid", "the schedule cannot be kept as it is")
 	wrong := func(pointer, detail string) {
-		f.Errors = append(f.Errors, fault.Item{Pointer: pointer, Detail: detail})
+		f.With(fault.Item{Pointer: pointer, Detail: detail})
 	}
 	p.Name = strings.TrimSpace(p.Name)
 	switch {

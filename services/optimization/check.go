@@ -44,7 +44,7 @@ func check(r *Request) error {
 }
 
 func (c *checker) wrong(pointer, format string, args ...any) {
-	c.fault.Errors = append(c.fault.Errors, fault.Item{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
+	c.fault.With(fault.Item{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 }
 
 const maxName = 200

@@ -66,7 +66,7 @@ const (
 func check(name string, assets []events.Asset) (string, error) {
 	f := fault.Invalid("portfolio_invalid", "the portfolio cannot be kept as it is")
 	wrong := func(pointer, format string, args ...any) {
-		f.Errors = append(f.Errors, fault.Item{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
+		f.With(fault.Item{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 	}
 	name = strings.TrimSpace(name)
 	switch {

@@ -8,21 +8,13 @@ import (
 	"time"
 )
 
-// bodyRate bounds how slowly a client may send, in bytes a second: the time that is spent waiting for it is at most a grace and what the bytes so
-// far take at that rate. A body that drips ends, however large it says that it is.
-const bodyRate = 4 << 10
-
-// upload is the body of a request on its way to a service. It remembers whether the client is to blame when it breaks off.
+// upload is the body of a request on its way to a service. It remembers whether the client is to blame when it breaks off; how
+// long the client may take is bounded before the gateway (rest.Pace).
 type upload struct {
-	body  io.ReadCloser
-	rc    *http.ResponseController
-	grace time.Duration
+	io.ReadCloser
 
-	mu     sync.Mutex
-	closed bool
-	spent  time.Duration // waiting for the client
-	bytes  int64
-	err    error // of the client
+	mu  sync.Mutex
+	err error // of the client
 }
 
 // uploadKey is where the context of a request has its body: the request itself has it wrapped by whoever hands it on.
@@ -36,47 +28,14 @@ func broken(r *http.Request) error {
 	return nil
 }
 
-func newUpload(w http.ResponseWriter, body io.ReadCloser, grace time.Duration) *upload {
-	return &upload{body: body, rc: http.NewResponseController(w), grace: grace}
-}
-
-// deadline bounds the next read. Not after the end: the connection may then serve another request.
-func (u *upload) deadline(at time.Time) {
-	if !u.closed {
-		_ = u.rc.SetReadDeadline(at) // a connection that has no deadlines waits for its end
-	}
-}
-
 func (u *upload) Read(p []byte) (int, error) {
-	began := time.Now()
-	u.mu.Lock()
-	budget := u.grace + time.Duration(u.bytes)*time.Second/bodyRate - u.spent
-	u.deadline(began.Add(budget))
-	u.mu.Unlock()
-	n, err := u.body.Read(p)
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.spent += time.Since(began)
-	u.bytes += int64(n)
-	switch {
-	case errors.Is(err, io.EOF):
-		u.deadline(time.Time{}) // what the connection reads from now on is another request, or that the client goes
-		u.closed = true
-	case err != nil:
-		u.err = err // the deadline stays: the server wants to read the rest before it takes another request
+	n, err := u.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		u.mu.Lock()
+		u.err = err
+		u.mu.Unlock()
 	}
 	return n, err
-}
-
-// Close bounds how long the server waits for a rest that nobody wants.
-func (u *upload) Close() error {
-	u.mu.Lock()
-	if u.err == nil {
-		u.deadline(time.Now().Add(u.grace))
-	}
-	u.closed = true
-	u.mu.Unlock()
-	return u.body.Close()
 }
 
 func (u *upload) broken() error {

@@ -110,8 +110,11 @@ func (g *Gateway) ask(r *http.Request, u *upstream, into *reply) {
 	}
 	defer func() { _ = answer.Body.Close() }()
 	into.status, into.header = answer.StatusCode, answer.Header
-	if n, err := into.body.ReadFrom(io.LimitReader(answer.Body, maxList+1)); err != nil || n > maxList {
+	switch n, err := into.body.ReadFrom(io.LimitReader(answer.Body, maxList+1)); {
+	case err != nil:
 		into.err = fmt.Errorf("its list is not whole: %w", err)
+	case n > maxList:
+		into.err = fmt.Errorf("its list has more than %d bytes", maxList)
 	}
 }
 

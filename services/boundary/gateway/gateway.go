@@ -36,7 +36,6 @@ type Options struct {
 	ReadTimeout  time.Duration // until an answer to a read begins; 30 s when 0
 	WriteTimeout time.Duration // until one to a write that was sent wholly does; 5 min when 0
 	IdleTimeout  time.Duration // between two pieces of an answer; 1 min when 0
-	BodyGrace    time.Duration // for which a client may leave its body waiting altogether; 30 s when 0
 	Attempts     int           // at a read; 3 when 0
 	Pause        time.Duration // at most, before the second attempt; 100 ms when 0
 	Failures     int           // in a row, after which a service is left in peace; 5 when 0
@@ -46,7 +45,7 @@ type Options struct {
 func (o Options) filled() *Options {
 	o.MaxBody, o.MaxImport = cmp.Or(o.MaxBody, 1<<20), cmp.Or(o.MaxImport, 1<<30)
 	o.ReadTimeout, o.WriteTimeout = cmp.Or(o.ReadTimeout, 30*time.Second), cmp.Or(o.WriteTimeout, 5*time.Minute)
-	o.IdleTimeout, o.BodyGrace, o.Pause = cmp.Or(o.IdleTimeout, time.Minute), cmp.Or(o.BodyGrace, 30*time.Second), cmp.Or(o.Pause, 100*time.Millisecond)
+	o.IdleTimeout, o.Pause = cmp.Or(o.IdleTimeout, time.Minute), cmp.Or(o.Pause, 100*time.Millisecond)
 	o.Attempts, o.Failures, o.Cooldown = cmp.Or(o.Attempts, 3), cmp.Or(o.Failures, 5), cmp.Or(o.Cooldown, time.Second)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -150,7 +149,7 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, u *upstream, s
 	if reads(r.Method) || r.Body == nil || r.ContentLength == 0 {
 		out.Body, out.ContentLength = http.NoBody, 0
 	} else {
-		body := newUpload(w, http.MaxBytesReader(w, r.Body, limit), g.o.BodyGrace)
+		body := &upload{ReadCloser: http.MaxBytesReader(w, r.Body, limit)}
 		out = out.WithContext(context.WithValue(r.Context(), uploadKey{}, body))
 		out.Body = body
 		defer func() { _ = body.Close() }()

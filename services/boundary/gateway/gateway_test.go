@@ -34,7 +34,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // elsewhere is a service on a server of its own.
 func elsewhere(t testing.TB, service string, h http.HandlerFunc) Upstream {
 	t.Helper()
-	s := httptest.NewServer(rest.Forgo(h))
+	s := httptest.NewServer(rest.Pace{}.Wrap(h))
 	t.Cleanup(s.Close)
 	return at(t, service, s.URL)
 }
@@ -47,10 +47,12 @@ func at(t testing.TB, service, where string) Upstream {
 }
 
 // serve serves a gateway.
-func serve(t testing.TB, o Options) *httptest.Server {
+func serve(t testing.TB, o Options) *httptest.Server { return servePaced(t, o, rest.Pace{}) }
+
+func servePaced(t testing.TB, o Options, pace rest.Pace) *httptest.Server {
 	t.Helper()
 	g := New(o)
-	s := httptest.NewServer(rest.Forgo(g)) // as a process serves it
+	s := httptest.NewServer(pace.Wrap(g)) // as a process serves it
 	t.Cleanup(func() { s.Close(); g.Close() })
 	return s
 }
@@ -293,7 +295,7 @@ func TestABodyThatStopsComingIsGivenUp(t *testing.T) {
 		}
 	}
 	for _, up := range []Upstream{elsewhere(t, "portfolio", h), {Service: "portfolio", Handler: http.HandlerFunc(h)}} {
-		s := serve(t, Options{Upstreams: []Upstream{up}, BodyGrace: 30 * time.Millisecond})
+		s := servePaced(t, Options{Upstreams: []Upstream{up}}, rest.Pace{Grace: 30 * time.Millisecond})
 		for _, path := range []string{"/v1/portfolios", "/v1/portfolios/x"} {
 			c, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
 			require.NoError(t, err)
@@ -324,9 +326,9 @@ func TestAConnectionOutlivesABody(t *testing.T) {
 		pause(r.Context(), 300*time.Millisecond)
 		ended <- r.Context().Err()
 	}
-	s := serve(t, Options{BodyGrace: 20 * time.Millisecond, Upstreams: []Upstream{
+	s := servePaced(t, Options{Upstreams: []Upstream{
 		elsewhere(t, "portfolio", drain), {Service: "marketdata", Handler: http.HandlerFunc(late)},
-	}})
+	}}, rest.Pace{Grace: 20 * time.Millisecond})
 	c, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
 	require.NoError(t, err)
 	defer func() { _ = c.Close() }()

@@ -7,6 +7,7 @@ import (
 
 	"stega/events"
 	"stega/fault"
+	"stega/rest"
 )
 
 // area is what lies below one first segment after /v1.
@@ -37,6 +38,15 @@ var areas = []area{
 	{name: "dead", methods: append(slices.Clone(asking), http.MethodDelete)},
 }
 
+// Areas lists the first segments below /v1 of what the services answer to.
+func Areas() []string {
+	names := make([]string, len(areas))
+	for i, a := range areas {
+		names[i] = a.name
+	}
+	return names
+}
+
 // everywhere is the target of what all services are asked for.
 const everywhere = "*"
 
@@ -48,7 +58,7 @@ type target struct {
 
 // find finds where a path goes.
 func (g *Gateway) find(segments []string) (target, error) {
-	unknown := fault.NotFound("path_unknown", "there is nothing at this path").WithHint("the paths are listed in the README, all below /v1")
+	unknown := rest.PathUnknown(Areas())
 	if len(segments) < 2 || segments[0] != "v1" {
 		return target{}, unknown
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"stega/fault"
+	"stega/rest"
 )
 
 // command is what a client asks for: an id and one of the verbs.
@@ -39,6 +40,10 @@ const commandHint = `a command looks like {"id":1,"subscribe":{"channel":"portfo
 // decodeCommand reads a command. With an id above 0 an error can be answered, and the connection goes on; without one it cannot.
 func decodeCommand(data []byte) (command, error) {
 	var c command
+	unique := rest.Unique(data)
+	if f := fault.Of(unique); f != nil && f.Kind == fault.KindMalformed {
+		return c, fault.Malformed("command_malformed", "the message is not a JSON object: %s", f.Detail).WithHint(commandHint)
+	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(data, &fields); err != nil || fields == nil {
 		return c, fault.Malformed("command_malformed", "the message is not a JSON object").WithHint(commandHint).Because(err)
@@ -46,6 +51,9 @@ func decodeCommand(data []byte) (command, error) {
 	id, has := fields["id"]
 	if !has || json.Unmarshal(id, &c.ID) != nil || c.ID == 0 {
 		return c, fault.Malformed("id_missing", "the command has no id, which is a whole number from 1").WithHint(commandHint)
+	}
+	if unique != nil {
+		return c, fault.Of(unique)
 	}
 	delete(fields, "id")
 	if len(fields) != 1 {

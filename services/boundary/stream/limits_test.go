@@ -44,6 +44,9 @@ func TestMessagesThatCannotBeObeyedAreAnsweredClearly(t *testing.T) {
 			`{"id":7,"subscribe":null}`:                               "command_malformed",
 			`{"id":7,"subscribe":{"channel":"#","from":{"pos":"x"}}}`: "command_malformed",
 			`{"id":7,"unsubscribe":{"channel":"portfolio.*"}}`:        "not_subscribed",
+			`{"id":7,"subscribe":{"channel":"#","channel":"a.b"}}`:    "field_repeated",
+			`{"id":6,"id":7,"ping":{}}`:                               "field_repeated",
+			`{"id":7,"ping":{},"ping":{}}`:                            "field_repeated",
 		} {
 			p.write(text)
 			s := p.next()
@@ -54,7 +57,7 @@ func TestMessagesThatCannotBeObeyedAreAnsweredClearly(t *testing.T) {
 		}
 		assert.Nil(t, p.ask("ping", struct{}{}).Error)
 	})
-	for _, text := range []string{`{"subscribe":{"channel":"#"}}`, `{"id":0,"ping":{}}`, `{"id":-1,"ping":{}}`, `{"id":"1","ping":{}}`, `[]`, `null`, `{`, ``, "\xff"} {
+	for _, text := range []string{`{"subscribe":{"channel":"#"}}`, `{"id":0,"ping":{}}`, `{"id":-1,"ping":{}}`, `{"id":"1","ping":{}}`, `[]`, `null`, `{`, ``, "\xff", `{"id":1,"ping":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`} {
 		t.Run(fmt.Sprintf("%q by an error without an id, and the end", text), func(t *testing.T) {
 			p := w.client()
 			p.write(text)
