@@ -69,7 +69,8 @@ type Broker interface {
 	Subscribe(ctx context.Context, service string, q Queue, prefetch int) (Consumer, error)
 
 	// Log reads the retained log of all events from a position on, live without end, until ctx ends, when the channel is
-	// closed. From 0 is the oldest that is retained; LogEnd is what comes from now on.
+	// closed. From 0 is the oldest that is retained; LogEnd is what comes from now on. The channel is also closed when the
+	// log is gone, or is another one than before: positions of the one mean nothing in the other.
 	Log(ctx context.Context, from uint64) (<-chan LogEntry, error)
 
 	// LogBounds says how far the retained log reaches at present.

@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -17,6 +18,9 @@ const logCredit = 256
 // emptyAfter is how long the first entry of the log is waited for before it is called empty, when the broker does not count any.
 const emptyAfter = 2 * time.Second
 
+// proveWithin bounds how long the entry that was read last is waited for after a reader was attached again.
+const proveWithin = 10 * time.Second
+
 // reader reads the log, over one channel after another.
 type reader struct {
 	b        *Broker
@@ -24,10 +28,15 @@ type reader struct {
 	end      bool      // nothing was read yet, and it began at the end
 	attached bool      // it was, once
 	next     uint64
+	last     broker.LogEntry // the last entry that was handed out, without its data; none when its id is empty
 	out      chan broker.LogEntry
 }
 
-// Log implements broker.Broker. A position is an offset of the stream. Once it returns, the reader is attached.
+// errOtherLog ends a reader: the log is gone, or is another one than before.
+var errOtherLog = errors.New("the log is not the one that was read")
+
+// Log implements broker.Broker. A position is an offset of the stream. Once it returns, the reader is attached. After a new attachment, the
+// entry that was read last must come again: it proves that the stream is the same one.
 func (b *Broker) Log(ctx context.Context, from uint64) (<-chan broker.LogEntry, error) {
 	r := &reader{b: b, since: time.Now(), end: from == broker.LogEnd, next: from, out: make(chan broker.LogEntry)}
 	first, err := attached(ctx, b, b.names.log(), r.attach)
@@ -48,6 +57,8 @@ type tail struct {
 func (r *reader) attach(conn *connection) (*tail, error) {
 	var offset any = int64(min(r.next, math.MaxInt64))
 	switch {
+	case r.last.ID != "":
+		offset = int64(min(r.last.Position, math.MaxInt64))
 	case r.end && r.attached:
 		offset = r.since // what came while there was no connection is new, too
 	case r.end:
@@ -76,12 +87,16 @@ func (r *reader) run(ctx context.Context, t *tail) {
 	defer cancel()
 	defer context.AfterFunc(r.b.life, cancel)()
 	pause := backoff{max: r.b.cfg.MaxBackoff}
-	for {
+	for again := false; ; again = true {
 		began := time.Now()
-		r.read(ctx, t)
+		if err := r.read(ctx, t, again && r.last.ID != ""); errors.Is(err, errOtherLog) {
+			r.b.log.Warn("a reader of the log ends", "position", r.next, "error", err)
+			return
+		}
 		if time.Since(began) > r.b.cfg.MaxBackoff {
 			pause.reset()
 		}
+		said := ""
 		for t = nil; t == nil; {
 			if !pause.wait(ctx) {
 				return
@@ -90,35 +105,73 @@ func (r *reader) run(ctx context.Context, t *tail) {
 			if err != nil {
 				continue
 			}
-			if t, err = r.attach(conn); err != nil {
+			t, err = r.attach(conn)
+			if f := queueFault(r.b.names.log(), err); f != nil {
+				r.b.log.Warn("a reader of the log ends", "position", r.next, "error", f)
+				return
+			}
+			if err != nil && err.Error() != said {
+				said = err.Error()
 				r.b.log.Warn("the log cannot be read, trying on", "error", err)
 			}
 		}
 	}
 }
 
-// read hands out entries until the channel or ctx ends.
-func (r *reader) read(ctx context.Context, t *tail) {
+// read hands out entries until the channel or ctx ends. With prove, the first one must be the one that was handed out last.
+func (r *reader) read(ctx context.Context, t *tail, prove bool) error {
 	defer func() { _ = t.ch.Close() }()
+	late := time.NewTimer(proveWithin)
+	defer late.Stop()
+	if !prove {
+		late.Stop()
+	}
 	unacked := 0
 	for {
 		select {
 		case d, open := <-t.in:
 			if !open {
-				return
+				return nil
 			}
 			if unacked++; unacked == logCredit/4 {
 				if unacked = 0; t.ch.Ack(d.DeliveryTag, true) != nil {
-					return
+					return nil
 				}
 			}
-			if !r.handOut(ctx, &d) {
-				return
+			if prove {
+				proven, err := r.proves(&d)
+				if err != nil {
+					return err
+				}
+				if prove = !proven; proven {
+					late.Stop()
+				}
+				continue
 			}
+			if !r.handOut(ctx, &d) {
+				return nil
+			}
+		case <-late.C:
+			return fmt.Errorf("%w: it ends before position %d", errOtherLog, r.last.Position)
 		case <-ctx.Done():
-			return
+			return nil
 		}
 	}
+}
+
+// proves reports whether a delivery is the entry that was handed out last; with an error, another one stands in its place.
+func (r *reader) proves(d *amqp.Delivery) (bool, error) {
+	offset, ok := whole(d.Headers["x-stream-offset"])
+	switch {
+	case !ok || offset < 0 || uint64(offset) < r.last.Position: // a stream is read from the start of a chunk
+		return false, nil
+	case uint64(offset) > r.last.Position:
+		return false, fmt.Errorf("%w: position %d is gone", errOtherLog, r.last.Position)
+	}
+	if m, err := decode(d); err != nil || m.ID != r.last.ID {
+		return false, fmt.Errorf("%w: another event stands at position %d", errOtherLog, r.last.Position)
+	}
+	return true, nil
 }
 
 func (r *reader) handOut(ctx context.Context, d *amqp.Delivery) bool {
@@ -134,6 +187,8 @@ func (r *reader) handOut(ctx context.Context, d *amqp.Delivery) bool {
 	}
 	select {
 	case r.out <- broker.LogEntry{Position: uint64(offset), Message: m}:
+		r.last = broker.LogEntry{Position: uint64(offset)}
+		r.last.ID = m.ID
 		return true
 	case <-ctx.Done():
 		return false

@@ -132,7 +132,7 @@ func (s *Service) await(ctx context.Context, id string, tree bool, until func(Op
 }
 
 // lostPause keeps a waiter from going round while the hub itself waits for the broker.
-const lostPause = 50 * time.Millisecond
+const lostPause = 200 * time.Millisecond
 
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)

@@ -16,8 +16,10 @@ const (
 )
 
 var (
-	errReset = errors.New("the event log is another one, or lost entries before they were read")
-	errEnded = errors.New("the event log ended")
+	errReset    = errors.New("the event log is another one, or lost entries before they were read")
+	errEnded    = errors.New("the event log ended")
+	errUnproven = errors.New("the event log may be another one")
+	errNotYet   = errors.New("the event log was not reached yet")
 )
 
 // Run follows the log and serves clients until ctx ends; ready is called once the end of the log was reached. Then every client
@@ -30,16 +32,18 @@ func (h *Hub) Run(ctx context.Context, ready func()) error {
 		h.sweep(sweeping)
 	}()
 	pause := againAfter
+	var said repeated
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := h.follow(ctx, &ready)
 		if ctx.Err() != nil {
 			break
 		}
+		h.adrift(err)
 		if errors.Is(err, errReset) {
 			h.o.Log.Warn("the event log does not go on where it was; clients are told to come back", "cause", err)
 			h.reset()
-		} else {
+		} else if said.due(err) {
 			h.o.Log.Warn("the event log cannot be followed, trying on", "cause", err)
 		}
 		if time.Since(began) > againMost {
@@ -57,6 +61,48 @@ func (h *Hub) Run(ctx context.Context, ready func()) error {
 	return nil //nolint:nilerr // that of following was told, and the end of ctx is no fault
 }
 
+// sayAgain is how often a trouble that lasts is logged.
+const sayAgain = time.Minute
+
+// repeated is an error that was logged, and may come again soon.
+type repeated struct {
+	text string
+	at   time.Time
+}
+
+// due reports whether an error is to be logged: it is another one than before, or time has passed.
+func (r *repeated) due(err error) bool {
+	if r.text == err.Error() && time.Since(r.at) < sayAgain {
+		return false
+	}
+	r.text, r.at = err.Error(), time.Now()
+	return true
+}
+
+// adrift notes that the log cannot be followed. Those who watch learn of it, and look for themselves.
+func (h *Hub) adrift(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.trouble = err
+	h.closeWatchers()
+}
+
+// Trouble is why the hub does not follow the log at present; nil when it does.
+func (h *Hub) Trouble() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.trouble
+}
+
+// closeWatchers ends what Watch has given out. The lock is held.
+func (h *Hub) closeWatchers() {
+	for _, c := range h.index.channels {
+		for _, w := range c.watchers {
+			w.close()
+		}
+	}
+}
+
 // follow reads the log until it ends or turns out to be another one.
 func (h *Hub) follow(ctx context.Context, ready *func()) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -65,7 +111,7 @@ func (h *Hub) follow(ctx context.Context, ready *func()) error {
 	if err != nil {
 		return err
 	}
-	from, err := h.begin(bounds)
+	from, prove, err := h.begin(bounds)
 	if err != nil {
 		return err
 	}
@@ -73,7 +119,12 @@ func (h *Hub) follow(ctx context.Context, ready *func()) error {
 	if err != nil {
 		return err
 	}
-	h.readyAt(bounds, ready)
+	unproven := time.NewTimer(prove)
+	defer unproven.Stop()
+	if prove == 0 {
+		unproven.Stop()
+		h.readyAt(bounds, ready)
+	}
 	check := time.NewTicker(checkEvery)
 	defer check.Stop()
 	for {
@@ -85,13 +136,18 @@ func (h *Hub) follow(ctx context.Context, ready *func()) error {
 			if err := h.take(ctx, e); err != nil {
 				return err
 			}
+			unproven.Stop()
 			h.readyAt(bounds, ready)
+		case <-unproven.C: // the entry that was read last does not come again
+			return errReset
 		case <-check.C:
 			if bounds, err = h.log.LogBounds(ctx); err != nil {
 				continue // it is away; the reader goes on by itself
 			}
-			if !h.same(bounds) {
+			if same, known := h.same(bounds); known && !same {
 				return errReset
+			} else if !known {
+				return errUnproven
 			}
 		case <-ctx.Done():
 			return ctx.Err()
@@ -99,25 +155,36 @@ func (h *Hub) follow(ctx context.Context, ready *func()) error {
 	}
 }
 
-// begin says where to read from: from the last entry that was read, which must come again, or at first from a while before the end.
-func (h *Hub) begin(bounds broker.LogBounds) (from uint64, err error) {
+// How long the entry that was read last may take to come again: on a log that seems to be another one, and on any.
+const (
+	proveDoubted = 3 * time.Second
+	proveKnown   = 10 * time.Second
+)
+
+// begin says where to read from: from the last entry that was read, which must come again within prove, or at first from a while before
+// the end, where there is nothing to prove.
+func (h *Hub) begin(bounds broker.LogBounds) (from uint64, prove time.Duration, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if tail := h.window.tail; tail.ID != "" {
-		if !h.sameLocked(bounds) || bounds.First > tail.Position {
-			return 0, errReset
+		same, known := h.sameLocked(bounds)
+		switch {
+		case known && !same, bounds.First > tail.Position:
+			return 0, 0, errReset
+		case known:
+			return tail.Position, proveKnown, nil
 		}
-		return tail.Position, nil
+		return tail.Position, proveDoubted, nil
 	}
 	h.origin = bounds.Origin
 	if bounds.Empty {
 		h.window.begin(bounds.First == bounds.Origin, bounds.Origin)
-		return 0, nil
+		return 0, 0, nil
 	}
 	back := min(uint64(h.o.Prefill), bounds.Recent.Position-bounds.First)
 	from = bounds.Recent.Position - back
 	h.window.begin(from == bounds.Origin, bounds.Origin)
-	return from, nil
+	return from, 0, nil
 }
 
 // readyAt tells once that the end of the log was reached.
@@ -125,6 +192,9 @@ func (h *Hub) readyAt(bounds broker.LogBounds, ready *func()) {
 	h.mu.Lock()
 	reached := bounds.Empty || h.window.tail.ID != "" && h.window.tail.Position >= bounds.Recent.Position
 	h.running = h.running || reached
+	if reached {
+		h.trouble = nil
+	}
 	h.mu.Unlock()
 	if reached && *ready != nil {
 		(*ready)()
@@ -132,25 +202,26 @@ func (h *Hub) readyAt(bounds broker.LogBounds, ready *func()) {
 	}
 }
 
-// same reports whether the log can be the one that was read so far.
-func (h *Hub) same(bounds broker.LogBounds) bool {
+// same reports whether the log can be the one that was read so far, and whether its bounds say so much.
+func (h *Hub) same(bounds broker.LogBounds) (same, known bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.sameLocked(bounds)
 }
 
-func (h *Hub) sameLocked(bounds broker.LogBounds) bool {
+func (h *Hub) sameLocked(bounds broker.LogBounds) (same, known bool) {
 	tail := h.window.tail
 	switch {
 	case tail.ID == "":
-		return true
+		return true, true
 	case bounds.Empty: // all of it may have expired
-		return bounds.Origin == h.origin && bounds.First > tail.Position
+		return bounds.Origin == h.origin && bounds.First > tail.Position, true
 	case bounds.Recent.Position > tail.Position:
-		return bounds.Origin <= tail.Position
+		return bounds.Origin <= tail.Position, true
 	}
+	// The recent entry is at the end or shortly before it: in the window, unless that is very small, or the log another one.
 	id, inside := h.window.at(bounds.Recent.Position)
-	return !inside || id == bounds.Recent.ID
+	return inside && id == bounds.Recent.ID, inside
 }
 
 // take hands an entry on.
@@ -191,11 +262,7 @@ func (h *Hub) lost(ctx context.Context, position uint64) bool {
 func (h *Hub) reset() {
 	h.mu.Lock()
 	h.window.begin(false, 0)
-	for _, c := range h.index.channels {
-		for _, w := range c.watchers {
-			w.close()
-		}
-	}
+	h.closeWatchers()
 	clients := h.all()
 	h.mu.Unlock()
 	for _, c := range clients {

@@ -1,7 +1,9 @@
 package stream
 
 import (
+	"errors"
 	"log/slog"
+	"net/http"
 	"testing"
 	"time"
 
@@ -10,7 +12,9 @@ import (
 
 	"stega/broker"
 	"stega/broker/rabbitmq"
+	"stega/fault"
 	"stega/internal/servers"
+	"stega/internal/wait"
 )
 
 func openRabbit(t *testing.T) (*rabbitmq.Broker, *servers.Rabbit) {
@@ -60,5 +64,66 @@ func TestAResumeOverRabbitMQIsCompleteOrRefused(t *testing.T) {
 	for i := range 5 {
 		w.publish(message("portfolio.created", "core", 20+i))
 		assert.Equal(t, 20+i, first.push().Push.Event.Sequence)
+	}
+}
+
+// A log that was deleted and made anew begins at 0 again, far below the position that the hub has read.
+func TestALogOfRabbitMQThatIsMadeAnewIsNoticedAtOnce(t *testing.T) {
+	t.Parallel()
+	b, server := openRabbit(t)
+	w := over(t, b, Options{})
+	p := w.client()
+	p.subscribed("#", nil)
+	for i := range 100 {
+		w.publish(message("portfolio.created", "core", i))
+		p.push()
+	}
+	require.NoError(t, w.hub.Trouble())
+	log := "/api/queues/" + server.Vhost + "/stega.log"
+	server.API(t, http.MethodDelete, log, nil, nil)
+	wait.Until(t, "the hub misses the log", func() bool {
+		f, ok := errors.AsType[*fault.Fault](w.hub.Trouble())
+		return ok && f.Code == "queue_missing"
+	})
+	watched, stop := w.hub.Watch("#")
+	defer stop()
+	_, open := <-watched
+	assert.False(t, open, "who watches meanwhile looks for itself")
+
+	require.NoError(t, b.Declare(t.Context(), broker.Topology{}))
+	w.publish(message("portfolio.created", "core", 1000))
+	assert.Equal(t, codeReset, p.closed())
+	wait.Until(t, "the hub follows the new log", func() bool { return w.hub.Trouble() == nil })
+	p = w.client()
+	p.subscribed("#", nil)
+	for i := range 200 { // past the position of the old one
+		w.publish(message("portfolio.created", "core", i))
+		assert.Equal(t, i, p.push().Push.Event.Sequence)
+	}
+}
+
+// While its connection is away, a reader's log can be replaced by one that has grown past the reader's position.
+func TestAReaderOfRabbitMQEndsOnAnotherLog(t *testing.T) {
+	t.Parallel()
+	b, server := openRabbit(t)
+	publish(t, b, message("portfolio.created", "core", 1), message("portfolio.created", "core", 2))
+	entries, err := b.Log(t.Context(), 0)
+	require.NoError(t, err)
+	<-entries
+	<-entries
+	reopened, err := b.Log(t.Context(), 1)
+	require.NoError(t, err)
+	<-reopened
+	server.CutConnections(t)
+	third := message("portfolio.created", "core", 3)
+	publish(t, b, third)
+	assert.Equal(t, third.ID, (<-entries).ID, "after a cut, it goes on")
+
+	server.API(t, http.MethodDelete, "/api/queues/"+server.Vhost+"/stega.log", nil, nil)
+	require.NoError(t, b.Declare(t.Context(), broker.Topology{}))
+	for i := range 10 {
+		publish(t, b, message("portfolio.created", "core", i))
+	}
+	for range entries { //nolint:revive // what comes before it has noticed is of no matter here
 	}
 }

@@ -112,6 +112,7 @@ type Hub struct {
 
 	mu       sync.Mutex // guards all that follows, and the subscriptions of clients
 	running  bool
+	trouble  error // why the log is not followed; nil while it is
 	draining bool
 	window   window
 	origin   uint64        // where the log began
@@ -137,6 +138,7 @@ func New(log Log, o Options) *Hub {
 		asks: make(chan struct{}, asksAtATime), reads: make(chan struct{}, readsAtATime),
 		clients: map[*client]struct{}{}, remotes: map[string]int{},
 	}
+	h.trouble = errNotYet
 	h.life, h.end = context.WithCancel(context.Background())
 	h.window.limit = o.Window
 	for _, t := range events.Catalogue() {

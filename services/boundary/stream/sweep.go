@@ -157,11 +157,7 @@ func (h *Hub) finish() {
 	h.mu.Lock()
 	h.end()
 	clients := h.all()
-	for _, c := range h.index.channels {
-		for _, w := range c.watchers {
-			w.close()
-		}
-	}
+	h.closeWatchers()
 	h.mu.Unlock()
 	for _, c := range clients {
 		c.close(codeShutdown, "the server is shutting down", true)
