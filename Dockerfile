@@ -7,12 +7,13 @@ COPY go.mod go.sum ./
 COPY early/go.mod early/
 RUN go mod download
 COPY . .
-RUN --mount=type=cache,target=/root/.cache/go-build go build -trimpath -ldflags="-s -w" -o /out/stega . && mkdir /out/tmp && chmod 1777 /out/tmp
+RUN --mount=type=cache,target=/root/.cache/go-build go build -trimpath -ldflags="-s -w" -o /out/stega . && mkdir -m 1777 /out/tmp && mkdir -m 700 /out/data
 
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /out/stega /stega
 COPY --from=build /out/tmp /tmp
+COPY --from=build --chown=65532:65532 /out/data /data
 USER 65532:65532
 EXPOSE 8420
 ENTRYPOINT ["/stega"]

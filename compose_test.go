@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -26,60 +25,84 @@ import (
 // composeLimit is how long one command of Docker may take; the first one builds the image.
 const composeLimit = 15 * time.Minute
 
-// composed is the stack of compose.yaml under a name and on ports of its own.
+// composed is the stack of compose.yaml under a project name and on a port of its own.
 type composed struct {
-	t        *testing.T
-	args     []string // of docker, before the command
-	database string   // the URL of the service returns' database
-	apis     map[string]*stegatest.Server
+	*stegatest.Server // the boundary, with a token that was made in its container
+
+	t       *testing.T
+	project string
+	args    []string // of docker, before the command
+	env     []string
 }
 
 func newComposed(t *testing.T) *composed {
 	t.Helper()
-	project := "stega-test-" + strings.ToLower(rand.Text()[:10])
-	postgres := servers.FreePort(t)
-	c := &composed{
-		t: t, database: fmt.Sprintf("postgres://returns:returns-dev@127.0.0.1:%d/returns?sslmode=disable", postgres),
-		apis: map[string]*stegatest.Server{},
-	}
-	var override strings.Builder
-	_, _ = fmt.Fprintf(&override, "services:\n  migrate: {image: %s}\n  postgres: {ports: [\"127.0.0.1:%d:5432\"]}\n", project, postgres)
-	for _, name := range process.Names() {
-		port := servers.FreePort(t)
-		c.apis[name] = stegatest.At(t, fmt.Sprintf("http://127.0.0.1:%d", port), "stega-dev-service-token")
-		_, _ = fmt.Fprintf(&override, "  %s-api: {image: %s, ports: !override [\"127.0.0.1:%d:8420\"]}\n  %s-consumer: {image: %s}\n", name, project, port, name, project)
-	}
-	file := filepath.Join(t.TempDir(), "override.yaml")
-	require.NoError(t, os.WriteFile(file, []byte(override.String()), 0o600))
-	c.args = []string{"compose", "-p", project, "-f", "compose.yaml", "-f", file}
+	port := servers.FreePort(t)
+	c := &composed{t: t, project: "stega-test-" + strings.ToLower(rand.Text()[:10])}
+	c.Server = stegatest.At(t, fmt.Sprintf("http://127.0.0.1:%d", port), "")
+	c.args = []string{"compose", "-p", c.project}
+	c.env = append(os.Environ(), fmt.Sprintf("STEGA_PORT=%d", port), "STEGA_IMAGE="+c.project)
 	t.Cleanup(func() {
 		if t.Failed() {
-			logs, _ := docker(append(c.args, "logs", "--tail", "20")...)
+			logs, _ := c.docker(append(c.args, "logs", "--tail", "20")...)
 			t.Logf("%s", logs)
 		}
-		out, err := docker(append(c.args, "down", "-v", "--timeout", "5", "--remove-orphans")...)
+		out, err := c.docker(append(c.args, "down", "-v", "--timeout", "5", "--remove-orphans")...)
 		assert.NoError(t, err, "%s", out)
-		_, _ = docker("image", "rm", project)
+		_, _ = c.docker("image", "rm", c.project)
 	})
 	return c
 }
 
-func docker(args ...string) (string, error) {
+// docker runs a command of Docker in the environment of the stack.
+func (c *composed) docker(args ...string) (string, error) { return c.run("docker", args...) }
+
+func (c *composed) run(name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), composeLimit)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "docker", args...).CombinedOutput()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = c.env
+	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
 
 // compose runs a command of docker compose.
 func (c *composed) compose(args ...string) string {
 	c.t.Helper()
-	out, err := docker(append(c.args, args...)...)
+	out, err := c.docker(append(c.args, args...)...)
 	require.NoError(c.t, err, "docker compose %v: %s", args, out)
 	return out
 }
 
-// container is what the engine knows of a container.
+// up starts the stack as a person does, and signs in.
+func (c *composed) up() {
+	c.t.Helper()
+	build := []string{"build", "--quiet"}
+	for _, name := range []string{"GOPROXY", "GOFLAGS"} {
+		value, err := exec.CommandContext(c.t.Context(), "go", "env", name).Output()
+		require.NoError(c.t, err)
+		build = append(build, "--build-arg", name+"="+strings.TrimSpace(string(value)))
+	}
+	c.compose(append(build, "migrate")...)
+	c.compose("up", "-d", "--no-build")
+	c.ready()
+	c.Token = strings.TrimSpace(c.compose("exec", "-T", "boundary-api", "/stega", "token", "create", "test", "--scope", "admin", "-q"))
+}
+
+// ready waits until all containers that go on running are healthy.
+func (c *composed) ready() {
+	c.t.Helper()
+	c.Eventually("all are healthy", func() bool {
+		for _, one := range c.containers() {
+			if one.State.Health == nil || one.State.Health.Status != "healthy" {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// container is what the engine reports of a container.
 type container struct {
 	Name  string
 	State struct {
@@ -88,67 +111,49 @@ type container struct {
 	}
 	Config     struct{ User string }
 	HostConfig struct {
-		ReadonlyRootfs bool
-		CapDrop        []string
+		ReadonlyRootfs    bool
+		CapDrop           []string
+		SecurityOpt       []string
+		Memory, PidsLimit int64
+		PortBindings      map[string][]struct{ HostIP, HostPort string }
 	}
+	NetworkSettings struct{ Networks map[string]any }
 }
 
 func (c *composed) containers() (all []container) {
 	c.t.Helper()
 	ids := strings.Fields(c.compose("ps", "-q"))
-	out, err := docker(append([]string{"inspect"}, ids...)...)
+	out, err := c.docker(append([]string{"inspect"}, ids...)...)
 	require.NoError(c.t, err, "%s", out)
 	require.NoError(c.t, json.Unmarshal([]byte(out), &all))
 	return all
 }
 
-// The composed stack does what "stega up" does, to the byte, although a consumer is killed in the middle; its containers are what they
-// are said to be.
+// The composed stack starts without a setting, and does what "stega up" does although a consumer is killed in the middle; its containers
+// are closed; and its secrets can be replaced.
 func TestTheComposedStack(t *testing.T) {
-	servers.Docker(t)
-	if out, err := docker("compose", "version"); err != nil {
-		t.Fatalf("docker compose is missing: %s", out)
+	if testing.Short() {
+		t.Skip("composes all containers")
 	}
+	servers.Docker(t)
 	file := string(reference.Read(t, "stock_prices.csv"))
 	c := newComposed(t)
-	build := []string{"build", "--quiet"}
-	for _, name := range []string{"GOPROXY", "GOFLAGS"} {
-		value, err := exec.CommandContext(t.Context(), "go", "env", name).Output()
-		require.NoError(t, err)
-		build = append(build, "--build-arg", name+"="+strings.TrimSpace(string(value)))
+	if out, err := c.docker("compose", "version"); err != nil {
+		t.Fatalf("docker compose is missing: %s", out)
 	}
-	c.compose(append(build, "migrate")...)
-	c.compose("up", "-d", "--no-build")
-	for _, api := range c.apis {
-		awaitReady(api)
-	}
+	c.up()
+	assert.Contains(t, c.compose("logs", "boundary-api"), "docker compose exec boundary-api /stega token create", "the log says how to sign in")
 
 	t.Log("an import, and a consumer is killed in the middle")
-	c.apis["marketdata"].Import(file, "")
+	c.Unsettled().Import(file, "")
 	c.compose("kill", "returns-consumer")
 	const body = `{"name":"core","assets":[{"symbol":"AAPL","weight":"0.6"},{"symbol":"MA","weight":"0.4"}]}`
-	id := c.apis["portfolio"].Portfolio(body)
+	id := c.Unsettled().Portfolio(body)
 	c.compose("start", "returns-consumer")
 
-	local := filepath.Join(t.TempDir(), "local")
-	up := stegatest.Start(t, stegatest.Config(local))
+	up := stegatest.Up(t)
 	up.Import(file, "")
 	other := up.Portfolio(body)
-
-	series := func(database string) string {
-		var lines []string
-		for line := range strings.Lines(stegatest.Views(t, database)) {
-			if strings.HasPrefix(line, "series ") {
-				lines = append(lines, line)
-			}
-		}
-		return strings.Join(lines, "")
-	}
-	var got, want string
-	up.Eventually("the views are equal", func() bool {
-		got, want = series(c.database), series("sqlite://"+filepath.Join(local, "returns.db"))
-		return got == want && strings.Count(want, "\n") > 100
-	})
 	answers := func(s *stegatest.Server, path string) []byte {
 		var a stegatest.Answer
 		s.Eventually("GET "+path+" answers", func() bool {
@@ -158,35 +163,75 @@ func TestTheComposedStack(t *testing.T) {
 		return a.Body
 	}
 	for _, path := range []string{"", "/series", "/series?kind=drawdown", "?rebalance=monthly", "?rebalance=none&from=2010-01-01"} {
-		theirs := answers(c.apis["returns"], "/v1/returns/portfolios/"+id+path)
+		theirs := answers(c.Server, "/v1/returns/portfolios/"+id+path)
 		ours := answers(up, "/v1/returns/portfolios/"+other+path)
 		assert.Equal(t, string(bytes.ReplaceAll(ours, []byte(other), []byte(id))), string(theirs), path)
 	}
-	for _, symbol := range []string{"AAPL", "MA", "GOOG"} {
-		assert.Equal(t, string(answers(up, "/v1/returns/assets/"+symbol)), string(answers(c.apis["returns"], "/v1/returns/assets/"+symbol)))
-		assert.Equal(t, string(answers(up, "/v1/prices/"+symbol)), string(answers(c.apis["marketdata"], "/v1/prices/"+symbol)))
+	var symbols struct {
+		Items []struct{ Symbol string }
+	}
+	up.Get("/v1/symbols?limit=1000", &symbols)
+	require.NotEmpty(t, symbols.Items)
+	for _, one := range symbols.Items {
+		for _, path := range []string{"/v1/returns/assets/" + one.Symbol + "/series", "/v1/prices/" + one.Symbol} {
+			assert.Equal(t, string(answers(up, path)), string(answers(c.Server, path)))
+		}
 	}
 
-	t.Log("the containers")
-	up.Eventually("all are healthy", func() bool {
-		for _, one := range c.containers() {
-			if one.State.Health == nil || one.State.Health.Status != "healthy" {
-				return false
-			}
-		}
-		return true
-	})
+	t.Log("the containers are closed")
 	ours := 0
 	for _, one := range c.containers() {
-		if !strings.HasSuffix(one.Name, "-api-1") && !strings.HasSuffix(one.Name, "-consumer-1") {
-			continue
+		host := one.HostConfig
+		assert.Equal(t, []string{"ALL"}, host.CapDrop, one.Name)
+		assert.Contains(t, host.SecurityOpt, "no-new-privileges:true", one.Name)
+		assert.Positive(t, host.Memory, one.Name)
+		assert.Positive(t, host.PidsLimit, one.Name)
+		assert.Contains(t, one.NetworkSettings.Networks, c.project+"_inside", one.Name)
+		if !strings.HasSuffix(one.Name, "-boundary-api-1") {
+			assert.Empty(t, host.PortBindings, one.Name)
+			assert.NotContains(t, one.NetworkSettings.Networks, c.project+"_front", one.Name)
+		} else if assert.Len(t, host.PortBindings, 1) {
+			assert.Equal(t, "127.0.0.1", host.PortBindings["8420/tcp"][0].HostIP)
 		}
-		ours++
-		assert.Equal(t, "65532:65532", one.Config.User, one.Name)
-		assert.True(t, one.HostConfig.ReadonlyRootfs, one.Name)
-		assert.Equal(t, []string{"ALL"}, one.HostConfig.CapDrop, one.Name)
+		if strings.HasSuffix(one.Name, "-api-1") || strings.HasSuffix(one.Name, "-consumer-1") {
+			ours++
+			assert.Equal(t, "65532:65532", one.Config.User, one.Name)
+			assert.True(t, host.ReadonlyRootfs, one.Name)
+		}
 	}
 	assert.Equal(t, 2*len(process.Names()), ours)
+	inside, err := c.docker("network", "inspect", "-f", "{{.Internal}}", c.project+"_inside")
+	require.NoError(t, err, inside)
+	assert.Equal(t, "true", strings.TrimSpace(inside))
+
+	t.Log("its network is trusted with nothing")
+	for _, host := range []string{"boundary-api", "portfolio-api", "marketdata-api", "returns-api", "optimization-consumer"} {
+		out, err := c.docker("run", "--rm", "--network", c.project+"_inside", "-e", "STEGA_DAEMON=off", c.project,
+			"portfolio", "list", "--url", "http://"+host+":8420")
+		var exit *exec.ExitError
+		if assert.ErrorAs(t, err, &exit, "%s: %s", host, out) {
+			assert.Equal(t, 77, exit.ExitCode(), "%s: %s", host, out)
+		}
+	}
+	anonymous := stegatest.At(t, c.URL, "")
+	assert.Equal(t, http.StatusUnauthorized, anonymous.Do(http.MethodGet, "/v1/portfolios", "").Status)
+
+	t.Log("a second start keeps the secrets, and a service may run twice")
+	password := func() string { return c.compose("exec", "-T", "postgres", "cat", "/secrets/passwords.sql") }
+	before := password()
+	c.compose("up", "-d", "--no-build", "--scale", "correlations-api=2")
+	c.ready()
+	assert.Equal(t, before, password())
+	assert.Equal(t, 2, strings.Count(c.compose("ps", "--format", "{{.Name}}", "correlations-api"), "\n"))
+
+	t.Log("one command replaces them")
+	out, err := c.run("deploy/rotate-secrets", c.args[1:]...)
+	require.NoError(t, err, out)
+	c.ready()
+	assert.NotEqual(t, before, password())
+	assert.JSONEq(t, string(answers(up, "/v1/prices/AAPL")), string(answers(c.Server, "/v1/prices/AAPL")))
+	c.Import("date,symbol,close\n2030-01-02,AAPL,100\n", "")
+
 	c.compose("stop", "--timeout", "40", "returns-consumer", "portfolio-api")
 	assert.Equal(t, 2, strings.Count(c.compose("ps", "-a", "--status", "exited", "--format", "{{.Name}} {{.ExitCode}}", "returns-consumer", "portfolio-api"), " 0"))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,6 +13,12 @@ import (
 	"stega/process"
 	"stega/services/boundary/gateway"
 )
+
+// signIn is logged once the boundary is ready.
+const signIn = `The first admin token is in %s. Make tokens for people and programs where the boundary runs:
+  stega token create NAME --scope write                                               on this machine
+  docker compose exec boundary-api /stega token create NAME --scope write             in the composed stack
+`
 
 func newServe(g *globals) *cobra.Command {
 	var where connections
@@ -76,6 +83,9 @@ With --token-file, the boundary makes a first admin token at its first start and
 				Broker: func(ctx context.Context) (broker.Broker, error) { return openBroker(ctx, where.broker, title, log) },
 			}, func(addr string) {
 				_, _ = fmt.Fprintf(c.ErrOrStderr(), "stega is ready on %s: %s as %v\n", at.url(addr), strings.Join(names, ", "), as)
+				if tokenFile != "" && slices.Contains(names, "boundary") {
+					_, _ = fmt.Fprintf(c.ErrOrStderr(), signIn, tokenFile)
+				}
 			})
 		},
 	}

@@ -1,11 +1,12 @@
 -- A database and a user for each service. The users read and write rows; tables are made by the owner of the server, in stega migrate.
--- The passwords are for development: change them here and in compose.yaml before anybody else can reach the server.
-CREATE ROLE boundary LOGIN PASSWORD 'boundary-dev';
-CREATE ROLE portfolio LOGIN PASSWORD 'portfolio-dev';
-CREATE ROLE marketdata LOGIN PASSWORD 'marketdata-dev';
-CREATE ROLE returns LOGIN PASSWORD 'returns-dev';
-CREATE ROLE correlations LOGIN PASSWORD 'correlations-dev';
-CREATE ROLE optimization LOGIN PASSWORD 'optimization-dev';
+-- Their passwords are in a file that stega secrets writes.
+CREATE ROLE boundary LOGIN;
+CREATE ROLE portfolio LOGIN;
+CREATE ROLE marketdata LOGIN;
+CREATE ROLE returns LOGIN;
+CREATE ROLE correlations LOGIN;
+CREATE ROLE optimization LOGIN;
+\i /secrets/passwords.sql
 CREATE DATABASE boundary;
 CREATE DATABASE portfolio;
 CREATE DATABASE marketdata;
