@@ -39,6 +39,8 @@ require (
 
 require golang.org/x/mod v0.42.0
 
+require github.com/Azure/go-amqp v1.7.0 // indirect
+
 require (
 	a.stega/early v0.0.0
 	dario.cat/mergo v1.0.2 // indirect

@@ -124,6 +124,7 @@ type Delivery struct {
 	Queue       Queue
 	Err         error // why the envelope cannot be read; Data then has the raw body
 	Redelivered bool
+	Gap         bool      // the queue was gone before this delivery: messages that came meanwhile are in the log alone
 	Attempts    int       // earlier deliveries, as far as the broker counts them
 	Reason      string    // on the dead queue: why it is there
 	At          time.Time // on the dead queue: since when

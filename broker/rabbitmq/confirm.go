@@ -162,6 +162,9 @@ func (o *outlet) answer(entries []entry, returned map[[3]string]int) {
 	for i, e := range entries {
 		weight += e.weight
 		results[i] = answer{e.done, o.verdict(e, returned, nil)}
+		if results[i].err == nil {
+			o.p.refusals.allowed(o.p.b, e.exchange, e.key)
+		}
 	}
 	clear(entries)
 	o.p.window.Release(weight)

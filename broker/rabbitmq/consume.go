@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -66,6 +67,7 @@ func attached[T any](ctx context.Context, b *Broker, queue string, attach func(*
 	defer cancel()
 	var none T
 	pause := backoff{max: b.cfg.MaxBackoff}
+	said := ""
 	for {
 		conn, err := b.in.get(ctx)
 		if err != nil {
@@ -75,13 +77,25 @@ func attached[T any](ctx context.Context, b *Broker, queue string, attach func(*
 		if err == nil {
 			return sub, nil
 		}
-		if f := queueFault(queue, err); f != nil {
-			return none, f
+		if moved := noReplica(err) && b.in.elsewhere(conn); !moved {
+			if f := queueFault(queue, err); f != nil {
+				return none, f
+			}
+		}
+		if err.Error() != said {
+			said = err.Error()
+			b.log.Warn("the broker does not attach to a queue yet, trying on", "queue", queue, "error", err)
 		}
 		if !pause.wait(ctx) {
 			return none, errors.Join(context.Cause(ctx), err)
 		}
 	}
+}
+
+// noReplica reports whether a node of a cluster cannot read a stream, as it has no replica of it.
+func noReplica(err error) bool {
+	var e *amqp.Error
+	return errors.As(err, &e) && e.Server && strings.Contains(e.Reason, "running replica on the local node")
 }
 
 // queueFault is the fault of a queue that cannot be used, or nil when the error is another.
@@ -110,6 +124,7 @@ type subscription struct {
 	closed  chan *amqp.Error
 	depth   *depth
 	settled chan struct{} // a token whenever one is settled
+	gap     bool          // the queue is another one than before; until the first delivery
 
 	mu        sync.Mutex
 	unsettled int
@@ -141,6 +156,8 @@ func (c *consumer) run(sub *subscription) {
 	defer close(c.ended)
 	log := c.b.log.With("queue", c.queue)
 	pause := backoff{max: c.b.cfg.MaxBackoff}
+	part := "queue " + c.queue
+	defer c.b.refused.clear(part)
 	said := ""
 	for {
 		began := time.Now()
@@ -149,10 +166,16 @@ func (c *consumer) run(sub *subscription) {
 			break
 		}
 		log.Info("the subscription ended, making another", "error", err)
+		// The connection goes on, so it is the queue that ended.
+		gap := errors.Is(err, errCancelled)
 		if time.Since(began) > c.b.cfg.MaxBackoff {
 			pause.reset()
 		}
 		if sub = c.resubscribe(&pause, func(err error) {
+			if f := queueFault(c.queue, err); f != nil {
+				gap = gap || f.Code == "queue_missing"
+				c.b.refused.set(broker.Lack{Part: part, Service: c.service, Err: f})
+			}
 			if err.Error() != said {
 				said = err.Error()
 				log.Warn("cannot subscribe, trying on", "error", err)
@@ -161,6 +184,9 @@ func (c *consumer) run(sub *subscription) {
 			c.closeOut()
 			break
 		}
+		sub.gap = gap
+		said = ""
+		c.b.refused.clear(part)
 	}
 }
 
@@ -264,7 +290,9 @@ func (c *consumer) receive(s *subscription, d *amqp.Delivery) broker.Delivery {
 	s.acks.add(x)
 	s.mu.Unlock()
 	s.depth.add(1)
-	return delivery(d, c.service, c.q, x)
+	out := c.b.delivery(d, c.service, c.q, x)
+	out.Gap, s.gap = s.gap, false
+	return out
 }
 
 // tick tells the server of the acks that waited long enough. That it cannot be told is no news: the session is lost then, and what
@@ -300,8 +328,11 @@ func (s *subscription) end() error {
 	if e := <-s.closed; e != nil {
 		return e
 	}
-	return errors.New("the server ended it")
+	return errCancelled
 }
+
+// errCancelled ends a subscription whose channel goes on: the server cancelled it, as its queue is gone.
+var errCancelled = errors.New("the server cancelled the subscription")
 
 // finish makes every settling of a delivery of this subscription do nothing from now on.
 func (s *subscription) finish() {

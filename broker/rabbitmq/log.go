@@ -106,6 +106,9 @@ func (r *reader) run(ctx context.Context, t *tail) {
 				continue
 			}
 			t, err = r.attach(conn)
+			if noReplica(err) && r.b.in.elsewhere(conn) {
+				continue
+			}
 			if f := queueFault(r.b.names.log(), err); f != nil {
 				r.b.log.Warn("a reader of the log ends", "position", r.next, "error", f)
 				return
@@ -180,7 +183,7 @@ func (r *reader) handOut(ctx context.Context, d *amqp.Delivery) bool {
 		return true // a stream is read from the start of a chunk
 	}
 	r.end, r.next = false, uint64(offset)+1
-	m, err := decode(d)
+	m, err := r.b.read(d)
 	if err != nil {
 		r.b.log.Warn("an entry of the log cannot be read and is left out", "position", offset, "error", err)
 		return true

@@ -22,6 +22,8 @@ type publisher struct {
 	share   int64
 	answers *answers
 
+	refusals refusals
+
 	mu      sync.Mutex
 	channel *outlet
 	changed chan struct{} // closed at every change of channel, and replaced
@@ -63,6 +65,10 @@ func (p *publisher) send(ctx context.Context, exchange, key string, m amqp.Publi
 	}
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if err := p.refusals.holds(exchange, key); err != nil {
+		p.answers.add([]answer{{done, err}})
+		return nil
 	}
 	if !p.window.TryAcquire(e.weight) {
 		either, cancel := p.b.either(ctx)
@@ -174,6 +180,7 @@ func (p *publisher) run() {
 		if err == nil {
 			p.set(o, nil)
 			err = o.judge()
+			p.refusals.add(p.b, err)
 		}
 		if err != nil && p.b.life.Err() == nil {
 			p.b.log.Warn("the channel to publish on ended, opening another", "error", err)

@@ -26,12 +26,12 @@ import (
 
 // Config says how to reach the server. All but the URL have defaults.
 type Config struct {
-	URL     string       // amqp://user:password@host:port/vhost, or amqps
+	URL     string       // amqp://user:password@host:port/vhost, or amqps; several by commas, for the nodes of a cluster
 	Name    string       // of the connections, as the server lists them
 	Prefix  string       // of the names of exchanges and queues; stega
 	Log     *slog.Logger // nothing is logged without
 	TLS     *tls.Config  // for amqps; the system's certificates without
-	Patient bool         // do not fail when the server is not there at first, but keep trying
+	Patient bool         // do not fail when the server cannot be reached at first, but keep trying
 
 	Window         int           // unconfirmed messages at most; 4096
 	WindowBytes    int64         // and their bytes; 16 MiB
@@ -72,16 +72,19 @@ func set[T int | int64 | time.Duration](v *T, value T) {
 
 // Broker is a connection to RabbitMQ.
 type Broker struct {
-	cfg    Config
-	shown  string // the URL without its password
-	log    *slog.Logger
-	out    *link // the connection that publishes
-	in     *link // the connection that consumes and declares
-	pub    *publisher
-	names  names
-	depths depths
-	known  topics   // that this process declared
-	subs   sync.Map // subscriptions that run
+	cfg      Config
+	urls     []*url.URL
+	shown    string // the URLs without their passwords
+	log      *slog.Logger
+	out      *link // the connection that publishes
+	in       *link // the connection that consumes and declares
+	pub      *publisher
+	names    names
+	depths   depths
+	known    topics // that this process declared
+	refused  refused
+	bindings bindings
+	subs     sync.Map // subscriptions that run
 
 	open    context.Context // ends with Close: nothing new is begun
 	close   context.CancelFunc
@@ -98,36 +101,32 @@ var _ broker.Broker = (*Broker)(nil)
 // Open connects to the server. When it cannot be reached, or refuses the user, the error is a fault that says what to do;
 // a patient one keeps trying in the background instead, and State says how it goes.
 func Open(ctx context.Context, cfg Config) (*Broker, error) {
-	u, err := url.Parse(cfg.URL)
-	if err != nil || u.Scheme != "amqp" && u.Scheme != "amqps" || u.Host == "" {
-		return nil, fault.Usage("broker_url", "the broker's URL is none that RabbitMQ has").
-			WithHint("write it like amqp://user:password@localhost:5672/")
-	}
-	if _, err := amqp.ParseURI(cfg.URL); err != nil {
-		return nil, fault.Usage("broker_url", "the broker's URL cannot be read").
-			WithHint("write it like amqp://user:password@localhost:5672/; %%-encode what is special in the password").Because(err)
-	}
-	if u.User != nil {
-		u.User = url.User(u.User.Username())
+	urls, err := addresses(cfg.URL)
+	if err != nil {
+		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	b := &Broker{cfg: cfg, shown: u.String(), log: cfg.Log, names: names{cfg.Prefix}}
+	b := &Broker{cfg: cfg, urls: urls, shown: shown(urls), log: cfg.Log, names: names{cfg.Prefix}}
+	b.bindings.b = b
 	b.open, b.close = context.WithCancel(context.Background())
 	b.life, b.end = context.WithCancel(context.Background())
 	b.out, b.in = newLink(b, "publish"), newLink(b, "consume")
 	b.pub = newPublisher(b)
 
 	var first [2]*connection
-	if !cfg.Patient {
-		for i, l := range []*link{b.out, b.in} {
-			if first[i], err = b.dial(ctx, l.role); err != nil {
-				if first[0] != nil {
-					_ = first[0].Close()
-				}
-				b.close()
-				b.end()
-				return nil, b.unreachable(err)
+	for i, l := range []*link{b.out, b.in} {
+		if first[i], err = l.dial(ctx); err != nil {
+			f := b.unreachable(err)
+			if cfg.Patient && f.Code == unreachable && ctx.Err() == nil {
+				b.log.Warn("the broker cannot be reached yet, trying on", "broker", b.shown, "error", err)
+				break
 			}
+			if first[0] != nil {
+				_ = first[0].Close()
+			}
+			b.close()
+			b.end()
+			return nil, f
 		}
 	}
 	b.running.Go(func() { b.out.run(first[0]) })
@@ -136,6 +135,9 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	b.running.Go(b.pub.answers.run)
 	return b, nil
 }
+
+// unreachable is the code of the fault of a broker that may be there later.
+const unreachable = "broker_unreachable"
 
 // unreachable is the fault of a connection that does not come about.
 func (b *Broker) unreachable(err error) *fault.Fault {
@@ -151,7 +153,7 @@ func (b *Broker) unreachable(err error) *fault.Fault {
 		return fault.Unavailable("broker_refused", "the broker at %s has no such virtual host, or not for this user", b.shown).
 			WithHint("make it with: rabbitmqctl add_vhost NAME, or %s", point).Because(err)
 	}
-	return fault.Unavailable("broker_unreachable", "the broker at %s cannot be reached", b.shown).
+	return fault.Unavailable(unreachable, "the broker at %s cannot be reached", b.shown).
 		WithHint("start one with: docker compose up rabbitmq, or %s", point).Because(err)
 }
 
@@ -185,6 +187,7 @@ func (b *Broker) Close() error {
 		b.end()
 	})
 	b.running.Wait()
+	b.bindings.end()
 	return nil
 }
 

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -17,6 +19,7 @@ import (
 // connection is one connection, which ends and is never mended.
 type connection struct {
 	*amqp.Connection
+	url  *url.URL
 	over chan struct{} // closed when it ended
 }
 
@@ -24,6 +27,7 @@ type connection struct {
 type link struct {
 	b    *Broker
 	role string
+	node atomic.Uint32 // which URL is tried first
 
 	mu        sync.Mutex
 	conn      *connection
@@ -87,7 +91,7 @@ func (l *link) run(conn *connection) {
 	for said := ""; ; {
 		if conn == nil {
 			var err error
-			if conn, err = l.b.dial(l.b.life, l.role); err != nil {
+			if conn, err = l.dial(l.b.life); err != nil {
 				if l.b.life.Err() != nil {
 					return
 				}
@@ -167,15 +171,39 @@ func cmpOr(a, b string) string {
 	return a
 }
 
+// dial makes one connection, to the first node that takes it.
+func (l *link) dial(ctx context.Context) (conn *connection, err error) {
+	var errs []error
+	for range l.b.urls {
+		at := l.node.Load()
+		if conn, err = l.b.dial(ctx, l.b.urls[int(at)%len(l.b.urls)], l.role); err == nil {
+			return conn, nil
+		}
+		errs = append(errs, err)
+		l.node.CompareAndSwap(at, at+1)
+	}
+	return nil, errors.Join(errs...)
+}
+
+// elsewhere ends a connection whose node cannot do what is asked, so that the next one is to another; false when there is none.
+func (l *link) elsewhere(conn *connection) bool {
+	if len(l.b.urls) < 2 {
+		return false
+	}
+	l.node.Add(1)
+	_ = conn.CloseDeadline(time.Now().Add(l.b.cfg.CloseTimeout))
+	return true
+}
+
 // dial makes one connection. Recovery stays unset: see the package comment.
-func (b *Broker) dial(ctx context.Context, role string) (*connection, error) {
+func (b *Broker) dial(ctx context.Context, to *url.URL, role string) (*connection, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.DialTimeout)
 	defer cancel()
 	properties := amqp.NewConnectionProperties()
 	properties.SetClientConnectionName(b.cfg.Name + " " + role)
 	var socket net.Conn
 	handshake := func() bool { return false }
-	conn, err := amqp.DialConfig(b.cfg.URL, amqp.Config{
+	conn, err := amqp.DialConfig(to.String(), amqp.Config{
 		Heartbeat: b.cfg.Heartbeat, Properties: properties, TLSClientConfig: b.cfg.TLS.Clone(), Locale: "en_US",
 		Dial: func(network, address string) (net.Conn, error) {
 			raw, err := (&net.Dialer{}).DialContext(ctx, network, address)
@@ -198,7 +226,7 @@ func (b *Broker) dial(ctx context.Context, role string) (*connection, error) {
 		}
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	return &connection{Connection: conn, over: make(chan struct{})}, nil
+	return &connection{Connection: conn, url: to, over: make(chan struct{})}, nil
 }
 
 // backoff is a pause that doubles, with jitter, so that a hundred processes do not come back at the same instant.

@@ -125,6 +125,16 @@ func decode(d *amqp.Delivery) (events.Message, error) {
 	return m, nil
 }
 
+// read reads a message that came through the exchange of events under the routing key of its type, which is what the server lets its
+// publisher publish; under any other key the type is a claim that nobody checked.
+func (b *Broker) read(d *amqp.Delivery) (events.Message, error) {
+	m, err := decode(d)
+	if err == nil && d.Exchange == b.names.events() && d.RoutingKey != m.Type {
+		err = fmt.Errorf("the envelope says %s, and the routing key %s", m.Type, d.RoutingKey)
+	}
+	return m, err
+}
+
 // whole reads a number of any width.
 func whole(v any) (int64, bool) {
 	switch n := v.(type) {
@@ -208,8 +218,8 @@ func shorten(s string, n int) string {
 }
 
 // delivery makes what the consumer hands out.
-func delivery(d *amqp.Delivery, service string, q broker.Queue, settler broker.Settler) broker.Delivery {
-	m, err := decode(d)
+func (b *Broker) delivery(d *amqp.Delivery, service string, q broker.Queue, settler broker.Settler) broker.Delivery {
+	m, err := b.read(d)
 	out := broker.Delivery{
 		Message: m, Service: service, Queue: q, Err: err,
 		Redelivered: d.Redelivered, Attempts: attempts(d.Headers), Settler: settler,

@@ -84,12 +84,52 @@ func (r *Rabbit) url(user string) string {
 	return (&url.URL{Scheme: "amqp", User: url.UserPassword(user, user), Host: r.address, Path: "/" + r.Vhost}).String()
 }
 
+// AddUserNamed is AddUser for a test that changes the permissions of the user later.
+func (r *Rabbit) AddUserNamed(t testing.TB, configure, write, read string) (url, user string) {
+	t.Helper()
+	user = name()
+	r.addUser(t, user, configure, write, read)
+	return r.url(user), user
+}
+
+// Permit sets the permissions of a user in the virtual host.
+func (r *Rabbit) Permit(t testing.TB, user, configure, write, read string) {
+	t.Helper()
+	r.API(t, http.MethodPut, "/api/permissions/"+r.Vhost+"/"+user, map[string]any{"configure": configure, "write": write, "read": read}, nil)
+}
+
+// PermitTopics sets which routing keys of an exchange a user may publish and bind.
+func (r *Rabbit) PermitTopics(t testing.TB, user, exchange, write, read string) {
+	t.Helper()
+	r.API(t, http.MethodPut, "/api/topic-permissions/"+r.Vhost+"/"+user, map[string]any{"exchange": exchange, "write": write, "read": read}, nil)
+}
+
+// Publish publishes a message by the bare library, and returns once the server has confirmed it.
+func (r *Rabbit) Publish(t testing.TB, exchange, key string, headers map[string]any, body []byte) {
+	t.Helper()
+	conn, err := amqp.Dial(r.URL())
+	if err != nil {
+		t.Fatalf("connect: %v", err)
+	}
+	defer func() { _ = conn.Close() }()
+	ch, err := conn.Channel()
+	if err == nil {
+		err = ch.Confirm(false)
+	}
+	var confirmation *amqp.DeferredConfirmation
+	if err == nil {
+		confirmation, err = ch.PublishWithDeferredConfirm(exchange, key, false, false, amqp.Publishing{Headers: headers, Body: body})
+	}
+	if err != nil || !confirmation.Wait() {
+		t.Fatalf("publish to %s: %v", exchange, err)
+	}
+}
+
 // AddUser makes a user with permissions in the virtual host, and returns the URL that logs in as that user.
 func (r *Rabbit) AddUser(t testing.TB, configure, write, read string) string {
 	t.Helper()
-	user := name()
-	r.addUser(t, user, configure, write, read)
-	return r.url(user)
+	url, _ := r.AddUserNamed(t, configure, write, read)
+	return url
 }
 
 func (r *Rabbit) addUser(t testing.TB, user, configure, write, read string) {
