@@ -33,6 +33,7 @@ func (t *Tx) claim(ctx context.Context, claims []Claim, fresh []bool) error {
 	index := make(map[Claim]int, len(claims))
 	b.WriteString("INSERT INTO inbox (message_id, handler, handled_at) VALUES ")
 	for i, c := range claims {
+		c.MessageID = plain(c.MessageID)
 		if _, double := index[c]; double {
 			continue
 		}
@@ -41,7 +42,7 @@ func (t *Tx) claim(ctx context.Context, claims []Claim, fresh []bool) error {
 		}
 		index[c] = i
 		b.WriteString("(?, ?, ?)")
-		args = append(args, plain(c.MessageID), c.Handler, t.now.UnixMicro())
+		args = append(args, c.MessageID, c.Handler, t.now.UnixMicro())
 	}
 	b.WriteString(" ON CONFLICT DO NOTHING")
 	// All are new, nearly always: the number of rows says so without reading them.

@@ -126,13 +126,16 @@ func (t *Tx) Lined(ctx context.Context, keys []Lane) (map[Lane]bool, error) {
 	}
 	var b strings.Builder
 	args := make([]any, 0, 2*len(keys))
+	asked := make(map[Lane][]Lane, len(keys)) // by the lane as it is stored
 	b.WriteString("SELECT DISTINCT handler, subject FROM parked WHERE " + inLine + " AND (handler, subject) IN (VALUES ")
 	for i, k := range keys {
 		if i > 0 {
 			b.WriteString(", ")
 		}
 		b.WriteString("(?, ?)")
-		args = append(args, k.Handler, plain(k.Subject))
+		stored := Lane{k.Handler, plain(k.Subject)}
+		asked[stored] = append(asked[stored], k)
+		args = append(args, stored.Handler, stored.Subject)
 	}
 	b.WriteString(")")
 	rows, err := t.QueryContext(ctx, b.String(), args...)
@@ -145,7 +148,9 @@ func (t *Tx) Lined(ctx context.Context, keys []Lane) (map[Lane]bool, error) {
 		if err := rows.Scan(&k.Handler, &k.Subject); err != nil {
 			return nil, err
 		}
-		lined[k] = true
+		for _, of := range asked[k] {
+			lined[of] = true
+		}
 	}
 	return lined, rows.Err()
 }
@@ -235,9 +240,14 @@ func (d *DB) noLetter(id int64) error {
 		WithHint("list them with: stega dead list")
 }
 
-// Revive makes a dead or parked message due now with fresh attempts, optionally with edited data.
+// Revive makes a dead or parked message due now with fresh attempts, optionally with edited data. One that could not be sent is sent again.
 func (d *DB) Revive(ctx context.Context, id int64, data []byte) error {
 	return d.Do(ctx, func(ctx context.Context, tx *Tx) error {
+		if message, err := tx.unsent(ctx, id); err != nil {
+			return err
+		} else if message != "" {
+			return errors.Join(tx.resend(ctx, message, data), tx.Unpark(ctx, id))
+		}
 		query := tx.NewUpdate().Table("parked").Set("state = ?, attempts = 0, due_at = ?, died_at = 0", Parked, tx.now.UnixMicro()).Where("id = ?", id)
 		if data != nil {
 			query = query.Set("data = ?", data)
@@ -249,8 +259,22 @@ func (d *DB) Revive(ctx context.Context, id int64, data []byte) error {
 // Drop removes a dead or parked message for good.
 func (d *DB) Drop(ctx context.Context, id int64) error {
 	return d.Do(ctx, func(ctx context.Context, tx *Tx) error {
+		if message, err := tx.unsent(ctx, id); err != nil {
+			return err
+		} else if message != "" {
+			tx.Later(tx.NewRaw("DELETE FROM outbox WHERE message_id = ? AND published = ?", message, givenUp))
+		}
 		return d.one(ctx, tx.NewDelete().Table("parked").Where("id = ?", id), id)
 	})
+}
+
+// unsent returns the message of a dead letter that is a row of the outbox; empty when it is another, or there is none.
+func (t *Tx) unsent(ctx context.Context, id int64) (message string, err error) {
+	err = t.NewSelect().Table("parked").Column("message_id").Where("id = ? AND handler = ?", id, Unsent).Scan(ctx, &message)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return message, err
 }
 
 func (d *DB) one(ctx context.Context, query interface {

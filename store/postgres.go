@@ -24,7 +24,7 @@ type postgresEngine struct {
 	db      *DB
 	observe func(string)
 	pool    *bun.DB
-	infra   *bun.DB // for the relay, so that a busy pool cannot stall it
+	relay   *bun.DB // one connection for the relay, so that a busy pool cannot stall it
 }
 
 func openPostgres(ctx context.Context, d *DB, url string, o options) (engine, string, error) {
@@ -37,24 +37,42 @@ func openPostgres(ctx context.Context, d *DB, url string, o options) (engine, st
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 5 * time.Second
 	}
-	if config.RuntimeParams["application_name"] == "" {
-		config.RuntimeParams["application_name"] = "stega-" + d.service
-	}
-	if config.RuntimeParams["idle_in_transaction_session_timeout"] == "" {
-		config.RuntimeParams["idle_in_transaction_session_timeout"] = "60s" // a process that hangs must not hold locks for ever
-	}
+	config.DialFunc = dialer().DialContext
+	params(config, map[string]string{
+		"application_name":                    "stega-" + d.service,
+		"idle_in_transaction_session_timeout": "60s", // a process that hangs must not hold locks for ever
+		// The server ends the session of a client whose host is gone, and with it its locks.
+		"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "2", "tcp_user_timeout": "15000",
+	})
 	where := net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port))) + "/" + config.Database
 	if o.connections == 0 {
-		o.connections = 12
+		o.connections = DefaultConnections
 	}
-	p := &postgresEngine{db: d, observe: o.observe, pool: pgPool(config, o.connections), infra: pgPool(config, 2)}
+	relay := config.Copy()
+	params(relay, map[string]string{
+		// A frozen process keeps its connection alive, and must not keep the relay's lock.
+		"idle_session_timeout": leadIdle, "idle_in_transaction_session_timeout": leadIdle,
+	})
+	p := &postgresEngine{db: d, observe: o.observe, pool: pgPool(config, o.connections), relay: pgPool(relay, 1)}
 	if err := p.pool.PingContext(ctx); err != nil {
 		return nil, "", errors.Join(unreachable(d.service, where, err), p.close())
 	}
 	return p, where, nil
 }
 
+// params adds run-time parameters of sessions, unless the URL has them.
+func params(config *pgx.ConnConfig, add map[string]string) {
+	for name, value := range add {
+		if config.RuntimeParams[name] == "" {
+			config.RuntimeParams[name] = value
+		}
+	}
+}
+
 func unreachable(service, where string, err error) error {
+	if Refuses(err) {
+		return unavailable(service, where, err)
+	}
 	return fault.Unavailable("database_unavailable", "the database of %s at %s does not answer", service, where).
 		WithHint("check that PostgreSQL runs there and that user, password and database are right (--database-url, STEGA_DATABASE_URL)").
 		Because(err)
@@ -64,13 +82,40 @@ func pgPool(config *pgx.ConnConfig, connections int) *bun.DB {
 	pool := sql.OpenDB(stdlib.GetConnector(*config))
 	pool.SetMaxOpenConns(connections)
 	pool.SetMaxIdleConns(connections)
-	pool.SetConnMaxIdleTime(5 * time.Minute)
+	pool.SetConnMaxIdleTime(time.Minute)
 	return bun.NewDB(pool, pgdialect.New())
 }
 
 func (p *postgresEngine) read() *bun.DB { return p.pool }
 
-func (p *postgresEngine) close() error { return errors.Join(p.pool.Close(), p.infra.Close()) }
+// readOnly is true of a server that takes no writes.
+const readOnly = "pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean"
+
+func (p *postgresEngine) ping(ctx context.Context) error {
+	conn, err := p.pool.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	var refuses bool
+	if err := conn.QueryRowContext(ctx, "SELECT "+readOnly).Scan(&refuses); err != nil {
+		return err
+	}
+	if refuses {
+		p.leave(conn)
+		return errReadOnly
+	}
+	return nil
+}
+
+// leave gives up a connection to a server that takes no writes, and those that are idle beside it: the address may lead to another by now.
+func (p *postgresEngine) leave(conn bun.Conn) {
+	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	p.pool.SetMaxIdleConns(0)
+	p.pool.SetMaxIdleConns(p.pool.Stats().MaxOpenConnections)
+}
+
+func (p *postgresEngine) close() error { return errors.Join(p.pool.Close(), p.relay.Close()) }
 
 func (p *postgresEngine) do(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) (err error) {
 	conn, err := p.pool.Conn(ctx)
@@ -84,7 +129,7 @@ func (p *postgresEngine) do(ctx context.Context, fn func(ctx context.Context, tx
 	defer func() {
 		tx.ended = true
 		if !committed && session.begun {
-			p.rollback(ctx, conn)
+			p.rollback(ctx, conn, err)
 		}
 		if e := conn.Close(); e != nil && err == nil && !committed {
 			err = e
@@ -121,45 +166,69 @@ func aborted(conn bun.Conn) bool {
 }
 
 // rollback takes a transaction back, or gives up its connection, which the server then does.
-func (p *postgresEngine) rollback(ctx context.Context, conn bun.Conn) {
+func (p *postgresEngine) rollback(ctx context.Context, conn bun.Conn, why error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if _, err := conn.Conn.ExecContext(ctx, "ROLLBACK"); err != nil {
+	_, err := conn.Conn.ExecContext(ctx, "ROLLBACK")
+	switch {
+	case err != nil:
 		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	case why != nil && Refuses(why):
+		p.leave(conn)
 	}
 }
 
-// leadPoll is how often a relay that stands by looks whether it can take over.
-const leadPoll = time.Second
+const (
+	// leadPoll is how often a relay that stands by looks whether it can take over.
+	leadPoll = time.Second
+	// leadIdle is how long the server keeps the relay's session, and so its lock, without a query.
+	leadIdle = "15s"
+	// leadBeat is the longest time that a relay leaves its session without a query.
+	leadBeat = 5 * time.Second
+	// leadQuery bounds each query of the relay.
+	leadQuery = 10 * time.Second
+)
 
 func (p *postgresEngine) lead(ctx context.Context, service string) (*leadership, error) {
-	conn, err := p.infra.Conn(ctx)
+	conn, err := p.relay.Conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
+	}
+	// Giving up the connection gives up the lock.
+	release := func() {
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+		_ = conn.Close()
 	}
 	tick := time.NewTicker(leadPoll)
 	defer tick.Stop()
 	for {
-		var mine bool
-		// The schema is part of the lock's name, as services may share a database.
-		err := conn.QueryRowContext(ctx, "SELECT pg_try_advisory_lock(hashtextextended('stega relay of ' || ? || current_schema(), 0))",
-			service).Scan(&mine)
+		mine, err := p.tryLead(ctx, conn, service)
 		if err != nil {
-			_ = conn.Close()
+			release()
 			return nil, fmt.Errorf("take the relay's lock: %w", err)
 		}
 		if mine {
-			// Giving up the connection gives up the lock.
-			return &leadership{conn: conn, write: p.infra, release: func() {
-				_ = conn.Raw(func(any) error { return driver.ErrBadConn })
-				_ = conn.Close()
-			}}, nil
+			return &leadership{conn: conn, release: release}, nil
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			_ = conn.Close()
+			release()
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// tryLead reports whether the session has the relay's lock now. A server that takes no writes gives none: nothing that is sent could be deleted.
+func (p *postgresEngine) tryLead(ctx context.Context, conn bun.Conn, service string) (mine bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, leadQuery)
+	defer cancel()
+	var refuses bool
+	// The schema is part of the lock's name, as services may share a database.
+	err = conn.QueryRowContext(ctx, "SELECT r, CASE WHEN r THEN false ELSE pg_try_advisory_lock(hashtextextended('stega relay of ' || ? || "+
+		"current_schema(), 0)) END FROM (SELECT "+readOnly+" AS r) AS server", service).Scan(&refuses, &mine)
+	if err == nil && refuses {
+		err = errReadOnly
+	}
+	return mine, err
 }

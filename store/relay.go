@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,10 +22,22 @@ import (
 // back it looks. At most one message of a subject is unconfirmed at a time, so that a refused one cannot be overtaken by
 // its successor; messages of different subjects are pipelined. A confirmed row is deleted by its id; with a Volatile broker it stays
 // until the message was handled everywhere, and is published again at the next start.
+//
+// The lock saves work and does not keep the order. A relay sends a message only after it has seen the one before confirmed, or
+// deleted, which a relay does after the confirmation. So two relays that overlap, since one was frozen or cut off, repeat
+// messages, which the inboxes drop, and never send one before its predecessor.
 type Relay struct {
 	DB     *DB
 	Broker broker.Broker
 	Log    *slog.Logger
+
+	mu        sync.Mutex
+	results   []result
+	handled   []string // message ids, from a Volatile broker
+	news      chan struct{}
+	volatile  bool
+	confirmed map[string]bool        // by message id: sent for good, and the row is not deleted yet
+	published map[string]publication // by message id: waits to be handled
 }
 
 // What the relay holds and how often it looks.
@@ -37,21 +51,35 @@ const (
 	markAfter   = 2 * time.Second       // published and not handled: the row is marked, so that scans pass it over
 	retryMin    = 50 * time.Millisecond
 	retryMax    = 5 * time.Second
+	retryReset  = 4 * retryMax    // a relay that worked for so long starts anew without a long pause
+	sendLimit   = 5 * time.Second // how long the broker may take to accept a message
 )
 
 // Run relays until ctx ends; ready is called once the relay works or stands by. It survives the absence of the broker and of the
 // database.
 func (r *Relay) Run(ctx context.Context, ready func()) error {
 	ready()
+	r.news, r.confirmed, r.published = make(chan struct{}, 1), map[string]bool{}, map[string]publication{}
+	if v, ok := r.Broker.(broker.Volatile); ok {
+		r.volatile = true
+		stop := v.OnHandled(r.onHandled)
+		defer stop()
+	}
 	for pause := retryMin; ; {
 		lead, err := r.DB.engine.lead(ctx, r.DB.service)
 		if err == nil {
-			pause = retryMin
+			began := time.Now()
 			err = r.work(ctx, lead)
 			lead.release()
+			if time.Since(began) > retryReset {
+				pause = retryMin
+			}
 		}
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // it was told to end
+		}
+		if Refuses(err) {
+			r.DB.refused.Store(true)
 		}
 		r.Log.Warn("the relay starts anew", "error", err)
 		select {
@@ -85,11 +113,17 @@ type line struct {
 	rows   []outboxRow
 	flying bool
 	tries  int
+	faults int       // of them, those that may be the message's own
+	err    error     // the last
 	due    time.Time // not before
 }
 
+// suspect reports whether the head of a line may be what ends the channel, and with it the flight of others: it is sent alone.
+func (l *line) suspect() bool { return l.faults > 0 }
+
 // result is what became of a message on its way.
 type result struct {
+	of  *relaying
 	row *outboxRow
 	err error
 }
@@ -98,7 +132,6 @@ type result struct {
 type relaying struct {
 	*Relay
 	*leadership
-	volatile bool
 
 	held   map[int64]bool // rows that were read and are not deleted, by id
 	bytes  int
@@ -110,14 +143,20 @@ type relaying struct {
 
 	crowded bool // the last one was ended by the full window
 
-	mu        sync.Mutex
-	results   []result
-	handled   []string // message ids, from a Volatile broker
-	news      chan struct{}
-	flight    map[string]bool        // by message id: on its way; true when it was handled before its confirmation was seen
-	published map[string]publication // by message id: waits to be handled
-	settled   []int64                // ids to delete
+	flight    map[string]bool // by message id: on its way; true when it was handled before its confirmation was seen
+	settled   []pair          // to delete
 	settledAt time.Time
+	asked     time.Time // when the session was last used
+	alone     *line     // a suspect that was sent
+	dead      []int64   // rows that were given up
+	stopped   []string  // subjects of theirs, whose later rows wait
+	deadAt    time.Time // when these were last read
+}
+
+// pair is the id of a row of the outbox and that of the message in it.
+type pair struct {
+	id      int64
+	message string
 }
 
 type publication struct {
@@ -137,33 +176,16 @@ func (r *outboxRow) line() lineKey {
 
 func (r *Relay) work(ctx context.Context, lead *leadership) error {
 	w := &relaying{
-		Relay: r, leadership: lead, held: map[int64]bool{}, lines: map[lineKey]*line{}, news: make(chan struct{}, 1),
-		flight: map[string]bool{}, published: map[string]publication{},
+		Relay: r, leadership: lead, held: map[int64]bool{}, lines: map[lineKey]*line{}, flight: map[string]bool{}, asked: time.Now(),
 	}
-	if v, ok := r.Broker.(broker.Volatile); ok {
-		w.volatile = true
-		stop := v.OnHandled(w.onHandled)
-		defer stop()
-		// What the broker had when the process ended may be lost.
-		err := r.DB.Do(ctx, func(ctx context.Context, tx *Tx) error {
-			_, err := tx.ExecContext(ctx, "UPDATE outbox SET published = 0 WHERE published <> 0")
-			return err
-		})
-		if err != nil {
-			return err
-		}
+	if err := w.begin(ctx); err != nil {
+		return err
 	}
 	defer w.last(ctx)
 	tick := time.NewTicker(relayPoll)
 	defer tick.Stop()
 	for {
-		if err := w.scan(ctx); err != nil {
-			return err
-		}
-		if err := w.send(ctx); err != nil {
-			return err
-		}
-		if err := w.settle(ctx, false); err != nil {
+		if err := w.round(ctx); err != nil {
 			return err
 		}
 		if len(w.open) > 0 || w.wants() {
@@ -185,52 +207,125 @@ func (r *Relay) work(ctx context.Context, lead *leadership) error {
 	}
 }
 
-func (w *relaying) full() bool { return len(w.held) >= relayWindow || w.bytes >= relayBytes }
-
-// onHandled hears from a Volatile broker that a message was handled everywhere.
-func (w *relaying) onHandled(id string) {
-	w.mu.Lock()
-	w.handled = append(w.handled, id)
-	w.mu.Unlock()
-	w.wake()
+// begin prepares a relay that leads now. What a Volatile broker had when the process ended may be lost; what it was given since, it has.
+func (w *relaying) begin(ctx context.Context) error {
+	if w.volatile && len(w.published) == 0 {
+		err := w.DB.Do(ctx, func(ctx context.Context, tx *Tx) error {
+			_, err := tx.ExecContext(ctx, "UPDATE outbox SET published = 0 WHERE published = 1")
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := w.stops(ctx); err != nil {
+		return err
+	}
+	if len(w.confirmed) == 0 {
+		return nil
+	}
+	if err := w.scan(ctx); err != nil { // finds the rows that were confirmed, to delete them before anything is sent
+		return err
+	}
+	return w.settle(ctx, true)
 }
 
-func (w *relaying) wake() {
+// round reads, deletes and sends what there is.
+func (w *relaying) round(ctx context.Context) error {
+	if len(w.dead) > 0 && time.Since(w.deadAt) > leadPoll {
+		if err := w.stops(ctx); err != nil {
+			return err
+		}
+	}
+	if err := w.scan(ctx); err != nil {
+		return err
+	}
+	if err := w.settle(ctx, false); err != nil {
+		return err
+	}
+	if err := w.send(ctx); err != nil {
+		return err
+	}
+	return w.beat(ctx)
+}
+
+// beat uses the session now and then, or the server would end it.
+func (w *relaying) beat(ctx context.Context) error {
+	if time.Since(w.asked) < leadBeat {
+		return nil
+	}
+	return w.ask(ctx, func(ctx context.Context) error {
+		_, err := w.conn.ExecContext(ctx, "SELECT 1")
+		return err
+	})
+}
+
+// ask uses the session, for a limited time: one that does not answer is given up, and with it the lock.
+func (w *relaying) ask(ctx context.Context, query func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, leadQuery)
+	defer cancel()
+	err := query(ctx)
+	w.asked = time.Now()
+	return err
+}
+
+func (w *relaying) full() bool { return len(w.held) >= relayWindow || w.bytes >= relayBytes }
+
+// onHandled is called by a Volatile broker when a message was handled everywhere.
+func (r *Relay) onHandled(id string) {
+	r.mu.Lock()
+	r.handled = append(r.handled, id)
+	r.mu.Unlock()
+	r.wake()
+}
+
+func (r *Relay) wake() {
 	select {
-	case w.news <- struct{}{}:
+	case r.news <- struct{}{}:
 	default:
 	}
 }
 
-// send publishes the heads of the lines that are due.
+// send publishes the heads of the lines that are due. While one of them is suspect, nothing else is on its way.
 func (w *relaying) send(ctx context.Context) error {
 	if len(w.open) == 0 {
 		return nil
 	}
-	open := w.open
-	w.open = nil
 	now := time.Now()
+	if err := w.bury(ctx); err != nil {
+		return err
+	}
+	alone := slices.IndexFunc(w.open, func(l *line) bool { return l.suspect() && !l.due.After(now) })
+	open := w.open
+	switch {
+	case w.alone != nil && w.alone.flying, alone >= 0 && len(w.flight) > 0:
+		w.pause(ctx)
+		return nil
+	case alone >= 0:
+		w.alone = w.open[alone]
+		open = []*line{w.alone}
+		w.open = slices.Delete(w.open, alone, alone+1)
+	default:
+		w.open = nil
+	}
 	for i, l := range open {
 		if l.due.After(now) {
 			w.open = append(w.open, l)
 			continue
 		}
-		row := &l.rows[0]
-		l.flying, w.flight[row.MessageID] = true, false
-		err := w.Broker.Publish(ctx, w.outgoing(row), func(err error) {
-			w.mu.Lock()
-			w.results = append(w.results, result{row, err})
-			w.mu.Unlock()
-			w.wake()
-		})
-		if err != nil {
-			l.flying = false
-			delete(w.flight, row.MessageID)
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
+		err := w.publish(ctx, l)
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, broker.ErrClosed):
 			w.open = append(w.open, open[i:]...)
 			return err
+		case errors.Is(err, context.DeadlineExceeded): // the broker takes nothing at present
+			w.open = append(append(w.open, open[i+1:]...), l)
+			return nil
+		default:
+			w.again(l, err, true)
 		}
 	}
 	// Lines that only wait for another try keep nobody busy.
@@ -242,6 +337,25 @@ func (w *relaying) send(ctx context.Context) error {
 		w.pause(ctx)
 	}
 	return nil
+}
+
+// publish sends the head of a line. An error says that it was not sent.
+func (w *relaying) publish(ctx context.Context, l *line) error {
+	ctx, cancel := context.WithTimeout(ctx, sendLimit)
+	defer cancel()
+	row := &l.rows[0]
+	l.flying, w.flight[row.MessageID] = true, false
+	err := w.Broker.Publish(ctx, row.outgoing(w.DB.service), func(err error) {
+		w.mu.Lock()
+		w.results = append(w.results, result{w, row, err})
+		w.mu.Unlock()
+		w.wake()
+	})
+	if err != nil {
+		l.flying = false
+		delete(w.flight, row.MessageID)
+	}
+	return err
 }
 
 // pause waits a little while nothing can be sent, unless there is news.
@@ -256,9 +370,9 @@ func (w *relaying) pause(ctx context.Context) {
 	}
 }
 
-func (w *relaying) outgoing(r *outboxRow) broker.Outgoing {
+func (r *outboxRow) outgoing(service string) broker.Outgoing {
 	return broker.Outgoing{Service: r.Service, Message: events.Message{Envelope: events.Envelope{
-		ID: r.MessageID, Source: events.Source(w.DB.service), Type: r.Topic, Subject: r.Subject, Time: at(r.EmittedAt), Correlation: r.Correlation,
+		ID: r.MessageID, Source: events.Source(service), Type: r.Topic, Subject: r.Subject, Time: at(r.EmittedAt), Correlation: r.Correlation,
 		Causation: r.Causation, Sequence: r.Sequence, TraceParent: r.Traceparent, ContentType: "application/json",
 	}, Data: r.Data}}
 }

@@ -17,6 +17,11 @@ func (w *relaying) scan(ctx context.Context) error {
 	if !w.wants() {
 		return nil
 	}
+	return w.ask(ctx, w.read)
+}
+
+// read is one scan.
+func (w *relaying) read(ctx context.Context) error {
 	w.crowded = false
 	var after int64
 	var err error
@@ -25,7 +30,7 @@ func (w *relaying) scan(ctx context.Context) error {
 			return err
 		}
 	}
-	ids, err := pending(ctx, w.conn, after, relayPage)
+	ids, err := w.pending(ctx, w.conn, after)
 	if err != nil {
 		return err
 	}
@@ -37,7 +42,7 @@ func (w *relaying) scan(ctx context.Context) error {
 	}
 	return w.conn.RunInTx(ctx, &sql.TxOptions{Isolation: w.isolation(), ReadOnly: true}, func(ctx context.Context, tx bun.Tx) error {
 		for {
-			ids, err := pending(ctx, tx, after, relayPage)
+			ids, err := w.pending(ctx, tx, after)
 			if err != nil {
 				return err
 			}
@@ -63,9 +68,13 @@ func (w *relaying) isolation() sql.IsolationLevel {
 	return sql.LevelDefault
 }
 
-// pending are the ids of rows, which an index has: the data of those that are held already need not be read again.
-func pending(ctx context.Context, db bun.IDB, after int64, limit int) (ids []int64, err error) {
-	err = db.NewSelect().Table("outbox").Column("id").Where("published = 0").Where("id > ?", after).OrderExpr("id").Limit(int64(limit)).Scan(ctx, &ids)
+// pending reads ids of rows, which an index has: the data of those that are held already need not be read again.
+func (w *relaying) pending(ctx context.Context, db bun.IDB, after int64) (ids []int64, err error) {
+	query := db.NewSelect().Table("outbox").Column("id").Where("published = 0").Where("id > ?", after).OrderExpr("id").Limit(relayPage)
+	if len(w.stopped) > 0 {
+		query = query.Where("service <> '' OR subject NOT IN (?)", bun.List(w.stopped))
+	}
+	err = query.Scan(ctx, &ids)
 	return ids, err
 }
 
@@ -101,6 +110,13 @@ func (w *relaying) hold(ctx context.Context, db bun.IDB, ids []int64) error {
 	for i := range rows {
 		row := &rows[i]
 		w.held[row.ID] = true
+		if w.confirmed[row.MessageID] {
+			w.done(pair{row.ID, row.MessageID})
+			continue
+		}
+		if _, sent := w.published[row.MessageID]; sent {
+			continue
+		}
 		w.bytes += len(row.Data)
 		key := row.line()
 		l := w.lines[key]

@@ -2,10 +2,14 @@ package store
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
+
+	"stega/broker"
 )
 
 // collect takes in what became of messages on their way.
@@ -15,12 +19,14 @@ func (w *relaying) collect() {
 	w.results, w.handled = nil, nil
 	w.mu.Unlock()
 	for _, r := range results {
-		w.result(r)
+		if r.of == w {
+			w.result(r)
+		}
 	}
 	for _, id := range handled {
 		if p, ok := w.published[id]; ok {
 			delete(w.published, id)
-			w.done(p.id)
+			w.done(pair{p.id, id})
 		} else if _, flying := w.flight[id]; flying { // others are of other services
 			w.flight[id] = true
 		}
@@ -34,52 +40,69 @@ func (w *relaying) result(r result) {
 	delete(w.flight, r.row.MessageID)
 	l.flying = false
 	if r.err != nil {
-		l.tries++
-		wait := min(retryMin<<min(l.tries, 10), retryMax)
-		l.due = time.Now().Add(wait/2 + rand.N(wait/2))
-		w.open = append(w.open, l)
-		if l.tries&(l.tries-1) == 0 {
-			w.Log.Warn("a message was not taken and is sent again", "message", r.row.MessageID, "topic", r.row.Topic, "tries", l.tries, "error", r.err)
-		}
+		w.again(l, r.err, errors.Is(r.err, broker.ErrInvalid))
 		return
 	}
-	id, message := r.row.ID, r.row.MessageID
-	w.bytes -= len(r.row.Data)
+	sent := pair{r.row.ID, r.row.MessageID}
+	w.next(key, l)
+	if w.volatile && !handled {
+		w.published[sent.message] = publication{sent.id, time.Now()}
+		return
+	}
+	w.done(sent)
+}
+
+// next takes the head from a line.
+func (w *relaying) next(key lineKey, l *line) {
+	w.bytes -= len(l.rows[0].Data)
 	l.rows[0] = outboxRow{}
-	l.rows, l.tries, l.due = l.rows[1:], 0, time.Time{}
+	l.rows, l.tries, l.faults, l.due = l.rows[1:], 0, 0, time.Time{}
 	if len(l.rows) > 0 {
 		w.open = append(w.open, l)
 	} else {
 		delete(w.lines, key)
 	}
-	if !w.volatile {
-		w.done(id)
-		return
-	}
-	if handled {
-		w.done(id)
-		return
-	}
-	w.published[message] = publication{id, time.Now()}
 }
 
-func (w *relaying) done(id int64) {
+// again puts off the head of a line that was not taken; fault says that the message itself may be the reason.
+func (w *relaying) again(l *line, err error, fault bool) {
+	l.tries++
+	if fault {
+		l.faults++
+	}
+	l.err = err
+	wait := min(retryMin<<min(l.tries, 10), retryMax)
+	l.due = time.Now().Add(wait/2 + rand.N(wait/2))
+	w.open = append(w.open, l)
+	if l.tries&(l.tries-1) == 0 {
+		head := &l.rows[0]
+		w.Log.Warn("a message was not taken and is sent again", "message", head.MessageID, "topic", head.Topic, "tries", l.tries, "error", err)
+	}
+}
+
+// done notes a row that is to be deleted.
+func (w *relaying) done(r pair) {
+	w.confirmed[r.message] = true
 	if len(w.settled) == 0 {
 		w.settledAt = time.Now()
 	}
-	w.settled = append(w.settled, id)
+	w.settled = append(w.settled, r)
 }
 
 // settle deletes the rows that are done, when there are enough of them or they have waited; at the end all.
 func (w *relaying) settle(ctx context.Context, all bool) error {
 	for len(w.settled) > 0 && (all || len(w.settled) >= settleRows || time.Since(w.settledAt) > relaySettle) {
 		n := min(len(w.settled), settleRows)
-		ids := w.settled[:n]
+		ids := make([]int64, n)
+		for i, r := range w.settled[:n] {
+			ids[i] = r.id
+		}
 		if err := w.change(ctx, "DELETE FROM outbox WHERE id IN (?)", ids); err != nil {
 			return err
 		}
-		for _, id := range ids {
-			delete(w.held, id)
+		for _, r := range w.settled[:n] {
+			delete(w.held, r.id)
+			delete(w.confirmed, r.message)
 		}
 		w.settled = w.settled[n:]
 	}
@@ -109,11 +132,13 @@ func (w *relaying) mark(ctx context.Context) error {
 	return nil
 }
 
-// change runs a statement over ids.
+// change runs a statement over ids. On PostgreSQL it uses the session that has the lock: a relay that lost it deletes nothing more.
 func (w *relaying) change(ctx context.Context, query string, ids []int64) error {
-	if w.write != nil {
-		_, err := w.write.ExecContext(ctx, query, bun.List(ids))
-		return err
+	if w.DB.Read().Dialect().Name() == dialect.PG {
+		return w.ask(ctx, func(ctx context.Context) error {
+			_, err := w.conn.ExecContext(ctx, query, bun.List(ids))
+			return err
+		})
 	}
 	return w.DB.Do(ctx, func(ctx context.Context, tx *Tx) error {
 		tx.Later(tx.NewRaw(query, bun.List(ids)))

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -39,6 +40,7 @@ type unit struct {
 	fn    func(ctx context.Context, tx *Tx) error
 	err   error
 	panic any
+	taken atomic.Bool // by the writer, or given up by its caller
 	done  chan struct{}
 }
 
@@ -90,6 +92,11 @@ func sqlitePool(path string, connections int, pragmas ...string) (*bun.DB, error
 
 func (s *sqliteEngine) read() *bun.DB { return s.reading }
 
+func (s *sqliteEngine) ping(ctx context.Context) error {
+	_, err := s.reading.ExecContext(ctx, "SELECT 1")
+	return err
+}
+
 func (s *sqliteEngine) lead(context.Context, string) (*leadership, error) {
 	return &leadership{conn: s.reading, release: func() {}}, nil // the file has one process, and the process one relay
 }
@@ -111,6 +118,11 @@ func (s *sqliteEngine) do(ctx context.Context, fn func(ctx context.Context, tx *
 	}
 	select {
 	case <-u.done:
+	case <-ctx.Done():
+		if u.taken.CompareAndSwap(false, true) {
+			return ctx.Err() // the writer passes over it
+		}
+		<-u.done
 	case <-s.done:
 		select {
 		case <-u.done:
@@ -144,10 +156,14 @@ func (s *sqliteEngine) group(first *unit) {
 	group := []*unit{}
 	start := time.Now()
 	if err := s.exec("BEGIN IMMEDIATE"); err != nil {
+		first.taken.Store(true)
 		first.end(fmt.Errorf("begin: %w", err))
 		return
 	}
 	for u := first; u != nil; u = s.waiting(start, len(group)) {
+		if !u.taken.CompareAndSwap(false, true) {
+			continue
+		}
 		if err := u.ctx.Err(); err != nil {
 			u.end(err)
 			continue

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -23,6 +24,7 @@ type DB struct {
 	engine    engine
 	committed chan struct{}
 	waiters   waiters
+	refused   atomic.Bool // the last write that is known of was refused
 }
 
 // engine is what differs between the two kinds of database.
@@ -31,6 +33,8 @@ type engine interface {
 	do(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error
 	// read is a pool for queries beside the writers.
 	read() *bun.DB
+	// ping asks the server whether it answers and takes writes.
+	ping(ctx context.Context) error
 	// lead waits until this process is the one that relays, and returns a connection that keeps it so as long as it lives.
 	lead(ctx context.Context, service string) (*leadership, error)
 	close() error
@@ -39,7 +43,6 @@ type engine interface {
 // leadership is the right to relay; queries on conn fail when it is lost.
 type leadership struct {
 	conn    bun.IDB
-	write   bun.IDB // for changes that need no order; nil: units of work
 	release func()
 }
 
@@ -76,7 +79,11 @@ type options struct {
 	observe     func(query string)
 }
 
-// Connections bounds the connections of the pool (PostgreSQL; 12 by default).
+// DefaultConnections is how many connections the pool of a database on PostgreSQL has at most, besides the one of the relay: with them, the
+// twelve processes of a default installation fit into the hundred of a default server.
+const DefaultConnections = 6
+
+// Connections bounds the connections of the pool (PostgreSQL; 0: DefaultConnections).
 func Connections(n int) Option { return func(o *options) { o.connections = n } }
 
 // Observe calls fn before each statement of a unit of work, its commit included. Tests use it to stop a process between
@@ -98,16 +105,24 @@ const maxTries = 12
 //
 // A statement that failed fails the unit, even if fn passes over it. A database that cannot be reached is a fault of kind
 // unavailable; whether the unit was committed is then not known when the connection ended during the commit.
+//
+// A unit inside a unit of the same database is an error: it would wait for itself.
 func (d *DB) Do(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
+	if ctx.Value(unitKey{d}) != nil {
+		return errNested
+	}
 	for try := 1; ; try++ {
 		var last *Tx
-		err := d.engine.do(ctx, func(ctx context.Context, tx *Tx) error {
+		err := d.engine.do(context.WithValue(ctx, unitKey{d}, true), func(ctx context.Context, tx *Tx) error {
 			last = tx
 			return fn(ctx, tx)
 		})
 		if err == nil {
 			d.after(last)
 			return nil
+		}
+		if Refuses(err) {
+			d.refused.Store(true)
 		}
 		if !again(err) || try == maxTries || ctx.Err() != nil {
 			return d.explain(ctx, err)
@@ -121,6 +136,9 @@ func (d *DB) Do(ctx context.Context, fn func(ctx context.Context, tx *Tx) error)
 		}
 	}
 }
+
+// unitKey marks a context as that of a unit of work of a database.
+type unitKey struct{ db *DB }
 
 // after tells whoever waits for what a committed unit left.
 func (d *DB) after(tx *Tx) {
@@ -139,11 +157,24 @@ func (d *DB) after(tx *Tx) {
 // Committed is signalled (buffered, coalesced) after each commit that left rows in the outbox.
 func (d *DB) Committed() <-chan struct{} { return d.committed }
 
-// Ping says whether the database answers.
+// Ping reports whether the database answers and takes writes. After a write that was refused, only another one shows that; it
+// changes nothing.
 func (d *DB) Ping(ctx context.Context) error {
-	if _, err := d.Read().ExecContext(ctx, "SELECT 1"); err != nil {
+	if err := d.engine.ping(ctx); err != nil {
 		return d.explain(ctx, err)
 	}
+	if !d.refused.Load() {
+		return nil
+	}
+	err := d.Do(ctx, func(ctx context.Context, tx *Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE schema_migrations SET applied_at = applied_at
+			WHERE name = (SELECT min(name) FROM schema_migrations)`)
+		return err
+	})
+	if err != nil && (Away(err) || ctx.Err() != nil) {
+		return err
+	}
+	d.refused.Store(false)
 	return nil
 }
 

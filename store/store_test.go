@@ -23,7 +23,8 @@ func TestSQLite(t *testing.T) {
 
 func TestPostgreSQL(t *testing.T) {
 	storetest.Run(t, storetest.Harness{
-		URL:     func(t testing.TB) string { return servers.Postgres(t).URL() },
-		Restart: func(t testing.TB) { servers.Postgres(t).Restart(t) },
+		URL:      func(t testing.TB) string { return servers.Postgres(t).URL() },
+		Restart:  func(t testing.TB) { servers.Postgres(t).Restart(t) },
+		ReadOnly: servers.PostgresReadOnly,
 	})
 }

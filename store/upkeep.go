@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -30,6 +31,19 @@ func (d *DB) Stats(ctx context.Context) (Stats, error) {
 		s.OldestUnsent = max(0, time.Since(at(oldest.Int64)))
 	}
 	return s, nil
+}
+
+// OldestUnsent returns the age of the oldest row of the outbox that waits to be sent; 0 when there is none.
+func (d *DB) OldestUnsent(ctx context.Context) (time.Duration, error) {
+	var emitted int64
+	err := d.Read().NewRaw("SELECT emitted_at FROM outbox WHERE published = 0 ORDER BY id LIMIT 1").Scan(ctx, &emitted)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, d.explain(ctx, err)
+	}
+	return max(0, time.Since(at(emitted))), nil
 }
 
 // Retention says how long settled rows are kept.

@@ -183,12 +183,25 @@ func (o *outlet) verdict(e entry, returned map[[3]string]int, reason error) erro
 		}
 		return nil
 	case o.ch.IsClosed() || !isDone(e.confirmation): // the library takes an end of the channel for a refusal
+		var e *amqp.Error
+		if errors.As(reason, &e) && offending(e) {
+			return fmt.Errorf("%w: %w (%w)", broker.ErrUnknown, broker.ErrInvalid, reason)
+		}
 		if reason != nil {
 			return fmt.Errorf("%w (%w)", broker.ErrUnknown, reason)
 		}
 		return broker.ErrUnknown
 	}
 	return broker.ErrNacked
+}
+
+// offending reports whether the server ended a channel or connection because of what was sent on it, such as a message that is too large.
+func offending(e *amqp.Error) bool {
+	switch e.Code {
+	case amqp.PreconditionFailed, amqp.ContentTooLarge, amqp.FrameError, amqp.SyntaxError:
+		return e.Server
+	}
+	return false
 }
 
 // sweep answers what was confirmed out of order, and what has waited too long; while the server takes no messages,

@@ -34,15 +34,21 @@ type PG struct {
 // Postgres makes an empty database, and removes it when the test ends.
 func Postgres(t testing.TB) *PG {
 	t.Helper()
-	p := &PG{Database: name(), admin: os.Getenv(postgresURL)}
-	if p.admin == "" {
-		postgres.need(t)
-		p.admin = postgresAdmin(postgres.address(postgresPort))
-	}
+	p := &PG{Database: name(), admin: administrator(t)}
 	// It sorts by the rules of a language, as most installations do, whatever the server's own locale is.
 	p.Exec(t, `CREATE DATABASE "`+p.Database+`" TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en-US'`)
 	t.Cleanup(func() { p.Exec(t, `DROP DATABASE IF EXISTS "`+p.Database+`" WITH (FORCE)`) })
 	return p
+}
+
+// administrator returns the URL of the administrator of the process's PostgreSQL.
+func administrator(t testing.TB) string {
+	t.Helper()
+	if given := os.Getenv(postgresURL); given != "" {
+		return given
+	}
+	postgres.need(t)
+	return postgresAdmin(postgres.address(postgresPort))
 }
 
 func postgresAdmin(address string) string {
@@ -87,6 +93,34 @@ func admin(ctx context.Context, url, statement string) error {
 func (p *PG) CutConnections(t testing.TB) {
 	t.Helper()
 	p.Exec(t, `SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '`+p.Database+`'`)
+}
+
+// PostgresReadOnly makes the server take no writes, or take them again, for all tests of the process: one that does so must not run in
+// parallel with others. At the end of the test it takes writes.
+func PostgresReadOnly(t testing.TB, on bool) {
+	t.Helper()
+	url, value := administrator(t), "off"
+	if on {
+		value = "on"
+		t.Cleanup(func() { PostgresReadOnly(t, false) })
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for _, statement := range []string{"ALTER SYSTEM SET default_transaction_read_only = " + value, "SELECT pg_reload_conf()"} {
+		if err := admin(ctx, url, statement); err != nil {
+			t.Fatalf("postgres: %s: %v", statement, err)
+		}
+	}
+	for now := ""; now != value; {
+		c, err := pgx.Connect(ctx, url)
+		if err == nil {
+			err = c.QueryRow(ctx, "SHOW default_transaction_read_only").Scan(&now)
+			_ = c.Close(ctx)
+		}
+		if err != nil {
+			t.Fatalf("postgres: read-only %s: %v", value, err)
+		}
+	}
 }
 
 // Stop stops the server, for all tests of the process: one that stops it must not run in parallel with others.

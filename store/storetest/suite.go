@@ -23,6 +23,8 @@ type Harness struct {
 	URL func(t testing.TB) string
 	// Restart restarts the server; nil where there is none.
 	Restart func(t testing.TB)
+	// ReadOnly makes the server take no writes, or take them again; nil where there is no server.
+	ReadOnly func(t testing.TB, on bool)
 }
 
 // patience is how long a test waits for a thing that must happen.
@@ -65,6 +67,14 @@ func Run(t *testing.T, h Harness) {
 		{"a message that the broker refuses holds up its subject alone", refused},
 		{"a message of a broker that may forget stays until it was handled", volatile},
 		{"of two relays one works, and the other takes over", takesOver},
+		{"two relays that overlap repeat messages and keep each subject's order", overlaps},
+		{"a server that takes no writes is away, and what was sent is not sent again", takesNoWrites},
+		{"a message that cannot be sent becomes a dead letter and holds its subject alone", unsendable},
+		{"a unit inside a unit is refused", nested},
+		{"odd bytes in ids and subjects change no other message", oddBytes},
+		{"another relay takes over from one whose host is gone", hostGone},
+		{"a relay whose connections died silently goes on over new ones", deadConnections},
+		{"connections that run out are named", connectionsRunOut},
 		{"an operation whose end was asked for does not succeed any more", cancels},
 		{"a kill between any two statements leaves all or nothing", kills},
 		{"a restart of the server in the middle loses nothing and repeats nothing", restarts},

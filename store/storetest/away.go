@@ -1,0 +1,450 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stega/broker"
+	"stega/events"
+	"stega/fault"
+	"stega/internal/wait"
+	"stega/store"
+)
+
+// counting counts the lines of a log that contain a text.
+type counting struct {
+	text string
+	n    atomic.Int64
+}
+
+func (c *counting) Write(b []byte) (int, error) {
+	c.n.Add(int64(strings.Count(string(b), c.text)))
+	return len(b), nil
+}
+
+// takesNoWrites makes the server read-only while confirmations are under way: rows that were sent cannot be deleted then.
+func takesNoWrites(t *testing.T, h Harness) {
+	if h.ReadOnly == nil {
+		t.Skip("there is no server")
+	}
+	db := open(t, h)
+	require.NoError(t, db.Ping(t.Context()))
+	b := newRecorder()
+	b.hold = true
+	anew := &counting{text: "the relay starts anew"}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- (&store.Relay{DB: db, Broker: b, Log: slog.New(slog.NewTextHandler(anew, nil))}).Run(ctx, func() {})
+	}()
+	defer func() { cancel(); require.NoError(t, <-done) }()
+	const subjects = 30
+	unit(t, db, func(_ context.Context, tx *store.Tx) error {
+		for s := range subjects {
+			if err := errors.Join(emit(tx, fmt.Sprint("s", s), 1), emit(tx, fmt.Sprint("s", s), 2)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	b.wait(t, subjects)
+	h.ReadOnly(t, true)
+	b.release()
+	write := func() error {
+		return db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error { return trail(ctx, tx, 1, "x") })
+	}
+	for _, err := range []error{db.Ping(t.Context()), write(), db.Ping(t.Context())} {
+		f, ok := errors.AsType[*fault.Fault](err)
+		require.True(t, ok, "%v", err)
+		assert.Equal(t, fault.KindUnavailable, f.Kind)
+		assert.Equal(t, "database_read_only", f.Code)
+		assert.True(t, store.Away(err))
+		assert.True(t, store.Refuses(err))
+	}
+	wait.Until(t, "the relay tried several times", func() bool { return anew.n.Load() >= 5 })
+	assert.LessOrEqual(t, len(b.all()), 2*subjects, "nothing is sent again and again")
+	h.ReadOnly(t, false)
+	wait.Until(t, "the outbox is empty", func() bool { return count(t, db, "outbox") == 0 })
+	wait.Until(t, "it answers", func() bool { return db.Ping(t.Context()) == nil })
+	require.NoError(t, write())
+	times := map[string]int{}
+	for _, m := range b.all() {
+		times[m.ID]++
+	}
+	assert.Len(t, times, 2*subjects)
+	for id, n := range times {
+		assert.Equal(t, 1, n, "message %s was sent once", id)
+	}
+}
+
+// picky is a recorder that takes no messages of certain subjects, in one of two ways.
+type picky struct {
+	*recorder
+	mu  sync.Mutex
+	bad map[string]error // by subject: what Publish returns, or with ErrUnknown, what comes of it for all that are on their way
+}
+
+func (p *picky) set(subject string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bad[subject] = err
+}
+
+func (p *picky) Publish(ctx context.Context, m broker.Outgoing, done func(error)) error {
+	p.mu.Lock()
+	err := p.bad[m.Subject]
+	p.mu.Unlock()
+	switch {
+	case err == nil:
+		return p.recorder.Publish(ctx, m, done)
+	case errors.Is(err, broker.ErrUnknown):
+		go done(err)
+		return nil
+	}
+	return err
+}
+
+func unsendable(t *testing.T, h Harness) {
+	db := open(t, h)
+	b := &picky{recorder: newRecorder(), bad: map[string]error{
+		"long": errors.New("it is too long"), "large": fmt.Errorf("%w: %w", broker.ErrUnknown, broker.ErrInvalid),
+	}}
+	stop := relay(t, db, b)
+	dead := func(n int) (letters []store.ParkedMessage) {
+		wait.Until(t, "there are dead letters", func() bool {
+			var err error
+			letters, err = db.DeadLetters(t.Context(), store.DeadNow, 100, 0)
+			require.NoError(t, err)
+			return len(letters) == n
+		})
+		return letters
+	}
+	for n := range 3 {
+		unit(t, db, func(_ context.Context, tx *store.Tx) error {
+			return errors.Join(emit(tx, "long", n+1), emit(tx, "large", n+1), emit(tx, "good", n+1))
+		})
+	}
+	wait.Until(t, "others are sent", func() bool { return len(b.versions(t, "good")) == 3 })
+	letters := dead(2)
+	for _, l := range letters {
+		assert.Equal(t, store.Unsent, l.Handler)
+		assert.NotEmpty(t, l.LastError)
+		assert.Equal(t, events.PortfolioReturnsUpdated{}.Topic(), l.Message.Type)
+	}
+	unit(t, db, func(_ context.Context, tx *store.Tx) error {
+		return errors.Join(emit(tx, "long", 4), emit(tx, "large", 4), emit(tx, "good", 4))
+	})
+	wait.Until(t, "others are sent", func() bool { return len(b.versions(t, "good")) == 4 })
+	assert.Empty(t, b.versions(t, "long"), "the later ones of its subject wait")
+	assert.Empty(t, b.versions(t, "large"))
+	stop()
+	stop = relay(t, db, b) // it remembers
+	unit(t, db, func(_ context.Context, tx *store.Tx) error { return emit(tx, "good", 5) })
+	wait.Until(t, "others are sent", func() bool { return len(b.versions(t, "good")) == 5 })
+	assert.Empty(t, b.versions(t, "long"))
+
+	b.set("long", nil)
+	b.set("large", nil)
+	for _, l := range letters {
+		if l.Message.Subject == "long" {
+			require.NoError(t, db.Revive(t.Context(), l.ID, nil))
+		} else {
+			require.NoError(t, db.Drop(t.Context(), l.ID))
+		}
+	}
+	wait.Until(t, "the outbox is empty", func() bool { return count(t, db, "outbox") == 0 })
+	assert.Equal(t, upTo(4), b.versions(t, "long"))
+	assert.Equal(t, []int64{2, 3, 4}, b.versions(t, "large"), "the first was dropped")
+	assert.Empty(t, dead(0))
+	stop()
+
+	var failed []string
+	for _, m := range b.all() {
+		if m.Type == (events.Handled{}).Topic() {
+			kind, _ := events.Lookup(m.Type)
+			e, err := kind.Decode(m.Data)
+			require.NoError(t, err)
+			for _, r := range e.(events.Handled).Items {
+				if r.State == events.ReceiptDead {
+					failed = append(failed, r.About)
+				}
+			}
+		}
+	}
+	assert.ElementsMatch(t, []string{"long", "large"}, failed, "those who wait for them are told")
+}
+
+func nested(t *testing.T, h Harness) {
+	db := open(t, h)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	inner := func(context.Context, *store.Tx) error { return nil }
+	require.Error(t, db.Do(ctx, func(ctx context.Context, _ *store.Tx) error { return db.Do(ctx, inner) }))
+	// One that hides it from the database ends with its own context.
+	brief, end := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer end()
+	err := db.Do(ctx, func(context.Context, *store.Tx) error { return db.Do(brief, inner) })
+	if db.Read().Dialect().Name().String() != "pg" { // which has other connections
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	}
+	unit(t, db, func(ctx context.Context, tx *store.Tx) error { return trail(ctx, tx, 1, "x") })
+}
+
+func oddBytes(t *testing.T, h Harness) {
+	db := open(t, h)
+	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.Claim(ctx, []store.Claim{{MessageID: "seen", Handler: "h"}})
+		return err
+	})
+	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
+		fresh, err := tx.Claim(ctx, []store.Claim{{MessageID: "seen", Handler: "h"}, {MessageID: "new\x00", Handler: "h"}, {MessageID: "a\xff", Handler: "h"}})
+		require.NoError(t, err)
+		assert.Equal(t, []bool{false, true, true}, fresh)
+		fresh, err = tx.Claim(ctx, []store.Claim{{MessageID: "other", Handler: "h"}, {MessageID: "new\x00", Handler: "h"}, {MessageID: "a\xff", Handler: "h"}})
+		require.NoError(t, err)
+		assert.Equal(t, []bool{true, false, false}, fresh)
+		return tx.Park(ctx, store.ParkedMessage{Handler: "h", State: store.Parked, Message: events.Message{Envelope: events.Envelope{ID: "m", Subject: "a\xff"}}})
+	})
+	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
+		odd, plain := store.Lane{Handler: "h", Subject: "a\xff"}, store.Lane{Handler: "h", Subject: "a"}
+		lined, err := tx.Lined(ctx, []store.Lane{odd, plain})
+		assert.True(t, lined[odd])
+		assert.False(t, lined[plain])
+		return err
+	})
+}
+
+// overlaps lets a relay be frozen with a message in hand while another takes over.
+func overlaps(t *testing.T, h Harness) {
+	url := h.URL(t)
+	one := reopen(t, url)
+	if one.Read().Dialect().Name().String() != "pg" {
+		t.Skip("a SQLite file belongs to one process, which has one relay")
+	}
+	two := reopen(t, url)
+	const each = 50
+	b := newRecorder() // both send to it
+	frozen := &frozenRelay{recorder: b, at: 20, reached: make(chan struct{}), thaw: make(chan struct{})}
+	relay(t, one, frozen)
+	for n := range each {
+		unit(t, two, func(_ context.Context, tx *store.Tx) error {
+			return errors.Join(emit(tx, "s", n+1), emit(tx, "u", n+1))
+		})
+	}
+	<-frozen.reached
+	_, err := two.Read().ExecContext(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'
+		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
+	require.NoError(t, err)
+	relay(t, two, b)
+	wait.Until(t, "the other has sent all", func() bool { return len(firsts(b.versions(t, "s"))) == each })
+	close(frozen.thaw)
+	wait.Until(t, "the outbox is empty", func() bool { return count(t, two, "outbox") == 0 })
+	for range 2 { // what the thawed one still sends
+		unit(t, two, func(_ context.Context, tx *store.Tx) error { return emit(tx, "after", 1) })
+		wait.Until(t, "the outbox is empty", func() bool { return count(t, two, "outbox") == 0 })
+	}
+	for _, subject := range []string{"s", "u"} {
+		assert.Equal(t, upTo(each), firsts(b.versions(t, subject)), "in order, but for repetitions")
+	}
+}
+
+// frozenRelay stops in the middle of a publish until it is thawed.
+type frozenRelay struct {
+	*recorder
+	at            int64
+	n             atomic.Int64
+	reached, thaw chan struct{}
+}
+
+func (f *frozenRelay) Publish(ctx context.Context, m broker.Outgoing, done func(error)) error {
+	if f.n.Add(1) == f.at {
+		close(f.reached)
+		<-f.thaw
+	}
+	return f.recorder.Publish(ctx, m, done)
+}
+
+// cable is a proxy before a server that can go dead: nothing passes any more, and nobody is told.
+type cable struct {
+	to   string
+	in   net.Listener
+	mu   sync.Mutex
+	dead map[net.Conn]bool
+	gone bool // new connections too
+	all  []net.Conn
+}
+
+func newCable(t testing.TB, to string) *cable {
+	t.Helper()
+	in, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	c := &cable{to: to, in: in, dead: map[net.Conn]bool{}}
+	var group sync.WaitGroup
+	group.Go(func() {
+		for {
+			conn, err := in.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = conn.Close()
+				continue
+			}
+			c.mu.Lock()
+			c.all = append(c.all, conn, out)
+			c.dead[conn] = c.gone
+			c.mu.Unlock()
+			group.Go(func() { c.pass(conn, out, conn) })
+			group.Go(func() { c.pass(out, conn, conn) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = in.Close()
+		c.mu.Lock()
+		for _, conn := range c.all {
+			_ = conn.Close()
+		}
+		c.mu.Unlock()
+		group.Wait()
+	})
+	return c
+}
+
+func (c *cable) pass(from, to, key net.Conn) {
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		c.mu.Lock()
+		dead := c.dead[key]
+		c.mu.Unlock()
+		if dead {
+			_, _ = io.Copy(io.Discard, from) // the kernel still answers
+			return
+		}
+		if n > 0 {
+			_, _ = to.Write(buffer[:n])
+		}
+		if err != nil {
+			_ = to.Close()
+			return
+		}
+	}
+}
+
+// cut lets nothing through any more, on the connections that stand and, if all is set, on new ones.
+func (c *cable) cut(all bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gone = all
+	for conn := range c.dead {
+		c.dead[conn] = true
+	}
+}
+
+// through opens a database over a cable.
+func through(t testing.TB, address string) (*store.DB, *cable) {
+	t.Helper()
+	u, err := url.Parse(address)
+	require.NoError(t, err)
+	c := newCable(t, u.Host)
+	u.Host = c.in.Addr().String()
+	return reopen(t, u.String()), c
+}
+
+// takeover is how long it may take until another relay works.
+const takeover = 30 * time.Second
+
+func hostGone(t *testing.T, h Harness) {
+	address := h.URL(t)
+	db := reopen(t, address)
+	if db.Read().Dialect().Name().String() != "pg" {
+		t.Skip("there is no connection to lose")
+	}
+	lost, wire := through(t, address)
+	a, b := newRecorder(), newRecorder()
+	relay(t, lost, a)
+	unit(t, db, func(_ context.Context, tx *store.Tx) error { return emit(tx, "s", 1) })
+	a.wait(t, 1)
+	relay(t, db, b)
+	wire.cut(true)
+	began := time.Now()
+	unit(t, db, func(_ context.Context, tx *store.Tx) error { return emit(tx, "s", 2) })
+	wait.Until(t, "the other relay sends", func() bool { return len(firsts(b.versions(t, "s"))) > 0 })
+	assert.Less(t, time.Since(began), takeover)
+	t.Logf("taken over after %s", time.Since(began))
+}
+
+func deadConnections(t *testing.T, h Harness) {
+	address := h.URL(t)
+	db := reopen(t, address)
+	if db.Read().Dialect().Name().String() != "pg" {
+		t.Skip("there is no connection to lose")
+	}
+	lost, wire := through(t, address)
+	a := newRecorder()
+	relay(t, lost, a)
+	unit(t, db, func(_ context.Context, tx *store.Tx) error { return emit(tx, "s", 1) })
+	a.wait(t, 1)
+	wire.cut(false)
+	began := time.Now()
+	unit(t, db, func(_ context.Context, tx *store.Tx) error { return emit(tx, "s", 2) })
+	wait.Until(t, "the relay sends again", func() bool { return len(firsts(a.versions(t, "s"))) == 2 })
+	assert.Less(t, time.Since(began), takeover)
+	t.Logf("it sends again after %s", time.Since(began))
+}
+
+func connectionsRunOut(t *testing.T, h Harness) {
+	address := h.URL(t)
+	db := reopen(t, address)
+	if db.Read().Dialect().Name().String() != "pg" {
+		t.Skip("there are no connections to run out of")
+	}
+	role := "few_" + strings.ToLower(events.NewID()[24:])
+	for _, statement := range []string{
+		"CREATE ROLE " + role + " LOGIN PASSWORD 'few' CONNECTION LIMIT 1", "GRANT ALL ON ALL TABLES IN SCHEMA public TO " + role,
+	} {
+		_, err := db.Read().ExecContext(t.Context(), statement)
+		require.NoError(t, err)
+	}
+	t.Cleanup(func() {
+		_, err := db.Read().ExecContext(context.Background(), "DROP OWNED BY "+role+"; DROP ROLE "+role)
+		assert.NoError(t, err)
+	})
+	u, err := url.Parse(address)
+	require.NoError(t, err)
+	u.User = url.UserPassword(role, "few")
+	first, err := store.Open(t.Context(), "tester", u.String())
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, first.Close()) }()
+	check := func(err error) {
+		t.Helper()
+		f, ok := errors.AsType[*fault.Fault](err)
+		require.True(t, ok, "%v", err)
+		assert.Equal(t, "too_many_connections", f.Code)
+		assert.Contains(t, f.Detail, "too many connections")
+		assert.Contains(t, f.Hint, "--database-connections")
+		assert.True(t, store.Refuses(err))
+	}
+	_, err = store.Open(t.Context(), "tester", u.String())
+	check(err)
+	err = first.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.ExecContext(ctx, "SELECT 1") // has the only connection
+		require.NoError(t, err)
+		return first.Ping(t.Context())
+	})
+	check(err)
+}
