@@ -26,6 +26,7 @@ type Consumer struct {
 	Options    ConsumerOptions
 
 	pauses pauses
+	hands  hands
 }
 
 // ConsumerOptions has what can be set; zero values mean the defaults.
@@ -89,6 +90,9 @@ func def[T comparable](v *T, standard T) {
 // Paused says why the consumer takes no messages at present; empty when it does.
 func (c *Consumer) Paused() string { return c.pauses.reason() }
 
+// Hung reports which handler has been running for longer than any should; empty when none has.
+func (c *Consumer) Hung() string { return c.hands.hung() }
+
 // errEnded is the error of a consumer whose subscription ended before it was told to.
 var errEnded = errors.New("the broker ended a subscription")
 
@@ -106,9 +110,9 @@ func (c *Consumer) Run(ctx context.Context, ready func()) error {
 		prefetch int
 		take     func(context.Context, <-chan broker.Delivery)
 	}{
+		{broker.Dead, deadPrefetch, l.dead}, // first: what is there holds what comes after it
 		{broker.Events, l.opts.Prefetch, l.events},
 		{broker.Commands, l.opts.Jobs, l.jobs},
-		{broker.Dead, deadPrefetch, l.dead},
 	}
 	// Handlers outlive ctx: they have the grace period to finish.
 	working, abort := context.WithCancel(context.WithoutCancel(ctx))
@@ -128,6 +132,9 @@ func (c *Consumer) Run(ctx context.Context, ready func()) error {
 			q.take(working, sub.Deliveries())
 			ended <- struct{}{}
 		})
+		if q.queue == broker.Dead {
+			l.buried(ctx)
+		}
 	}
 	if err == nil {
 		workers.Go(func() { l.redrive(working) })
@@ -139,6 +146,18 @@ func (c *Consumer) Run(ctx context.Context, ready func()) error {
 		}
 	}
 	return errors.Join(err, l.drain(ctx, abort, subs, func() { takers.Wait(); workers.Wait() }))
+}
+
+// buried waits until the dead queue is empty, for a limited time.
+func (l *loop) buried(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, deadFirst)
+	defer cancel()
+	for round := 0; ; round++ {
+		n, err := l.broker.Depth(ctx, l.service, broker.Dead)
+		if err != nil || n == 0 || !l.sleep(ctx, exponential(time.Millisecond, 100*time.Millisecond, round)) {
+			return
+		}
+	}
 }
 
 // drain takes no more messages, lets what runs finish, gives back the rest, and closes the subscriptions.
@@ -181,11 +200,13 @@ type loop struct {
 	service  string
 	d        *Dispatcher
 	db       *store.DB
+	broker   broker.Broker
 	log      *slog.Logger
 	opts     ConsumerOptions
 	dispatch func(ctx context.Context, c Call) error
 	breaker  *breaker
 	pauses   *pauses
+	hands    *hands
 	draining chan struct{} // closed when nothing new is to begin
 	due      chan struct{} // wakes the redriver
 }
@@ -194,9 +215,9 @@ func newLoop(c *Consumer) *loop {
 	opts := c.Options.withDefaults(c.DB)
 	service := c.Dispatcher.service
 	return &loop{
-		service: service, d: c.Dispatcher, db: c.DB, log: c.Log, opts: opts, dispatch: compose(c.Middleware),
+		service: service, d: c.Dispatcher, db: c.DB, broker: c.Broker, log: c.Log, opts: opts, dispatch: compose(c.Middleware),
 		breaker: newBreaker(opts.BreakAfter, &c.pauses, opts.Metrics.breaker.WithLabelValues(service)),
-		pauses:  &c.pauses, draining: make(chan struct{}), due: make(chan struct{}, 1),
+		pauses:  &c.pauses, hands: &c.hands, draining: make(chan struct{}), due: make(chan struct{}, 1),
 	}
 }
 

@@ -17,6 +17,9 @@ import (
 // deadPrefetch is how many messages of the dead queue are taken at a time.
 const deadPrefetch = 16
 
+// deadFirst is how long a consumer that begins waits for the dead queue to be empty before it takes events.
+const deadFirst = 5 * time.Second
+
 // collected is the name under which the inbox knows what came from the dead queue.
 const collected = "dead"
 
@@ -32,8 +35,9 @@ func (l *loop) dead(ctx context.Context, deliveries <-chan broker.Delivery) {
 	}
 }
 
-// bury stores a dead letter. It tries until that succeeds, or the consumer ends.
-func (l *loop) bury(ctx context.Context, o *outage, d broker.Delivery) error {
+// letter returns a message of the dead queue as it is stored. An id that is none, or no text, is replaced by one that is made of the message; a
+// type or subject that is no text is shown in a form that is.
+func letter(d broker.Delivery) store.ParkedMessage {
 	m := store.ParkedMessage{
 		Message: d.Message, State: store.DeadNow, Attempts: d.Attempts, LastError: text(errors.New(d.Reason)), Cause: shape(d.Reason), DiedAt: d.At,
 	}
@@ -41,38 +45,76 @@ func (l *loop) bury(ctx context.Context, o *outage, d broker.Delivery) error {
 		m.LastError = text(d.Err)
 		m.Cause = shape(m.LastError)
 	}
-	if m.Message.ID == "" { // what has no id is known by what it is
-		sum := sha256.Sum256(append([]byte(d.Reason+"\x00"+d.At.UTC().Format(time.RFC3339Nano)+"\x00"), d.Data...))
+	if id := m.Message.ID; id == "" || !printable(id) || len(id) > maxName {
+		sum := sha256.Sum256(append([]byte(id+"\x00"+d.Reason+"\x00"+d.At.UTC().Format(time.RFC3339Nano)+"\x00"), d.Data...))
 		m.Message.ID = uuid.NewHash(sha256.New(), uuid.Nil, sum[:], 8).String()
 	}
-	for {
-		err := o.persist(ctx, func(ctx context.Context, tx *store.Tx) error {
-			fresh, err := tx.Claim(ctx, []store.Claim{{MessageID: m.Message.ID, Handler: collected}})
-			if err != nil || !fresh[0] {
-				return err
-			}
-			m.ParkedAt = tx.Now()
-			if m.DiedAt.IsZero() {
-				m.DiedAt = tx.Now()
-			}
-			if err := tx.Park(ctx, m); err != nil {
-				return err
-			}
-			tx.Receipt(l.d.parkedReceipt(m))
-			return l.failOperation(ctx, tx, m)
-		})
-		if err == nil {
-			l.report(m, errors.New(d.Reason))
-			return nil
+	m.Message.Type = legible(m.Message.Type, maxName)
+	m.Message.Subject = legible(m.Message.Subject, maxSubject)
+	m.Message.Correlation = legible(m.Message.Correlation, maxName)
+	m.Message.Causation = legible(m.Message.Causation, maxName)
+	return m
+}
+
+// legible returns a text as it is if it can be stored, else a quoted form of its beginning.
+func legible(s string, limit int) string {
+	if printable(s) && len(s) <= limit {
+		return s
+	}
+	return fmt.Sprintf("%.*q", limit/4, s)
+}
+
+// bury stores a dead letter: one for each handler that it was for and that has not handled it, so that it holds their later messages if they want
+// that; and one without a handler when there is none. It tries until that succeeds, or the consumer ends.
+func (l *loop) bury(ctx context.Context, o *outage, d broker.Delivery) error {
+	m := letter(d)
+	var stored []store.ParkedMessage
+	err := o.insist(ctx, "store a dead letter", func(ctx context.Context, tx *store.Tx) error {
+		stored = stored[:0]
+		routes := l.d.events[m.Message.Type]
+		if r := l.d.commands[m.Message.Type]; r != nil {
+			routes = []*Route{r}
 		}
-		if errors.Is(err, errStopped) {
+		claims := []store.Claim{{MessageID: m.Message.ID, Handler: collected}}
+		for _, r := range routes {
+			claims = append(claims, store.Claim{MessageID: m.Message.ID, Handler: r.Handler})
+		}
+		fresh, err := tx.Claim(ctx, claims)
+		if err != nil || !fresh[0] {
 			return err
 		}
-		l.log.Error("a dead letter cannot be stored and stays on its queue", "message", m.Message.ID, "error", err)
-		if !l.sleep(ctx, l.opts.ProbeMax) {
-			return errStopped
+		m.ParkedAt = tx.Now()
+		if m.DiedAt.IsZero() {
+			m.DiedAt = tx.Now()
 		}
+		for i, r := range routes {
+			if fresh[i+1] {
+				one := m
+				one.Handler, one.Holds = r.Handler, r.Hold
+				stored = append(stored, one)
+			}
+		}
+		if len(routes) == 0 {
+			stored = append(stored, m)
+		}
+		for _, one := range stored {
+			if err := tx.Park(ctx, one); err != nil {
+				return err
+			}
+			tx.Receipt(l.d.parkedReceipt(one))
+		}
+		if len(stored) == 0 { // it was handled
+			return nil
+		}
+		return l.failOperation(ctx, tx, m)
+	})
+	if err != nil {
+		return err
 	}
+	for _, one := range stored {
+		l.report(one, errors.New(d.Reason))
+	}
+	return nil
 }
 
 // failOperation ends the operation of a job that never reached its handler.
@@ -87,7 +129,7 @@ func (l *loop) failOperation(ctx context.Context, tx *store.Tx, m store.ParkedMe
 	f := fault.New(fault.KindInternal, "undeliverable", "the command could not be handed to its handler").
 		WithHint("look for this operation in the server's log").Because(errors.New(m.LastError))
 	tx.Because(m.Message.Envelope)
-	if err := tx.FinishOperation(ctx, op.ID, f); err != nil {
+	if err := tx.FinishOperation(ctx, op.ID, f); err != nil && !errors.Is(err, store.ErrOperationOver) {
 		return fmt.Errorf("record the outcome: %w", err)
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"stega/events"
 	"stega/store"
@@ -21,6 +22,7 @@ type Dispatcher struct {
 	events   map[string][]*Route // by topic
 	commands map[string]*Route
 	mistakes []error
+	sealed   atomic.Bool
 }
 
 // NewDispatcher makes the dispatcher of a service.
@@ -61,6 +63,9 @@ func HandleJob[M events.Typed](d *Dispatcher, h JobHandler[M], opts ...Option) {
 
 // register erases the type of a handler; nothing after it knows M.
 func register[M events.Typed](d *Dispatcher, r *Route, call func(context.Context, work, M) error, opts []Option) {
+	if d.sealed.Load() { // others read its tables by now
+		panic(fmt.Sprintf("bus: a handler of %s is registered with %s after it was sealed", reflect.TypeFor[M](), d.service))
+	}
 	if t := reflect.TypeFor[M](); t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
 		d.mistakes = append(d.mistakes, fmt.Errorf("a handler takes %s: messages are handled by value", t))
 		return
@@ -121,8 +126,12 @@ func (d *Dispatcher) add(r *Route, zero events.Typed) {
 }
 
 // Seal ends registration. It reports every mistake: two handlers for one command, an unknown topic, a type outside
-// the catalogue that claims an event's topic, a command whose topic does not begin with the service's name.
-func (d *Dispatcher) Seal() error { return errors.Join(d.mistakes...) }
+// the catalogue that claims an event's topic, a command whose topic does not begin with the service's name. To register a handler
+// afterwards panics.
+func (d *Dispatcher) Seal() error {
+	d.sealed.Store(true)
+	return errors.Join(d.mistakes...)
+}
 
 // Routes lists the registrations, ordered by topic and handler.
 func (d *Dispatcher) Routes() []Route {

@@ -146,3 +146,13 @@ func TestIsPermanent(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) { assert.Equal(t, c.want, IsPermanent(c.err)) })
 	}
 }
+
+func TestNothingIsRegisteredAfterSeal(t *testing.T) {
+	d := NewDispatcher("returns")
+	Handle(d, func(context.Context, *store.Tx, events.PricesImported) error { return nil })
+	require.NoError(t, d.Seal())
+	require.PanicsWithValue(t, "bus: a handler of events.PortfolioCreated is registered with returns after it was sealed", func() {
+		Handle(d, func(context.Context, *store.Tx, events.PortfolioCreated) error { return nil })
+	})
+	require.Len(t, d.Routes(), 1)
+}

@@ -18,7 +18,9 @@ type Run struct {
 	job   *job
 	cause events.Envelope
 	done  bool
-	told  time.Time // when Progress last said something
+
+	committing bool
+	told       time.Time // when Progress last said something
 }
 
 // Operation is the id of the job's operation.
@@ -27,9 +29,11 @@ func (r *Run) Operation() string { return r.job.message.Correlation }
 // Commit applies the effect of the job in one unit of work, together with the operation's success, at most once. When
 // the database is away, it waits for it as long as ctx lives, so that what was fetched outside is not fetched again.
 func (r *Run) Commit(ctx context.Context, fn func(ctx context.Context, tx *store.Tx) error) error {
-	if r.done {
+	if r.done || r.committing {
 		return Permanent(errors.New("a job commits once"))
 	}
+	r.committing = true
+	defer func() { r.committing = false }()
 	err := r.job.commit(ctx, r.cause, fn)
 	r.done = err == nil
 	return err
@@ -38,6 +42,9 @@ func (r *Run) Commit(ctx context.Context, fn func(ctx context.Context, tx *store
 // Progress says how far the job is, for those who watch its operation; total is 0 when it is not known. It is cheap to call often: all
 // but a few a second are left out.
 func (r *Run) Progress(ctx context.Context, done, total int64, text string) error {
+	if r.committing {
+		return errors.New("a job reports its progress before it commits, not meanwhile")
+	}
 	if r.job.operation == "" || time.Since(r.told) < progressPause && (total == 0 || done < total) {
 		return nil
 	}
@@ -63,6 +70,7 @@ type job struct {
 	parked    *store.ParkedMessage // what it is retried from
 	failure   error                // why it must not run any more
 	busy      bool                 // there is no slot to run it now
+	suspect   bool                 // it came again and again: its tries are counted before they begin
 	outage    *outage
 }
 
@@ -85,8 +93,8 @@ func (l *loop) jobs(ctx context.Context, deliveries <-chan broker.Delivery) {
 }
 
 func (l *loop) jobDelivered(ctx context.Context, d broker.Delivery, held *inFlight) {
-	if d.Err != nil || d.ID == "" {
-		l.reject(d, unreadable(d))
+	if why := unreadable(d); why != "" {
+		l.reject(d, why)
 		return
 	}
 	route := l.d.commands[d.Type]
@@ -103,7 +111,7 @@ func (l *loop) jobDelivered(ctx context.Context, d broker.Delivery, held *inFlig
 		return // it runs already, and was delivered again
 	}
 	j := &job{
-		loop: l, route: route, message: d.Message, value: value, outage: &outage{loop: l, who: "job " + d.ID},
+		loop: l, route: route, message: d.Message, value: value, outage: &outage{loop: l, who: "job " + d.ID}, suspect: d.Attempts >= suspectAfter,
 	}
 	err = j.execute(ctx)
 	for _, d := range held.leave(d.ID) {
@@ -139,21 +147,30 @@ func (f *inFlight) leave(id string) []broker.Delivery {
 
 // execute runs a job until it succeeded, failed for good, or is parked. It returns errStopped when the consumer ends before.
 func (j *job) execute(ctx context.Context) error {
+	defer j.outage.over()
 	over, err := j.begin(ctx)
-	if err != nil {
-		return j.stuck(ctx, err)
-	}
-	if over {
+	switch {
+	case errors.Is(err, errStopped):
+		return err
+	case err != nil:
+		return j.fail(ctx, err)
+	case over:
 		return nil
 	}
 	if j.failure != nil {
 		return j.fail(ctx, j.failure)
+	}
+	if j.suspect {
+		return j.fail(ctx, fmt.Errorf("it was delivered more than %d times and not settled: its consumer ended with it in hand", suspectAfter))
 	}
 	for try := 0; ; {
 		err := j.watched(ctx)
 		if err == nil {
 			j.settled(j.route.Handler, outcomeHandled)
 			return nil
+		}
+		if errors.Is(err, store.ErrOperationOver) {
+			return j.overtaken(ctx)
 		}
 		switch j.outage.judge(ctx, err) {
 		case again:
@@ -235,6 +252,9 @@ func (j *job) begin(ctx context.Context) (over bool, err error) {
 		if err != nil {
 			return err
 		}
+		if over = op != nil && op.Done() && j.parked == nil; over { // it was given up, and comes once more
+			return nil
+		}
 		if op != nil && !op.Done() {
 			j.operation, accepted = op.ID, op.Status == store.Accepted
 			if asked, err := j.db.CancelRequested(ctx, op.ID); err != nil {
@@ -294,6 +314,8 @@ func (j *job) attempt(ctx context.Context) error {
 	call := Call{
 		Service: j.service, Handler: j.route.Handler, Message: j.message.Envelope, Command: true, Deferred: true,
 	}
+	j.hands.take(j.outage.who, j.route.Handler, j.message.ID, JobTimeout)
+	defer j.hands.free(j.outage.who)
 	call.run = func(ctx context.Context) error {
 		cause := j.message.Envelope
 		cause.TraceParent = traceParent(ctx, cause.TraceParent)
@@ -378,7 +400,7 @@ func (j *job) fail(ctx context.Context, failure error) error {
 	}
 	dead := j.failed(&m, failure)
 	kept := !IsPermanent(failure) || j.operation == "" || j.failure != nil && !errors.Is(failure, errCancelled)
-	err := j.outage.persist(ctx, func(ctx context.Context, tx *store.Tx) error {
+	err := j.outage.insist(ctx, "record a job", func(ctx context.Context, tx *store.Tx) error {
 		j.schedule(&m, tx.Now(), dead)
 		if j.parked == nil {
 			fresh, err := tx.Claim(ctx, j.claim())
@@ -394,10 +416,14 @@ func (j *job) fail(ctx context.Context, failure error) error {
 		if !dead {
 			return nil
 		}
-		return j.finish(ctx, tx, fault.Of(failure))
+		err := j.finish(ctx, tx, fault.Of(failure))
+		if errors.Is(err, store.ErrOperationOver) { // it has its outcome
+			err = nil
+		}
+		return err
 	})
 	if err != nil {
-		return j.stuck(ctx, err)
+		return err
 	}
 	if !kept {
 		j.settled(j.route.Handler, outcomeRefused)
@@ -417,13 +443,15 @@ func (j *job) receiptOf(m store.ParkedMessage, kept bool) events.Receipt {
 	return j.d.parkedReceipt(m)
 }
 
-// stuck is for a job whose rows the database refuses to write: it goes back to where it came from, after a while.
-func (j *job) stuck(ctx context.Context, err error) error {
-	if !errors.Is(err, errStopped) {
-		j.log.Error("a job cannot be recorded", "handler", j.route.Handler, "message", j.message.ID, "error", err)
-		j.sleep(ctx, j.opts.ProbeMax)
+// overtaken settles a job whose operation ended while it ran: it has no effect.
+func (j *job) overtaken(ctx context.Context) error {
+	j.settled(j.route.Handler, outcomeDuplicate)
+	if j.parked == nil {
+		return nil
 	}
-	return errStopped
+	return j.outage.insist(ctx, "remove a job", func(ctx context.Context, tx *store.Tx) error {
+		return tx.Unpark(ctx, j.parked.ID)
+	})
 }
 
 // set writes the parked row of a job that failed: a new one, an old one anew, or none any more.

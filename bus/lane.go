@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"stega/broker"
 	"stega/events"
@@ -18,10 +20,16 @@ var errStopped = errors.New("the consumer ends")
 type item struct {
 	deliveries []broker.Delivery // one, unless the broker delivered it again meanwhile
 	envelope   events.Envelope
-	value      any    // decoded
-	open       int    // tasks that are not settled yet
-	refused    string // why it goes to the dead queue in the end instead of being acked
+	value      any   // decoded
+	unreadable error // why it cannot be decoded: it is dead for all its handlers, in its place
+	open       int   // tasks that are not settled yet
 }
+
+// suspectAfter is how often a message may come again unsettled until it is set aside and tried alone: it may be what ends its consumer, with all
+// that was delivered beside it. It is far below the limit at which the broker gives a message up.
+const suspectAfter = 4
+
+func (i *item) suspect() bool { return i.deliveries[0].Attempts >= suspectAfter && i.unreadable == nil }
 
 // task is one handling of a message.
 type task struct {
@@ -116,8 +124,8 @@ func (l *lane) collect(ctx context.Context) bool {
 			if !ok {
 				return false
 			}
-			l.take(d)
-			l.gather(l.opts.Batch-1, l.opts.BatchBytes-len(d.Data))
+			l.take(ctx, d)
+			l.gather(ctx, l.opts.Batch-1, l.opts.BatchBytes-len(d.Data))
 		case <-l.draining:
 			return false
 		case <-ctx.Done():
@@ -128,7 +136,7 @@ func (l *lane) collect(ctx context.Context) bool {
 }
 
 // gather takes what is there now, up to a number of messages and bytes.
-func (l *lane) gather(messages, size int) {
+func (l *lane) gather(ctx context.Context, messages, size int) {
 	for ; messages > 0 && size > 0; messages-- {
 		select {
 		case d, ok := <-l.in:
@@ -136,17 +144,17 @@ func (l *lane) gather(messages, size int) {
 				return
 			}
 			size -= len(d.Data)
-			l.take(d)
+			l.take(ctx, d)
 		default:
 			return
 		}
 	}
 }
 
-// take reads a delivery and adds its tasks; what cannot be read leaves at once.
-func (l *lane) take(d broker.Delivery) {
-	if d.Err != nil || d.ID == "" {
-		l.reject(d, unreadable(d))
+// take reads a delivery and adds its tasks; what has no envelope to go by leaves at once.
+func (l *lane) take(ctx context.Context, d broker.Delivery) {
+	if why := unreadable(d); why != "" {
+		l.reject(d, why)
 		return
 	}
 	if held := l.items[d.ID]; held != nil {
@@ -155,15 +163,11 @@ func (l *lane) take(d broker.Delivery) {
 	}
 	routes := l.d.events[d.Type]
 	if len(routes) == 0 {
-		l.unhandled(d)
+		l.unhandled(ctx, d)
 		return
 	}
-	value, err := decode(routes[0], d.Data)
-	if err != nil {
-		l.reject(d, err.Error())
-		return
-	}
-	it := &item{deliveries: []broker.Delivery{d}, envelope: d.Envelope, value: value, open: len(routes)}
+	it := &item{deliveries: []broker.Delivery{d}, envelope: d.Envelope, open: len(routes)}
+	it.value, it.unreadable = decode(routes[0], d.Data)
 	l.items[d.ID] = it
 	for _, r := range routes {
 		l.todo = append(l.todo, &task{item: it, route: r, lane: store.Lane{Handler: r.Handler, Subject: d.Subject}})
@@ -171,9 +175,9 @@ func (l *lane) take(d broker.Delivery) {
 }
 
 // unhandled settles a message of a topic that nobody handles any more, and says so to those who wait for it.
-func (l *lane) unhandled(d broker.Delivery) {
+func (l *lane) unhandled(ctx context.Context, d broker.Delivery) {
 	l.log.Debug("nobody handles this topic any more", "topic", d.Type, "message", d.ID)
-	err := l.outage.persist(context.Background(), func(_ context.Context, tx *store.Tx) error {
+	err := l.outage.insist(ctx, "note a message that nobody handles", func(_ context.Context, tx *store.Tx) error {
 		tx.Receipt(l.d.receipt(d.Envelope, "", events.ReceiptUnhandled))
 		return nil
 	})
@@ -194,12 +198,36 @@ func decode(r *Route, data []byte) (value any, err error) {
 	return value, err
 }
 
+// What an envelope may have at most, in bytes: these are keys of rows.
+const (
+	maxName    = 255 // an id or a type
+	maxSubject = 1024
+)
+
+// unreadable returns why the envelope of a delivery cannot be worked with; empty when it can.
 func unreadable(d broker.Delivery) string {
-	if d.Err != nil {
+	switch {
+	case d.Err != nil:
 		return "the envelope cannot be read: " + d.Err.Error()
+	case d.ID == "":
+		return "the envelope has no id"
 	}
-	return "the envelope has no id"
+	for _, part := range []struct {
+		name, value string
+		limit       int
+	}{{"id", d.ID, maxName}, {"type", d.Type, maxName}, {"subject", d.Subject, maxSubject}} {
+		switch {
+		case !printable(part.value):
+			return fmt.Sprintf("the %s %.300q of the envelope is not text: it has a NUL or is not UTF-8", part.name, part.value)
+		case len(part.value) > part.limit:
+			return fmt.Sprintf("the %s of the envelope has %d bytes, more than %d", part.name, len(part.value), part.limit)
+		}
+	}
+	return ""
 }
+
+// printable reports whether every database takes a text as it is.
+func printable(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
 func (l *loop) reject(d broker.Delivery, reason string) {
 	l.settled("", outcomeRejected)
@@ -300,7 +328,7 @@ func (l *lane) unit(ctx context.Context, tasks []*task) (at int, err error) {
 		}
 		var expected []any
 		for i, t := range tasks {
-			if fresh[i] && !lined[t.lane] {
+			if fresh[i] && !lined[t.lane] && t.item.unreadable == nil && !t.item.suspect() {
 				expected = append(expected, t.item.value)
 			}
 		}
@@ -309,15 +337,25 @@ func (l *lane) unit(ctx context.Context, tasks []*task) (at int, err error) {
 			switch {
 			case !fresh[i]:
 				t.outcome = outcomeDuplicate
-			case lined[t.lane]:
+			case lined[t.lane], t.item.suspect():
 				t.outcome, parked = outcomeWaiting, true
 				m := t.waiting(tx.Now())
+				if !lined[t.lane] { // and what comes after it lines up behind it
+					m.State, lined[t.lane] = store.Suspect, true
+					m.LastError = fmt.Sprintf("it was delivered %d times before, and not settled", t.item.deliveries[0].Attempts)
+					m.Cause = "the consumer ended with it in hand"
+				}
 				if err := tx.Park(ctx, m); err != nil {
 					return fmt.Errorf("line up a message: %w", err)
 				}
 				tx.Receipt(l.d.parkedReceipt(m))
 			default:
 				t.outcome = outcomeHandled
+				if t.item.unreadable != nil {
+					at = i
+					return Permanent(t.item.unreadable)
+				}
+				l.hands.take(l.outage.who, t.route.Handler, t.item.envelope.ID, hungAfter)
 				if err := l.handle(ctx, work{tx: tx}, t.route, t.item.envelope, t.item.value); err != nil {
 					at = i
 					return err
@@ -353,6 +391,7 @@ func (l *loop) handle(ctx context.Context, w work, r *Route, e events.Envelope, 
 // done settles the first n tasks, whose unit is committed: what has no task left is acked.
 func (l *lane) done(n int) {
 	l.outage.over()
+	l.hands.free(l.outage.who)
 	now, handled := time.Now(), false
 	for _, t := range l.todo[:n] {
 		l.settled(t.route.Handler, t.outcome)
@@ -376,10 +415,6 @@ func (l *lane) release(t *task) {
 	}
 	delete(l.items, t.item.envelope.ID)
 	for _, d := range t.item.deliveries {
-		if t.item.refused != "" {
-			l.told(d.Reject(t.item.refused))
-		} else {
-			l.told(d.Ack())
-		}
+		l.told(d.Ack())
 	}
 }

@@ -34,6 +34,17 @@ func TestLoop(t *testing.T) {
 	}
 }
 
+// The server of PostgreSQL takes no writes for a while, whatever it answers to a query.
+func TestADatabaseThatTakesNoWrites(t *testing.T) {
+	for _, p := range pairs {
+		if p.name == "embedded and PostgreSQL" || p.name == "RabbitMQ and PostgreSQL" {
+			t.Run(p.name, func(t *testing.T) {
+				bustest.ReadOnly(t, p.broker(t), p.store, func(on bool) { servers.PostgresReadOnly(t, on) })
+			})
+		}
+	}
+}
+
 func BenchmarkEvents(b *testing.B) {
 	for _, p := range pairs {
 		b.Run(p.name, func(b *testing.B) { bustest.Throughput(b, p.broker, p.store) })

@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -52,7 +51,7 @@ func (l *lane) alone(ctx context.Context, err error) error {
 func (l *lane) park(ctx context.Context, t *task, failure error) error {
 	m := store.ParkedMessage{Handler: t.route.Handler, Message: t.message(), Holds: t.route.Hold, Attempts: 1}
 	dead := l.failed(&m, failure)
-	err := l.outage.persist(ctx, func(ctx context.Context, tx *store.Tx) error {
+	err := l.outage.insist(ctx, "park a message", func(ctx context.Context, tx *store.Tx) error {
 		fresh, err := tx.Claim(ctx, []store.Claim{{MessageID: t.item.envelope.ID, Handler: t.route.Handler}})
 		if err != nil || !fresh[0] {
 			return err
@@ -62,22 +61,18 @@ func (l *lane) park(ctx context.Context, t *task, failure error) error {
 		tx.Receipt(l.d.parkedReceipt(m))
 		return tx.Park(ctx, m)
 	})
-	switch {
-	case errors.Is(err, errStopped):
+	if err != nil {
 		return err
-	case err != nil: // the database does not take it: the dead queue must
-		l.log.Error("a message cannot be parked", "message", t.item.envelope.ID, "error", err)
-		t.item.refused = "it cannot be parked: " + err.Error() + "; it failed with: " + text(failure)
-	default:
-		l.wake()
-		l.report(m, failure)
 	}
+	l.wake()
+	l.report(m, failure)
 	l.remove(t)
 	return nil
 }
 
 // remove settles a task that need not be the first.
 func (l *lane) remove(t *task) {
+	l.hands.free(l.outage.who)
 	for i, held := range l.todo {
 		if held == t {
 			l.todo = append(l.todo[:i], l.todo[i+1:]...)
@@ -128,7 +123,7 @@ func (l *lane) probe(ctx context.Context) error {
 		if closed == nil {
 			return nil
 		}
-		l.gather(l.opts.Prefetch, l.opts.BatchBytes)
+		l.gather(ctx, l.opts.Prefetch, l.opts.BatchBytes)
 		timer := time.NewTimer(halfJitter(exponential(l.opts.ProbeBase, l.opts.ProbeMax, round)))
 		select {
 		case <-timer.C:

@@ -119,6 +119,7 @@ type outage struct {
 	who    string // names the worker
 	rounds int    // failures in a row that looked like an outage
 	up     int    // of these, how often the database answered at once
+	told   bool   // the pause was logged
 }
 
 // maxUp is how often in a row a unit may fail as if the database were away, although it answers, until the
@@ -135,44 +136,67 @@ const (
 )
 
 // over forgets the failures, after a success.
-func (o *outage) over() { o.rounds, o.up = 0, 0 }
+func (o *outage) over() {
+	if o.rounds > 0 || o.told {
+		o.loop.pauses.clear(o.who)
+	}
+	o.rounds, o.up, o.told = 0, 0, false
+}
 
-// judge says what a failure means; when the database is away, it first waits until it answers.
+// pause reports why the worker waits.
+func (o *outage) pause(why string, err error) {
+	o.loop.pauses.set(o.who, why)
+	o.loop.hands.free(o.who)
+	if !o.told {
+		o.told = true
+		o.loop.log.Warn(why+": waiting for it", "worker", o.who, "error", err)
+	}
+}
+
+// judge says what a failure means; when the database is away, it first waits until it answers. A database that takes no writes is away
+// however often it answers.
 func (o *outage) judge(ctx context.Context, err error) verdict {
 	if ctx.Err() != nil {
 		return stop
 	}
-	if !away(err) && !hung(err) || o.up >= maxUp {
+	refuses := store.Refuses(err)
+	if !refuses && (!away(err) && !hung(err) || o.up >= maxUp) {
 		return blame
 	}
-	defer o.loop.pauses.clear(o.who)
+	if refuses {
+		o.pause("the database takes no writes", err)
+	}
 	for first := true; ; first = false {
 		delay := halfJitter(exponential(o.loop.opts.ProbeBase, o.loop.opts.ProbeMax, o.rounds))
 		o.rounds++
 		if !o.loop.sleep(ctx, delay) {
+			o.loop.pauses.clear(o.who)
 			return stop
 		}
 		ping, cancel := context.WithTimeout(ctx, 5*time.Second)
 		gone := o.loop.db.Ping(ping)
 		cancel()
-		if gone == nil {
-			if first {
-				o.up++
-			} else {
-				o.up = 0
-				o.loop.log.Info("the database answers again", "worker", o.who)
-			}
+		switch {
+		case gone != nil && store.Refuses(gone):
+			o.pause("the database takes no writes", gone)
+		case gone != nil:
+			o.pause("the database is away", gone)
+		case refuses: // the next unit shows whether it takes writes
 			return again
-		}
-		if first {
-			o.loop.pauses.set(o.who, "the database is away")
-			o.loop.log.Warn("the database is away: waiting for it", "worker", o.who, "error", err)
+		case first:
+			o.up++
+			return again
+		default:
+			o.up, o.told = 0, false
+			o.loop.pauses.clear(o.who)
+			o.loop.log.Info("the database answers again", "worker", o.who)
+			return again
 		}
 	}
 }
 
 // persist runs a unit of work that has no handler in it until it is committed. It returns errStopped when the consumer ends
-// before, and the error when the database answers and refuses.
+// before, and the error when the database answers and refuses the unit itself.
 func (o *outage) persist(ctx context.Context, unit func(ctx context.Context, tx *store.Tx) error) error {
 	for {
 		limited, cancel := context.WithTimeoutCause(ctx, unitLimit, errHung)
@@ -189,6 +213,25 @@ func (o *outage) persist(ctx context.Context, unit func(ctx context.Context, tx 
 		case blame:
 			o.over()
 			return err
+		}
+	}
+}
+
+// insist is persist for what must be written: a message that was taken can neither be given up nor given back because the database does not
+// take it. It returns errStopped when the consumer ends before. what names the act.
+func (o *outage) insist(ctx context.Context, what string, unit func(ctx context.Context, tx *store.Tx) error) error {
+	for round := 0; ; round++ {
+		err := o.persist(ctx, unit)
+		if err == nil || errors.Is(err, errStopped) {
+			return err
+		}
+		if round&(round-1) == 0 {
+			o.loop.log.Error("the database refuses to "+what+", trying on", "worker", o.who, "error", err)
+		}
+		o.told = true
+		o.loop.pauses.set(o.who, "the database refuses to "+what+": "+shape(err.Error()))
+		if !o.loop.sleep(ctx, halfJitter(exponential(o.loop.opts.ProbeBase, o.loop.opts.ProbeMax, round))) {
+			return errStopped
 		}
 	}
 }

@@ -26,6 +26,7 @@ func (l *loop) redrive(ctx context.Context) {
 	defer r.jobs.Wait()
 	for !l.isDraining() && ctx.Err() == nil {
 		t, err := r.next(ctx)
+		r.hands.free(r.outage.who)
 		if err == nil {
 			r.outage.over()
 			if t == nil && !r.rest(ctx) {
@@ -72,8 +73,10 @@ func (r *redriver) rest(ctx context.Context) bool {
 
 // retry is one parked message that is tried again.
 type retry struct {
-	m   store.ParkedMessage
-	job *job // to be run outside of the unit that took it
+	m     store.ParkedMessage
+	job   *job // to be run outside of the unit that took it
+	alone bool // to be handled in a unit of its own, as it may end the process
+	dead  bool // it was given up
 }
 
 // next takes the next due message and tries it again in the same unit of work; there was none when it returns neither a
@@ -92,6 +95,9 @@ func (r *redriver) next(ctx context.Context) (t *retry, err error) {
 			return nil
 		}
 		t = &retry{m: m}
+		if m.State == store.Suspect {
+			return r.suspect(ctx, tx, t)
+		}
 		routes := r.routes(m)
 		if len(routes) == 1 && routes[0].Command {
 			return r.lease(ctx, tx, t, routes[0])
@@ -107,6 +113,10 @@ func (r *redriver) next(ctx context.Context) (t *retry, err error) {
 		return t, &timedOut{limit: unitLimit, err: err}
 	case err != nil || t == nil:
 		return t, err
+	case t.dead:
+		r.report(t.m, errors.New(t.m.LastError))
+	case t.alone:
+		return r.alone(ctx, t)
 	case t.job != nil:
 		r.start(ctx, t.job)
 	default:
@@ -114,6 +124,61 @@ func (r *redriver) next(ctx context.Context) (t *retry, err error) {
 		r.breaker.succeeded()
 	}
 	return t, nil
+}
+
+// isolatedTries is how often a message may end its process while it is the only one in hand, until it is dead.
+const isolatedTries = 3
+
+// suspect notes, before a message is handled alone, that it is: whether the process survives that shows whether it is to blame.
+func (r *redriver) suspect(ctx context.Context, tx *store.Tx, t *retry) error {
+	m := &t.m
+	if m.Attempts >= isolatedTries {
+		t.dead = true
+		failure := Permanent(fmt.Errorf("its consumer ended %d times while it handled this message and nothing else", m.Attempts))
+		r.schedule(m, tx.Now(), r.failed(m, failure))
+		tx.Receipt(r.d.parkedReceipt(*m))
+		return tx.Repark(ctx, *m)
+	}
+	t.alone = true
+	m.Attempts++
+	m.DueAt = tx.Now().Add(exponential(r.opts.RetryBase, r.opts.RetryMax, m.Attempts)) // others first, when the process begins again
+	return tx.Repark(ctx, *m)
+}
+
+// alone handles a suspect in a unit of its own. Whatever comes of it but the end of the process, it is a suspect no more.
+func (r *redriver) alone(ctx context.Context, t *retry) (*retry, error) {
+	limited, cancel := context.WithTimeoutCause(ctx, unitLimit, errHung)
+	defer cancel()
+	slow, gone := false, false
+	err := do(limited, r.db, func(ctx context.Context, tx *store.Tx) error {
+		slow = false
+		m, ok, err := tx.Take(ctx, t.m.ID)
+		if gone = err == nil && (!ok || m.State != store.Suspect); gone || err != nil {
+			return err
+		}
+		if err := r.handleAgain(ctx, tx, m, r.routes(m)); err != nil {
+			slow = hung(err)
+			return err
+		}
+		return tx.Unpark(ctx, m.ID)
+	})
+	switch {
+	case err == nil && gone:
+	case err == nil:
+		r.settled(t.m.Handler, outcomeHandled)
+		r.breaker.succeeded()
+	case slow:
+		err = &timedOut{limit: unitLimit, err: err}
+	case away(err) || ctx.Err() != nil: // it was not tried
+		restore, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		_ = r.db.Do(restore, func(ctx context.Context, tx *store.Tx) error {
+			m := t.m
+			m.Attempts, m.DueAt = m.Attempts-1, tx.Now()
+			return tx.Repark(ctx, m)
+		})
+	}
+	return t, err
 }
 
 // routes are the handlers that a parked message is for: one, or all of its topic when it never reached any.
@@ -149,6 +214,7 @@ func (r *redriver) handleAgain(ctx context.Context, tx *store.Tx, m store.Parked
 				continue
 			}
 		}
+		r.hands.take(r.outage.who, route.Handler, m.Message.ID, hungAfter)
 		if err := r.handle(ctx, work{tx: tx}, route, m.Message.Envelope, value); err != nil {
 			return err
 		}
@@ -189,14 +255,13 @@ func (r *redriver) lease(ctx context.Context, tx *store.Tx, t *retry, route *Rou
 	}
 	t.job = j
 	if j.busy = len(r.slots) == cap(r.slots); j.busy { // only this goroutine takes slots
-		m.DueAt = tx.Now().Add(r.opts.RetryBase)
+		m.DueAt, m.State = tx.Now().Add(r.opts.RetryBase), store.Parked
 	} else {
-		m.DueAt = tx.Now().Add(r.opts.JobLease)
+		m.DueAt, m.State = tx.Now().Add(r.opts.JobLease), store.Leased
 		if j.failure == nil {
 			m.Attempts++
 		}
 	}
-	m.State = store.Parked
 	return tx.Repark(ctx, m)
 }
 

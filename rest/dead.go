@@ -3,6 +3,7 @@ package rest
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -78,7 +79,7 @@ func DeadLetters(v1 *echo.Group, dbs ...*store.DB) {
 			if err != nil {
 				return err
 			}
-			for _, m := range rows {
+			for _, m := range slices.Backward(rows) { // oldest first, the order in which they are to be tried again
 				letters = append(letters, letter(db.Service(), m, false))
 			}
 		}

@@ -123,7 +123,8 @@ func (t *Tx) StartOperation(ctx context.Context, o Operation) (existing *Operati
 	return &was, err
 }
 
-// FinishOperation sets the outcome: succeeded when f is nil, else failed. Finishing a finished one again is an error. ErrCancelRequested.
+// FinishOperation sets the outcome: succeeded when f is nil, else failed. Finishing a finished one again is
+// ErrOperationOver; one that is to end cannot succeed: ErrCancelRequested.
 func (t *Tx) FinishOperation(ctx context.Context, id string, f *fault.Fault) error {
 	status, text := Succeeded, ""
 	if f != nil {
@@ -145,7 +146,7 @@ func (t *Tx) FinishOperation(ctx context.Context, id string, f *fault.Fault) err
 		var accepted, cancelRequested int64
 		err := query.Scan(ctx, &o.Command, &o.Subject, &o.EntityID, &accepted, &cancelRequested)
 		if errors.Is(err, sql.ErrNoRows) {
-			return fmt.Errorf("operation %s is unknown or over", id)
+			return fmt.Errorf("operation %s: %w", id, ErrOperationOver)
 		}
 		if err != nil {
 			return err
@@ -210,10 +211,13 @@ func (t *Tx) RequestCancel(ctx context.Context, id string) error {
 		return errors.Join(err, fault.Conflict("operation_over", "operation %.64s is over already", id).
 			WithHint("see what became of it: GET /v1/operations/%.64s", id))
 	}
-	// One that failed and waits for its next try need not wait any longer.
+	// One that failed and waits for its next try need not wait any longer. One that runs notices by itself.
 	t.Later(t.NewRaw("UPDATE parked SET due_at = ? WHERE correlation = ? AND causation = ? AND state = ?", t.now.UnixMicro(), id, id, Parked))
 	return nil
 }
+
+// ErrOperationOver says that an operation cannot be finished, since it has its outcome already, or was never recorded.
+var ErrOperationOver = errors.New("it is unknown or over")
 
 // ErrCancelRequested says that an operation cannot succeed any more, since somebody was told that it is asked to end.
 var ErrCancelRequested = errors.New("its end was asked for")

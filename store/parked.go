@@ -22,6 +22,8 @@ type ParkedState string
 const (
 	Parked  ParkedState = "parked"  // failed; tried again when due
 	Waiting ParkedState = "waiting" // lines up behind an earlier message of its subject
+	Leased  ParkedState = "running" // a job that is tried again at present; when due, its process has died
+	Suspect ParkedState = "suspect" // its consumer died with it in hand, maybe because of it: tried alone when due
 	DeadNow ParkedState = "dead"    // given up; an operator decides
 )
 
@@ -155,16 +157,30 @@ func (t *Tx) Lined(ctx context.Context, keys []Lane) (map[Lane]bool, error) {
 	return lined, rows.Err()
 }
 
-// heads selects what can be tried: the first of each lane that no dead message holds.
+// heads selects what can be tried: the first of each lane, unless it is dead and holds the others. Messages of one source stand in the order of their
+// sequence, for one may have come to be parked after its successors: from the dead queue. Others stand in the order in which they were parked.
 const heads = `state <> 'dead' AND NOT EXISTS (SELECT 1 FROM parked AS earlier
-	WHERE earlier.handler = p.handler AND earlier.subject = p.subject
-	AND (earlier.state <> 'dead' AND earlier.id < p.id OR earlier.state = 'dead' AND earlier.holds))`
+	WHERE earlier.handler = p.handler AND earlier.subject = p.subject AND earlier.id <> p.id AND (earlier.state <> 'dead' OR earlier.holds)
+	AND CASE WHEN earlier.source = p.source AND earlier.sequence > 0 AND p.sequence > 0 AND earlier.sequence <> p.sequence
+		THEN earlier.sequence < p.sequence ELSE earlier.id < p.id END)`
 
 // NextDue takes (locked for this unit, skipping what others hold) the first message of a lane whose head is due, or ok == false.
 // Only heads are returned: the oldest not-dead message of its lane, when no dead one holds the lane. A waiting head is due at once.
 func (t *Tx) NextDue(ctx context.Context) (m ParkedMessage, ok bool, err error) {
-	query := t.NewSelect().TableExpr("parked AS p").ColumnExpr("p.*").Where(heads).Where("due_at <= ? OR state = 'waiting'", t.now.UnixMicro()).
+	return t.take(ctx, t.due())
+}
+
+// Take takes the parked message of an id like NextDue; ok is false when another unit holds it, or it is gone.
+func (t *Tx) Take(ctx context.Context, id int64) (m ParkedMessage, ok bool, err error) {
+	return t.take(ctx, t.NewSelect().TableExpr("parked AS p").ColumnExpr("p.*").Where("id = ?", id))
+}
+
+func (t *Tx) due() *bun.SelectQuery {
+	return t.NewSelect().TableExpr("parked AS p").ColumnExpr("p.*").Where(heads).Where("due_at <= ? OR state = 'waiting'", t.now.UnixMicro()).
 		OrderExpr("due_at, id").Limit(1)
+}
+
+func (t *Tx) take(ctx context.Context, query *bun.SelectQuery) (m ParkedMessage, ok bool, err error) {
 	if t.Dialect().Name() == dialect.PG {
 		query = query.For("UPDATE OF p SKIP LOCKED")
 	}

@@ -39,7 +39,7 @@ func undecodable(w *world, newStore NewStore) {
 	w.eventually("the others took effect", func() bool { return len(s.effects("h", "x")) == 2 })
 	w.eventually("the dead letter is listed", func() bool { return len(s.letters(store.DeadNow)) == 1 })
 	m := s.letters(store.DeadNow)[0]
-	assert.Empty(w.t, m.Handler)
+	assert.Equal(w.t, "h", m.Handler)
 	assert.Equal(w.t, bad.ID, m.Message.ID)
 	assert.Equal(w.t, string(bad.Data), string(m.Message.Data))
 	assert.Contains(w.t, m.LastError, "the data is not a returns.portfolio_updated")

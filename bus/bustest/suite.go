@@ -50,6 +50,13 @@ func RunLoop(t *testing.T, newBroker func(t testing.TB) broker.Broker, newStore 
 		{"receipts say what was handled, by whom, and what it caused", receiptsOfEvents},
 		{"operations are told from their beginning to their end", operationsAreTold},
 		{"a job whose operation is cancelled ends", cancels},
+		{"a message that came to the dead queue holds its subject for the handlers that want it", deadQueueHolds},
+		{"a message that dies after its successor was parked comes before it", lateDeath},
+		{"what comes again and again is tried alone and not given up", suspects},
+		{"envelopes with odd bytes go to the dead queue", oddEnvelopes},
+		{"a job that was given up takes no effect when it comes once more", lateDuplicate},
+		{"a job that is tried again when it is cancelled runs once", cancelsRetried},
+		{"a job that reports progress in its commit is refused", progressInside},
 	} {
 		t.Run(s.name, func(t *testing.T) { s.run(newWorld(t, newBroker(t)), newStore) })
 	}

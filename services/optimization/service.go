@@ -41,7 +41,7 @@ func (s *Service) Name() string { return "optimization" }
 func (s *Service) Register(d *bus.Dispatcher) {
 	// Returns are changes and not states: a dead message holds the later ones of its symbol.
 	bus.Handle(d, s.assetUpdated, bus.HoldWhenDead())
-	bus.Handle(d, s.pricesImported)
+	bus.Handle(d, s.pricesImported, bus.HoldWhenDead())
 	bus.Handle(d, s.portfolioCreated, bus.Name("optimization:portfolios"))
 	bus.Handle(d, s.portfolioUpdated, bus.Name("optimization:portfolios"))
 	bus.Handle(d, s.portfolioDeleted, bus.Name("optimization:portfolios"))
