@@ -4,7 +4,6 @@ WORKDIR /src
 ARG GOPROXY GOFLAGS
 ENV CGO_ENABLED=0
 COPY go.mod go.sum ./
-COPY early/go.mod early/
 RUN go mod download
 COPY . .
 RUN --mount=type=cache,target=/root/.cache/go-build go build -trimpath -ldflags="-s -w" -o /out/stega . && mkdir -m 1777 /out/tmp && mkdir -m 700 /out/data

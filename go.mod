@@ -42,7 +42,6 @@ require golang.org/x/mod v0.42.0
 require github.com/Azure/go-amqp v1.7.0 // indirect
 
 require (
-	a.stega/early v0.0.0
 	dario.cat/mergo v1.0.2 // indirect
 	github.com/Azure/go-ansiterm v0.0.0-20261006220739-8c912ac31dd4 // indirect
 	github.com/Microsoft/go-winio v0.6.2 // indirect
@@ -150,5 +149,3 @@ require (
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
 )
-
-replace a.stega/early => ./early

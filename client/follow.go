@@ -155,50 +155,46 @@ func (c *Client) lookAt(ctx context.Context, id string) (Operation, error) {
 	}
 }
 
-// limited sets the time limit of a wait. It begins when the body is sent, for that takes as long as it takes.
+// limited sets the time limit of a wait. While a body is sent, it begins anew with each piece that the server takes: a long body takes as
+// long as it takes, and a server that takes nothing any more is not waited for.
 func limited(ctx context.Context, in *inbox, cmd *Command, w Wait) (context.Context, func()) {
 	ctx, end := context.WithCancelCause(ctx)
-	start := sync.OnceFunc(func() {
-		if w.Timeout <= 0 {
-			return
-		}
+	if w.Timeout > 0 {
 		timer := time.AfterFunc(w.Timeout, func() {
 			op, _ := in.look()
 			end(tooSlow(w, op))
 		})
 		context.AfterFunc(ctx, func() { timer.Stop() })
-	})
-	if cmd != nil && cmd.Stream != nil {
-		cmd.Stream = ending(cmd.Stream, start)
-	} else {
-		start()
+		if cmd != nil && cmd.Stream != nil {
+			cmd.Stream = timed(cmd.Stream, timer, w.Timeout)
+		}
 	}
 	return ctx, func() { end(nil) }
 }
 
-// ending tells when a body was read to its end.
-func ending(r io.Reader, told func()) io.Reader {
-	tail := endReader{r, told}
+// timed is a body whose reads start a timer anew.
+func timed(r io.Reader, timer *time.Timer, timeout time.Duration) io.Reader {
+	body := timedReader{r, timer, timeout}
 	if seeker, ok := r.(io.Seeker); ok {
 		return struct {
-			endReader
+			timedReader
 			io.Seeker
-		}{tail, seeker}
+		}{body, seeker}
 	}
-	return tail
+	return body
 }
 
-type endReader struct {
+type timedReader struct {
 	io.Reader
-	told func()
+	timer   *time.Timer
+	timeout time.Duration
 }
 
-func (r endReader) Read(b []byte) (int, error) {
-	n, err := r.Reader.Read(b)
-	if err != nil {
-		r.told()
-	}
-	return n, err
+// Read stops the timer while the source of the body takes its time.
+func (r timedReader) Read(b []byte) (int, error) {
+	r.timer.Stop()
+	defer r.timer.Reset(r.timeout)
+	return r.Reader.Read(b)
 }
 
 // patienceForAnswer is how long an answer may come after the push that makes it unimportant; without it the connection could not be used again.

@@ -44,7 +44,7 @@ func (l Level) String() string { return [...]string{"accepted", "resolved", "set
 // Wait says what to wait for, and who hears of it meanwhile. The functions may be nil; they are called by the goroutine that waits.
 type Wait struct {
 	For     Level
-	Timeout time.Duration   // 0: as long as the context; it begins when the body is sent
+	Timeout time.Duration   // 0: as long as the context; while a body is sent, it begins anew with each piece
 	Changed func(Operation) // something became known of the operation
 	Stalled func(Operation) // settling waits for somebody, whom Waiting names; it may settle yet
 	Trying  func(error)     // the write is repeated, because of this

@@ -5,15 +5,18 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"stega/events"
 	"stega/process"
+	"stega/text"
 )
 
 // known is what completion knows of a server: what commands saw last. Completion reads this file and asks nobody, so it is quick when
@@ -31,14 +34,10 @@ const (
 	maxOperations = 50
 )
 
-// knownFile is where it is kept; empty when it cannot be.
-func (g *globals) knownFile(url string) string {
-	dir, ok := g.userFolder("XDG_CACHE_HOME", ".cache")
-	if !ok {
-		return ""
-	}
+// knownFile is where it is kept, in a folder for caches.
+func knownFile(url, cache string) string {
 	sum := sha256.Sum256([]byte(strings.TrimRight(url, "/")))
-	return filepath.Join(dir, "stega", "names-"+hex.EncodeToString(sum[:6])+".json")
+	return filepath.Join(cache, "stega", "names-"+hex.EncodeToString(sum[:6])+".json")
 }
 
 func readKnown(at place) known {
@@ -47,15 +46,15 @@ func readKnown(at place) known {
 }
 
 // readNames is what is known, and the text that it is from.
-func readNames(at place) (k known, text []byte) {
+func readNames(at place) (k known, from []byte) {
 	if at.names == "" {
 		return k, nil
 	}
-	text, err := os.ReadFile(at.names)
-	if err == nil && json.Unmarshal(text, &k) != nil {
+	from, err := os.ReadFile(at.names)
+	if err == nil && json.Unmarshal(from, &k) != nil {
 		return known{}, nil
 	}
-	return k, text
+	return k, from
 }
 
 // names reports whether a word was seen as the name of a portfolio, and as a symbol.
@@ -147,13 +146,49 @@ func (g *globals) many(names ...func(k known) []string) completion {
 		var found []string
 		for _, list := range names {
 			for _, name := range list(k) {
-				if strings.HasPrefix(strings.ToLower(name), strings.ToLower(typed)) {
-					found = append(found, name)
+				word, about, _ := strings.Cut(name, "\t")
+				if !strings.HasPrefix(strings.ToLower(word), strings.ToLower(typed)) {
+					continue
 				}
+				if strings.HasPrefix(word, "-") || !harmless(word) && !slices.Contains(patterns, word) {
+					continue // a name must become neither a flag nor what a shell runs
+				}
+				if about != "" && harmless(about) {
+					word += "\t" + about
+				}
+				found = append(found, word)
 			}
 		}
 		return found, cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// harmless reports whether a shell takes a word for nothing but text. It may have spaces, at which a shell divides it.
+func harmless(word string) bool {
+	return text.Visible(word) == word && !strings.ContainsFunc(word, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) && !strings.ContainsRune(" ._-:/,@+%=^", r)
+	})
+}
+
+// candidates is the writer of what completes a command line. It leaves out words that a shell would run, for a shell inserts what several
+// have in common as it is. The patterns of topics, with # and *, run nothing.
+type candidates struct{ to io.Writer }
+
+func (c candidates) Write(b []byte) (int, error) {
+	var out strings.Builder
+	for line := range strings.Lines(string(b)) {
+		word, about, described := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		if !harmless(strings.NewReplacer("#", "", "*", "").Replace(word)) {
+			continue
+		}
+		out.WriteString(word)
+		if described {
+			out.WriteString("\t" + text.Visible(about))
+		}
+		out.WriteString("\n")
+	}
+	_, err := io.WriteString(c.to, out.String())
+	return len(b), err
 }
 
 // portfolioNames are names, each told apart by its id.

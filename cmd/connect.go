@@ -31,11 +31,14 @@ type place struct {
 // place finds the server: --url, --context, STEGA_URL, the current context, and at last the one that "stega up" is on this machine.
 func (g *globals) place() (place, error) {
 	at, err := g.find()
-	if err == nil {
-		if at.Token == "" && (same(at.URL, defaultURL) || g.getenv("STEGA_DATA") != "" && loopback(at.URL)) {
-			at.Token, at.From = g.localToken()
-		}
-		at.names = g.knownFile(at.URL)
+	if err != nil {
+		return at, err
+	}
+	if at.Token == "" && (same(at.URL, defaultURL) || os.Getenv("STEGA_DATA") != "" && loopback(at.URL)) {
+		at.Token, at.From = g.localToken()
+	}
+	if cache, ok := userFolder("XDG_CACHE_HOME", ".cache"); ok {
+		at.names = knownFile(at.URL, cache)
 	}
 	return at, err
 }
@@ -45,7 +48,7 @@ func (g *globals) find() (place, error) {
 	if err != nil {
 		return place{}, err
 	}
-	token := g.getenv("STEGA_TOKEN")
+	token := os.Getenv("STEGA_TOKEN")
 	at := place{URL: g.url, Token: token, From: "STEGA_TOKEN"}
 	switch {
 	case g.url != "" && g.context != "":
@@ -53,7 +56,7 @@ func (g *globals) find() (place, error) {
 	case g.context != "":
 		return config.place(g.context)
 	case at.URL == "":
-		at.URL = g.getenv("STEGA_URL")
+		at.URL = os.Getenv("STEGA_URL")
 	}
 	if at.URL == "" && config.Current != "" {
 		if at, err = config.place(config.Current); err == nil && token != "" {
@@ -80,7 +83,7 @@ func (g *globals) localToken() (token, from string) {
 	return strings.TrimSpace(string(b)), from
 }
 
-func (g *globals) localTokenFile() string { return filepath.Join(g.dataFolder(), "token") }
+func (g *globals) localTokenFile() string { return filepath.Join(dataFolder(), "token") }
 
 // loopback reports whether a URL is of this machine, by the address that only it has.
 func loopback(server string) bool {
@@ -106,9 +109,6 @@ func (g *globals) connect(ctx context.Context) (*client.Client, error) {
 		return nil, err
 	}
 	g.at = at
-	if g.asks != nil {
-		return g.asks.client(at, &g.age)
-	}
 	if !g.direct {
 		if c := throughDaemon(ctx, at, &g.age); c != nil {
 			return c, nil

@@ -2,7 +2,7 @@ package cmd
 
 import (
 	"encoding/json"
-	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -82,9 +82,9 @@ func newContextUse(g *globals) *cobra.Command {
 			if err := g.save(config); err != nil {
 				return err
 			}
-			_, _ = fmt.Fprintf(c.ErrOrStderr(), "commands now talk to %s\n", at.URL)
-			if url := g.getenv("STEGA_URL"); url != "" {
-				_, _ = fmt.Fprintf(c.ErrOrStderr(), "once STEGA_URL is unset: it is %s, and goes first\n", url)
+			printf(c.ErrOrStderr(), "commands now talk to %s\n", at.URL)
+			if url := os.Getenv("STEGA_URL"); url != "" {
+				printf(c.ErrOrStderr(), "once STEGA_URL is unset: it is %s, and goes first\n", url)
 			}
 			return nil
 		},
@@ -120,7 +120,7 @@ func newContextAdd(g *globals) *cobra.Command {
 			if err := g.save(config); err != nil {
 				return err
 			}
-			_, _ = fmt.Fprintf(c.ErrOrStderr(), "%s is %s%s\n", name, cl.URL(), how)
+			printf(c.ErrOrStderr(), "%s is %s%s\n", name, cl.URL(), how)
 			return nil
 		},
 	}
@@ -145,7 +145,7 @@ func newContextRemove(g *globals) *cobra.Command {
 			if err := g.save(config); err != nil {
 				return err
 			}
-			_, _ = fmt.Fprintf(c.ErrOrStderr(), "%s is forgotten\n", args[0])
+			printf(c.ErrOrStderr(), "%s is forgotten\n", args[0])
 			return nil
 		},
 	}

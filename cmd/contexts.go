@@ -26,7 +26,7 @@ type endpoint struct {
 
 // configFile is where contexts are kept.
 func (g *globals) configFile() (string, error) {
-	dir, ok := g.userFolder("XDG_CONFIG_HOME", ".config")
+	dir, ok := userFolder("XDG_CONFIG_HOME", ".config")
 	if !ok {
 		return "", fault.Usage("home_unknown", "it is not known where your configuration belongs").WithHint("set HOME or XDG_CONFIG_HOME")
 	}

@@ -62,7 +62,7 @@ shows the correlation of two symbols over time, in windows of --window-days.`,
 		}),
 	}, asCSV, asSVG)
 	f.flags(c, g)
-	return quick(c)
+	return c
 }
 
 func (f *correlationsFlags) flags(c *cobra.Command, g *globals) {
@@ -151,19 +151,19 @@ func explainMatrix(c *cobra.Command, g *globals, m client.Correlations) error {
 		if m.Shrinkage != nil {
 			what += fmt.Sprintf(", shrunk by %.1f %%", *m.Shrinkage*100)
 		}
-		if _, err := fmt.Fprintf(c.OutOrStdout(), "%s\n%s returns from %s to %s\n\n", what, m.Frequency, day(m.From), day(m.To)); err != nil {
+		if err := writef(c.OutOrStdout(), "%s\n%s returns from %s to %s\n\n", what, m.Frequency, day(m.From), day(m.To)); err != nil {
 			return err
 		}
 	}
 	w := c.ErrOrStderr()
 	for _, u := range m.Undefined[:min(len(m.Undefined), shownReasons)] {
-		_, _ = fmt.Fprintf(w, "%s: %s\n", strings.Join(u.Symbols, " and "), u.Detail)
+		printf(w, "%s: %s\n", strings.Join(u.Symbols, " and "), u.Detail)
 	}
 	if more := len(m.Undefined) - shownReasons; more > 0 {
-		_, _ = fmt.Fprintf(w, "and %d more, see -o json\n", more)
+		printf(w, "and %d more, see -o json\n", more)
 	}
 	if r := m.Repaired; r != nil {
-		_, _ = fmt.Fprintf(w, "the matrix was made positive semidefinite (%s); no cell changed by more than %.2g\n", r.Method, r.Largest)
+		printf(w, "the matrix was made positive semidefinite (%s); no cell changed by more than %.2g\n", r.Method, r.Largest)
 	}
 	return nil
 }

@@ -9,9 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,12 +68,12 @@ func runDaemon(ctx context.Context, g *globals, stderr io.Writer) error {
 		log = io.MultiWriter(log, stderr)
 	}
 	return daemon.Run(ctx, daemon.Options{
-		Paths: paths, Build: thisBuild(), Servers: settings{}, Inherited: inherited, Commands: runAsked,
+		Paths: paths, Build: thisBuild(), Servers: settings{}, Inherited: inherited,
 		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: g.level})),
 	}, func(socket string) {
 		daemon.Ready(os.Getenv, nil)
 		if ok {
-			_, _ = fmt.Fprintf(stderr, "the daemon is ready at %s\n", socket)
+			printf(stderr, "the daemon is ready at %s\n", socket)
 		}
 	})
 }
@@ -146,7 +146,7 @@ func systemctl(ctx context.Context, args ...string) error {
 }
 
 func say(c *cobra.Command, format string, args ...any) {
-	_, _ = fmt.Fprintf(c.ErrOrStderr(), format+"\n", args...)
+	printf(c.ErrOrStderr(), format+"\n", args...)
 }
 
 func newDaemonStart() *cobra.Command {
@@ -251,17 +251,16 @@ func newDaemonStatus(g *globals) *cobra.Command {
 }
 
 func statusTable(out io.Writer, s daemon.Status) error {
-	_, _ = fmt.Fprintf(out, "process %d, version %s, since %s, at %s\n", s.PID, s.Version, s.Started.Local().Format(time.DateTime), s.Socket)
+	printf(out, "process %d, version %s, since %s, at %s\n", s.PID, s.Version, s.Started.Local().Format(time.DateTime), s.Socket)
 	if len(s.Servers) == 0 {
 		return nil
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "SERVER\tSTREAM\tQUEUED\tFAILED\tCACHED\tFRESH\tBYTES")
+	t := table{head: []string{"SERVER", "STREAM", "QUEUED", "FAILED", "CACHED", "FRESH", "BYTES"}}
 	for _, one := range s.Servers {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\n", one.URL, one.Stream.State, one.Queue.Queued+one.Queue.Sending+one.Queue.Accepted,
-			one.Queue.Failed, one.Cache.Answers, one.Cache.Fresh, one.Cache.Bytes)
+		t.add(one.URL, one.Stream.State, strconv.FormatInt(int64(one.Queue.Queued+one.Queue.Sending+one.Queue.Accepted), 10),
+			strconv.FormatInt(int64(one.Queue.Failed), 10), strconv.Itoa(one.Cache.Answers), strconv.Itoa(one.Cache.Fresh), strconv.FormatInt(one.Cache.Bytes, 10))
 	}
-	return w.Flush()
+	return t.write(out)
 }
 
 func newDaemonLogs() *cobra.Command {
@@ -292,7 +291,7 @@ func tailLog(ctx context.Context, out io.Writer, path string, lines int, follow 
 		return err
 	}
 	all := strings.SplitAfter(strings.TrimSuffix(string(b), "\n"), "\n")
-	if _, err := fmt.Fprintln(out, strings.Join(all[max(0, len(all)-max(lines, 0)):], "")); err != nil {
+	if err := writeLines(out, []byte(strings.Join(all[max(0, len(all)-max(lines, 0)):], "")+"\n")); err != nil {
 		return err
 	}
 	at := int64(len(b))
@@ -313,9 +312,10 @@ func tailLog(ctx context.Context, out io.Writer, path string, lines int, follow 
 		if err != nil {
 			continue
 		}
-		n, err := io.Copy(out, io.NewSectionReader(file, at, info.Size()-at))
+		b, err := io.ReadAll(io.NewSectionReader(file, at, info.Size()-at))
 		_ = file.Close()
-		if at += n; err != nil {
+		at += int64(len(b))
+		if err := errors.Join(err, writeLines(out, b)); err != nil {
 			return err
 		}
 	}

@@ -147,7 +147,7 @@ func eachLetter(c *cobra.Command, names []string, done string, do func(l letter)
 		if err := do(l); err != nil {
 			return err
 		}
-		_, _ = fmt.Fprintln(c.ErrOrStderr(), name, done)
+		printf(c.ErrOrStderr(), "%s %s\n", name, done)
 	}
 	return nil
 }

@@ -75,7 +75,7 @@ func runDemo(ctx context.Context, out io.Writer, at place, seed uint64) error {
 		return err
 	}
 	defer cl.Close()
-	say := func(format string, args ...any) { _, _ = fmt.Fprintf(out, "demo: "+format+"\n", args...) }
+	say := func(format string, args ...any) { printf(out, "demo: "+format+"\n", args...) }
 	say("importing %d years of %d synthetic symbols", demoYears, len(demoSymbols))
 	wait := client.Wait{For: client.ForResolved}
 	if _, err := cl.Submit(ctx, client.ImportPrices(bytes.NewReader(demoPrices(seed)), "", ""), wait); err != nil {

@@ -32,7 +32,9 @@ Ends with 69 when something does not work.`,
 			if err != nil {
 				return err
 			}
-			findings := daemon.Examine(c.Context(), daemon.Patient{
+			ctx, cancel := g.limit(c.Context())
+			defer cancel()
+			findings := daemon.Examine(ctx, daemon.Patient{
 				Paths: paths, Build: thisBuild(), Server: daemon.Server{URL: at.URL, Token: at.Token}, Config: config, Tokens: g.localTokenFile(), Fix: fix,
 			})
 			done, err := g.print(c.OutOrStdout(), findings)
@@ -49,11 +51,11 @@ Ends with 69 when something does not work.`,
 func tellFindings(c *cobra.Command, findings []daemon.Finding) error {
 	signs := map[string]string{daemon.OK: "ok   ", daemon.Note: "-    ", daemon.Warn: "warn ", daemon.Fail: "FAIL "}
 	for _, f := range findings {
-		if _, err := fmt.Fprintf(c.OutOrStdout(), "%s%s: %s\n", signs[f.Verdict], f.Name, f.Detail); err != nil {
+		if err := writef(c.OutOrStdout(), "%s%s: %s\n", signs[f.Verdict], f.Name, f.Detail); err != nil {
 			return err
 		}
 		if f.Hint != "" {
-			if _, err := fmt.Fprintf(c.OutOrStdout(), "       %s\n", f.Hint); err != nil {
+			if err := writef(c.OutOrStdout(), "       %s\n", f.Hint); err != nil {
 				return err
 			}
 		}

@@ -196,7 +196,7 @@ func (s *selection) lines(from iter.Seq2[client.Answer[client.LogEntry], error],
 		}
 		show, last := s.show(entry.Value.Type)
 		if show {
-			if _, err := to.Write(append(entry.Raw, '\n')); err != nil {
+			if err := writeJSON(to, append(entry.Raw, '\n')); err != nil {
 				return err
 			}
 		}
@@ -223,12 +223,14 @@ func tailDirectly(ctx context.Context, c *cobra.Command, where string, from *uin
 	if err != nil {
 		return err
 	}
-	enc := json.NewEncoder(c.OutOrStdout())
-	enc.SetEscapeHTML(false)
 	for e := range entries {
 		show, last := wanted.show(e.Type)
 		if show {
-			if err := enc.Encode(process.NewLogLine(e)); err != nil {
+			line, err := json.Marshal(process.NewLogLine(e))
+			if err == nil {
+				err = writeJSON(c.OutOrStdout(), append(line, '\n'))
+			}
+			if err != nil {
 				return err
 			}
 		}

@@ -54,7 +54,7 @@ func (g *globals) showOptimization(c *cobra.Command, a client.Answer[client.Opti
 	}
 	people := g.format == asTable && !g.quiet
 	if people {
-		_, _ = fmt.Fprintf(c.OutOrStdout(), "%s of %s\n\n", cmp.Or(o.Name, o.Objective), madeOf(o))
+		printf(c.OutOrStdout(), "%s of %s\n\n", cmp.Or(o.Name, o.Objective), madeOf(o))
 	}
 	v := weightsView(o)
 	v.raw, v.ids = a.Raw, []string{o.ID}
@@ -65,7 +65,7 @@ func (g *globals) showOptimization(c *cobra.Command, a client.Answer[client.Opti
 		return err
 	}
 	for _, note := range o.Notes {
-		_, _ = fmt.Fprintf(c.ErrOrStderr(), "note: %s\n", note)
+		printf(c.ErrOrStderr(), "note: %s\n", note)
 	}
 	return nil
 }
@@ -167,7 +167,7 @@ func (g *globals) showFrontier(c *cobra.Command, a client.Answer[client.Optimiza
 		return g.showUnfinished(c, a)
 	}
 	if g.format == asTable && !g.quiet && !g.pictured() {
-		_, _ = fmt.Fprintf(c.OutOrStdout(), "%s of %s\n\n", cmp.Or(o.Name, "efficient frontier"), madeOf(o))
+		printf(c.OutOrStdout(), "%s of %s\n\n", cmp.Or(o.Name, "efficient frontier"), madeOf(o))
 	}
 	v := view{
 		raw: a.Raw, ids: []string{o.ID}, table: table{head: []string{">RETURN", ">VOLATILITY", ">SHARPE", "", "WEIGHTS"}},
@@ -190,7 +190,7 @@ func (g *globals) showFrontier(c *cobra.Command, a client.Answer[client.Optimiza
 	}
 	if g.format == asTable && !g.quiet {
 		for _, note := range o.Notes {
-			_, _ = fmt.Fprintf(c.ErrOrStderr(), "note: %s\n", note)
+			printf(c.ErrOrStderr(), "note: %s\n", note)
 		}
 	}
 	return nil

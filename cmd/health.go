@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"runtime/debug"
 	"slices"
@@ -19,7 +18,11 @@ func newHealth(g *globals) *cobra.Command {
 		Use: "health", Short: "Say whether stega is ready, and what is missing", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		Example: "  stega health --url http://127.0.0.1:8420",
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
-			ctx, cancel := context.WithTimeoutCause(ctx, healthTimeout, fault.Unavailable("not_ready", "stega at %s does not answer", cl.URL()))
+			within := healthTimeout
+			if c.Flags().Changed("timeout") && g.timeout > 0 {
+				within = g.timeout
+			}
+			ctx, cancel := context.WithTimeoutCause(ctx, within, fault.Unavailable("not_ready", "stega at %s does not answer", cl.URL()))
 			defer cancel()
 			a, err := cl.Health(ctx)
 			if err != nil {
@@ -79,8 +82,7 @@ func newVersion(g *globals) *cobra.Command {
 			if done, err := g.print(c.OutOrStdout(), v); done {
 				return err
 			}
-			_, err := fmt.Fprintf(c.OutOrStdout(), "stega %s (%s, %s)\n", v.Version, v.Revision, v.Go)
-			return err
+			return writef(c.OutOrStdout(), "stega %s (%s, %s)\n", v.Version, v.Revision, v.Go)
 		},
 	}
 }

@@ -122,12 +122,12 @@ func (i *importer) all(ctx context.Context, files []string) error {
 			if len(files) == 1 {
 				break
 			}
-			_, _ = fmt.Fprintf(i.c.ErrOrStderr(), "%s: ", file)
+			printf(i.c.ErrOrStderr(), "%s: ", file)
 			explain(i.c.ErrOrStderr(), err)
 			continue
 		}
 		if i.g.format == asTable && !i.g.quiet {
-			_, _ = fmt.Fprintf(i.c.ErrOrStderr(), "%s is imported: %s after %s\n", called(file), i.w.level, time.Since(began).Round(time.Millisecond))
+			printf(i.c.ErrOrStderr(), "%s is imported: %s after %s\n", called(file), i.w.level, time.Since(began).Round(time.Millisecond))
 		}
 	}
 	if err := i.print(done); err != nil {
@@ -185,7 +185,7 @@ func (i *importer) send(ctx context.Context, name, symbol string) (client.Operat
 		}
 		body = f
 	}
-	line := i.g.newLive(i.c.ErrOrStderr(), "sending "+called(name))
+	line := i.g.newLive(i.c.ErrOrStderr(), sprintf("sending %s", called(name)))
 	defer line.end()
 	return i.g.submit(ctx, i.c, i.cl, client.ImportPrices(counting(body, size, called(name), line), symbol, i.dateFormat), i.w, line)
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -44,7 +43,7 @@ func askable(w *waiting, on string) error {
 
 // wantsEnd asks a person; whoever says nothing leaves the operation running.
 func wantsEnd(in io.Reader, out io.Writer) bool {
-	_, _ = fmt.Fprint(out, "\ncancel the operation? y cancels it, anything else leaves it running: ")
+	printf(out, "\ncancel the operation? y cancels it, anything else leaves it running: ")
 	answer, _ := bufio.NewReader(in).ReadString('\n')
 	answer = strings.ToLower(strings.TrimSpace(answer))
 	return answer == "y" || answer == "yes"
@@ -57,7 +56,7 @@ const patience = 15 * time.Second
 func endOperation(c *cobra.Command, cl *client.Client, op client.Operation) {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(c.Context()), patience)
 	defer stop()
-	say := func(format string, args ...any) { _, _ = fmt.Fprintf(c.ErrOrStderr(), "stega: "+format+"\n", args...) }
+	say := func(format string, args ...any) { printf(c.ErrOrStderr(), "stega: "+format+"\n", args...) }
 	if err := cl.Cancel(ctx, op.ID); err != nil {
 		say("operation %s cannot be cancelled: %s", op.ID, err)
 		return

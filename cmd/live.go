@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -33,7 +32,7 @@ func (g *globals) newLive(w io.Writer, text string) *live {
 func (l *live) say(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.text = fmt.Sprintf(format, args...)
+	l.text = sprintf(format, args...)
 }
 
 func (l *live) run() {
@@ -47,7 +46,7 @@ func (l *live) run() {
 		select {
 		case <-l.stop:
 			if time.Since(l.began) > liveAfter {
-				_, _ = io.WriteString(l.w, "\r\x1b[K")
+				printf(l.w, "\r\x1b[K")
 			}
 			return
 		case <-tick.C:
@@ -56,7 +55,7 @@ func (l *live) run() {
 			l.mu.Lock()
 			text := l.text
 			l.mu.Unlock()
-			_, _ = fmt.Fprintf(l.w, "\r\x1b[K%c %s  %.1f s", marks[n%len(marks)], text, took.Seconds())
+			printf(l.w, "\r\x1b[K%s %s  %.1f s", string(marks[n%len(marks)]), text, took.Seconds())
 		}
 	}
 }

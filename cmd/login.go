@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/url"
 	"os"
@@ -52,7 +51,7 @@ otherwise. Tokens are made with: stega token create.`,
 			if err := g.save(config); err != nil {
 				return err
 			}
-			_, _ = fmt.Fprintf(c.ErrOrStderr(), "logged in to %s; the current context is %s\n", at.URL, name)
+			printf(c.ErrOrStderr(), "logged in to %s; the current context is %s\n", at.URL, name)
 			return nil
 		},
 	}
@@ -87,9 +86,9 @@ const maxToken = 4096
 func readToken(in io.Reader, ask io.Writer, where string) (string, error) {
 	var text string
 	if f, ok := in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		_, _ = fmt.Fprintf(ask, "token for %s: ", where)
+		printf(ask, "token for %s: ", where)
 		b, err := term.ReadPassword(int(f.Fd()))
-		_, _ = fmt.Fprintln(ask)
+		printf(ask, "\n")
 		if err != nil {
 			return "", fault.Usage("token_unreadable", "the token cannot be read").Because(err)
 		}

@@ -44,11 +44,11 @@ func newOpList(g *globals) *cobra.Command {
 		}),
 	}
 	c.Flags().IntVar(&limit, "limit", 20, "at most so many; 0: all")
-	return quick(c)
+	return c
 }
 
 func newOpShow(g *globals) *cobra.Command {
-	return quick(&cobra.Command{
+	return &cobra.Command{
 		Use: "show ID", Aliases: []string{"get"}, Short: "Show one operation", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(operationIDs),
 		Example: "  stega op show 019a2f60-0000-7000-8000-000000000000 -o json",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
@@ -58,7 +58,7 @@ func newOpShow(g *globals) *cobra.Command {
 			}
 			return g.show(c, view{raw: a.Raw, ids: []string{a.Value.ID}, table: operationTable(a.Value)})
 		}),
-	})
+	}
 }
 
 func operationTable(op client.Operation) table {
@@ -125,7 +125,7 @@ status is that of its outcome, so it can stand in scripts.`,
 			tell := func(op client.Operation) {
 				line.say("%s", standing(op))
 				if g.format == asTable && !g.quiet && !lively(c.ErrOrStderr()) {
-					_, _ = fmt.Fprintln(c.ErrOrStderr(), standing(op))
+					printf(c.ErrOrStderr(), "%s\n", standing(op))
 				}
 			}
 			timeout := time.Duration(0)
@@ -173,7 +173,7 @@ func newOpTree(g *globals) *cobra.Command {
 		}),
 	}
 	c.Flags().BoolVar(&ascii, "ascii", false, "draw with letters that every terminal has")
-	return quick(c)
+	return c
 }
 
 func newOpCancel(g *globals) *cobra.Command {
@@ -184,7 +184,7 @@ func newOpCancel(g *globals) *cobra.Command {
 			if err := cl.Cancel(ctx, args[0]); err != nil {
 				return err
 			}
-			_, _ = fmt.Fprintf(c.ErrOrStderr(), "it is asked to end; see how it does with: stega op watch %s\n", args[0])
+			printf(c.ErrOrStderr(), "it is asked to end; see how it does with: stega op watch %s\n", args[0])
 			return nil
 		}),
 	}

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -83,7 +82,7 @@ func (g *globals) optimize(
 		return err
 	}
 	if g.format == asTable && !g.quiet {
-		_, _ = fmt.Fprintf(c.ErrOrStderr(), "optimization %s: %s after %s\n", op.EntityID, w.level, time.Since(began).Round(time.Millisecond))
+		printf(c.ErrOrStderr(), "optimization %s: %s after %s\n", op.EntityID, w.level, time.Since(began).Round(time.Millisecond))
 	}
 	return nil
 }
@@ -128,14 +127,19 @@ func newOptimizeList(g *globals) *cobra.Command {
 	c.Flags().IntVar(&limit, "limit", 20, "at most so many; 0: all")
 	c.Flags().StringVar(&portfolio, "portfolio", "", "only those of this portfolio, by its name or id")
 	_ = c.RegisterFlagCompletionFunc("portfolio", g.many(portfolioNames))
-	return quick(alsoAs(c, asCSV))
+	return alsoAs(c, asCSV)
 }
 
+// mostSearched bounds how many optimizations a name is looked for in.
+const mostSearched = 10_000
+
 // findOptimization finds the id of an optimization by its id, or by its name: the newest one that is called so.
-func findOptimization(ctx context.Context, cl *client.Client, asked string) (string, error) {
+func (g *globals) findOptimization(ctx context.Context, cl *client.Client, asked string) (string, error) {
 	if uuid.Validate(asked) == nil {
 		return asked, nil
 	}
+	ctx, cancel := g.limit(ctx)
+	defer cancel()
 	var names []string
 	for o, err := range client.All(func(p client.Page) (client.Answer[client.List[client.OptimizationSummary]], error) {
 		return cl.Optimizations(ctx, p, "")
@@ -146,7 +150,10 @@ func findOptimization(ctx context.Context, cl *client.Client, asked string) (str
 		if strings.EqualFold(o.Name, asked) {
 			return o.ID, nil
 		}
-		names = append(names, o.Name)
+		if names = append(names, o.Name); len(names) == mostSearched {
+			return "", fault.NotFound("optimization_unknown", "none of the newest %d optimizations is named %q", mostSearched, asked).
+				WithHint("name an older one by its id: stega optimize list --limit 0")
+		}
 	}
 	f := fault.NotFound("optimization_unknown", "there is no optimization named %q", asked).WithHint("list them with: stega optimize list")
 	if near := closest(asked, names); near != "" {
@@ -156,12 +163,12 @@ func findOptimization(ctx context.Context, cl *client.Client, asked string) (str
 }
 
 func newOptimizeShow(g *globals) *cobra.Command {
-	return quick(alsoAs(&cobra.Command{
+	return alsoAs(&cobra.Command{
 		Use: "show ID|NAME", Aliases: []string{"get"}, Short: "Show what an optimization found, and what it was made of", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: g.one(operationIDs),
 		Example:           "  stega optimize show 019a2f60-0000-7000-8000-000000000000\n  stega optimize show calm -o json",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
-			id, err := findOptimization(ctx, cl, args[0])
+			id, err := g.findOptimization(ctx, cl, args[0])
 			if err != nil {
 				return err
 			}
@@ -174,7 +181,7 @@ func newOptimizeShow(g *globals) *cobra.Command {
 			}
 			return g.showOptimization(c, a)
 		}),
-	}, asCSV, asSVG))
+	}, asCSV, asSVG)
 }
 
 func newOptimizeRepeat(g *globals) *cobra.Command {
@@ -187,7 +194,7 @@ func newOptimizeRepeat(g *globals) *cobra.Command {
 			if err := askable(&w, onInterrupt); err != nil {
 				return err
 			}
-			id, err := findOptimization(ctx, cl, args[0])
+			id, err := g.findOptimization(ctx, cl, args[0])
 			if err != nil {
 				return err
 			}
@@ -213,7 +220,7 @@ func newOptimizeFollow(g *globals) *cobra.Command {
 optimization.completed tells its weights, how far the portfolio is from them, and the trades that would close the gap.`,
 		Example: "  stega optimize follow calm\n  stega optimize follow calm --off\n  stega watch optimization.completed",
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
-			id, err := findOptimization(ctx, cl, args[0])
+			id, err := g.findOptimization(ctx, cl, args[0])
 			if err != nil {
 				return err
 			}
@@ -236,7 +243,7 @@ func newOptimizeDelete(g *globals) *cobra.Command {
 		Use: "delete ID|NAME", Aliases: []string{"rm"}, Short: "Remove an optimization", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(operationIDs),
 		Example: "  stega optimize delete calm",
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
-			id, err := findOptimization(ctx, cl, args[0])
+			id, err := g.findOptimization(ctx, cl, args[0])
 			if err != nil {
 				return err
 			}
@@ -260,7 +267,7 @@ buys what is farthest below its weight, over and over; the exact one finds the s
 			if r.Amount == "" {
 				return fault.Usage("amount_missing", "there is no amount of money").WithHint("say --amount 10000")
 			}
-			id, err := findOptimization(ctx, cl, args[0])
+			id, err := g.findOptimization(ctx, cl, args[0])
 			if err != nil {
 				return err
 			}
@@ -295,8 +302,7 @@ func (g *globals) showAllocation(c *cobra.Command, a client.Answer[client.Alloca
 	if err := g.show(c, v); err != nil || g.format != asTable || g.quiet {
 		return err
 	}
-	_, err := fmt.Fprintf(c.OutOrStdout(), "\nleft over of %s: %s; prices of %s\n", a.Value.Amount, a.Value.Leftover, a.Value.AsOf)
-	return err
+	return writef(c.OutOrStdout(), "\nleft over of %s: %s; prices of %s\n", a.Value.Amount, a.Value.Leftover, a.Value.AsOf)
 }
 
 // tradeOf is the trade of a symbol, as far as there is one.

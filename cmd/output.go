@@ -17,6 +17,7 @@ import (
 
 	"stega/client"
 	"stega/fault"
+	"stega/text"
 )
 
 // The forms of output.
@@ -69,7 +70,7 @@ func (g *globals) show(c *cobra.Command, v view) error {
 	switch {
 	case g.quiet:
 		for _, id := range v.ids {
-			if _, err := fmt.Fprintln(w, id); err != nil {
+			if err := writef(w, "%s\n", id); err != nil {
 				return err
 			}
 		}
@@ -78,14 +79,14 @@ func (g *globals) show(c *cobra.Command, v view) error {
 		if v.csv == nil {
 			v.csv = &v.table
 		}
-		return v.csv.csv(w)
+		return v.csv.csv(w, g.raw)
 	case g.format == asSVG || g.plot && g.format == asTable:
 		return g.paint(w, v.draw)
 	case g.format != asTable:
 		return printRaw(w, g.format, v.raw)
 	case len(v.table.rows) == 0:
 		if v.note != "" {
-			_, _ = fmt.Fprintln(c.ErrOrStderr(), v.note)
+			printf(c.ErrOrStderr(), "%s\n", v.note)
 		}
 		return nil
 	}
@@ -96,19 +97,17 @@ func (g *globals) show(c *cobra.Command, v view) error {
 func printRaw(w io.Writer, format string, raw json.RawMessage) error {
 	var b bytes.Buffer
 	if format == asYAML {
-		text, err := toYAML(raw)
+		lines, err := toYAML(raw)
 		if err != nil {
 			return err
 		}
-		_, err = w.Write(text)
-		return err
+		return writeLines(w, lines)
 	}
 	if err := json.Indent(&b, raw, "", "  "); err != nil {
 		return fmt.Errorf("print the answer: %w", err)
 	}
 	b.WriteByte('\n')
-	_, err := w.Write(b.Bytes())
-	return err
+	return writeJSON(w, b.Bytes())
 }
 
 // toYAML writes JSON as YAML, with the fields in their order and the scalars as they are.
@@ -122,7 +121,7 @@ func toYAML(raw json.RawMessage) ([]byte, error) {
 		if n.Kind != yaml.ScalarNode || n.Tag == "!!str" {
 			n.Style = 0
 		}
-		if n.Tag == "!!str" && oldBoolean[strings.ToLower(n.Value)] {
+		if n.Tag == "!!str" && (oldBoolean[strings.ToLower(n.Value)] || text.Visible(n.Value) != n.Value) { // quotes, in which escapes count
 			n.Style = yaml.DoubleQuotedStyle
 		}
 		for _, child := range n.Content {
@@ -144,10 +143,14 @@ var oldBoolean = map[string]bool{"y": true, "n": true, "yes": true, "no": true, 
 
 // print writes a value as JSON.
 func print(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	return writeJSON(w, b.Bytes())
 }
 
 // print writes a value of this program in the form that was asked for, when it is not a table; done says that it did.
@@ -173,10 +176,10 @@ type table struct {
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
 func (t *table) write(w io.Writer) error {
-	widths := make([]int, len(t.head))
+	widths, rows := make([]int, len(t.head)), t.visible()
 	for i, h := range t.head {
-		widths[i] = utf8.RuneCountInString(strings.TrimPrefix(h, ">"))
-		for _, row := range t.rows {
+		widths[i] = utf8.RuneCountInString(text.Visible(strings.TrimPrefix(h, ">")))
+		for _, row := range rows {
 			if len(row) == len(t.head) {
 				widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
 			}
@@ -185,7 +188,6 @@ func (t *table) write(w io.Writer) error {
 	var b bytes.Buffer
 	line := func(cells []string) {
 		for i, cell := range cells {
-			cell = strings.TrimPrefix(cell, ">")
 			pad := strings.Repeat(" ", max(widths[i]-utf8.RuneCountInString(cell), 0))
 			if strings.HasPrefix(t.head[i], ">") {
 				b.WriteString(pad + cell + "  ")
@@ -197,17 +199,34 @@ func (t *table) write(w io.Writer) error {
 		b.WriteByte('\n')
 	}
 	if strings.Trim(strings.Join(t.head, ""), ">") != "" {
-		line(t.head)
+		head := make([]string, len(t.head))
+		for i, h := range t.head {
+			head[i] = text.Visible(strings.TrimPrefix(h, ">"))
+		}
+		line(head)
 	}
-	for _, row := range t.rows {
+	for _, row := range rows {
 		line(row)
 	}
 	_, err := w.Write(b.Bytes())
 	return err
 }
 
-// csv writes the table for programs: no alignment, and headings in lower case unless they are names.
-func (t *table) csv(w io.Writer) error {
+// visible returns the rows as a terminal may show them.
+func (t *table) visible() [][]string {
+	rows := make([][]string, len(t.rows))
+	for i, row := range t.rows {
+		rows[i] = make([]string, len(row))
+		for k, cell := range row {
+			rows[i][k] = text.Visible(cell)
+		}
+	}
+	return rows
+}
+
+// csv writes the table for programs: no alignment, and headings in lower case unless they are names. Unless it is to be raw, no cell can
+// steer a terminal or be taken for a formula by a spreadsheet.
+func (t *table) csv(w io.Writer, raw bool) error {
 	out := csv.NewWriter(w)
 	head := make([]string, len(t.head))
 	for i, h := range t.head {
@@ -215,8 +234,18 @@ func (t *table) csv(w io.Writer) error {
 			head[i] = strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(h, ">")), " ", "_")
 		}
 	}
-	_ = out.Write(head) // told by Error
-	_ = out.WriteAll(t.rows)
+	for _, row := range append([][]string{head}, t.rows...) {
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			if cells[i] = cell; !raw {
+				cells[i] = text.Cell(text.Visible(cell))
+			}
+		}
+		if err := out.Write(cells); err != nil {
+			return err
+		}
+	}
+	out.Flush()
 	return out.Error()
 }
 
@@ -246,11 +275,11 @@ func all[T any](g *globals, limit int, read func(client.Page) (client.Answer[cli
 		}
 	}
 	raw = append(raw, '[')
-	for i, text := range texts {
+	for i, item := range texts {
 		if i > 0 {
 			raw = append(raw, ',')
 		}
-		raw = append(raw, text...)
+		raw = append(raw, item...)
 	}
 	return items, append(raw, ']'), nil
 }
@@ -265,9 +294,6 @@ func ago(t *time.Time) string {
 
 // terminal reports whether a writer is one that a person looks at.
 func terminal(w io.Writer) bool {
-	if s, ok := w.(*screen); ok {
-		return s.columns > 0
-	}
 	f, ok := w.(*os.File)
 	if !ok {
 		return false
@@ -277,12 +303,12 @@ func terminal(w io.Writer) bool {
 }
 
 // lively reports whether lines may be drawn anew on a writer.
-func lively(w io.Writer) bool { return terminal(w) && setting(w, "TERM") != "dumb" }
+func lively(w io.Writer) bool { return terminal(w) && os.Getenv("TERM") != "dumb" }
 
 // unicodeTerm reports whether more than ASCII can be shown.
 func unicodeTerm(w io.Writer) bool {
 	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
-		if v := setting(w, name); v != "" {
+		if v := os.Getenv(name); v != "" {
 			v = strings.ToLower(v)
 			return strings.Contains(v, "utf-8") || strings.Contains(v, "utf8")
 		}
@@ -293,16 +319,80 @@ func unicodeTerm(w io.Writer) bool {
 // paint colours text for people; it does not when NO_COLOR is set or nobody looks.
 type paint bool
 
-func painted(w io.Writer) paint { return paint(lively(w) && setting(w, "NO_COLOR") == "") }
+func painted(w io.Writer) paint { return paint(lively(w) && os.Getenv("NO_COLOR") == "") }
 
-func (p paint) as(code, text string) string {
-	if !p || text == "" {
-		return text
+// styled is text that a terminal may show as it is: what came from outside in it is visible, and its colours are ours.
+type styled string
+
+// plainly makes text visible.
+func plainly(s string) styled { return styled(text.Visible(s)) }
+
+func (p paint) as(code, s string) styled {
+	if !p || s == "" {
+		return plainly(s)
 	}
-	return "\x1b[" + code + "m" + text + "\x1b[0m"
+	return "\x1b[" + styled(code) + "m" + plainly(s) + "\x1b[0m"
 }
 
-func (p paint) good(text string) string  { return p.as("32", text) }
-func (p paint) bad(text string) string   { return p.as("31", text) }
-func (p paint) wait(text string) string  { return p.as("33", text) }
-func (p paint) quiet(text string) string { return p.as("2", text) }
+func (p paint) good(s string) styled  { return p.as("32", s) }
+func (p paint) bad(s string) styled   { return p.as("31", s) }
+func (p paint) wait(s string) styled  { return p.as("33", s) }
+func (p paint) quiet(s string) styled { return p.as("2", s) }
+
+// visibly formats a value and makes the outcome visible.
+type visibly struct{ value any }
+
+func (v visibly) Format(f fmt.State, verb rune) {
+	_, _ = io.WriteString(f, text.Visible(fmt.Sprintf(fmt.FormatString(f, verb), v.value)))
+}
+
+// sprintf formats text for people. What is put into the format is made visible, unless it is styled.
+func sprintf(format string, args ...any) string {
+	safe := make([]any, len(args))
+	for i, a := range args {
+		if s, ok := a.(styled); ok {
+			safe[i] = string(s)
+		} else {
+			safe[i] = visibly{a}
+		}
+	}
+	return fmt.Sprintf(format, safe...)
+}
+
+// writef writes text for people, as sprintf makes it.
+func writef(w io.Writer, format string, args ...any) error {
+	_, err := io.WriteString(w, sprintf(format, args...))
+	return err
+}
+
+// printf is writef where nothing can be done about an output that does not take it.
+func printf(w io.Writer, format string, args ...any) { _ = writef(w, format, args...) }
+
+// writeJSON writes JSON in which nothing can steer a terminal.
+func writeJSON(w io.Writer, b []byte) error {
+	_, err := w.Write(text.JSON(b))
+	return err
+}
+
+// writeLines writes lines that are text already, such as a log, in which nothing but their ends can steer a terminal.
+func writeLines(w io.Writer, b []byte) error {
+	var out strings.Builder
+	for line := range strings.Lines(string(b)) {
+		text, end := strings.CutSuffix(line, "\n")
+		out.WriteString(string(plainly(text)))
+		if end {
+			out.WriteByte('\n')
+		}
+	}
+	_, err := io.WriteString(w, out.String())
+	return err
+}
+
+// annotate adds an annotation to a command.
+func annotate(c *cobra.Command, name, value string) *cobra.Command {
+	if c.Annotations == nil {
+		c.Annotations = map[string]string{}
+	}
+	c.Annotations[name] = value
+	return c
+}

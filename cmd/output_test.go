@@ -115,13 +115,11 @@ func TestTheTreeOfAnOperation(t *testing.T) {
 // A width is what somebody typed into a variable: no picture may fill the memory for it.
 func TestAPictureHasABoundedWidth(t *testing.T) {
 	t.Parallel()
-	of := func(columns string, terminal int) int {
-		return columnsOf(&screen{columns: terminal, env: map[string]string{"COLUMNS": columns}})
-	}
+	of := func(variable string, terminal int) int { return columns(terminal, variable) }
 	assert.Equal(t, maxColumns, of("999999999999", 0))
 	assert.Equal(t, maxColumns, of("", 70_000))
 	assert.Equal(t, 72, of("72", 0))
-	assert.Equal(t, 72, of("72", 1), "a terminal that does not say")
+	assert.Equal(t, 72, of("72", 0), "a terminal that does not say")
 	assert.Equal(t, usualColumns, of("-5", 0))
 	assert.Equal(t, 90, of("72", 90))
 }

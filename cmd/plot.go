@@ -52,15 +52,19 @@ const (
 
 // columnsOf is how wide a terminal is; COLUMNS stands for it elsewhere.
 func columnsOf(w io.Writer) int {
-	if s, ok := w.(*screen); ok && s.columns > 1 {
-		return min(s.columns, maxColumns)
-	}
+	width := 0
 	if f, ok := w.(*os.File); ok {
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
-			return min(width, maxColumns)
-		}
+		width, _, _ = term.GetSize(int(f.Fd())) // 0 where there is none
 	}
-	if width, err := strconv.Atoi(setting(w, "COLUMNS")); err == nil && width > 0 {
+	return columns(width, os.Getenv("COLUMNS"))
+}
+
+// columns is the width of a terminal that says it, else the one that a variable says.
+func columns(terminal int, variable string) int {
+	if terminal > 0 {
+		return min(terminal, maxColumns)
+	}
+	if width, err := strconv.Atoi(variable); err == nil && width > 0 {
 		return min(width, maxColumns)
 	}
 	return usualColumns

@@ -48,7 +48,7 @@ func newPortfolioList(g *globals) *cobra.Command {
 		}),
 	}
 	c.Flags().IntVar(&limit, "limit", 0, "at most so many; 0: all")
-	return quick(c)
+	return c
 }
 
 // brief are assets as --assets takes them, the first few of many.
@@ -65,7 +65,7 @@ func brief(assets []events.Asset) string {
 }
 
 func newPortfolioGet(g *globals) *cobra.Command {
-	return quick(&cobra.Command{
+	return &cobra.Command{
 		Use: "get NAME|ID", Aliases: []string{"show"}, Short: "Show one portfolio", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(portfolioNames),
 		Example: "  stega portfolio get core\n  stega portfolio get core -o yaml > core.yaml",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
@@ -80,7 +80,7 @@ func newPortfolioGet(g *globals) *cobra.Command {
 			p = a.Value
 			rememberPortfolios(g.at, false, p)
 			if g.format == asTable && !g.quiet {
-				_, _ = fmt.Fprintf(c.OutOrStdout(), "%s\nid %s, version %d, of %s\n\n", p.Name, p.ID, p.Version, p.UpdatedAt.Local().Format(time.DateTime))
+				printf(c.OutOrStdout(), "%s\nid %s, version %d, of %s\n\n", p.Name, p.ID, p.Version, p.UpdatedAt.Local().Format(time.DateTime))
 			}
 			v := view{raw: a.Raw, ids: []string{p.ID}, table: table{head: []string{"SYMBOL", ">WEIGHT"}}}
 			for _, a := range p.Assets {
@@ -88,7 +88,7 @@ func newPortfolioGet(g *globals) *cobra.Command {
 			}
 			return g.show(c, v)
 		}),
-	})
+	}
 }
 
 // findPortfolio finds a portfolio by its id or its name.

@@ -58,7 +58,7 @@ computed of the splits and the dividends after it.`,
 	}, asCSV)
 	g.windowFlags(c, &w)
 	c.Flags().BoolVar(&adjusted, "adjusted", false, "with adjusted closes for every day")
-	return quick(c)
+	return c
 }
 
 // pricesTable has a column for each field that any of the bars has, and none where a bar lacks it.
@@ -198,5 +198,5 @@ func newSymbols(g *globals) *cobra.Command {
 	c.Flags().IntVar(&limit, "limit", 0, "at most so many; 0: all")
 	c.Flags().StringVar(&search, "search", "", "only those with this in them, in any case")
 	_ = c.RegisterFlagCompletionFunc("search", cobra.NoFileCompletions)
-	return quick(c)
+	return c
 }

@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -126,6 +125,5 @@ func publishDirectly(c *cobra.Command, url string, event events.Typed, data []by
 	if err != nil {
 		return fault.Unavailable("event_not_published", "the broker did not confirm the event").WithHint("it may have arrived: look with stega events tail").Because(err)
 	}
-	_, err = fmt.Fprintln(c.OutOrStdout(), id)
-	return err
+	return writef(c.OutOrStdout(), "%s\n", id)
 }

@@ -2,11 +2,10 @@ package cmd
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,12 +40,11 @@ func newQueueList(g *globals) *cobra.Command {
 				return err
 			}
 			if g.quiet {
+				var ids []string
 				for _, it := range list.Items {
-					if _, err := fmt.Fprintln(c.OutOrStdout(), it.Operation); err != nil {
-						return err
-					}
+					ids = append(ids, it.Operation)
 				}
-				return nil
+				return g.show(c, view{ids: ids})
 			}
 			if done, err := g.print(c.OutOrStdout(), list.Items); done {
 				return err
@@ -61,8 +59,7 @@ func newQueueList(g *globals) *cobra.Command {
 }
 
 func queueTable(c *cobra.Command, items []daemon.Item) error {
-	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "OPERATION\tSTATE\tWRITE\tSERVER\tTRIES\tSINCE\tWHY")
+	t := table{head: []string{"OPERATION", "STATE", "WRITE", "SERVER", "TRIES", "SINCE", "WHY"}}
 	for _, it := range items {
 		why := ""
 		switch {
@@ -71,10 +68,9 @@ func queueTable(c *cobra.Command, items []daemon.Item) error {
 		case it.Behind != "":
 			why = "waits behind " + it.Behind
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s %s\t%s\t%d\t%s\t%s\n", it.Operation, it.State, it.Method, it.Path, it.Server, it.Attempts,
-			time.Since(it.QueuedAt).Round(time.Second), why)
+		t.add(it.Operation, it.State, it.Method+" "+it.Path, it.Server, strconv.Itoa(it.Attempts), time.Since(it.QueuedAt).Round(time.Second).String(), why)
 	}
-	return w.Flush()
+	return t.write(c.OutOrStdout())
 }
 
 func newQueueShow(g *globals) *cobra.Command {

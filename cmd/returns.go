@@ -72,7 +72,7 @@ With --plot it draws on the terminal, and with -o svg as a picture: the cumulati
 		}),
 	}, asCSV, asSVG)
 	f.flags(c, g)
-	return quick(c)
+	return c
 }
 
 func (f *returnsFlags) flags(c *cobra.Command, g *globals) {
@@ -345,7 +345,7 @@ func (g *globals) showReturns(ctx context.Context, c *cobra.Command, cl *client.
 		title = fmt.Sprintf("%s (version %d, rebalanced: %s)", who.portfolio.Name, r.Version, r.Rebalance)
 	}
 	if g.format == asTable && !g.quiet {
-		_, err := fmt.Fprintf(c.OutOrStdout(), "%s\n%s to %s, %d %s returns\n\n", title, r.From, r.To, r.Observations, r.Frequency)
+		err := writef(c.OutOrStdout(), "%s\n%s to %s, %d %s returns\n\n", title, r.From, r.To, r.Observations, r.Frequency)
 		if err != nil {
 			return err
 		}

@@ -29,7 +29,11 @@ func Execute() int {
 		<-ctx.Done()
 		stop()
 	}()
-	return execute(ctx, newRoot())
+	root := newRoot()
+	if len(os.Args) > 1 && strings.HasPrefix(os.Args[1], cobra.ShellCompRequestCmd) {
+		root.SetOut(candidates{os.Stdout})
+	}
+	return execute(ctx, root)
 }
 
 // execute runs a command, tells a person what went wrong, and returns the exit status.
@@ -125,15 +129,15 @@ type globals struct {
 	timeout  time.Duration
 	format   string
 	quiet    bool
+	raw      bool // CSV as it is
 	plot     bool // of commands that have a picture
 
-	at   place     // where connect went
-	age  staleness // of what it answered
-	asks *asked    // of a command that the daemon runs; nil: this process runs its own
+	at  place     // where connect went
+	age staleness // of what it answered
 }
 
 // client are the names of the flags that only those commands have that talk to a server.
-var clientFlags = []string{"url", "context", "direct", "timeout", "quiet"}
+var clientFlags = []string{"url", "context", "direct", "timeout", "quiet", "raw"}
 
 func (g *globals) flags(root *cobra.Command) {
 	f := root.PersistentFlags()
@@ -143,6 +147,7 @@ func (g *globals) flags(root *cobra.Command) {
 	f.BoolVar(&g.direct, "direct", false, "go straight to the server and not through the daemon")
 	f.DurationVar(&g.timeout, "timeout", time.Minute, "how long to wait for an answer or an outcome; 0: without end")
 	f.StringVarP(&g.format, "output", "o", asTable, "table, json or yaml, and of some commands csv or svg")
+	f.BoolVar(&g.raw, "raw", false, "with -o csv, cells as they are, also those that a spreadsheet takes for a formula")
 	f.BoolVarP(&g.quiet, "quiet", "q", false, "print ids only")
 	_ = root.RegisterFlagCompletionFunc("output", func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		return formsOf(c), cobra.ShellCompDirectiveNoFileComp
@@ -165,9 +170,6 @@ func (g *globals) check(c *cobra.Command) error {
 	})
 	if f := negative; f != nil {
 		return fault.Usage("flag_invalid", "--%s=%s is less than nothing", f.Name, f.Value).WithHint("--%s: %s", f.Name, f.Usage)
-	}
-	if g.asks != nil && !g.asks.accept(c, g) {
-		return errDeclined
 	}
 	return checkFormat(c, g.format)
 }
@@ -215,8 +217,13 @@ func (g *globals) logger(w io.Writer) *slog.Logger {
 	if terminal(w) {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
-	return slog.New(slog.NewJSONHandler(w, options))
+	return slog.New(slog.NewJSONHandler(jsonLines{w}, options))
 }
+
+// jsonLines is a writer of JSON in which nothing can steer the terminal that shows it later.
+type jsonLines struct{ w io.Writer }
+
+func (j jsonLines) Write(b []byte) (int, error) { return len(b), writeJSON(j.w, b) }
 
 // explain tells a person what went wrong and what to do, and returns the exit status.
 func explain(w io.Writer, err error) int {
@@ -234,9 +241,9 @@ func explain(w io.Writer, err error) int {
 			f = fault.New(fault.KindInternal, "internal", "%s", err)
 		}
 	}
-	_, _ = fmt.Fprintf(w, "stega: %s\n", f.Detail)
+	printf(w, "stega: %s\n", f.Detail)
 	if cause := errors.Unwrap(f); cause != nil {
-		_, _ = fmt.Fprintf(w, "  reason: %s\n", cause)
+		printf(w, "  reason: %s\n", cause)
 	}
 	for _, item := range f.Errors {
 		where := item.Pointer
@@ -246,10 +253,10 @@ func explain(w io.Writer, err error) int {
 		if item.Line > 0 {
 			where = fmt.Sprintf("line %d", item.Line)
 		}
-		_, _ = fmt.Fprintf(w, "  %s: %s\n", where, item.Detail)
+		printf(w, "  %s: %s\n", where, item.Detail)
 	}
 	if f.Hint != "" {
-		_, _ = fmt.Fprintf(w, "  hint: %s\n", f.Hint)
+		printf(w, "  hint: %s\n", f.Hint)
 	}
 	return f.Kind.Exit()
 }

@@ -45,8 +45,7 @@ can be a volume of its own, so that a container reads its own secrets only.`,
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.ErrOrStderr(), "The secrets in %s are %s.\n", m.dir, made)
-			return err
+			return writef(c.ErrOrStderr(), "The secrets in %s are %s.\n", m.dir, made)
 		},
 	}
 	f := c.Flags()

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -82,9 +81,9 @@ With --token-file, the boundary makes a first admin token at its first start and
 				TLS: at.tls, Limits: at.limits(), Secret: shared, LocalAccess: localAccess, TokenFile: tokenFile, Elsewhere: elsewhere,
 				Broker: func(ctx context.Context) (broker.Broker, error) { return openBroker(ctx, where.broker, title, log) },
 			}, func(addr string) {
-				_, _ = fmt.Fprintf(c.ErrOrStderr(), "stega is ready on %s: %s as %v\n", at.url(addr), strings.Join(names, ", "), as)
+				printf(c.ErrOrStderr(), "stega is ready on %s: %s as %v\n", at.url(addr), strings.Join(names, ", "), as)
 				if tokenFile != "" && slices.Contains(names, "boundary") {
-					_, _ = fmt.Fprintf(c.ErrOrStderr(), signIn, tokenFile)
+					printf(c.ErrOrStderr(), signIn, tokenFile)
 				}
 			})
 		},
@@ -125,7 +124,7 @@ Its users need the right to do so; the services themselves do not.`,
 				func(ctx context.Context) (broker.Broker, error) {
 					return openBroker(ctx, where.broker, "stega-migrate", log)
 				},
-				func(format string, args ...any) { _, _ = fmt.Fprintf(c.ErrOrStderr(), format+"\n", args...) })
+				func(format string, args ...any) { printf(c.ErrOrStderr(), format+"\n", args...) })
 		},
 	}
 	where.flags(c)

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -138,7 +137,7 @@ func (l *listening) check(w io.Writer) error {
 	if ip := net.ParseIP(host); l.tls.On() || host == "localhost" || ip != nil && ip.IsLoopback() {
 		return nil
 	}
-	_, _ = fmt.Fprintf(w, "WARNING: %s can be reached by others, and without TLS whoever is on the way reads the tokens and data that go over it. "+
+	printf(w, "WARNING: %s can be reached by others, and without TLS whoever is on the way reads the tokens and data that go over it. "+
 		"Serve HTTPS with --tls-cert and --tls-key, or put a proxy that does before it.\n", l.addr)
 	return nil
 }

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -28,7 +27,7 @@ func throughDaemon(ctx context.Context, at place, age *staleness) *client.Client
 	d, err := dialDaemon(ctx, at.URL, true)
 	if err != nil { // commands go straight to the server then, and stega doctor says why
 		if f := fault.Of(err); f.Code == "daemon_hung" {
-			_, _ = fmt.Fprintf(os.Stderr, "hint: %s, so this goes straight to the server; %s\n", f.Detail, f.Hint)
+			printf(os.Stderr, "hint: %s, so this goes straight to the server; %s\n", f.Detail, f.Hint)
 		}
 		return nil
 	}
@@ -82,7 +81,7 @@ func dialDaemon(ctx context.Context, server string, start bool) (*daemon.Connect
 	}
 	return daemon.Connect(ctx, daemon.ConnectOptions{
 		Paths: paths, Build: thisBuild(), Server: server, Start: start,
-		Warn: func(hint string) { _, _ = fmt.Fprintln(os.Stderr, "hint:", hint) },
+		Warn: func(hint string) { printf(os.Stderr, "hint: %s\n", hint) },
 	})
 }
 

@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,9 +40,8 @@ func newTokenCreate(g *globals) *cobra.Command {
 			if t.ExpiresAt != nil {
 				until = "expires on " + t.ExpiresAt.Local().Format(time.DateOnly)
 			}
-			_, _ = fmt.Fprintf(c.ErrOrStderr(), "The token %q may %s and %s. Keep it: it is not shown again.\n", t.Name, t.Scope, until)
-			_, err = fmt.Fprintln(c.OutOrStdout(), t.Secret)
-			return err
+			printf(c.ErrOrStderr(), "The token %q may %s and %s. Keep it: it is not shown again.\n", t.Name, t.Scope, until)
+			return writef(c.OutOrStdout(), "%s\n", t.Secret)
 		}),
 	}
 	c.Flags().StringVar(&scope, "scope", "read", "what it may do: read, write or admin")
@@ -127,7 +125,7 @@ func newTokenRevoke(g *globals) *cobra.Command {
 				if err := cl.RevokeToken(ctx, id); err != nil {
 					return err
 				}
-				_, _ = fmt.Fprintf(c.ErrOrStderr(), "The token %s is revoked.\n", args[i])
+				printf(c.ErrOrStderr(), "The token %s is revoked.\n", args[i])
 			}
 			return nil
 		}),

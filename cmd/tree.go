@@ -25,30 +25,29 @@ func drawTree(w io.Writer, op client.Operation, unicode bool) error {
 	if unicode {
 		d.s = fine
 	}
-	d.line("", fmt.Sprintf("%s %s", op.Command, d.paint.quiet(op.ID)))
+	d.line("", "%s %s", op.Command, d.paint.quiet(op.ID))
 	took := ""
 	if op.FinishedAt != nil && op.FinishedAt.After(op.AcceptedAt) { // what runs in one unit of work has one time
-		took = "in " + short(op.FinishedAt.Sub(op.AcceptedAt))
+		took = " in " + short(op.FinishedAt.Sub(op.AcceptedAt))
 	}
-	status := op.Status
+	status := plainly(op.Status)
 	switch op.Status {
 	case client.Succeeded:
-		status = d.paint.good(status)
+		status = d.paint.good(op.Status)
 	case client.Failed:
-		status = d.paint.bad(status)
+		status = d.paint.bad(op.Status)
 	}
-	d.line("", strings.TrimSpace(fmt.Sprintf("%s by %s %s", status, op.Service, took)))
+	d.line("", "%s by %s%s", status, op.Service, took)
 	if op.Error != nil {
-		d.line("", d.paint.bad(op.Error.Detail))
+		d.line("", "%s", d.paint.bad(op.Error.Detail))
 	}
 	root := *op.Tree
 	if len(root.Handlings) == 1 && root.Handlings[0].State == op.Status { // which the lines above say
 		root.Handlings = nil
 	}
 	d.below("", &root)
-	d.line("", d.verdict(op))
-	_, err := io.WriteString(w, d.w.String())
-	return err
+	d.line("", "%s", d.verdict(op))
+	return writef(w, "%s", styled(d.w.String()))
 }
 
 type drawing struct {
@@ -59,7 +58,9 @@ type drawing struct {
 	paint       paint
 }
 
-func (d *drawing) line(indent, text string) { _, _ = fmt.Fprintf(d.w, "%s%s\n", indent, text) }
+func (d *drawing) line(indent, format string, args ...any) {
+	printf(d.w, "%s"+format+"\n", append([]any{indent}, args...)...)
+}
 
 // below draws what became of a message, and what it caused.
 func (d *drawing) below(indent string, n *client.Node) {
@@ -72,24 +73,24 @@ func (d *drawing) below(indent string, n *client.Node) {
 	}
 	for _, h := range n.Handlings {
 		stroke, deeper := next()
-		d.line(indent+stroke, d.handling(h))
+		d.line(indent+stroke, "%s", d.handling(h))
 		if h.Error != "" {
-			d.line(deeper, d.paint.bad(oneLine(h.Error)))
+			d.line(deeper, "%s", d.paint.bad(oneLine(h.Error)))
 		}
 	}
 	for _, child := range n.Children {
 		stroke, deeper := next()
-		d.line(indent+stroke, d.message(child))
+		d.line(indent+stroke, "%s", d.message(child))
 		d.below(deeper, child)
 	}
 }
 
-func (d *drawing) message(n *client.Node) string {
-	text := n.Topic
+func (d *drawing) message(n *client.Node) styled {
+	text := plainly(n.Topic)
 	if n.Topic == d.command && n.Subject == d.id { // a deferred command runs as a message of its own
 		text = "its job"
 	} else if n.Subject != "" {
-		text += " " + n.Subject
+		text += plainly(" " + n.Subject)
 	}
 	if n.EmittedAt != nil && !d.start.IsZero() {
 		text += " " + d.paint.quiet("+"+short(n.EmittedAt.Sub(d.start)))
@@ -100,7 +101,7 @@ func (d *drawing) message(n *client.Node) string {
 	return text
 }
 
-func (d *drawing) handling(h client.Handling) string {
+func (d *drawing) handling(h client.Handling) styled {
 	who := cmp.Or(h.Handler, h.Service)
 	if !strings.HasPrefix(who, h.Service) {
 		who = h.Service + "/" + who
@@ -112,29 +113,29 @@ func (d *drawing) handling(h client.Handling) string {
 	case events.ReceiptDead, client.Failed:
 		mark = d.paint.bad(d.s.bad)
 	}
-	text := fmt.Sprintf("%s %s %s", mark, who, h.State)
+	text := mark + plainly(" "+who+" "+h.State)
 	if h.TookMS > 0 {
-		text += " after " + short(time.Duration(h.TookMS*float64(time.Millisecond)))
+		text += plainly(" after " + short(time.Duration(h.TookMS*float64(time.Millisecond))))
 	}
 	if h.Attempts > 1 {
-		text += fmt.Sprintf(", %d tries", h.Attempts)
+		text += plainly(fmt.Sprintf(", %d tries", h.Attempts))
 	}
 	return text
 }
 
 // verdict says how it stands on the whole.
-func (d *drawing) verdict(op client.Operation) string {
+func (d *drawing) verdict(op client.Operation) styled {
 	switch {
 	case op.Settled && op.SettledAt != nil:
-		return d.paint.good("settled") + " after " + short(op.SettledAt.Sub(op.AcceptedAt))
+		return d.paint.good("settled") + plainly(" after "+short(op.SettledAt.Sub(op.AcceptedAt)))
 	case op.Settled:
 		return d.paint.good("settled")
 	case op.Outcome == client.GaveUp && op.Status != client.Failed:
-		return d.paint.bad("not settled") + ": " + whom(op.Waiting) + "; see: stega dead list"
+		return d.paint.bad("not settled") + plainly(": "+whom(op.Waiting)+"; see: stega dead list")
 	case op.Outcome == client.Stalled:
-		return d.paint.wait("stalled") + ": waiting for " + whom(op.Waiting)
+		return d.paint.wait("stalled") + plainly(": waiting for "+whom(op.Waiting))
 	case len(op.Waiting) > 0:
-		return "waiting for " + whom(op.Waiting)
+		return plainly("waiting for " + whom(op.Waiting))
 	}
 	return "not settled yet"
 }

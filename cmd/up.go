@@ -73,7 +73,7 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 					return openBroker(ctx, "embedded://"+filepath.Join(data, "broker"), "stega", log)
 				},
 			}, func(addr string) {
-				_, _ = fmt.Fprintf(c.ErrOrStderr(), "stega is ready on %s, its data are in %s\n", at.url(addr), data)
+				printf(c.ErrOrStderr(), "stega is ready on %s, its data are in %s\n", at.url(addr), data)
 				if demo {
 					go func() {
 						token, err := os.ReadFile(filepath.Join(data, "token"))
@@ -97,7 +97,7 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 	}
 	f := c.Flags()
 	at.flags(c)
-	f.StringVar(&data, "data", g.dataFolder(), "the data folder")
+	f.StringVar(&data, "data", dataFolder(), "the data folder")
 	f.StringVar(&folder, "prices-folder", "", "a folder of CSV files that prices are pulled from (default: STEGA_PRICES_FOLDER)")
 	f.BoolVar(&demo, "demo", false, "import a synthetic market, and portfolios of it")
 	f.Uint64Var(&seed, "seed", 1, "what the synthetic market grows from")

@@ -42,11 +42,9 @@ fewer came than --count.`,
 				}
 				start = &p
 			}
-			ctx, stop := g.following(ctx, c, count)
-			defer stop()
 			ctx, cancel := context.WithCancelCause(ctx)
 			defer cancel(nil)
-			w := &watcher{g: g, out: c.OutOrStdout(), err: c.ErrOrStderr(), left: count, unlimited: count == 0, end: cancel}
+			w := &watcher{g: g, c: c, out: c.OutOrStdout(), err: c.ErrOrStderr(), count: count, left: count, unlimited: count == 0, end: cancel}
 			err := w.watch(ctx, cl, args, start, coalesce)
 			if errors.Is(err, errEnough) || c.Context().Err() != nil {
 				return nil // Ctrl-C is how one stops watching
@@ -60,9 +58,12 @@ fewer came than --count.`,
 	return c
 }
 
+// patterns are some channels of many topics.
+var patterns = []string{"#", "portfolio.*", "marketdata.*", "returns.*"}
+
 // watchable are channels of what is known.
 func watchable(k known) []string {
-	names := []string{"#", "portfolio.*", "marketdata.*", "returns.*"}
+	names := slices.Clone(patterns)
 	for _, s := range k.Symbols {
 		names = append(names, "subject:"+s)
 	}
@@ -108,7 +109,9 @@ func (g *globals) following(ctx context.Context, c *cobra.Command, count int) (c
 // watcher prints pushes.
 type watcher struct {
 	g        *globals
+	c        *cobra.Command
 	out, err io.Writer
+	count    int
 	end      context.CancelCauseFunc
 
 	mu        sync.Mutex
@@ -120,7 +123,7 @@ type watcher struct {
 func (w *watcher) watch(ctx context.Context, cl *client.Client, channels []string, from *client.Position, coalesce bool) error {
 	say := func(format string, args ...any) {
 		if !w.g.quiet {
-			_, _ = fmt.Fprintf(w.err, format+"\n", args...)
+			printf(w.err, format+"\n", args...)
 		}
 	}
 	var was atomic.Bool
@@ -160,6 +163,8 @@ func (w *watcher) watch(ctx context.Context, cl *client.Client, channels []strin
 			say("nothing is known here that would be told on %s; see: stega events list", channel)
 		}
 	}
+	ctx, stop := w.g.following(ctx, w.c, w.count)
+	defer stop()
 	<-ctx.Done()
 	return context.Cause(ctx)
 }
@@ -185,28 +190,24 @@ func (w *watcher) push(p client.Push) {
 
 func (w *watcher) print(p client.Push) error {
 	if w.g.quiet {
-		_, err := fmt.Fprintln(w.out, p.Event.ID)
-		return err
+		return writef(w.out, "%s\n", p.Event.ID)
 	}
 	if w.g.format == asTable {
 		at := p.Event.Time.Local().Format("15:04:05.000")
 		if p.Operation != nil {
-			_, err := fmt.Fprintf(w.out, "%s  operation %s  %s\n", time.Now().Format("15:04:05.000"), p.Operation.ID, standing(*p.Operation))
-			return err
+			return writef(w.out, "%s  operation %s  %s\n", time.Now().Format("15:04:05.000"), p.Operation.ID, standing(*p.Operation))
 		}
-		_, err := fmt.Fprintf(w.out, "%s  %-28s %s\n", at, p.Event.Type, p.Event.Subject)
-		return err
+		return writef(w.out, "%s  %-28s %s\n", at, p.Event.Type, p.Event.Subject)
 	}
 	b, err := json.Marshal(p)
 	if err != nil {
 		return err
 	}
 	if w.g.format == asYAML {
-		if _, err := io.WriteString(w.out, "---\n"); err != nil {
+		if err := writef(w.out, "---\n"); err != nil {
 			return err
 		}
 		return printRaw(w.out, asYAML, b)
 	}
-	_, err = w.out.Write(append(b, '\n'))
-	return err
+	return writeJSON(w.out, append(b, '\n'))
 }

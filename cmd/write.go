@@ -74,7 +74,7 @@ func interrupted(c *cobra.Command, op client.Operation) {
 	if op.Status == "" {
 		what = "may have been taken"
 	}
-	_, _ = fmt.Fprintf(c.ErrOrStderr(), "stega: no longer waiting; operation %s %s\n  hint: watch it with: stega op watch %s\n", op.ID, what, op.ID)
+	printf(c.ErrOrStderr(), "stega: no longer waiting; operation %s %s\n  hint: watch it with: stega op watch %s\n", op.ID, what, op.ID)
 }
 
 // standing says in a few words how an operation fares.
@@ -137,7 +137,7 @@ func (g *globals) write(ctx context.Context, c *cobra.Command, cl *client.Client
 			WithHint("see what became of it with: stega queue list; stega op show %s", op.ID)
 	}
 	if err == nil && g.format == asTable && !g.quiet {
-		_, _ = fmt.Fprintf(c.ErrOrStderr(), "%s: %s after %s\n", done, w.level, time.Since(began).Round(time.Millisecond))
+		printf(c.ErrOrStderr(), "%s: %s after %s\n", done, w.level, time.Since(began).Round(time.Millisecond))
 	}
 	return op, err
 }

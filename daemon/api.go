@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"a.stega/early"
-
 	"stega/fault"
 )
 
@@ -18,7 +16,6 @@ type Status struct {
 	Owner
 	Refused  int64          `json:"connections_refused"` // of other users
 	InFlight int64          `json:"requests_in_flight"`
-	Commands int64          `json:"commands_run"` // in the place of the program
 	Servers  []ServerStatus `json:"servers"`
 }
 
@@ -52,7 +49,6 @@ func (d *Daemon) handler() http.Handler {
 		return err
 	}))
 	mux.HandleFunc("POST /daemon/replace", d.answer(d.replace))
-	mux.HandleFunc("POST "+early.Path, d.answer(d.command))
 	mux.HandleFunc("GET /v1/stream", d.answer(d.to((*upstream).relay)))
 	mux.HandleFunc("GET /v1/operations/{id}", d.answer(d.to((*upstream).operation)))
 	mux.HandleFunc("/daemon/", d.answer(func(http.ResponseWriter, *http.Request) error {
@@ -136,7 +132,7 @@ func (d *Daemon) owner() Owner {
 }
 
 func (d *Daemon) status(w http.ResponseWriter, r *http.Request) error {
-	s := Status{Owner: d.owner(), Refused: d.door.refused(), InFlight: d.requests.Load(), Commands: d.commands.Load(), Servers: []ServerStatus{}}
+	s := Status{Owner: d.owner(), Refused: d.door.refused(), InFlight: d.requests.Load(), Servers: []ServerStatus{}}
 	for _, u := range d.opened() {
 		one := ServerStatus{URL: u.url, Folder: u.dir, Stream: u.feed.now()}
 		var err error

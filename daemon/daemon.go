@@ -32,7 +32,6 @@ type Options struct {
 	Drain      time.Duration // how long what is in flight may take when the daemon ends; 0: ten seconds
 	CacheBytes int64         // bound of the cache of each server; 0: 64 MiB
 	Inherited  *Inherited    // what a daemon that this one replaces handed over
-	Commands   Commands      // runs command lines in this process; nil: it cannot
 }
 
 // Servers tells where servers are and which token opens them.
@@ -71,7 +70,6 @@ type Daemon struct {
 	ctx       context.Context // of what runs for a server
 
 	requests atomic.Int64 // in flight
-	commands atomic.Int64 // run in the place of the program
 	stop     func(cause error)
 	next     string // the program that takes over, when one does
 }

@@ -5,10 +5,12 @@
 package text
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
@@ -144,4 +146,26 @@ func decimal(s string) bool {
 
 func digits(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < '0' || r > '9' })
+}
+
+// JSON returns JSON with the same meaning, in which every character that Visible escapes is an escape.
+func JSON(b []byte) []byte {
+	if bytes.IndexFunc(b, func(r rune) bool { return r == utf8.RuneError || r >= 0x7f && !shown(r) }) < 0 {
+		return b
+	}
+	out := make([]byte, 0, len(b)+64)
+	for len(b) > 0 {
+		r, size := utf8.DecodeRune(b)
+		switch {
+		case r < 0x7f || r != utf8.RuneError && shown(r):
+			out = append(out, b[:size]...)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default: // bytes that are no UTF-8 are U+FFFD to every reader
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+		b = b[size:]
+	}
+	return out
 }

@@ -1,3 +1,0 @@
-module a.stega/early
-
-go 1.26
