@@ -402,7 +402,7 @@ func pulledPrices(t *testing.T) string {
 func TestKillsOfUp(t *testing.T) {
 	data := t.TempDir()
 	folder := pulledPrices(t)
-	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
+	rng := stegatest.Rand(t, 1)
 	launch := func() *stegatest.Program {
 		p, ok := stegatest.Launch(t, nil, "up", "--data", data, "--addr", "127.0.0.1:0", "--prices-folder", folder, "--log-level", "error")
 		require.True(t, ok, "%s", p.Said())
@@ -434,7 +434,7 @@ func TestKillsOnRabbitMQAndPostgreSQL(t *testing.T) {
 	api, consumer := launch("api"), launch("consumer")
 	w.at(api, consumer)
 	w.work()
-	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 2))
+	rng := stegatest.Rand(t, 2)
 	for round := range 20 {
 		time.Sleep(time.Duration(rng.IntN(600)) * time.Millisecond) // the random instant
 		switch {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -329,7 +328,7 @@ func TestKillsAtTheEdge(t *testing.T) {
 		all.Go(func() { assert.NoError(t, s.work(ctx, changes), "client %d", n) })
 	}
 	go func() { all.Wait(); close(over) }()
-	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 3))
+	rng := stegatest.Rand(t, 3)
 	for round := range 12 {
 		select {
 		case <-over:

@@ -6,7 +6,7 @@
 //
 //	func TestMain(m *testing.M) { servers.Main(m) }
 //
-// Without Docker its tests are skipped, which the output says; with CI=true they fail instead.
+// Without Docker its tests are skipped, which the output says; with CI=true they fail instead. With -short they are skipped.
 // STEGA_TEST_RABBITMQ_URL (with STEGA_TEST_RABBITMQ_MANAGEMENT_URL when its management does not answer on port 15672) and
 // STEGA_TEST_POSTGRES_URL point at servers that run already; the user in them must be an administrator. Tests
 // that stop a server are skipped then.
@@ -166,6 +166,9 @@ func Docker(t testing.TB) {
 
 func needDocker(t testing.TB, what string) {
 	t.Helper()
+	if testing.Short() {
+		t.Skipf("this test needs %s", what)
+	}
 	err := docker()
 	if err == nil {
 		return

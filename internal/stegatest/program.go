@@ -25,6 +25,9 @@ var built struct {
 // Binary builds the program once in the process, and is where it is. The folder goes with RemoveBinary.
 func Binary(t testing.TB) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("this test builds and runs the program")
+	}
 	built.once.Do(func() {
 		root, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}").Output()
 		if err != nil {
