@@ -47,10 +47,6 @@ With --token-file, the boundary makes a first admin token at its first start and
 			if err != nil {
 				return err
 			}
-			localAccess, err := at.localAccess()
-			if err != nil {
-				return err
-			}
 			if err := where.fill(); err != nil {
 				return err
 			}
@@ -76,11 +72,15 @@ With --token-file, the boundary makes a first admin token at its first start and
 			}
 			defer stop()
 			log := g.logger(c.ErrOrStderr())
-			return process.Run(c.Context(), process.Config{
+			config := process.Config{
 				Services: names, Roles: as, Addr: at.addr, Database: where.databaseOf, Options: opts, Log: log,
-				TLS: at.tls, Limits: at.limits(), Secret: shared, LocalAccess: localAccess, TokenFile: tokenFile, Elsewhere: elsewhere,
+				TLS: at.tls, Secret: shared, TokenFile: tokenFile, Elsewhere: elsewhere,
 				Broker: func(ctx context.Context) (broker.Broker, error) { return openBroker(ctx, where.broker, title, log) },
-			}, func(addr string) {
+			}
+			if err := at.access(&config); err != nil {
+				return err
+			}
+			return process.Run(c.Context(), config, func(addr string) {
 				printf(c.ErrOrStderr(), "stega is ready on %s: %s as %v\n", at.url(addr), strings.Join(names, ", "), as)
 				if tokenFile != "" && slices.Contains(names, "boundary") {
 					printf(c.ErrOrStderr(), signIn, tokenFile)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
@@ -83,6 +84,9 @@ type listening struct {
 	tls   process.TLS
 	limit float64
 	local string
+
+	trusted string
+	audit   struct{ days, rows int }
 }
 
 func (l *listening) flags(c *cobra.Command) {
@@ -94,7 +98,11 @@ func (l *listening) flags(c *cobra.Command) {
 	f.Float64Var(&l.limit, "rate-limit", 200, "requests a second of one token, or of one address without a token; 0 for no limit")
 	f.StringVar(&l.local, "local-access", os.Getenv("STEGA_LOCAL_ACCESS"),
 		"what programs of this machine may do without a token, when --addr is of loopback: read, write or admin (default: nothing; STEGA_LOCAL_ACCESS)")
-	for _, name := range []string{"tls-cert", "tls-key", "tls-client-ca", "local-access"} {
+	f.StringVar(&l.trusted, "trusted-proxies", os.Getenv("STEGA_TRUSTED_PROXIES"),
+		"addresses and networks of proxies whose X-Forwarded-For counts for limits and the audit, separated by commas (default: none; STEGA_TRUSTED_PROXIES)")
+	f.IntVar(&l.audit.days, "audit-days", 90, "how long the audit is kept, in days")
+	f.IntVar(&l.audit.rows, "audit-rows", 1_000_000, "how many lines the audit has at most; the oldest go")
+	for _, name := range []string{"trusted-proxies", "tls-cert", "tls-key", "tls-client-ca", "local-access"} {
 		f.Lookup(name).DefValue = ""
 	}
 }
@@ -105,6 +113,19 @@ func (l *listening) limits() access.Limits {
 		return access.Limits{Rate: -1}
 	}
 	return access.Limits{Rate: l.limit}
+}
+
+// access sets who may send requests, in the configuration of a process.
+func (l *listening) access(c *process.Config) (err error) {
+	if l.audit.days < 1 || l.audit.rows < 1 {
+		return fault.Usage("setting_invalid", "--audit-days and --audit-rows are less than one").WithHint("leave them out for 90 days and a million lines")
+	}
+	c.Limits, c.Audit = l.limits(), process.Audit{Keep: time.Duration(l.audit.days) * 24 * time.Hour, Rows: l.audit.rows}
+	if c.Proxies, err = access.ParseProxies(l.trusted); err != nil {
+		return err
+	}
+	c.LocalAccess, err = l.localAccess()
+	return err
 }
 
 // localAccess is the scope of requests without a token from this machine.

@@ -37,8 +37,8 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 			if err := at.check(c.ErrOrStderr()); err != nil {
 				return err
 			}
-			localAccess, err := at.localAccess()
-			if err != nil {
+			var config process.Config
+			if err := at.access(&config); err != nil {
 				return err
 			}
 			unlock, err := lockFolder(data)
@@ -65,15 +65,19 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 			ctx, end := context.WithCancel(ctx)
 			defer end()
 			var failed error
-			err = process.Run(ctx, process.Config{
-				Services: process.Names(), Roles: []process.Role{process.API, process.Consumer}, Addr: at.addr, Migrate: true, Options: opts, Log: log,
-				TLS: at.tls, Limits: at.limits(), LocalAccess: localAccess, TokenFile: filepath.Join(data, "token"),
-				Database: func(service string) string { return "sqlite://" + filepath.Join(data, service+".db") },
-				Broker: func(ctx context.Context) (broker.Broker, error) {
-					return openBroker(ctx, "embedded://"+filepath.Join(data, "broker"), "stega", log)
-				},
-			}, func(addr string) {
+			config.Services, config.Roles, config.Addr, config.TLS = process.Names(), []process.Role{process.API, process.Consumer}, at.addr, at.tls
+			config.Migrate, config.Options, config.Log, config.TokenFile = true, opts, log, filepath.Join(data, "token")
+			config.Database = func(service string) string { return "sqlite://" + filepath.Join(data, service+".db") }
+			config.Broker = func(ctx context.Context) (broker.Broker, error) {
+				return openBroker(ctx, "embedded://"+filepath.Join(data, "broker"), "stega", log)
+			}
+			var code string
+			config.SignIn = func(once string) { code = once }
+			err = process.Run(ctx, config, func(addr string) {
 				printf(c.ErrOrStderr(), "stega is ready on %s, its data are in %s\n", at.url(addr), data)
+				if code != "" {
+					printf(c.ErrOrStderr(), "sign in with a browser, once and within 5 minutes: %s/login?code=%s\n", at.url(addr), code)
+				}
 				if demo {
 					go func() {
 						token, err := os.ReadFile(filepath.Join(data, "token"))

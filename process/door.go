@@ -38,10 +38,15 @@ func admitted(r *http.Request) bool {
 	return known
 }
 
+// caller is the header that tells a service the caller of a request.
+func caller(ctx context.Context) (name, value string) {
+	return access.CallerHeader, access.CallerOf(ctx)
+}
+
 // routed puts the gateway before what this process serves: its own services are reached through that, others over HTTP.
 func (p *Process) routed(own http.Handler) http.Handler {
 	options := gateway.Options{
-		Secret: p.cfg.Secret, Log: p.cfg.Log, Metrics: p.registry,
+		Secret: p.cfg.Secret, Caller: caller, Log: p.cfg.Log, Metrics: p.registry,
 		Owner: func(ctx context.Context, operation string) string {
 			o, err := p.door.Operation(ctx, operation, false)
 			if err != nil { // it is not known, or not to be found out now; the service itself looks too

@@ -15,7 +15,9 @@ import (
 )
 
 // headersOf are those that a request by hand sends to be let in.
-func headersOf(*stegatest.Server) http.Header { return http.Header{} }
+func headersOf(s *stegatest.Server) http.Header {
+	return http.Header{"Authorization": {"Bearer " + s.Token}}
+}
 
 // dial opens a connection to a server, for requests that no client would send.
 func dial(t *testing.T, s *stegatest.Server) net.Conn {

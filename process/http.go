@@ -15,6 +15,7 @@ import (
 	"stega/events"
 	"stega/fault"
 	"stega/rest"
+	"stega/services/boundary/access"
 	"stega/services/boundary/gateway"
 	"stega/store"
 )
@@ -46,6 +47,7 @@ func (p *Process) routes() *echo.Echo {
 	v1.GET("/events", p.tail)
 	if p.boundary() != nil {
 		p.access.Routes(v1)
+		p.access.Pages(e)
 	}
 	if p.has(API) {
 		for _, part := range p.parts {
@@ -93,6 +95,11 @@ func (p *Process) readyz(c echo.Context) error {
 		}
 	}
 	if len(missing) > 0 {
+		if _, known := access.From(c.Request().Context()); !known {
+			for what := range missing { // causes name hosts and users
+				missing[what] = "not available"
+			}
+		}
 		return c.JSON(http.StatusServiceUnavailable, Health{Status: "not ready", Missing: missing})
 	}
 	return c.JSON(http.StatusOK, Health{Status: "ready"})
@@ -134,6 +141,7 @@ func (p *Process) publish(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	c.Response().Header().Set(echo.HeaderLocation, "/v1/operations/"+id)
 	return c.JSON(http.StatusAccepted, map[string]string{"operation_id": id, "topic": topic, "subject": event.Subject()})
 }
 

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -47,7 +48,13 @@ type Config struct {
 	Secret string
 	// LocalAccess is the scope of requests without a token that programs of this machine make to a loopback listener; none: they need a token.
 	LocalAccess access.Scope
-	Limits      access.Limits
+	// Proxies are those whose forwarding headers count, for limits and the audit.
+	Proxies []netip.Prefix
+	// Audit bounds the audit; zero values are its defaults.
+	Audit Audit
+	// SignIn receives the code of a one-time link once the process is ready, when there is a TokenFile; nil: none is made.
+	SignIn func(code string)
+	Limits access.Limits
 	// Elsewhere are the services that the boundary reaches over HTTP; those of the process itself need not be named.
 	Elsewhere []gateway.Upstream
 	Database  func(service string) string
@@ -59,6 +66,12 @@ type Config struct {
 	Retention store.Retention
 	Grace     time.Duration // for finishing events and jobs that run, after at most half of it for requests; 20 s when zero
 	Log       *slog.Logger
+}
+
+// Audit says how long and how large the audit is.
+type Audit struct {
+	Keep time.Duration
+	Rows int
 }
 
 // Process is a process under way.
@@ -178,11 +191,32 @@ func (p *Process) open(ctx context.Context) error {
 
 // guard makes the access control, on the boundary's database where there is one.
 func (p *Process) guard(ctx context.Context) error {
-	p.access = access.New(p.boundary(), access.Options{Log: p.cfg.Log, Metrics: p.registry, Limits: p.cfg.Limits, Service: p.cfg.Secret, Local: p.cfg.LocalAccess})
+	if p.cfg.Secret != "" {
+		if err := access.CheckSecret(p.cfg.Secret); err != nil {
+			return err
+		}
+	}
+	p.access = access.New(p.boundary(), access.Options{
+		Log: p.cfg.Log, Metrics: p.registry, Limits: p.cfg.Limits, Service: p.cfg.Secret, Local: p.cfg.LocalAccess, Proxies: p.cfg.Proxies,
+		Keep: p.cfg.Audit.Keep, Rows: p.cfg.Audit.Rows,
+	})
 	if p.cfg.TokenFile == "" || p.boundary() == nil || !p.has(API) {
 		return nil
 	}
 	return p.access.KeepLocal(ctx, p.cfg.TokenFile)
+}
+
+// signIn hands out a link for a browser.
+func (p *Process) signIn(ctx context.Context) {
+	if p.cfg.SignIn == nil || p.cfg.TokenFile == "" || p.boundary() == nil || !p.has(API) {
+		return
+	}
+	code, err := p.access.FirstLink(ctx)
+	if err != nil {
+		p.cfg.Log.Warn("no link to sign in with could be made; make one with: stega open", "error", err)
+		return
+	}
+	p.cfg.SignIn(code)
 }
 
 // boundary is the database of the boundary; nil in a process that does not run it.
@@ -230,7 +264,7 @@ func (p *Process) wire() error {
 	}
 	if p.door != nil {
 		p.hub = stream.New(p.broker, stream.Options{
-			Operation: p.operation, Log: p.cfg.Log, Registerer: p.registry, Authorize: p.mayRead, Trusted: admitted,
+			Operation: p.operation, Log: p.cfg.Log, Registerer: p.registry, Authorize: p.mayRead, Trusted: admitted, Watch: p.access.Watch,
 		})
 	}
 	return p.registry.Register(newCollector(p))
@@ -260,6 +294,7 @@ func (p *Process) run(ctx context.Context, listener net.Listener, ready func(add
 	// Commands that clients are waiting for finish before the relay stops.
 	err := p.work(ctx, func() {
 		p.ready.Store(true)
+		p.signIn(ctx)
 		ready(listener.Addr().String())
 	}, func() {
 		p.ready.Store(false)

@@ -16,6 +16,7 @@ import (
 
 	"stega/fault"
 	"stega/rest"
+	"stega/services/boundary/access"
 	"stega/store"
 )
 
@@ -49,6 +50,7 @@ func (r remote) json(ctx context.Context, method, path string, query url.Values,
 	}
 	if r.secret != "" {
 		request.Header.Set("Authorization", "Bearer "+r.secret)
+		request.Header.Set(access.CallerHeader, access.CallerOf(ctx))
 	}
 	answer, err := r.client.Do(request)
 	if err != nil {

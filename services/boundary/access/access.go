@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -47,9 +48,11 @@ type Caller struct {
 // Via is how a caller came in.
 type Via string
 
-// The ways: a token in the header, none (see Options.Local), and the secret that processes share.
+// The ways: a token in the header, the session of a browser that used a one-time link, none (see Options.Local), and the secret that processes
+// share.
 const (
 	ViaToken   Via = "token"
+	ViaLink    Via = "link"
 	ViaLocal   Via = "local"
 	ViaService Via = "service"
 )
@@ -60,13 +63,11 @@ const (
 	service = "service"
 )
 
-type callerKey struct{}
-
 // From is who asks, as Wrap found out. There is none on a path that is open, and on the stream for a client that sends its
 // token as its first message.
 func From(ctx context.Context) (Caller, bool) {
-	c, ok := ctx.Value(callerKey{}).(Caller)
-	return c, ok
+	who, ok := ctx.Value(admittedKey{}).(admitted)
+	return who.Caller, ok
 }
 
 // Options of New. All may be left out.
@@ -79,8 +80,11 @@ type Options struct {
 	Service string
 	// Local is the scope of requests without a token that a program of this machine makes directly to a loopback listener; Open: they have none.
 	Local Scope
-	// Keep is how long the audit is kept; 0 is 90 days.
+	// Proxies are the addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto count: for limits, the audit and cookies, and nothing else.
+	Proxies []netip.Prefix
+	// Keep is how long the audit is kept; 0 is 90 days. Rows is how many lines it has at most; 0 is a million.
 	Keep time.Duration
+	Rows int
 	// Now is the clock; nil is the real one.
 	Now func() time.Time
 }
@@ -94,6 +98,8 @@ type Access struct {
 	limits  *limiters
 	secret  *[sha256.Size]byte // of Options.Service; nil with the boundary's database
 	local   Scope
+	proxies []netip.Prefix
+	proof   *[sha256.Size]byte // the key that POST /v1/proof signs with; nil: there is no token file
 	refused *prometheus.CounterVec
 }
 
@@ -108,10 +114,13 @@ func New(db *store.DB, o Options) *Access {
 	if o.Keep == 0 {
 		o.Keep = 90 * 24 * time.Hour
 	}
-	a := &Access{log: o.Log, now: o.Now, local: o.Local, limits: newLimiters(o.Limits, o.Now), refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+	if o.Rows == 0 {
+		o.Rows = 1_000_000
+	}
+	a := &Access{log: o.Log, now: o.Now, local: o.Local, proxies: o.Proxies, limits: newLimiters(o.Limits, o.Now), refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "stega_access_refused_total", Help: "Requests that were refused, by the code of the fault.",
 	}, []string{"code"})}
-	if o.Service != "" && db == nil {
+	if o.Service != "" && db == nil { // the boundary takes tokens only
 		sum := sha256.Sum256([]byte(o.Service))
 		a.secret = &sum
 	}

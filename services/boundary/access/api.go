@@ -2,6 +2,7 @@ package access
 
 import (
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -18,14 +19,23 @@ type Made struct {
 	Text string `json:"token"`
 }
 
-// Routes adds the paths of tokens and the audit below /v1.
+// Routes adds the paths of tokens, links, the proof and the audit below /v1.
 func (a *Access) Routes(v1 *echo.Group) {
+	v1.GET("/me", func(c echo.Context) error {
+		caller, _ := From(c.Request().Context())
+		return c.JSON(http.StatusOK, caller)
+	})
+	v1.POST("/proof", a.prove)
+	v1.POST("/links", a.createLink)
 	v1.POST("/tokens", a.create)
 	v1.GET("/tokens", a.listTokens)
 	v1.DELETE("/tokens/:id", func(c echo.Context) error {
-		if err := a.tokens.revoke(c.Request().Context(), c.Param("id")); err != nil {
+		ctx := c.Request().Context()
+		token, err := a.tokens.revoke(ctx, c.Param("id"))
+		if err != nil {
 			return err
 		}
+		note(ctx, made{token.ID, token.Name, token.Scope, token.ExpiresAt})
 		return c.NoContent(http.StatusNoContent)
 	})
 	v1.GET("/audit", a.listAudit)
@@ -48,8 +58,49 @@ func (a *Access) create(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+	note(c.Request().Context(), made{token.ID, token.Name, token.Scope, token.ExpiresAt})
 	return c.JSON(http.StatusCreated, Made{token, text})
+}
+
+// made is what the audit has of a token or a link.
+type made struct {
+	ID      string     `json:"id,omitempty"`
+	Name    string     `json:"name,omitempty"`
+	Scope   Scope      `json:"scope"`
+	Expires *time.Time `json:"expires_at,omitempty"`
+}
+
+// Link is the answer to POST /v1/links.
+type Link struct {
+	URL       string    `json:"url"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+func (a *Access) createLink(c echo.Context) error {
+	var b struct {
+		Scope Scope `json:"scope"`
+	}
+	if c.Request().ContentLength != 0 {
+		if _, err := rest.Body(c, &b); err != nil {
+			return err
+		}
+	}
+	ctx := c.Request().Context()
+	caller, _ := From(ctx)
+	scope, err := linkScope(caller, b.Scope)
+	if err != nil {
+		return err
+	}
+	code, expires, err := a.tokens.newLink(ctx, caller.Token, scope)
+	if err != nil {
+		return err
+	}
+	note(ctx, made{Scope: scope, Expires: &expires})
+	at := url.URL{Scheme: "http", Host: c.Request().Host, Path: "/login", RawQuery: "code=" + code}
+	if a.secure(c.Request()) {
+		at.Scheme = "https"
+	}
+	return c.JSON(http.StatusCreated, Link{at.String(), expires.UTC()})
 }
 
 // maxExpiry keeps times in the range that everything can show.

@@ -2,8 +2,13 @@ package access
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,7 +17,7 @@ import (
 	"stega/store"
 )
 
-// Entry is one line of the audit: who wrote what.
+// Entry is one line of the audit: a write and what it made, or requests that changed nothing, of one caller, route and status within a minute.
 type Entry struct {
 	ID        string    `json:"id"`
 	At        time.Time `json:"at"`
@@ -23,7 +28,21 @@ type Entry struct {
 	Path      string    `json:"path"`
 	Command   string    `json:"command,omitempty"`
 	Operation string    `json:"operation_id,omitempty"`
-	Status    int       `json:"status"` // of the answer
+	Status    int       `json:"status"`             // of the answer
+	Detail    Detail    `json:"detail,omitempty"`   // what the request made: of a token its id, name, scope and expiry
+	Requests  int64     `json:"requests,omitempty"` // how many the line stands for; path and address are those of the last
+}
+
+// Detail is JSON as it is stored.
+type Detail string
+
+// MarshalJSON returns the detail as it is.
+func (d Detail) MarshalJSON() ([]byte, error) { return []byte(d), nil }
+
+// UnmarshalJSON keeps the detail as it is.
+func (d *Detail) UnmarshalJSON(b []byte) error {
+	*d = Detail(b)
+	return nil
 }
 
 // entryRow is a row of the table audit.
@@ -40,19 +59,21 @@ type entryRow struct {
 	Command     string
 	OperationID string
 	Status      int
+	Detail      Detail
+	Requests    int64
 }
 
 func (e Entry) row() entryRow {
 	return entryRow{
 		ID: e.ID, At: e.At.UnixMicro(), TokenID: e.TokenID, Who: e.Who, Remote: e.Remote, Method: e.Method, Path: e.Path, Command: e.Command,
-		OperationID: e.Operation, Status: e.Status,
+		OperationID: e.Operation, Status: e.Status, Detail: e.Detail, Requests: e.Requests,
 	}
 }
 
 func (r *entryRow) entry() Entry {
 	return Entry{
 		ID: r.ID, At: moment(r.At), TokenID: r.TokenID, Who: r.Who, Remote: r.Remote, Method: r.Method, Path: r.Path, Command: r.Command,
-		Operation: r.OperationID, Status: r.Status,
+		Operation: r.OperationID, Status: r.Status, Detail: r.Detail, Requests: r.Requests,
 	}
 }
 
@@ -72,13 +93,19 @@ type audit struct {
 	log     *slog.Logger
 	now     func() time.Time
 	keep    time.Duration
+	rows    int
 	queue   chan Entry
+	written atomic.Int64 // lines since the last that were too many went
+
+	mu       sync.Mutex
+	gathered map[kind]*Entry // of this minute; nil: its first line was written, and no other came
+
 	lost    prometheus.Counter
 	waiting prometheus.GaugeFunc
 }
 
 func newAudit(db *store.DB, o Options) *audit {
-	a := &audit{db: db, log: o.Log, now: o.Now, keep: o.Keep, queue: make(chan Entry, auditQueue)}
+	a := &audit{db: db, log: o.Log, now: o.Now, keep: o.Keep, rows: o.Rows, gathered: map[kind]*Entry{}, queue: make(chan Entry, auditQueue)}
 	a.lost = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "stega_audit_lost_total", Help: "Lines of the audit that are in the log alone.",
 	})
@@ -86,6 +113,53 @@ func newAudit(db *store.DB, o Options) *audit {
 		Name: "stega_audit_waiting", Help: "Lines of the audit that are still to be written.",
 	}, func() float64 { return float64(len(a.queue)) })
 	return a
+}
+
+// kind is what requests that changed nothing have in common when they share a line.
+type kind struct {
+	token, who, method, route string
+	status                    int
+}
+
+const (
+	gatherFor = time.Minute
+	// maxKinds bounds the memory of a minute; what is beyond it shares one line.
+	maxKinds = 1000
+)
+
+// gather writes the first line of its kind in a minute, and counts the others in a second one at the minute's end.
+func (a *audit) gather(k kind, e Entry) {
+	a.mu.Lock()
+	if _, ok := a.gathered[k]; !ok && len(a.gathered) >= maxKinds {
+		k = kind{}
+		e.TokenID, e.Who, e.Command = "", "", "refused"
+	}
+	before, ok := a.gathered[k]
+	if ok {
+		if before != nil {
+			e.Requests += before.Requests
+		}
+		a.gathered[k] = &e
+	} else {
+		a.gathered[k] = nil
+	}
+	a.mu.Unlock()
+	if !ok {
+		a.add(e)
+	}
+}
+
+// flush begins a new minute, and returns the lines of the old one.
+func (a *audit) flush() (lines []Entry) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, e := range a.gathered {
+		if e != nil {
+			lines = append(lines, *e)
+		}
+	}
+	clear(a.gathered)
+	return lines
 }
 
 // add hands a line on.
@@ -111,10 +185,16 @@ func (a *audit) lose(e Entry, why string) {
 
 // run writes lines in batches until ctx ends, and then what is left.
 func (a *audit) run(ctx context.Context) error {
+	minute := time.NewTicker(gatherFor)
+	defer minute.Stop()
 	for {
 		select {
 		case e := <-a.queue:
 			a.write(ctx, a.batch(e))
+		case <-minute.C:
+			for some := range slices.Chunk(a.flush(), auditBatch) {
+				a.write(ctx, some)
+			}
 		case <-ctx.Done():
 			a.drain(ctx)
 			return nil
@@ -163,6 +243,7 @@ func (a *audit) insert(ctx context.Context, batch []Entry) error {
 	for i, e := range batch {
 		rows[i] = e.row()
 	}
+	a.written.Add(int64(len(batch)))
 	return a.db.Do(ctx, func(ctx context.Context, tx *store.Tx) error {
 		_, err := tx.NewInsert().Model(&rows).On("CONFLICT (id) DO NOTHING").Exec(ctx)
 		return err
@@ -176,6 +257,9 @@ func (a *audit) drain(ctx context.Context) {
 		case e := <-a.queue:
 			a.last(ctx, a.batch(e))
 		default:
+			for some := range slices.Chunk(a.flush(), auditBatch) {
+				a.last(ctx, some)
+			}
 			return
 		}
 	}
@@ -191,15 +275,24 @@ func (a *audit) last(ctx context.Context, batch []Entry) {
 	}
 }
 
-// tidy removes lines that are older than they are kept.
+// tidyEvery is how often the audit is brought back to its bounds.
+const tidyEvery = time.Minute
+
+// tidy removes lines that are older than they are kept, and the oldest of too many.
 func (a *audit) tidy(ctx context.Context) error {
-	tick := time.NewTicker(time.Hour)
+	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
+	a.written.Store(int64(a.rows)) // what was there before is not counted
 	for {
 		err := a.db.Do(ctx, func(ctx context.Context, tx *store.Tx) error {
 			_, err := tx.NewDelete().Table("audit").Where("at < ?", a.now().Add(-a.keep).UnixMicro()).Exec(ctx)
 			return err
 		})
+		if written := a.written.Load(); err == nil && written > int64(a.rows/100) {
+			if err = a.trim(ctx); err == nil {
+				a.written.Add(-written)
+			}
+		}
 		if err != nil && ctx.Err() == nil {
 			a.log.Warn("tidying the audit is put off", "error", err)
 		}
@@ -209,6 +302,21 @@ func (a *audit) tidy(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// trim removes the oldest of too many lines.
+func (a *audit) trim(ctx context.Context) error {
+	return a.db.Do(ctx, func(ctx context.Context, tx *store.Tx) error {
+		var oldest string
+		err := tx.NewSelect().Table("audit").Column("id").OrderExpr("id DESC").Offset(int64(a.rows)).Limit(1).Scan(ctx, &oldest)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err == nil {
+			_, err = tx.NewDelete().Table("audit").Where("id <= ?", oldest).Exec(ctx)
+		}
+		return err
+	})
 }
 
 // list is the lines from the newest on, older than one; token and operation, when they are not empty, pick those of one.

@@ -76,11 +76,12 @@ func TestEveryWriteHasOneLine(t *testing.T) {
 			lines = append(lines, fmt.Sprintf("%s %s %s %q %s [%s] %d", e.Who, e.Remote, e.Method, e.Path, e.Command, e.Operation, e.Status))
 		}
 		assert.Equal(t, []string{
+			` 203.0.113.7 POST "/v1/portfolios" refused token_missing [] 401`,
 			`local 127.0.0.1 POST "/v1/prices" marketdata.import_prices [] 200`,
 			`ci 203.0.113.7 POST "/v1/rebuild/returns" returns.rebuild [] 403`,
 			`ci 203.0.113.7 POST "/v1/prices" marketdata.import_prices [] 500`,
-			`ci 203.0.113.7 DELETE "/v1/portfolios/` + "\uFFFD" + `a" portfolio.delete [] 422`,
-			`ci 203.0.113.7 PUT "/v1/portfolios/abc" portfolio.update [` + operationID + `] 200`,
+			`ci 203.0.113.7 DELETE "/v1/portfolios/%00a" portfolio.delete [] 422`,
+			`ci 203.0.113.7 PUT "/v1/portfolios/abc" portfolio.update [] 200`, // what the client says it is does not count
 			`ci 203.0.113.7 POST "/v1/portfolios" portfolio.create [` + operationID + `] 202`,
 		}, lines)
 
@@ -103,7 +104,7 @@ func TestEveryWriteHasOneLine(t *testing.T) {
 		ask(t, h, "GET", "/v1/audit?token="+token.ID, "", here...).json(&page)
 		assert.Len(t, page.Items, 5)
 		ask(t, h, "GET", "/v1/audit?operation="+operationID, "", here...).json(&page)
-		assert.Len(t, page.Items, 2)
+		assert.Len(t, page.Items, 1)
 	})
 }
 

@@ -46,7 +46,7 @@ func (c *cache) holds(hash digest) bool {
 }
 
 // get is the row of a token, nil when there is none. Of many that ask for one at the same time, one looks.
-func (c *cache) get(ctx context.Context, hash digest, now func() time.Time, load func(context.Context, digest) (*row, error)) (*row, error) {
+func (c *cache) get(ctx context.Context, hash digest, now func() time.Time, load loader) (*row, error) {
 	c.mu.Lock()
 	if e := c.entries[hash]; e != nil && now().Sub(e.checked) < fresh {
 		c.mu.Unlock()
@@ -146,8 +146,10 @@ func (t *tokens) touch(hash digest, r *row, now time.Time) {
 	}
 }
 
-// run writes when tokens were used, until ctx ends.
+// run writes when tokens were used, and ends what came in with those that are worth nothing any more, until ctx ends.
 func (t *tokens) run(ctx context.Context) error {
+	tick := time.NewTicker(recheckEvery)
+	defer tick.Stop()
 	for {
 		select {
 		case u := <-t.used:
@@ -158,6 +160,8 @@ func (t *tokens) run(ctx context.Context) error {
 			if err != nil && ctx.Err() == nil {
 				t.log.Warn("when a token was last used is not written", "token", u.id, "error", err)
 			}
+		case <-tick.C:
+			t.recheck(ctx)
 		case <-ctx.Done():
 			return nil
 		}

@@ -35,29 +35,102 @@ func (a *Access) Wrap(listener net.Addr, next http.Handler) http.Handler {
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rest.RequestID(r)
+	protect(w.Header(), r.TLS != nil)
+	answer := &recorder{ResponseWriter: w}
 	route := g.table.find(r.Method, r.URL.EscapedPath())
 	if route.Scope == Open {
-		g.next.ServeHTTP(w, r)
+		g.open(answer, r, route)
 		return
 	}
-	caller, err := g.admit(r, route)
+	who, err := g.admit(r, route)
 	if err != nil {
-		g.refuse(w, r, route, err)
+		g.refuse(answer, r, route, err)
+		g.failed(r, route, err)
 		return
 	}
-	if caller.Name != "" {
-		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, caller))
-	}
-	covered := caller.Name == "" || caller.Scope.Covers(route.Scope)
-	if g.audit == nil || safe(r.Method) {
-		g.answer(w, r, route, caller, covered)
+	r, done := g.carry(r, who)
+	defer done()
+	covered := who.Name == "" || who.Scope.Covers(route.Scope)
+	if !route.recorded() {
+		g.answer(answer, r, route, who.Caller, covered)
 		return
 	}
-	recorded := &recorder{ResponseWriter: w}
-	at := g.now()
-	defer func() { g.audit.add(g.entry(r, recorded, route, caller, at)) }()
-	g.answer(recorded, r, route, caller, covered)
-	recorded.finished = true
+	at, notes := g.now(), &trail{}
+	r = r.WithContext(context.WithValue(r.Context(), trailKey{}, notes))
+	defer func() { g.record(g.entry(r, answer, route, who.Caller, at, notes), route) }()
+	g.answer(answer, r, route, who.Caller, covered)
+	answer.finished = true
+}
+
+// open answers a request that needs no token. Who has one is known to the handler all the same.
+func (g *guard) open(w http.ResponseWriter, r *http.Request, route Route) {
+	if notHead(w, r, route) {
+		return
+	}
+	if route.limited() {
+		if err := g.limited(network(g.client(r))); err != nil {
+			g.refuse(w, r, route, err)
+			return
+		}
+	}
+	if route.differs() {
+		var done func()
+		r, done = g.recognize(r, route)
+		defer done()
+	}
+	g.next.ServeHTTP(w, r)
+}
+
+// recognizeWithin bounds the look for the caller of an open route, which answers without it too.
+const recognizeWithin = time.Second
+
+// recognize carries the caller of an open route, when it has a token or a session.
+func (g *guard) recognize(r *http.Request, route Route) (*http.Request, func()) {
+	if _, cookie := g.session(r); !cookie && len(r.Header.Values("Authorization")) == 0 {
+		return r, func() {}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), recognizeWithin)
+	defer cancel()
+	who, err := g.admit(r.WithContext(ctx), route)
+	if err != nil {
+		return r, func() {}
+	}
+	return g.carry(r, who)
+}
+
+// admitted is a caller with that by which it came in.
+type admitted struct {
+	Caller
+	by *credential // nil where nothing can be revoked
+}
+
+type admittedKey struct{}
+
+// carry puts the caller into the context of its request, which ends when what it came in with is revoked or expires.
+func (g *guard) carry(r *http.Request, who admitted) (*http.Request, func()) {
+	if who.Name == "" {
+		return r, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), admittedKey{}, who))
+	stop := func() {}
+	if who.by != nil {
+		stop = g.tokens.watches.add(*who.by, who.Token, cancel)
+	}
+	return r.WithContext(ctx), func() { stop(); cancel(nil) }
+}
+
+// Watch calls ended once the token, or without one what the request of ctx came in with, is revoked or expires; stop ends the watch. It is for what
+// outlives its request.
+func (a *Access) Watch(ctx context.Context, token string, ended func(error)) (stop func()) {
+	who, _ := ctx.Value(admittedKey{}).(admitted)
+	by := who.by
+	if hash, ok := hashOf(token); ok {
+		by = &credential{hash: hash}
+	}
+	if by == nil || a.tokens == nil {
+		return func() {}
+	}
+	return a.tokens.watches.add(*by, who.Token, ended)
 }
 
 // answer is the handler's, or the refusal of a caller who is known and may not.
@@ -85,7 +158,10 @@ func (t tooMany) Unwrap() error { return t.Fault }
 
 // limited counts a request of a token or an address.
 func (g *guard) limited(who string) error {
-	wait := g.limits.take(who)
+	return g.tooOften(g.limits.take(who))
+}
+
+func (g *guard) tooOften(wait time.Duration) error {
 	if wait <= 0 {
 		return nil
 	}
@@ -93,46 +169,91 @@ func (g *guard) limited(who string) error {
 		WithHint("wait as long as Retry-After says; the limit is %g requests a second", g.limits.limits.Rate), wait}
 }
 
-// admit finds out who asks. A client of the stream that is not let in yet has no name.
-func (g *guard) admit(r *http.Request, route Route) (Caller, error) {
-	values := r.Header.Values("Authorization")
-	if len(values) == 0 {
-		if g.local != Open && fromHere(r) && !route.makesToken() {
-			return Caller{Name: local, Scope: g.local, Via: ViaLocal}, nil
+// admit finds the caller of a request. A client of the stream that is to send its token as its first message has no name.
+func (g *guard) admit(r *http.Request, route Route) (admitted, error) {
+	if values := r.Header.Values("Authorization"); len(values) > 0 {
+		scheme, token, _ := strings.Cut(values[0], " ")
+		token = strings.TrimSpace(token)
+		if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || token == "" {
+			return admitted{}, g.afterLimit(r, unauthorized("token_malformed", "the header Authorization has no token"))
 		}
-		if err := g.limited(network(remote(r))); err != nil {
-			return Caller{}, err
-		}
-		switch {
-		case route.Path == "/v1/stream" && isWebSocket(r):
-			// Browsers cannot set the header here: the first message has the token, and nothing is told before.
-			return Caller{}, nil
-		}
-		return Caller{}, missing()
+		return g.bearer(r, token)
 	}
-	scheme, text, _ := strings.Cut(values[0], " ")
-	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || text == "" {
-		if err := g.limited(network(remote(r))); err != nil {
-			return Caller{}, err
-		}
-		return Caller{}, unauthorized("token_malformed", "the header Authorization has no token")
+	if hash, ok := g.session(r); ok {
+		return g.bySession(r, route, hash)
 	}
-	return g.bearer(r, strings.TrimSpace(text))
+	if g.local != Open && fromHere(r) && !route.makesToken() {
+		return admitted{Caller: Caller{Name: local, Scope: g.local, Via: ViaLocal}}, nil
+	}
+	if err := g.afterLimit(r, nil); err != nil {
+		return admitted{}, err
+	}
+	if route.Path == "/v1/stream" && isWebSocket(r) {
+		// Browsers cannot set the header here: the first message has the token, and nothing is sent before.
+		return admitted{}, nil
+	}
+	return admitted{}, missing()
 }
 
-// bearer is who has a token.
-func (g *guard) bearer(r *http.Request, text string) (Caller, error) {
-	// Who is not known yet counts against the address, before anything is looked up: guessing is slow.
-	if !g.knows(text) {
-		if err := g.limited(network(remote(r))); err != nil {
-			return Caller{}, err
-		}
+// afterLimit counts a request without a token against its address, and returns err unless that is too much.
+func (g *guard) afterLimit(r *http.Request, err error) error {
+	if limited := g.limited(network(g.client(r))); limited != nil {
+		return limited
 	}
-	caller, err := g.identify(r.Context(), text)
-	if err != nil || caller.Name == service || caller.Name == local {
-		return caller, err // the owner of the server and its own processes have no limit
+	return err
+}
+
+// bearer is the caller with a token. What cannot be a token counts against the address. What can be one, and is not known yet, is looked up under
+// limits of its own: a flood without a token, from whatever address, does not keep valid tokens out.
+func (g *guard) bearer(r *http.Request, token string) (admitted, error) {
+	if g.isService(token) {
+		name, id := g.spokenFor(r)
+		return admitted{Caller: Caller{Token: id, Name: name, Scope: Admin, Via: ViaService}}, nil
 	}
-	return caller, g.limited(caller.Token)
+	hash, ok := hashOf(token)
+	if !ok || g.tokens == nil {
+		return admitted{}, g.afterLimit(r, unknownToken())
+	}
+	if err := g.lookup(r, hash); err != nil {
+		return admitted{}, err
+	}
+	t, err := g.tokens.valid(r.Context(), hash, g.tokens.load)
+	return g.known(t, ViaToken, credential{hash: hash}, err)
+}
+
+// bySession is the caller with the session of a browser, which makes no tokens and no links: they could outlive it.
+func (g *guard) bySession(r *http.Request, route Route, hash digest) (admitted, error) {
+	if err := g.lookup(r, hash); err != nil {
+		return admitted{}, err
+	}
+	t, err := g.tokens.valid(r.Context(), hash, g.tokens.loadSession)
+	if f := fault.Of(err); err != nil && f.Kind == fault.KindUnauthorized {
+		err = unauthorized("session_over", "the session of this browser is over").WithHint("sign in again with: stega open")
+	}
+	if err == nil && route.makesToken() {
+		err = fault.New(fault.KindForbidden, "token_needed", "this takes a token; the session of a browser is not enough").
+			WithHint("use the command line: stega token create, stega open")
+	}
+	return g.known(t, ViaLink, credential{hash, true}, err)
+}
+
+// known is the caller with a token that was found, within the token's limit. The owner of the server has none.
+func (g *guard) known(t Token, via Via, by credential, err error) (admitted, error) {
+	if err == nil && t.Name != local {
+		err = g.limited(t.ID)
+	}
+	if err != nil {
+		return admitted{}, err
+	}
+	return admitted{Caller{Token: t.ID, Name: t.Name, Scope: t.Scope, Via: via}, &by}, nil
+}
+
+// lookup counts what is looked up in the database.
+func (g *guard) lookup(r *http.Request, hash digest) error {
+	if g.tokens.cache.holds(hash) {
+		return nil
+	}
+	return g.tooOften(g.limits.lookup(network(g.client(r)), hash[0]))
 }
 
 // missing is the refusal of a request without a token, on loopback as elsewhere.
@@ -153,15 +274,6 @@ func (a *Access) isService(text string) bool {
 	}
 	sum := sha256.Sum256([]byte(text))
 	return subtle.ConstantTimeCompare(sum[:], a.secret[:]) == 1
-}
-
-// knows reports whether a token was seen before.
-func (a *Access) knows(text string) bool {
-	if a.isService(text) {
-		return true
-	}
-	hash, ok := hashOf(text)
-	return ok && a.tokens != nil && a.tokens.cache.holds(hash)
 }
 
 // identify finds whose token a text is.
@@ -207,7 +319,7 @@ func (g *guard) refuse(w http.ResponseWriter, r *http.Request, route Route, err 
 		h.Set("WWW-Authenticate", challenge)
 	}
 	if f.Kind == fault.KindUnauthorized || f.Kind == fault.KindForbidden {
-		g.log.Info("refused", "code", f.Code, "method", r.Method, "path", r.URL.Path, "remote", remote(r).String())
+		g.log.Info("refused", "code", f.Code, "method", r.Method, "path", r.URL.EscapedPath(), "remote", g.client(r).String())
 	}
 	rest.Refuse(w, r, f)
 }

@@ -36,7 +36,7 @@ func TestEveryPathAsksForItsToken(t *testing.T) {
 		made, text, err := a.tokens.create(t.Context(), name, scope, expires)
 		require.NoError(t, err)
 		if name == "revoked" {
-			require.NoError(t, a.tokens.revoke(t.Context(), made.ID))
+			revoke(t, a, made.ID)
 		}
 		secrets = append(secrets, text)
 		return text
@@ -59,7 +59,7 @@ func TestEveryPathAsksForItsToken(t *testing.T) {
 	far, near := a.Wrap(outside, next), a.Wrap(inside, next)
 	strict := New(open(t, sqlite(t)), Options{Limits: Limits{Rate: -1}}).Wrap(inside, next)
 	here := []string{"Remote", "127.0.0.1:5", "Host", "127.0.0.1:8420"}
-	for _, r := range append(Routes(), Route{"GET", "/v1/unheard/of", Admin, ""}, Route{"PATCH", "/v1/portfolios", Admin, ""}) {
+	for _, r := range append(Routes(), Route{Method: "GET", Path: "/v1/unheard/of", Scope: Admin}, Route{Method: "PATCH", Path: "/v1/portfolios", Scope: Admin}) {
 		path := example(r)
 		if r.Scope == Open {
 			assert.Equal(t, 204, ask(t, far, r.Method, path, "").Code, path)
@@ -275,19 +275,29 @@ func TestWhoAsksTooOftenWaits(t *testing.T) {
 	clock.pass(time.Second)
 	assert.Equal(t, 204, ask(t, h, "GET", "/v1/symbols", "", bearer(one)...).Code, "a request that was refused costs nothing")
 
-	t.Log("who has no token is told by the address, and so is who guesses")
+	t.Log("requests without a token count against the address, and so do those with what cannot be one")
 	for _, guess := range []string{"", "x"} {
 		seen := map[int]int{}
 		for i := range 10 {
 			headers := []string{"Remote", "[2001:db8:" + guess + "1::" + strconv.Itoa(i) + "]:1"}
 			if guess != "" {
-				text, _ := newSecret()
-				headers = append([]string{"Remote", "198.51.100.7:1"}, bearer(text)...)
+				headers = append([]string{"Remote", "198.51.100.7:1"}, bearer("stega_guess")...)
 			}
 			seen[ask(t, h, "GET", "/v1/symbols", "", headers...).Code]++
 		}
 		assert.Equal(t, map[int]int{401: 3, 429: 7}, seen)
 	}
+	t.Log("a token that nobody knew yet comes in from an address that has no more requests without one")
+	_, late, err := a.tokens.create(t.Context(), "late", Read, 0)
+	require.NoError(t, err)
+	assert.Equal(t, 204, ask(t, h, "GET", "/v1/symbols", "", append([]string{"Remote", "198.51.100.7:1"}, bearer(late)...)...).Code)
+	t.Log("looks for tokens have a limit of their own")
+	wrong, _ := newSecret()
+	seen := map[int]int{}
+	for range 3 * lookupBurst {
+		seen[ask(t, h, "GET", "/v1/symbols", "", append([]string{"Remote", "198.51.100.7:1"}, bearer(wrong)...)...).Code]++
+	}
+	assert.Equal(t, map[int]int{401: lookupBurst, 429: 2 * lookupBurst}, seen)
 	assert.Equal(t, 401, ask(t, h, "GET", "/v1/symbols", "", "Remote", "[2001:db8:2::1]:1").Code, "another network has its own")
 	assert.Equal(t, 204, ask(t, h, "GET", "/healthz", "", "Remote", "198.51.100.7:1").Code)
 }

@@ -190,3 +190,9 @@ func count(t testing.TB, db *store.DB, table string) int {
 	require.NoError(t, err)
 	return int(n)
 }
+
+func revoke(t testing.TB, a *Access, id string) {
+	t.Helper()
+	_, err := a.tokens.revoke(t.Context(), id)
+	require.NoError(t, err)
+}

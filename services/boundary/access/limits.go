@@ -1,6 +1,7 @@
 package access
 
 import (
+	"fmt"
 	"net/netip"
 	"sync"
 	"time"
@@ -18,6 +19,10 @@ const (
 	defaultRate = 200
 	// maxLimiters bounds the memory; those who come when it is reached share one limiter.
 	maxLimiters = 20_000
+	// Looks for tokens that are not known yet: of one address and first byte of the hash, and of all together.
+	lookupRate  = 4
+	lookupBurst = 8
+	maxLookups  = 2000
 )
 
 // limiters has a limiter for each that asks.
@@ -25,10 +30,11 @@ type limiters struct {
 	limits Limits
 	now    func() time.Time
 
-	mu     sync.Mutex
-	of     map[string]*rate.Limiter
-	others *rate.Limiter
-	swept  time.Time
+	mu      sync.Mutex
+	of      map[string]*rate.Limiter
+	others  *rate.Limiter
+	lookups *rate.Limiter // of tokens that are not known yet, from all addresses
+	swept   time.Time
 }
 
 func newLimiters(l Limits, now func() time.Time) *limiters {
@@ -38,7 +44,9 @@ func newLimiters(l Limits, now func() time.Time) *limiters {
 	if l.Burst <= 0 {
 		l.Burst = max(1, int(2*l.Rate))
 	}
-	return &limiters{limits: l, now: now, of: map[string]*rate.Limiter{}, others: rate.NewLimiter(rate.Limit(l.Rate), l.Burst)}
+	return &limiters{limits: l, now: now, of: map[string]*rate.Limiter{}, others: rate.NewLimiter(rate.Limit(l.Rate), l.Burst),
+		lookups: rate.NewLimiter(maxLookups, maxLookups),
+	}
 }
 
 // take counts one request; a wait of more than nothing says that it is too many, and when one may ask again.
@@ -47,14 +55,31 @@ func (l *limiters) take(who string) (wait time.Duration) {
 		return 0
 	}
 	now := l.now()
-	r := l.limiter(who, now).ReserveN(now, 1)
+	return reserve(l.limiter(who, rate.Limit(l.limits.Rate), l.limits.Burst, now), now)
+}
+
+// lookup counts a look for a token that is not known yet, by the first byte of its hash: whoever guesses from an address exhausts some of the
+// buckets of that address, and all of them together are less than what all addresses have.
+func (l *limiters) lookup(network string, first byte) (wait time.Duration) {
+	if l.limits.Rate < 0 {
+		return 0
+	}
+	now := l.now()
+	if wait = reserve(l.limiter(fmt.Sprintf("%s %02x", network, first), lookupRate, lookupBurst, now), now); wait > 0 {
+		return wait
+	}
+	return reserve(l.lookups, now)
+}
+
+func reserve(limiter *rate.Limiter, now time.Time) (wait time.Duration) {
+	r := limiter.ReserveN(now, 1)
 	if wait = r.DelayFrom(now); wait > 0 {
 		r.CancelAt(now)
 	}
 	return wait
 }
 
-func (l *limiters) limiter(who string, now time.Time) *rate.Limiter {
+func (l *limiters) limiter(who string, limit rate.Limit, burst int, now time.Time) *rate.Limiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if found := l.of[who]; found != nil {
@@ -67,7 +92,7 @@ func (l *limiters) limiter(who string, now time.Time) *rate.Limiter {
 	if len(l.of) >= maxLimiters {
 		return l.others
 	}
-	made := rate.NewLimiter(rate.Limit(l.limits.Rate), l.limits.Burst)
+	made := rate.NewLimiter(limit, burst)
 	l.of[who] = made
 	return made
 }
@@ -79,7 +104,7 @@ func (l *limiters) sweep(now time.Time) {
 	}
 	l.swept = now
 	for who, limiter := range l.of {
-		if limiter.TokensAt(now) >= float64(l.limits.Burst) {
+		if limiter.TokensAt(now) >= float64(limiter.Burst()) {
 			delete(l.of, who)
 		}
 	}

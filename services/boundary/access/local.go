@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ func (a *Access) KeepLocal(ctx context.Context, file string) error {
 		return fault.Unavailable("token_file_invalid", "the file %s has no token", file).
 			WithHint("remove it, and start again: another one is made")
 	}
+	a.provesWith(text)
 	known, err := a.tokens.load(ctx, hash)
 	if err != nil {
 		return err
@@ -44,15 +46,22 @@ func (a *Access) KeepLocal(ctx context.Context, file string) error {
 
 // newLocal makes a token. It is known to the database before it is in the file: nobody finds one that does not work.
 func (a *Access) newLocal(ctx context.Context, file string) error {
-	text, hash := newSecret()
+	token, hash := newSecret()
 	if err := a.tokens.replaceLocal(ctx, hash); err != nil {
 		return err
 	}
-	if err := writeSecret(file, text); err != nil {
+	a.provesWith(token)
+	if err := writeSecret(file, token); err != nil {
 		return fault.Unavailable("token_file_unwritable", "the token of this machine cannot be written to %s", file).
 			WithHint("check that the folder may be written and that there is room").Because(err)
 	}
 	return nil
+}
+
+// provesWith makes a text the one that POST /v1/proof proves knowledge of.
+func (a *Access) provesWith(text string) {
+	key := sha256.Sum256([]byte(text))
+	a.proof = &key
 }
 
 func (t *tokens) replaceLocal(ctx context.Context, hash digest) error {
@@ -71,6 +80,9 @@ func (t *tokens) replaceLocal(ctx context.Context, hash digest) error {
 		return insert(ctx, tx, t.row(local, Admin, hash))
 	})
 	t.cache.forget(before.ID)
+	if err == nil && before.ID != "" {
+		t.watches.end(before.ID, revoked(local))
+	}
 	return err
 }
 
@@ -111,4 +123,14 @@ func writeSecret(file, text string) error {
 		return err
 	}
 	return os.Rename(temp.Name(), file)
+}
+
+// FirstLink makes a one-time link for the holder of the token file, as its code.
+func (a *Access) FirstLink(ctx context.Context) (code string, err error) {
+	var r row
+	if err := a.tokens.db.Read().NewSelect().Model(&r).Where("name = ? AND revoked_at = 0", local).Scan(ctx); err != nil {
+		return "", err
+	}
+	code, _, err = a.tokens.newLink(ctx, r.ID, r.Scope)
+	return code, err
 }

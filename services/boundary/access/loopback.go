@@ -20,7 +20,7 @@ func isLoopback(a net.Addr) bool {
 	return ok && tcp.IP.IsLoopback()
 }
 
-// remote is the address that a request comes from. Headers have no say in it: anybody can send them.
+// remote is the address of the peer. Headers have no say in it: anybody can send them.
 func remote(r *http.Request) netip.Addr {
 	at, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -41,7 +41,7 @@ func fromHere(r *http.Request) bool {
 			return false
 		}
 	}
-	return localHost(r.Host) && sameOrigin(r)
+	return localHost(r.Host) && sameOrigin(r, r.TLS != nil)
 }
 
 // localHost reports whether a Host header names this machine by a name that nobody else can give out.
@@ -62,14 +62,14 @@ func localHost(host string) bool {
 }
 
 // sameOrigin reports whether a request was not made by a page of another site. Programs that are no browsers say nothing of it.
-func sameOrigin(r *http.Request) bool {
+func sameOrigin(r *http.Request, secure bool) bool {
 	origins := r.Header.Values("Origin")
 	if len(origins) > 1 {
 		return false
 	}
 	if len(origins) == 1 {
 		scheme := "http://"
-		if r.TLS != nil {
+		if secure {
 			scheme = "https://"
 		}
 		return strings.EqualFold(origins[0], scheme+r.Host)

@@ -1,7 +1,8 @@
 package access
 
 import (
-	"cmp"
+	"context"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"stega/events"
+	"stega/fault"
 )
 
 // recorder remembers the status of an answer.
@@ -21,12 +23,15 @@ type recorder struct {
 func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 && status >= http.StatusOK { // those below are followed by the answer
 		r.status = status
+		settle(r.Header())
 	}
 	r.ResponseWriter.WriteHeader(status)
 }
 
 func (r *recorder) Write(b []byte) (int, error) {
-	r.status = cmp.Or(r.status, http.StatusOK)
+	if r.status == 0 {
+		r.WriteHeader(http.StatusOK)
+	}
 	return r.ResponseWriter.Write(b)
 }
 
@@ -35,15 +40,36 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 // Flush sends what was written so far.
 func (r *recorder) Flush() {
-	r.status = cmp.Or(r.status, http.StatusOK)
+	if r.status == 0 {
+		r.WriteHeader(http.StatusOK)
+	}
 	_ = http.NewResponseController(r.ResponseWriter).Flush() // who cannot flush sends at the end
 }
 
 // maxPath bounds what the audit keeps of a path.
 const maxPath = 500
 
+// trail is what a handler notes of a request for the audit.
+type trail struct {
+	detail Detail
+}
+
+type trailKey struct{}
+
+// note adds to the audit's line of a request what it made, which has no secrets.
+func note(ctx context.Context, made any) {
+	if t, ok := ctx.Value(trailKey{}).(*trail); ok {
+		t.detail = detail(made)
+	}
+}
+
+func detail(made any) Detail {
+	b, _ := json.Marshal(made) // plain structs
+	return Detail(b)
+}
+
 // entry is the line of the audit for a request that was answered.
-func (g *guard) entry(r *http.Request, answer *recorder, route Route, caller Caller, at time.Time) Entry {
+func (g *guard) entry(r *http.Request, answer *recorder, route Route, caller Caller, at time.Time, notes *trail) Entry {
 	status := answer.status
 	switch {
 	case status == 0 && answer.finished:
@@ -51,22 +77,47 @@ func (g *guard) entry(r *http.Request, answer *recorder, route Route, caller Cal
 	case status == 0:
 		status = http.StatusInternalServerError
 	}
-	path := strings.ToValidUTF8(r.URL.Path, "\uFFFD")
-	path = strings.ReplaceAll(path[:min(len(path), maxPath)], "\x00", "\uFFFD") // PostgreSQL keeps none
 	return Entry{
-		ID: events.NewID(), At: at.UTC(), TokenID: caller.Token, Who: caller.Name, Remote: remote(r).String(), Method: r.Method,
-		Path: strings.ToValidUTF8(path, ""), Command: route.Command, Operation: operation(r, answer.Header()), Status: status,
+		ID: events.NewID(), At: at.UTC(), TokenID: caller.Token, Who: caller.Name, Remote: g.client(r).String(), Method: r.Method,
+		Path: cut(r.URL.EscapedPath()), Command: route.Command, Operation: operation(answer.Header()), Status: status, Detail: notes.detail, Requests: 1,
 	}
 }
 
-// operation is the operation that a write became: that of the answer, else the one that the client named.
-func operation(r *http.Request, answer http.Header) string {
-	id, ok := strings.CutPrefix(answer.Get("Location"), "/v1/operations/")
-	if !ok {
-		id = r.Header.Get("Operation-Id")
-	}
+// operation is the operation that a write became, as the answer names it.
+func operation(answer http.Header) string {
+	id, _ := strings.CutPrefix(answer.Get("Location"), "/v1/operations/")
 	if parsed, err := uuid.Parse(id); err == nil {
 		return parsed.String()
 	}
 	return ""
 }
+
+// record hands a line to the audit. A process without the boundary's database, which the gateway or somebody with the services' secret reached, logs
+// it. Requests that changed nothing share a line with others of their kind.
+func (g *guard) record(e Entry, route Route) {
+	switch {
+	case g.audit == nil && e.Status < http.StatusBadRequest:
+		g.log.Info("audit", "caller", e.Who, "token", e.TokenID, "remote", e.Remote, "method", e.Method, "path", e.Path,
+			"command", e.Command, "operation", e.Operation, "status", e.Status)
+	case g.audit == nil:
+	case e.Status >= http.StatusBadRequest || safe(e.Method):
+		g.audit.gather(kind{e.TokenID, e.Who, e.Method, route.Path, e.Status}, e)
+	default:
+		g.audit.add(e)
+	}
+}
+
+// failed records that nobody was let in.
+func (g *guard) failed(r *http.Request, route Route, err error) {
+	f := fault.Of(err)
+	if g.audit == nil || f.Kind != fault.KindUnauthorized && f.Kind != fault.KindForbidden {
+		return
+	}
+	from := network(g.client(r))
+	g.audit.gather(kind{method: "", who: from, route: f.Code, status: f.Kind.Status()}, Entry{
+		ID: events.NewID(), At: g.now().UTC(), Remote: g.client(r).String(), Method: r.Method, Path: cut(r.URL.EscapedPath()), Command: "refused " + f.Code,
+		Status: f.Kind.Status(), Requests: 1,
+	})
+}
+
+func cut(path string) string { return path[:min(len(path), maxPath)] }

@@ -11,71 +11,88 @@ type Route struct {
 	Method  string
 	Path    string
 	Scope   Scope
-	Command string // what a write becomes, as the audit tells it; what is in braces is taken from the path
+	Command string // what a write becomes, as the audit has it; what is in braces is taken from the path
+	known   bool   // it is in the table
 }
 
 // makesToken reports whether a route takes a token always, whatever Options.Local says: what it makes outlives that setting.
-func (r Route) makesToken() bool { return r.Method == http.MethodPost && r.Path == "/v1/tokens" }
+func (r Route) makesToken() bool {
+	return r.Method == http.MethodPost && (r.Path == "/v1/tokens" || r.Path == "/v1/links")
+}
+
+// limited reports whether requests to an open route count against the limit of their address. Health checks do not.
+func (r Route) limited() bool { return r.Path != "/healthz" && r.Path != "/readyz" }
+
+// differs reports whether an open route answers more to a caller that it knows.
+func (r Route) differs() bool { return r.Path == "/" || r.Path == "/readyz" }
+
+// recorded reports whether the audit has requests of a route: writes, and reads of tokens, the audit and dead letters.
+func (r Route) recorded() bool { return !safe(r.Method) || r.Scope == Admin && r.known }
 
 // Routes is the table of all paths. What is not in it takes the scope admin; a test holds that everything that a process serves is.
 func Routes() []Route {
 	return []Route{
-		{"GET", "/healthz", Open, ""},
-		{"GET", "/readyz", Open, ""},
-		{"GET", "/metrics", Read, ""},
+		{"GET", "/healthz", Open, "", true},
+		{"GET", "/readyz", Open, "", true},
+		{"GET", "/", Open, "", true},
+		{"GET", "/login", Open, "", true},
+		{"POST", "/v1/proof", Open, "", true},
+		{"GET", "/metrics", Read, "", true},
 
-		{"GET", "/v1/portfolios", Read, ""},
-		{"POST", "/v1/portfolios", Write, "portfolio.create"},
-		{"GET", "/v1/portfolios/{id}", Read, ""},
-		{"PUT", "/v1/portfolios/{id}", Write, "portfolio.update"},
-		{"DELETE", "/v1/portfolios/{id}", Write, "portfolio.delete"},
-		{"POST", "/v1/prices", Write, "marketdata.import_prices"},
-		{"POST", "/v1/prices/pull", Write, "marketdata.pull_prices"},
-		{"GET", "/v1/prices/providers", Read, ""},
-		{"GET", "/v1/prices/{symbol}", Read, ""},
-		{"GET", "/v1/symbols", Read, ""},
-		{"GET", "/v1/symbols/{symbol}", Read, ""},
-		{"GET", "/v1/schedules", Read, ""},
-		{"POST", "/v1/schedules", Write, "marketdata.create_schedule"},
-		{"GET", "/v1/schedules/{id}", Read, ""},
-		{"PUT", "/v1/schedules/{id}", Write, "marketdata.update_schedule"},
-		{"DELETE", "/v1/schedules/{id}", Write, "marketdata.delete_schedule"},
-		{"POST", "/v1/schedules/{id}/run", Write, "marketdata.pull_prices"},
-		{"GET", "/v1/returns/assets/{symbol}", Read, ""},
-		{"GET", "/v1/returns/assets/{symbol}/series", Read, ""},
-		{"GET", "/v1/returns/assets/{symbol}/drawdowns", Read, ""},
-		{"GET", "/v1/returns/assets/{symbol}/table", Read, ""},
-		{"GET", "/v1/returns/assets/{symbol}/rolling", Read, ""},
-		{"GET", "/v1/returns/portfolios/{id}", Read, ""},
-		{"GET", "/v1/returns/portfolios/{id}/series", Read, ""},
-		{"GET", "/v1/returns/portfolios/{id}/drawdowns", Read, ""},
-		{"GET", "/v1/returns/portfolios/{id}/table", Read, ""},
-		{"GET", "/v1/returns/portfolios/{id}/rolling", Read, ""},
-		{"GET", "/v1/correlations", Read, ""},
-		{"GET", "/v1/correlations/rolling", Read, ""},
-		{"POST", "/v1/optimizations", Write, "optimization.run"},
-		{"GET", "/v1/optimizations", Read, ""},
-		{"GET", "/v1/optimizations/{id}", Read, ""},
-		{"DELETE", "/v1/optimizations/{id}", Write, "optimization.delete"},
-		{"PUT", "/v1/optimizations/{id}/follow", Write, "optimization.follow"},
-		{"POST", "/v1/optimizations/{id}/repeat", Write, "optimization.run"},
-		{"POST", "/v1/optimizations/{id}/allocation", Read, ""},
+		{"GET", "/v1/portfolios", Read, "", true},
+		{"POST", "/v1/portfolios", Write, "portfolio.create", true},
+		{"GET", "/v1/portfolios/{id}", Read, "", true},
+		{"PUT", "/v1/portfolios/{id}", Write, "portfolio.update", true},
+		{"DELETE", "/v1/portfolios/{id}", Write, "portfolio.delete", true},
+		{"POST", "/v1/prices", Write, "marketdata.import_prices", true},
+		{"POST", "/v1/prices/pull", Write, "marketdata.pull_prices", true},
+		{"GET", "/v1/prices/providers", Read, "", true},
+		{"GET", "/v1/prices/{symbol}", Read, "", true},
+		{"GET", "/v1/symbols", Read, "", true},
+		{"GET", "/v1/symbols/{symbol}", Read, "", true},
+		{"GET", "/v1/schedules", Read, "", true},
+		{"POST", "/v1/schedules", Write, "marketdata.create_schedule", true},
+		{"GET", "/v1/schedules/{id}", Read, "", true},
+		{"PUT", "/v1/schedules/{id}", Write, "marketdata.update_schedule", true},
+		{"DELETE", "/v1/schedules/{id}", Write, "marketdata.delete_schedule", true},
+		{"POST", "/v1/schedules/{id}/run", Write, "marketdata.pull_prices", true},
+		{"GET", "/v1/returns/assets/{symbol}", Read, "", true},
+		{"GET", "/v1/returns/assets/{symbol}/series", Read, "", true},
+		{"GET", "/v1/returns/assets/{symbol}/drawdowns", Read, "", true},
+		{"GET", "/v1/returns/assets/{symbol}/table", Read, "", true},
+		{"GET", "/v1/returns/assets/{symbol}/rolling", Read, "", true},
+		{"GET", "/v1/returns/portfolios/{id}", Read, "", true},
+		{"GET", "/v1/returns/portfolios/{id}/series", Read, "", true},
+		{"GET", "/v1/returns/portfolios/{id}/drawdowns", Read, "", true},
+		{"GET", "/v1/returns/portfolios/{id}/table", Read, "", true},
+		{"GET", "/v1/returns/portfolios/{id}/rolling", Read, "", true},
+		{"GET", "/v1/correlations", Read, "", true},
+		{"GET", "/v1/correlations/rolling", Read, "", true},
+		{"POST", "/v1/optimizations", Write, "optimization.run", true},
+		{"GET", "/v1/optimizations", Read, "", true},
+		{"GET", "/v1/optimizations/{id}", Read, "", true},
+		{"DELETE", "/v1/optimizations/{id}", Write, "optimization.delete", true},
+		{"PUT", "/v1/optimizations/{id}/follow", Write, "optimization.follow", true},
+		{"POST", "/v1/optimizations/{id}/repeat", Write, "optimization.run", true},
+		{"POST", "/v1/optimizations/{id}/allocation", Read, "", true},
 
-		{"GET", "/v1/operations", Read, ""},
-		{"GET", "/v1/operations/{id}", Read, ""},
-		{"POST", "/v1/operations/{id}/cancel", Write, "operation.cancel"},
-		{"GET", "/v1/stream", Read, ""},
-		{"GET", "/v1/events", Read, ""},
-		{"POST", "/v1/events/{topic}", Admin, "publish {topic}"},
-		{"POST", "/v1/rebuild/{service}", Admin, "{service}.rebuild"},
-		{"GET", "/v1/dead", Admin, ""},
-		{"GET", "/v1/dead/{service}/{id}", Admin, ""},
-		{"POST", "/v1/dead/{service}/{id}/retry", Admin, "dead.retry"},
-		{"DELETE", "/v1/dead/{service}/{id}", Admin, "dead.drop"},
-		{"GET", "/v1/tokens", Admin, ""},
-		{"POST", "/v1/tokens", Admin, "token.create"},
-		{"DELETE", "/v1/tokens/{id}", Admin, "token.revoke"},
-		{"GET", "/v1/audit", Admin, ""},
+		{"GET", "/v1/operations", Read, "", true},
+		{"GET", "/v1/operations/{id}", Read, "", true},
+		{"POST", "/v1/operations/{id}/cancel", Write, "operation.cancel", true},
+		{"GET", "/v1/stream", Read, "", true},
+		{"GET", "/v1/events", Read, "", true},
+		{"POST", "/v1/events/{topic}", Admin, "publish {topic}", true},
+		{"POST", "/v1/rebuild/{service}", Admin, "{service}.rebuild", true},
+		{"GET", "/v1/dead", Admin, "", true},
+		{"GET", "/v1/dead/{service}/{id}", Admin, "", true},
+		{"POST", "/v1/dead/{service}/{id}/retry", Admin, "dead.retry", true},
+		{"DELETE", "/v1/dead/{service}/{id}", Admin, "dead.drop", true},
+		{"GET", "/v1/me", Read, "", true},
+		{"POST", "/v1/links", Read, "link.create", true},
+		{"GET", "/v1/tokens", Admin, "", true},
+		{"POST", "/v1/tokens", Admin, "token.create", true},
+		{"DELETE", "/v1/tokens/{id}", Admin, "token.revoke", true},
+		{"GET", "/v1/audit", Admin, "", true},
 	}
 }
 

@@ -12,13 +12,14 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/uptrace/bun"
+	"golang.org/x/text/unicode/norm"
 
 	"stega/events"
 	"stega/fault"
 	"stega/store"
+	"stega/text"
 )
 
 // Token is what is known of a token. The token itself is told once, when it is made.
@@ -73,15 +74,29 @@ type digest = [sha256.Size]byte
 
 // newSecret makes the text of a token, and what is stored of it.
 func newSecret() (text string, hash digest) {
+	text, hash = random()
+	return prefix + text, hash
+}
+
+// random makes random bytes as text, and their hash.
+func random() (text string, hash digest) {
 	var secret [secretBytes]byte
 	_, _ = rand.Read(secret[:]) // it never fails
-	return prefix + base64.RawURLEncoding.EncodeToString(secret[:]), sha256.Sum256(secret[:])
+	return base64.RawURLEncoding.EncodeToString(secret[:]), sha256.Sum256(secret[:])
 }
 
 // hashOf is what is stored of a token; false when the text is none.
 func hashOf(text string) (hash digest, ok bool) {
 	encoded, ok := strings.CutPrefix(text, prefix)
-	if !ok || len(encoded) != base64.RawURLEncoding.EncodedLen(secretBytes) {
+	if !ok {
+		return hash, false
+	}
+	return hashOfRandom(encoded)
+}
+
+// hashOfRandom is the hash of what random made.
+func hashOfRandom(encoded string) (hash digest, ok bool) {
+	if len(encoded) != base64.RawURLEncoding.EncodedLen(secretBytes) {
 		return hash, false
 	}
 	secret, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
@@ -93,11 +108,12 @@ func hashOf(text string) (hash digest, ok bool) {
 
 // tokens are those of the boundary's database.
 type tokens struct {
-	db    *store.DB
-	log   *slog.Logger
-	now   func() time.Time
-	cache cache
-	used  chan use
+	db      *store.DB
+	log     *slog.Logger
+	now     func() time.Time
+	cache   cache
+	used    chan use
+	watches watches
 }
 
 func newTokens(db *store.DB, o Options) *tokens {
@@ -109,13 +125,12 @@ const maxName = 100
 
 // create makes a token that expires after a time; 0 is never.
 func (t *tokens) create(ctx context.Context, name string, scope Scope, expires time.Duration) (Token, string, error) {
-	name = strings.TrimSpace(name)
-	if err := checkName(name); err != nil {
+	name, err := checkName(name)
+	if err != nil {
 		return Token{}, "", err
 	}
 	if scope == Open || !scope.Covers(Read) {
-		return Token{}, "", fault.Invalid("scope_unknown", "there is no scope %.40q", string(scope)).
-			With(fault.Item{Pointer: "/scope", Detail: "is not known"}).WithHint("the scopes are read, write, admin; each covers those before it")
+		return Token{}, "", unknownScope(scope)
 	}
 	if expires < 0 {
 		return Token{}, "", fault.Invalid("expiry_invalid", "a token cannot have expired when it is made").
@@ -126,8 +141,13 @@ func (t *tokens) create(ctx context.Context, name string, scope Scope, expires t
 	if expires > 0 {
 		r.ExpiresAt = t.now().Add(expires).UnixMicro()
 	}
-	err := t.db.Do(ctx, func(ctx context.Context, tx *store.Tx) error { return insert(ctx, tx, r) })
+	err = t.db.Do(ctx, func(ctx context.Context, tx *store.Tx) error { return insert(ctx, tx, r) })
 	return r.token(), text, err
+}
+
+func unknownScope(scope Scope) error {
+	return fault.Invalid("scope_unknown", "there is no scope %.40q", string(scope)).
+		With(fault.Item{Pointer: "/scope", Detail: "is not known"}).WithHint("the scopes are read, write, admin; each covers those before it")
 }
 
 func (t *tokens) row(name string, scope Scope, hash digest) *row {
@@ -144,21 +164,37 @@ func insert(ctx context.Context, tx *store.Tx, r *row) error {
 	return nil
 }
 
-func checkName(name string) error {
-	var detail string
-	switch {
-	case name == "":
-		detail = "is missing: say who or what uses the token"
-	case utf8.RuneCountInString(name) > maxName:
-		detail = "has more than 100 characters"
-	case strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }):
-		detail = "has a character that cannot be shown"
-	case name == local || name == service:
-		detail = "is one that stega uses itself"
-	default:
-		return nil
+// checkName returns the name of a token in the form in which it is kept, or why it is refused.
+func checkName(name string) (string, error) {
+	kept, err := text.CheckName(strings.TrimSpace(name), maxName)
+	if err == nil && (resembles(kept, local) || resembles(kept, service)) {
+		err = errors.New("is one that stega uses itself, or looks like it")
 	}
-	return fault.Invalid("token_name_invalid", "the name of a token %s", detail).With(fault.Item{Pointer: "/name", Detail: detail})
+	if err != nil {
+		return "", fault.Invalid("token_name_invalid", "the name of a token %s", err).With(fault.Item{Pointer: "/name", Detail: err.Error()})
+	}
+	return kept, nil
+}
+
+// lookalikes are letters and digits that people take for those of a reserved name.
+var lookalikes = strings.NewReplacer(
+	"1", "l", "|", "l", "i", "l", "ı", "l", "ӏ", "l", "і", "l", "ι", "l", "ⅼ", "l", "0", "o", "о", "o", "ο", "o", "օ", "o", "с", "c", "ϲ", "c",
+	"а", "a", "α", "a", "ѕ", "s", "5", "s", "ꜱ", "s", "е", "e", "ε", "e", "ҽ", "e", "г", "r", "ν", "v", "ѵ", "v", "υ", "v",
+)
+
+// resembles reports whether people may take a name for a reserved one: whatever its case, accents, width, or alphabet.
+func resembles(name, reserved string) bool {
+	return skeleton(name) == skeleton(reserved)
+}
+
+func skeleton(name string) string {
+	bare := strings.Map(func(r rune) rune {
+		if unicode.In(r, unicode.Mn, unicode.Me) || unicode.IsSpace(r) || unicode.IsPunct(r) {
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, norm.NFKD.String(name))
+	return lookalikes.Replace(bare)
 }
 
 // list is the tokens in the order in which they were made, from after one.
@@ -174,10 +210,11 @@ func (t *tokens) list(ctx context.Context, limit int, after string) ([]Token, er
 	return list, nil
 }
 
-// revoke ends a token, in this process at once and in others within a second.
-func (t *tokens) revoke(ctx context.Context, id string) error {
+// revoke ends a token, its sessions, and all requests and streams that came in with them: in this process at once and in others within a second.
+func (t *tokens) revoke(ctx context.Context, id string) (Token, error) {
+	var r row
 	err := t.db.Do(ctx, func(ctx context.Context, tx *store.Tx) error {
-		var r row
+		r = row{}
 		if err := tx.NewSelect().Model(&r).Where("id = ?", id).Scan(ctx); errors.Is(err, sql.ErrNoRows) {
 			return fault.NotFound("token_not_found", "there is no token %.64s", id).WithHint("list them with: stega token list")
 		} else if err != nil {
@@ -186,7 +223,10 @@ func (t *tokens) revoke(ctx context.Context, id string) error {
 		return end(ctx, tx, id, t.now())
 	})
 	t.cache.forget(id)
-	return err
+	if err == nil {
+		t.watches.end(id, revoked(r.Name))
+	}
+	return r.token(), err
 }
 
 func end(ctx context.Context, tx *store.Tx, id string, at time.Time) error {
@@ -200,7 +240,12 @@ func (t *tokens) verify(ctx context.Context, text string) (Token, error) {
 	if !ok {
 		return Token{}, unknownToken()
 	}
-	r, err := t.cache.get(ctx, hash, t.now, t.load)
+	return t.valid(ctx, hash, t.load)
+}
+
+// valid is the token that a hash stands for, now.
+func (t *tokens) valid(ctx context.Context, hash digest, load loader) (Token, error) {
+	r, err := t.cache.get(ctx, hash, t.now, load)
 	if err != nil {
 		return Token{}, err
 	}
@@ -208,16 +253,31 @@ func (t *tokens) verify(ctx context.Context, text string) (Token, error) {
 	if r == nil || subtle.ConstantTimeCompare(r.Hash, hash[:]) != 1 {
 		return Token{}, unknownToken()
 	}
-	token, now := r.token(), t.now()
-	switch {
-	case token.RevokedAt != nil:
-		return token, unauthorized("token_revoked", "the token %q was revoked", token.Name)
-	case token.ExpiresAt != nil && !now.Before(*token.ExpiresAt):
-		return token, unauthorized("token_expired", "the token %q expired on %s", token.Name, token.ExpiresAt.Format(time.DateOnly))
+	now := t.now()
+	if err := r.check(now); err != nil {
+		return r.token(), err
 	}
 	t.touch(hash, r, now)
-	return token, nil
+	return r.token(), nil
 }
+
+// check returns why a token is worth nothing now.
+func (r *row) check(now time.Time) error {
+	switch expires := moment(r.ExpiresAt); {
+	case r.RevokedAt != 0:
+		return revoked(r.Name)
+	case r.ExpiresAt != 0 && !now.Before(expires):
+		return unauthorized("token_expired", "the token %q expired on %s", r.Name, expires.Format(time.DateOnly))
+	}
+	return nil
+}
+
+func revoked(name string) error {
+	return unauthorized("token_revoked", "the token %q was revoked", name)
+}
+
+// loader reads the row of a hash; nil: there is none.
+type loader func(context.Context, digest) (*row, error)
 
 func (t *tokens) load(ctx context.Context, hash digest) (*row, error) {
 	r := &row{}
@@ -233,7 +293,7 @@ func (t *tokens) load(ctx context.Context, hash digest) (*row, error) {
 
 func unauthorized(code, format string, args ...any) *fault.Fault {
 	return fault.New(fault.KindUnauthorized, code, format, args...).
-		WithHint("make another on the server with: stega token create; say it with STEGA_TOKEN, or in the header Authorization: Bearer …")
+		WithHint("make another on the server with: stega token create; set STEGA_TOKEN to it, or send the header Authorization: Bearer …")
 }
 
 func unknownToken() error {

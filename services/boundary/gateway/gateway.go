@@ -26,7 +26,8 @@ import (
 // Options of New. All but Upstreams may be left out.
 type Options struct {
 	Upstreams []Upstream
-	Secret    string // shown to services elsewhere, as their token
+	Secret    string                                       // sent to services elsewhere, as their token
+	Caller    func(context.Context) (header, value string) // names the caller to services elsewhere; nil: nothing does
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer
 	Owner     func(ctx context.Context, operation string) (service string) // which service an operation is of, as far as is known; nil: it is not
@@ -174,7 +175,7 @@ func tooLarge(limit int64) error {
 // notPassed are headers that end here: what is between the client and the gateway, and what the gateway alone may say to a service.
 var notPassed = []string{
 	"Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Proxy-Authenticate", "Proxy-Authorization",
-	"Authorization", "Cookie", "Forwarded", "Via", "X-Real-Ip", "Idempotency-Key", "X-Idempotency-Key",
+	"Authorization", "Cookie", "Stega-Caller", "Forwarded", "Via", "X-Real-Ip", "Idempotency-Key", "X-Idempotency-Key",
 }
 
 // outgoing is the request as a service gets it: its path built anew from what was understood of it, and no header that speaks for somebody else.
@@ -222,6 +223,10 @@ func (g *Gateway) address(u *upstream, out *http.Request) {
 	out.Host = ""
 	if g.o.Secret != "" {
 		out.Header.Set("Authorization", "Bearer "+g.o.Secret)
+	}
+	if g.o.Caller != nil {
+		name, value := g.o.Caller(out.Context())
+		out.Header.Set(name, value)
 	}
 }
 

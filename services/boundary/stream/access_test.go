@@ -1,9 +1,9 @@
 package stream
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,10 +15,10 @@ import (
 )
 
 // tokens are those of the tests.
-func tokenTable(revoked *atomic.Bool) func(string) error {
+func tokenTable() func(string) error {
 	return func(token string) error {
 		switch {
-		case token == "good" && (revoked == nil || !revoked.Load()):
+		case token == "good":
 			return nil
 		case token == "narrow":
 			return fault.New(fault.KindForbidden, "scope_missing", "the token does not cover the stream")
@@ -31,7 +31,7 @@ func tokenTable(revoked *atomic.Bool) func(string) error {
 
 func TestWhoMayReadTheStream(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, Options{Authorize: tokenTable(nil)})
+	w := newWorld(t, Options{Authorize: tokenTable()})
 	header := func(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
 
 	t.Run("one with a good token in the header", func(t *testing.T) {
@@ -74,21 +74,27 @@ func TestWhoMayReadTheStream(t *testing.T) {
 
 func TestOneWhoSendsNoTokenIsClosed(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, Options{Authorize: tokenTable(nil), Auth: 10 * time.Millisecond})
+	w := newWorld(t, Options{Authorize: tokenTable(), Auth: 10 * time.Millisecond})
 	assert.Equal(t, codeToken, w.connect(nil).closed())
 }
 
 func TestATokenThatIsRevokedEndsItsConnections(t *testing.T) {
 	t.Parallel()
-	var revoked atomic.Bool
+	revoke := make(chan func(error), 1)
 	w := newWorld(t, Options{
-		Authorize: tokenTable(&revoked), Recheck: 20 * time.Millisecond,
+		Authorize: tokenTable(),
+		Watch: func(_ context.Context, token string, ended func(error)) (stop func()) {
+			if token == "good" {
+				revoke <- ended
+			}
+			return func() {}
+		},
 		Trusted: func(r *http.Request) bool { return r.Header.Get("X-Local") != "" },
 	})
 	p := w.connect(http.Header{"Authorization": {"Bearer good"}})
 	trusted := w.connect(http.Header{"X-Local": {"yes"}})
 	require.NotNil(t, trusted.next().Hello)
-	revoked.Store(true)
+	(<-revoke)(fault.New(fault.KindUnauthorized, "token_revoked", "the token was revoked"))
 	assert.Equal(t, codeToken, p.closed())
 	trusted.subscribed("#", nil)
 }

@@ -46,8 +46,8 @@ type client struct {
 	life   context.Context
 	end    context.CancelFunc
 
-	open    atomic.Bool // it was authorized
-	token   atomic.Pointer[string]
+	open    atomic.Bool            // it was authorized
+	unwatch atomic.Pointer[func()] // ends the watch of what it came in with
 	closing atomic.Bool
 	code    int // of the close; written before the queue ends
 	reason  string
@@ -119,6 +119,9 @@ func (c *client) start(l link) {
 func (c *client) leave() {
 	h := c.h
 	c.end()
+	if stop := c.unwatch.Swap(nil); stop != nil {
+		(*stop)()
+	}
 	c.queue.end(true)
 	h.mu.Lock()
 	for _, s := range c.subs {
@@ -134,6 +137,20 @@ func (c *client) leave() {
 	}
 	h.mu.Unlock()
 	h.work.Done()
+}
+
+// watch closes the client once what it came in with is revoked or expires. A newer token takes the place of the one before.
+func (c *client) watch(ctx context.Context, token string) {
+	if c.h.o.Watch == nil {
+		return
+	}
+	stop := c.h.o.Watch(ctx, token, func(err error) { c.close(verdict(err), fault.Of(err).Detail, false) })
+	if before := c.unwatch.Swap(&stop); before != nil {
+		(*before)()
+	}
+	if c.life.Err() != nil { // it left meanwhile
+		stop()
+	}
 }
 
 // welcome says hello to a client that may read.

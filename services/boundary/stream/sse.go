@@ -41,9 +41,7 @@ func (h *Hub) sse(w http.ResponseWriter, r *http.Request, token string) error {
 	defer c.leave()
 	s := &eventStream{c: c, w: w, answer: http.NewResponseController(w), wake: make(chan struct{}, 1), gone: make(chan struct{})}
 	c.start(s)
-	if token != "" {
-		c.token.Store(&token)
-	}
+	c.watch(r.Context(), token)
 	if err := c.listen(channels, from); err != nil {
 		return err
 	}

@@ -40,6 +40,8 @@ type Options struct {
 	Operation func(ctx context.Context, id string) (json.RawMessage, error)
 	// Authorize says whether a token may read the stream; "" is no token. Without it everybody may.
 	Authorize func(token string) error
+	// Watch calls ended once a token, or for "" what the request of ctx came in with, is revoked or expires; stop ends the watch. Without it nothing does.
+	Watch func(ctx context.Context, token string, ended func(error)) (stop func())
 	// Trusted says whether a request without a token was let in for another reason, such as where it comes from.
 	Trusted func(r *http.Request) bool
 	// Origins are hosts besides the server's own whose pages may connect, such as "app.example.com" or "https://*.example.com".
@@ -61,7 +63,6 @@ type Options struct {
 	Read          time.Duration // for a message that has begun; 10 s
 	Write         time.Duration // for one write to a client; 10 s
 	Ahead         time.Duration // how long a position that this process has not seen yet is waited for; 2 s
-	Recheck       time.Duration // how often tokens are asked about again; 1 minute
 	Drain         time.Duration // over how long Drain spreads its farewells; 2 s
 
 	Log        *slog.Logger
@@ -92,7 +93,6 @@ func (o *Options) complete() {
 	byDefault(&o.Read, 10*time.Second)
 	byDefault(&o.Write, 10*time.Second)
 	byDefault(&o.Ahead, 2*time.Second)
-	byDefault(&o.Recheck, time.Minute)
 	byDefault(&o.Drain, 2*time.Second)
 	byDefault(&o.Log, slog.New(slog.DiscardHandler))
 }

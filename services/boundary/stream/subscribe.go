@@ -67,7 +67,7 @@ func (c *client) refuse(id uint64, err error) {
 func (c *client) authorize(id uint64, token string) {
 	err := c.h.authorized(token)
 	if err == nil {
-		c.token.Store(&token)
+		c.watch(context.Background(), token)
 		c.say("reply", nil, reply{ID: id, Result: authorized{}})
 		c.welcome()
 		return

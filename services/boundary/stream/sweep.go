@@ -3,10 +3,7 @@ package stream
 import (
 	"context"
 	"math/rand/v2"
-	"sync"
 	"time"
-
-	"stega/fault"
 )
 
 // sweepEvery is how exact the deadlines of clients are. One look over all of them takes the place of timers for each.
@@ -18,19 +15,12 @@ func (h *Hub) firstPing() int64 {
 }
 
 func (h *Hub) sweep(ctx context.Context) {
-	var checks sync.WaitGroup
-	defer checks.Wait()
 	tick := time.NewTicker(min(sweepEvery, h.o.Ping/4))
 	defer tick.Stop()
-	recheck := time.NewTicker(h.o.Recheck)
-	defer recheck.Stop()
 	for {
 		select {
 		case now := <-tick.C:
 			h.look(now)
-		case <-recheck.C:
-			checks.Wait() // the last round is over long since, as a rule
-			checks.Go(h.recheck)
 		case <-ctx.Done():
 			return
 		}
@@ -82,30 +72,6 @@ func (c *client) ping() {
 		c.send(item{frame: beatFrame})
 	} else if c.pongBy.Load() == 0 {
 		c.send(item{frame: pingFrame, ping: true})
-	}
-}
-
-// recheck asks again about the tokens of all clients, so that one that was revoked or has expired ends its connections.
-func (h *Hub) recheck() {
-	if h.o.Authorize == nil {
-		return
-	}
-	h.mu.Lock()
-	byToken := map[string][]*client{}
-	for c := range h.clients {
-		if t := c.token.Load(); t != nil {
-			byToken[*t] = append(byToken[*t], c)
-		}
-	}
-	h.mu.Unlock()
-	for token, clients := range byToken {
-		err := h.o.Authorize(token)
-		if err == nil || !fault.Of(err).Kind.Permanent() {
-			continue
-		}
-		for _, c := range clients {
-			c.close(verdict(err), fault.Of(err).Detail, false)
-		}
 	}
 }
 

@@ -98,10 +98,8 @@ func (h *Hub) webSocket(w http.ResponseWriter, r *http.Request, token string, ad
 	ws.SetReadLimit(h.o.Message)
 	s.ws, s.wire = ws, thin.wire
 	c.start(s)
-	if token != "" {
-		c.token.Store(&token)
-	}
 	if admitted {
+		c.watch(r.Context(), token)
 		c.welcome()
 	} else {
 		c.authBy.Store(time.Now().Add(h.o.Auth).UnixNano())
