@@ -196,3 +196,5 @@ func revoke(t testing.TB, a *Access, id string) {
 	_, err := a.tokens.revoke(t.Context(), id)
 	require.NoError(t, err)
 }
+
+func jsonOf(r io.Reader, into any) error { return json.NewDecoder(r).Decode(into) }
