@@ -29,6 +29,7 @@ func (s *Service) assetUpdated(_ context.Context, tx *store.Tx, e events.AssetUp
 }
 
 func announce(ctx context.Context, tx *store.Tx, changed []string) error {
+	tx.Lock(nil, []string{"symbols"}) // whoever announces last counts what the others added
 	e := events.CorrelationsUpdated{Changed: changed}
 	if err := tx.QueryRowContext(ctx, "SELECT count(*), max(last_day) FROM symbols").Scan(&e.Symbols, &e.Last); err != nil {
 		return err

@@ -40,6 +40,7 @@ func (s *Service) assetUpdated(ctx context.Context, tx *store.Tx, e events.Asset
 		return nil
 	}
 	saveSeries(tx, e.Symbol, rows)
+	apartOf(tx).moved(e.Symbol)
 	tx.Once("followers", s.symbolsMoved)
 	return nil
 }
@@ -89,7 +90,9 @@ func (s *Service) keep(ctx context.Context, tx *store.Tx, p events.Portfolio) er
 	holdings := make([]holding, len(p.Assets))
 	for i, a := range p.Assets {
 		holdings[i] = holding{Symbol: a.Symbol, PortfolioID: p.ID}
+		apartOf(tx).held(a.Symbol)
 	}
+	apartOf(tx).held("portfolio " + p.ID)
 	if len(holdings) > 0 {
 		tx.Later(tx.NewInsert().Model(&holdings).On("CONFLICT DO NOTHING"))
 	}

@@ -217,6 +217,7 @@ func (j *job) settle(ctx context.Context, tx *store.Tx, r *row) error {
 	if r.Follow == 0 {
 		return nil
 	}
+	tx.Lock(nil, append([]string{"portfolio " + r.PortfolioID}, j.symbols...)) // what moves from now on finds that it is followed
 	now, err := seen(ctx, tx, r.PortfolioID, j.symbols)
 	if err != nil || now == j.seen {
 		return err

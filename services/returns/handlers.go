@@ -21,6 +21,7 @@ func (s *Service) pricesImported(ctx context.Context, tx *store.Tx, e events.Pri
 	}
 	fresh := pointsOf(e)
 	besides(tx)
+	apartOf(tx).priced(e.Symbol)
 	years, err := yearsOf(ctx, tx, e)
 	if err != nil {
 		return err
@@ -99,7 +100,10 @@ func (y *years) announce(tx *store.Tx, symbol string, from, to civil.Date) error
 
 // portfolioChanged announces, once in a unit of work, that a portfolio's returns may read differently.
 func portfolioChanged(tx *store.Tx, id string) {
+	all := apartOf(tx)
+	all.announces(id)
 	tx.Once("portfolio "+id, func(ctx context.Context, tx *store.Tx) error {
+		all.lockPortfolios(tx)
 		p, found, err := loadPortfolio(ctx, tx, id)
 		if err != nil || !found {
 			return err
@@ -140,11 +144,16 @@ func follow(ctx context.Context, tx *store.Tx, p events.Portfolio) error {
 	holdings := make([]holding, len(p.Assets))
 	for i, a := range p.Assets {
 		holdings[i] = holding{Symbol: a.Symbol, PortfolioID: p.ID}
+		apartOf(tx).held(a.Symbol)
 	}
 	if len(holdings) > 0 {
 		tx.Later(tx.NewInsert().Model(&holdings).On("CONFLICT DO NOTHING"))
 	}
-	portfolioChanged(tx, p.ID)
+	// Once everything is known that moves portfolios in this unit, they are announced.
+	tx.Once("portfolio "+p.ID+" moved", func(_ context.Context, tx *store.Tx) error {
+		portfolioChanged(tx, p.ID)
+		return nil
+	})
 	return nil
 }
 
