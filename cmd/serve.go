@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -24,6 +25,7 @@ func newServe(g *globals) *cobra.Command {
 	var at listening
 	var services, roles []string
 	var upstreams, tokenFile string
+	var pool int
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run single services, on RabbitMQ and PostgreSQL",
@@ -53,6 +55,10 @@ With --token-file, the boundary makes a first admin token at its first start and
 			if err := at.check(c.ErrOrStderr()); err != nil {
 				return err
 			}
+			pool, err := poolSize(pool)
+			if err != nil {
+				return err
+			}
 			opts, err := options()
 			if err != nil {
 				return err
@@ -73,7 +79,7 @@ With --token-file, the boundary makes a first admin token at its first start and
 			defer stop()
 			log := g.logger(c.ErrOrStderr())
 			config := process.Config{
-				Services: names, Roles: as, Addr: at.addr, Database: where.databaseOf, Options: opts, Log: log,
+				Services: names, Roles: as, Addr: at.addr, Database: where.databaseOf, Connections: pool, Options: opts, Log: log,
 				TLS: at.tls, Secret: shared, TokenFile: tokenFile, Elsewhere: elsewhere,
 				Broker: func(ctx context.Context) (broker.Broker, error) { return openBroker(ctx, where.broker, title, log) },
 			}
@@ -89,6 +95,9 @@ With --token-file, the boundary makes a first admin token at its first start and
 		},
 	}
 	where.flags(c)
+	c.Flags().IntVar(&pool, "database-connections", 0, fmt.Sprintf(
+		"connections to each database of PostgreSQL at most, besides one for the relay (default: STEGA_DATABASE_CONNECTIONS, else %d)",
+		process.DefaultConnections))
 	c.Flags().StringSliceVar(&services, "service", nil, "which services, or all")
 	c.Flags().StringSliceVar(&roles, "role", nil, "in which roles: api, consumer, all")
 	at.flags(c)

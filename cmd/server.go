@@ -78,6 +78,26 @@ func (c *connections) databaseOf(service string) string {
 	return strings.ReplaceAll(c.database, "{service}", service)
 }
 
+// poolSize checks how many connections to a database a process has; 0 stands for what the environment says, or the default.
+func poolSize(flag int) (int, error) {
+	const limit = 1000
+	n, text := flag, strconv.Itoa(flag)
+	if flag == 0 {
+		if text = os.Getenv("STEGA_DATABASE_CONNECTIONS"); text == "" {
+			return process.DefaultConnections, nil
+		}
+		var err error
+		if n, err = strconv.Atoi(text); err != nil {
+			n = 0
+		}
+	}
+	if n < 2 || n > limit {
+		return 0, fault.Usage("database_connections_invalid", "%q is no number of connections from 2 to %d", text, limit).
+			WithHint("set --database-connections or STEGA_DATABASE_CONNECTIONS, such as %d", process.DefaultConnections)
+	}
+	return n, nil
+}
+
 // listening is where and how HTTP is served.
 type listening struct {
 	addr  string

@@ -58,7 +58,9 @@ type Config struct {
 	// Elsewhere are the services that the boundary reaches over HTTP; those of the process itself need not be named.
 	Elsewhere []gateway.Upstream
 	Database  func(service string) string
-	Broker    func(ctx context.Context) (broker.Broker, error)
+	// Connections bounds the connections to each database of PostgreSQL, besides the relay's; 0: DefaultConnections.
+	Connections int
+	Broker      func(ctx context.Context) (broker.Broker, error)
 	// Migrate brings the databases and the broker's topology up to date at the start. Without it, what is missing
 	// is a fault that says to run "stega migrate".
 	Migrate   bool
@@ -73,6 +75,9 @@ type Audit struct {
 	Keep time.Duration
 	Rows int
 }
+
+// DefaultConnections is how many connections a process has to each database of PostgreSQL at most, besides one for the relay.
+const DefaultConnections = store.DefaultConnections
 
 // Process is a process under way.
 type Process struct {
@@ -153,7 +158,7 @@ func (p *Process) open(ctx context.Context) error {
 	b.Takes, b.Log, b.Lookup, b.Latest, b.Watch, b.Position = takes, p.cfg.Log, p.lookup, p.latest, p.watch, p.position
 	p.cfg.Options.Marketdata.Log = p.cfg.Log
 	for _, name := range p.cfg.Services {
-		db, err := store.Open(ctx, name, p.cfg.Database(name))
+		db, err := store.Open(ctx, name, p.cfg.Database(name), store.Connections(p.cfg.Connections))
 		if err != nil {
 			return err
 		}
