@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/uptrace/bun/dialect"
@@ -27,6 +28,7 @@ type Consumer struct {
 
 	pauses pauses
 	hands  hands
+	lacks  atomic.Pointer[[]broker.Lack]
 }
 
 // ConsumerOptions has what can be set; zero values mean the defaults.
@@ -47,6 +49,9 @@ type ConsumerOptions struct {
 	ProbeBase  time.Duration // between tries while something is away, doubling, 100 ms
 	ProbeMax   time.Duration // and the longest, 5 s
 	Poll       time.Duration // how often parked messages are looked for besides, 500 ms
+
+	Inspect time.Duration // how often the broker is asked whether queues and bindings are there, 3 s
+	Verify  time.Duration // how often the log is compared with what was handled besides, 30 s
 
 	JobLease time.Duration // how long a job that was tried again is left alone; longer than any job may run, 20 min
 	Grace    time.Duration // for finishing what is in flight when it ends, 20 s
@@ -72,6 +77,8 @@ func (o ConsumerOptions) withDefaults(db *store.DB) ConsumerOptions {
 	def(&o.ProbeBase, 100*time.Millisecond)
 	def(&o.ProbeMax, 5*time.Second)
 	def(&o.Poll, 500*time.Millisecond)
+	def(&o.Inspect, 3*time.Second)
+	def(&o.Verify, 30*time.Second)
 	def(&o.JobLease, JobTimeout+5*time.Minute)
 	def(&o.Grace, 20*time.Second)
 	if o.Metrics == nil {
@@ -138,6 +145,9 @@ func (c *Consumer) Run(ctx context.Context, ready func()) error {
 	}
 	if err == nil {
 		workers.Go(func() { l.redrive(working) })
+		if l.watcher != nil {
+			workers.Go(func() { l.watcher.watch(working) })
+		}
 		ready()
 		select {
 		case <-ctx.Done():
@@ -201,6 +211,7 @@ type loop struct {
 	d        *Dispatcher
 	db       *store.DB
 	broker   broker.Broker
+	watcher  *watcher // nil for a broker whose parts cannot vanish
 	log      *slog.Logger
 	opts     ConsumerOptions
 	dispatch func(ctx context.Context, c Call) error
@@ -214,11 +225,15 @@ type loop struct {
 func newLoop(c *Consumer) *loop {
 	opts := c.Options.withDefaults(c.DB)
 	service := c.Dispatcher.service
-	return &loop{
+	l := &loop{
 		service: service, d: c.Dispatcher, db: c.DB, broker: c.Broker, log: c.Log, opts: opts, dispatch: compose(c.Middleware),
 		breaker: newBreaker(opts.BreakAfter, &c.pauses, opts.Metrics.breaker.WithLabelValues(service)),
 		pauses:  &c.pauses, hands: &c.hands, draining: make(chan struct{}), due: make(chan struct{}, 1),
 	}
+	if inspector, ok := c.Broker.(broker.Inspector); ok {
+		l.watcher = &watcher{loop: l, inspector: inspector, lacks: &c.lacks, held: make(chan broker.Delivery), turn: make(chan struct{}, 1)}
+	}
+	return l
 }
 
 // sleep waits; false means that the consumer is to end.

@@ -69,12 +69,31 @@ func (l *loop) events(ctx context.Context, deliveries <-chan broker.Delivery) {
 			done <- struct{}{}
 		}()
 	}
-	for d := range deliveries {
+	hand := func(_ context.Context, d broker.Delivery) error {
 		select {
 		case lanes[hash(d.Subject)%uint32(len(lanes))].in <- d:
 		case <-l.draining:
 			l.told(d.Release())
 		}
+		return nil
+	}
+	var held <-chan broker.Delivery
+	if l.watcher != nil {
+		held = l.watcher.held
+	}
+	for open := true; open; {
+		var d broker.Delivery
+		select {
+		case d, open = <-deliveries:
+			if !open {
+				continue
+			}
+			if d.Gap && l.watcher != nil {
+				l.watcher.gap(ctx, hand)
+			}
+		case d = <-held:
+		}
+		_ = hand(ctx, d) // it releases what it cannot hand on
 	}
 	for _, lane := range lanes {
 		close(lane.in)
@@ -174,9 +193,15 @@ func (l *lane) take(ctx context.Context, d broker.Delivery) {
 	}
 }
 
-// unhandled settles a message of a topic that nobody handles any more, and says so to those who wait for it.
+// unhandled settles a message of a topic that this version of the service has no handler for: an older one had it, or a newer one has it
+// already. It says so to those who wait for it, and leaves a mark for a version that takes the topic from the log.
 func (l *lane) unhandled(ctx context.Context, d broker.Delivery) {
-	l.log.Debug("nobody handles this topic any more", "topic", d.Type, "message", d.ID)
+	l.log.Warn("this version of the service has no handler for a topic that it is bound to: the event is left to a version that has one",
+		"topic", d.Type, "message", d.ID)
+	if err := l.unbound(ctx, d.Type); err != nil {
+		l.told(d.Release())
+		return
+	}
 	err := l.outage.insist(ctx, "note a message that nobody handles", func(_ context.Context, tx *store.Tx) error {
 		tx.Receipt(l.d.receipt(d.Envelope, "", events.ReceiptUnhandled))
 		return nil

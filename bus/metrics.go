@@ -14,6 +14,7 @@ type Metrics struct {
 	settled    *prometheus.CounterVec
 	lag        *prometheus.HistogramVec
 	breaker    *prometheus.GaugeVec
+	recovered  *prometheus.CounterVec
 }
 
 // What became of a delivery, as a metric says it.
@@ -48,9 +49,13 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "stega_breaker_open", Help: "1 while everything fails and nothing more is parked.",
 		}, []string{"service"}),
 	}
+	m.recovered = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "stega_messages_recovered_total", Help: "Events that did not come from the queue and were taken from the log.",
+	}, []string{"service"})
 	if registry == nil {
 		return m
 	}
+	m.recovered = registered(registry, m.recovered)
 	m.dispatches = registered(registry, m.dispatches)
 	m.seconds = registered(registry, m.seconds)
 	m.settled = registered(registry, m.settled)

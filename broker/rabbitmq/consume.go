@@ -82,7 +82,7 @@ func attached[T any](ctx context.Context, b *Broker, queue string, attach func(*
 				return none, f
 			}
 		}
-		if err.Error() != said {
+		if err.Error() != said && ctx.Err() == nil {
 			said = err.Error()
 			b.log.Warn("the broker does not attach to a queue yet, trying on", "queue", queue, "error", err)
 		}
