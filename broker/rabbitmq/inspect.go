@@ -41,6 +41,12 @@ func (b *Broker) Inspect(ctx context.Context, t broker.Topology) ([]broker.Lack,
 	for _, l := range lacks {
 		missing[l.Part] = true
 	}
+	for _, l := range b.refused.all() {
+		if !missing[l.Part] {
+			missing[l.Part] = true
+			lacks = append(lacks, l)
+		}
+	}
 	_, _, bindings := layout(b.names, t)
 	bound, err := b.bindings.missing(ctx, conn.url, bindings)
 	switch {
@@ -59,11 +65,6 @@ func (b *Broker) Inspect(ctx context.Context, t broker.Topology) ([]broker.Lack,
 		f := fault.Unavailable("binding_missing", "the broker's queue %s is not bound to %s of %s", d.Queue, d.Key, d.Exchange).
 			WithHint("bind it with: stega migrate")
 		lacks = append(lacks, broker.Lack{Part: "binding of " + d.Queue + " to " + d.Key, Service: b.names.service(d.Queue), Err: f})
-	}
-	for _, l := range b.refused.all() {
-		if !missing[l.Part] {
-			lacks = append(lacks, l)
-		}
 	}
 	return lacks, nil
 }
