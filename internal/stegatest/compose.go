@@ -156,11 +156,22 @@ func (c *Composed) Containers() (all []Container) {
 	return all
 }
 
-// SQL runs statements as the administrator of a service's database, and returns the rows that come of them.
-func (c *Composed) SQL(service, statements string) string {
+// SQL runs statements as the administrator of a service's database, each by itself, and returns the rows that come of them.
+func (c *Composed) SQL(service string, statements ...string) string {
 	c.t.Helper()
-	return strings.TrimSpace(c.Compose("exec", "-T", "-e", "PGOPTIONS=-c default_transaction_read_only=off", "postgres",
-		"psql", "-qAt", "-v", "ON_ERROR_STOP=1", "-U", "stega", "-d", service, "-c", statements))
+	args := []string{"exec", "-T", "-e", "PGOPTIONS=-c default_transaction_read_only=off", "postgres",
+		"psql", "-qAt", "-v", "ON_ERROR_STOP=1", "-U", "stega", "-d", service}
+	for _, one := range statements {
+		args = append(args, "-c", one)
+	}
+	return strings.TrimSpace(c.Compose(args...))
+}
+
+// For returns the same stack for a part of the test, which fails by itself.
+func (c *Composed) For(t testing.TB) *Composed {
+	other, server := *c, *c.Server
+	server.t, other.t, other.Server = t, t, &server
+	return &other
 }
 
 // Rabbit runs rabbitmqctl.

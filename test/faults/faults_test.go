@@ -78,7 +78,7 @@ type load struct {
 }
 
 func newLoad(t *testing.T, c *stegatest.Composed) *load {
-	return &load{Composed: c, t: t, quit: make(chan struct{}), refused: map[string]int{}}
+	return &load{Composed: c.For(t), t: t, quit: make(chan struct{}), refused: map[string]int{}}
 }
 
 func (l *load) start() {
@@ -292,12 +292,12 @@ func readOnly(t *testing.T, l *load) {
 		}
 		return all, len(seen)
 	}
-	l.SQL("returns", "ALTER SYSTEM SET default_transaction_read_only = on; SELECT pg_reload_conf()")
+	l.SQL("returns", "ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
 	began := time.Now()
 	l.reports("returns-consumer", "read-only", "no writes", "read_only", "database")
 	l.reports("portfolio-api", "read-only", "no writes", "read_only", "database")
 	time.Sleep(time.Until(began.Add(time.Minute)))
-	l.SQL("returns", "ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf()")
+	l.SQL("returns", "ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")
 	l.some()
 	all, different := lines()
 	assert.Less(t, all-different, different/10, "events that were sent again, of %d", different)
