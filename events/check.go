@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 	"github.com/govalues/decimal"
+
+	"stega/text"
 )
 
 // The Check methods say whether the data of an event make sense. What services emit does so already; they are for events that a
@@ -83,8 +84,8 @@ func (p Portfolio) Check() error {
 	if p.Version < 1 {
 		return errors.New("version must be 1 or more")
 	}
-	if strings.TrimSpace(p.Name) == "" {
-		return errors.New("name is empty")
+	if err := checkName("name", p.Name); err != nil {
+		return err
 	}
 	if len(p.Assets) == 0 {
 		return errors.New("assets is empty")
@@ -106,6 +107,21 @@ func (p Portfolio) Check() error {
 	}
 	if sum.Cmp(decimal.One) != 0 {
 		return fmt.Errorf("the weights sum to %s and not to 1", sum.Trim(0))
+	}
+	return nil
+}
+
+// MaxName bounds the name of anything, in characters.
+const MaxName = 200
+
+// checkName requires a name in the form in which names are kept.
+func checkName(field, name string) error {
+	kept, err := text.CheckName(name, MaxName)
+	if err == nil && kept != name {
+		err = fmt.Errorf("is written %q", kept)
+	}
+	if err != nil {
+		return fmt.Errorf("%s %w", field, err)
 	}
 	return nil
 }
@@ -174,8 +190,13 @@ func (e OptimizationCompleted) Check() error {
 			return err
 		}
 	}
-	if e.Objective == "" {
-		return errors.New("objective is empty")
+	if e.Name != "" {
+		if err := checkName("name", e.Name); err != nil {
+			return err
+		}
+	}
+	if err := checkName("objective", e.Objective); err != nil {
+		return err
 	}
 	if len(e.Weights) != len(e.Symbols) {
 		return fmt.Errorf("weights has %d values for %d symbols", len(e.Weights), len(e.Symbols))
@@ -198,8 +219,8 @@ func (e OptimizationCompleted) Check() error {
 
 // Check reports what is wrong with the request.
 func (e ReplayRequested) Check() error {
-	if e.Service == "" {
-		return errors.New("service is empty")
+	if err := checkName("service", e.Service); err != nil {
+		return err
 	}
 	for _, topic := range e.Topics {
 		if _, ok := Lookup(topic); !ok {

@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -47,12 +48,14 @@ type CoMoments struct {
 //
 // Deviations are from each series' own mean, so that products do not cancel, and the mean over the common periods is taken from what remains (the corrected
 // two-pass algorithm of Chan, Golub and LeVeque 1983).
-func NewCoMoments(returns [][]float64) (*CoMoments, error) {
-	return newCoMoments(returns, meanOf)
+//
+// It stops when ctx ends, as all estimators of this package do that take one, and returns its error.
+func NewCoMoments(ctx context.Context, returns [][]float64) (*CoMoments, error) {
+	return newCoMoments(ctx, returns, meanOf)
 }
 
 // newCoMoments takes deviations from the value that about gives, which is NaN where a series is not defined.
-func newCoMoments(returns [][]float64, about func([]float64) (from float64, n int)) (*CoMoments, error) {
+func newCoMoments(ctx context.Context, returns [][]float64, about func([]float64) (from float64, n int)) (*CoMoments, error) {
 	days, err := sameLength(returns)
 	if err != nil {
 		return nil, err
@@ -63,7 +66,7 @@ func newCoMoments(returns [][]float64, about func([]float64) (from float64, n in
 	means, counts := make([]float64, n), make([]int, n)
 	parts := (n + panelWidth - 1) / panelWidth
 	workers := workersFor(n * days)
-	parallel(workers, parts, func(k int) {
+	err = parallel(ctx, workers, parts, func(k int) {
 		from, to := k*panelWidth, min((k+1)*panelWidth, n)
 		for i := from; i < to; i++ {
 			means[i], counts[i] = about(returns[i])
@@ -71,8 +74,15 @@ func newCoMoments(returns [][]float64, about func([]float64) (from float64, n in
 		}
 		p.set(k, returns[from:to], means[from:to])
 	})
-	m.products, m.stride = p.gram(kernel())
-	m.missing(returns, counts, p)
+	if err != nil {
+		return nil, err
+	}
+	if m.products, m.stride, err = p.gram(ctx, kernel()); err != nil {
+		return nil, err
+	}
+	if err := m.missing(ctx, returns, counts, p); err != nil {
+		return nil, err
+	}
 	return m, nil
 }
 
@@ -85,7 +95,7 @@ func workersFor(operations int) int {
 }
 
 // missing finds the patterns, and for each of them what they leave of the sums of all series.
-func (m *CoMoments) missing(returns [][]float64, counts []int, p *packed) {
+func (m *CoMoments) missing(ctx context.Context, returns [][]float64, counts []int, p *packed) error {
 	masks := [][]uint64{nil}
 	known := map[string]int{}
 	for i, r := range returns {
@@ -103,7 +113,7 @@ func (m *CoMoments) missing(returns [][]float64, counts []int, p *packed) {
 	}
 	g := len(masks)
 	if g == 1 {
-		return
+		return nil
 	}
 	m.patterns, m.common = g, make([]int32, g*g)
 	m.sums, m.squares = make([]float64, g*m.series), make([]float64, g*m.series)
@@ -125,7 +135,7 @@ func (m *CoMoments) missing(returns [][]float64, counts []int, p *packed) {
 		}
 	}
 	workers := runtime.GOMAXPROCS(0)
-	parallel(workers, g-1, func(k int) {
+	err := parallel(ctx, workers, g-1, func(k int) {
 		a := k + 1
 		for b := a; b < g; b++ {
 			n := 0
@@ -135,12 +145,15 @@ func (m *CoMoments) missing(returns [][]float64, counts []int, p *packed) {
 			m.common[a*g+b], m.common[b*g+a] = int32(n), int32(n)
 		}
 	})
+	if err != nil {
+		return err
+	}
 	for i := range m.series {
 		m.squares[i] = m.products[i*m.stride+i] // of the deviations from the own mean, the sum is 0
 	}
-	parallel(workers, (m.series+panelWidth-1)/panelWidth, func(panel int) {
+	return parallel(ctx, workers, (m.series+panelWidth-1)/panelWidth, func(panel int) {
 		var total [2 * panelWidth]float64
-		for a := 1; a < g; a++ {
+		for a := 1; a < g && ctx.Err() == nil; a++ {
 			gather(rows[a], p.data[panel*blockDays*panelWidth:], &total)
 			all, allSquares := total[:panelWidth], total[panelWidth:]
 			for r := range min(panelWidth, m.series-panel*panelWidth) {
@@ -303,7 +316,7 @@ func symmetric(n int, cell func(i, j int) float64) *mat.SymDense {
 		return &mat.SymDense{}
 	}
 	data := make([]float64, n*n)
-	parallel(workersFor(n*n), n, func(i int) {
+	_ = parallel(context.Background(), workersFor(n*n), n, func(i int) { // which is short
 		row := data[i*n : (i+1)*n]
 		for j := i; j < n; j++ {
 			row[j] = cell(i, j)
@@ -313,8 +326,8 @@ func symmetric(n int, cell func(i, j int) float64) *mat.SymDense {
 }
 
 // Covariance is that of CoMoments, of returns[a][t].
-func Covariance(returns [][]float64, periods float64) (*mat.SymDense, error) {
-	m, err := NewCoMoments(returns)
+func Covariance(ctx context.Context, returns [][]float64, periods float64) (*mat.SymDense, error) {
+	m, err := NewCoMoments(ctx, returns)
 	if err != nil {
 		return nil, err
 	}
@@ -322,8 +335,8 @@ func Covariance(returns [][]float64, periods float64) (*mat.SymDense, error) {
 }
 
 // Correlation is that of CoMoments, of returns[a][t].
-func Correlation(returns [][]float64) (*mat.SymDense, error) {
-	m, err := NewCoMoments(returns)
+func Correlation(ctx context.Context, returns [][]float64) (*mat.SymDense, error) {
+	m, err := NewCoMoments(ctx, returns)
 	if err != nil {
 		return nil, err
 	}

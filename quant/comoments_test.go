@@ -68,7 +68,7 @@ func TestCoMomentsAreThoseOfEachPair(t *testing.T) {
 	}{{1, 1, 0}, {2, 2, 0}, {5, 40, 0}, {30, 400, 0}, {5, 40, .3}, {40, 300, .02}, {50, 700, .6}, {17, 90, .95}, {60, 1000, .2}} {
 		t.Run(fmt.Sprintf("%d series of %d days with %v missing are as their definition says", c.series, c.days, c.share), func(t *testing.T) {
 			returns := gappy(r, c.series, c.days, c.share)
-			m, err := quant.NewCoMoments(returns)
+			m, err := quant.NewCoMoments(t.Context(), returns)
 			require.NoError(t, err)
 			covariance, correlation := m.Covariance(1), m.Correlation()
 			for i := range returns {
@@ -98,14 +98,14 @@ func TestOrderOfAssetsOrdersTheMatrix(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(9, 8))
 	returns := gappy(r, 37, 300, .1)
-	covariance, err := quant.Covariance(returns, 252)
+	covariance, err := quant.Covariance(t.Context(), returns, 252)
 	require.NoError(t, err)
 	order := r.Perm(len(returns))
 	shuffled := make([][]float64, len(returns))
 	for to, from := range order {
 		shuffled[to] = returns[from]
 	}
-	again, err := quant.Covariance(shuffled, 252)
+	again, err := quant.Covariance(t.Context(), shuffled, 252)
 	require.NoError(t, err)
 	for i := range order {
 		for j := range order {
@@ -124,7 +124,7 @@ func TestCorrelationsStayWithinOne(t *testing.T) {
 				returns[i+6][t] = -3 * returns[i][t]
 			}
 		}
-		c, err := quant.Correlation(returns)
+		c, err := quant.Correlation(t.Context(), returns)
 		require.NoError(t, err)
 		for i := range 12 {
 			for j := range 12 {
@@ -144,7 +144,7 @@ func TestCorrelationsStayWithinOne(t *testing.T) {
 func TestCoMomentsOfTheEdges(t *testing.T) {
 	t.Parallel()
 	inf := math.Inf(1)
-	c, err := quant.Correlation([][]float64{
+	c, err := quant.Correlation(t.Context(), [][]float64{
 		{.1, .2, .3, .1}, {.3, .3, .3, .3}, {nan, nan, nan, nan}, {nan, nan, .1, nan}, {inf, .1, .2, .3}, {.1, -inf, inf, 1}, {.2, .2, .2, .5}, {1, 2, 3, nan},
 	})
 	require.NoError(t, err)
@@ -157,16 +157,16 @@ func TestCoMomentsOfTheEdges(t *testing.T) {
 	assert.True(t, math.IsNaN(c.At(6, 7)), "constant over the common periods")
 	assert.Equal(t, 1.0, c.At(6, 6))
 	for _, none := range [][][]float64{nil, {}} {
-		c, err = quant.Correlation(none)
+		c, err = quant.Correlation(t.Context(), none)
 		require.NoError(t, err)
 		assert.Equal(t, 0, c.SymmetricDim())
 	}
-	c, err = quant.Covariance([][]float64{{}, {}}, 1)
+	c, err = quant.Covariance(t.Context(), [][]float64{{}, {}}, 1)
 	require.NoError(t, err)
 	assert.True(t, math.IsNaN(c.At(0, 1)))
-	_, err = quant.Covariance([][]float64{{1}, {1, 2}}, 1)
+	_, err = quant.Covariance(t.Context(), [][]float64{{1}, {1, 2}}, 1)
 	require.ErrorIs(t, err, quant.ErrLength)
-	c, err = quant.Covariance([][]float64{{1e9 + 1, 1e9 + 2, 1e9 + 3}, {1e9 + 1, 1e9 + 2, nan}}, 1)
+	c, err = quant.Covariance(t.Context(), [][]float64{{1e9 + 1, 1e9 + 2, 1e9 + 3}, {1e9 + 1, 1e9 + 2, nan}}, 1)
 	require.NoError(t, err)
 	assert.Equal(t, mat.NewSymDense(2, []float64{1, .5, 0, .5}).RawSymmetric(), c.RawSymmetric(), "what is far from 0 does not cancel")
 }
@@ -176,7 +176,7 @@ func BenchmarkCorrelation(b *testing.B) {
 		returns := gappy(rand.New(rand.NewPCG(1, 1)), 500, 2520, share)
 		b.Run(fmt.Sprintf("500x2520 missing %v", share), func(b *testing.B) {
 			for b.Loop() {
-				_, _ = quant.Correlation(returns)
+				_, _ = quant.Correlation(b.Context(), returns)
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -62,8 +63,8 @@ func (missing Missing) fill(returns [][]float64) ([][]float64, error) {
 // Semicovariance is the matrix of periods·mean of d(x)·d(y) with d(r) = min(r−benchmark, 0) and a benchmark per period, over the common periods of each pair
 // (MissingPairwise), or over all periods with 0 for what is missing (MissingZero, as PyPortfolioOpt, whose benchmark is 0.000079). Source: Estrada,
 // Mean-semivariance optimization: a heuristic approach (2008). ErrLength, ErrOption. It is NaN for a pair without a common period.
-func Semicovariance(returns [][]float64, benchmark float64, missing Missing, periods float64) (*mat.SymDense, error) {
-	m, err := shortfalls(returns, benchmark, missing)
+func Semicovariance(ctx context.Context, returns [][]float64, benchmark float64, missing Missing, periods float64) (*mat.SymDense, error) {
+	m, err := shortfalls(ctx, returns, benchmark, missing)
 	if err != nil {
 		return nil, err
 	}
@@ -77,15 +78,15 @@ func Semicovariance(returns [][]float64, benchmark float64, missing Missing, per
 }
 
 // Semicorrelation is the matrix of Σ d(x)·d(y)/√(Σ d(x)²·Σ d(y)²) of Semicovariance's d, all three over the common periods of the pair.
-func Semicorrelation(returns [][]float64, benchmark float64, missing Missing) (*mat.SymDense, error) {
-	m, err := shortfalls(returns, benchmark, missing)
+func Semicorrelation(ctx context.Context, returns [][]float64, benchmark float64, missing Missing) (*mat.SymDense, error) {
+	m, err := shortfalls(ctx, returns, benchmark, missing)
 	if err != nil {
 		return nil, err
 	}
 	return m.cosines(), nil
 }
 
-func shortfalls(returns [][]float64, benchmark float64, missing Missing) (*CoMoments, error) {
+func shortfalls(ctx context.Context, returns [][]float64, benchmark float64, missing Missing) (*CoMoments, error) {
 	if missing == MissingZero || missing == MissingComplete {
 		var err error
 		if returns, err = missing.fill(returns); err != nil {
@@ -101,7 +102,7 @@ func shortfalls(returns [][]float64, benchmark float64, missing Missing) (*CoMom
 			drops[i][t] = math.Min(v-benchmark, 0) // NaN stays
 		}
 	}
-	return newCoMoments(drops, around0)
+	return newCoMoments(ctx, drops, around0)
 }
 
 // around0 makes products of the values as they are.
@@ -126,12 +127,12 @@ const (
 // ExponentialCovariance is the matrix of periods·Σ w(t)·(x(t)−x̄)(y(t)−ȳ) / Σ w(t) over the common periods of each pair, with w(t) = (1−α)^age(t), α =
 // 2/(span+1), and means without weights over all observations of each series, as PyPortfolioOpt's exp_cov. ages are in periods; without them (nil), each row
 // is a period, and age(t) = T−1−t. ErrLength; ErrOption for a span below 1. It is NaN for a pair without a common period.
-func ExponentialCovariance(returns [][]float64, ages []float64, span, periods float64) (*mat.SymDense, error) {
-	m, seen, err := exponential(returns, ages, span)
+func ExponentialCovariance(ctx context.Context, returns [][]float64, ages []float64, span, periods float64) (*mat.SymDense, error) {
+	m, seen, err := exponential(ctx, returns, ages, span)
 	if err != nil {
 		return nil, err
 	}
-	weights, err := newCoMoments(seen, around0)
+	weights, err := newCoMoments(ctx, seen, around0)
 	if err != nil {
 		return nil, err
 	}
@@ -145,8 +146,8 @@ func ExponentialCovariance(returns [][]float64, ages []float64, span, periods fl
 
 // ExponentialCorrelation is the matrix of the covariances of ExponentialCovariance over the deviations by the same weights and means, all three over the
 // common periods of the pair: not over those that each series has on its own, which may be of another time.
-func ExponentialCorrelation(returns [][]float64, ages []float64, span float64) (*mat.SymDense, error) {
-	m, _, err := exponential(returns, ages, span)
+func ExponentialCorrelation(ctx context.Context, returns [][]float64, ages []float64, span float64) (*mat.SymDense, error) {
+	m, _, err := exponential(ctx, returns, ages, span)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +155,7 @@ func ExponentialCorrelation(returns [][]float64, ages []float64, span float64) (
 }
 
 // exponential makes the co-moments of deviations that are weighted by the roots of the weights, and these roots where there is an observation.
-func exponential(returns [][]float64, ages []float64, span float64) (m *CoMoments, seen [][]float64, err error) {
+func exponential(ctx context.Context, returns [][]float64, ages []float64, span float64) (m *CoMoments, seen [][]float64, err error) {
 	days, err := sameLength(returns)
 	if err != nil {
 		return nil, nil, err
@@ -188,7 +189,7 @@ func exponential(returns [][]float64, ages []float64, span float64) (m *CoMoment
 			}
 		}
 	}
-	if m, err = newCoMoments(weighted, around0); err != nil {
+	if m, err = newCoMoments(ctx, weighted, around0); err != nil {
 		return nil, nil, err
 	}
 	for i := range means {

@@ -120,11 +120,11 @@ func TestNoMeasurePanics(t *testing.T) {
 			quant.RollingMaxDrawdown(x, 2)
 			quant.RollingCorrelation(x, x, 2)
 			quant.Rebase(x, 100)
-			_, _ = quant.LedoitWolf([][]float64{x, x}, quant.SingleFactor, quant.MissingZero, 252)
-			_, _ = quant.Semicovariance([][]float64{x, x}, 0, quant.MissingPairwise, 252)
-			_, _ = quant.ExponentialCovariance([][]float64{x, x}, nil, 10, 252)
+			_, _ = quant.LedoitWolf(t.Context(), [][]float64{x, x}, quant.SingleFactor, quant.MissingZero, 252)
+			_, _ = quant.Semicovariance(t.Context(), [][]float64{x, x}, 0, quant.MissingPairwise, 252)
+			_, _ = quant.ExponentialCovariance(t.Context(), [][]float64{x, x}, nil, 10, 252)
 			_, _ = quant.CAPMReturns([][]float64{x, x}, nil, 0, quant.Geometric, 252)
-			_, _ = quant.CorrelationBy([][]float64{x, x}, quant.KendallCorrelation)
+			_, _ = quant.CorrelationBy(t.Context(), [][]float64{x, x}, quant.KendallCorrelation)
 		})
 	}
 }

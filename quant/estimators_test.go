@@ -17,7 +17,7 @@ func TestWeightedCovariancesAgainstTheirFormulas(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	returns := gappy(r, 12, 150, .1)
 	t.Run("exponential covariance", func(t *testing.T) {
-		m, err := quant.ExponentialCovariance(returns, nil, 20, 252)
+		m, err := quant.ExponentialCovariance(t.Context(), returns, nil, 20, 252)
 		require.NoError(t, err)
 		for i, x := range returns {
 			for j, y := range returns {
@@ -34,7 +34,7 @@ func TestWeightedCovariancesAgainstTheirFormulas(t *testing.T) {
 	})
 	t.Run("semicovariance over the common periods, and with 0 for what is missing", func(t *testing.T) {
 		for _, missing := range []quant.Missing{quant.MissingPairwise, quant.MissingZero} {
-			m, err := quant.Semicovariance(returns, .001, missing, 252)
+			m, err := quant.Semicovariance(t.Context(), returns, .001, missing, 252)
 			require.NoError(t, err)
 			for i, x := range returns {
 				for j, y := range returns {
@@ -110,13 +110,13 @@ func TestShrinkageIsBetweenItsTargetAndTheSample(t *testing.T) {
 				shuffled[to] = returns[from]
 			}
 			for _, target := range []quant.ShrinkageTarget{quant.ConstantVariance, quant.SingleFactor, quant.ConstantCorrelation} {
-				a, err := quant.LedoitWolf(returns, target, missing, 252)
+				a, err := quant.LedoitWolf(t.Context(), returns, target, missing, 252)
 				require.NoError(t, err, "%s %s", target, missing)
 				assert.True(t, a.Intensity >= 0 && a.Intensity <= 1)
 				if missing == quant.MissingComplete {
 					assert.True(t, quant.PositiveSemidefinite(a.Covariance))
 				}
-				b, err := quant.LedoitWolf(shuffled, target, missing, 252)
+				b, err := quant.LedoitWolf(t.Context(), shuffled, target, missing, 252)
 				require.NoError(t, err)
 				assert.InDelta(t, a.Intensity, b.Intensity, 1e-11)
 				for i := range order {
@@ -125,35 +125,35 @@ func TestShrinkageIsBetweenItsTargetAndTheSample(t *testing.T) {
 					}
 				}
 			}
-			o, err := quant.OAS(returns, missing, 252)
+			o, err := quant.OAS(t.Context(), returns, missing, 252)
 			require.NoError(t, err)
 			assert.True(t, o.Intensity > 0 && o.Intensity <= 1)
 		}
 	}
-	one, err := quant.LedoitWolf([][]float64{{.1, .2, .4}}, quant.ConstantVariance, quant.MissingComplete, 1)
+	one, err := quant.LedoitWolf(t.Context(), [][]float64{{.1, .2, .4}}, quant.ConstantVariance, quant.MissingComplete, 1)
 	require.NoError(t, err)
 	assert.InDelta(t, .07/4.5, one.Covariance.At(0, 0), 1e-15, "one asset is its own target")
 	for _, bad := range [][][]float64{nil, {{}}, {{.1}}, {{nan, nan}, {1, 2}}, {{math.Inf(1), 1, 2}}} {
-		_, err = quant.LedoitWolf(bad, quant.SingleFactor, quant.MissingComplete, 1)
+		_, err = quant.LedoitWolf(t.Context(), bad, quant.SingleFactor, quant.MissingComplete, 1)
 		require.ErrorIs(t, err, quant.ErrUndefined)
-		_, err = quant.OAS(bad, quant.MissingComplete, 1)
+		_, err = quant.OAS(t.Context(), bad, quant.MissingComplete, 1)
 		require.ErrorIs(t, err, quant.ErrUndefined)
 	}
 	flat := [][]float64{fill(5, .01), fill(5, .02)}
 	for _, target := range []quant.ShrinkageTarget{quant.ConstantVariance, quant.SingleFactor} {
-		s, err := quant.LedoitWolf(flat, target, quant.MissingComplete, 1)
+		s, err := quant.LedoitWolf(t.Context(), flat, target, quant.MissingComplete, 1)
 		require.NoError(t, err)
 		assert.Equal(t, 0.0, s.Covariance.At(0, 0))
 	}
-	_, err = quant.LedoitWolf(flat, quant.ConstantCorrelation, quant.MissingComplete, 1)
+	_, err = quant.LedoitWolf(t.Context(), flat, quant.ConstantCorrelation, quant.MissingComplete, 1)
 	require.ErrorIs(t, err, quant.ErrUndefined, "what does not move has no correlation")
-	_, err = quant.LedoitWolf(flat, "mean", quant.MissingComplete, 1)
+	_, err = quant.LedoitWolf(t.Context(), flat, "mean", quant.MissingComplete, 1)
 	require.ErrorIs(t, err, quant.ErrOption)
-	_, err = quant.LedoitWolf(flat, quant.SingleFactor, quant.MissingPairwise, 1)
+	_, err = quant.LedoitWolf(t.Context(), flat, quant.SingleFactor, quant.MissingPairwise, 1)
 	require.ErrorIs(t, err, quant.ErrOption)
-	_, err = quant.Semicovariance(flat, 0, "some", 1)
+	_, err = quant.Semicovariance(t.Context(), flat, 0, "some", 1)
 	require.ErrorIs(t, err, quant.ErrOption)
-	_, err = quant.ExponentialCovariance(flat, nil, 0, 1)
+	_, err = quant.ExponentialCovariance(t.Context(), flat, nil, 0, 1)
 	require.ErrorIs(t, err, quant.ErrOption)
 	_, err = quant.Shrink(mat.NewSymDense(1, nil), 1.5)
 	require.ErrorIs(t, err, quant.ErrOption)
@@ -230,13 +230,13 @@ func BenchmarkShrinkage500x2520(b *testing.B) {
 	for _, target := range []quant.ShrinkageTarget{quant.ConstantVariance, quant.SingleFactor, quant.ConstantCorrelation} {
 		b.Run(string(target), func(b *testing.B) {
 			for b.Loop() {
-				_, _ = quant.LedoitWolf(returns, target, quant.MissingComplete, 252)
+				_, _ = quant.LedoitWolf(b.Context(), returns, target, quant.MissingComplete, 252)
 			}
 		})
 	}
 	b.Run("exponential", func(b *testing.B) {
 		for b.Loop() {
-			_, _ = quant.ExponentialCovariance(returns, nil, quant.Span180, 252)
+			_, _ = quant.ExponentialCovariance(b.Context(), returns, nil, quant.Span180, 252)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"context"
 	"math"
 	"runtime"
 )
@@ -56,7 +57,8 @@ func (p *packed) set(panel int, series [][]float64, shift []float64) {
 }
 
 // gram makes the sums of products of all pairs: that of series i and j ≥ i stands at out[i·stride+j]. What stands below the diagonal is not to be read.
-func (p *packed) gram(kernel tileKernel) (out []float64, stride int) {
+// It looks at ctx once for each block of days.
+func (p *packed) gram(ctx context.Context, kernel tileKernel) (out []float64, stride int, err error) {
 	stride = p.panels * panelWidth
 	out = make([]float64, stride*stride)
 	groups := p.panels / groupPanels
@@ -64,8 +66,11 @@ func (p *packed) gram(kernel tileKernel) (out []float64, stride int) {
 	if p.series*p.series*p.days > 1<<18 {
 		workers = min(runtime.GOMAXPROCS(0), groups)
 	}
-	parallel(workers, workers, func(w int) {
+	err = parallel(ctx, workers, workers, func(w int) {
 		for b := range p.blocks {
+			if ctx.Err() != nil {
+				return
+			}
 			days := min(blockDays, p.days-b*blockDays)
 			for round := 0; round*workers < groups; round++ {
 				g := round*workers + w
@@ -78,7 +83,10 @@ func (p *packed) gram(kernel tileKernel) (out []float64, stride int) {
 			}
 		}
 	})
-	return out, stride
+	if err == nil {
+		err = ctx.Err()
+	}
+	return out, stride, err
 }
 
 // row adds, for one block of days, the products of a group with all panels up to its own.

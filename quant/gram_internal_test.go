@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func noise(r *rand.Rand, series, days int) [][]float64 {
@@ -34,7 +35,8 @@ func TestEveryKernelSumsProducts(t *testing.T) {
 		t.Run(name+" gives the sums of products of all pairs", func(t *testing.T) {
 			for _, size := range [][2]int{{1, 1}, {3, 7}, {8, 128}, {23, 129}, {25, 300}, {49, 513}, {130, 260}} {
 				x := noise(r, size[0], size[1])
-				out, stride := pack(x).gram(kernel)
+				out, stride, err := pack(x).gram(t.Context(), kernel)
+				require.NoError(t, err)
 				for i := range x {
 					for j := i; j < len(x); j++ {
 						want := 0.0
@@ -70,7 +72,7 @@ func BenchmarkGram500x2520(b *testing.B) {
 	for name, kernel := range kernels() {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				p.gram(kernel)
+				_, _, _ = p.gram(b.Context(), kernel)
 			}
 			b.ReportMetric(500*501*2520*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOPS")
 		})

@@ -1,26 +1,36 @@
 package quant
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 )
 
-// parallel calls work(0) to work(n−1), on as many goroutines as there are workers.
-func parallel(workers, n int, work func(i int)) {
+// parallel calls work(0) to work(n−1), on as many goroutines as there are workers. It begins no more of them once ctx has ended,
+// and returns its error then.
+func parallel(ctx context.Context, workers, n int, work func(i int)) error {
 	if workers <= 1 {
 		for i := range n {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			work(i)
 		}
-		return
+		return nil
 	}
 	var next atomic.Int64
 	var all sync.WaitGroup
 	for range min(workers, n) {
 		all.Go(func() {
-			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+			for ctx.Err() == nil {
+				i := next.Add(1) - 1
+				if i >= int64(n) {
+					return
+				}
 				work(int(i))
 			}
 		})
 	}
 	all.Wait()
+	return ctx.Err()
 }

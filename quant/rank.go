@@ -2,6 +2,7 @@ package quant
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math"
 	"runtime"
@@ -22,10 +23,10 @@ const (
 
 // CorrelationBy is the matrix of correlations of returns[a][t] by a method, each pair over its common periods, which are ranked anew for it, as pandas'
 // DataFrame.corr. ErrLength, ErrOption. It is NaN where one of the two does not vary, and 1 on the diagonal else.
-func CorrelationBy(returns [][]float64, method CorrelationMethod) (*mat.SymDense, error) {
+func CorrelationBy(ctx context.Context, returns [][]float64, method CorrelationMethod) (*mat.SymDense, error) {
 	switch method {
 	case PearsonCorrelation:
-		return Correlation(returns)
+		return Correlation(ctx, returns)
 	case SpearmanCorrelation, KendallCorrelation:
 	default:
 		return nil, fmt.Errorf("%w: correlation %q", ErrOption, string(method))
@@ -36,7 +37,10 @@ func CorrelationBy(returns [][]float64, method CorrelationMethod) (*mat.SymDense
 	}
 	n, complete := len(returns), true
 	sorted := make([]ranking, n)
-	parallel(workersFor(n*days), n, func(i int) { sorted[i] = rankingOf(returns[i]) })
+	err = parallel(ctx, workersFor(n*days), n, func(i int) { sorted[i] = rankingOf(returns[i]) })
+	if err != nil {
+		return nil, err
+	}
 	for i := range sorted {
 		complete = complete && len(sorted[i].order) == days
 	}
@@ -45,12 +49,12 @@ func CorrelationBy(returns [][]float64, method CorrelationMethod) (*mat.SymDense
 		for i := range ranks {
 			ranks[i] = sorted[i].ranks(sorted[i], nil)
 		}
-		return Correlation(ranks)
+		return Correlation(ctx, ranks)
 	}
 	out := make([]float64, n*n)
-	parallel(runtime.GOMAXPROCS(0), n, func(i int) {
+	err = parallel(ctx, runtime.GOMAXPROCS(0), n, func(i int) {
 		var room rankRoom
-		for j := i; j < n; j++ {
+		for j := i; j < n && ctx.Err() == nil; j++ {
 			if method == SpearmanCorrelation {
 				out[i*n+j] = spearman(sorted[i], sorted[j], i == j, &room)
 			} else {
@@ -58,6 +62,12 @@ func CorrelationBy(returns [][]float64, method CorrelationMethod) (*mat.SymDense
 			}
 		}
 	})
+	if err == nil {
+		err = ctx.Err() // it may have ended within a row
+	}
+	if err != nil {
+		return nil, err
+	}
 	return symmetric(n, func(i, j int) float64 { return out[i*n+j] }), nil
 }
 

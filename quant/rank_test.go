@@ -100,7 +100,7 @@ func TestMatricesOfRankCorrelations(t *testing.T) {
 			quant.PearsonCorrelation: quant.PairCorrelation, quant.SpearmanCorrelation: quant.Spearman, quant.KendallCorrelation: quant.Kendall,
 		} {
 			t.Run(string(method)+" of a matrix is that of each pair", func(t *testing.T) {
-				m, err := quant.CorrelationBy(returns, method)
+				m, err := quant.CorrelationBy(t.Context(), returns, method)
 				require.NoError(t, err)
 				for i := range returns {
 					for j := range returns {
@@ -111,11 +111,11 @@ func TestMatricesOfRankCorrelations(t *testing.T) {
 			})
 		}
 	}
-	_, err := quant.CorrelationBy([][]float64{{1}}, "distance")
+	_, err := quant.CorrelationBy(t.Context(), [][]float64{{1}}, "distance")
 	require.ErrorIs(t, err, quant.ErrOption)
-	_, err = quant.CorrelationBy([][]float64{{1}, {}}, quant.KendallCorrelation)
+	_, err = quant.CorrelationBy(t.Context(), [][]float64{{1}, {}}, quant.KendallCorrelation)
 	require.ErrorIs(t, err, quant.ErrLength)
-	m, err := quant.CorrelationBy(nil, quant.KendallCorrelation)
+	m, err := quant.CorrelationBy(t.Context(), nil, quant.KendallCorrelation)
 	require.NoError(t, err)
 	assert.Equal(t, 0, m.SymmetricDim())
 }
@@ -126,12 +126,12 @@ func BenchmarkRankCorrelation(b *testing.B) {
 	for _, method := range []quant.CorrelationMethod{quant.SpearmanCorrelation, quant.KendallCorrelation} {
 		b.Run(string(method)+" 100x2520", func(b *testing.B) {
 			for b.Loop() {
-				_, _ = quant.CorrelationBy(full, method)
+				_, _ = quant.CorrelationBy(b.Context(), full, method)
 			}
 		})
 		b.Run(string(method)+" 100x2520 with gaps", func(b *testing.B) {
 			for b.Loop() {
-				_, _ = quant.CorrelationBy(holes, method)
+				_, _ = quant.CorrelationBy(b.Context(), holes, method)
 			}
 		})
 	}

@@ -90,7 +90,7 @@ func TestADifferenceOfRoundingIsNone(t *testing.T) {
 	for range 250 {
 		steady = append(steady, steady[len(steady)-1]*1.0001)
 	}
-	m, err := quant.Correlation([][]float64{x, quant.Simple(steady)})
+	m, err := quant.Correlation(t.Context(), [][]float64{x, quant.Simple(steady)})
 	require.NoError(t, err)
 	assert.True(t, math.IsNaN(m.At(0, 1)), "one that grows by the same every day does not vary")
 	running, err := quant.NewRunning(2)
@@ -122,7 +122,7 @@ func TestWeightedCorrelationsAreOfTheCommonDays(t *testing.T) {
 			y[i] = math.NaN()
 		}
 	}
-	covariance, err := quant.ExponentialCovariance([][]float64{x, y}, nil, span, 252)
+	covariance, err := quant.ExponentialCovariance(t.Context(), [][]float64{x, y}, nil, span, 252)
 	require.NoError(t, err)
 	assert.Greater(t, covariance.At(0, 1), math.Sqrt(covariance.At(0, 0)*covariance.At(1, 1)), "the deviations are of different times")
 	check := func(dev func(s []float64, i int) float64, weight func(i int) float64, got float64) {
@@ -137,10 +137,10 @@ func TestWeightedCorrelationsAreOfTheCommonDays(t *testing.T) {
 		assert.InDelta(t, xy/math.Sqrt(xx*yy), got, 1e-12)
 		assert.Less(t, got, 1.0)
 	}
-	m, err := quant.ExponentialCorrelation([][]float64{x, y}, nil, span)
+	m, err := quant.ExponentialCorrelation(t.Context(), [][]float64{x, y}, nil, span)
 	require.NoError(t, err)
 	check(func(s []float64, i int) float64 { return s[i] - quant.Mean(s) }, func(i int) float64 { return math.Pow(1-2/(span+1), float64(days-1-i)) }, m.At(0, 1))
-	m, err = quant.Semicorrelation([][]float64{x, y}, 0, quant.MissingPairwise)
+	m, err = quant.Semicorrelation(t.Context(), [][]float64{x, y}, 0, quant.MissingPairwise)
 	require.NoError(t, err)
 	check(func(s []float64, i int) float64 { return math.Min(s[i], 0) }, func(int) float64 { return 1 }, m.At(0, 1))
 }

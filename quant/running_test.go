@@ -54,7 +54,7 @@ func agree(t *testing.T, days [][]float64, symbols int, m *quant.Running) {
 	if len(days) == 0 {
 		series = make([][]float64, symbols)
 	}
-	fresh, err := quant.NewCoMoments(series)
+	fresh, err := quant.NewCoMoments(t.Context(), series)
 	require.NoError(t, err)
 	wantC, gotC := fresh.Covariance(252), m.Covariance(252)
 	wantR, gotR := fresh.Correlation(), m.Correlation()

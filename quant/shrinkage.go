@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"context"
 	"fmt"
 	"math"
 
@@ -27,8 +28,8 @@ type Shrunk struct {
 // are over n, as in scikit-learn, and for ConstantCorrelation over n−1, as in PyPortfolioOpt. With MissingComplete all is over the periods in which every asset
 // is observed; with MissingZero, PyPortfolioOpt's way, a missing return is 0, but the sample of ConstantCorrelation is complete by pairs. ErrLength, ErrOption;
 // ErrUndefined with fewer than two periods or values that are not finite.
-func LedoitWolf(returns [][]float64, target ShrinkageTarget, missing Missing, periods float64) (Shrunk, error) {
-	c, err := center(returns, missing)
+func LedoitWolf(ctx context.Context, returns [][]float64, target ShrinkageTarget, missing Missing, periods float64) (Shrunk, error) {
+	c, err := center(ctx, returns, missing)
 	if err != nil {
 		return Shrunk{}, err
 	}
@@ -45,7 +46,7 @@ func LedoitWolf(returns [][]float64, target ShrinkageTarget, missing Missing, pe
 		if missing == MissingComplete {
 			filled = c.x
 		}
-		if sample, err = Covariance(filled, 1); err != nil {
+		if sample, err = Covariance(ctx, filled, 1); err != nil {
 			return Shrunk{}, err
 		}
 		goal, intensity = c.constantCorrelation(sample)
@@ -64,8 +65,8 @@ func LedoitWolf(returns [][]float64, target ShrinkageTarget, missing Missing, pe
 
 // OAS is the oracle approximating shrinkage towards the mean variance times I, of the sample covariance over n, as in scikit-learn, times periods (Chen,
 // Wiesel, Eldar and Hero, Shrinkage algorithms for MMSE covariance estimation, 2010). Missing values and errors are as for LedoitWolf.
-func OAS(returns [][]float64, missing Missing, periods float64) (Shrunk, error) {
-	c, err := center(returns, missing)
+func OAS(ctx context.Context, returns [][]float64, missing Missing, periods float64) (Shrunk, error) {
+	c, err := center(ctx, returns, missing)
 	if err != nil {
 		return Shrunk{}, err
 	}
@@ -89,7 +90,7 @@ type centered struct {
 	sample *mat.SymDense
 }
 
-func center(returns [][]float64, missing Missing) (*centered, error) {
+func center(ctx context.Context, returns [][]float64, missing Missing) (*centered, error) {
 	filled, err := missing.fill(returns)
 	if err != nil {
 		return nil, err
@@ -98,7 +99,7 @@ func center(returns [][]float64, missing Missing) (*centered, error) {
 		return nil, fmt.Errorf("%w: there are fewer than two periods with values", ErrUndefined)
 	}
 	t := float64(len(filled[0]))
-	sample, err := Covariance(filled, (t-1)/t)
+	sample, err := Covariance(ctx, filled, (t-1)/t)
 	if err != nil {
 		return nil, err
 	}

@@ -79,13 +79,13 @@ func TestExpectedReturnsOfPyPortfolioOpt(t *testing.T) {
 func TestCovariancesOfPyPortfolioOpt(t *testing.T) {
 	t.Parallel()
 	t.Run("A9 covariance of simple returns", func(t *testing.T) {
-		s, err := quant.Covariance(ten, 1)
+		s, err := quant.Covariance(t.Context(), ten, 1)
 		require.NoError(t, err)
 		a, b, c := .00264970955585574, .0020849735375206195, .00096770864287974
 		assert.InDeltaSlice(t, []float64{.006661687937656102, a, b, a, .0023450491307634215, c, b, c, .0016396416271856837}, entries(s), 1e-14)
 	})
 	t.Run("A10 covariance of log returns", func(t *testing.T) {
-		s, err := quant.Covariance([][]float64{quant.Log(ten[0]), quant.Log(ten[1]), quant.Log(ten[2])}, 1)
+		s, err := quant.Covariance(t.Context(), [][]float64{quant.Log(ten[0]), quant.Log(ten[1]), quant.Log(ten[2])}, 1)
 		require.NoError(t, err)
 		assert.InDeltaSlice(t, []float64{.006507, .002652, .001965, .002652, .002345, .000950, .001965, .000950, .001561}, entries(s), 1e-5)
 	})
@@ -100,7 +100,7 @@ func TestCovariancesOfPyPortfolioOpt(t *testing.T) {
 		}
 	})
 	_, returns := d20(t)
-	sample, err := quant.Covariance(returns, 252)
+	sample, err := quant.Covariance(t.Context(), returns, 252)
 	require.NoError(t, err)
 	equal := make([]float64, 20)
 	for i := range equal {
@@ -109,7 +109,7 @@ func TestCovariancesOfPyPortfolioOpt(t *testing.T) {
 	t.Run("A12 semicovariance falls with its benchmark", func(t *testing.T) {
 		sum := map[float64]float64{}
 		for _, benchmark := range []float64{-.5, 0, 1} {
-			s, err := quant.Semicovariance(returns, benchmark, quant.MissingZero, 252)
+			s, err := quant.Semicovariance(t.Context(), returns, benchmark, quant.MissingZero, 252)
 			require.NoError(t, err)
 			for _, v := range entries(s) {
 				if benchmark == -.5 {
@@ -121,7 +121,7 @@ func TestCovariancesOfPyPortfolioOpt(t *testing.T) {
 		assert.Greater(t, sum[1], sum[0])
 	})
 	t.Run("A13 exponential weights of an endless span give the sample covariance", func(t *testing.T) {
-		s, err := quant.ExponentialCovariance(returns, nil, 1e20, 252)
+		s, err := quant.ExponentialCovariance(t.Context(), returns, nil, 1e20, 252)
 		require.NoError(t, err)
 		assert.InDeltaSlice(t, entries(sample), entries(s), 1e-3)
 	})
@@ -172,11 +172,11 @@ func TestCovariancesOfPyPortfolioOpt(t *testing.T) {
 	})
 	t.Run("intensities of shrinkage are those of scikit-learn and PyPortfolioOpt", func(t *testing.T) {
 		for target, want := range map[quant.ShrinkageTarget]float64{quant.ConstantVariance: .00625610336754, quant.SingleFactor: .0185068889541} {
-			s, err := quant.LedoitWolf(returns, target, quant.MissingZero, 252)
+			s, err := quant.LedoitWolf(t.Context(), returns, target, quant.MissingZero, 252)
 			require.NoError(t, err)
 			assert.InEpsilon(t, want, s.Intensity, 1e-9, string(target))
 		}
-		s, err := quant.OAS(returns, quant.MissingZero, 252)
+		s, err := quant.OAS(t.Context(), returns, quant.MissingZero, 252)
 		require.NoError(t, err)
 		assert.InEpsilon(t, .00206396151386, s.Intensity, 1e-9)
 	})
@@ -185,7 +185,7 @@ func TestCovariancesOfPyPortfolioOpt(t *testing.T) {
 		mean[i] = quant.GeometricReturn(r, 252)
 	}
 	t.Run("B23 minimum volatility over constant correlation", func(t *testing.T) {
-		s, err := quant.LedoitWolf(returns, quant.ConstantCorrelation, quant.MissingZero, 252)
+		s, err := quant.LedoitWolf(t.Context(), returns, quant.ConstantCorrelation, quant.MissingZero, 252)
 		require.NoError(t, err)
 		w := minimum(s.Covariance, 1)
 		v, err := quant.PortfolioVariance(s.Covariance, w)
@@ -194,7 +194,7 @@ func TestCovariancesOfPyPortfolioOpt(t *testing.T) {
 		assert.InEpsilon(t, .17358178582309983, dot(mean, w), 1e-4)
 	})
 	t.Run("C11 the quasi-diagonal order of single linkage", func(t *testing.T) {
-		correlation, err := quant.Correlation(returns)
+		correlation, err := quant.Correlation(t.Context(), returns)
 		require.NoError(t, err)
 		merges, err := quant.Linkage(quant.CorrelationDistance(correlation), quant.SingleLinkage)
 		require.NoError(t, err)

@@ -92,7 +92,7 @@ func TestFiguresOfPerformanceAnalytics(t *testing.T) {
 	t.Run("G23 component value at risk", func(t *testing.T) {
 		three := [][]float64{edhec.values[0][:100], edhec.values[1][:100], edhec.values[2][:100]}
 		w := []float64{.3, .4, .3}
-		s, err := quant.Covariance(three, 1)
+		s, err := quant.Covariance(t.Context(), three, 1)
 		require.NoError(t, err)
 		parts, err := quant.ComponentVaR([]float64{quant.Mean(three[0]), quant.Mean(three[1]), quant.Mean(three[2])}, s, w, .05)
 		require.NoError(t, err)

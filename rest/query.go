@@ -3,6 +3,7 @@ package rest
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 	"maps"
 	"net/http"
@@ -144,15 +145,21 @@ func Known(c echo.Context, names ...string) error {
 // Tag is the entity tag of a version.
 func Tag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
-// IfMatch reads the version that If-Match names; 0 when there is none or it is *.
+// IfMatch reads the version that If-Match names; 0 when there is none or it is *. What an entity tag has behind the version and a
+// hyphen tells answers apart, and not versions.
 func IfMatch(c echo.Context) (int64, error) {
 	v := strings.TrimSpace(c.Request().Header.Get("If-Match"))
 	if v == "" || v == "*" {
 		return 0, nil
 	}
 	tag := strings.TrimPrefix(v, "W/")
-	digits := strings.TrimSuffix(strings.TrimPrefix(tag, `"`), `"`)
+	digits, rest, longer := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(tag, `"`), `"`), "-")
 	n, err := strconv.ParseInt(digits, 10, 64)
+	if longer {
+		_, bad := strconv.ParseInt(rest, 10, 64)
+		err = errors.Join(err, bad)
+		tag = strings.Replace(tag, "-"+rest, "", 1)
+	}
 	if err != nil || n < 1 || tag != Tag(n) {
 		return 0, fault.Malformed("if_match_malformed", "If-Match: %s is not a version", v).
 			WithHint(`send the ETag of the last read, such as If-Match: "3"`)

@@ -32,7 +32,7 @@ func refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault, status int) 
 		Type: "about:blank", Title: cmp.Or(http.StatusText(status), "Client Closed Request"), Status: status, Kind: f.Kind, Code: f.Code, Detail: f.Detail,
 		Hint: f.Hint, Errors: f.Errors, Instance: h.Get(echo.HeaderXRequestID),
 	}
-	if f.Kind == fault.KindUnavailable && h.Get(echo.HeaderRetryAfter) == "" {
+	if (f.Kind == fault.KindUnavailable || f.Kind == fault.KindRateLimited) && h.Get(echo.HeaderRetryAfter) == "" {
 		h.Set(echo.HeaderRetryAfter, "1")
 	}
 	h.Set(echo.HeaderContentType, "application/problem+json")

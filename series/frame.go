@@ -1,6 +1,7 @@
 package series
 
 import (
+	"errors"
 	"iter"
 	"math"
 	"slices"
@@ -30,13 +31,18 @@ type Frame struct {
 
 // Align sets series side by side, each given by runs of linked points in order. A row has the returns from one day to another: one that spans days without a
 // price stands beside those of others that span the same days, and not beside what these made of its last day alone.
-func Align(all []iter.Seq[[]Point]) Frame {
+//
+// ErrTooLarge for a frame of more than MaxCells.
+func Align(all []iter.Seq[[]Point]) (Frame, error) {
 	f := Frame{Values: make([][]float64, len(all))}
 	c := newCalendar(all)
 	if c == nil {
-		return f
+		return f, nil
 	}
 	f.Rows = c.rows()
+	if len(all)*len(f.Rows) > MaxCells {
+		return Frame{}, ErrTooLarge
+	}
 	room := make([]float64, len(all)*len(f.Rows))
 	for i := range room {
 		room[i] = math.NaN()
@@ -50,8 +56,14 @@ func Align(all []iter.Seq[[]Point]) Frame {
 			}
 		}
 	}
-	return f
+	return f, nil
 }
+
+// MaxCells bounds a frame, which takes 8 bytes for each series in each row: a thousand series of a hundred years.
+const MaxCells = 1 << 25
+
+// ErrTooLarge reports that a frame would have more than MaxCells.
+var ErrTooLarge = errors.New("the series have too many days side by side")
 
 // calendar has the rows of a frame. Most days have one.
 type calendar struct {

@@ -54,7 +54,7 @@ func (f Frequency) Period(r Row) Row {
 // Align sets series side by side as the function Align does, with their returns compounded to weeks or months. The first and the last of a series may be
 // parts of one. The day of a row is the last of its period on which any of the series has a price, as the day is that it begins on: so series meet
 // that end a week on different days.
-func (f Frequency) Align(all []iter.Seq[[]Point]) Frame {
+func (f Frequency) Align(all []iter.Seq[[]Point]) (Frame, error) {
 	if f.PerYear() == quant.Daily {
 		return Align(all)
 	}

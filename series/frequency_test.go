@@ -93,7 +93,8 @@ func TestReturnsOfPeriodsAreThoseBetweenTheirLastPrices(t *testing.T) {
 				tell(end)
 			}
 		}
-		got := f.Align(given)
+		got, err := f.Align(given)
+		require.NoError(t, err)
 		require.Len(t, got.Rows, len(want), "%s %d", f, seed)
 		for at, row := range got.Rows {
 			require.Contains(t, want, row)
@@ -114,7 +115,11 @@ func TestDailyIsAsItIs(t *testing.T) {
 	all := [][]Point{random(r, 40), random(r, 40)}
 	give := func() []iter.Seq[[]Point] { return []iter.Seq[[]Point]{runs(r, all[0]), runs(r, all[1])} }
 	for _, f := range []Frequency{Daily, ""} {
-		assert.Equal(t, Align(give()).Rows, f.Align(give()).Rows)
+		want, err := Align(give())
+		require.NoError(t, err)
+		got, err := f.Align(give())
+		require.NoError(t, err)
+		assert.Equal(t, want.Rows, got.Rows)
 		assert.InDelta(t, 252, f.PerYear(), 0)
 	}
 	assert.InDelta(t, 52, Weekly.PerYear(), 0)

@@ -51,7 +51,8 @@ func TestAFrameSetsSpansSideBySide(t *testing.T) {
 			total += len(all[i])
 			aligned = append(aligned, runs(r, all[i]))
 		}
-		f := Align(aligned)
+		f, err := Align(aligned)
+		require.NoError(t, err)
 		require.True(t, slices.IsSortedFunc(f.Rows, Row.Compare))
 		require.Len(t, slices.Compact(slices.Clone(f.Rows)), len(f.Rows))
 		require.Len(t, f.Values, len(all))
@@ -99,17 +100,19 @@ func TestWhatAFrameSaysOfItsRows(t *testing.T) {
 		Link(points, day)
 		return slices.Values([][]Point{points})
 	}
-	f := Align([]iter.Seq[[]Point]{
+	f, err := Align([]iter.Seq[[]Point]{
 		linked(Point{Day: day + 1, Value: .1}, Point{Day: day + 2, Value: .2}, Point{Day: day + 3, Value: .3}, Point{Day: day + 5, Value: .5}),
 		linked(Point{Day: day + 1, Value: .3}, Point{Day: day + 3, Value: .4}, Point{Day: day + 5, Value: .7}), // none on the second
 		linked(Point{Day: day + 1, Value: .2}, Point{Day: day + 3, Value: .6}),
 	})
+	require.NoError(t, err)
 	assert.Equal(t, []Row{{day + 1, day}, {day + 2, day + 1}, {day + 3, day + 1}, {day + 3, day + 2}, {day + 5, day + 3}}, f.Rows)
 	assert.Equal(t, []float64{3, 2, 1, 1, 0}, f.Ages())
 	assert.Equal(t, 4, f.Days())
 	assert.Equal(t, "[0.2 0.2 0.5 NaN 0.6]", fmt.Sprintf("%.1f", f.Mean()), "of two rows of a day, the one that more have")
 	assert.Equal(t, "[[0.1 0.2 0.3 0.5] [0.3 NaN 0.4 0.7] [0.2 NaN 0.6 NaN]]", fmt.Sprint(f.ByDay().Values))
-	nothing := Align([]iter.Seq[[]Point]{linked(), linked()})
+	nothing, err := Align([]iter.Seq[[]Point]{linked(), linked()})
+	require.NoError(t, err)
 	assert.Empty(t, nothing.Rows)
 	assert.Zero(t, nothing.Days())
 	assert.Len(t, nothing.Values, 2)
@@ -159,4 +162,21 @@ func TestPointsAreCutIntoYears(t *testing.T) {
 		assert.Equal(t, 2023, year)
 		break
 	}
+}
+
+// Series that are priced on ever other days would take a row for each return.
+func TestAFrameHasABound(t *testing.T) {
+	t.Parallel()
+	all := make([]iter.Seq[[]Point], MaxCells/1000+1)
+	days := make([]Point, 1000)
+	for i := range days {
+		days[i] = Point{Day: civil.Date(i + 1), Since: civil.Date(i)}
+	}
+	for i := range all {
+		all[i] = slices.Values([][]Point{days})
+	}
+	_, err := Align(all)
+	assert.ErrorIs(t, err, ErrTooLarge)
+	_, err = Weekly.Align(all[:2])
+	assert.NoError(t, err)
 }

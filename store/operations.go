@@ -253,11 +253,26 @@ func (d *DB) Operations(ctx context.Context, limit int, cursor string) ([]Operat
 	if cursor != "" {
 		query = query.Where("id < ?", cursor)
 	}
+	return d.operations(ctx, query, &rows)
+}
+
+// OpenOperations lists those of a command that are not over, newest first, from before the id in cursor.
+func (d *DB) OpenOperations(ctx context.Context, command string, limit int, cursor string) ([]Operation, error) {
+	var rows []operationRow
+	query := d.Read().NewSelect().Model(&rows).Where("finished_at = 0 AND command = ?", command).OrderExpr("id DESC").
+		Limit(int64(limit))
+	if cursor != "" {
+		query = query.Where("id < ?", cursor)
+	}
+	return d.operations(ctx, query, &rows)
+}
+
+func (d *DB) operations(ctx context.Context, query *bun.SelectQuery, rows *[]operationRow) ([]Operation, error) {
 	if err := query.Scan(ctx); err != nil {
 		return nil, d.explain(ctx, err)
 	}
-	operations := make([]Operation, len(rows))
-	for i, r := range rows {
+	operations := make([]Operation, len(*rows))
+	for i, r := range *rows {
 		var err error
 		if operations[i], err = d.operation(r); err != nil {
 			return nil, err

@@ -102,6 +102,10 @@ func CheckName(s string, limit int) (string, error) {
 	return s, nil
 }
 
+// Fold returns the form in which two names are the same name: upper and lower case, and the ways to write an
+// accent, do not tell them apart.
+func Fold(name string) string { return norm.NFC.String(strings.ToLower(norm.NFC.String(name))) }
+
 // mixed reports whether a word has Latin letters beside letters of an alphabet with the same shapes.
 func mixed(word string) bool {
 	latin, other := false, false

@@ -38,7 +38,7 @@ func market(n, days int, seed uint64) (returns [][]float64, mu []float64) {
 func large(b testing.TB, n int) optimize.Problem {
 	b.Helper()
 	returns, mu := market(n, 1260, 1)
-	s, err := quant.Covariance(returns, quant.Daily)
+	s, err := quant.Covariance(b.Context(), returns, quant.Daily)
 	require.NoError(b, err)
 	return optimize.Problem{Returns: mu, Covariance: s, RiskFree: .02}
 }

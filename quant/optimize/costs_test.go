@@ -61,7 +61,7 @@ func TestCostsHoldTradesBack(t *testing.T) {
 func TestLongRunsStopWithTheirContext(t *testing.T) {
 	t.Parallel()
 	returns, mu := market(30, 200, 2)
-	s, err := quant.Covariance(returns, quant.Daily)
+	s, err := quant.Covariance(t.Context(), returns, quant.Daily)
 	require.NoError(t, err)
 	scenarios := optimize.Scenarios{Scenarios: returns, Returns: mu, Measure: optimize.CDaR}
 	p := optimize.Problem{Returns: mu, Covariance: s}

@@ -26,10 +26,10 @@ func TestFiguresOverOtherEstimators(t *testing.T) {
 		return out
 	}
 	shrunk := func(target quant.ShrinkageTarget) optimize.Problem {
-		s, err := quant.LedoitWolf(returns, target, quant.MissingZero, quant.Daily)
+		s, err := quant.LedoitWolf(t.Context(), returns, target, quant.MissingZero, quant.Daily)
 		return with(s.Covariance, err)
 	}
-	semi := with(quant.Semicovariance(returns, 0, quant.MissingZero, quant.Daily))
+	semi := with(quant.Semicovariance(t.Context(), returns, 0, quant.MissingZero, quant.Daily))
 	t.Run("B21 semicovariance", func(t *testing.T) {
 		t.Parallel()
 		got, err := optimize.MaxSharpe(ctx, semi)
@@ -64,7 +64,7 @@ func TestFiguresOverOtherEstimators(t *testing.T) {
 	})
 	t.Run("C5 critical line over the exponential covariance", func(t *testing.T) {
 		t.Parallel()
-		exponential := with(quant.ExponentialCovariance(returns, nil, quant.Span180, quant.Daily))
+		exponential := with(quant.ExponentialCovariance(t.Context(), returns, nil, quant.Span180, quant.Daily))
 		f, err := optimize.TraceFrontier(ctx, exponential)
 		require.NoError(t, err)
 		best := f.MaxSharpe(0)
@@ -94,7 +94,7 @@ func TestShrunkWeightsOfFFN(t *testing.T) {
 		returns = append(returns, quant.Simple(p[:11]))
 		mu = append(mu, quant.Mean(returns[len(returns)-1]))
 	}
-	s, err := quant.LedoitWolf(returns, quant.ConstantVariance, quant.MissingComplete, 1)
+	s, err := quant.LedoitWolf(t.Context(), returns, quant.ConstantVariance, quant.MissingComplete, 1)
 	require.NoError(t, err)
 	p, err := optimize.MaxSharpe(context.Background(), optimize.Problem{Returns: mu, Covariance: s.Covariance})
 	require.NoError(t, err)

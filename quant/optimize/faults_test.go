@@ -190,7 +190,7 @@ func TestDegenerateMarkets(t *testing.T) {
 	for name, returns := range markets {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, err := quant.Covariance(returns, quant.Daily)
+			s, err := quant.Covariance(t.Context(), returns, quant.Daily)
 			require.NoError(t, err)
 			n := len(returns)
 			m := make([]float64, n)

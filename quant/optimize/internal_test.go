@@ -33,7 +33,7 @@ func TestVarianceOfACluster(t *testing.T) {
 	for i, p := range prices {
 		prices[i] = quant.Simple(p)
 	}
-	covariance, err := quant.Covariance(prices, 1)
+	covariance, err := quant.Covariance(t.Context(), prices, 1)
 	require.NoError(t, err)
 	var cluster []int
 	for _, s := range []string{"SHLD", "AMD", "BBY", "RRC", "FB", "WMT", "T", "BABA", "PFE", "UAA"} {

@@ -85,7 +85,7 @@ rows:
 
 func (d *table) covariance(t testing.TB) *mat.SymDense {
 	t.Helper()
-	s, err := quant.Covariance(d.returns(), quant.Daily)
+	s, err := quant.Covariance(t.Context(), d.returns(), quant.Daily)
 	require.NoError(t, err)
 	return s
 }

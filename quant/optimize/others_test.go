@@ -23,7 +23,7 @@ func TestHierarchicalRiskParityFigures(t *testing.T) {
 	t.Parallel()
 	d := d20(t)
 	returns := d.returns()
-	correlation, err := quant.Correlation(returns)
+	correlation, err := quant.Correlation(t.Context(), returns)
 	require.NoError(t, err)
 	covariance := d.covariance(t)
 	w, err := optimize.HierarchicalRiskParity(covariance, correlation, quant.SingleLinkage, d.symbols)
@@ -214,7 +214,7 @@ func TestWeightsOfFFN(t *testing.T) {
 	for _, p := range d.prices {
 		returns = append(returns, quant.Simple(p[:11]))
 	}
-	covariance, err := quant.Covariance(returns, 1)
+	covariance, err := quant.Covariance(t.Context(), returns, 1)
 	require.NoError(t, err)
 	w, err := optimize.InverseVolatility(covariance, d.symbols)
 	require.NoError(t, err)

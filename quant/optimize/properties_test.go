@@ -17,7 +17,7 @@ import (
 // random makes a problem of n assets with short or long histories.
 func random(r *rand.Rand, n int) optimize.Problem {
 	returns, mu := market(n, n+20+r.IntN(200), r.Uint64())
-	s, err := quant.Covariance(returns, quant.Daily)
+	s, err := quant.Covariance(context.Background(), returns, quant.Daily)
 	if err != nil {
 		panic(err)
 	}

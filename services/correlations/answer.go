@@ -31,8 +31,10 @@ type Matrix struct {
 	Semidefinite *bool                 `json:"positive_semidefinite"` // null: cells are not defined
 	Repaired     *Repaired             `json:"repaired"`              // null: it was not
 	Linkage      quant.LinkageMethod   `json:"linkage"`
-	Order        []string              `json:"order"` // alike ones side by side
-	Undefined    []Undefined           `json:"undefined"`
+	Order        []string              `json:"order"`     // alike ones side by side
+	Undefined    []Undefined           `json:"undefined"` // the first of them
+	// UndefinedCount is how many symbols and pairs have no figure in all.
+	UndefinedCount int `json:"undefined_count"`
 	// Then come "observations" and "matrix", which are rows of rows.
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"stega/fault"
 	"stega/quant"
 	"stega/rest"
+	"stega/series"
 )
 
 // Routes adds the service's paths below /v1.
@@ -121,11 +123,15 @@ func (s *Service) matrix(c echo.Context) error {
 		c.Response().Header().Set("ETag", tag)
 		return c.NoContent(http.StatusNotModified)
 	}
-	e, err := s.estimate(ctx, q, who)
-	if err != nil {
+	var body []byte
+	err = s.work.Do(ctx, who.steps(q), func() error {
+		e, err := s.estimate(ctx, q, who)
+		if err != nil {
+			return err
+		}
+		body, err = answer(ctx, q, who, e)
 		return err
-	}
-	body, err := answer(q, who, e)
+	})
 	if err != nil {
 		return err
 	}
@@ -146,30 +152,48 @@ func (s *Service) estimate(ctx context.Context, q query, who subject) (estimate,
 	}
 	if summed {
 		sums, err := s.universe.of(all, func() ([]*held, error) { return s.everyone(ctx) })
-		if err != nil {
+		switch {
+		case errors.Is(err, series.ErrTooLarge): // of all symbols together
+		case err != nil:
 			return estimate{}, fmt.Errorf("bring the sums up to date: %w", err)
+		default:
+			e := exact(q, sums)
+			e.first, e.last = extent(all)
+			return e, enough(e, q)
 		}
-		e := exact(q, sums)
-		e.first, e.last = extent(all)
-		return e, enough(e, q)
 	}
-	f := frame(all, q.window, q.frequency)
+	f, err := frame(all, q.window, q.frequency)
+	if err != nil {
+		return estimate{}, tooLarge(err)
+	}
 	if q.missing == quant.MissingZero {
 		f = f.ByDay()
 	}
-	if pairs := len(all) * (len(all) + 1) / 2; q.ranked() && pairs*len(f.Rows) > maxRanked {
+	if pairs := len(all) * (len(all) + 1) / 2; float64(pairs)*float64(len(f.Rows)) > q.bound() {
 		return estimate{}, fault.Invalid("symbols_too_many", "%d symbols with %d returns are too many for method=%s", len(all), f.Days(), q.method).
 			WithHint("name fewer symbols, or choose a shorter window or a lower frequency")
 	}
 	if len(f.Rows) == 0 {
 		return estimate{}, empty(q)
 	}
-	e, err := estimated(q, f)
+	e, err := estimated(ctx, q, f)
 	if err != nil {
 		return estimate{}, err
 	}
 	e.first, e.last = f.Rows[0].Day, f.Rows[len(f.Rows)-1].Day
 	return e, enough(e, q)
+}
+
+// steps is what an answer costs: the estimate of all pairs, and the decomposition and the order of the matrix.
+func (w subject) steps(q query) float64 {
+	n, days := float64(len(w.symbols)), 0
+	for _, r := range w.census.rows {
+		days = max(days, r.Days)
+	}
+	if q.summed() {
+		days = 1
+	}
+	return n*(n+1)/2*q.steps(days) + n*n*n/3
 }
 
 // everyone is the series of all symbols.
@@ -205,16 +229,23 @@ func empty(q query) error {
 		WithHint("choose another from and to; GET /v1/symbols says from when to when there are prices")
 }
 
-func answer(q query, who subject, e estimate) ([]byte, error) {
+func answer(ctx context.Context, q query, who subject, e estimate) ([]byte, error) {
+	undefined, count := e.reasons(q, who.symbols)
 	a := Matrix{
 		PortfolioID: who.portfolio, Version: who.version, Symbols: who.symbols, Frequency: q.frequency, Kind: q.kind, Method: q.method, Target: q.target, Shrinkage: e.shrinkage,
-		Missing: q.missing, Span: q.span, From: &e.first, To: &e.last, Linkage: q.linkage, Undefined: e.reasons(q, who.symbols),
+		Missing: q.missing, Span: q.span, From: &e.first, To: &e.last, Linkage: q.linkage, Undefined: undefined, UndefinedCount: count,
 	}
 	if q.method == "semi" {
 		a.Benchmark = &q.benchmark
 	}
-	var err error
+	err := ctx.Err() // before what looks at it no more
+	if err != nil {
+		return nil, err
+	}
 	if a.Semidefinite, a.Repaired, err = e.repair(q); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if a.Order, err = e.order(q, who.symbols); err != nil {

@@ -222,7 +222,7 @@ func TestEveryMethodOverAnyWindow(t *testing.T) {
 				}
 			}
 		}
-		moments, err := quant.NewCoMoments(returns)
+		moments, err := quant.NewCoMoments(t.Context(), returns)
 		near("", moments.Correlation(), err)
 		near("&kind=covariance", moments.Covariance(252), nil)
 		m := w.matrix("?kind=covariance" + window)
@@ -232,26 +232,26 @@ func TestEveryMethodOverAnyWindow(t *testing.T) {
 			}
 		}
 		for _, method := range []quant.CorrelationMethod{quant.SpearmanCorrelation, quant.KendallCorrelation} {
-			want, err := quant.CorrelationBy(returns, method)
+			want, err := quant.CorrelationBy(t.Context(), returns, method)
 			near("&method="+string(method), want, err)
 		}
 		for _, missing := range []quant.Missing{quant.MissingPairwise, quant.MissingComplete, quant.MissingZero} {
-			want, err := quant.Semicovariance(of[missing], .001, missing, 252)
+			want, err := quant.Semicovariance(t.Context(), of[missing], .001, missing, 252)
 			near("&kind=covariance&method=semi&benchmark=0.001&missing="+string(missing), want, err)
 		}
-		want, err := quant.ExponentialCovariance(returns, ages, 20, 252)
+		want, err := quant.ExponentialCovariance(t.Context(), returns, ages, 20, 252)
 		near("&kind=covariance&method=exponential&span=20", want, err)
-		want, err = quant.ExponentialCorrelation(returns, ages, 20)
+		want, err = quant.ExponentialCorrelation(t.Context(), returns, ages, 20)
 		near("&method=exponential&span=20", want, err)
-		want, err = quant.Semicorrelation(returns, .001, quant.MissingPairwise)
+		want, err = quant.Semicorrelation(t.Context(), returns, .001, quant.MissingPairwise)
 		near("&method=semi&benchmark=0.001", want, err)
 		for _, target := range []quant.ShrinkageTarget{quant.ConstantVariance, quant.SingleFactor, quant.ConstantCorrelation} {
-			shrunk, err := quant.LedoitWolf(returns, target, quant.MissingComplete, 252)
+			shrunk, err := quant.LedoitWolf(t.Context(), returns, target, quant.MissingComplete, 252)
 			near("&kind=covariance&method=ledoit_wolf&target="+string(target), shrunk.Covariance, err)
 			m := w.matrix("?kind=covariance&method=ledoit_wolf&target=" + string(target) + window)
 			assert.InDelta(t, shrunk.Intensity, *m.Shrinkage, 1e-12)
 		}
-		oas, err := quant.OAS(of[quant.MissingZero], quant.MissingZero, 252)
+		oas, err := quant.OAS(t.Context(), of[quant.MissingZero], quant.MissingZero, 252)
 		near("&kind=covariance&method=oas&missing=zero", oas.Covariance, err)
 
 		w.rolls("?symbols=A,B&window=20"+window, returns[0], returns[1], 20)
@@ -298,11 +298,11 @@ func TestWeeksAndMonths(t *testing.T) {
 	for frequency, perYear := range map[series.Frequency]float64{series.Weekly: 52, series.Monthly: 12} {
 		for _, window := range []string{"", "&from=2024-02-08&to=2025-07-02"} {
 			returns := w.periods(symbols, frequency, window)
-			moments, err := quant.NewCoMoments(returns)
+			moments, err := quant.NewCoMoments(t.Context(), returns)
 			require.NoError(t, err)
-			shrunk, err := quant.LedoitWolf(returns, quant.ConstantVariance, quant.MissingComplete, perYear)
+			shrunk, err := quant.LedoitWolf(t.Context(), returns, quant.ConstantVariance, quant.MissingComplete, perYear)
 			require.NoError(t, err)
-			ranks, err := quant.CorrelationBy(returns, quant.SpearmanCorrelation)
+			ranks, err := quant.CorrelationBy(t.Context(), returns, quant.SpearmanCorrelation)
 			require.NoError(t, err)
 			for query, want := range map[string]*mat.SymDense{
 				"": moments.Correlation(), "&kind=covariance": moments.Covariance(perYear), "&method=spearman": ranks,

@@ -1,6 +1,7 @@
 package correlations
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -33,9 +34,9 @@ func exact(q query, sums *quant.Running) estimate {
 }
 
 // estimated is an estimate of the returns themselves.
-func estimated(q query, f series.Frame) (e estimate, err error) {
+func estimated(ctx context.Context, q query, f series.Frame) (e estimate, err error) {
 	returns := f.Values
-	moments, err := quant.NewCoMoments(returns)
+	moments, err := quant.NewCoMoments(ctx, returns)
 	if err != nil {
 		return e, err
 	}
@@ -46,21 +47,21 @@ func estimated(q query, f series.Frame) (e estimate, err error) {
 	case "sample":
 		e.matrix = moments.Covariance(q.frequency.PerYear())
 	case "spearman", "kendall":
-		e.matrix, err = quant.CorrelationBy(returns, quant.CorrelationMethod(q.method))
+		e.matrix, err = quant.CorrelationBy(ctx, returns, quant.CorrelationMethod(q.method))
 	case "semi":
 		if q.kind == kindCorrelation {
-			e.matrix, err = quant.Semicorrelation(returns, q.benchmark, q.missing)
+			e.matrix, err = quant.Semicorrelation(ctx, returns, q.benchmark, q.missing)
 			break
 		}
-		e.matrix, err = quant.Semicovariance(returns, q.benchmark, q.missing, q.frequency.PerYear())
+		e.matrix, err = quant.Semicovariance(ctx, returns, q.benchmark, q.missing, q.frequency.PerYear())
 	case "exponential":
 		if q.kind == kindCorrelation {
-			e.matrix, err = quant.ExponentialCorrelation(returns, f.Ages(), q.span)
+			e.matrix, err = quant.ExponentialCorrelation(ctx, returns, f.Ages(), q.span)
 			break
 		}
-		e.matrix, err = quant.ExponentialCovariance(returns, f.Ages(), q.span, q.frequency.PerYear())
+		e.matrix, err = quant.ExponentialCovariance(ctx, returns, f.Ages(), q.span, q.frequency.PerYear())
 	default:
-		err = e.shrink(q, returns)
+		err = e.shrink(ctx, q, returns)
 	}
 	if err != nil {
 		return e, err
@@ -74,13 +75,13 @@ func estimated(q query, f series.Frame) (e estimate, err error) {
 	return e, nil
 }
 
-func (e *estimate) shrink(q query, returns [][]float64) error {
+func (e *estimate) shrink(ctx context.Context, q query, returns [][]float64) error {
 	var shrunk quant.Shrunk
 	var err error
 	if q.method == "oas" {
-		shrunk, err = quant.OAS(returns, q.missing, q.frequency.PerYear())
+		shrunk, err = quant.OAS(ctx, returns, q.missing, q.frequency.PerYear())
 	} else {
-		shrunk, err = quant.LedoitWolf(returns, q.target, q.missing, q.frequency.PerYear())
+		shrunk, err = quant.LedoitWolf(ctx, returns, q.target, q.missing, q.frequency.PerYear())
 	}
 	if errors.Is(err, quant.ErrUndefined) {
 		n, _ := alike(q.missing, returns)
@@ -189,25 +190,33 @@ type Undefined struct {
 	Detail  string   `json:"detail"`
 }
 
-// reasons are those of all cells that are not defined: of a symbol where it is alone to blame, and else of the pair.
-func (e *estimate) reasons(q query, symbols []string) []Undefined {
-	out := []Undefined{}
+// maxReasons bounds the reasons of an answer: a thousand symbols have half a million pairs.
+const maxReasons = 100
+
+// reasons are those of the first cells that are not defined, of a symbol where it is alone to blame and else of the pair, and how many there are in all.
+func (e *estimate) reasons(q query, symbols []string) (out []Undefined, count int) {
+	out = []Undefined{}
+	add := func(observations int, symbols ...string) {
+		if count++; count <= maxReasons {
+			out = append(out, reason(q, observations, symbols...))
+		}
+	}
 	blamed := make([]bool, len(symbols))
 	n := e.matrix.SymmetricDim()
 	for i := range n {
 		if v := e.matrix.At(i, i); math.IsNaN(v) || math.IsInf(v, 0) {
 			blamed[i] = true
-			out = append(out, reason(q, e.observations(i, i), symbols[i]))
+			add(e.observations(i, i), symbols[i])
 		}
 	}
 	for i := range n {
 		for j := i + 1; j < n; j++ {
 			if v := e.matrix.At(i, j); !blamed[i] && !blamed[j] && (math.IsNaN(v) || math.IsInf(v, 0)) {
-				out = append(out, reason(q, e.observations(i, j), symbols[i], symbols[j]))
+				add(e.observations(i, j), symbols[i], symbols[j])
 			}
 		}
 	}
-	return out
+	return out, count
 }
 
 func reason(q query, observations int, symbols ...string) Undefined {

@@ -66,7 +66,7 @@ type census struct {
 
 // count reads what there is of symbols, or of all; those that are not there are missing from it.
 func count(ctx context.Context, db bun.IDB, symbols []string) (census, error) {
-	query := db.NewSelect().Model((*symbolRow)(nil)).Column("symbol", "stamps").ColumnExpr("(SELECT count(*) FROM symbols)").OrderExpr("symbol")
+	query := db.NewSelect().Model((*symbolRow)(nil)).Column("symbol", "days", "stamps").ColumnExpr("(SELECT count(*) FROM symbols)").OrderExpr("symbol")
 	if symbols != nil {
 		query = query.Where("symbol IN (?)", bun.List(symbols))
 	}
@@ -78,7 +78,7 @@ func count(ctx context.Context, db bun.IDB, symbols []string) (census, error) {
 	var c census
 	for rows.Next() {
 		var r symbolRow
-		if err := rows.Scan(&r.Symbol, &r.Stamps, &c.total); err != nil {
+		if err := rows.Scan(&r.Symbol, &r.Days, &r.Stamps, &c.total); err != nil {
 			return census{}, fmt.Errorf("read what there is of symbols: %w", err)
 		}
 		c.rows = append(c.rows, r)
@@ -299,7 +299,7 @@ func (h *held) second() *civil.Date {
 }
 
 // frame sets the returns of symbols in a window side by side.
-func frame(all []*held, w window, f series.Frequency) series.Frame {
+func frame(all []*held, w window, f series.Frequency) (series.Frame, error) {
 	runs := make([]iter.Seq[[]series.Point], len(all))
 	for i, h := range all {
 		runs[i] = h.within(w)

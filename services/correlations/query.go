@@ -1,7 +1,9 @@
 package correlations
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,11 +40,38 @@ type query struct {
 	repair    string
 }
 
-// The bounds of an answer. Ranks are made anew for each pair, so these take fewer.
+// The bounds of an answer: how many symbols it has, and how many steps it takes, which are pairs times days. Ranks are made anew for each pair, so
+// these take fewer: some seconds of a core either way.
 const (
 	maxSymbols = 1000
-	maxRanked  = 50_000_000 // pairs times days
+	maxRanked  = 50_000_000
+	maxPaired  = 10_000_000_000
 )
+
+// bound is the most pairs times days that a method takes.
+func (q query) bound() float64 {
+	if q.ranked() {
+		return maxRanked
+	}
+	return maxPaired
+}
+
+// steps is what a pair costs over some days.
+func (q query) steps(days int) float64 {
+	if q.ranked() {
+		return float64(days) * max(1, math.Log2(float64(days)))
+	}
+	return float64(days)
+}
+
+// tooLarge is the fault of a frame that is.
+func tooLarge(err error) error {
+	if !errors.Is(err, series.ErrTooLarge) {
+		return err
+	}
+	return fault.Invalid("symbols_too_many", "these symbols have too many different days").
+		WithHint("name fewer symbols, or choose a shorter window or a lower frequency")
+}
 
 // The methods of each kind, the default first.
 var methods = map[string][]string{

@@ -1,6 +1,7 @@
 package correlations
 
 import (
+	"context"
 	"encoding/json"
 	"math"
 	"net/http"
@@ -80,7 +81,11 @@ func (s *Service) rolling(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	a, err := rolled(q, days, all)
+	var a Rolling
+	err = s.work.Do(ctx, float64(min(all[0].days, all[1].days))*q.steps(days), func() (err error) {
+		a, err = rolled(ctx, q, days, all)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -93,16 +98,26 @@ func (s *Service) rolling(c echo.Context) error {
 	return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, append(body, '\n'))
 }
 
-func rolled(q query, days int, all []*held) (Rolling, error) {
+func rolled(ctx context.Context, q query, days int, all []*held) (Rolling, error) {
 	a := Rolling{Frequency: q.frequency, Method: q.method, Window: days}
-	dates, x, y := common(all, q)
+	dates, x, y, err := common(all, q)
+	if err != nil {
+		return a, err
+	}
 	if len(dates) < days {
 		return a, fault.Invalid("window_empty", "the two have %d %s returns between the same days, and a window takes %d", len(dates), q.frequency, days).
 			WithHint("choose another from and to, or a smaller window")
 	}
+	if most := len(dates) - days + 1; float64(most)*float64(days) > q.bound() {
+		return a, fault.Invalid("window_long", "%d windows of %d returns are too many for method=%s", most, days, q.method).
+			WithHint("choose a smaller window, or a later from")
+	}
 	correlate := map[string]func(x, y []float64) float64{"pearson": quant.PairCorrelation, "spearman": quant.Spearman, "kendall": quant.Kendall}[q.method]
 	a.Dates, a.Values = dates[days-1:], make(events.Floats, len(dates)-days+1)
 	for i := range a.Values {
+		if ctx.Err() != nil {
+			return a, context.Cause(ctx)
+		}
 		a.Values[i] = correlate(x[i:i+days], y[i:i+days])
 		if math.IsInf(a.Values[i], 0) {
 			a.Values[i] = math.NaN()
@@ -112,12 +127,15 @@ func rolled(q query, days int, all []*held) (Rolling, error) {
 }
 
 // common is the returns that two symbols have since the same day.
-func common(all []*held, q query) (days []civil.Date, x, y []float64) {
-	f := frame(all, q.window, q.frequency)
+func common(all []*held, q query) (days []civil.Date, x, y []float64, err error) {
+	f, err := frame(all, q.window, q.frequency)
+	if err != nil {
+		return nil, nil, nil, tooLarge(err)
+	}
 	for t, r := range f.Rows {
 		if a, b := f.Values[0][t], f.Values[1][t]; a == a && b == b {
 			days, x, y = append(days, r.Day), append(x, a), append(y, b)
 		}
 	}
-	return days, x, y
+	return days, x, y, nil
 }

@@ -5,6 +5,7 @@ package correlations
 
 import (
 	"stega/bus"
+	"stega/rest"
 	"stega/store"
 )
 
@@ -13,10 +14,11 @@ type Service struct {
 	db       *store.DB
 	memory   memory
 	universe universe
+	work     *rest.Work
 }
 
 // New makes the service on its database, which may be nil when only Register is called.
-func New(db *store.DB) *Service { return &Service{db: db} }
+func New(db *store.DB) *Service { return &Service{db: db, work: rest.NewWork(0, 0)} }
 
 // Name is correlations.
 func (s *Service) Name() string { return "correlations" }

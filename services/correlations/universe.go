@@ -88,7 +88,10 @@ func (u *universe) begin(all []*held) error {
 	if err != nil {
 		return err
 	}
-	f := frame(all, window{}, series.Daily)
+	f, err := frame(all, window{}, series.Daily)
+	if err != nil {
+		return err
+	}
 	row := make([]float64, len(all))
 	for t := range f.Rows {
 		for i, column := range f.Values {

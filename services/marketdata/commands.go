@@ -62,13 +62,16 @@ const (
 )
 
 func (s *Service) importPrices(ctx context.Context, tx *store.Tx, c ImportPrices) error {
-	return put(ctx, tx, c.prices)
+	return put(ctx, tx, c.prices, s.options.MaxSymbols)
 }
 
 // put merges prices into what is kept, and emits the bars that are new or differ. A bar is replaced wholly by what the
 // source says of its day.
-func put(ctx context.Context, tx *store.Tx, src prices) error {
-	if err := takeTurns(ctx, tx); err != nil {
+func put(ctx context.Context, tx *store.Tx, src prices, maxSymbols int) error {
+	if err := takeTurns(ctx, tx, turns); err != nil {
+		return err
+	}
+	if err := checkQuota(ctx, tx, src.Symbols(), maxSymbols); err != nil {
 		return err
 	}
 	pending := 0

@@ -14,7 +14,7 @@ func (s *Service) replayRequested(ctx context.Context, tx *store.Tx, e events.Re
 	if !slices.Contains(e.Topics, events.PricesImported{}.Topic()) {
 		return nil
 	}
-	if err := takeTurns(ctx, tx); err != nil {
+	if err := takeTurns(ctx, tx, turns); err != nil {
 		return err
 	}
 	symbols, err := known(ctx, tx)

@@ -12,6 +12,6 @@ func TestOnPostgreSQL(t *testing.T) {
 		t, "marketdata", TestTheThreeForms, TestTheSameFileAgainChangesNothingAndACorrectionReplaces, TestBigImportsTravelInChunks,
 		TestBadFilesAreRefusedAndNothingIsWritten, TestPullFromAFolder, TestPullWithoutAProviderFailsWithWhatToDo, TestAdjustedCloses,
 		TestAScheduleThatIsDueBringsPricesAndReturns, TestAScheduleCanBeTriggered, TestLifeOfASchedule,
-		TestBadSchedulesAreRefusedWithEverythingThatIsWrong, TestThePullSaysWhomToAsk, TestSymbolsAreFound,
+		TestBadSchedulesAreRefusedWithEverythingThatIsWrong, TestThePullSaysWhomToAsk, TestSymbolsAreFound, TestQuotas,
 	)
 }

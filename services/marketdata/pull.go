@@ -32,7 +32,7 @@ func (s *Service) pullPrices(ctx context.Context, run *bus.Run, c PullPrices) er
 	if err != nil {
 		return err
 	}
-	return run.Commit(ctx, func(ctx context.Context, tx *store.Tx) error { return put(ctx, tx, pulled) })
+	return run.Commit(ctx, func(ctx context.Context, tx *store.Tx) error { return put(ctx, tx, pulled, s.options.MaxSymbols) })
 }
 
 // fetch asks a provider for prices, and says after each symbol how many are done where it asks for them one by one.

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect"
@@ -17,6 +15,7 @@ import (
 	"stega/events"
 	"stega/fault"
 	"stega/store"
+	"stega/text"
 )
 
 // Schedule says when prices are pulled by themselves.
@@ -49,8 +48,8 @@ type plan struct {
 	Enabled  *bool    `json:"enabled"` // true when it is left out
 }
 
-// maxName bounds the name of a schedule, in characters.
-const maxName = 200
+// maxCron bounds a cron expression, in bytes.
+const maxCron = 200
 
 // check says all that is wrong with a plan, in one fault, and brings it into its usual form.
 func (p *plan) check() error {
@@ -58,15 +57,11 @@ func (p *plan) check() error {
 	wrong := func(pointer, detail string) {
 		f.With(fault.Item{Pointer: pointer, Detail: detail})
 	}
-	p.Name = strings.TrimSpace(p.Name)
-	switch {
-	case p.Name == "":
-		wrong("/name", "is missing: a schedule needs a name")
-	case utf8.RuneCountInString(p.Name) > maxName:
-		wrong("/name", fmt.Sprintf("has more than %d characters", maxName))
-	case strings.ContainsFunc(p.Name, func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }):
-		wrong("/name", "has a character that cannot be shown")
+	name, err := text.CheckName(strings.TrimSpace(p.Name), events.MaxName)
+	if err != nil {
+		wrong("/name", err.Error())
 	}
+	p.Name = name
 	if p.TimeZone == "" {
 		p.TimeZone = "UTC"
 	}
@@ -91,8 +86,8 @@ func (p *plan) checkTiming(wrong func(pointer, detail string)) {
 	if err != nil {
 		wrong("/time_zone", err.Error()+": say one such as America/New_York")
 	}
-	if len(p.Cron) > maxName {
-		wrong("/cron", fmt.Sprintf("has more than %d characters", maxName))
+	if len(p.Cron) > maxCron {
+		wrong("/cron", fmt.Sprintf("has more than %d characters", maxCron))
 		return
 	}
 	if _, err := parseTiming(p.Cron, "UTC"); err != nil {
@@ -128,7 +123,7 @@ func (r *scheduleRow) set(p plan, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	r.Name, r.Folded, r.Cron, r.TimeZone, r.Kind = p.Name, strings.ToLower(p.Name), p.Cron, p.TimeZone, p.Kind
+	r.Name, r.Folded, r.Cron, r.TimeZone, r.Kind = p.Name, text.Fold(p.Name), p.Cron, p.TimeZone, p.Kind
 	r.Symbols, r.Provider, r.Enabled = string(symbols), p.Provider, p.Enabled == nil || *p.Enabled
 	return r.plan(now)
 }
@@ -199,7 +194,7 @@ func schedules(ctx context.Context, db bun.IDB, limit int, after, name string) (
 		query = query.Where("id > ?", after)
 	}
 	if name != "" {
-		query = query.Where("folded = ?", strings.ToLower(name))
+		query = query.Where("folded = ?", text.Fold(name))
 	}
 	if err := query.Scan(ctx); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package marketdata
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -92,6 +93,9 @@ func (s *Service) listSchedules(c echo.Context) error {
 }
 
 func (s *Service) getSchedule(c echo.Context) error {
+	if err := rest.Known(c); err != nil {
+		return err
+	}
 	r, err := findSchedule(c.Request().Context(), s.db.Read(), c.Param("id"), false)
 	if err != nil {
 		return err
@@ -100,6 +104,12 @@ func (s *Service) getSchedule(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Response().Header().Set("ETag", rest.Tag(schedule.Version))
+	tag := rest.Tag(schedule.Version)
+	if r.LastAt != 0 { // a run changes the answer, and not the version that writes compare
+		tag = fmt.Sprintf(`"%d-%d"`, r.Version, r.LastAt)
+	}
+	if rest.Unchanged(c, tag) {
+		return c.NoContent(http.StatusNotModified)
+	}
 	return c.JSON(http.StatusOK, schedule)
 }

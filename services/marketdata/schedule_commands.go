@@ -3,6 +3,7 @@ package marketdata
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"stega/events"
 	"stega/fault"
@@ -50,6 +51,9 @@ func (s *Service) createSchedule(ctx context.Context, tx *store.Tx, c CreateSche
 	if err := s.served(c.plan); err != nil {
 		return err
 	}
+	if err := s.room(ctx, tx); err != nil {
+		return err
+	}
 	now := s.clock.Now()
 	r := &scheduleRow{ID: c.ID, Version: 1, CreatedAt: now.UnixMicro(), UpdatedAt: now.UnixMicro()}
 	if err := r.set(c.plan, now); err != nil {
@@ -87,6 +91,22 @@ func (s *Service) deleteSchedule(ctx context.Context, tx *store.Tx, c DeleteSche
 		return err
 	}
 	tx.Later(tx.NewDelete().Model(r).WherePK())
+	return nil
+}
+
+// room refuses a schedule beyond the quota. Creations take turns, or two could each find the last place.
+func (s *Service) room(ctx context.Context, tx *store.Tx) error {
+	if err := takeTurns(ctx, tx, turnsOfSchedules); err != nil {
+		return err
+	}
+	n, err := tx.NewSelect().Table("schedules").Count(ctx)
+	if err != nil {
+		return fmt.Errorf("count the schedules: %w", err)
+	}
+	if n >= int64(s.options.MaxSchedules) {
+		return fault.Conflict("schedules_too_many", "there are %d schedules already, and an installation keeps at most %d", n, s.options.MaxSchedules).
+			WithHint("delete one that is no longer needed; one schedule can pull any number of symbols")
+	}
 	return nil
 }
 

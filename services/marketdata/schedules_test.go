@@ -202,6 +202,16 @@ func TestAScheduleCanBeTriggered(t *testing.T) {
 	assert.Equal(t, c.Now(), *got.LastAt)
 	assert.Nil(t, got.LastDueAt, "it was not due")
 	assert.Nil(t, got.NextAt, "it still rests")
+	changed := s.Do(http.MethodGet, "/v1/schedules/"+id, "", "If-None-Match", `"1"`)
+	assert.Equal(t, http.StatusOK, changed.Status, "a run changes what is said of it")
+	tag := changed.Header.Get("ETag")
+	assert.Equal(t, http.StatusNotModified, s.Do(http.MethodGet, "/v1/schedules/"+id, "", "If-None-Match", tag).Status)
+	same := strings.Replace(afterTheClose, `{`, `{"enabled":false,"symbols":["aapl"],`, 1)
+	for _, stale := range []string{`"2-1"`, `"0-1"`} {
+		a := s.Do(http.MethodPut, "/v1/schedules/"+id, same, "If-Match", stale, "Prefer", "wait=50")
+		assert.NotContains(t, string(a.Body), `"succeeded"`, stale)
+	}
+	require.Nil(t, s.Write(http.MethodPut, "/v1/schedules/"+id, same, "If-Match", tag).Error, "it is of this version")
 	again := s.Write(http.MethodPost, "/v1/schedules/"+id+"/run", "", "Operation-Id", mine)
 	assert.Equal(t, op.AcceptedAt, again.AcceptedAt, "the same request is the same run")
 	a := s.Do(http.MethodPost, "/v1/schedules/"+events.NewID()+"/run", "")
@@ -215,6 +225,7 @@ func TestLifeOfASchedule(t *testing.T) {
 	id := create(t, s, afterTheClose)
 	path := "/v1/schedules/" + id
 	assert.Equal(t, `"1"`, s.Do(http.MethodGet, path, "").Header.Get("ETag"))
+	assert.Equal(t, http.StatusNotModified, s.Do(http.MethodGet, path, "", "If-None-Match", `"1"`).Status)
 	taken := s.Write(http.MethodPost, "/v1/schedules", strings.Replace(afterTheClose, "close", "Close", 1))
 	require.NotNil(t, taken.Error)
 	assert.Equal(t, "name_taken", taken.Error.Code)
@@ -405,4 +416,29 @@ func TestASplitBetweenTwoPullsIsNoJump(t *testing.T) {
 		return len(series.Values) == 3
 	})
 	assert.InDeltaSlice(t, []float64{404./400 - 1, 403./403 - 1, 102*4./403 - 1}, series.Values, 1e-12)
+}
+
+// An installation keeps so many symbols and schedules, and says so.
+func TestQuotas(t *testing.T) {
+	t.Parallel()
+	s := stegatest.Up(t, func(c *process.Config) {
+		c.Options.Marketdata.MaxSymbols, c.Options.Marketdata.MaxSchedules = 3, 2
+		c.Options.Marketdata.Folder = t.TempDir()
+	})
+	const csv = "date,A,B,C\n2024-01-02,1,2,3\n"
+	s.Import(csv, "")
+	s.Import(csv+"2024-01-03,4,5,6\n", "")
+	op := s.Write(http.MethodPost, "/v1/prices", "date,A,D\n2024-01-04,7,8\n", "Content-Type", "text/csv")
+	require.NotNil(t, op.Error)
+	assert.Equal(t, "symbols_too_many", op.Error.Code)
+	assert.Len(t, symbols(s), 3)
+	assert.Equal(t, "2024-01-03", symbols(s)[0].Last, "nothing of the file was kept")
+
+	create(t, s, `{"name":"one","cron":"@daily"}`)
+	two := create(t, s, `{"name":"two","cron":"@daily"}`)
+	op = s.Write(http.MethodPost, "/v1/schedules", `{"name":"three","cron":"@daily"}`)
+	require.NotNil(t, op.Error)
+	assert.Equal(t, "schedules_too_many", op.Error.Code)
+	require.Nil(t, s.Write(http.MethodDelete, "/v1/schedules/"+two, "").Error)
+	create(t, s, `{"name":"three","cron":"@daily"}`)
 }

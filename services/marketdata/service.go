@@ -22,6 +22,8 @@ type Service struct {
 // Options are the settings of the service.
 type Options struct {
 	MaxImportBytes int64  // of one file; 512 MiB when zero
+	MaxSymbols     int    // that an installation keeps; 100,000 when zero
+	MaxSchedules   int    // 1,000 when zero
 	TempDir        string // where big imports are spooled; the system's when empty
 	// What prices are pulled from, each when it is set: a folder of CSV files, and HTTP APIs.
 	Folder string
@@ -41,6 +43,12 @@ func New(db *store.DB, o Options) *Service {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.MaxSymbols == 0 {
+		o.MaxSymbols = 100_000
+	}
+	if o.MaxSchedules == 0 {
+		o.MaxSchedules = 1000
 	}
 	return &Service{db: db, options: o, sources: sources(o), clock: o.Clock, changed: make(chan struct{}, 1)}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/uptrace/bun/dialect"
 
 	"stega/civil"
+	"stega/fault"
 	"stega/store"
 )
 
@@ -24,16 +25,19 @@ type row struct {
 	Data     []byte
 }
 
-// turns is the advisory lock of those that read prices in order to write or tell them.
-const turns = 0x57e6a
+// turns is the advisory lock of those that read prices in order to write or tell them, and turnsOfSchedules of those that make schedules.
+const (
+	turns            = 0x57e6a
+	turnsOfSchedules = 0x57e6c
+)
 
 // takeTurns holds up other imports and replays until the unit of work ends: two that read the same year of a symbol at once would lose the bars of
 // one, and a replay could tell an old price after its correction. SQLite has one writer anyway.
-func takeTurns(ctx context.Context, tx *store.Tx) error {
+func takeTurns(ctx context.Context, tx *store.Tx, of int) error {
 	if tx.Dialect().Name() != dialect.PG {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?)", turns)
+	_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?)", of)
 	return err
 }
 
@@ -61,6 +65,31 @@ func save(tx *store.Tx, rows []row) {
 	for _, r := range rows {
 		tx.Put(keepYear, r.Symbol, r.Year, int32(r.FirstDay), int32(r.LastDay), r.Bars, r.Data)
 	}
+}
+
+// checkQuota refuses symbols when those among them that are new would exceed the quota.
+func checkQuota(ctx context.Context, db bun.IDB, symbols []string, most int) error {
+	var have int
+	if err := db.NewRaw("SELECT count(DISTINCT symbol) FROM prices").Scan(ctx, &have); err != nil {
+		return fmt.Errorf("count the symbols: %w", err)
+	}
+	if have+len(symbols) <= most {
+		return nil
+	}
+	fresh := len(symbols)
+	for some := range slices.Chunk(symbols, 1000) {
+		var kept int
+		err := db.NewRaw("SELECT count(DISTINCT symbol) FROM prices WHERE symbol IN (?)", bun.List(some)).Scan(ctx, &kept)
+		if err != nil {
+			return fmt.Errorf("count the symbols: %w", err)
+		}
+		fresh -= kept
+	}
+	if fresh == 0 || have+fresh <= most {
+		return nil
+	}
+	return fault.Conflict("symbols_too_many", "%d new symbols would make %d, and an installation keeps at most %d", fresh, have+fresh, most).
+		WithHint("import only the symbols that you need")
 }
 
 // known lists all symbols.

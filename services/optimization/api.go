@@ -204,23 +204,23 @@ func (o Optimization) summary() Summary {
 	return s
 }
 
-// list lists optimizations, the newest first, those that are still to be made among them, unless those of a portfolio are asked for.
+// list lists optimizations, the newest first, those that are still to be made among them, unless those of a portfolio or a name are asked for.
 func (s *Service) list(c echo.Context) error {
-	if err := rest.Known(c, "limit", "cursor", "portfolio_id"); err != nil {
+	if err := rest.Known(c, "limit", "cursor", "portfolio_id", "name"); err != nil {
 		return err
 	}
 	page, err := rest.Paged(c)
 	if err != nil {
 		return err
 	}
-	ctx, portfolioID := c.Request().Context(), c.QueryParam("portfolio_id")
+	ctx, portfolioID, name := c.Request().Context(), c.QueryParam("portfolio_id"), c.QueryParam("name")
 	var waiting []Summary
-	if portfolioID == "" {
+	if portfolioID == "" && name == "" {
 		if waiting, err = s.waiting(ctx, page); err != nil {
 			return err
 		}
 	}
-	rows, err := list(ctx, s.db.Read(), page.Limit+1, page.After, portfolioID)
+	rows, err := list(ctx, s.db.Read(), page.Limit+1, page.After, portfolioID, name)
 	if err != nil {
 		return err
 	}
@@ -232,8 +232,12 @@ func (s *Service) list(c echo.Context) error {
 		}
 		all = append(all, o.summary())
 	}
+	made := make(map[string]bool, len(all))
+	for _, o := range all {
+		made[o.ID] = true
+	}
 	for _, w := range waiting {
-		if !slices.ContainsFunc(all, func(o Summary) bool { return o.ID == w.ID }) {
+		if !made[w.ID] {
 			all = append(all, w)
 		}
 	}
@@ -243,15 +247,13 @@ func (s *Service) list(c echo.Context) error {
 
 // waiting are optimizations that are still to be made.
 func (s *Service) waiting(ctx context.Context, page rest.Page) ([]Summary, error) {
-	ops, err := s.db.Operations(ctx, page.Limit+1, page.After)
+	ops, err := s.db.OpenOperations(ctx, (Run{}).Topic(), page.Limit+1, page.After)
 	if err != nil {
 		return nil, err
 	}
-	var out []Summary
-	for _, op := range ops {
-		if op.Command == (Run{}).Topic() && !op.Done() {
-			out = append(out, pending(op).summary())
-		}
+	out := make([]Summary, len(ops))
+	for i, op := range ops {
+		out[i] = pending(op).summary()
 	}
 	return out, nil
 }

@@ -7,8 +7,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -17,17 +15,22 @@ import (
 	"stega/quant"
 	"stega/quant/optimize"
 	"stega/series"
+	"stega/text"
 )
 
 // checker collects all that is wrong with a request.
 type checker struct {
 	*Request
 	fault *fault.Fault
+	named map[string]int // where each of the symbols is; nil when the request names none
 }
 
 // check says what can be known of a request from itself alone: all that is wrong with it, in one fault. It brings symbols into their usual form.
 func check(r *Request) error {
-	c := &checker{r, fault.Invalid("optimization_invalid", "nothing can be optimized like that")}
+	c := &checker{Request: r, fault: fault.Invalid("optimization_invalid", "nothing can be optimized like that")}
+	if c.tooLong() {
+		return c.wrongs()
+	}
 	c.name()
 	c.assets()
 	c.objective()
@@ -35,28 +38,63 @@ func check(r *Request) error {
 	c.constraints()
 	c.views()
 	c.window()
-	if len(c.fault.Errors) > 0 {
-		first := c.fault.Errors[0]
-		c.fault.Detail = strings.TrimPrefix(first.Pointer, "/") + " " + first.Detail
-		return c.fault
+	if err := c.wrongs(); err != nil {
+		return err
 	}
 	return c.feasible()
+}
+
+// wrongs is the fault of all that was found, if anything.
+func (c *checker) wrongs() error {
+	if len(c.fault.Errors) == 0 {
+		return nil
+	}
+	first := c.fault.Errors[0]
+	c.fault.Detail = strings.TrimPrefix(first.Pointer, "/") + " " + first.Detail
+	return c.fault
+}
+
+// tooLong refuses lists beyond their bounds before anything in them is looked at.
+func (c *checker) tooLong() bool {
+	long := func(pointer string, n, most int, what string) {
+		if n > most {
+			c.wrong(pointer, "has %d %s; at most %d are taken", n, what, most)
+		}
+	}
+	long("/symbols", len(c.Symbols), maxSymbols, "symbols")
+	long("/asset_bounds", len(c.AssetBounds), maxSymbols, "symbols")
+	long("/current_weights", len(c.CurrentWeights), maxSymbols, "symbols")
+	long("/budgets", len(c.Budgets), maxSymbols, "symbols")
+	long("/market_caps", len(c.MarketCaps), maxSymbols, "symbols")
+	long("/groups", len(c.Groups), maxGroups, "groups")
+	long("/views", len(c.Views), maxViews, "views")
+	for i := range c.Groups[:min(len(c.Groups), maxGroups)] {
+		long(fmt.Sprintf("/groups/%d/symbols", i), len(c.Groups[i].Symbols), maxSymbols, "symbols")
+	}
+	for i := range c.Views[:min(len(c.Views), maxViews)] {
+		long(fmt.Sprintf("/views/%d/weights", i), len(c.Views[i].Weights), maxSymbols, "symbols")
+	}
+	return len(c.fault.Errors) > 0
 }
 
 func (c *checker) wrong(pointer, format string, args ...any) {
 	c.fault.With(fault.Item{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 }
 
-const maxName = 200
-
 func (c *checker) name() {
-	c.Name = strings.TrimSpace(c.Name)
-	switch {
-	case utf8.RuneCountInString(c.Name) > maxName:
-		c.wrong("/name", "has more than %d characters", maxName)
-	case strings.ContainsFunc(c.Name, func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }):
-		c.wrong("/name", "has a character that cannot be shown")
+	if c.Name = strings.TrimSpace(c.Name); c.Name != "" {
+		c.called("/name", &c.Name)
 	}
+}
+
+// called brings a name into the form in which it is kept.
+func (c *checker) called(pointer string, name *string) {
+	kept, err := text.CheckName(*name, events.MaxName)
+	if err != nil {
+		c.wrong(pointer, "%s", err)
+		return
+	}
+	*name = kept
 }
 
 func (c *checker) assets() {
@@ -71,20 +109,20 @@ func (c *checker) assets() {
 		}
 	case len(c.Symbols) < 2:
 		c.wrong("/symbols", "has one symbol, and there is nothing to choose between")
-	case len(c.Symbols) > maxSymbols:
-		c.wrong("/symbols", "has more than %d symbols", maxSymbols)
 	}
 	if c.Follow && (c.PortfolioID == "" || c.Objective == frontier) {
 		c.wrong("/follow", "is for the weights of a portfolio: name it by portfolio_id")
 	}
-	seen := map[string]int{}
+	if len(c.Symbols) > 0 {
+		c.named = make(map[string]int, len(c.Symbols))
+	}
 	for i := range c.Symbols {
 		at := fmt.Sprintf("/symbols/%d", i)
 		c.symbol(at, &c.Symbols[i])
-		if before, ok := seen[c.Symbols[i]]; ok {
-			c.wrong(at, "%s is there twice, see /symbols/%d", c.Symbols[i], before)
+		if before, ok := c.named[c.Symbols[i]]; ok {
+			c.wrong(at, "%.40q is there twice, see /symbols/%d", c.Symbols[i], before)
 		}
-		seen[c.Symbols[i]] = i
+		c.named[c.Symbols[i]] = i
 	}
 	if c.Market != "" {
 		c.symbol("/market", &c.Market)
@@ -104,8 +142,8 @@ func (c *checker) symbol(pointer string, s *string) {
 // known requires that symbols are among those that are asked for, as far as the request says them.
 func (c *checker) known(pointer string, s *string) {
 	c.symbol(pointer, s)
-	if len(c.Symbols) > 0 && !slices.Contains(c.Symbols, *s) {
-		c.wrong(pointer, "%s is not among the symbols", *s)
+	if _, known := c.named[*s]; c.named != nil && !known {
+		c.wrong(pointer, "%.40q is not among the symbols", *s)
 	}
 }
 
@@ -117,13 +155,22 @@ func keys[V any](c *checker, pointer string, of map[string]V) map[string]V {
 	usual := make(map[string]V, len(of))
 	for _, key := range slices.Sorted(maps.Keys(of)) {
 		symbol := key
-		c.known(pointer+"/"+key, &symbol)
+		c.known(member(pointer, key), &symbol)
 		if _, twice := usual[symbol]; twice {
-			c.wrong(pointer+"/"+key, "%s is there twice", symbol)
+			c.wrong(member(pointer, key), "%.40q is there twice", symbol)
 		}
 		usual[symbol] = of[key]
 	}
 	return usual
+}
+
+// member points at the value of a key, of which a fault shows no more than its beginning.
+func member(pointer, key string) string {
+	const shown = 64
+	if r := []rune(key[:min(len(key), 4*shown)]); len(r) > shown {
+		key = string(r[:shown])
+	}
+	return pointer + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
 }
 
 // one requires that a choice is one of some.
@@ -238,14 +285,14 @@ func (c *checker) constraints() {
 	c.Budgets = keys(c, "/budgets", c.Budgets)
 	for _, symbol := range slices.Sorted(maps.Keys(c.Budgets)) {
 		if c.Budgets[symbol] < 0 {
-			c.wrong("/budgets/"+symbol, "must not be below zero")
+			c.wrong(member("/budgets", symbol), "must not be below zero")
 		}
 	}
 	if c.Bounds != nil {
 		c.limits("/bounds", *c.Bounds)
 	}
 	for _, symbol := range slices.Sorted(maps.Keys(c.AssetBounds)) {
-		c.limits("/asset_bounds/"+symbol, c.AssetBounds[symbol])
+		c.limits(member("/asset_bounds", symbol), c.AssetBounds[symbol])
 	}
 	c.groups()
 }
@@ -261,21 +308,24 @@ func (c *checker) groups() {
 	for i := range c.Groups {
 		g := &c.Groups[i]
 		at := fmt.Sprintf("/groups/%d", i)
+		g.Name = strings.TrimSpace(g.Name)
 		switch {
-		case strings.TrimSpace(g.Name) == "":
-			c.wrong(at+"/name", "is missing")
-		case names[g.Name]:
+		case names[text.Fold(g.Name)]:
 			c.wrong(at+"/name", "%.40q is there twice", g.Name)
+		default:
+			c.called(at+"/name", &g.Name)
 		}
-		names[g.Name] = true
+		names[text.Fold(g.Name)] = true
 		if len(g.Symbols) == 0 {
 			c.wrong(at+"/symbols", "is missing: a group needs symbols")
 		}
+		members := make(map[string]bool, len(g.Symbols))
 		for k := range g.Symbols {
 			c.known(fmt.Sprintf("%s/symbols/%d", at, k), &g.Symbols[k])
-			if slices.Contains(g.Symbols[:k], g.Symbols[k]) {
-				c.wrong(fmt.Sprintf("%s/symbols/%d", at, k), "%s is there twice", g.Symbols[k])
+			if members[g.Symbols[k]] {
+				c.wrong(fmt.Sprintf("%s/symbols/%d", at, k), "%.40q is there twice", g.Symbols[k])
 			}
+			members[g.Symbols[k]] = true
 		}
 		if g.Min == nil && g.Max == nil {
 			c.wrong(at, "has neither min nor max")
@@ -299,7 +349,7 @@ func (c *checker) views() {
 	c.MarketCaps = keys(c, "/market_caps", c.MarketCaps)
 	for _, symbol := range slices.Sorted(maps.Keys(c.MarketCaps)) {
 		if c.MarketCaps[symbol] < 0 {
-			c.wrong("/market_caps/"+symbol, "must not be below zero")
+			c.wrong(member("/market_caps", symbol), "must not be below zero")
 		}
 	}
 	for i := range c.Views {

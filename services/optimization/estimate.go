@@ -50,7 +50,7 @@ func newEstimates(ctx context.Context, db bun.IDB, r *Request, symbols []string)
 		e.common = len(e.scenarios[0])
 	}
 	if r.Covariance != "" {
-		if err := e.cover(); err != nil {
+		if err := e.cover(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -77,6 +77,9 @@ func (e *estimates) expect(ctx context.Context, db bun.IDB) ([]float64, error) {
 		returns = e.window.ByDay().Values // whose weights fade by days
 	}
 	for a, r := range returns {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		switch e.ExpectedReturns {
 		case arithmetic:
 			out[a] = quant.ArithmeticReturn(r, e.window.PerYear())
@@ -143,12 +146,12 @@ func observed(values []float64) int {
 }
 
 // cover estimates the covariance a year, and repairs what is none.
-func (e *estimates) cover() error {
-	m, err := quant.NewCoMoments(e.window.Values)
+func (e *estimates) cover(ctx context.Context) error {
+	m, err := quant.NewCoMoments(ctx, e.window.Values)
 	if err != nil {
 		return err
 	}
-	if err := e.estimate(m); err != nil {
+	if err := e.estimate(ctx, m); err != nil {
 		return err
 	}
 	if err := e.paired(m); err != nil {
@@ -164,6 +167,9 @@ func (e *estimates) cover() error {
 	if e.Repair == noRepair {
 		return nil
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	fixed, repaired, err := quant.Repair(e.covariance, quant.RepairMethod(e.Repair))
 	if err != nil {
 		return fmt.Errorf("repair the covariance: %w", err)
@@ -175,19 +181,19 @@ func (e *estimates) cover() error {
 	return nil
 }
 
-func (e *estimates) estimate(m *quant.CoMoments) error {
+func (e *estimates) estimate(ctx context.Context, m *quant.CoMoments) error {
 	missing := quant.Missing(e.Missing)
 	var shrunk quant.Shrunk
 	var err error
 	switch e.Covariance {
 	case semi:
-		e.covariance, err = quant.Semicovariance(e.window.Values, e.Benchmark, missing, e.window.PerYear())
+		e.covariance, err = quant.Semicovariance(ctx, e.window.Values, e.Benchmark, missing, e.window.PerYear())
 	case exponential:
-		e.covariance, err = quant.ExponentialCovariance(e.window.Values, e.window.Ages(), *e.CovarianceSpan, e.window.PerYear())
+		e.covariance, err = quant.ExponentialCovariance(ctx, e.window.Values, e.window.Ages(), *e.CovarianceSpan, e.window.PerYear())
 	case ledoitWolf:
-		shrunk, err = quant.LedoitWolf(e.window.Values, quant.ShrinkageTarget(e.ShrinkageTarget), missing, e.window.PerYear())
+		shrunk, err = quant.LedoitWolf(ctx, e.window.Values, quant.ShrinkageTarget(e.ShrinkageTarget), missing, e.window.PerYear())
 	case oas:
-		shrunk, err = quant.OAS(e.window.Values, missing, e.window.PerYear())
+		shrunk, err = quant.OAS(ctx, e.window.Values, missing, e.window.PerYear())
 	default:
 		e.covariance, e.correlation = m.Covariance(e.window.PerYear()), m.Correlation()
 	}

@@ -1,6 +1,7 @@
 package optimization_test
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -63,7 +64,7 @@ func TestWeeksOfSymbolsThatArePricedOnOtherDays(t *testing.T) {
 	}
 	nan := math.NaN()
 	returns := [][]float64{between(funds, nan), between(shares, first)}
-	moments, err := quant.NewCoMoments(returns)
+	moments, err := quant.NewCoMoments(context.Background(), returns)
 	require.NoError(t, err)
 	covariance := moments.Covariance(52)
 	weekly := `"frequency":"weekly","bounds":[-9,9],`

@@ -1,6 +1,7 @@
 package optimization_test
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -54,7 +55,7 @@ func TestReturnsThatSpanDaysWithoutAPrice(t *testing.T) {
 		}
 	}
 	pairs := func(m [2][]float64) *quant.CoMoments {
-		c, err := quant.NewCoMoments(m[:])
+		c, err := quant.NewCoMoments(context.Background(), m[:])
 		require.NoError(t, err)
 		return c
 	}
@@ -73,10 +74,10 @@ func TestReturnsThatSpanDaysWithoutAPrice(t *testing.T) {
 	own := pairs([2][]float64{f, h}).Covariance(252)
 	check(wide, n, cross.Covariance(252).At(0, 1), [2]float64{own.At(0, 0), own.At(1, 1)})
 
-	zero, err := quant.Semicovariance([][]float64{f, h}, 0, quant.MissingZero, 252)
+	zero, err := quant.Semicovariance(context.Background(), [][]float64{f, h}, 0, quant.MissingZero, 252)
 	require.NoError(t, err)
 	check(wide+`,"covariance":"semi","benchmark":0,"missing":"zero"`, days-1, zero.At(0, 1), [2]float64{zero.At(0, 0), zero.At(1, 1)})
-	complete, err := quant.Semicovariance([][]float64{f, common}, 0, quant.MissingComplete, 252)
+	complete, err := quant.Semicovariance(context.Background(), [][]float64{f, common}, 0, quant.MissingComplete, 252)
 	require.NoError(t, err)
 	check(wide+`,"covariance":"semi","benchmark":0,"missing":"complete"`, n, complete.At(0, 1), [2]float64{complete.At(0, 0), complete.At(1, 1)})
 

@@ -12,6 +12,6 @@ func TestOnPostgreSQL(t *testing.T) {
 		t, "optimization", TestWholeShares, TestOneThatRunsCanBeCancelledAndTimesOut, TestOneThatFollows,
 		TestNothingThatMovesMeanwhileIsLost, TestViewsCanBeRebuilt, TestViewsDoNotDependOnTheOrderOfWhatComes,
 		TestWeeksOfSymbolsThatArePricedOnOtherDays, TestReturnsThatSpanDaysWithoutAPrice, TestFigures, TestWhatIsRefusedAtOnce,
-		TestWhatTheDataDoNotAllow,
+		TestWhatTheDataDoNotAllow, TestListsOfOptimizations,
 	)
 }

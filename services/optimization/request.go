@@ -148,6 +148,8 @@ const (
 // Limits of a request.
 const (
 	maxSymbols     = 1000
+	maxGroups      = 500 // each is a row of every step of the solver
+	maxViews       = 500 // of which all pairs are weighed against each other
 	maxPoints      = 500
 	defaultPoints  = 20
 	defaultTimeout = 300

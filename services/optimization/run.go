@@ -10,11 +10,14 @@ import (
 	"slices"
 	"time"
 
+	"github.com/uptrace/bun"
+
 	"stega/bus"
 	"stega/events"
 	"stega/fault"
 	"stega/quant/optimize"
 	"stega/store"
+	"stega/text"
 )
 
 // job is one optimization under way.
@@ -33,7 +36,10 @@ func (s *Service) run(ctx context.Context, run *bus.Run, c Run) error {
 	if err != nil {
 		return err
 	}
-	r := &row{ID: c.ID, Name: c.Request.Name, Objective: c.Request.Objective, PortfolioID: c.Request.PortfolioID, Asked: string(asked)}
+	r := &row{ID: c.ID, Name: c.Request.Name, Folded: text.Fold(c.Request.Name), Objective: c.Request.Objective, PortfolioID: c.Request.PortfolioID, Asked: string(asked)}
+	if err := s.room(ctx, s.db.Read()); err != nil {
+		return err
+	}
 	j := &job{Service: s, run: run, request: c.Request}
 	result, err := j.answer(ctx)
 	if err != nil {
@@ -47,8 +53,25 @@ func (s *Service) run(ctx context.Context, run *bus.Run, c Run) error {
 			r.Follow = 1
 		}
 		r.CreatedAt = tx.Now().UnixMicro()
+		if err := s.room(ctx, tx); err != nil {
+			return err
+		}
 		return j.keepAnswer(ctx, tx, r, result)
 	})
+}
+
+// room refuses an optimization beyond the quota. It is looked at before the work and again when the answer is kept; the few that run at
+// the same time may exceed it.
+func (s *Service) room(ctx context.Context, db bun.IDB) error {
+	n, err := db.NewSelect().Table("optimizations").Count(ctx)
+	if err != nil {
+		return fmt.Errorf("count the optimizations: %w", err)
+	}
+	if n < int64(s.options.MaxSaved) {
+		return nil
+	}
+	return fault.Conflict("optimizations_too_many", "there are %d optimizations already, and an installation keeps at most %d", n, s.options.MaxSaved).
+		WithHint("delete those that are no longer needed: DELETE /v1/optimizations/ID")
 }
 
 // keepFailure keeps what cannot be, so that it can be looked at. The operation fails in a unit of its own, right after.

@@ -21,12 +21,17 @@ type Options struct {
 	// Quiet is for how long nothing must have moved before an optimization that follows is made anew, and Longest how long it is put off at
 	// most; 250 ms and 5 s when zero.
 	Quiet, Longest time.Duration
+	// MaxSaved is how many optimizations are kept; 10,000 when zero.
+	MaxSaved int
 }
 
 // New makes the service on its database, which may be nil when only Register is called.
 func New(db *store.DB, o Options) *Service {
 	if o.Quiet == 0 {
 		o.Quiet = 250 * time.Millisecond
+	}
+	if o.MaxSaved == 0 {
+		o.MaxSaved = 10_000
 	}
 	if o.Longest == 0 {
 		o.Longest = 5 * time.Second

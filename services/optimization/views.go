@@ -18,6 +18,7 @@ import (
 	"stega/fault"
 	"stega/series"
 	"stega/store"
+	"stega/text"
 )
 
 // seriesRow is a row of the table series: one year of a symbol.
@@ -115,12 +116,18 @@ func saveSeries(tx *store.Tx, symbol string, rows []seriesRow) {
 	}
 }
 
-// loadSeries reads the points of symbols whose day is between from and to; nil is open. A symbol that nothing is known of has no entry.
+// loadSeries reads the points of symbols whose day is between from and to, from the years that have such days; nil is open.
 func loadSeries(ctx context.Context, db bun.IDB, symbols []string, from, to *civil.Date) (map[string][]series.Point, error) {
 	var rows []seriesRow
-	err := db.NewSelect().Model(&rows).Column("symbol", "year", "days", "data").Where("symbol IN (?)", bun.List(symbols)).
-		OrderExpr("symbol, year").Scan(ctx)
-	if err != nil {
+	query := db.NewSelect().Model(&rows).Column("symbol", "year", "data").Where("symbol IN (?)", bun.List(symbols)).
+		OrderExpr("symbol, year")
+	if from != nil {
+		query = query.Where("last_day >= ?", int32(*from))
+	}
+	if to != nil {
+		query = query.Where("first_day <= ?", int32(*to))
+	}
+	if err := query.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("read returns: %w", err)
 	}
 	all := make(map[string][]series.Point, len(symbols))
@@ -135,6 +142,19 @@ func loadSeries(ctx context.Context, db bun.IDB, symbols []string, from, to *civ
 		all[symbol] = slices.DeleteFunc(points, func(p series.Point) bool { return from != nil && p.Day < *from || to != nil && p.Day > *to })
 	}
 	return all, nil
+}
+
+// unknownSymbols lists those of symbols that have no return on any day.
+func unknownSymbols(ctx context.Context, db bun.IDB, symbols []string) ([]string, error) {
+	var known []string
+	err := db.NewSelect().Table("symbols").Column("symbol").Where("symbol IN (?)", bun.List(symbols)).OrderExpr("symbol").Scan(ctx, &known)
+	if err != nil {
+		return nil, fmt.Errorf("look for symbols: %w", err)
+	}
+	return slices.DeleteFunc(slices.Clone(symbols), func(s string) bool {
+		_, found := slices.BinarySearch(known, s)
+		return found
+	}), nil
 }
 
 // seen is a word for what is known at present of a portfolio and of symbols: it changes with each of them. In a unit of work it keeps them from
@@ -218,6 +238,7 @@ type row struct {
 
 	ID          string `bun:",pk"`
 	Name        string
+	Folded      string // what the name is looked up by
 	Objective   string
 	PortfolioID string
 	Follow      int
@@ -271,7 +292,7 @@ func save(tx *store.Tx, r *row) {
 }
 
 // list reads optimizations, the newest first, from before one.
-func list(ctx context.Context, db bun.IDB, limit int, before, portfolioID string) ([]row, error) {
+func list(ctx context.Context, db bun.IDB, limit int, before, portfolioID, name string) ([]row, error) {
 	var rows []row
 	query := db.NewSelect().Model(&rows).OrderExpr("id DESC").Limit(int64(limit))
 	if before != "" {
@@ -279,6 +300,9 @@ func list(ctx context.Context, db bun.IDB, limit int, before, portfolioID string
 	}
 	if portfolioID != "" {
 		query = query.Where("portfolio_id = ?", portfolioID)
+	}
+	if name != "" {
+		query = query.Where("folded = ?", text.Fold(name))
 	}
 	if err := query.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list optimizations: %w", err)

@@ -2,6 +2,7 @@ package optimization
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -29,11 +30,9 @@ func load(ctx context.Context, db bun.IDB, symbols []string, r *Request) (*windo
 	if err != nil {
 		return nil, err
 	}
-	var unknown []string
-	for _, s := range symbols {
-		if _, known := all[s]; !known {
-			unknown = append(unknown, s)
-		}
+	unknown, err := unknownSymbols(ctx, db, symbols)
+	if err != nil {
+		return nil, err
 	}
 	if len(unknown) > 0 {
 		return nil, fault.NotFound("symbol_unknown", "there are no prices of %s", brief(unknown)).
@@ -50,7 +49,13 @@ func load(ctx context.Context, db bun.IDB, symbols []string, r *Request) (*windo
 		aligned[i] = slices.Values([][]series.Point{points[1:]})
 	}
 	w := &window{symbols: symbols, Frequency: series.Frequency(r.Frequency)}
-	w.Frame = w.Align(aligned)
+	if w.Frame, err = w.Align(aligned); errors.Is(err, series.ErrTooLarge) {
+		return nil, fault.Invalid("symbols_too_many", "these %d symbols have too many different days", len(symbols)).
+			WithHint("name fewer symbols, or choose a shorter window or a lower frequency")
+	}
+	if err != nil {
+		return nil, err
+	}
 	for a, symbol := range symbols {
 		if n := observed(w.Values[a]); n < 2 {
 			return nil, fault.Invalid("observations_too_few", "the number of %s returns of %s in the window is %d, and a deviation needs two", r.Frequency, symbol, n).

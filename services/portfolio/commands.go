@@ -6,14 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/govalues/decimal"
 
 	"stega/events"
 	"stega/fault"
 	"stega/store"
+	"stega/text"
 )
 
 // Create makes a portfolio.
@@ -55,11 +54,8 @@ func (Delete) Topic() string { return "portfolio.delete" }
 // Subject is the portfolio's id.
 func (c Delete) Subject() string { return c.ID }
 
-// Limits of a portfolio.
-const (
-	maxName   = 200 // characters
-	maxAssets = 1000
-)
+// maxAssets bounds a portfolio.
+const maxAssets = 1000
 
 // check says what can be known of a portfolio from itself alone: all that is wrong with it, in one fault. It returns the name without
 // spaces around it, and brings symbols into their usual form.
@@ -68,14 +64,9 @@ func check(name string, assets []events.Asset) (string, error) {
 	wrong := func(pointer, format string, args ...any) {
 		f.With(fault.Item{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 	}
-	name = strings.TrimSpace(name)
-	switch {
-	case name == "":
-		wrong("/name", "is missing: a portfolio needs a name")
-	case utf8.RuneCountInString(name) > maxName:
-		wrong("/name", "has more than %d characters", maxName)
-	case strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }):
-		wrong("/name", "has a character that cannot be shown")
+	name, err := text.CheckName(strings.TrimSpace(name), events.MaxName)
+	if err != nil {
+		wrong("/name", "%s", err)
 	}
 	switch {
 	case len(assets) == 0:

@@ -3,6 +3,7 @@ package portfolio_test
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -105,6 +106,8 @@ func TestBadPortfoliosAreRefusedWithEverythingThatIsWrong(t *testing.T) {
 		{"a field in another case", `{"name":"x","Name":"y","assets":[]}`, 422, "field_unknown", []string{"/Name"}},
 		{"a weight that is no number", `{"name":"x","assets":[{"symbol":"A","weight":"abc"}]}`, 422, "field_invalid", []string{"/assets/0/weight"}},
 		{"a field twice", `{"name":"x","name":"y","assets":[]}`, 422, "field_repeated", []string{"/name"}},
+		{"a name that reads backwards", `{"name":"a\u202eb","assets":[{"symbol":"A","weight":"1"}]}`, 422, "portfolio_invalid", []string{"/name"}},
+		{"a name with letters that look like others", `{"name":"c\u043ere","assets":[{"symbol":"A","weight":"1"}]}`, 422, "portfolio_invalid", []string{"/name"}},
 		{"a name that is a number", `{"name":1,"assets":[]}`, 422, "field_invalid", []string{"/name"}},
 		{"malformed JSON", `{"name":"x",`, 400, "json_malformed", nil},
 		{"an empty body", ``, 400, "json_malformed", nil},
@@ -131,6 +134,11 @@ func TestBadPortfoliosAreRefusedWithEverythingThatIsWrong(t *testing.T) {
 	assert.Equal(t, http.StatusNotFound, s.Do(http.MethodGet, "/v1/portfolio", "").Status)
 	assert.Equal(t, http.StatusUnprocessableEntity, s.Do(http.MethodPost, "/v1/portfolios", core, "Operation-Id", "mine").Status)
 
+	told := `{"id":"0198a2f6-0000-7000-8000-000000000001","name":"a\u202eb","version":1,"assets":[{"symbol":"A","weight":"1"}],
+		"created_at":"2024-01-01T00:00:00Z","updated_at":"2024-01-01T00:00:00Z"}`
+	a := s.Do(http.MethodPost, "/v1/events/portfolio.created", told)
+	assert.Equal(t, http.StatusUnprocessableEntity, a.Status, "an event is no way around it: %s", a.Body)
+
 	var list struct{ Items []events.Portfolio }
 	s.Get("/v1/portfolios", &list)
 	assert.Empty(t, list.Items, "nothing was written")
@@ -150,6 +158,18 @@ func TestNamesAreUnique(t *testing.T) {
 	op = s.Write(http.MethodPut, "/v1/portfolios/"+second, core)
 	require.NotNil(t, op.Error)
 	assert.Equal(t, "name_taken", op.Error.Code)
+
+	// The two ways to write an accent make one name, which is kept in one way.
+	require.Nil(t, s.Write(http.MethodPut, "/v1/portfolios/"+second, strings.Replace(core, "core", "e\u0301te\u0301", 1)).Error)
+	for _, name := range []string{"\u00e9t\u00e9", "\u00c9T\u00c9", "E\u0301te\u0301"} {
+		op = s.Write(http.MethodPost, "/v1/portfolios", strings.Replace(core, "core", name, 1))
+		require.NotNil(t, op.Error, "%q", name)
+		assert.Equal(t, "name_taken", op.Error.Code)
+		var found struct{ Items []events.Portfolio }
+		s.Get("/v1/portfolios?name="+url.QueryEscape(name), &found)
+		require.Len(t, found.Items, 1)
+		assert.Equal(t, "\u00e9t\u00e9", found.Items[0].Name)
+	}
 
 	// A name that became free may be taken again.
 	require.Nil(t, s.Write(http.MethodDelete, "/v1/portfolios/"+first, "").Error)

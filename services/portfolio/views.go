@@ -3,7 +3,6 @@ package portfolio
 import (
 	"context"
 	"encoding/json"
-	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -12,6 +11,7 @@ import (
 	"stega/events"
 	"stega/fault"
 	"stega/store"
+	"stega/text"
 )
 
 // row is a row of the table portfolios.
@@ -27,13 +27,10 @@ type row struct {
 	UpdatedAt int64
 }
 
-// folded is what must differ between the names of two portfolios: upper and lower case do not.
-func folded(name string) string { return strings.ToLower(name) }
-
 func toRow(p events.Portfolio) (*row, error) {
 	assets, err := json.Marshal(p.Assets)
 	return &row{
-		ID: p.ID, Name: p.Name, Folded: folded(p.Name), Version: p.Version, Assets: string(assets),
+		ID: p.ID, Name: p.Name, Folded: text.Fold(p.Name), Version: p.Version, Assets: string(assets),
 		CreatedAt: p.CreatedAt.UnixMicro(), UpdatedAt: p.UpdatedAt.UnixMicro(),
 	}, err
 }
@@ -89,7 +86,7 @@ func list(ctx context.Context, db bun.IDB, limit int, after, name string) ([]eve
 		query = query.Where("id > ?", after)
 	}
 	if name != "" {
-		query = query.Where("folded = ?", folded(name))
+		query = query.Where("folded = ?", text.Fold(name))
 	}
 	if err := query.Scan(ctx); err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"net/http"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
@@ -21,11 +22,11 @@ func (s *Service) Routes(v1 *echo.Group, port rest.Service) {
 		path string
 		find finder
 	}{{"/returns/assets/:symbol", s.assetOf}, {"/returns/portfolios/:id", s.portfolioOf}} {
-		v1.GET(of.path, s.of(of.find, summarize))
-		v1.GET(of.path+"/series", s.of(of.find, listed))
+		v1.GET(of.path, s.of(of.find, summarize, "risk_free", "required", "confidence", "benchmark"))
+		v1.GET(of.path+"/series", s.of(of.find, listed, "kind", "benchmark"))
 		v1.GET(of.path+"/drawdowns", s.of(of.find, drawdowns, "limit"))
 		v1.GET(of.path+"/table", s.of(of.find, tabled, "by"))
-		v1.GET(of.path+"/rolling", s.of(of.find, rolling, "metric", "window"))
+		v1.GET(of.path+"/rolling", s.of(of.find, rolling, "metric", "window", "risk_free", "required", "confidence", "benchmark"))
 	}
 	v1.POST("/rebuild/returns", func(c echo.Context) error {
 		if err := rest.Known(c); err != nil {
@@ -65,7 +66,7 @@ type finder func(c echo.Context, q query) (subject, series, error)
 
 type answerer func(a asked) (any, error)
 
-// of answers a question about the series that find finds; names are the parameters that it has beside those of all.
+// of answers a question about the series that find finds; names are the parameters that it has beside the shared ones.
 func (s *Service) of(find finder, answer answerer, names ...string) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		q, err := read(c, names...)
@@ -80,12 +81,25 @@ func (s *Service) of(find finder, answer answerer, names ...string) echo.Handler
 			return err
 		}
 		a.series = a.series.every(q.frequency)
-		body, err := answer(a)
+		var body any
+		err = s.work.Do(a.ctx, a.steps(c.Path()), func() (err error) {
+			body, err = answer(a)
+			return err
+		})
 		if err != nil {
 			return err
 		}
 		return c.JSON(http.StatusOK, body)
 	}
+}
+
+// steps is what an answer costs: each figure goes over all returns, and a rolling one over those of each window.
+func (a asked) steps(path string) float64 {
+	n := float64(len(a.series.returns))
+	if strings.HasSuffix(path, "/rolling") {
+		return max(0, n-float64(a.window)) * float64(a.window)
+	}
+	return float64(len(figures)) * n
 }
 
 func (s *Service) assetOf(c echo.Context, q query) (subject, series, error) {

@@ -1,7 +1,9 @@
 package returns
 
 import (
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,17 +33,31 @@ type query struct {
 	window int
 }
 
-// shared are the parameters of all paths.
-var shared = []string{"from", "to", "frequency", "risk_free", "required", "confidence", "rebalance", "benchmark", "kind"}
+// shared are the parameters of all paths, and elsewhere those of some, with what they are for: they are known on all paths, and refused where they
+// would do nothing.
+var (
+	shared    = []string{"from", "to", "frequency", "rebalance"}
+	elsewhere = map[string]string{
+		"risk_free": "the summary and rolling figures", "required": "the summary and rolling figures",
+		"confidence": "the summary and rolling figures", "benchmark": "the summary, the series and rolling figures", "kind": "the series",
+	}
+)
 
+// read reads a query; names are the parameters that its path has beside the shared ones.
 func read(c echo.Context, names ...string) (query, error) {
 	q := query{
 		frequency: spans.Daily, rebalance: quant.RebalanceDaily, kind: "simple", confidence: 0.95, limit: 10, by: "monthly", metric: "sharpe", window: 63,
 		benchmark: c.QueryParam("benchmark"),
 	}
-	err := rest.Known(c, append(shared[:len(shared):len(shared)], names...)...)
+	known := append(shared[:len(shared):len(shared)], names...)
+	err := rest.Known(c, slices.Concat(known, slices.Sorted(maps.Keys(elsewhere)))...)
 	if err != nil {
 		return q, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(elsewhere)) {
+		if c.QueryParams().Has(name) && !slices.Contains(names, name) {
+			return q, unused(name, "it is for "+elsewhere[name])
+		}
 	}
 	if q.Window, err = rest.Windowed(c); err != nil {
 		return q, err
@@ -62,6 +78,11 @@ func read(c echo.Context, names ...string) (query, error) {
 	}
 	q.periods = q.frequency.PerYear()
 	return q, nil
+}
+
+// unused is the fault of a parameter that would do nothing.
+func unused(name, hint string) *fault.Fault {
+	return fault.Invalid("parameter_unused", "%s has no part in this", name).WithHint("leave it out: %s", hint)
 }
 
 func wrong(name, value, what string) *fault.Fault {

@@ -13,6 +13,9 @@ import (
 // maxWindow bounds the returns of a rolling window.
 const maxWindow = 100_000
 
+// maxRolled bounds the returns of all rolling windows together: some seconds of a core.
+const maxRolled = 200_000_000
+
 // shorter are names of figures that are said often.
 var shorter = map[string]string{"return": "cumulative_return", "volatility": "annual_volatility", "var": "historical_var", "cvar": "historical_cvar"}
 
@@ -54,6 +57,9 @@ func metricOf(c echo.Context, into *string) error {
 func rolling(a asked) (any, error) {
 	f, relative := rolled(a.metric)
 	s, its := a.series, []float64(nil)
+	if !relative && a.rival != nil {
+		return nil, unused("benchmark", a.metric+" compares with nothing")
+	}
 	if relative {
 		if a.rival == nil {
 			return nil, fault.Invalid("benchmark_missing", "%s compares with a benchmark, and none is said", a.metric).
@@ -67,6 +73,10 @@ func rolling(a asked) (any, error) {
 	if a.window > len(s.returns) {
 		return nil, fault.Invalid("window_long", "window=%d is longer than the %d %s returns that there are", a.window, len(s.returns), a.frequency).
 			WithHint("say a smaller window, or an earlier from")
+	}
+	if windows := len(s.returns) - a.window + 1; windows*a.window > maxRolled {
+		return nil, fault.Invalid("window_long", "%d windows of %d returns are too many", windows, a.window).
+			WithHint("say a smaller window, or a later from")
 	}
 	values := make([]*float64, 0, len(s.returns)-a.window+1)
 	undefined := 0

@@ -120,6 +120,9 @@ func portfolio(ctx context.Context, db bun.IDB, p events.Portfolio, from, to *ci
 	}
 	rows := make([][]float64, len(all))
 	for i, points := range all {
+		if ctx.Err() != nil {
+			return series{}, context.Cause(ctx)
+		}
 		rows[i] = seriesOf(points).on(func(day civil.Date) bool { return counts[day] == len(all) }).returns
 	}
 	returns, err := quant.PortfolioReturns(rows, weights, func(t int) bool {

@@ -4,16 +4,18 @@ package returns
 
 import (
 	"stega/bus"
+	"stega/rest"
 	"stega/store"
 )
 
 // Service is the returns service.
 type Service struct {
-	db *store.DB
+	db   *store.DB
+	work *rest.Work
 }
 
 // New makes the service on its database, which may be nil when only Register is called.
-func New(db *store.DB) *Service { return &Service{db: db} }
+func New(db *store.DB) *Service { return &Service{db: db, work: rest.NewWork(0, 0)} }
 
 // Name is returns.
 func (s *Service) Name() string { return "returns" }

@@ -1,0 +1,62 @@
+package quant_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stega/quant"
+)
+
+// flowsWith are yearly flows that are worth nothing at these ln(1+r) and no others.
+func flowsWith(roots ...float64) []quant.Flow {
+	coefficients := []float64{1}
+	for _, u := range roots { // times (x − e^−u), x being what a unit of a year later is worth
+		next := make([]float64, len(coefficients)+1)
+		for i, c := range coefficients {
+			next[i+1] += c
+			next[i] -= c * math.Exp(-u)
+		}
+		coefficients = next
+	}
+	flows := make([]quant.Flow, len(coefficients))
+	for i, c := range coefficients {
+		flows[i] = quant.Flow{Day: 365 * i, Amount: c}
+	}
+	return flows
+}
+
+func TestEveryRateOfReturnIsFound(t *testing.T) {
+	t.Parallel()
+	for _, roots := range [][]float64{
+		{.05}, {-.4}, {3}, {.315, .35, 1.5}, {-.02, .03}, {.3200, .3201, .9}, {-1.5, -.4, .2, .6}, {.01, .05, .09, -.3, 2},
+	} {
+		rates, err := quant.Rates(flowsWith(roots...))
+		require.NoError(t, err, "%v", roots)
+		require.Len(t, rates, len(roots), "%v", roots)
+		for i, r := range rates {
+			u := math.Log1p(r)
+			nearest := math.Inf(1)
+			for _, want := range roots {
+				nearest = min(nearest, math.Abs(u-want))
+			}
+			assert.Less(t, nearest, 1e-6, "%v has %v", roots, u)
+			if i > 0 {
+				assert.LessOrEqual(t, math.Abs(math.Log1p(rates[i-1])), math.Abs(u)+1e-9, "the nearest to 0 is first")
+			}
+		}
+		one, err := quant.XIRR(flowsWith(roots...))
+		require.NoError(t, err)
+		assert.InDelta(t, rates[0], one, 0)
+	}
+	rates, err := quant.Rates(flowsWith(.25, .25)) // it touches 0 and does not cross it
+	require.NoError(t, err)
+	require.Len(t, rates, 1)
+	assert.InDelta(t, math.Expm1(.25), rates[0], 1e-4)
+	_, err = quant.Rates([]quant.Flow{{Day: 3, Amount: 1}, {Day: 3, Amount: -1}})
+	assert.ErrorIs(t, err, quant.ErrNoRate, "on one day every rate would do")
+	_, err = quant.Rates([]quant.Flow{{Day: 0, Amount: 1}, {Day: 365, Amount: -1}, {Day: 730, Amount: 1}})
+	assert.ErrorIs(t, err, quant.ErrNoRate, "two changes of sign and no rate")
+}
