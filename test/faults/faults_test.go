@@ -57,6 +57,7 @@ func TestFaults(t *testing.T) {
 		t.Run(one.name, func(t *testing.T) {
 			l := newLoad(t, c)
 			l.start()
+			defer l.stop() // whatever fails
 			one.fault(t, l)
 			l.stop()
 			l.check()
@@ -70,6 +71,7 @@ type load struct {
 
 	t    *testing.T
 	quit chan struct{}
+	once sync.Once
 	all  sync.WaitGroup
 
 	mu       sync.Mutex
@@ -100,8 +102,11 @@ func (l *load) start() {
 	l.some()
 }
 
-// stop ends the load.
-func (l *load) stop() { close(l.quit); l.all.Wait() }
+// stop ends the load; a second call does nothing.
+func (l *load) stop() {
+	l.once.Do(func() { close(l.quit) })
+	l.all.Wait()
+}
 
 // some waits until ten more writes were accepted.
 func (l *load) some() {
@@ -219,6 +224,13 @@ func (l *load) views() map[string]string {
 	return all
 }
 
+// after runs a thing that ends a fault: at the latest when the case ends, however it does.
+func (l *load) after(restore func()) (now func()) {
+	now = sync.OnceFunc(restore)
+	l.t.Cleanup(now)
+	return now
+}
+
 // within waits for at most a time until a thing is so.
 func (l *load) within(limit time.Duration, what string, so func() (bool, string)) {
 	l.t.Helper()
@@ -292,51 +304,58 @@ func readOnly(t *testing.T, l *load) {
 		}
 		return all, len(seen)
 	}
+	writable := l.after(func() {
+		l.SQL("returns", "ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")
+	})
 	l.SQL("returns", "ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
 	began := time.Now()
 	l.reports("returns-consumer", "read-only", "no writes", "read_only", "database")
 	l.reports("portfolio-api", "read-only", "no writes", "read_only", "database")
 	time.Sleep(time.Until(began.Add(time.Minute)))
-	l.SQL("returns", "ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")
+	writable()
 	l.some()
 	all, different := lines()
 	assert.Less(t, all-different, different/10, "events that were sent again, of %d", different)
 }
 
 func connectionsUsedUp(t *testing.T, l *load) {
+	unlimited := l.after(func() { l.SQL("portfolio", "ALTER ROLE portfolio CONNECTION LIMIT -1") })
 	l.SQL("portfolio", "ALTER ROLE portfolio CONNECTION LIMIT 0; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'portfolio'")
 	l.within(noticed, "the fault is named", func() (bool, string) {
 		_, body := l.ask(http.MethodPost, "/v1/portfolios", portfolio("LOAD0"), "Content-Type", "application/json")
 		_, missing := l.Health("portfolio-api")
 		return strings.Contains(string(body)+missing, "too many connections"), string(body) + missing
 	})
-	l.SQL("portfolio", "ALTER ROLE portfolio CONNECTION LIMIT -1")
+	unlimited()
 	l.some()
 }
 
 func queueDeleted(_ *testing.T, l *load) {
+	prepared := l.after(l.migrate)
 	l.Rabbit("delete_queue", "stega.returns.events")
 	l.reports("returns-consumer", "queue", "migrate")
 	l.some()
-	l.migrate()
+	prepared()
 }
 
 func bindingRemoved(_ *testing.T, l *load) {
+	prepared := l.after(l.migrate)
 	l.Rabbit("eval", `Q = rabbit_misc:r(<<"/">>, queue, <<"stega.returns.events">>),
 		[rabbit_binding:remove(B, <<"test">>) || B <- rabbit_binding:list_for_destination(Q), element(2, element(2, B)) =/= <<>>,
 		 element(4, element(2, B)) =:= <<"stega.events">>].`)
 	l.reports("returns-consumer", "bind", "migrate")
 	l.some()
-	l.migrate()
+	prepared()
 }
 
 func permissionRevoked(_ *testing.T, l *load) {
 	rights := strings.Split(strings.TrimSpace(l.Rabbit("list_user_permissions", "portfolio", "--no-table-headers")), "\t")
 	require.Len(l.t, rights, 4)
+	allow := l.after(func() { l.Rabbit("set_permissions", "portfolio", rights[1], rights[2], rights[3]) })
 	l.Rabbit("set_permissions", "portfolio", rights[1], "^$", rights[3])
 	holder, _ := l.holder("portfolio")
 	l.reports(holder, "403", "refuse", "permission", "forbidden", "publish")
-	l.Rabbit("set_permissions", "portfolio", rights[1], rights[2], rights[3])
+	allow()
 }
 
 func volumeLost(_ *testing.T, l *load) {
@@ -375,10 +394,9 @@ func relayFrozen(_ *testing.T, l *load) {
 	_, container := l.holder("marketdata")
 	_, err := l.Docker("pause", container)
 	require.NoError(l.t, err)
-	l.SQL("marketdata", "SELECT 1")
+	goOn := l.after(func() { _, _ = l.Docker("unpause", container) })
 	l.flows("marketdata")
-	_, err = l.Docker("unpause", container)
-	require.NoError(l.t, err)
+	goOn()
 }
 
 func relayLost(_ *testing.T, l *load) {
@@ -386,9 +404,12 @@ func relayLost(_ *testing.T, l *load) {
 	out, err := l.Docker("network", "disconnect", "-f", l.Project+"_inside", container)
 	require.NoError(l.t, err, out)
 	_, _ = l.Docker("kill", container)
+	back := l.after(func() {
+		l.Compose("rm", "--stop", "--force", service)
+		l.Compose("up", "-d", "--no-build", "--no-deps", service)
+	})
 	l.flows("marketdata")
-	l.Compose("rm", "--stop", "--force", service)
-	l.Compose("up", "-d", "--no-build", "--no-deps", service)
+	back()
 }
 
 func poisonRow(t *testing.T, l *load) {
@@ -425,10 +446,14 @@ func slowRebuild(t *testing.T, l *load) {
 	}
 	l.Import(file.String(), "")
 	slow := []string{l.Project + "-postgres-1", l.Project + "-marketdata-consumer-1"}
-	for _, container := range slow {
-		out, err := l.Docker("update", "--cpus", "0.3", container)
-		require.NoError(t, err, out)
+	cpus := func(n string) {
+		for _, container := range slow {
+			out, err := l.Docker("update", "--cpus", n, container)
+			require.NoError(t, err, out)
+		}
 	}
+	fast := l.after(func() { cpus("2") })
+	cpus("0.3")
 	status, body := l.ask(http.MethodPost, "/v1/rebuild/returns", "", "Content-Type", "application/json")
 	require.Equal(t, http.StatusAccepted, status, "%s", body)
 	var op struct {
@@ -447,8 +472,5 @@ func slowRebuild(t *testing.T, l *load) {
 		return strings.Contains(string(body), `"settled":true`), string(body)
 	})
 	assert.Zero(t, missing, "of %d reads found nothing while the view was made anew", asked)
-	for _, container := range slow {
-		out, err := l.Docker("update", "--cpus", "2", container)
-		require.NoError(t, err, out)
-	}
+	fast()
 }
