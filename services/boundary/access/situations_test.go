@@ -14,7 +14,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/coder/websocket"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -228,4 +230,62 @@ func TestAnotherUserOfTheMachineIsRefused(t *testing.T) {
 		assert.Contains(t, lines[i], fmt.Sprintf("HTTP/1.1 %d ", want), "%s %s", r.Method, r.Path)
 	}
 	assert.NotContains(t, out.String(), "TOKEN")
+}
+
+// What streams ends with its token: the tail of the log, server-sent events, and WebSockets, whether the token came in the header or as a message.
+func TestRevocationEndsWhatStreams(t *testing.T) {
+	t.Parallel()
+	s := stegatest.Up(t)
+	var made access.Made
+	s.Do(http.MethodPost, "/v1/tokens", `{"name":"streams","scope":"read"}`).JSON(&made)
+	ctx, cancel := context.WithTimeout(t.Context(), stegatest.Patience)
+	defer cancel()
+	header := http.Header{"Authorization": {"Bearer " + made.Text}}
+	over := make(chan string, 8)
+	for _, path := range []string{"/v1/events", "/v1/stream?channel=%23"} {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+path, nil)
+		require.NoError(t, err)
+		r.Header = header
+		answer, err := http.DefaultTransport.RoundTrip(r)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, answer.StatusCode, path)
+		go func() {
+			_, _ = io.Copy(io.Discard, answer.Body)
+			_ = answer.Body.Close()
+			over <- path
+		}()
+	}
+	for name, options := range map[string]*websocket.DialOptions{"a token in the header": {HTTPHeader: header}, "a token as a message": nil} {
+		ws, answer, err := websocket.Dial(ctx, s.URL+"/v1/stream", options)
+		require.NoError(t, err)
+		if answer.Body != nil {
+			_ = answer.Body.Close()
+		}
+		if options == nil {
+			require.NoError(t, ws.Write(ctx, websocket.MessageText, []byte(`{"id":1,"auth":{"token":"`+made.Text+`"}}`)))
+		}
+		_, hello, err := ws.Read(ctx)
+		require.NoError(t, err, name)
+		require.NotContains(t, string(hello), "error")
+		go func() {
+			var err error
+			for err == nil {
+				_, _, err = ws.Read(ctx)
+			}
+			assert.Equal(t, websocket.StatusCode(4500), websocket.CloseStatus(err), "%s: %v", name, err)
+			_ = ws.CloseNow()
+			over <- name
+		}()
+	}
+	began := time.Now()
+	require.Equal(t, http.StatusNoContent, s.Do(http.MethodDelete, "/v1/tokens/"+made.ID, "").Status)
+	for range 4 {
+		select {
+		case name := <-over:
+			t.Logf("%s ended after %s", name, time.Since(began))
+		case <-ctx.Done():
+			t.Fatal("something goes on")
+		}
+	}
+	assert.Less(t, time.Since(began), 20*time.Second, "it does not wait for a round of checks")
 }
