@@ -39,7 +39,7 @@ require (
 
 require golang.org/x/mod v0.42.0
 
-require github.com/Azure/go-amqp v1.7.0 // indirect
+require github.com/Azure/go-amqp v1.7.0
 
 require (
 	dario.cat/mergo v1.0.2 // indirect

@@ -7,6 +7,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,12 +21,15 @@ import (
 	"time"
 
 	"stega/fault"
+	"stega/text"
 )
 
 // Options of New.
 type Options struct {
 	URL       string        // where stega runs, such as http://127.0.0.1:8420
 	Token     string        // sent as a bearer token; empty for none
+	Prove     bool          // the token is of this machine's server: it is sent only on connections whose other end proves to know it
+	TLS       *tls.Config   // nil: the usual one
 	Socket    string        // the path of a Unix socket to reach it through, which the URL then only names
 	HTTP      *http.Client  // nil: one of its own; it must have no timeout, for streams last
 	UserAgent string        // empty: stega-client
@@ -57,9 +61,9 @@ func New(o Options) (*Client, error) {
 	if o.URL == "" && o.Socket != "" {
 		o.URL = "http://stega"
 	}
-	base, err := url.Parse(o.URL)
-	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, fault.Usage("url_invalid", "%q is not where stega can run", o.URL).WithHint("a URL looks like http://127.0.0.1:8420")
+	base, err := CheckURL(o.URL)
+	if err != nil {
+		return nil, err
 	}
 	base.Path, base.RawQuery, base.Fragment = strings.TrimRight(base.Path, "/"), "", ""
 	if o.UserAgent == "" {
@@ -73,17 +77,38 @@ func New(o Options) (*Client, error) {
 	}
 	c := &Client{options: o, base: base, http: o.HTTP, pace: usual, margin: pongMargin}
 	if c.http == nil {
-		c.own = transport(o.Socket)
+		c.own = o.Transport(func() string { return o.Token })
 		c.http = &http.Client{Transport: c.own}
 	}
 	return c, nil
 }
 
-func transport(socket string) *http.Transport {
+// CheckURL reads the URL of a server. It has no user and no password: stega knows people by tokens.
+func CheckURL(server string) (*url.URL, error) {
+	base, err := url.Parse(server)
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return nil, fault.Usage("url_invalid", "%q is not where stega can run", text.RedactURL(server)).WithHint("a URL looks like http://127.0.0.1:8420")
+	}
+	if base.User != nil {
+		return nil, fault.Usage("url_invalid", "the URL %q has a user in it", text.RedactURL(server)).
+			WithHint("leave out what is before the @; a token is named by STEGA_TOKEN, or kept by: stega login")
+	}
+	return base, nil
+}
+
+// Transport returns a transport for the server that the options name. token is the token of the moment, for servers that are to prove that they
+// know it.
+func (o Options) Transport(token func() string) *http.Transport {
+	socket := o.Socket
 	dialer := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	t := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ForceAttemptHTTP2: true, TLSHandshakeTimeout: 10 * time.Second,
 		MaxIdleConns: 256, MaxIdleConnsPerHost: 128, IdleConnTimeout: 90 * time.Second, ExpectContinueTimeout: time.Second,
+	}
+	t.TLSClientConfig = o.TLS.Clone()
+	if o.Prove && socket == "" && strings.HasPrefix(strings.ToLower(o.URL), "http:") { // with https its certificate is the proof
+		t.Proxy = nil
+		t.DialContext = Proving(t.DialContext, token)
 	}
 	if socket != "" {
 		t.Proxy = nil
@@ -134,6 +159,12 @@ func (c *Client) Do(ctx context.Context, r Request) (*http.Response, error) {
 	defer func() { _ = answer.Body.Close() }()
 	return nil, problem(answer, c.options.URL)
 }
+
+// Problem reads the fault that an answer tells whose status is one of errors.
+func (c *Client) Problem(answer *http.Response) *fault.Fault { return problem(answer, c.options.URL) }
+
+// Ask asks, and returns whatever the server answers, also when that is an error.
+func (c *Client) Ask(ctx context.Context, r Request) (*http.Response, error) { return c.ask(ctx, r) }
 
 // ask asks, and returns whatever the server answers.
 func (c *Client) ask(ctx context.Context, r Request) (*http.Response, error) {
@@ -214,6 +245,11 @@ func call[T any](ctx context.Context, c *Client, r Request) (a Answer[T], err er
 			WithHint("is it stega that runs there, and of which version?").Because(err)
 	}
 	return a, nil
+}
+
+// Send asks with a JSON body, or none, and reads the answer.
+func Send[T any](ctx context.Context, c *Client, method, path string, body any) (Answer[T], error) {
+	return send[T](ctx, c, method, path, body)
 }
 
 // send asks with a JSON body, or none, and reads the answer.

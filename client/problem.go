@@ -57,6 +57,7 @@ const (
 	CodeWaitTimeout       = "wait_timeout"
 	CodeSettleFailed      = "settle_failed"
 	CodeWriteQueued       = "write_queued"
+	CodeServerUnproven    = "server_unproven" // what listens does not know the token of this machine's server
 )
 
 // unanswered is what a request without an answer ends with: the end of its context, or a fault of kind unavailable.
@@ -64,9 +65,16 @@ func (c *Client) unanswered(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if f, ok := errors.AsType[*fault.Fault](err); ok { // of the connection itself
+		return f
+	}
+	if text := err.Error(); strings.Contains(text, "tls: certificate required") || strings.Contains(text, "tls: bad certificate") { // an alert has no type
+		return fault.New(fault.KindUnauthorized, "certificate_required", "%s asks for a certificate of the client", c.options.URL).
+			WithHint("name one with --tls-cert and --tls-key, or in STEGA_CLIENT_CERT and STEGA_CLIENT_KEY").Because(err)
+	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return fault.Unavailable(CodeServerUnavailable, "the certificate of %s is not trusted", c.options.URL).
-			WithHint("name the file of the authority that signed it in SSL_CERT_FILE").Because(err)
+			WithHint("name the file of the authority that signed it with --tls-ca, or in STEGA_CLIENT_CA or SSL_CERT_FILE").Because(err)
 	}
 	if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") { // net/http has no type for it
 		return fault.Unavailable(CodeServerUnavailable, "what answers at %s speaks http and not https", c.options.URL).

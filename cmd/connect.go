@@ -25,6 +25,8 @@ type place struct {
 	Token   string
 	Context string // its name, when it is a context
 	From    string // where the token is from, for who must find out why it is wrong
+	Local   bool   // it is the one that "stega up" left: it is for nobody but that server
+	TLS     clientTLS
 	names   string // the file of what completion knows of it
 }
 
@@ -34,9 +36,14 @@ func (g *globals) place() (place, error) {
 	if err != nil {
 		return at, err
 	}
+	if _, err := client.CheckURL(at.URL); err != nil {
+		return at, err
+	}
 	if at.Token == "" && (same(at.URL, defaultURL) || os.Getenv("STEGA_DATA") != "" && loopback(at.URL)) {
 		at.Token, at.From = g.localToken()
+		at.Local = at.Token != ""
 	}
+	at.TLS = g.tls.over(at.TLS)
 	if cache, ok := userFolder("XDG_CACHE_HOME", ".cache"); ok {
 		at.names = knownFile(at.URL, cache)
 	}
@@ -109,12 +116,28 @@ func (g *globals) connect(ctx context.Context) (*client.Client, error) {
 		return nil, err
 	}
 	g.at = at
-	if !g.direct {
+	if !g.direct && at.TLS == (clientTLS{}) {
 		if c := throughDaemon(ctx, at, &g.age); c != nil {
 			return c, nil
 		}
 	}
-	return client.New(client.Options{URL: at.URL, Token: at.Token, UserAgent: "stega-cli/" + version().Version, RetryFor: 10 * time.Second})
+	return at.client()
+}
+
+// client is a client of the server itself.
+func (p place) client() (*client.Client, error) {
+	config, err := p.TLS.config()
+	if err != nil {
+		return nil, err
+	}
+	return client.New(client.Options{
+		URL: p.URL, Token: p.Token, Prove: p.Local, TLS: config, UserAgent: "stega-cli/" + version().Version, RetryFor: 10 * time.Second,
+	})
+}
+
+// exposed reports whether the token goes over the network for others to read.
+func (p place) exposed() bool {
+	return p.Token != "" && strings.HasPrefix(strings.ToLower(p.URL), "http:") && !loopback(p.URL)
 }
 
 // action is what a command does with a client.
@@ -126,6 +149,9 @@ func (g *globals) run(do action) func(*cobra.Command, []string) error {
 		cl, err := g.connect(c.Context())
 		if err != nil {
 			return err
+		}
+		if g.at.exposed() {
+			say(c, "WARNING: the token goes to %s unencrypted, so whoever is on the way can read it; use https", g.at.URL)
 		}
 		defer cl.Close()
 		err = do(c.Context(), c, cl, args)
@@ -160,6 +186,11 @@ func (g *globals) limit(ctx context.Context) (context.Context, context.CancelFun
 	if g.timeout <= 0 {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeoutCause(ctx, g.timeout, fault.New(fault.KindTimeout, "timeout", "%s has not answered for %s", g.at.URL, g.timeout).
-		WithHint("wait longer with --timeout; see whether it is ready with: stega health"))
+	return context.WithTimeoutCause(ctx, g.timeout, g.late())
+}
+
+// late is the fault of a server that did not answer within --timeout.
+func (g *globals) late() error {
+	return fault.New(fault.KindTimeout, "timeout", "%s has not answered for %s", g.at.URL, g.timeout).
+		WithHint("wait longer with --timeout; see whether it is ready with: stega health")
 }

@@ -8,6 +8,7 @@ import (
 
 	"stega/client"
 	"stega/fault"
+	"stega/text"
 )
 
 func newContext(g *globals) *cobra.Command {
@@ -84,7 +85,7 @@ func newContextUse(g *globals) *cobra.Command {
 			}
 			printf(c.ErrOrStderr(), "commands now talk to %s\n", at.URL)
 			if url := os.Getenv("STEGA_URL"); url != "" {
-				printf(c.ErrOrStderr(), "once STEGA_URL is unset: it is %s, and goes first\n", url)
+				printf(c.ErrOrStderr(), "once STEGA_URL is unset: it is %s, and goes first\n", text.RedactURL(url))
 			}
 			return nil
 		},
@@ -112,7 +113,7 @@ func newContextAdd(g *globals) *cobra.Command {
 			if _, ok := config.Contexts[name]; ok {
 				return fault.Conflict("context_taken", "there is a context %q already", name).WithHint("remove it first: stega context remove %s", name)
 			}
-			config.Contexts[name] = endpoint{URL: cl.URL()}
+			config.Contexts[name] = endpoint{URL: cl.URL(), clientTLS: g.tls.over(clientTLS{})}
 			how := "; use it with: stega context use " + name
 			if config.Current == "" {
 				config.Current, how = name, ", the current context"

@@ -22,6 +22,7 @@ type contexts struct {
 type endpoint struct {
 	URL   string `json:"url"`
 	Token string `json:"token,omitempty"`
+	clientTLS
 }
 
 // configFile is where contexts are kept.
@@ -103,7 +104,7 @@ func (c contexts) place(name string) (place, error) {
 		}
 		return place{}, f.WithHint("the contexts are %s", strings.Join(c.names(), ", "))
 	}
-	return place{URL: e.URL, Token: e.Token, Context: name, From: "the context " + name}, nil
+	return place{URL: e.URL, Token: e.Token, TLS: e.clientTLS, Context: name, From: "the context " + name}, nil
 }
 
 // tokenOf is the token that is kept for a server.

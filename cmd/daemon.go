@@ -11,13 +11,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"stega/daemon"
 	"stega/fault"
+	"stega/internal/files"
 )
 
 func newDaemon(g *globals) *cobra.Command {
@@ -46,7 +46,7 @@ func newDaemonRun(g *globals) *cobra.Command {
 }
 
 func runDaemon(ctx context.Context, g *globals, stderr io.Writer) error {
-	syscall.Umask(0o077)
+	files.OwnByDefault()
 	paths, err := daemon.Locate(os.Getenv)
 	if err != nil {
 		return err
@@ -68,7 +68,7 @@ func runDaemon(ctx context.Context, g *globals, stderr io.Writer) error {
 		log = io.MultiWriter(log, stderr)
 	}
 	return daemon.Run(ctx, daemon.Options{
-		Paths: paths, Build: thisBuild(), Servers: settings{}, Inherited: inherited,
+		Paths: paths, Build: thisBuild(), Servers: settings{}, Local: settings{}.Local, Inherited: inherited,
 		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: g.level})),
 	}, func(socket string) {
 		daemon.Ready(os.Getenv, nil)
@@ -87,7 +87,7 @@ func sameFile(file *os.File, path string) bool {
 
 func newDaemonInstall() *cobra.Command {
 	return &cobra.Command{
-		Use: "install", Short: "Start the daemon at login, by systemd", Args: cobra.NoArgs, Example: "  stega daemon install",
+		Use: "install", Short: "Start the daemon at login", Args: cobra.NoArgs, Example: "  stega daemon install",
 		RunE: func(c *cobra.Command, _ []string) error {
 			program, err := os.Executable()
 			if err != nil {
@@ -98,8 +98,8 @@ func newDaemonInstall() *cobra.Command {
 				return err
 			}
 			say(c, "wrote %s", path)
-			if systemctl(c.Context(), "daemon-reload") != nil {
-				say(c, "systemd does not run for you here, so start it yourself: stega daemon start\nat a login with systemd: systemctl --user enable --now %s", daemon.UnitName)
+			if manager.reload(c.Context()) != nil {
+				say(c, "%s does not run for you here, so start it yourself: stega daemon start\nat a login with %s: %s", manager.name, manager.name, manager.enableHint)
 				return nil //nolint:nilerr // it was told, and the unit is there
 			}
 			if old, err := dialDaemon(c.Context(), "", false); err == nil { // systemd's takes its place
@@ -107,10 +107,10 @@ func newDaemonInstall() *cobra.Command {
 					return err
 				}
 			}
-			if err := systemctl(c.Context(), "enable", "--now", daemon.UnitName); err != nil {
-				return fault.Unavailable("unit_not_started", "systemd could not start the daemon").WithHint("see: systemctl --user status %s", daemon.UnitName).Because(err)
+			if err := manager.enable(c.Context(), path); err != nil {
+				return fault.Unavailable("unit_not_started", "%s could not start the daemon", manager.name).WithHint("see: %s", manager.statusHint).Because(err)
 			}
-			say(c, "the daemon runs, and will at each login; to have it run without: loginctl enable-linger")
+			say(c, "the daemon runs, and will at each login%s", manager.lingerHint)
 			return nil
 		},
 	}
@@ -124,21 +124,31 @@ func newDaemonUninstall() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_ = systemctl(c.Context(), "disable", "--now", daemon.UnitName) // without systemd there is nothing to disable
+			_ = manager.disable(c.Context()) // without the manager there is nothing to disable
 			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return fault.Unavailable("unit_unwritable", "the unit %s cannot be removed", path).Because(err)
 			}
-			_ = systemctl(c.Context(), "daemon-reload")
+			_ = manager.reload(c.Context())
 			say(c, "%s is gone", path)
 			return nil
 		},
 	}
 }
 
-func systemctl(ctx context.Context, args ...string) error {
+// services is the manager of a user's services, which starts the daemon at login.
+type services struct {
+	name                               string
+	reload                             func(context.Context) error // fails where the manager does not run
+	enable                             func(ctx context.Context, unit string) error
+	disable, start                     func(context.Context) error
+	enableHint, statusHint, lingerHint string
+}
+
+// manage runs a command of the manager.
+func manage(ctx context.Context, name string, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "systemctl", append([]string{"--user"}, args...)...).CombinedOutput() //nolint:gosec // the arguments are ours
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput() //nolint:gosec // the arguments are ours
 	if err != nil {
 		return fmt.Errorf("%s: %w", strings.TrimSpace(string(out)), err)
 	}
@@ -168,8 +178,8 @@ func startDaemon(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(unit); err == nil && systemctl(c.Context(), "start", daemon.UnitName) == nil {
-		say(c, "systemd started the daemon")
+	if _, err := os.Stat(unit); err == nil && manager.start(c.Context()) == nil {
+		say(c, "%s started the daemon", manager.name)
 		return nil
 	}
 	d, err := dialDaemon(c.Context(), "", true)

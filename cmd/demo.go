@@ -70,7 +70,7 @@ func demoPrices(seed uint64) []byte {
 
 // runDemo sends the synthetic market to a running stega, like any client would. What is there already stays as it is.
 func runDemo(ctx context.Context, out io.Writer, at place, seed uint64) error {
-	cl, err := client.New(client.Options{URL: at.URL, Token: at.Token})
+	cl, err := at.client()
 	if err != nil {
 		return err
 	}

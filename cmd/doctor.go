@@ -28,14 +28,18 @@ Ends with 69 when something does not work.`,
 			if err != nil {
 				return err
 			}
-			config, err := g.configFile()
+			file, err := g.configFile()
+			if err != nil {
+				return err
+			}
+			config, err := at.TLS.config()
 			if err != nil {
 				return err
 			}
 			ctx, cancel := g.limit(c.Context())
 			defer cancel()
 			findings := daemon.Examine(ctx, daemon.Patient{
-				Paths: paths, Build: thisBuild(), Server: daemon.Server{URL: at.URL, Token: at.Token}, Config: config, Tokens: g.localTokenFile(), Fix: fix,
+				Paths: paths, Build: thisBuild(), Server: daemon.Server{URL: at.URL, Token: at.Token}, Prove: at.Local, TLS: config, Config: file, Tokens: g.localTokenFile(), Fix: fix,
 			})
 			done, err := g.print(c.OutOrStdout(), findings)
 			if !done {

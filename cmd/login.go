@@ -37,7 +37,7 @@ otherwise. Tokens are made with: stega token create.`,
 			if err != nil {
 				return err
 			}
-			at.Token, at.From = token, "what was typed"
+			at.Token, at.From, at.Local = token, "what was typed", false
 			g.at = at
 			if err := g.try(c.Context(), at); err != nil {
 				return g.blame(err)
@@ -46,7 +46,7 @@ otherwise. Tokens are made with: stega token create.`,
 			if err != nil {
 				return err
 			}
-			config.Contexts[name] = endpoint{URL: at.URL, Token: token}
+			config.Contexts[name] = endpoint{URL: at.URL, Token: token, clientTLS: at.TLS}
 			config.Current = name
 			if err := g.save(config); err != nil {
 				return err
@@ -108,7 +108,7 @@ func readToken(in io.Reader, ask io.Writer, where string) (string, error) {
 
 // try sees whether a server takes a token.
 func (g *globals) try(ctx context.Context, at place) error {
-	cl, err := client.New(client.Options{URL: at.URL, Token: at.Token})
+	cl, err := at.client()
 	if err != nil {
 		return err
 	}

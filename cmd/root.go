@@ -86,7 +86,7 @@ func rootOf(g *globals) *cobra.Command {
 	root.AddCommand(
 		newPortfolio(g), newPrices(g), newSymbols(g), newSchedule(g), newReturns(g), newCorrelations(g), newOptimize(g), newFrontier(g),
 		newAllocate(g), newOp(g), newWatch(g), newLogin(g), newContext(g),
-		newPublish(g), newEvents(g), newDead(g), newRebuild(g), newToken(g), newAudit(g), newHealth(g), newVersion(g),
+		newPublish(g), newEvents(g), newDead(g), newRebuild(g), newToken(g), newAudit(g), newAPI(g), newOpen(g), newHealth(g), newVersion(g),
 		serverless(newUp(g)), serverless(newServe(g)), serverless(newMigrate(g)), serverless(newSecrets()), serverless(newBench(g)),
 		serverless(newDaemon(g)), serverless(newQueue(g)), newDoctor(g),
 	)
@@ -130,6 +130,7 @@ type globals struct {
 	format   string
 	quiet    bool
 	raw      bool // CSV as it is
+	tls      clientTLS
 	plot     bool // of commands that have a picture
 
 	at  place     // where connect went
@@ -137,7 +138,7 @@ type globals struct {
 }
 
 // client are the names of the flags that only those commands have that talk to a server.
-var clientFlags = []string{"url", "context", "direct", "timeout", "quiet", "raw"}
+var clientFlags = []string{"url", "context", "direct", "timeout", "quiet", "raw", "tls-cert", "tls-key", "tls-ca"}
 
 func (g *globals) flags(root *cobra.Command) {
 	f := root.PersistentFlags()
@@ -145,6 +146,7 @@ func (g *globals) flags(root *cobra.Command) {
 	f.StringVar(&g.url, "url", "", "where stega runs (default: STEGA_URL, the current context, "+defaultURL+")")
 	f.StringVar(&g.context, "context", "", "the server of this name, see: stega context list")
 	f.BoolVar(&g.direct, "direct", false, "go straight to the server and not through the daemon")
+	g.tls.flags(f)
 	f.DurationVar(&g.timeout, "timeout", time.Minute, "how long to wait for an answer or an outcome; 0: without end")
 	f.StringVarP(&g.format, "output", "o", asTable, "table, json or yaml, and of some commands csv or svg")
 	f.BoolVar(&g.raw, "raw", false, "with -o csv, cells as they are, also those that a spreadsheet takes for a formula")

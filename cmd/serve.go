@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stega/broker"
+	"stega/internal/files"
 	"stega/process"
 	"stega/services/boundary/gateway"
 )
@@ -41,6 +42,7 @@ With --token-file, the boundary makes a first admin token at its first start and
   stega serve --service=all --role=all --addr=127.0.0.1:8420`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			files.OwnByDefault() // of databases and brokers that are files
 			names, err := process.Select(services)
 			if err != nil {
 				return err
@@ -121,6 +123,7 @@ Its users need the right to do so; the services themselves do not.`,
   stega migrate --service=returns`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			files.OwnByDefault() // of databases and brokers that are files
 			names, err := process.Select(services)
 			if err != nil {
 				return err

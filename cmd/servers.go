@@ -30,3 +30,9 @@ func (settings) Token(url string) string {
 	}
 	return token
 }
+
+// Local reports whether a token is the one that "stega up" left, which only that server may get.
+func (settings) Local(token string) bool {
+	local, _ := (&globals{}).localToken()
+	return token != "" && token == local
+}

@@ -33,12 +33,20 @@ func throughDaemon(ctx context.Context, at place, age *staleness) *client.Client
 	}
 	// The daemon knows the server by a header, so that what is spoken with the daemon itself is always plain HTTP.
 	c, err := client.New(client.Options{
-		URL: "http://" + base.Host, Token: at.Token, HTTP: age.watch(d.HTTP.Transport), UserAgent: "stega-cli/" + version().Version, RetryFor: 10 * time.Second,
+		URL: "http://" + base.Host, Token: at.Token, Header: through(at), HTTP: age.watch(d.HTTP.Transport), UserAgent: "stega-cli/" + version().Version, RetryFor: 10 * time.Second,
 	})
 	if err != nil {
 		return nil
 	}
 	return c
+}
+
+// through are the headers by which the daemon knows what to do with a token.
+func through(at place) http.Header {
+	if !at.Local {
+		return nil
+	}
+	return http.Header{"Stega-Prove": {"true"}}
 }
 
 // staleness is how old the oldest answer is that the daemon gave while the server was away.

@@ -8,13 +8,13 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"stega/broker"
 	"stega/fault"
+	"stega/internal/files"
 	"stega/process"
 )
 
@@ -34,6 +34,7 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx := c.Context()
+			files.OwnByDefault()
 			if err := at.check(c.ErrOrStderr()); err != nil {
 				return err
 			}
@@ -112,13 +113,69 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 	return c
 }
 
+// ownFolder makes the data folder, or takes from others what they may do in one that is there. What stega keeps in it is put right too: it may
+// be from a time in which others could read it.
+func ownFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if files.Owner(info) != os.Getuid() {
+		return fault.New(fault.KindForbidden, "data_folder_foreign", "the data folder %s belongs to the user %d, and not to you", dir, files.Owner(info)).
+			WithHint("choose a folder of yours with --data")
+	}
+	if !files.Private(info) {
+		if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a folder is entered by the x bit
+			return err
+		}
+	}
+	return filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, _ := filepath.Rel(dir, path)
+		switch {
+		case name == ".":
+			return nil
+		case d.IsDir() && name != "broker" && !strings.HasPrefix(name, "broker"+string(filepath.Separator)):
+			return filepath.SkipDir // of somebody else
+		case !d.IsDir() && (!d.Type().IsRegular() || !ours(name)):
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil || files.Private(info) {
+			return err
+		}
+		return os.Chmod(path, info.Mode().Perm()&0o700)
+	})
+}
+
+// ours reports whether a file of the data folder is one that stega keeps there.
+func ours(name string) bool {
+	if name == "token" || name == "lock" || strings.HasPrefix(name, "broker"+string(filepath.Separator)) {
+		return true
+	}
+	for _, end := range []string{".db", ".db-wal", ".db-shm", ".db-journal"} {
+		if strings.HasSuffix(name, end) {
+			return true
+		}
+	}
+	return false
+}
+
 // lockFolder makes the data folder and keeps other processes out of it.
 func lockFolder(dir string) (unlock func(), err error) {
 	cannot := func(err error) error {
 		return fault.Unavailable("data_folder_unusable", "the data folder %s cannot be used", dir).
 			WithHint("check that it may be written, or choose another with --data").Because(err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := ownFolder(dir); err != nil {
+		if f, ok := errors.AsType[*fault.Fault](err); ok {
+			return nil, f
+		}
 		return nil, cannot(err)
 	}
 	path := filepath.Join(dir, "lock")
@@ -126,14 +183,15 @@ func lockFolder(dir string) (unlock func(), err error) {
 	if err != nil {
 		return nil, cannot(err)
 	}
+	free := false
 	for try := 0; ; try++ {
-		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if !errors.Is(err, syscall.EWOULDBLOCK) || try == 10 {
+		free, err = files.TryLock(file, false)
+		if free || err != nil || try == 10 {
 			break
 		}
 		time.Sleep(20 * time.Millisecond) // one that was killed may still be ending
 	}
-	if errors.Is(err, syscall.EWOULDBLOCK) {
+	if err == nil && !free {
 		holder, _ := os.ReadFile(path)
 		_ = file.Close()
 		who := strings.TrimSpace(string(holder))

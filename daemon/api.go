@@ -118,8 +118,11 @@ func (d *Daemon) to(do func(u *upstream, w http.ResponseWriter, r *http.Request)
 			}
 			server = current.URL
 		}
-		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		u, err := d.upstream(server, token)
+		token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !bearer && token != "" {
+			return fault.New(fault.KindUnauthorized, "token_malformed", "the Authorization header has no bearer token").WithHint("send: Authorization: Bearer TOKEN")
+		}
+		u, err := d.upstream(server, token, r.Header.Get("Stega-Prove") == "true")
 		if err != nil {
 			return err
 		}

@@ -15,10 +15,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"stega/fault"
+	"stega/internal/files"
 )
 
 // ConnectOptions of Connect.
@@ -50,6 +50,9 @@ var (
 func Connect(ctx context.Context, o ConnectOptions) (*Connection, error) {
 	if o.Within == 0 {
 		o.Within = 2 * time.Second
+	}
+	if supported != nil {
+		return nil, supported
 	}
 	c, err := find(ctx, o)
 	if errors.Is(err, errNone) && o.Start {
@@ -117,8 +120,8 @@ func hello(ctx context.Context, o ConnectOptions, path string) (*Connection, err
 	if err != nil {
 		return nil, err
 	}
-	if owner(info) != os.Getuid() {
-		return nil, fault.New(fault.KindForbidden, "socket_foreign", "the socket %s belongs to the user %d", path, owner(info))
+	if files.Owner(info) != os.Getuid() {
+		return nil, fault.New(fault.KindForbidden, "socket_foreign", "the socket %s belongs to the user %d", path, files.Owner(info))
 	}
 	c := &Connection{HTTP: &http.Client{Transport: introduced{o: o, next: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -229,8 +232,7 @@ func start(ctx context.Context, o ConnectOptions) (*Connection, error) {
 	}
 	defer func() { _ = lock.Close() }()
 	for deadline := time.Now().Add(o.Within); ; {
-		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil || time.Now().After(deadline) || ctx.Err() != nil {
+		if free, _ := files.TryLock(lock, false); free || time.Now().After(deadline) || ctx.Err() != nil {
 			break
 		}
 		time.Sleep(10 * time.Millisecond) // another one is starting it
@@ -273,7 +275,7 @@ func Spawn(p Paths, within time.Duration) error {
 		}
 	}
 	cmd.Env = append(cmd.Env, envReady+"=3")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.SysProcAttr = detached()
 	err = cmd.Start()
 	_ = told.Close()
 	if err != nil {

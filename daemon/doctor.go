@@ -2,15 +2,16 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"stega/fault"
+	"stega/internal/files"
 )
 
 // The verdicts of a check.
@@ -37,9 +38,11 @@ type Patient struct {
 	Paths  Paths
 	Build  Build
 	Server Server
-	Config string // the configuration file
-	Tokens string // the file with the token of this machine's server
-	Fix    bool   // put right what is safe to
+	Prove  bool        // the server has to prove that it knows the token
+	TLS    *tls.Config // nil: the usual one
+	Config string      // the configuration file
+	Tokens string      // the file with the token of this machine's server
+	Fix    bool        // put right what is safe to
 }
 
 // Examine looks at everything that can be wrong.
@@ -91,8 +94,8 @@ func (p Patient) candidate(c Candidate) []Finding {
 		f.Verdict, f.Detail, f.Hint = Fail, "cannot be looked at: "+err.Error(), "check the permissions of its folder"
 	case info.Mode()&os.ModeSocket == 0:
 		f.Verdict, f.Detail, f.Hint = Fail, "is "+info.Mode().String()+", not a socket", "move it away, or set STEGA_SOCKET"
-	case owner(info) != os.Getuid():
-		f.Verdict, f.Detail, f.Hint = Fail, fmt.Sprintf("belongs to the user %d", owner(info)), "set STEGA_SOCKET to a path in a folder of yours"
+	case files.Owner(info) != os.Getuid():
+		f.Verdict, f.Detail, f.Hint = Fail, fmt.Sprintf("belongs to the user %d", files.Owner(info)), "set STEGA_SOCKET to a path in a folder of yours"
 	case stale(c.Path):
 		f.Verdict, f.Detail, f.Hint = Warn, "nobody listens on it: a daemon that was killed left it", "the next daemon replaces it; or say: stega doctor --fix"
 		f.fix = func() error { return removeStale(c.Path) }
@@ -124,9 +127,9 @@ func (p Patient) mode(what, path string, want os.FileMode) Finding {
 		f.Verdict, f.Detail = Note, path+" is not there"
 	case err != nil:
 		f.Verdict, f.Detail, f.Hint = Fail, path+" cannot be looked at: "+err.Error(), "check the permissions of its folder"
-	case owner(info) != os.Getuid():
-		f.Verdict, f.Detail, f.Hint = Fail, fmt.Sprintf("%s belongs to the user %d", path, owner(info)), "name another by the environment, or change its owner"
-	case info.Mode().Perm()&0o077 != 0:
+	case files.Owner(info) != os.Getuid():
+		f.Verdict, f.Detail, f.Hint = Fail, fmt.Sprintf("%s belongs to the user %d", path, files.Owner(info)), "name another by the environment, or change its owner"
+	case !files.Private(info):
 		f.Verdict = Fail
 		f.Detail, f.Hint = fmt.Sprintf("%s has the mode %04o, so others may use it", path, info.Mode().Perm()), fmt.Sprintf("say: chmod %o %s", want, path)
 		f.fix = func() error { return os.Chmod(path, want) }
@@ -166,15 +169,14 @@ const little = 64 << 20
 func (p Patient) disk() Finding {
 	f := Finding{Name: "disk", Verdict: OK}
 	dir := p.Paths.State
-	for _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) && dir != "/"; _, err = os.Stat(dir) {
+	for _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) && dir != filepath.Dir(dir); _, err = os.Stat(dir) {
 		dir = filepath.Dir(dir)
 	}
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(dir, &fs); err != nil {
+	room, err := files.Room(dir)
+	if err != nil {
 		f.Verdict, f.Detail, f.Hint = Warn, "how much room there is cannot be seen: "+err.Error(), "check that "+dir+" can be entered"
 		return f
 	}
-	room := int64(fs.Bavail) * fs.Bsize
 	f.Detail = fmt.Sprintf("%d MiB are free for %s", room>>20, p.Paths.State)
 	switch {
 	case room < 1<<20:

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -10,6 +11,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"stega/client"
+	"stega/fault"
 )
 
 // skew is how far the clocks of client and server may be apart.
@@ -24,6 +28,9 @@ func (p Patient) server(ctx context.Context) []Finding {
 	}
 	asked := time.Now()
 	a, body, err := p.ask(ctx, http.MethodGet, base+"/readyz", "") //nolint:bodyclose // ask has closed it
+	if f, ok := errors.AsType[*fault.Fault](err); ok && f.Code == client.CodeServerUnproven {
+		return []Finding{{Name: name, Verdict: Fail, Detail: f.Error(), Hint: f.Hint}}
+	}
 	if err != nil {
 		return []Finding{{Name: name, Verdict: Fail, Detail: "nothing answers: " + err.Error(), Hint: "start it with: stega up; or say where it runs with STEGA_URL"}}
 	}
@@ -46,7 +53,9 @@ func (p Patient) ask(ctx context.Context, method, url, body string) (*http.Respo
 	if p.Server.Token != "" {
 		r.Header.Set("Authorization", "Bearer "+p.Server.Token)
 	}
-	a, err := http.DefaultClient.Do(r)
+	t := client.Options{URL: p.Server.URL, Prove: p.Prove, TLS: p.TLS}.Transport(func() string { return p.Server.Token })
+	defer t.CloseIdleConnections()
+	a, err := (&http.Client{Transport: t}).Do(r)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -12,9 +12,8 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"stega/fault"
+	"stega/internal/files"
 )
 
 // door is the socket that the daemon listens on. It is a listener that outlives its socket: when the path was unlinked, or its folder went, guard
@@ -56,7 +55,7 @@ func (d *door) adopt(file *os.File) error {
 	if err != nil {
 		return fault.Usage("socket_invalid", "the socket %s that was handed over is gone", path).Because(err)
 	}
-	d.use(unix, path, inode(info))
+	d.use(unix, path, files.Inode(info))
 	return nil
 }
 
@@ -108,14 +107,14 @@ func (d *door) bind(c Candidate) error {
 		_ = l.Close()
 		return fault.Unavailable("socket_unusable", "the daemon cannot listen at %s", c.Path).Because(err)
 	}
-	d.use(l, c.Path, inode(info))
+	d.use(l, c.Path, files.Inode(info))
 	return nil
 }
 
 func lockDir(dir string) (unlock func(), err error) {
 	f, err := os.Open(dir)
 	if err == nil {
-		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		if err = files.Lock(f); err != nil {
 			_ = f.Close()
 		}
 	}
@@ -158,7 +157,7 @@ func stale(path string) bool {
 
 // unlink removes a socket unless it has become another's.
 func unlink(path string, ino uint64) {
-	if info, err := os.Lstat(path); err == nil && inode(info) == ino {
+	if info, err := os.Lstat(path); err == nil && files.Inode(info) == ino {
 		_ = os.Remove(path)
 	}
 }
@@ -192,23 +191,6 @@ func (d *door) accept(l *net.UnixListener) {
 			return
 		}
 	}
-}
-
-// peer is the user at the other end, as the kernel knows it.
-func peer(c *net.UnixConn) (uid int, err error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return -1, err
-	}
-	var cred *unix.Ucred
-	var failed error
-	if err := raw.Control(func(fd uintptr) { cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
-		return -1, err
-	}
-	if failed != nil {
-		return -1, failed
-	}
-	return int(cred.Uid), nil
 }
 
 // guard looks at the socket now and then, and binds it anew when it is gone. moved is told where it is then. When the lock is gone, another daemon
@@ -253,7 +235,7 @@ func (d *door) intact() (path string, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	info, err := os.Lstat(d.path)
-	return d.path, err == nil && inode(info) == d.ino
+	return d.path, err == nil && files.Inode(info) == d.ino
 }
 
 func (d *door) socket() string {

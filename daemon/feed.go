@@ -95,7 +95,7 @@ func (u *upstream) follow(ctx context.Context, b Build) {
 
 // stream is one stream, until it ends for good or the context does.
 func (u *upstream) stream(ctx context.Context, b Build, token string) error {
-	c, err := client.New(client.Options{URL: u.url, Token: token, UserAgent: "stega-daemon/" + b.Version, Log: u.log})
+	c, err := client.New(client.Options{URL: u.url, Token: token, Prove: u.proving() != "", UserAgent: "stega-daemon/" + b.Version, Log: u.log})
 	if err != nil {
 		return err
 	}

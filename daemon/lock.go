@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 	"time"
 
 	"stega/fault"
+	"stega/internal/files"
 )
 
 // Owner is the daemon that holds the lock.
@@ -37,18 +37,19 @@ func acquire(path string, inherited *Inherited) (*Lock, error) {
 		return nil, fault.Unavailable("daemon_lock_unusable", "the lock %s cannot be used", path).
 			WithHint("check that its folder may be written, and that the disk has room").Because(err)
 	}
+	free := false
 	for try := 0; ; try++ {
-		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if !errors.Is(err, syscall.EWOULDBLOCK) || try == 10 {
+		free, err = files.TryLock(file, false)
+		if free || err != nil || try == 10 {
 			break
 		}
 		time.Sleep(20 * time.Millisecond) // one that was killed may still be ending
 	}
-	if err == nil {
+	if free {
 		return &Lock{file: file}, nil
 	}
 	_ = file.Close()
-	if !errors.Is(err, syscall.EWOULDBLOCK) {
+	if err != nil {
 		return nil, fault.Unavailable("daemon_lock_unusable", "the lock %s cannot be taken", path).WithHint("is it on a network disk? set XDG_STATE_HOME").Because(err)
 	}
 	o, _ := readOwner(path)
@@ -94,12 +95,12 @@ func Holder(p Paths) (Owner, bool, error) {
 		return Owner{}, false, fmt.Errorf("look at the lock: %w", err)
 	}
 	defer func() { _ = file.Close() }()
-	err = syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
-	if err == nil {
-		return Owner{}, false, nil
-	}
-	if !errors.Is(err, syscall.EWOULDBLOCK) {
+	free, err := files.TryLock(file, true)
+	if err != nil {
 		return Owner{}, false, fmt.Errorf("look at the lock: %w", err)
+	}
+	if free {
+		return Owner{}, false, nil
 	}
 	o, err := readOwner(p.lock())
 	return o, true, err

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"stega/fault"
+	"stega/internal/files"
 )
 
 // maxSocketPath is how long the path of a socket may be: the least that systems have room for, less the byte that ends it.
@@ -106,10 +106,10 @@ func private(dir string) error {
 	if err != nil {
 		return unusable(err)
 	}
-	if owner(info) != os.Getuid() {
+	if files.Owner(info) != os.Getuid() {
 		return foreign(dir, info)
 	}
-	if info.Mode().Perm() != 0o700 {
+	if !files.Private(info) {
 		if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a folder is entered by the x bit
 			return unusable(err)
 		}
@@ -118,24 +118,8 @@ func private(dir string) error {
 }
 
 func foreign(dir string, info os.FileInfo) error {
-	return fault.New(fault.KindForbidden, "folder_foreign", "the folder %s belongs to the user %d, and not to you", dir, owner(info)).
+	return fault.New(fault.KindForbidden, "folder_foreign", "the folder %s belongs to the user %d, and not to you", dir, files.Owner(info)).
 		WithHint("name a folder of yours: set STEGA_SOCKET, XDG_RUNTIME_DIR or XDG_STATE_HOME")
-}
-
-// owner is the user id that a file belongs to.
-func owner(info os.FileInfo) int {
-	if s, ok := info.Sys().(*syscall.Stat_t); ok {
-		return int(s.Uid)
-	}
-	return -1
-}
-
-// inode tells one file from another that has its name later.
-func inode(info os.FileInfo) uint64 {
-	if s, ok := info.Sys().(*syscall.Stat_t); ok {
-		return s.Ino
-	}
-	return 0
 }
 
 // tight checks that a folder that others made is the user's alone.
@@ -147,10 +131,10 @@ func tight(dir string) error {
 	if err != nil {
 		return fault.Unavailable("folder_unusable", "the folder %s cannot be used", dir).WithHint("check that it may be entered").Because(err)
 	}
-	if owner(info) != os.Getuid() {
+	if files.Owner(info) != os.Getuid() {
 		return foreign(dir, info)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if !files.Private(info) {
 		return fault.New(fault.KindForbidden, "folder_open", "others may enter the folder %s of the socket (mode %04o)", dir, info.Mode().Perm()).
 			WithHint("say: chmod 700 %s", dir)
 	}

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/mod/semver"
@@ -104,7 +103,7 @@ func (d *Daemon) handOver() error {
 	}
 	env := clean(os.Environ())
 	for name, file := range map[string]*os.File{envLock: d.lock.file, envSocket: socket} {
-		fd, err := syscall.Dup(int(file.Fd())) // a copy that exec leaves open
+		fd, err := duplicate(file)
 		if err != nil {
 			d.door.close()
 			return fmt.Errorf("hand over: %w", err)
@@ -112,7 +111,7 @@ func (d *Daemon) handOver() error {
 		env = append(env, name+"="+strconv.Itoa(fd))
 	}
 	d.log.Info("a newer program takes over", "program", d.next)
-	err = syscall.Exec(d.next, []string{d.next, "daemon", "run"}, env) //nolint:gosec // its user named it
+	err = become(d.next, []string{d.next, "daemon", "run"}, env)
 	d.door.close()
 	return fault.Unavailable("daemon_not_replaced", "%s could not take over", d.next).WithHint("start it with: stega daemon start").Because(err)
 }
@@ -142,7 +141,7 @@ func Inherit(getenv func(string) string) (*Inherited, error) {
 		if err != nil || fd < 3 {
 			return nil, fault.Usage("inheritance_invalid", "%s=%s is no file that can be handed over", name, v)
 		}
-		syscall.CloseOnExec(fd)
+		closeOnExec(fd)
 		return os.NewFile(uintptr(fd), name), nil
 	}
 	lock, err := open(envLock)
@@ -157,7 +156,7 @@ func Inherit(getenv func(string) string) (*Inherited, error) {
 		if n != "1" {
 			return nil, fault.Usage("sockets_too_many", "systemd hands over %s sockets, and the daemon has one", n).WithHint("the unit stega.socket needs one ListenStream")
 		}
-		syscall.CloseOnExec(3)
+		closeOnExec(3)
 		socket = os.NewFile(3, "LISTEN_FDS")
 	}
 	if lock == nil && socket == nil {

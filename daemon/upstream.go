@@ -17,7 +17,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"stega/client"
 	"stega/fault"
+	"stega/text"
 )
 
 // maxUpstreams bounds how many servers one daemon serves.
@@ -42,15 +44,27 @@ type upstream struct {
 	kick     chan struct{} // look at the queue now
 	watchers sync.WaitGroup
 
+	local func(token string) bool
+	prove atomic.Bool // a client says that the token is of this machine's server
+
 	mu   sync.Mutex
 	last string // the token that was used last
+}
+
+// proving is the token that the server has to prove to know; empty when it is any server's.
+func (u *upstream) proving() string {
+	token := u.bearer()
+	if token != "" && strings.HasPrefix(u.url, "http:") && (u.prove.Load() || u.local != nil && u.local(token)) {
+		return token
+	}
+	return ""
 }
 
 // normal is a server's URL in the form that tells it from others.
 func normal(server string) (string, error) {
 	u, err := url.Parse(server)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return "", fault.Usage("url_invalid", "%q is not where stega can run", server).WithHint("a URL looks like http://127.0.0.1:8420")
+		return "", fault.Usage("url_invalid", "%q is not where stega can run", text.RedactURL(server)).WithHint("a URL looks like http://127.0.0.1:8420")
 	}
 	return u.Scheme + "://" + strings.ToLower(u.Host) + strings.TrimRight(u.Path, "/"), nil
 }
@@ -71,7 +85,7 @@ func folder(paths Paths, server, token string) string {
 }
 
 // upstream is the server of a URL; it is opened when it is first asked for. Without a token, it is asked with that of the settings.
-func (d *Daemon) upstream(server, token string) (*upstream, error) {
+func (d *Daemon) upstream(server, token string, prove bool) (*upstream, error) {
 	server, err := normal(server)
 	if err != nil {
 		return nil, err
@@ -83,6 +97,9 @@ func (d *Daemon) upstream(server, token string) (*upstream, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if u := d.upstreams[key]; u != nil {
+		if err := u.mustProve(prove); err != nil {
+			return nil, err
+		}
 		u.identify()
 		return u, nil
 	}
@@ -92,7 +109,7 @@ func (d *Daemon) upstream(server, token string) (*upstream, error) {
 	if len(d.upstreams) >= maxUpstreams {
 		return nil, fault.Unavailable("servers_too_many", "the daemon talks to %d servers already", maxUpstreams).WithHint("say: stega daemon restart")
 	}
-	u, err := openUpstream(d.ctx, &d.o, server, token)
+	u, err := openUpstream(d.ctx, &d.o, server, token, prove)
 	if err != nil {
 		return nil, err
 	}
@@ -106,16 +123,29 @@ func stopping() *fault.Fault {
 	return fault.Unavailable("daemon_stopping", "the daemon is ending").WithHint("try again")
 }
 
-func openUpstream(ctx context.Context, o *Options, server, token string) (*upstream, error) {
+// mustProve has the server prove that it knows the token from now on, also after the daemon was started anew.
+func (u *upstream) mustProve(prove bool) error {
+	if !prove || u.prove.Swap(true) || u.token == "" {
+		return nil
+	}
+	if err := os.WriteFile(filepath.Join(u.dir, "prove"), nil, 0o600); err != nil {
+		return unkept("what its server has to prove", err)
+	}
+	return nil
+}
+
+func openUpstream(ctx context.Context, o *Options, server, token string, prove bool) (*upstream, error) {
 	u := &upstream{
 		url: server, token: token, servers: o.Servers, life: ctx, log: o.Log.With("server", server), dir: folder(o.Paths, server, token), fresh: newFreshness(), kick: make(chan struct{}, 1),
-		http: &http.Client{
-			Transport: &http.Transport{
-				Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-				TLSHandshakeTimeout: 5 * time.Second, MaxIdleConnsPerHost: 16, IdleConnTimeout: 90 * time.Second, ExpectContinueTimeout: time.Second,
-			},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		local: o.Local,
+	}
+	dialer := net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}
+	u.http = &http.Client{
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, DialContext: client.Proving(dialer.DialContext, u.proving),
+			TLSHandshakeTimeout: 5 * time.Second, MaxIdleConnsPerHost: 16, IdleConnTimeout: 90 * time.Second, ExpectContinueTimeout: time.Second,
 		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	if err := errors.Join(private(o.Paths.servers()), private(u.dir)); err != nil {
 		return nil, err
@@ -128,6 +158,9 @@ func openUpstream(ctx context.Context, o *Options, server, token string) (*upstr
 		if err := os.WriteFile(filepath.Join(u.dir, "token"), []byte(token+"\n"), 0o600); err != nil {
 			return nil, unkept("the token of its writes", err)
 		}
+	}
+	if err := u.mustProve(prove); err != nil {
+		return nil, err
 	}
 	var err error
 	if u.queue, err = openQueue(ctx, filepath.Join(u.dir, "queue.db"), server); err != nil {
@@ -161,7 +194,8 @@ func (d *Daemon) resume() {
 		}
 		n, err := waiting(d.ctx, filepath.Join(dir, "queue.db"))
 		if err == nil && n > 0 {
-			_, err = d.upstream(strings.TrimSpace(string(server)), strings.TrimSpace(string(token)))
+			_, missing := os.Stat(filepath.Join(dir, "prove"))
+			_, err = d.upstream(strings.TrimSpace(string(server)), strings.TrimSpace(string(token)), missing == nil)
 		}
 		if err != nil {
 			d.log.Error("a queue cannot be opened", "folder", dir, "error", err)
@@ -243,7 +277,7 @@ func (u *upstream) nudge() {
 // hop are the headers that are between two neighbours, or for the daemon alone.
 var hop = []string{
 	"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-	"Stega-Server", "Stega-Version", "Stega-Build", "Stega-Built", "Stega-Queue",
+	"Stega-Server", "Stega-Version", "Stega-Build", "Stega-Built", "Stega-Queue", "Stega-Prove",
 }
 
 // request is a request as it goes to the server.
@@ -265,6 +299,9 @@ func (u *upstream) request(ctx context.Context, r *http.Request) (*http.Request,
 
 // away is what is said when the server does not answer.
 func (u *upstream) away(err error) *fault.Fault {
+	if f, ok := errors.AsType[*fault.Fault](err); ok && f.Code == client.CodeServerUnproven {
+		return f
+	}
 	f := fault.Unavailable("server_unavailable", "nothing answers at %s", u.url).
 		WithHint("start it with: stega up; or say where it runs with STEGA_URL or stega login")
 	if err != nil {

@@ -125,8 +125,13 @@ func (u *upstream) keep(w http.ResponseWriter, r *http.Request, it Item) error {
 	u.log.Info("a write is queued", "operation", it.Operation, "method", it.Method, "path", it.Path)
 	u.fresh.wrote()
 	u.nudge()
-	if wait := preferred(r.Header); wait > 0 && u.feed.up() {
-		if operation := u.outcome(r.Context(), it.Operation, wait); operation != nil {
+	if wait, settled := preferred(r.Header); wait > 0 && u.feed.up() {
+		began := time.Now()
+		operation := u.outcome(r.Context(), it.Operation, wait)
+		if operation != nil && settled {
+			operation = u.settled(r.Context(), it.Operation, wait-time.Since(began), operation)
+		}
+		if operation != nil {
 			w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait.Seconds())))
 			return reply(w, http.StatusOK, operation)
 		}
@@ -168,18 +173,44 @@ func (u *upstream) outcome(ctx context.Context, operation string, wait time.Dura
 	return nil
 }
 
-// preferred is the wait that a client prefers (RFC 7240), at most a minute.
-func preferred(h http.Header) time.Duration {
+// settled is an operation that is over, once it has settled, which the server tells; as it was, when that takes longer than the wait.
+func (u *upstream) settled(ctx context.Context, id string, wait time.Duration, over json.RawMessage) json.RawMessage {
+	var o struct {
+		Status string `json:"status"`
+	}
+	if json.Unmarshal(over, &o) != nil || o.Status != client.Succeeded || wait < time.Second {
+		return over
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait+patienceStale)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.url+"/v1/operations/"+id, nil)
+	if err != nil {
+		return over
+	}
+	r.Header.Set("Prefer", "wait="+strconv.Itoa(int(wait.Seconds()))+", settled")
+	if status, body, err := u.do(r); err == nil && status == http.StatusOK && json.Valid(body) {
+		return body
+	}
+	return over
+}
+
+// preferred is the wait that a client prefers (RFC 7240), at most a minute, and whether it waits until all has settled.
+func preferred(h http.Header) (wait time.Duration, settled bool) {
 	for _, line := range h.Values("Prefer") {
 		for p := range strings.SplitSeq(line, ",") {
 			name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
 			value, _, _ = strings.Cut(value, ";")
-			if n, err := strconv.Atoi(strings.Trim(value, `" `)); err == nil && strings.EqualFold(strings.TrimSpace(name), "wait") {
-				return time.Duration(min(max(n, 0), 60)) * time.Second
+			switch name = strings.TrimSpace(name); {
+			case strings.EqualFold(name, "settled"):
+				settled = true
+			case strings.EqualFold(name, "wait") && wait == 0:
+				if n, err := strconv.Atoi(strings.Trim(value, `" `)); err == nil {
+					wait = time.Duration(min(max(n, 0), 60)) * time.Second
+				}
 			}
 		}
 	}
-	return 0
+	return wait, settled
 }
 
 // standing is a queued write as an operation.
@@ -204,7 +235,7 @@ func (u *upstream) operation(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || it.State == Accepted {
 		return u.pass(w, r)
 	}
-	if wait := preferred(r.Header); wait > 0 && it.State != Failed {
+	if wait, _ := preferred(r.Header); wait > 0 && it.State != Failed {
 		if o := u.outcome(r.Context(), it.Operation, wait); o != nil {
 			return reply(w, http.StatusOK, o)
 		}
