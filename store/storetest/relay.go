@@ -209,7 +209,10 @@ func longBacklog(t *testing.T, h Harness) {
 	for w := range writers {
 		group.Go(func() {
 			for n := range each {
-				unit(t, other, func(_ context.Context, tx *store.Tx) error { return emit(tx, fmt.Sprint("new", w), n+1) })
+				err := other.Do(t.Context(), func(_ context.Context, tx *store.Tx) error { return emit(tx, fmt.Sprint("new", w), n+1) })
+				if !assert.NoError(t, err) {
+					return
+				}
 			}
 		})
 	}

@@ -1,0 +1,150 @@
+package bus_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stega/broker"
+	"stega/broker/rabbitmq"
+	"stega/bus"
+	"stega/events"
+	"stega/internal/servers"
+	"stega/internal/wait"
+	"stega/store"
+)
+
+// What the process that crashes is told of: it is this test's binary.
+const (
+	crashBroker   = "STEGA_TEST_CRASH_BROKER"
+	crashDatabase = "STEGA_TEST_CRASH_DATABASE"
+	crashService  = "crasher"
+	poison        = 3 // the version of subject 3 that ends its process
+	crashSubjects = 8
+	crashEach     = 5
+)
+
+// TestOneMessageThatKillsItsProcess delivers 40 messages to a consumer that one of them ends, as often as it begins again.
+func TestOneMessageThatKillsItsProcess(t *testing.T) {
+	if os.Getenv(crashBroker) != "" {
+		t.Skip("this is the process that crashes")
+	}
+	url := servers.RabbitMQ(t).URL()
+	database := "sqlite://" + filepath.Join(t.TempDir(), "crasher.db")
+	db := opened(t, crashService, database)
+	_, topic := crashing(t, db)
+	b := rabbitAt(t, url)
+	require.NoError(t, b.Declare(t.Context(), broker.Topology{Services: []broker.ServiceTopology{{Service: crashService, Topics: []string{topic}}}}))
+	for v := range int64(crashEach) {
+		for s := range crashSubjects {
+			subject := fmt.Sprint("s", s)
+			data, err := json.Marshal(events.PortfolioReturnsUpdated{PortfolioID: subject, Version: v + 1})
+			require.NoError(t, err)
+			id := events.NewID()
+			taken := make(chan error, 1)
+			require.NoError(t, b.Publish(t.Context(), broker.Outgoing{Message: events.Message{Envelope: events.Envelope{
+				ID: id, Source: "stega/test", Type: topic, Subject: subject, Time: time.Now().UTC(), Correlation: id, Sequence: v + 1,
+				ContentType: "application/json",
+			}, Data: data}}, func(err error) { taken <- err }))
+			require.NoError(t, <-taken)
+		}
+	}
+	crashes := 0
+	for survived := false; !survived; {
+		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestTheProcessThatCrashes$")
+		child.Env = append(os.Environ(), crashBroker+"="+url, crashDatabase+"="+database)
+		out, err := child.CombinedOutput()
+		var exit *exec.ExitError
+		switch {
+		case err == nil:
+			survived = true
+		case errors.As(err, &exit) && exit.ExitCode() == 3:
+			crashes++
+			require.Less(t, crashes, 25, "it crashes for ever")
+		default:
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	t.Logf("it crashed %d times", crashes)
+	letters, err := db.DeadLetters(t.Context(), "", 100, 0)
+	require.NoError(t, err)
+	require.Len(t, letters, 1, "the culprit alone")
+	assert.Equal(t, store.DeadNow, letters[0].State)
+	assert.Equal(t, "s3", letters[0].Message.Subject)
+	assert.Equal(t, int64(poison), letters[0].Message.Sequence)
+	assert.Equal(t, "h", letters[0].Handler)
+	assert.Contains(t, letters[0].LastError, "its consumer ended")
+	for s := range crashSubjects {
+		var versions []int64
+		require.NoError(t, db.Read().NewRaw("SELECT version FROM effects WHERE subject = ? ORDER BY rowid", fmt.Sprint("s", s)).Scan(t.Context(), &versions))
+		want := []int64{1, 2, 3, 4, 5}
+		if s == 3 {
+			want = []int64{1, 2, 4, 5}
+		}
+		assert.Equal(t, want, versions, "subject %d", s)
+	}
+	n, err := b.Depth(t.Context(), crashService, broker.Dead)
+	require.NoError(t, err)
+	assert.Zero(t, n)
+}
+
+// crashing makes the service whose handler ends its process.
+func crashing(t testing.TB, db *store.DB) (d *bus.Dispatcher, topic string) {
+	_, err := db.Read().ExecContext(t.Context(), "SELECT 1")
+	require.NoError(t, err)
+	require.NoError(t, db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS effects (subject TEXT, version BIGINT)")
+		return err
+	}))
+	d = bus.NewDispatcher(crashService)
+	bus.Handle(d, func(ctx context.Context, tx *store.Tx, m events.PortfolioReturnsUpdated) error {
+		if m.PortfolioID == "s3" && m.Version == poison {
+			os.Exit(3)
+		}
+		_, err := tx.ExecContext(ctx, "INSERT INTO effects VALUES (?, ?)", m.PortfolioID, m.Version)
+		return err
+	}, bus.Name("h"))
+	require.NoError(t, d.Seal())
+	return d, events.PortfolioReturnsUpdated{}.Topic()
+}
+
+// TestTheProcessThatCrashes is a consumer that ends when everything has settled, if it survives until then.
+func TestTheProcessThatCrashes(t *testing.T) {
+	if os.Getenv(crashBroker) == "" {
+		t.Skip("TestOneMessageThatKillsItsProcess begins it")
+	}
+	db, err := store.Open(t.Context(), crashService, os.Getenv(crashDatabase))
+	require.NoError(t, err)
+	defer func() { _ = db.Close() }()
+	d, _ := crashing(t, db)
+	b, err := rabbitmq.Open(t.Context(), rabbitmq.Config{URL: os.Getenv(crashBroker), Name: "crasher", Patient: true})
+	require.NoError(t, err)
+	defer func() { _ = b.Close() }()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	c := &bus.Consumer{
+		Dispatcher: d, DB: db, Broker: b, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Options: bus.ConsumerOptions{RetryBase: 100 * time.Millisecond},
+	}
+	ready := make(chan struct{})
+	go func() { done <- c.Run(ctx, func() { close(ready) }) }()
+	<-ready
+	wait.Until(t, "everything has settled", func() bool {
+		var effects, parked, dead int
+		err := db.Read().NewRaw(`SELECT (SELECT count(*) FROM effects), (SELECT count(*) FROM parked WHERE state <> 'dead'),
+			(SELECT count(*) FROM parked WHERE state = 'dead')`).Scan(t.Context(), &effects, &parked, &dead)
+		return err == nil && parked == 0 && effects+dead >= crashSubjects*crashEach
+	})
+	cancel()
+	require.NoError(t, <-done)
+}
