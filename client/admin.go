@@ -191,12 +191,13 @@ func (c *Client) Audit(ctx context.Context, p Page, token, operation string) (An
 
 // Health is whether the server is ready, or what is missing.
 type Health struct {
-	Status  string            `json:"status"` // ready, or not ready
-	Missing map[string]string `json:"missing,omitempty"`
+	Status   string            `json:"status"` // ready, degraded (it takes requests, and something is wrong), or not ready
+	Missing  map[string]string `json:"missing,omitempty"`
+	Degraded map[string]string `json:"degraded,omitempty"`
 }
 
 // Ready reports whether the server could take requests.
-func (h Health) Ready() bool { return h.Status == "ready" }
+func (h Health) Ready() bool { return h.Status == "ready" || h.Status == "degraded" }
 
 // Health asks whether the server is ready. That it is not is no error.
 func (c *Client) Health(ctx context.Context) (a Answer[Health], err error) {

@@ -32,6 +32,9 @@ func newHealth(g *globals) *cobra.Command {
 			for _, name := range slices.Sorted(maps.Keys(a.Value.Missing)) {
 				v.table.add(name + ": " + a.Value.Missing[name])
 			}
+			for _, name := range slices.Sorted(maps.Keys(a.Value.Degraded)) {
+				v.table.add(name + ": " + a.Value.Degraded[name])
+			}
 			if a.Value.Ready() {
 				v.table.add(a.Value.Status)
 			}

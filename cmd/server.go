@@ -196,6 +196,19 @@ func openBroker(ctx context.Context, where, name string, log *slog.Logger) (brok
 		WithHint("RabbitMQ is amqp://user:password@host:5672/")
 }
 
+// openPatiently connects to RabbitMQ for a process that serves: when it cannot be reached, the process goes on, and readiness says so.
+// An embedded broker has no other process to talk to, and its bindings are those of stega up.
+func openPatiently(ctx context.Context, where, name string, log *slog.Logger) (broker.Broker, error) {
+	if strings.HasPrefix(where, "embedded:") {
+		return nil, fault.Usage("broker_embedded", "stega serve needs RabbitMQ: the embedded broker belongs to one process alone").
+			WithHint("run everything in one process with: stega up; or point --broker-url at RabbitMQ")
+	}
+	if !strings.HasPrefix(where, "amqp:") && !strings.HasPrefix(where, "amqps:") {
+		return openBroker(ctx, where, name, log)
+	}
+	return rabbitmq.Open(ctx, rabbitmq.Config{URL: where, Name: name, Log: log, Patient: true})
+}
+
 // options are the settings of services, from the environment.
 func options() (process.Options, error) {
 	eodhd, err := secret("STEGA_EODHD_KEY")

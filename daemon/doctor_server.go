@@ -66,13 +66,21 @@ func (p Patient) ask(ctx context.Context, method, url, body string) (*http.Respo
 
 func ready(name string, a *http.Response, body []byte, took time.Duration) Finding {
 	var h struct {
-		Status  string            `json:"status"`
-		Missing map[string]string `json:"missing"`
+		Status   string            `json:"status"`
+		Missing  map[string]string `json:"missing"`
+		Degraded map[string]string `json:"degraded"`
 	}
 	if err := json.Unmarshal(body, &h); err != nil || h.Status == "" {
 		return Finding{Name: name, Verdict: Fail, Detail: "what answers is not stega: " + a.Status, Hint: "what runs there? say where stega is with STEGA_URL"}
 	}
 	f := Finding{Name: name, Verdict: OK, Detail: fmt.Sprintf("is %s, and answered within %s", h.Status, took.Round(time.Millisecond))}
+	if len(h.Degraded) > 0 {
+		var degraded []string
+		for _, what := range slices.Sorted(maps.Keys(h.Degraded)) {
+			degraded = append(degraded, what+": "+h.Degraded[what])
+		}
+		f.Verdict, f.Detail, f.Hint = Warn, "is degraded; "+strings.Join(degraded, "; "), "it takes requests; see its log for what is wrong"
+	}
 	if a.StatusCode != http.StatusOK {
 		var missing []string
 		for _, what := range slices.Sorted(maps.Keys(h.Missing)) {

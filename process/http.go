@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -15,7 +14,6 @@ import (
 	"stega/events"
 	"stega/fault"
 	"stega/rest"
-	"stega/services/boundary/access"
 	"stega/services/boundary/gateway"
 	"stega/store"
 )
@@ -60,49 +58,6 @@ func (p *Process) routes() *echo.Echo {
 		v1.GET("/stream", echo.WrapHandler(p.hub))
 	}
 	return e
-}
-
-// Health is what /readyz answers: ready, or what is missing.
-type Health struct {
-	Status  string            `json:"status"` // ready, or not ready
-	Missing map[string]string `json:"missing,omitempty"`
-}
-
-func (p *Process) readyz(c echo.Context) error {
-	missing := map[string]string{}
-	if !p.ready.Load() {
-		missing["process"] = "starting or stopping"
-	}
-	if s := p.broker.State(); !s.Connected {
-		missing["broker"] = "no connection"
-		if s.Err != nil {
-			missing["broker"] = s.Err.Error()
-		}
-	} else if s.Blocked != "" {
-		missing["broker"] = "takes no messages: " + s.Blocked
-	}
-	ctx, cancel := context.WithTimeout(c.Request().Context(), 2*time.Second)
-	defer cancel()
-	for _, part := range p.parts {
-		name := part.service.Name()
-		if err := part.db.Ping(ctx); err != nil {
-			missing["database of "+name] = err.Error()
-		}
-		if part.consumer != nil {
-			if why := part.consumer.Paused(); why != "" {
-				missing["consumer of "+name] = why
-			}
-		}
-	}
-	if len(missing) > 0 {
-		if _, known := access.From(c.Request().Context()); !known {
-			for what := range missing { // causes name hosts and users
-				missing[what] = "not available"
-			}
-		}
-		return c.JSON(http.StatusServiceUnavailable, Health{Status: "not ready", Missing: missing})
-	}
-	return c.JSON(http.StatusOK, Health{Status: "ready"})
 }
 
 // maxEvent bounds an event that is published by hand.

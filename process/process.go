@@ -89,6 +89,8 @@ type Process struct {
 	parts    []*part
 	ready    atomic.Bool
 
+	inspected inspected
+
 	// Of a process that is a door to the suite; nil in others.
 	door    *boundary.Service
 	hub     *stream.Hub
@@ -355,8 +357,12 @@ func (p *Process) work(ctx context.Context, ready, draining func()) error {
 			group.Go(func() error { return s.Run(workers) })
 		}
 	}
+	group.Go(func() error { return p.inspect(workers) })
 	if p.hub != nil {
-		start(p.hub.Run)
+		start(func(ctx context.Context, up func()) error {
+			group.Go(func() error { p.unlessAway(ctx, up); return nil })
+			return p.hub.Run(ctx, up)
+		})
 	}
 	if await(ctx, workers, starting) {
 		ready()
@@ -368,6 +374,23 @@ func (p *Process) work(ctx context.Context, ready, draining func()) error {
 	draining()
 	stop()
 	return group.Wait()
+}
+
+// unlessAway calls up when there is no connection to the broker: an api answers reads and accepts writes without it.
+func (p *Process) unlessAway(ctx context.Context, up func()) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for !p.ready.Load() {
+		select {
+		case <-tick.C:
+			if !p.broker.State().Connected {
+				up()
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // await waits for all of starting; false means that the end came first.
