@@ -26,6 +26,7 @@ func OnPostgreSQL(t *testing.T, service string, tests ...func(*testing.T)) {
 	for _, test := range tests {
 		name := runtime.FuncForPC(reflect.ValueOf(test).Pointer()).Name()
 		t.Run(name[strings.LastIndexByte(name, '.')+1:], func(t *testing.T) {
+			administrator(t) // skips the test where no server is
 			onPostgres.Store(t.Name(), &moved{t: t, service: service, url: map[string]string{}})
 			t.Cleanup(func() { onPostgres.Delete(t.Name()) })
 			test(t)
