@@ -1,11 +1,16 @@
 package process_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -91,4 +96,61 @@ func TestADoorToServicesElsewhere(t *testing.T) {
 	door.Get("/v1/operations", &list)
 	assert.Len(t, list.Items, 3, "as the ledger has them")
 	assert.Equal(t, http.StatusNotFound, door.Do(http.MethodGet, "/v1/nonsense", "").Status)
+}
+
+// A write to a service in another process is logged there with the caller that the boundary names; a client cannot name one. The secret between
+// them is the services' alone.
+func TestAServiceElsewhereLogsTheCallerOfAWrite(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	b, err := embedded.Open(t.Context(), t.TempDir(), slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = b.Close() })
+	var mu sync.Mutex
+	var log bytes.Buffer
+	run := func(service string, upstreams ...gateway.Upstream) *stegatest.Server {
+		return stegatest.Start(t, stegatest.Config(data, func(cfg *process.Config) {
+			cfg.Services, cfg.Elsewhere = []string{service}, upstreams
+			cfg.Broker = func(context.Context) (broker.Broker, error) { return kept{b}, nil }
+			if service == "portfolio" {
+				cfg.Log = slog.New(slog.NewJSONHandler(locked{&mu, &log}, nil))
+			}
+		}))
+	}
+	service := run("portfolio")
+	at, err := url.Parse(service.URL)
+	require.NoError(t, err)
+	door := run("boundary", gateway.Upstream{Service: "portfolio", URL: at})
+	const body = `{"name":"%s","assets":[{"symbol":"AAPL","weight":"1"}]}`
+	forged := "token=1&name=forged"
+	require.Equal(t, http.StatusAccepted, door.Do(http.MethodPost, "/v1/portfolios", fmt.Sprintf(body, "one"), "Stega-Caller", forged).Status)
+	require.Equal(t, http.StatusAccepted, service.Do(http.MethodPost, "/v1/portfolios", fmt.Sprintf(body, "two")).Status)
+	mu.Lock()
+	lines := log.String()
+	mu.Unlock()
+	var callers []string
+	for line := range strings.Lines(lines) {
+		var l struct{ Msg, Caller, Operation, Command string }
+		if json.Unmarshal([]byte(line), &l) == nil && l.Msg == "audit" {
+			assert.NotEmpty(t, l.Operation)
+			assert.Equal(t, "portfolio.create", l.Command)
+			callers = append(callers, l.Caller)
+		}
+	}
+	assert.Equal(t, []string{"local", "service"}, callers)
+	assert.Equal(t, http.StatusUnauthorized, service.Do(http.MethodGet, "/v1/portfolios", "", "Authorization", "Bearer "+door.Token).Status)
+	assert.Equal(t, http.StatusUnauthorized, door.Do(http.MethodGet, "/v1/portfolios", "", "Authorization", "Bearer "+service.Token).Status)
+	assert.Equal(t, http.StatusUnauthorized, service.Do(http.MethodGet, "/v1/portfolios", "", "Authorization", "Bearer x", "Stega-Caller", forged).Status)
+}
+
+// locked is a buffer that several write to.
+type locked struct {
+	mu *sync.Mutex
+	b  *bytes.Buffer
+}
+
+func (l locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
 }
