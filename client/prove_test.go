@@ -120,7 +120,11 @@ func passingOn(to string) func(net.Conn, io.Reader) {
 			return
 		}
 		defer func() { _ = there.Close() }()
-		go func() { _, _ = io.Copy(there, in) }()
+		_ = there.SetDeadline(time.Now().Add(20 * time.Second))
+		go func() {
+			_, _ = io.Copy(there, in)
+			_ = there.Close()
+		}()
 		_, _ = io.Copy(c, there)
 	}
 }
