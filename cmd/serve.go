@@ -16,9 +16,10 @@ import (
 )
 
 // signIn is logged once the boundary is ready.
-const signIn = `The first admin token is in %s. Make tokens for people and programs where the boundary runs:
-  stega token create NAME --scope write                                               on this machine
-  docker compose exec boundary-api /stega token create NAME --scope write             in the composed stack
+const signIn = `The first admin token is in %s. Sign in where the boundary runs:
+  stega open --print                       prints a link for a browser
+  stega token create NAME --scope write    makes a token
+In the composed stack: docker compose exec boundary-api /stega token create NAME --scope write
 `
 
 func newServe(g *globals) *cobra.Command {
