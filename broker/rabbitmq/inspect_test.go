@@ -145,3 +145,28 @@ func TestTheNodesOfAClusterAreTriedInTurn(t *testing.T) {
 		assert.NotContains(t, fmt.Sprintf("%v %+v", err, errors.Unwrap(err)), "sesame")
 	}
 }
+
+// A service's user may publish under the routing keys of its own events alone.
+func TestAForgedEventIsRefused(t *testing.T) {
+	t.Parallel()
+	r := servers.RabbitMQ(t)
+	admin := open(t, rabbitmq.Config{URL: r.URL()})
+	require.NoError(t, admin.Declare(t.Context(), inspected))
+	url, user := r.AddUserNamed(t, "^$", `^stega\.(events|commands|dead)$`, `^stega\.log$`)
+	r.PermitTopics(t, user, "stega.events", `^bench\..+$`, "^$")
+	own := open(t, rabbitmq.Config{URL: url})
+	honest, forged := benchMessage(), benchMessage()
+	honest.Type, forged.Type = "bench.done", "portfolio.deleted"
+	publish(t, own, honest)
+	result := make(chan error, 1)
+	require.NoError(t, own.Publish(t.Context(), forged, func(err error) { result <- err }))
+	require.Error(t, <-result)
+	await(t, "the refusal is named", func() bool {
+		found := lacks(t, own)
+		return len(found) == 1 && found[0] == "publishing portfolio.deleted: publish_forbidden"
+	})
+	publish(t, own, honest)
+	bounds, err := admin.LogBounds(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, "bench.done", bounds.Recent.Type)
+}
