@@ -82,11 +82,8 @@ func (k Kind) Exit() int { return rows[k.known()].exit }
 
 // Permanent reports whether trying the same thing again cannot help.
 func (k Kind) Permanent() bool {
-	switch k.known() {
-	case KindUnavailable, KindRateLimited, KindTimeout, KindCanceled, KindInternal:
-		return false
-	}
-	return true
+	k = k.known()
+	return k != KindUnavailable && k != KindRateLimited && k != KindTimeout && k != KindCanceled && k != KindInternal
 }
 
 // OfStatus is the kind that an HTTP status stands for, when the answer names none that this version has.

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -55,6 +56,8 @@ type Config struct {
 	// SignIn receives the code of a one-time link once the process is ready, when there is a TokenFile; nil: none is made.
 	SignIn func(code string)
 	Limits access.Limits
+	// Connections bounds those of HTTP.
+	Connections Connections
 	// Elsewhere are the services that the boundary reaches over HTTP; those of the process itself need not be named.
 	Elsewhere []gateway.Upstream
 	Database  func(service string) string
@@ -96,7 +99,8 @@ type Process struct {
 	hub     *stream.Hub
 	gateway *gateway.Gateway
 
-	tails shares // of GET /v1/events
+	tails    shares // of GET /v1/events
+	requests shares // that were let in
 
 	gate gate // what HTTP goes through, until the end
 }
@@ -123,6 +127,8 @@ func Run(ctx context.Context, cfg Config, ready func(addr string)) error {
 	}
 	p := &Process{cfg: cfg, registry: prometheus.NewRegistry()}
 	p.tails.each, p.tails.total = tailsEach, tailsTotal
+	p.cfg.Connections = p.cfg.Connections.filled()
+	p.requests.each, p.requests.total = min(atOnce, max(8, p.cfg.Connections.PerAddress/4)), math.MaxInt
 	if cfg.TLS.On() {
 		var err error
 		if p.tls, err = tlsConfig(cfg.TLS, cfg.Log); err != nil {
@@ -272,6 +278,7 @@ func (p *Process) wire() error {
 	if p.door != nil {
 		p.hub = stream.New(p.broker, stream.Options{
 			Operation: p.operation, Log: p.cfg.Log, Registerer: p.registry, Authorize: p.mayRead, Trusted: admitted, Watch: p.access.Watch,
+			Caller: func(r *http.Request) string { return callerOf(r.Context()) },
 		})
 	}
 	return p.registry.Register(newCollector(p))
@@ -280,10 +287,14 @@ func (p *Process) wire() error {
 func (p *Process) has(r Role) bool { return slices.Contains(p.cfg.Roles, r) }
 
 // run makes the second and third stage, and takes them down in reverse.
-func (p *Process) run(ctx context.Context, listener net.Listener, ready func(addr string)) error {
+func (p *Process) run(ctx context.Context, plain net.Listener, ready func(addr string)) error {
+	listener := newListener(plain, p.cfg.Connections, p.tls == nil, p.cfg.Log, p.registry)
+	ctx, broken := context.WithCancel(ctx)
+	defer broken()
 	server := &http.Server{
-		Handler: rest.Pace{}.Wrap(p.access.Wrap(listener.Addr(), p.handler())), TLSConfig: p.tls,
+		Handler: rest.Pace{}.Wrap(p.access.Wrap(listener.Addr(), p.admitted(p.handler()))), TLSConfig: p.tls, ConnContext: withConnection,
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 100, WriteByteTimeout: writeStall, SendPingTimeout: time.Minute, PingTimeout: 15 * time.Second},
 		ErrorLog: slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelWarn),
 	}
 	// HTTP outlives the workers: health and metrics tell of them until the end, while everything else is turned away.
@@ -294,7 +305,8 @@ func (p *Process) run(ctx context.Context, listener net.Listener, ready func(add
 			serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
 		}
 		if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			return err
+			broken() // nobody can reach the process any more: it ends, and says why
+			return fault.Unavailable("listener_broken", "HTTP cannot be served any more at %s", listener.Addr()).Because(err)
 		}
 		return nil
 	})

@@ -38,13 +38,6 @@ func (s *shares) take(caller string) (release func()) {
 	}
 }
 
-// taken counts the places that are taken.
-func (s *shares) taken() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.all
-}
-
 // callerOf names who sent a request: the id of its token, or the name of a caller without one.
 func callerOf(ctx context.Context) string {
 	c, _ := access.From(ctx)

@@ -20,11 +20,12 @@ import (
 // maxBody bounds a JSON body.
 const maxBody = 1 << 20
 
-// Hash is what tells one request from another: of its method, path, query and body.
+// Hash is what tells one request from another: of its caller, method, path, query and body. An operation id is bound to it, so another caller that
+// sends the same id does not get the first one's answer as its own.
 func Hash(c echo.Context, body []byte) string {
 	h := sha256.New()
 	r := c.Request()
-	_, _ = fmt.Fprintf(h, "%s %s?%s %s\n", r.Method, r.URL.Path, r.URL.RawQuery, r.Header.Get("If-Match"))
+	_, _ = fmt.Fprintf(h, "%q %s %s?%s %s\n", caller(r.Context()), r.Method, r.URL.Path, r.URL.RawQuery, r.Header.Get("If-Match"))
 	_, _ = h.Write(body)
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -109,11 +108,17 @@ func (c *channel) covers(words []string) bool {
 	return true
 }
 
-// index finds the channels that carry an entry.
+// index finds the channels that carry an entry. Opening, releasing and matching take time by the words of one channel, however many there are.
 type index struct {
 	channels map[string]*channel
-	patterns []*channel
+	patterns branch     // the wild ones
 	found    []*channel // by the last match
+}
+
+// branch is a tree of patterns by their words.
+type branch struct {
+	next map[string]*branch
+	here *channel // whose last word leads here
 }
 
 // open finds a channel, or begins it.
@@ -126,19 +131,47 @@ func (x *index) open(c *channel) *channel {
 	}
 	x.channels[c.name] = c
 	if c.wild {
-		x.patterns = append(x.patterns, c)
+		x.patterns.add(c.topic, c)
 	}
 	return c
 }
 
-// release forgets a channel that nobody is subscribed to any more.
+// release forgets a channel that has no subscriptions any more.
 func (x *index) release(c *channel) {
 	if len(c.subs)+len(c.watchers) > 0 || x.channels[c.name] != c {
 		return
 	}
 	delete(x.channels, c.name)
 	if c.wild {
-		x.patterns = slices.DeleteFunc(x.patterns, func(other *channel) bool { return other == c })
+		x.patterns.remove(c.topic)
+	}
+}
+
+func (b *branch) add(words []string, c *channel) {
+	for _, word := range words {
+		next := b.next[word]
+		if next == nil {
+			next = &branch{}
+			if b.next == nil {
+				b.next = map[string]*branch{}
+			}
+			b.next[word] = next
+		}
+		b = next
+	}
+	b.here = c
+}
+
+// remove takes a pattern out, with the branches that nothing else is on.
+func (b *branch) remove(words []string) {
+	if len(words) == 0 {
+		b.here = nil
+		return
+	}
+	next := b.next[words[0]]
+	next.remove(words[1:])
+	if next.here == nil && len(next.next) == 0 {
+		delete(b.next, words[0])
 	}
 }
 
@@ -152,16 +185,35 @@ func (x *index) match(e *entry) []*channel {
 		x.exact("subject:"+e.Subject, e)
 	}
 	x.exact(e.Type, e)
-	for _, c := range x.patterns {
-		if c.takes(e) {
-			x.found = append(x.found, c)
-		}
+	if all := x.patterns.next[anything]; all != nil {
+		x.offer(all.here, e)
 	}
+	x.matching(&x.patterns, e.words, e)
 	return x.found
 }
 
-func (x *index) exact(name string, e *entry) {
-	if c := x.channels[name]; c != nil && c.takes(e) {
+// matching finds the patterns of a branch that cover words: a star is one word, or the rest when it is the last.
+func (x *index) matching(b *branch, words []string, e *entry) {
+	if len(words) == 0 {
+		return
+	}
+	if star := b.next[oneWord]; star != nil {
+		x.offer(star.here, e)
+		x.matching(star, words[1:], e)
+	}
+	if next := b.next[words[0]]; next != nil {
+		if len(words) == 1 {
+			x.offer(next.here, e)
+		}
+		x.matching(next, words[1:], e)
+	}
+}
+
+func (x *index) exact(name string, e *entry) { x.offer(x.channels[name], e) }
+
+// offer adds a channel that carries an entry.
+func (x *index) offer(c *channel, e *entry) {
+	if c != nil && c.takes(e) {
 		x.found = append(x.found, c)
 	}
 }

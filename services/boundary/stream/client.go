@@ -2,6 +2,9 @@ package stream
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -58,6 +61,7 @@ type client struct {
 	tasks tasks
 
 	// Guarded by the hub's lock.
+	caller   string // whose place it has; empty: it has none yet
 	subs     map[string]*subscription
 	resuming int    // subscriptions that are not live yet
 	told     uint64 // the position that it knows
@@ -66,7 +70,9 @@ type client struct {
 	firm     bool
 
 	// Used by the reader only.
-	tokens   float64 // of the command rate
+	asked    bool      // it has sent a token
+	renewed  time.Time // when it last sent a newer one
+	tokens   float64   // of the command rate
 	refilled time.Time
 }
 
@@ -102,6 +108,51 @@ func (h *Hub) join(f form, remote string) (*client, error) {
 	return c, nil
 }
 
+// occupy takes one of a caller's places for a client; a client that had one of another caller gives that back.
+func (h *Hub) occupy(c *client, caller string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c.caller == caller {
+		return nil
+	}
+	if h.callers[caller] >= h.o.PerToken {
+		return fault.New(fault.KindRateLimited, "too_many_streams", "this token has %d streams", h.o.PerToken).
+			WithHint("close some; one connection can carry %d subscriptions", h.o.Subscriptions)
+	}
+	h.vacate(c)
+	c.caller = caller
+	h.callers[caller]++
+	return nil
+}
+
+// vacate gives back the place of a client. The lock is held.
+func (h *Hub) vacate(c *client) {
+	if c.caller == "" {
+		return
+	}
+	if h.callers[c.caller]--; h.callers[c.caller] <= 0 {
+		delete(h.callers, c.caller)
+	}
+	c.caller = ""
+}
+
+// holder names the caller with a token. It does not have the token.
+func holder(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return "token " + hex.EncodeToString(sum[:16])
+}
+
+// holderOf names the caller of a request that was let in.
+func (h *Hub) holderOf(r *http.Request, token string) string {
+	switch {
+	case token != "":
+		return holder(token)
+	case h.o.Caller != nil:
+		return "caller " + h.o.Caller(r)
+	}
+	return "caller"
+}
+
 // start makes a client known, once it has its link.
 func (c *client) start(l link) {
 	h := c.h
@@ -127,6 +178,7 @@ func (c *client) leave() {
 	for _, s := range c.subs {
 		h.drop(s)
 	}
+	h.vacate(c)
 	h.taken--
 	if h.remotes[c.remote]--; h.remotes[c.remote] <= 0 {
 		delete(h.remotes, c.remote)
@@ -162,6 +214,9 @@ func (c *client) welcome() {
 		return
 	}
 	c.authBy.Store(0)
+	if s, ok := c.link.(*socket); ok {
+		s.keep()
+	}
 	c.told = h.window.tail.Position
 	c.say("hello", nil, helloMessage{hello{h.o.Version, h.window.tail, int(h.o.Ping.Seconds())}})
 }

@@ -53,7 +53,7 @@ func decodeCommand(data []byte) (command, error) {
 		return c, fault.Malformed("id_missing", "the command has no id, which is a whole number from 1").WithHint(commandHint)
 	}
 	if unique != nil {
-		return c, fault.Of(unique)
+		return c, fault.Malformed("field_repeated", "%s", fault.Of(unique).Detail).WithHint(commandHint)
 	}
 	delete(fields, "id")
 	if len(fields) != 1 {

@@ -103,7 +103,7 @@ func TestChannelsCarryWhatTheyName(t *testing.T) {
 		assert.Equal(t, test.carries, len(x.match(e)) == 1, "%s is found for %s of %s", test.channel, test.topic, test.subject)
 		x.release(c)
 		assert.Empty(t, x.channels)
-		assert.Empty(t, x.patterns)
+		assert.Empty(t, x.patterns.next)
 	}
 }
 

@@ -26,7 +26,7 @@ func (h *Hub) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	if !h.fromHere(r) {
 		return fault.New(fault.KindForbidden, "origin_forbidden", "pages of %s may not read this stream", short(r.Header.Get("Origin"))).
-			WithHint("allow the origin in the server's configuration")
+			WithHint("open the page from the address of this server, or connect from a program that sends no Origin")
 	}
 	token, given := bearer(r)
 	err := h.admitted(r, token, given)

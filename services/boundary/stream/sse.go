@@ -39,6 +39,9 @@ func (h *Hub) sse(w http.ResponseWriter, r *http.Request, token string) error {
 		return err
 	}
 	defer c.leave()
+	if err := h.occupy(c, h.holderOf(r, token)); err != nil {
+		return err
+	}
 	s := &eventStream{c: c, w: w, answer: http.NewResponseController(w), wake: make(chan struct{}, 1), gone: make(chan struct{})}
 	c.start(s)
 	c.watch(r.Context(), token)

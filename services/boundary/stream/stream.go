@@ -44,6 +44,8 @@ type Options struct {
 	Watch func(ctx context.Context, token string, ended func(error)) (stop func())
 	// Trusted says whether a request without a token was let in for another reason, such as where it comes from.
 	Trusted func(r *http.Request) bool
+	// Caller names who sent a request that has no token in its header; nil: nobody is told apart.
+	Caller func(r *http.Request) string
 	// Origins are hosts besides the server's own whose pages may connect, such as "app.example.com" or "https://*.example.com".
 	Origins []string
 	Version string // of the server, for the hello
@@ -55,6 +57,7 @@ type Options struct {
 	Queue         int           // bytes that wait for a client; 1 MiB
 	Connections   int           // in all; 50,000
 	PerAddress    int           // connections of one remote address; 1,000. A proxy in front is one address
+	PerToken      int           // connections of one token; 256
 	Rate          float64       // commands a second, of a connection; 50
 	Burst         int           // commands at once; 300
 	Ping          time.Duration // between pings; 25 s
@@ -85,6 +88,7 @@ func (o *Options) complete() {
 	byDefault(&o.Queue, 1<<20)
 	byDefault(&o.Connections, 50_000)
 	byDefault(&o.PerAddress, 1000)
+	byDefault(&o.PerToken, 256)
 	byDefault(&o.Rate, 50)
 	byDefault(&o.Burst, 300)
 	byDefault(&o.Ping, 25*time.Second)
@@ -121,6 +125,7 @@ type Hub struct {
 	clients  map[*client]struct{}
 	taken    int // places for clients, of those that still shake hands, too
 	remotes  map[string]int
+	callers  map[string]int
 	hit      []*client // by the entry in hand
 }
 
@@ -136,7 +141,7 @@ func New(log Log, o Options) *Hub {
 	h := &Hub{
 		log: log, o: o, internal: map[string]bool{}, metrics: newMetrics(o.Registerer),
 		asks: make(chan struct{}, asksAtATime), reads: make(chan struct{}, readsAtATime),
-		clients: map[*client]struct{}{}, remotes: map[string]int{},
+		clients: map[*client]struct{}{}, remotes: map[string]int{}, callers: map[string]int{},
 	}
 	h.trouble = errNotYet
 	h.life, h.end = context.WithCancel(context.Background())

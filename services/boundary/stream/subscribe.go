@@ -15,6 +15,9 @@ const askWithin = 5 * time.Second
 
 // obey carries out a client's message.
 func (c *client) obey(data []byte) {
+	if c.closing.Load() {
+		return // what comes after the verdict
+	}
 	cmd, err := decodeCommand(data)
 	if err != nil && cmd.ID == 0 {
 		c.say("reply", nil, reply{Error: fault.Of(err)})
@@ -34,6 +37,10 @@ func (c *client) obey(data []byte) {
 	case cmd.Ping != nil:
 		c.say("reply", nil, reply{ID: cmd.ID, Result: pong{}})
 	case cmd.Auth != nil:
+		if err := c.mayAsk(); err != nil {
+			c.refuse(cmd.ID, err)
+			return
+		}
 		token := cmd.Auth.Token
 		c.later(func(context.Context) { c.authorize(cmd.ID, token) })
 	case cmd.Subscribe != nil:
@@ -41,6 +48,26 @@ func (c *client) obey(data []byte) {
 	case cmd.Unsubscribe != nil:
 		c.unsubscribe(cmd.ID, cmd.Unsubscribe.Channel)
 	}
+}
+
+// renewEvery is how often a client that was let in may send another token.
+const renewEvery = time.Second
+
+// mayAsk allows one token before the client is let in, and then now and then a newer one: each is looked up.
+func (c *client) mayAsk() error {
+	now := time.Now()
+	switch {
+	case !c.asked && !c.open.Load():
+		c.asked = true
+		return nil
+	case !c.open.Load():
+		return fault.New(fault.KindUnauthorized, "token_repeated", "a token was sent already, and one connection has one attempt").
+			WithHint("wait for the answer to it, or connect again")
+	case now.Sub(c.renewed) < renewEvery:
+		return fault.New(fault.KindRateLimited, "rate_limited", "tokens come more often than one a second").WithHint("wait a second")
+	}
+	c.renewed = now
+	return nil
 }
 
 // allowed takes a command from the client's allowance.
@@ -67,6 +94,9 @@ func (c *client) refuse(id uint64, err error) {
 func (c *client) authorize(id uint64, token string) {
 	err := c.h.authorized(token)
 	if err == nil {
+		err = c.h.occupy(c, holder(token))
+	}
+	if err == nil {
 		c.watch(context.Background(), token)
 		c.say("reply", nil, reply{ID: id, Result: authorized{}})
 		c.welcome()
@@ -89,6 +119,8 @@ func verdict(err error) int {
 	switch kind := fault.Of(err).Kind; {
 	case kind == fault.KindForbidden:
 		return codeForbidden
+	case kind == fault.KindRateLimited:
+		return codeCrowded
 	case kind.Permanent():
 		return codeToken
 	}

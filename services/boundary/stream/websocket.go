@@ -77,6 +77,12 @@ func (h *Hub) webSocket(w http.ResponseWriter, r *http.Request, token string, ad
 	if crowded != nil && !h.serving() {
 		return crowded
 	}
+	if c != nil && admitted {
+		if err := h.occupy(c, h.holderOf(r, token)); err != nil {
+			c.leave()
+			return err
+		}
+	}
 	s := &socket{c: c}
 	thin := &slim{ResponseWriter: w}
 	ws, err := websocket.Accept(thin, r, &websocket.AcceptOptions{
@@ -106,6 +112,17 @@ func (h *Hub) webSocket(w http.ResponseWriter, r *http.Request, token string, ad
 	}
 	go s.read()
 	return nil
+}
+
+// keep keeps the place of the connection among those of the process, now that the client was let in.
+func (s *socket) keep() {
+	conn := s.wire.Conn
+	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = secure.NetConn()
+	}
+	if k, ok := conn.(interface{ Keep() }); ok {
+		k.Keep()
+	}
 }
 
 // serving reports whether new clients are taken.
