@@ -6,7 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -33,8 +33,8 @@ const (
 	maxConnections = 16 << 10
 	minConnections = 16
 
-	// writeStall is how long a client may take none of an answer. It holds for each piece.
-	writeStall = 30 * time.Second
+	// stallAfter is how long a client may take none of an answer. It holds for each piece.
+	stallAfter = 30 * time.Second
 	writePiece = 64 << 10
 )
 
@@ -52,6 +52,7 @@ type listener struct {
 	bounds Connections
 	plain  bool // without TLS, so that a refusal can be read
 	log    *slog.Logger
+	stall  time.Duration // for which a client may take none of an answer
 
 	mu      sync.Mutex
 	open    int
@@ -71,7 +72,7 @@ type address struct {
 // newListener bounds a listener, and tells its metrics.
 func newListener(l net.Listener, bounds Connections, plain bool, log *slog.Logger, metrics prometheus.Registerer) *listener {
 	b := &listener{
-		Listener: l, bounds: bounds.filled(), plain: plain, log: log, of: map[netip.Addr]*address{}, closed: make(chan struct{}),
+		Listener: l, bounds: bounds.filled(), plain: plain, log: log, stall: stallAfter, of: map[netip.Addr]*address{}, closed: make(chan struct{}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stega_http_connections_refused_total",
 			Help: "Connections that found no room (full), made room while they waited (evicted), or could not be accepted (failed).",
@@ -231,17 +232,15 @@ func (l *listener) remove(c *connection) {
 	}
 }
 
-// full is the answer on a connection that there is no room for.
-const full = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\nConnection: close\r\n" +
-	"Content-Length: 236\r\n\r\n" + fullBody
-
+// fullBody is the answer on a connection that there is no room for.
 const fullBody = `{"type":"about:blank","title":"Service Unavailable","status":503,"kind":"unavailable","code":"too_many_connections",` +
 	`"detail":"there are too many connections, in all or from this address","hint":"close some, or try again shortly"}` + "\n"
 
 // refuse closes a connection, with a word where it can be read.
 func (l *listener) refuse(conn net.Conn) {
 	if l.plain && conn.SetWriteDeadline(time.Now().Add(100*time.Millisecond)) == nil {
-		_, _ = io.WriteString(conn, full) // it fits into the buffer of the socket
+		_, _ = fmt.Fprintf(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n"+
+			"Connection: close\r\nContent-Length: %d\r\n\r\n%s", len(fullBody), fullBody) // it fits into the buffer of the socket
 	}
 	_ = conn.Close()
 }
@@ -321,7 +320,7 @@ func (c *connection) Close() error {
 // Write writes pieces, each of which must be taken in time.
 func (c *connection) Write(p []byte) (n int, err error) {
 	for {
-		by := time.Now().Add(writeStall)
+		by := time.Now().Add(c.l.stall)
 		c.mu.Lock()
 		if !c.deadline.IsZero() && c.deadline.Before(by) {
 			by = c.deadline

@@ -294,7 +294,7 @@ func (p *Process) run(ctx context.Context, plain net.Listener, ready func(addr s
 	server := &http.Server{
 		Handler: rest.Pace{}.Wrap(p.access.Wrap(listener.Addr(), p.admitted(p.handler()))), TLSConfig: p.tls, ConnContext: withConnection,
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 100, WriteByteTimeout: writeStall, SendPingTimeout: time.Minute, PingTimeout: 15 * time.Second},
+		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 100, WriteByteTimeout: stallAfter, SendPingTimeout: time.Minute, PingTimeout: 15 * time.Second},
 		ErrorLog: slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelWarn),
 	}
 	// HTTP outlives the workers: health and metrics tell of them until the end, while everything else is turned away.
