@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
-
 	"stega/events"
 	"stega/fault"
 	"stega/store"
@@ -41,7 +39,7 @@ type Submission struct {
 // Errors: a fault when the operation id is not a UUID or was used with another body, or when nothing could be
 // recorded (unavailable), in which case the command had no effect.
 func (b *CommandBus) Submit(ctx context.Context, s Submission) (store.Operation, error) {
-	id, err := operationID(s.OperationID)
+	id, err := b.operationID(ctx, s.OperationID)
 	if err != nil {
 		return store.Operation{}, err
 	}
@@ -67,7 +65,7 @@ func (b *CommandBus) Submit(ctx context.Context, s Submission) (store.Operation,
 	}
 	if was := sub.existing; was != nil {
 		if was.BodyHash != s.BodyHash || was.Command != topic {
-			return store.Operation{}, fault.Invalid("operation_id_reused", "the operation id %s was used for another request", id).
+			return store.Operation{}, fault.Invalid("operation_id_reused", "the operation id %s was used for another request, or by another caller", id).
 				WithHint("mint a new UUID for each request; use one again only to repeat the very same request")
 		}
 		return *was, nil
@@ -75,17 +73,23 @@ func (b *CommandBus) Submit(ctx context.Context, s Submission) (store.Operation,
 	return sub.op, nil
 }
 
-// operationID checks the id that a client minted, and brings it to the usual form, or mints one.
-func operationID(asked string) (string, error) {
-	if asked == "" {
+// operationID checks the id that a client minted, and brings it to the usual form, or mints one. The id of an operation that there is stays good
+// for a replay, whatever its time.
+func (b *CommandBus) operationID(ctx context.Context, minted string) (string, error) {
+	if minted == "" {
 		return events.NewID(), nil
 	}
-	id, err := uuid.Parse(asked)
-	if err != nil || len(asked) != 36 || id == uuid.Nil {
-		return "", fault.Invalid("operation_id_invalid", "the operation id %.64q is not a UUID", asked).
-			WithHint("send a UUIDv7 such as %s, or none", events.NewID())
+	id, err := events.CheckID(minted, time.Now())
+	if err != nil && id != "" {
+		if _, lookup := b.db.Operation(ctx, id); lookup == nil {
+			return id, nil
+		}
 	}
-	return id.String(), nil
+	if err != nil {
+		return "", fault.Invalid("operation_id_invalid", "the operation id %s", err).
+			WithHint("send a UUIDv7 of now, such as %s, or none", events.NewID())
+	}
+	return id, nil
 }
 
 // submission is one command on its way.

@@ -104,6 +104,7 @@ type listening struct {
 	tls   process.TLS
 	limit float64
 	local string
+	most  process.Connections
 
 	trusted string
 	audit   struct{ days, rows int }
@@ -116,15 +117,31 @@ func (l *listening) flags(c *cobra.Command) {
 	f.StringVar(&l.tls.Key, "tls-key", os.Getenv("STEGA_TLS_KEY"), "its key, a PEM file")
 	f.StringVar(&l.tls.ClientCA, "tls-client-ca", os.Getenv("STEGA_TLS_CLIENT_CA"), "ask clients for certificates that one of this PEM file signed")
 	f.Float64Var(&l.limit, "rate-limit", 200, "requests a second of one token, or of one address without a token; 0 for no limit")
+	f.IntVar(&l.most.Total, "max-connections", whole("STEGA_MAX_CONNECTIONS"),
+		"HTTP connections in all (default: three quarters of the descriptors, at most 16384; STEGA_MAX_CONNECTIONS)")
+	f.IntVar(&l.most.PerAddress, "max-connections-per-address", whole("STEGA_MAX_CONNECTIONS_PER_ADDRESS"),
+		"HTTP connections of one address (default: half of all; STEGA_MAX_CONNECTIONS_PER_ADDRESS)")
 	f.StringVar(&l.local, "local-access", os.Getenv("STEGA_LOCAL_ACCESS"),
 		"what programs of this machine may do without a token, when --addr is of loopback: read, write or admin (default: nothing; STEGA_LOCAL_ACCESS)")
 	f.StringVar(&l.trusted, "trusted-proxies", os.Getenv("STEGA_TRUSTED_PROXIES"),
 		"addresses and networks of proxies whose X-Forwarded-For counts for limits and the audit, separated by commas (default: none; STEGA_TRUSTED_PROXIES)")
 	f.IntVar(&l.audit.days, "audit-days", 90, "how long the audit is kept, in days")
 	f.IntVar(&l.audit.rows, "audit-rows", 1_000_000, "how many lines the audit has at most; the oldest go")
+	for _, name := range []string{"max-connections", "max-connections-per-address"} {
+		f.Lookup(name).DefValue = "0"
+	}
 	for _, name := range []string{"trusted-proxies", "tls-cert", "tls-key", "tls-client-ca", "local-access"} {
 		f.Lookup(name).DefValue = ""
 	}
+}
+
+// whole reads a whole number from the environment; 0 without one that makes sense.
+func whole(name string) int {
+	n, err := strconv.Atoi(os.Getenv(name))
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
 }
 
 // limits are those of one token or address.
@@ -144,6 +161,8 @@ func (l *listening) access(c *process.Config) (err error) {
 	if c.Proxies, err = access.ParseProxies(l.trusted); err != nil {
 		return err
 	}
+	c.HTTP = l.most
+	c.HTTP.Shared = c.Proxies // the clients of a proxy come from one address
 	c.LocalAccess, err = l.localAccess()
 	return err
 }

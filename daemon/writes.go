@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"stega/client"
 	"stega/events"
 	"stega/fault"
@@ -68,10 +66,11 @@ func operationID(r *http.Request) (string, error) {
 		r.Header.Set("Operation-Id", id)
 		return id, nil
 	}
-	if _, err := uuid.Parse(id); err != nil {
-		return "", fault.Malformed("operation_id_malformed", "the Operation-Id %.64q is not a UUID", id).WithHint("send a UUIDv7")
+	checked, err := events.CheckID(id, time.Now())
+	if err != nil {
+		return "", fault.Malformed("operation_id_malformed", "the Operation-Id %s", err).WithHint("send a UUIDv7 of now")
 	}
-	return strings.ToLower(id), nil
+	return checked, nil
 }
 
 // readBody reads a body as far as it can be queued; rest is what is beyond, nil for a whole body.

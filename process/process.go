@@ -56,8 +56,8 @@ type Config struct {
 	// SignIn receives the code of a one-time link once the process is ready, when there is a TokenFile; nil: none is made.
 	SignIn func(code string)
 	Limits access.Limits
-	// Connections bounds those of HTTP.
-	Connections Connections
+	// HTTP bounds the connections of HTTP.
+	HTTP Connections
 	// Elsewhere are the services that the boundary reaches over HTTP; those of the process itself need not be named.
 	Elsewhere []gateway.Upstream
 	Database  func(service string) string
@@ -127,8 +127,8 @@ func Run(ctx context.Context, cfg Config, ready func(addr string)) error {
 	}
 	p := &Process{cfg: cfg, registry: prometheus.NewRegistry()}
 	p.tails.each, p.tails.total = tailsEach, tailsTotal
-	p.cfg.Connections = p.cfg.Connections.filled()
-	p.requests.each, p.requests.total = min(atOnce, max(8, p.cfg.Connections.PerAddress/4)), math.MaxInt
+	p.cfg.HTTP = p.cfg.HTTP.filled()
+	p.requests.each, p.requests.total = min(atOnce, max(8, p.cfg.HTTP.PerAddress/4)), math.MaxInt
 	if cfg.TLS.On() {
 		var err error
 		if p.tls, err = tlsConfig(cfg.TLS, cfg.Log); err != nil {
@@ -288,7 +288,7 @@ func (p *Process) has(r Role) bool { return slices.Contains(p.cfg.Roles, r) }
 
 // run makes the second and third stage, and takes them down in reverse.
 func (p *Process) run(ctx context.Context, plain net.Listener, ready func(addr string)) error {
-	listener := newListener(plain, p.cfg.Connections, p.tls == nil, p.cfg.Log, p.registry)
+	listener := newListener(plain, p.cfg.HTTP, p.tls == nil, p.cfg.Log, p.registry)
 	ctx, broken := context.WithCancel(ctx)
 	defer broken()
 	server := &http.Server{

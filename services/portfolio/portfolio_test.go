@@ -215,6 +215,22 @@ func TestAnOperationIdIsAnIdempotencyKey(t *testing.T) {
 	other := s.Do(http.MethodPost, "/v1/portfolios", strings.Replace(core, "core", "else", 1), "Operation-Id", id)
 	assert.Equal(t, http.StatusUnprocessableEntity, other.Status)
 
+	// Another token that sends the same does not get the first one's answer as its own.
+	var made struct{ Token string }
+	s.Do(http.MethodPost, "/v1/tokens", `{"name":"other","scope":"write"}`).JSON(&made)
+	stranger := s.Do(http.MethodPost, "/v1/portfolios", core, "Operation-Id", id, "Authorization", "Bearer "+made.Token)
+	assert.Equal(t, http.StatusUnprocessableEntity, stranger.Status)
+	assert.Equal(t, "operation_id_reused", stranger.Problem().Code)
+
+	// An id that would stand in the wrong place of lists for good is refused.
+	for _, odd := range []string{
+		"ffffffff-ffff-7fff-bfff-ffffffffffff", "ffffffff-ffff-4fff-bfff-ffffffffffff", "7b3e1c1a-6a5e-4d38-9c0f-0f6a1b2c3d4e", "00000000-0000-7000-8000-000000000000",
+	} {
+		a := s.Do(http.MethodPost, "/v1/portfolios", strings.Replace(core, "core", "odd", 1), "Operation-Id", odd)
+		assert.Equal(t, http.StatusUnprocessableEntity, a.Status, odd)
+		assert.Equal(t, "operation_id_invalid", a.Problem().Code)
+	}
+
 	var op struct{ ID, Status, Command, Service string }
 	s.Get("/v1/operations/"+id, &op)
 	assert.Equal(t, "succeeded", op.Status)

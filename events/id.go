@@ -1,0 +1,36 @@
+package events
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// How far the time in an id that a client minted may be from now. A daemon sends writes that it queued while the server was away for long, and
+// clocks differ.
+const (
+	oldestID = 30 * 24 * time.Hour
+	newestID = 10 * time.Minute
+)
+
+// CheckID checks an id that a client minted, and returns it in its usual form. It must be a UUIDv7 whose time is at most 30 days back and 10
+// minutes ahead: lists are ordered by ids, so one of another time would stand in the wrong place for good.
+func CheckID(text string, now time.Time) (string, error) {
+	id, err := uuid.Parse(text)
+	if err != nil || len(text) != 36 {
+		return "", fmt.Errorf("%.64q is not a UUID", text)
+	}
+	if id.Version() != 7 || id.Variant() != uuid.RFC4122 {
+		return id.String(), fmt.Errorf("%s is not a UUIDv7", id)
+	}
+	var millis int64
+	for _, b := range id[:6] {
+		millis = millis<<8 | int64(b)
+	}
+	at := time.UnixMilli(millis)
+	if at.Before(now.Add(-oldestID)) || at.After(now.Add(newestID)) {
+		return id.String(), fmt.Errorf("%s is of %s, more than 30 days ago or 10 minutes ahead", id, at.UTC().Format(time.RFC3339))
+	}
+	return id.String(), nil
+}
