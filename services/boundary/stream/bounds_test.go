@@ -50,7 +50,7 @@ func TestTokensAreNotRenewedEndlesslyOften(t *testing.T) {
 	var asked atomic.Int64
 	w := newWorld(t, Options{Authorize: func(token string) error {
 		asked.Add(1)
-		return tokenTable(nil)(token)
+		return tokenTable()(token)
 	}})
 	p := w.connect(http.Header{"Authorization": {"Bearer good"}})
 	require.NotNil(t, p.next().Hello)
@@ -65,7 +65,7 @@ func TestTokensAreNotRenewedEndlesslyOften(t *testing.T) {
 func TestAStreamTakesAPlaceOfItsToken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Options{
-		PerToken: 2, Authorize: tokenTable(nil),
+		PerToken: 2, Authorize: tokenTable(),
 		Trusted: func(r *http.Request) bool { return r.Header.Get("X-Local") != "" },
 		Caller:  func(r *http.Request) string { return r.Header.Get("X-Local") },
 	})
