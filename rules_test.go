@@ -64,6 +64,7 @@ var imports = map[string][]string{
 	"internal/stegatest": {"broker/...", "events", "internal/...", "process", "store"},
 	"internal/wait":      {},
 	"test":               {"broker/...", "client", "events", "internal/...", "process", "store", "test/..."},
+	"test/hostile":       {},
 }
 
 // leaves do no more than to say what a day, an error or a name is, so all packages may import them.
