@@ -51,13 +51,23 @@ func pick[T any](r *rand.Rand, of []T) T { return of[r.IntN(len(of))] }
 
 // deep nests objects with long names, or lists, up to about what a body may have.
 func deep(r *rand.Rand) string {
-	open, end := "[", "]"
-	if r.IntN(4) > 0 {
-		open, end = `{"`+strings.Repeat("k", 1+r.IntN(400))+`":`, "}"
-	}
 	depth := pick(r, []int{31, 32, 33, 1000, 9900, 20_000, 1 << 20})
-	depth = min(depth, (1<<20)/(len(open)+1)+r.IntN(3)-1)
-	return fmt.Sprintf(`{"%s":%s1%s}`, pick(r, fields), strings.Repeat(open, depth), strings.Repeat(end, depth))
+	field := "amount" // of the route that takes a read token
+	if r.IntN(2) == 0 {
+		field = pick(r, fields)
+	}
+	if r.IntN(4) == 0 {
+		return nested(field, "[", "]", min(depth, (1<<20-40)/2+r.IntN(8)/7)) // sometimes one too many
+	}
+	open := `{"` + strings.Repeat("k", 1+r.IntN(400)) + `":`
+	return nested(field, open, "}", min(depth, (1<<20-40)/(len(open)+1)+r.IntN(8)/7))
+}
+
+// deepest is the body that takes most memory where what is above each depth is kept.
+func deepest() string { return nested("amount", `{"`+strings.Repeat("k", 98)+`":`, "}", 9900) }
+
+func nested(field, open, end string, depth int) string {
+	return fmt.Sprintf(`{"%s":%s1%s}`, field, strings.Repeat(open, depth), strings.Repeat(end, depth))
 }
 
 // odd makes a body that is wrong in a way of its own.

@@ -3,7 +3,7 @@
 //	go run ./test/hostile -url http://127.0.0.1:8420 -token READ -good-token READ [-write-token WRITE] -duration 10m [-seed N]
 //
 // It exits with 1 when a read of the second client is not answered with 200 within 5 s, when a hostile request is answered with 500 or with
-// 429 without Retry-After, or when one without its body is not answered within a minute; with 2 when it is called wrongly.
+// 429 without Retry-After, or when one is not answered within 30 s (without its body: a minute); with 2 when it is called wrongly.
 package main
 
 import (
@@ -126,6 +126,8 @@ func (a *attack) run(ctx context.Context, good string, duration time.Duration, s
 // work sends one hostile request after another.
 func (a *attack) work(ctx context.Context, r *rand.Rand) {
 	kinds := []func(context.Context, *rand.Rand){a.body, a.body, a.body, a.groups, a.query, a.kendall, a.slow, a.slow, a.socket, a.garbage, a.tail}
+	_, path, _ := strings.Cut(posts[0], " ")
+	a.send(context.WithoutCancel(ctx), r, "deep", http.MethodPost, path, a.tokens[0], deepest()) // of all workers at the same time
 	for ctx.Err() == nil {
 		kinds[r.IntN(len(kinds))](ctx, r)
 	}
@@ -154,6 +156,7 @@ func (a *attack) send(ctx context.Context, r *rand.Rand, kind, method, path, tok
 			a.count(kind, "left")
 		case errors.As(err, &late) && late.Timeout():
 			a.count(kind, "nothing in 30 s")
+			a.wrong("%s %s was not answered in 30 s; body %.200q", method, path, body)
 		default:
 			a.count(kind, "cut")
 		}
