@@ -166,8 +166,8 @@ func (a *attack) subscribe(ctx context.Context, token string, messages []string,
 	if token != "" {
 		header.Set("Authorization", "Bearer "+token)
 	}
-	ws, answer, err := websocket.Dial(ctx, "ws://"+a.host+"/v1/stream",
-		&websocket.DialOptions{HTTPHeader: header}) //nolint:bodyclose // Dial closes it
+	o := &websocket.DialOptions{HTTPHeader: header}
+	ws, answer, err := websocket.Dial(ctx, "ws://"+a.host+"/v1/stream", o) //nolint:bodyclose // Dial closes it
 	if err != nil {
 		outcome := "cut"
 		if answer != nil {
