@@ -161,7 +161,7 @@ func TestHandwrittenEventsAreChecked(t *testing.T) {
 		{"portfolio.created", `{` + id + `,"name":"x","version":1,"assets":[{"symbol":"A","weight":"0.4"},{"symbol":"B","weight":0.6}]}`, ""},
 		{"portfolio.created", `{` + id + `,"name":"x","version":1,"assets":[{"symbol":"A","weight":"0.4"}]}`, "sum to 0.4"},
 		{"portfolio.updated", `{` + id + `,"name":"x","version":1,"assets":[{"symbol":"A","weight":2},{"symbol":"A","weight":-1}]}`, "twice"},
-		{"portfolio.updated", `{` + id + `,"name":" ","version":1,"assets":[{"symbol":"A","weight":1}]}`, "name is empty"},
+		{"portfolio.updated", `{` + id + `,"name":" ","version":1,"assets":[{"symbol":"A","weight":1}]}`, "name has a space at its start"},
 		{"portfolio.updated", `{` + id + `,"name":"x","version":0,"assets":[{"symbol":"A","weight":1}]}`, "version"},
 		{"portfolio.updated", `{` + id + `,"name":"x","version":1,"assets":[]}`, "assets is empty"},
 		{"portfolio.deleted", `{"id":"7","name":"x","version":1,"assets":[{"symbol":"A","weight":1}]}`, "not a UUID"},
@@ -171,7 +171,7 @@ func TestHandwrittenEventsAreChecked(t *testing.T) {
 		{"optimization.completed", `{` + id + `,"objective":"hrp","as_of":"2026-01-02","symbols":["A"],"weights":[1,2]}`, "2 values for 1 symbols"},
 		{"optimization.completed", `{` + id + `,"objective":"hrp","as_of":"2026-01-02","symbols":["A"],"weights":[null]}`, "lacks that of A"},
 		{"optimization.completed", `{` + id + `,"objective":"hrp","as_of":"2026-01-02","trades":[{"symbol":"a"}]}`, "is written A"},
-		{"optimization.completed", `{` + id + `,"as_of":"2026-01-02"}`, "objective is empty"},
+		{"optimization.completed", `{` + id + `,"as_of":"2026-01-02"}`, "objective is missing"},
 		{"optimization.completed", `{"id":"7"}`, "not a UUID"},
 		{"correlations.updated", `{"changed":["A","B"],"symbols":2,"last":"2026-01-02"}`, ""},
 		{"correlations.updated", `{"changed":[],"symbols":2,"last":"2026-01-02"}`, "must name"},
@@ -180,7 +180,7 @@ func TestHandwrittenEventsAreChecked(t *testing.T) {
 		{"correlations.updated", `{"changed":["b"],"symbols":2,"last":"2026-01-02"}`, "is written B"},
 		{"stega.replay_requested", `{"service":"returns","topics":["nonsense"]}`, "no topic"},
 		{"stega.replay_requested", `{"service":"returns","topics":[]}`, "must name"},
-		{"stega.replay_requested", `{"service":"","topics":["portfolio.created"]}`, "service is empty"},
+		{"stega.replay_requested", `{"service":"","topics":["portfolio.created"]}`, "service is missing"},
 	} {
 		kind, ok := events.Lookup(c.topic)
 		require.True(t, ok)
