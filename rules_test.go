@@ -33,6 +33,7 @@ var imports = map[string][]string{
 	"process":         {"broker", "bus", "events", "migrations", "rest", "services/...", "store"},
 	"rest":            {"broker", "bus", "events", "store"},
 	"bus":             {"broker", "events", "store"},
+	"replay":          {"bus", "events", "store"},
 	"store":           {"broker", "events", "migrations"},
 	"broker":          {"events"},
 	"broker/rabbitmq": {"broker", "events"},
@@ -45,12 +46,12 @@ var imports = map[string][]string{
 	"fault":           {},
 	"text":            {},
 
-	"services":              {"bus", "rest"},
-	"services/portfolio":    {"bus", "events", "rest", "store"},
-	"services/marketdata":   {"bus", "events", "quant", "rest", "services/marketdata/...", "store"},
-	"services/returns":      {"bus", "events", "quant", "rest", "series", "store"},
-	"services/correlations": {"bus", "events", "quant", "rest", "series", "store"},
-	"services/optimization": {"bus", "events", "quant/...", "rest", "series", "store"},
+	"services":              {"bus", "replay", "rest"},
+	"services/portfolio":    {"bus", "events", "replay", "rest", "store"},
+	"services/marketdata":   {"bus", "events", "quant", "replay", "rest", "services/marketdata/...", "store"},
+	"services/returns":      {"bus", "events", "quant", "replay", "rest", "series", "store"},
+	"services/correlations": {"bus", "events", "quant", "replay", "rest", "series", "store"},
+	"services/optimization": {"bus", "events", "quant/...", "replay", "rest", "series", "store"},
 	"services/boundary":     {"broker", "bus", "events", "rest", "services/boundary/...", "store"},
 
 	// What tests share.

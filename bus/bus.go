@@ -34,6 +34,9 @@ type Option func(*Route)
 // Deferred makes a command run as a job in the consumer role; its submission is answered at once.
 func Deferred() Option { return func(r *Route) { r.Deferred = true } }
 
+// Continues keeps the operation of a deferred command running when its handler has succeeded: a later handler ends it with store.Tx.FinishOperation.
+func Continues() Option { return func(r *Route) { r.Continues = true } }
+
 // Name is the durable name of a handler, which inbox rows carry; by default "<service>:<topic>". Handlers of
 // different topics that share a name share their order too: while a message of a subject is parked
 // for one of them, messages of that subject for the others line up behind it.

@@ -37,6 +37,8 @@ type Route struct {
 	Command  bool
 	Deferred bool
 	Hold     bool
+	// Continues says that the operation goes on when the handler has succeeded.
+	Continues bool
 
 	job    bool // waits for things outside and commits by itself
 	decode func(data []byte) (any, error)

@@ -374,7 +374,7 @@ func (j *job) commit(ctx context.Context, cause events.Envelope, fn func(ctx con
 }
 
 func (j *job) finish(ctx context.Context, tx *store.Tx, f *fault.Fault) error {
-	if j.operation == "" {
+	if j.operation == "" || f == nil && j.route.Continues {
 		return nil
 	}
 	err := tx.FinishOperation(ctx, j.operation, f)

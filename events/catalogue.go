@@ -57,6 +57,7 @@ func Catalogue() []Type {
 		entry("correlations", "the correlations of some symbols may read differently now", CorrelationsUpdated{}),
 		entry("optimization", "optimal weights were found", OptimizationCompleted{}),
 		entry("stega", "a service rebuilds its read views and needs state told again", ReplayRequested{}),
+		entry("stega", "an owner has told a page of its state again, for a rebuild", ReplayPaged{}),
 		entry("stega", "messages were handled, and what that caused", Handled{}),
 		entry("stega", "a deferred command waits for its turn", OperationAccepted{}),
 		entry("stega", "a deferred command is under way", OperationProgressed{}),

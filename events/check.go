@@ -20,7 +20,7 @@ func (e PricesImported) Check() error {
 	if err := checkSymbol(e.Symbol); err != nil {
 		return err
 	}
-	if len(e.Days) == 0 {
+	if len(e.Days) == 0 && e.Replay == nil {
 		return errors.New("dates is empty")
 	}
 	for i := range e.Days {
@@ -34,7 +34,7 @@ func (e PricesImported) Check() error {
 		needed   bool
 		positive bool
 	}{
-		{"close", e.Close, true, true},
+		{"close", e.Close, len(e.Days) > 0, true},
 		{"adj_close", e.AdjClose, false, true},
 		{"open", e.Open, false, true},
 		{"high", e.High, false, true},
@@ -215,6 +215,14 @@ func (e OptimizationCompleted) Check() error {
 		}
 	}
 	return nil
+}
+
+// Check reports what is wrong with the page.
+func (e ReplayPaged) Check() error {
+	if e.Service == "" || e.Owner == "" {
+		return errors.New("service and owner must not be empty")
+	}
+	return checkID("rebuild", e.Rebuild)
 }
 
 // Check reports what is wrong with the request.

@@ -73,6 +73,7 @@ func samples() []events.Typed {
 			Error: "no", Since: at,
 		}}},
 		events.ReplayRequested{Service: "returns", Topics: []string{"portfolio.created", "portfolio.updated"}},
+		events.ReplayPaged{Service: "returns", Rebuild: operation, Owner: "marketdata", Keys: []string{"AAPL", "MA"}, Total: 500, More: true},
 	}
 }
 
@@ -178,6 +179,11 @@ func TestHandwrittenEventsAreChecked(t *testing.T) {
 		{"correlations.updated", `{"changed":["A","B"],"symbols":1,"last":"2026-01-02"}`, "no more than there are"},
 		{"correlations.updated", `{"changed":["B","A"],"symbols":2,"last":"2026-01-02"}`, "A follows B"},
 		{"correlations.updated", `{"changed":["b"],"symbols":2,"last":"2026-01-02"}`, "is written B"},
+		{"marketdata.prices_imported", `{"symbol":"A","dates":[],"close":[],"replay":{}}`, ""},
+		{"marketdata.prices_imported", `{"symbol":"A","dates":["2026-01-02"],"close":[1],"replay":{"rebuild":"x","from":"2026-01-01","to":"2026-01-03"}}`, ""},
+		{"returns.asset_updated", `{"symbol":"A","changed_from":"1970-01-01","changed_to":"1970-01-01","first":"1970-01-01","last":"1970-01-01","replay":{}}`, ""},
+		{"stega.replay_paged", `{"service":"returns","rebuild":"7","owner":"portfolio","keys":[]}`, "not a UUID"},
+		{"stega.replay_paged", `{"service":"returns",` + strings.Replace(id, "id", "rebuild", 1) + `,"keys":[]}`, "must not be empty"},
 		{"stega.replay_requested", `{"service":"returns","topics":["nonsense"]}`, "no topic"},
 		{"stega.replay_requested", `{"service":"returns","topics":[]}`, "must name"},
 		{"stega.replay_requested", `{"service":"","topics":["portfolio.created"]}`, "service is missing"},

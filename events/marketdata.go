@@ -14,6 +14,8 @@ type PricesImported struct {
 	Volume   Column `json:"volume,omitempty"`
 	Dividend Column `json:"dividend,omitempty"` // cash per share, on its ex-day
 	Split    Column `json:"split,omitempty"`    // new shares for one old, on its ex-day
+	// Replay is there when these are all the bars of some days. Only then may there be none.
+	Replay *Replay `json:"replay,omitempty"`
 }
 
 // Topic is marketdata.prices_imported.

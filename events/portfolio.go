@@ -32,13 +32,19 @@ type PortfolioCreated struct{ Portfolio }
 func (PortfolioCreated) Topic() string { return "portfolio.created" }
 
 // PortfolioUpdated says that a portfolio has a new version; it carries the whole of it.
-type PortfolioUpdated struct{ Portfolio }
+type PortfolioUpdated struct {
+	Portfolio
+	Replay *Replay `json:"replay,omitempty"` // nothing changed: it is published again
+}
 
 // Topic is portfolio.updated.
 func (PortfolioUpdated) Topic() string { return "portfolio.updated" }
 
 // PortfolioDeleted says that a portfolio is gone; it carries the last state, with the deletion's version.
-type PortfolioDeleted struct{ Portfolio }
+type PortfolioDeleted struct {
+	Portfolio
+	Replay *Replay `json:"replay,omitempty"` // there is none of this id: only the id is there
+}
 
 // Topic is portfolio.deleted.
 func (PortfolioDeleted) Topic() string { return "portfolio.deleted" }

@@ -3,7 +3,7 @@ package events
 import "stega/civil"
 
 // AssetUpdated says that the return series of a symbol changed between two days, and how it reads there now: whoever merges these days over
-// those that it has, has the series. Days are never taken out of a series. A long change travels in several of these.
+// those that it has, has the series. A long change travels in several of these.
 type AssetUpdated struct {
 	Symbol       string     `json:"symbol"`
 	ChangedFrom  civil.Date `json:"changed_from"`
@@ -15,6 +15,8 @@ type AssetUpdated struct {
 	// before it, wherever that is; the first day of the series has none.
 	Days    Days   `json:"dates"`
 	Returns Floats `json:"returns"`
+	// Replay is there when these are all the days with a price in a span. Only then are days taken out of a series.
+	Replay *Replay `json:"replay,omitempty"`
 }
 
 // Topic is returns.asset_updated.

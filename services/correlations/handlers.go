@@ -15,7 +15,7 @@ func (s *Service) assetUpdated(_ context.Context, tx *store.Tx, e events.AssetUp
 		return fault.Invalid("returns_invalid", "the returns of %s make no sense: %s", e.Symbol, err)
 	}
 	store.Gather(tx, "merge returns", e, func(ctx context.Context, tx *store.Tx, all []events.AssetUpdated) error {
-		var b batch
+		b := batch{skip: s.views.Skip}
 		for _, e := range all {
 			b.add(e)
 		}
@@ -25,13 +25,14 @@ func (s *Service) assetUpdated(_ context.Context, tx *store.Tx, e events.AssetUp
 		}
 		return announce(ctx, tx, changed)
 	})
+	s.views.Replaced(tx, e.Replay, "returns", e.Symbol)
 	return nil
 }
 
 func announce(ctx context.Context, tx *store.Tx, changed []string) error {
 	tx.Lock(nil, []string{"symbols"}) // whoever announces last counts what the others added
 	e := events.CorrelationsUpdated{Changed: changed}
-	if err := tx.QueryRowContext(ctx, "SELECT count(*), max(last_day) FROM symbols").Scan(&e.Symbols, &e.Last); err != nil {
+	if err := tx.QueryRowContext(ctx, "SELECT count(*), coalesce(max(last_day), 0) FROM symbols").Scan(&e.Symbols, &e.Last); err != nil {
 		return err
 	}
 	return tx.Emit(e)
@@ -41,7 +42,15 @@ func (s *Service) portfolioCreated(_ context.Context, tx *store.Tx, e events.Por
 	return follow(tx, e.Portfolio)
 }
 
-func (s *Service) portfolioUpdated(_ context.Context, tx *store.Tx, e events.PortfolioUpdated) error {
+func (s *Service) portfolioUpdated(ctx context.Context, tx *store.Tx, e events.PortfolioUpdated) error {
+	own, err := s.views.Running(ctx, tx, e.Replay)
+	if err != nil {
+		return err
+	}
+	if own { // whatever there is
+		tx.Later(tx.NewRaw("DELETE FROM portfolios WHERE id = ?", e.ID))
+		s.views.Replaced(tx, e.Replay, "portfolio", e.ID)
+	}
 	return follow(tx, e.Portfolio)
 }
 
@@ -58,7 +67,15 @@ func follow(tx *store.Tx, p events.Portfolio) error {
 	return nil
 }
 
-func (s *Service) portfolioDeleted(_ context.Context, tx *store.Tx, e events.PortfolioDeleted) error {
+func (s *Service) portfolioDeleted(ctx context.Context, tx *store.Tx, e events.PortfolioDeleted) error {
+	if e.Replay != nil { // its owner does not have it
+		own, err := s.views.Running(ctx, tx, e.Replay)
+		if own {
+			tx.Later(tx.NewRaw("DELETE FROM portfolios WHERE id = ?", e.ID))
+			s.views.Replaced(tx, e.Replay, "portfolio", e.ID)
+		}
+		return err
+	}
 	tx.Later(tx.NewRaw("DELETE FROM portfolios WHERE id = ? AND version < ?", e.ID, e.Version))
 	tx.Later(tx.NewRaw(`INSERT INTO deleted_portfolios (id, version) VALUES (?, ?)
 		ON CONFLICT (id) DO UPDATE SET version = excluded.version WHERE excluded.version > deleted_portfolios.version`, e.ID, e.Version))

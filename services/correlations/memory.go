@@ -109,7 +109,11 @@ func (m *memory) of(ctx context.Context, db bun.IDB, c census) ([]*held, error) 
 		return nil, err
 	}
 	for _, i := range stale {
-		all[i] = renew(c.rows[i].Symbol, all[i], read[c.rows[i].Symbol])
+		stamps, err := unpackStamps(c.rows[i].Stamps)
+		if err != nil {
+			return nil, err
+		}
+		all[i] = renew(c.rows[i].Symbol, all[i], stamps, read[c.rows[i].Symbol])
 	}
 	m.keep(all)
 	return all, nil
@@ -170,13 +174,15 @@ func (w wanted) read(ctx context.Context, db bun.IDB) (map[string][]heldYear, er
 	return read, rows.Err()
 }
 
-// renew puts years that were read over those that were held.
-func renew(symbol string, old *held, read []heldYear) *held {
+// renew puts years that were read over those that were held, and leaves out those without a stamp, of which nothing is left.
+func renew(symbol string, old *held, current []stamp, read []heldYear) *held {
 	h := &held{symbol: symbol, countable: true}
 	years := map[int]heldYear{}
 	if old != nil {
 		for _, y := range old.years {
-			years[y.stamp.year] = y
+			if _, kept := find(current, y.stamp.year); kept {
+				years[y.stamp.year] = y
+			}
 		}
 	}
 	for _, y := range read {

@@ -5,6 +5,8 @@ package correlations
 
 import (
 	"stega/bus"
+	"stega/events"
+	"stega/replay"
 	"stega/rest"
 	"stega/store"
 )
@@ -12,13 +14,25 @@ import (
 // Service is the correlations service.
 type Service struct {
 	db       *store.DB
+	views    replay.Views
 	memory   memory
 	universe universe
 	work     *rest.Work
 }
 
 // New makes the service on its database, which may be nil when only Register is called.
-func New(db *store.DB) *Service { return &Service{db: db, work: rest.NewWork(0, 0)} }
+func New(db *store.DB) *Service {
+	return &Service{db: db, work: rest.NewWork(0, 0), views: replay.Views{
+		Service: "correlations",
+		Topics: []string{
+			events.AssetUpdated{}.Topic(), events.PortfolioCreated{}.Topic(), events.PortfolioUpdated{}.Topic(), events.PortfolioDeleted{}.Topic(),
+		},
+		Entities: []replay.Entities{
+			{Owner: "returns", Keys: []replay.Column{{Table: "symbols", Name: "symbol"}, {Table: "series", Name: "symbol"}}},
+			{Owner: "portfolio", Keys: []replay.Column{{Table: "portfolios", Name: "id"}}},
+		},
+	}}
+}
 
 // Name is correlations.
 func (s *Service) Name() string { return "correlations" }
@@ -30,5 +44,6 @@ func (s *Service) Register(d *bus.Dispatcher) {
 	bus.Handle(d, s.portfolioCreated, bus.Name("correlations:portfolios"))
 	bus.Handle(d, s.portfolioUpdated, bus.Name("correlations:portfolios"))
 	bus.Handle(d, s.portfolioDeleted, bus.Name("correlations:portfolios"))
-	bus.Handle(d, s.rebuild, bus.Deferred())
+	bus.Handle(d, s.rebuild, bus.Deferred(), bus.Continues())
+	s.views.Register(d)
 }

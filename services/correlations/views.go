@@ -48,7 +48,8 @@ func (r *symbolRow) grow(points []series.Point, more int) {
 	r.Days += more
 }
 
-func loadSymbols(ctx context.Context, db bun.IDB, symbols []string) (map[string]*symbolRow, error) {
+// loadSymbols reads what there is of symbols. Of those that are replaced, it may be damaged.
+func loadSymbols(ctx context.Context, db bun.IDB, symbols []string, replaced func(symbol string) bool) (map[string]*symbolRow, error) {
 	var rows []symbolRow
 	if err := db.NewSelect().Model(&rows).Where("symbol IN (?)", bun.List(symbols)).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("read what there is of symbols: %w", err)
@@ -56,7 +57,7 @@ func loadSymbols(ctx context.Context, db bun.IDB, symbols []string) (map[string]
 	known := make(map[string]*symbolRow, len(rows))
 	for i := range rows {
 		var err error
-		if rows[i].stamps, err = unpackStamps(rows[i].Stamps); err != nil {
+		if rows[i].stamps, err = unpackStamps(rows[i].Stamps); err != nil && !replaced(rows[i].Symbol) {
 			return nil, err
 		}
 		known[rows[i].Symbol] = &rows[i]

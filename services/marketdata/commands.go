@@ -196,6 +196,16 @@ func announce(tx *store.Tx, symbol string, bars []Bar) error {
 	if len(bars) == 0 {
 		return nil
 	}
+	for chunk := range chunks(bars) {
+		if err := tx.Emit(imported(symbol, chunk)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chunks divides bars, of which there is one at least, into those of one event each.
+func chunks(bars []Bar) iter.Seq[[]Bar] {
 	// A date takes 13 bytes, a value at most 24: 19 digits, a point, quotes, and a comma.
 	columns := 1
 	for bit := range valuesOf(&bars[0]) {
@@ -203,12 +213,7 @@ func announce(tx *store.Tx, symbol string, bars []Bar) error {
 			columns++
 		}
 	}
-	for chunk := range slices.Chunk(bars, (chunkBytes-512)/(13+24*columns)) {
-		if err := tx.Emit(imported(symbol, chunk)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return slices.Chunk(bars, (chunkBytes-512)/(13+24*columns))
 }
 
 // imported is bars as an event, in columns; those without a value are left out.

@@ -3,39 +3,66 @@ package marketdata
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"stega/events"
+	"stega/replay"
 	"stega/store"
 )
 
-// replayRequested tells all prices again, when a service that rebuilds its views wants them.
-func (s *Service) replayRequested(ctx context.Context, tx *store.Tx, e events.ReplayRequested) error {
-	if !slices.Contains(e.Topics, events.PricesImported{}.Topic()) {
-		return nil
+// owner describes how prices are replayed.
+func owner() replay.Owner {
+	return replay.Owner{
+		Service: "marketdata",
+		Topics:  []string{events.PricesImported{}.Topic()},
+		Count: func(ctx context.Context, tx *store.Tx) (n int64, err error) {
+			err = tx.NewSelect().Table("prices").ColumnExpr("count(DISTINCT symbol)").Scan(ctx, &n)
+			return n, err
+		},
+		Keys: func(ctx context.Context, tx *store.Tx, after string, n int) (symbols []string, err error) {
+			err = tx.NewSelect().Table("prices").ColumnExpr("DISTINCT symbol").Where("symbol > ?", after).OrderExpr("symbol").Limit(int64(n)).Scan(ctx, &symbols)
+			return symbols, err
+		},
+		Emit: emit,
 	}
+}
+
+// replayBars is how many bars a unit of work replays, or those of one symbol.
+const replayBars = 50_000
+
+// emit publishes all bars of symbols again; of one without any, that there are none. No import runs meanwhile.
+func emit(ctx context.Context, tx *store.Tx, symbols []string, mark events.Replay) (n int, err error) {
 	if err := takeTurns(ctx, tx, turns); err != nil {
-		return err
+		return 0, err
 	}
-	symbols, err := known(ctx, tx)
-	if err != nil {
-		return err
-	}
-	pending := 0
-	for _, symbol := range symbols {
-		bars, err := history(ctx, tx, symbol, nil, nil)
+	for told := 0; n < len(symbols) && told < replayBars; n++ {
+		bars, err := history(ctx, tx, symbols[n], nil, nil)
 		if err != nil {
-			return fmt.Errorf("read the prices of %s: %w", symbol, err)
+			return n, fmt.Errorf("read the prices of %s: %w", symbols[n], err)
 		}
-		if err := announce(tx, symbol, bars); err != nil {
+		if err := again(tx, symbols[n], bars, mark); err != nil {
+			return n, err
+		}
+		told += len(bars)
+	}
+	return n, nil
+}
+
+// again publishes bars as all that there is of a symbol.
+func again(tx *store.Tx, symbol string, bars []Bar, mark events.Replay) error {
+	if len(bars) == 0 {
+		return tx.Emit(events.PricesImported{Symbol: symbol, Days: events.Days{}, Close: events.Column{}, Replay: &mark})
+	}
+	left := len(bars)
+	for chunk := range chunks(bars) {
+		e, part := imported(symbol, chunk), mark
+		if left -= len(chunk); left > 0 {
+			part.To = new(chunk[len(chunk)-1].Day)
+		}
+		e.Replay = &part
+		if err := tx.Emit(e); err != nil {
 			return err
 		}
-		if pending += len(bars); pending > flushBars {
-			pending = 0
-			if err := tx.Flush(ctx); err != nil {
-				return err
-			}
-		}
+		mark.From = new(chunk[len(chunk)-1].Day.AddDays(1))
 	}
 	return nil
 }

@@ -63,5 +63,5 @@ func (s *Service) Register(d *bus.Dispatcher) {
 	bus.Handle(d, s.createSchedule)
 	bus.Handle(d, s.updateSchedule)
 	bus.Handle(d, s.deleteSchedule)
-	bus.Handle(d, s.replayRequested)
+	bus.Handle(d, owner().Replay)
 }

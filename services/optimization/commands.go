@@ -3,7 +3,6 @@ package optimization
 import (
 	"context"
 
-	"stega/events"
 	"stega/fault"
 	"stega/store"
 )
@@ -52,7 +51,7 @@ func (Delete) Topic() string { return "optimization.delete" }
 // Subject is the optimization's id.
 func (c Delete) Subject() string { return c.ID }
 
-// Rebuild throws the read views away and asks for what they grow from. Optimizations stay.
+// Rebuild replaces the read views, entity by entity, by what their owners replay. Optimizations stay.
 type Rebuild struct{}
 
 // Topic is optimization.rebuild.
@@ -61,14 +60,14 @@ func (Rebuild) Topic() string { return "optimization.rebuild" }
 // Subject is the service.
 func (Rebuild) Subject() string { return "optimization" }
 
-func (s *Service) rebuild(_ context.Context, tx *store.Tx, _ Rebuild) error {
-	for _, view := range []string{"symbols", "series", "closes", "portfolios", "holdings"} {
-		tx.Later(tx.NewRaw("DELETE FROM " + view))
-	}
-	return tx.Emit(events.ReplayRequested{Service: s.Name(), Topics: []string{
-		events.AssetUpdated{}.Topic(), events.PricesImported{}.Topic(),
-		events.PortfolioCreated{}.Topic(), events.PortfolioUpdated{}.Topic(), events.PortfolioDeleted{}.Topic(),
-	}})
+func (s *Service) rebuild(ctx context.Context, tx *store.Tx, _ Rebuild) error {
+	return s.views.Start(ctx, tx)
+}
+
+// unfollow ends the following of portfolios that are gone.
+func unfollow(_ context.Context, tx *store.Tx) error {
+	tx.Later(tx.NewRaw(`UPDATE optimizations SET follow = 0 WHERE follow = 1 AND portfolio_id NOT IN (SELECT id FROM portfolios)`))
+	return nil
 }
 
 // follow turns following on and off. What moved while it was off is made up for.

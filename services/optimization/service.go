@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"stega/bus"
+	"stega/events"
+	"stega/replay"
 	"stega/store"
 )
 
@@ -14,6 +16,7 @@ import (
 type Service struct {
 	db      *store.DB
 	options Options
+	views   replay.Views
 }
 
 // Options are the settings of the service.
@@ -36,7 +39,21 @@ func New(db *store.DB, o Options) *Service {
 	if o.Longest == 0 {
 		o.Longest = 5 * time.Second
 	}
-	return &Service{db: db, options: o}
+	s := &Service{db: db, options: o}
+	s.views = replay.Views{
+		Service: s.Name(),
+		Topics: []string{
+			events.AssetUpdated{}.Topic(), events.PricesImported{}.Topic(),
+			events.PortfolioCreated{}.Topic(), events.PortfolioUpdated{}.Topic(), events.PortfolioDeleted{}.Topic(),
+		},
+		Entities: []replay.Entities{
+			{Owner: "returns", Keys: []replay.Column{{Table: "series", Name: "symbol"}}},
+			{Owner: "marketdata", Keys: []replay.Column{{Table: "closes", Name: "symbol"}}},
+			{Owner: "portfolio", Keys: []replay.Column{{Table: "portfolios", Name: "id"}, {Table: "holdings", Name: "portfolio_id"}}},
+		},
+		Finish: unfollow,
+	}
+	return s
 }
 
 // Name is optimization.
@@ -54,5 +71,6 @@ func (s *Service) Register(d *bus.Dispatcher) {
 	bus.HandleJob(d, s.recompute, bus.Deferred())
 	bus.Handle(d, s.follow)
 	bus.Handle(d, s.delete)
-	bus.Handle(d, s.rebuild, bus.Deferred())
+	bus.Handle(d, s.rebuild, bus.Deferred(), bus.Continues())
+	s.views.Register(d)
 }

@@ -1,11 +1,13 @@
 package optimization
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -61,10 +63,12 @@ func keptYears(ctx context.Context, tx *store.Tx, symbols []string, from, to civ
 // yearsOf are the years of the symbol of an event, as this unit of work has them. What all its events need is read at once.
 func yearsOf(ctx context.Context, tx *store.Tx, e events.AssetUpdated) (map[int]seriesRow, error) {
 	all, err := store.Shared(tx, "years", func() (map[string]map[int]seriesRow, error) {
-		symbols, from, to := []string{e.Symbol}, e.Days[0], e.Days[len(e.Days)-1]
+		symbols := []string{e.Symbol}
+		from, to := spanOf(e)
 		for _, other := range store.Expected[events.AssetUpdated](tx) {
-			if n := len(other.Days); n > 0 { // whether it makes sense is seen when its turn comes
-				symbols, from, to = append(symbols, other.Symbol), min(from, other.Days[0]), max(to, other.Days[n-1])
+			if len(other.Days) > 0 || other.Replay != nil { // whether it makes sense is seen when its turn comes
+				first, last := spanOf(other)
+				symbols, from, to = append(symbols, other.Symbol), min(from, first), max(to, last)
 			}
 		}
 		return keptYears(ctx, tx, symbols, from, to)
@@ -75,8 +79,66 @@ func yearsOf(ctx context.Context, tx *store.Tx, e events.AssetUpdated) (map[int]
 	if years := all[e.Symbol]; years != nil {
 		return years, nil
 	}
-	alone, err := keptYears(ctx, tx, []string{e.Symbol}, e.Days[0], e.Days[len(e.Days)-1])
+	from, to := spanOf(e)
+	alone, err := keptYears(ctx, tx, []string{e.Symbol}, from, to)
 	return alone[e.Symbol], err
+}
+
+// spanOf returns the days that an event may change; all of them when it is replayed, since then what there is may be wrong in any way.
+func spanOf(e events.AssetUpdated) (from, to civil.Date) {
+	if e.Replay != nil {
+		return (&events.Replay{}).Span()
+	}
+	return e.Days[0], e.Days[len(e.Days)-1]
+}
+
+// replaceSeries puts points, which are ordered, in the place of those from one day to another. It returns the years that are not what they were, and those
+// of which nothing is left.
+func replaceSeries(old map[int]seriesRow, symbol string, fresh []series.Point, from, to civil.Date) (changed []seriesRow, gone []int) {
+	parts := map[int][]series.Point{}
+	for year := range old {
+		if year >= from.Year() && year <= to.Year() {
+			parts[year] = nil
+		}
+	}
+	for year, points := range series.Years(fresh) {
+		parts[year] = points
+	}
+	for _, year := range slices.Sorted(maps.Keys(parts)) {
+		r := old[year]
+		before := readable(year, r.Data)
+		start, _ := slices.BinarySearchFunc(before, from, series.ByDay)
+		end, _ := slices.BinarySearchFunc(before, to+1, series.ByDay)
+		all := slices.Concat(before[:start], parts[year], before[end:])
+		if len(all) == 0 {
+			delete(old, year)
+			gone = append(gone, year)
+			continue
+		}
+		fixed := seriesRow{
+			Symbol: symbol, Year: year, FirstDay: all[0].Day, LastDay: all[len(all)-1].Day, Days: len(all),
+			Data: series.Pack(make([]byte, 0, 10*len(all)), series.NewYear(year), all),
+		}
+		if fixed.FirstDay != r.FirstDay || fixed.LastDay != r.LastDay || fixed.Days != r.Days || !bytes.Equal(fixed.Data, r.Data) {
+			old[year] = fixed
+			changed = append(changed, fixed)
+		}
+	}
+	return changed, gone
+}
+
+// readable returns the points of a packed year; none when they cannot be read, or make no sense.
+func readable(year int, data []byte) []series.Point {
+	points, err := series.Unpack(nil, year, data)
+	if err != nil {
+		return nil
+	}
+	for i, p := range points {
+		if p.Day < series.NewYear(year) || p.Day >= series.NewYear(year+1) || i > 0 && p.Day <= points[i-1].Day {
+			return nil
+		}
+	}
+	return points
 }
 
 // mergeSeries puts points, which are ordered, into the years of a symbol, and returns the years that are not what they were.

@@ -2,37 +2,57 @@ package portfolio
 
 import (
 	"context"
-	"fmt"
-	"strings"
+
+	"github.com/uptrace/bun"
 
 	"stega/events"
+	"stega/replay"
 	"stega/store"
 )
 
-// replayPage is how many portfolios are told of at a time.
-const replayPage = 500
+// owner describes how portfolios are replayed.
+func owner() replay.Owner {
+	return replay.Owner{
+		Service: "portfolio",
+		Topics:  []string{events.PortfolioCreated{}.Topic(), events.PortfolioUpdated{}.Topic(), events.PortfolioDeleted{}.Topic()},
+		Count: func(ctx context.Context, tx *store.Tx) (int64, error) {
+			n, err := tx.NewSelect().Table("portfolios").Count(ctx)
+			return int64(n), err
+		},
+		Keys: func(ctx context.Context, tx *store.Tx, after string, n int) (ids []string, err error) {
+			err = tx.NewSelect().Table("portfolios").Column("id").Where("id > ?", after).OrderExpr("id").Limit(int64(n)).Scan(ctx, &ids)
+			return ids, err
+		},
+		Emit: emit,
+	}
+}
 
-// replayRequested tells the state of all portfolios again, when a service that rebuilds its views wants portfolios.
-func (s *Service) replayRequested(ctx context.Context, tx *store.Tx, e events.ReplayRequested) error {
-	wanted := false
-	for _, topic := range e.Topics {
-		wanted = wanted || strings.HasPrefix(topic, "portfolio.")
+// emit publishes the state of portfolios again; of those that are gone, that they are.
+func emit(ctx context.Context, tx *store.Tx, ids []string, mark events.Replay) (int, error) {
+	var rows []row
+	query := tx.NewSelect().Model(&rows).Where("id IN (?)", bun.List(ids))
+	if err := query.Scan(ctx); err != nil {
+		return 0, err
 	}
-	for after := ""; wanted; {
-		page, err := list(ctx, tx, replayPage, after, "")
-		if err != nil {
-			return fmt.Errorf("list portfolios: %w", err)
-		}
-		for _, p := range page {
-			if err := tx.Emit(events.PortfolioUpdated{Portfolio: p}); err != nil {
-				return err
+	kept := make(map[string]*row, len(rows))
+	for i := range rows {
+		kept[rows[i].ID] = &rows[i]
+	}
+	for _, id := range ids {
+		r := kept[id]
+		if r == nil {
+			if err := tx.Emit(events.PortfolioDeleted{Portfolio: events.Portfolio{ID: id}, Replay: &mark}); err != nil {
+				return 0, err
 			}
-			after = p.ID
+			continue
 		}
-		if err := tx.Flush(ctx); err != nil {
-			return err
+		p, err := r.portfolio()
+		if err != nil {
+			return 0, err
 		}
-		wanted = len(page) == replayPage
+		if err := tx.Emit(events.PortfolioUpdated{Portfolio: p, Replay: &mark}); err != nil {
+			return 0, err
+		}
 	}
-	return nil
+	return len(ids), nil
 }

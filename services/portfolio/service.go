@@ -23,5 +23,5 @@ func (s *Service) Register(d *bus.Dispatcher) {
 	bus.Handle(d, s.create)
 	bus.Handle(d, s.update)
 	bus.Handle(d, s.delete)
-	bus.Handle(d, s.replayRequested)
+	bus.Handle(d, owner().Replay)
 }

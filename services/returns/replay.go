@@ -2,51 +2,54 @@ package returns
 
 import (
 	"context"
-	"fmt"
-	"slices"
 
 	"github.com/uptrace/bun/dialect"
 
-	"stega/civil"
 	"stega/events"
+	"stega/replay"
 	"stega/store"
 )
 
-// replayRequested tells the returns of all symbols again, when a service that rebuilds its views wants them.
-func (s *Service) replayRequested(ctx context.Context, tx *store.Tx, e events.ReplayRequested) error {
-	if !slices.Contains(e.Topics, events.AssetUpdated{}.Topic()) {
-		return nil
+// owner describes how returns are replayed.
+func (s *Service) owner() replay.Owner {
+	return replay.Owner{
+		Service: s.Name(),
+		Topics:  []string{events.AssetUpdated{}.Topic()},
+		Count: func(ctx context.Context, tx *store.Tx) (n int64, err error) {
+			err = tx.NewSelect().Table("series").ColumnExpr("count(DISTINCT symbol)").Scan(ctx, &n)
+			return n, err
+		},
+		Keys: func(ctx context.Context, tx *store.Tx, after string, n int) (symbols []string, err error) {
+			err = tx.NewSelect().Table("series").ColumnExpr("DISTINCT symbol").Where("symbol > ?", after).OrderExpr("symbol").Limit(int64(n)).Scan(ctx, &symbols)
+			return symbols, err
+		},
+		Emit: emit,
 	}
-	if err := alone(ctx, tx); err != nil {
-		return err
-	}
-	var symbols []string
-	if err := tx.NewSelect().Table("series").ColumnExpr("DISTINCT symbol").OrderExpr("symbol").Scan(ctx, &symbols); err != nil {
-		return fmt.Errorf("list what there are returns of: %w", err)
-	}
-	pending := 0
-	for _, symbol := range symbols {
-		all, err := loadYears(ctx, tx, []string{symbol}, civil.Of(1, 1, 1), civil.Of(9999, 12, 31))
-		if err != nil {
-			return err
-		}
-		years := all[symbol]
-		first, last, days := years.extent()
-		if err := years.announce(tx, symbol, first, last); err != nil {
-			return err
-		}
-		if pending += days; pending > flushDays {
-			pending = 0
-			if err := tx.Flush(ctx); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
-// flushDays is how many days a unit of work tells before it writes them to the outbox.
-const flushDays = 100_000
+// replayDays is how many days a unit of work replays, or those of one symbol.
+const replayDays = 50_000
+
+// emit publishes all returns of symbols again; of one without any, that there are none. No merge runs meanwhile.
+func emit(ctx context.Context, tx *store.Tx, symbols []string, mark events.Replay) (n int, err error) {
+	if err := alone(ctx, tx); err != nil {
+		return 0, err
+	}
+	from, to := mark.Span()
+	for told := 0; n < len(symbols) && told < replayDays; n++ {
+		all, err := loadYears(ctx, tx, symbols[n:n+1], from, to)
+		if err != nil {
+			return n, err
+		}
+		years := all[symbols[n]]
+		if err := years.again(tx, symbols[n], mark); err != nil {
+			return n, err
+		}
+		_, _, days := years.extent()
+		told += days
+	}
+	return n, nil
+}
 
 // turns is the advisory lock of those that tell returns.
 const turns = 0x57e6b

@@ -4,18 +4,32 @@ package returns
 
 import (
 	"stega/bus"
+	"stega/events"
+	"stega/replay"
 	"stega/rest"
 	"stega/store"
 )
 
 // Service is the returns service.
 type Service struct {
-	db   *store.DB
-	work *rest.Work
+	db    *store.DB
+	views replay.Views
+	work  *rest.Work
 }
 
 // New makes the service on its database, which may be nil when only Register is called.
-func New(db *store.DB) *Service { return &Service{db: db, work: rest.NewWork(0, 0)} }
+func New(db *store.DB) *Service {
+	return &Service{db: db, work: rest.NewWork(0, 0), views: replay.Views{
+		Service: "returns",
+		Topics: []string{
+			events.PricesImported{}.Topic(), events.PortfolioCreated{}.Topic(), events.PortfolioUpdated{}.Topic(), events.PortfolioDeleted{}.Topic(),
+		},
+		Entities: []replay.Entities{
+			{Owner: "marketdata", Keys: []replay.Column{{Table: "series", Name: "symbol"}}},
+			{Owner: "portfolio", Keys: []replay.Column{{Table: "portfolios", Name: "id"}, {Table: "holdings", Name: "portfolio_id"}}},
+		},
+	}}
+}
 
 // Name is returns.
 func (s *Service) Name() string { return "returns" }
@@ -27,6 +41,7 @@ func (s *Service) Register(d *bus.Dispatcher) {
 	bus.Handle(d, s.portfolioCreated, bus.Name("returns:portfolios"))
 	bus.Handle(d, s.portfolioUpdated, bus.Name("returns:portfolios"))
 	bus.Handle(d, s.portfolioDeleted, bus.Name("returns:portfolios"))
-	bus.Handle(d, s.replayRequested)
-	bus.Handle(d, s.rebuild, bus.Deferred())
+	bus.Handle(d, s.owner().Replay)
+	bus.Handle(d, s.rebuild, bus.Deferred(), bus.Continues())
+	s.views.Register(d)
 }

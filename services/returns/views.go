@@ -1,6 +1,7 @@
 package returns
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -41,6 +42,7 @@ type holding struct {
 type years struct {
 	rows  map[int]*row
 	dirty []int
+	gone  []int // years of which nothing is left
 }
 
 // loadYears reads the years of symbols; the points only of those from one day to another, and of the years next to them, which is what merge
@@ -89,12 +91,78 @@ func (y *years) merge(fresh []point) (changed []point, err error) {
 
 var keepYear = store.NewUpsert("series", 2, "symbol", "year", "first_day", "last_day", "days", "format", "data")
 
-func (y *years) save(tx *store.Tx, symbol string) {
+// replace puts points in the place of those from one day to another. It returns those that are new or differ; whole means that days are gone, or that what
+// was there could not be read.
+func (y *years) replace(fresh []point, from, to civil.Date) (changed []point, whole bool) {
+	touched := map[int]bool{}
+	for year := range y.rows {
+		if year >= from.Year() && year <= to.Year() {
+			touched[year] = true
+		}
+	}
+	for _, p := range fresh {
+		touched[p.day.Year()] = true
+	}
+	for _, year := range slices.Sorted(maps.Keys(touched)) {
+		n, _ := slices.BinarySearchFunc(fresh, civil.Of(year+1, 1, 1), byDay)
+		part := fresh[:n]
+		fresh = fresh[n:]
+		r := y.rows[year]
+		old, damaged := y.readable(year)
+		start, _ := slices.BinarySearchFunc(old, from, byDay)
+		end, _ := slices.BinarySearchFunc(old, to+1, byDay)
+		inside, differ := merge(old[start:end], part)
+		changed = append(changed, differ...)
+		whole = whole || damaged || len(inside) > len(part)
+		all := slices.Concat(old[:start], part, old[end:])
+		if len(all) == 0 {
+			delete(y.rows, year)
+			y.gone = append(y.gone, year)
+			continue
+		}
+		fixed := &row{
+			Year: year, FirstDay: all[0].day, LastDay: all[len(all)-1].day, Days: len(all), Format: format, Data: pack(all),
+		}
+		if r == nil || r.FirstDay != fixed.FirstDay || r.LastDay != fixed.LastDay || r.Days != fixed.Days || r.Format != fixed.Format || !bytes.Equal(r.Data, fixed.Data) {
+			y.rows[year] = fixed
+			y.dirty = append(y.dirty, year)
+		}
+	}
+	return changed, whole
+}
+
+// readable returns the points of a year; none when they cannot be read, or make no sense.
+func (y *years) readable(year int) (points []point, damaged bool) {
+	r := y.rows[year]
+	if r == nil {
+		return nil, false
+	}
+	points, err := r.unpack(nil)
+	if err != nil || len(points) == 0 {
+		return nil, true
+	}
+	for i, p := range points {
+		if p.day.Year() != year || i > 0 && p.day <= points[i-1].day {
+			return nil, true
+		}
+	}
+	return points, false
+}
+
+func (y *years) save(ctx context.Context, tx *store.Tx, symbol string) error {
+	if len(y.gone) > 0 { // what is written must be there before
+		if err := tx.Flush(ctx); err != nil {
+			return err
+		}
+		tx.Later(tx.NewRaw("DELETE FROM series WHERE symbol = ? AND year IN (?)", symbol, bun.List(y.gone)))
+		y.gone = nil
+	}
 	for _, year := range y.dirty {
 		r := y.rows[year]
 		tx.Put(keepYear, symbol, r.Year, int32(r.FirstDay), int32(r.LastDay), r.Days, r.Format, r.Data)
 	}
 	y.dirty = nil
+	return nil
 }
 
 // around is the points from one day to another with the one after them, and the one before them, if there is one.

@@ -1,0 +1,324 @@
+package replay_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stega/civil"
+	"stega/events"
+	"stega/internal/servers"
+	"stega/internal/stegatest"
+	"stega/process"
+	"stega/store"
+)
+
+func TestMain(m *testing.M) {
+	defer stegatest.RemoveBinary()
+	servers.Main(m)
+}
+
+// suite is a stega with prices and portfolios, and where its databases are.
+type suite struct {
+	*stegatest.Server
+	t    *testing.T
+	urls map[string]string
+	ids  []string // portfolios
+}
+
+// onSQLite and onPostgreSQL return the URL of the database of each service.
+func onSQLite(t *testing.T) (data string, urls map[string]string) {
+	t.Helper()
+	data, urls = t.TempDir(), map[string]string{}
+	for _, name := range process.Names() {
+		urls[name] = "sqlite://" + filepath.Join(data, name+".db")
+	}
+	return data, urls
+}
+
+func onPostgreSQL(t *testing.T) (data string, urls map[string]string) {
+	t.Helper()
+	urls = map[string]string{}
+	for _, name := range process.Names() {
+		urls[name] = servers.Postgres(t).URL()
+	}
+	return t.TempDir(), urls
+}
+
+// market is prices of some symbols on some days, which differ between seeds.
+func market(symbols, days, seed int) string {
+	var b strings.Builder
+	b.WriteString("date,symbol,close\n")
+	for i := range symbols {
+		for d := range days {
+			_, _ = fmt.Fprintf(&b, "%s,S%03d,%d\n", civil.Of(2023, 12, 1).AddDays(d), i, 100+(7*i+11*d*d+seed)%50)
+		}
+	}
+	return b.String()
+}
+
+func grown(t *testing.T, data string, urls map[string]string, symbols int) *suite {
+	t.Helper()
+	s := &suite{t: t, urls: urls}
+	s.Server = stegatest.Start(t, stegatest.Config(data, func(c *process.Config) {
+		c.Database = func(service string) string { return urls[service] }
+	}))
+	s.Import(market(symbols, 60, 0), "")
+	for i := range 4 {
+		s.ids = append(s.ids, s.Portfolio(fmt.Sprintf(`{"name":"p%d","assets":[{"symbol":"S000","weight":"0.4"},{"symbol":"S00%d","weight":"0.6"}]}`, i, 1+i)))
+	}
+	return s
+}
+
+// views are the read views of all services that have some, byte for byte.
+func views(t *testing.T, urls map[string]string) map[string]string {
+	t.Helper()
+	return map[string]string{
+		"returns":      stegatest.Views(t, urls["returns"]),
+		"correlations": stegatest.CorrelationsViews(t, urls["correlations"]),
+		"optimization": stegatest.OptimizationViews(t, urls["optimization"]),
+	}
+}
+
+// exec runs statements on the database of a service.
+func (s *suite) exec(service string, statements ...string) {
+	s.t.Helper()
+	db, err := store.Open(s.t.Context(), service, s.urls[service])
+	require.NoError(s.t, err)
+	defer func() { require.NoError(s.t, db.Close()) }()
+	require.NoError(s.t, db.Do(s.t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		for _, statement := range statements {
+			if _, err := tx.ExecContext(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
+func (s *suite) rebuild(service string) store.Operation {
+	s.t.Helper()
+	var o store.Operation
+	s.Do(http.MethodPost, "/v1/rebuild/"+service, "", "Prefer", "wait=0").JSON(&struct {
+		ID *string `json:"operation_id"`
+	}{&o.ID})
+	defer func() {
+		if !o.Done() {
+			s.t.Logf("%s: %s\n%s", service, s.Do(http.MethodGet, "/v1/operations/"+o.ID, "").Body, s.Do(http.MethodGet, "/v1/dead", "").Body)
+		}
+	}()
+	s.Eventually("the rebuild has ended", func() bool {
+		s.Get("/v1/operations/"+o.ID, &o)
+		return o.Done()
+	})
+	return o
+}
+
+// Whatever is wrong in a view, a rebuild makes it what its owners have, and leaves alone what is right.
+func TestARebuildRepairsWhateverIsWrong(t *testing.T) {
+	t.Parallel()
+	data, urls := onSQLite(t)
+	repairs(t, grown(t, data, urls, 12))
+}
+
+func TestARebuildRepairsWhateverIsWrongOnPostgreSQL(t *testing.T) {
+	t.Parallel()
+	data, urls := onPostgreSQL(t)
+	repairs(t, grown(t, data, urls, 12))
+}
+
+func repairs(t *testing.T, s *suite) {
+	t.Helper()
+	before := views(t, s.urls)
+	ghost, junk := events.NewID(), "X'7a7a7a'"
+	if strings.HasPrefix(s.urls["returns"], "postgres") {
+		junk = `'\x7a7a7a'::bytea`
+	}
+	portfolios := []string{
+		"UPDATE portfolios SET version = 99, assets = '[]' WHERE id = '" + s.ids[0] + "'",
+		"DELETE FROM portfolios WHERE id = '" + s.ids[1] + "'",
+		"INSERT INTO portfolios (id, version, assets) VALUES ('" + ghost + "', 1, '[]')",
+	}
+	holdings := []string{
+		"DELETE FROM holdings WHERE portfolio_id = '" + s.ids[2] + "'",
+		"INSERT INTO holdings (symbol, portfolio_id) VALUES ('S009', '" + s.ids[3] + "'), ('S009', '" + ghost + "')",
+	}
+	s.exec("returns", append(append(portfolios, holdings...),
+		"UPDATE series SET data = (SELECT data FROM series WHERE symbol = 'S001' AND year = 2023) WHERE symbol = 'S002' AND year = 2023",
+		"UPDATE series SET data = "+junk+" WHERE symbol = 'S003' AND year = 2024",
+		"DELETE FROM series WHERE symbol = 'S004' AND year = 2023",
+		"DELETE FROM series WHERE symbol = 'S005'",
+		"UPDATE series SET days = 7, last_day = first_day WHERE symbol = 'S006'",
+		"INSERT INTO series SELECT 'GHOST', year, first_day, last_day, days, data, format FROM series WHERE symbol = 'S007'",
+		"INSERT INTO series SELECT symbol, 2020, first_day, last_day, days, data, format FROM series WHERE symbol = 'S008' AND year = 2023",
+	)...)
+	s.exec("correlations", append(portfolios,
+		"UPDATE series SET data = (SELECT data FROM series WHERE symbol = 'S001' AND year = 2023) WHERE symbol = 'S002' AND year = 2023",
+		"UPDATE series SET data = "+junk+" WHERE symbol = 'S003' AND year = 2024",
+		"DELETE FROM series WHERE symbol = 'S004' AND year = 2023",
+		"DELETE FROM symbols WHERE symbol = 'S005'",
+		"UPDATE symbols SET days = 7, stamps = "+junk+" WHERE symbol = 'S006'",
+		"INSERT INTO symbols SELECT 'GHOST', first_day, last_day, days, stamps FROM symbols WHERE symbol = 'S007'",
+		"INSERT INTO series SELECT 'GHOST', year, data FROM series WHERE symbol = 'S007'",
+		"INSERT INTO series SELECT symbol, 2020, data FROM series WHERE symbol = 'S008' AND year = 2023",
+	)...)
+	s.exec("optimization", append(append(portfolios, holdings...),
+		"UPDATE series SET data = (SELECT data FROM series WHERE symbol = 'S001' AND year = 2023) WHERE symbol = 'S002' AND year = 2023",
+		"UPDATE series SET data = "+junk+" WHERE symbol = 'S003' AND year = 2024",
+		"DELETE FROM series WHERE symbol = 'S004' AND year = 2023",
+		"INSERT INTO series SELECT 'GHOST', year, first_day, last_day, days, data FROM series WHERE symbol = 'S007'",
+		"UPDATE closes SET day = day + 900, close = '999' WHERE symbol = 'S001'",
+		"INSERT INTO closes (symbol, day, close) VALUES ('GHOST', 1, '1')",
+		"DELETE FROM closes WHERE symbol = 'S002'",
+	)...)
+	for _, service := range []string{"returns", "correlations", "optimization"} { // each needs the one before
+		o := s.rebuild(service)
+		require.Nil(t, o.Error, "%s: %+v", service, o.Error)
+		require.NotNil(t, o.Progress, service)
+		assert.Equal(t, o.Progress.Total, o.Progress.Total+min(0, o.Progress.Done), service)
+		assert.Equal(t, before[service], views(t, s.urls)[service], service)
+	}
+}
+
+// A view answers all through a rebuild as it did before, what is written meanwhile is in it, and it ends as one that grew by itself.
+func TestAViewAnswersAllThroughARebuild(t *testing.T) {
+	t.Parallel()
+	data, urls := onSQLite(t)
+	answers(t, grown(t, data, urls, 30))
+}
+
+func TestAViewAnswersAllThroughARebuildOnPostgreSQL(t *testing.T) {
+	t.Parallel()
+	data, urls := onPostgreSQL(t)
+	answers(t, grown(t, data, urls, 30))
+}
+
+func answers(t *testing.T, s *suite) {
+	t.Helper()
+	before := views(t, s.urls)
+	want := map[string]string{}
+	paths := []string{"/v1/returns/portfolios/" + s.ids[0], "/v1/correlations?symbols=S000,S001,S002"}
+	for i := range 5 {
+		paths = append(paths, fmt.Sprintf("/v1/returns/assets/S%03d", i))
+	}
+	for _, path := range paths {
+		want[path] = string(s.Do(http.MethodGet, path, "").Body)
+	}
+	over := make(chan struct{})
+	var readers sync.WaitGroup
+	readers.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-over:
+				return
+			default:
+			}
+			path := paths[i%len(paths)]
+			a := s.Do(http.MethodGet, path, "")
+			if !assert.Equal(t, http.StatusOK, a.Status, "%s: %s", path, a.Body) || !assert.Equal(t, want[path], string(a.Body), path) {
+				return
+			}
+		}
+	})
+	for _, service := range []string{"returns", "correlations", "optimization"} {
+		require.Nil(t, s.rebuild(service).Error)
+	}
+	close(over)
+	readers.Wait()
+	assert.Equal(t, before, views(t, s.urls))
+
+	// Live writes while one is under way.
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for n := range 6 {
+			s.Import(strings.ReplaceAll(market(3, 5, 100+n), "S0", fmt.Sprintf("N%d", n)), "")
+			s.Import(market(6, 5, 200+n), "")
+			id := s.Portfolio(fmt.Sprintf(`{"name":"n%d","assets":[{"symbol":"S000","weight":"1"}]}`, n))
+			if n%2 == 0 {
+				s.Write(http.MethodDelete, "/v1/portfolios/"+id, "")
+			}
+		}
+	})
+	for range 3 {
+		for _, service := range []string{"returns", "correlations", "optimization"} {
+			require.Nil(t, s.rebuild(service).Error)
+		}
+	}
+	writer.Wait()
+	after := views(t, s.urls)
+	assert.Contains(t, after["returns"], fmt.Sprintf("series %x", "N500"))
+	for service, view := range after {
+		require.Nil(t, s.rebuild(service).Error)
+		assert.Equal(t, view, views(t, s.urls)[service], service)
+	}
+}
+
+// However much there is, a unit of work replays a page of it.
+func TestAReplayIsInPieces(t *testing.T) {
+	t.Parallel()
+	data, urls := onSQLite(t)
+	s := &suite{t: t, urls: urls, Server: stegatest.Start(t, stegatest.Config(data))}
+	const symbols = 600
+	s.Import(market(symbols, 2, 0), "")
+	require.Nil(t, s.rebuild("returns").Error)
+	of := map[string]int{}
+	for _, line := range s.Log() {
+		var e events.PricesImported
+		if line.Type == e.Topic() && json.Unmarshal(line.Data, &e) == nil && e.Replay != nil {
+			of[line.Causation]++
+		}
+	}
+	all := 0
+	for _, n := range of {
+		all += n
+		assert.LessOrEqual(t, n, 250)
+	}
+	assert.Equal(t, symbols, all)
+}
+
+// While the owner of the prices is away, a rebuild is under way: another one is refused, until it is cancelled.
+func TestARebuildUnderWayRefusesAnother(t *testing.T) {
+	t.Parallel()
+	data, urls := onSQLite(t)
+	grown(t, data, urls, 5).Stop()
+	config := func(names ...string) process.Config {
+		return stegatest.Config(data, func(c *process.Config) { c.Services = names })
+	}
+	s := stegatest.Start(t, config("boundary", "correlations", "optimization", "portfolio", "returns")).Unsettled()
+	start := func() (id string) {
+		s.Do(http.MethodPost, "/v1/rebuild/returns", "").JSON(&struct {
+			ID *string `json:"operation_id"`
+		}{&id})
+		return id
+	}
+	await := func(id string, so func(o store.Operation) bool) (o store.Operation) {
+		s.Eventually("operation "+id+" is so", func() bool {
+			o = store.Operation{}
+			return s.Do(http.MethodGet, "/v1/operations/"+id, "").Status == http.StatusOK && func() bool { s.Get("/v1/operations/"+id, &o); return so(o) }()
+		})
+		return o
+	}
+	first := start()
+	await(first, func(o store.Operation) bool { return o.Progress != nil && o.Progress.Done == 4 }) // the portfolios
+	second := await(start(), store.Operation.Done)
+	require.NotNil(t, second.Error)
+	assert.Equal(t, "rebuild_running", second.Error.Code)
+	assert.Contains(t, second.Error.Detail, first)
+	require.Less(t, s.Do(http.MethodPost, "/v1/operations/"+first+"/cancel", "").Status, 300)
+	third := start()
+	assert.Equal(t, "operation_cancelled", await(first, store.Operation.Done).Error.Code)
+	await(third, func(o store.Operation) bool { return o.Status == store.Running })
+	s.Stop()
+	before := views(t, urls)["returns"]
+	s = stegatest.Start(t, config(process.Names()...))
+	assert.Equal(t, store.Succeeded, await(third, store.Operation.Done).Status)
+	assert.Equal(t, before, views(t, urls)["returns"])
+}
