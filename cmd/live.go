@@ -37,7 +37,7 @@ func (l *live) say(format string, args ...any) {
 
 func (l *live) run() {
 	marks := []rune(`-\|/`)
-	if unicodeTerm(l.w) {
+	if unicodeTerm() {
 		marks = []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
 	}
 	tick := time.NewTicker(100 * time.Millisecond)

@@ -169,7 +169,7 @@ func newOpTree(g *globals) *cobra.Command {
 				return fault.Unavailable("tree_unknown", "the server does not tell what followed from the operation").
 					WithHint("ask the boundary, or stega up; what is known is: stega op show %s", a.Value.ID)
 			}
-			return drawTree(c.OutOrStdout(), a.Value, unicodeTerm(c.OutOrStdout()) && !ascii)
+			return drawTree(c.OutOrStdout(), a.Value, unicodeTerm() && !ascii)
 		}),
 	}
 	c.Flags().BoolVar(&ascii, "ascii", false, "draw with letters that every terminal has")

@@ -306,7 +306,7 @@ func terminal(w io.Writer) bool {
 func lively(w io.Writer) bool { return terminal(w) && os.Getenv("TERM") != "dumb" }
 
 // unicodeTerm reports whether more than ASCII can be shown.
-func unicodeTerm(w io.Writer) bool {
+func unicodeTerm() bool {
 	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
 		if v := os.Getenv(name); v != "" {
 			v = strings.ToLower(v)

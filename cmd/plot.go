@@ -33,7 +33,7 @@ func (g *globals) paint(w io.Writer, draw picture) error {
 	if draw == nil {
 		return fault.Usage("plot_missing", "there is no picture of this").WithHint("leave out --plot and -o svg")
 	}
-	o := plot.Options{SVG: g.format == asSVG, Color: bool(painted(w)), ASCII: !unicodeTerm(w), Width: columnsOf(w)}
+	o := plot.Options{SVG: g.format == asSVG, Color: bool(painted(w)), ASCII: !unicodeTerm(), Width: columnsOf(w)}
 	if o.SVG {
 		o.Width = 0
 	}

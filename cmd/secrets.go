@@ -119,14 +119,14 @@ func (m *secretsMaker) make() (done string, err error) {
 			return "", cannot(err)
 		}
 	}
-	if err := m.write(kept, users, definitions); err != nil {
+	if err := m.write(kept, definitions); err != nil {
 		return "", cannot(err)
 	}
 	return done, nil
 }
 
 // write writes the files of each reader.
-func (m *secretsMaker) write(s secrets, users []string, definitions map[string]any) error {
+func (m *secretsMaker) write(s secrets, definitions map[string]any) error {
 	const private, shared = 0o400, 0o444 // RabbitMQ and PostgreSQL run as users whose ids differ from image to image
 	of := func(url, user string) string { return strings.Replace(url, "://", "://"+user+":"+s.Users[user]+"@", 1) }
 	for _, name := range process.Names() {

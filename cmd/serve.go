@@ -84,7 +84,7 @@ With --token-file, the boundary makes a first admin token at its first start and
 			config := process.Config{
 				Services: names, Roles: as, Addr: at.addr, Database: where.databaseOf, Connections: pool, Options: opts, Log: log,
 				TLS: at.tls, Secret: shared, TokenFile: tokenFile, Elsewhere: elsewhere,
-				Broker: func(ctx context.Context) (broker.Broker, error) { return openBroker(ctx, where.broker, title, log) },
+				Broker: func(ctx context.Context) (broker.Broker, error) { return openPatiently(ctx, where.broker, title, log) },
 			}
 			if err := at.access(&config); err != nil {
 				return err

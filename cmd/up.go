@@ -149,7 +149,7 @@ func ownFolder(dir string) error {
 		if err != nil || files.Private(info) {
 			return err
 		}
-		return os.Chmod(path, info.Mode().Perm()&0o700)
+		return os.Chmod(path, info.Mode().Perm()&0o700) //nolint:gosec // the folder is private to its owner by now
 	})
 }
 
@@ -183,7 +183,7 @@ func lockFolder(dir string) (unlock func(), err error) {
 	if err != nil {
 		return nil, cannot(err)
 	}
-	free := false
+	var free bool
 	for try := 0; ; try++ {
 		free, err = files.TryLock(file, false)
 		if free || err != nil || try == 10 {

@@ -37,7 +37,7 @@ func acquire(path string, inherited *Inherited) (*Lock, error) {
 		return nil, fault.Unavailable("daemon_lock_unusable", "the lock %s cannot be used", path).
 			WithHint("check that its folder may be written, and that the disk has room").Because(err)
 	}
-	free := false
+	var free bool
 	for try := 0; ; try++ {
 		free, err = files.TryLock(file, false)
 		if free || err != nil || try == 10 {

@@ -76,7 +76,7 @@ func (r *Relay) Run(ctx context.Context, ready func()) error {
 			}
 		}
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // it was told to end
+			return nil
 		}
 		if Refuses(err) {
 			r.DB.refused.Store(true)

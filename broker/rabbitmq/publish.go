@@ -68,7 +68,7 @@ func (p *publisher) send(ctx context.Context, exchange, key string, m amqp.Publi
 	}
 	if err := p.refusals.holds(exchange, key); err != nil {
 		p.answers.add([]answer{{done, err}})
-		return nil
+		return nil //nolint:nilerr // the answer carries it
 	}
 	if !p.window.TryAcquire(e.weight) {
 		either, cancel := p.b.either(ctx)

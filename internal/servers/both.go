@@ -54,7 +54,7 @@ func Database(t testing.TB, service, url string) string {
 func movedTest(name string) *moved {
 	for name != "" {
 		if m, ok := onPostgres.Load(name); ok {
-			return m.(*moved) //nolint:errcheck,forcetypeassert // nothing else is stored
+			return m.(*moved)
 		}
 		name = name[:max(0, strings.LastIndexByte(name, '/'))]
 	}

@@ -150,10 +150,7 @@ func (b *book) touch(a *account) {
 // from the trees alone, which do not change any more here, so one look at each account is enough, in whatever order and however they depend on each other.
 func (b *book) evaluate(ctx context.Context, late bool) error {
 	direct := len(b.touched)
-	for i := 0; ; i++ {
-		if i == len(b.touched) {
-			return nil
-		}
+	for i := 0; i < len(b.touched); i++ { //nolint:intrange // it grows on the way
 		a := b.touched[i]
 		before, written := a.row, a.changed
 		changed, err := b.judge(ctx, a, late && i < direct)
@@ -174,6 +171,7 @@ func (b *book) evaluate(ctx context.Context, late bool) error {
 			b.touch(d)
 		}
 	}
+	return nil
 }
 
 // dependents loads the open operations that depend on one.

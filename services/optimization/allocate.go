@@ -57,7 +57,7 @@ const maxAmount = 1_000_000_000_000
 func (a *allocationRequest) check() error {
 	f := fault.Invalid("allocation_invalid", "nothing can be bought like that")
 	wrong := func(pointer, format string, args ...any) {
-		f.With(fault.Item{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
+		_ = f.With(fault.Item{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 	}
 	if !a.Amount.IsPos() || a.Amount.Cmp(decimal.MustNew(maxAmount, 0)) > 0 {
 		wrong("/amount", "must be an amount of money above zero, and at most %d", int64(maxAmount))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -27,7 +28,9 @@ func list(n int, item func(i int) string) string {
 func TestListsBeyondTheirBounds(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
-	symbols := func(n int) string { return list(n, func(i int) string { return fmt.Sprintf("%q", "S"+fmt.Sprint(i)) }) }
+	symbols := func(n int) string {
+		return list(n, func(i int) string { return fmt.Sprintf("%q", "S"+strconv.Itoa(i)) })
+	}
 	weights := func(n int) string { return list(n, func(i int) string { return fmt.Sprintf(`"S%d":1`, i) }) }
 	group := func(symbols string) string { return `"groups":[{"name":"g","symbols":[` + symbols + `],"max":0.5}]` }
 	const ab = `"symbols":["A","B"],"objective":"max_sharpe",`

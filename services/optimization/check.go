@@ -78,7 +78,7 @@ func (c *checker) tooLong() bool {
 }
 
 func (c *checker) wrong(pointer, format string, args ...any) {
-	c.fault.With(fault.Item{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
+	_ = c.fault.With(fault.Item{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 }
 
 func (c *checker) name() {

@@ -23,7 +23,7 @@ func faultOf(err error) error {
 		f := fault.Invalid("optimization_infeasible", "%s", err).WithHint("loosen one of: %s", strings.Join(infeasible.Constraints, ", "))
 		for _, c := range infeasible.Constraints {
 			if at := pointerOf(c); at != "" {
-				f.With(fault.Item{Pointer: at, Detail: c})
+				_ = f.With(fault.Item{Pointer: at, Detail: c})
 			}
 		}
 		return f

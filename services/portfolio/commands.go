@@ -62,7 +62,7 @@ const maxAssets = 1000
 func check(name string, assets []events.Asset) (string, error) {
 	f := fault.Invalid("portfolio_invalid", "the portfolio cannot be kept as it is")
 	wrong := func(pointer, format string, args ...any) {
-		f.With(fault.Item{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
+		_ = f.With(fault.Item{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 	}
 	name, err := text.CheckName(strings.TrimSpace(name), events.MaxName)
 	if err != nil {

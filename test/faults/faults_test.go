@@ -234,16 +234,15 @@ func (l *load) after(restore func()) (now func()) {
 // within waits for at most a time until a thing is so.
 func (l *load) within(limit time.Duration, what string, so func() (bool, string)) {
 	l.t.Helper()
-	began, last := time.Now(), ""
+	began := time.Now()
 	for {
 		is, state := so()
 		if is {
 			l.t.Logf("%s after %.0f s", what, time.Since(began).Seconds())
 			return
 		}
-		last = state
 		if time.Since(began) > limit {
-			l.t.Errorf("not within %s: %s; at last: %s", limit, what, last)
+			l.t.Errorf("not within %s: %s; at last: %s", limit, what, state)
 			return
 		}
 		time.Sleep(500 * time.Millisecond)

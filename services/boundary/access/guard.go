@@ -45,7 +45,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	who, err := g.admit(r, route)
 	if err != nil {
 		g.refuse(answer, r, route, err)
-		g.failed(r, route, err)
+		g.failed(r, err)
 		return
 	}
 	r, done := g.carry(r, who)

@@ -69,7 +69,7 @@ func (a *Access) login(c echo.Context) error {
 		ID: events.NewID(), At: a.now().UTC(), TokenID: token.ID, Who: token.Name, Remote: a.client(r).String(), Method: r.Method, Path: "/login",
 		Command: "session.create", Status: http.StatusSeeOther, Requests: 1, Detail: detail(made{Scope: token.Scope}),
 	})
-	http.SetCookie(c.Response(), &http.Cookie{
+	http.SetCookie(c.Response(), &http.Cookie{ //nolint:gosec // Secure whenever the server is reached over TLS
 		Name: a.cookie(r), Value: session, Path: "/", MaxAge: int(sessionLife.Seconds()), HttpOnly: true, Secure: a.secure(r), SameSite: http.SameSiteStrictMode,
 	})
 	return c.Redirect(http.StatusSeeOther, "/")

@@ -108,7 +108,7 @@ func (g *guard) record(e Entry, route Route) {
 }
 
 // failed records that nobody was let in.
-func (g *guard) failed(r *http.Request, route Route, err error) {
+func (g *guard) failed(r *http.Request, err error) {
 	f := fault.Of(err)
 	if g.audit == nil || f.Kind != fault.KindUnauthorized && f.Kind != fault.KindForbidden {
 		return

@@ -313,7 +313,7 @@ func TestForwardedAddressesCountFromTrustedProxiesOnly(t *testing.T) {
 		{"10.1.2.3:1", "", "10.1.2.3"},
 		{"10.1.2.3:1", "127.0.0.1", "127.0.0.1"},
 	} {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.RemoteAddr = c.peer
 		r.Header.Set("X-Forwarded-For", c.header)
 		assert.Equal(t, c.want, a.client(r).String(), "%s %s", c.peer, c.header)

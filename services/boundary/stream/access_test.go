@@ -17,12 +17,12 @@ import (
 // tokens are those of the tests.
 func tokenTable() func(string) error {
 	return func(token string) error {
-		switch {
-		case token == "good":
+		switch token {
+		case "good":
 			return nil
-		case token == "narrow":
+		case "narrow":
 			return fault.New(fault.KindForbidden, "scope_missing", "the token does not cover the stream")
-		case token == "later":
+		case "later":
 			return fault.Unavailable("tokens_unavailable", "the tokens cannot be looked at")
 		}
 		return fault.New(fault.KindUnauthorized, "token_wrong", "the token is wrong or was revoked")

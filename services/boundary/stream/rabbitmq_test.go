@@ -124,6 +124,6 @@ func TestAReaderOfRabbitMQEndsOnAnotherLog(t *testing.T) {
 	for i := range 10 {
 		publish(t, b, message("portfolio.created", "core", i))
 	}
-	for range entries { //nolint:revive // what comes before it has noticed is of no matter here
+	for range entries {
 	}
 }

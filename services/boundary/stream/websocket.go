@@ -110,7 +110,7 @@ func (h *Hub) webSocket(w http.ResponseWriter, r *http.Request, token string, ad
 	} else {
 		c.authBy.Store(time.Now().Add(h.o.Auth).UnixNano())
 	}
-	go s.read()
+	go s.read() //nolint:gosec // a stream outlives the request that upgraded it
 	return nil
 }
 
