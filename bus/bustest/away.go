@@ -160,8 +160,8 @@ func lateDeath(w *world, newStore NewStore) {
 	w.publish(numbered("x", 1))
 	c, err := s.broker.Subscribe(w.t.Context(), s.name, broker.Events, 1)
 	require.NoError(w.t, err)
-	first := <-c.Deliveries()
-	require.NoError(w.t, first.Reject("it was delivered too often"))
+	delivered := <-c.Deliveries()
+	require.NoError(w.t, delivered.Reject("it was delivered too often"))
 	require.NoError(w.t, c.Close())
 	held := &deadLater{Broker: w.broker, open: make(chan struct{})}
 	w.publish(numbered("x", 2))
@@ -169,6 +169,20 @@ func lateDeath(w *world, newStore NewStore) {
 	w.eventually("its successor is parked", func() bool { return len(s.letters(store.Parked)) == 1 })
 	close(held.open)
 	w.eventually("it is listed", func() bool { return len(s.letters(store.DeadNow)) == 1 })
+	// Parked messages are tried one after the other: once another was tried, no try of the successor is under way.
+	bad.add("z")
+	w.publish(numbered("z", 1))
+	tries := func() int {
+		for _, l := range s.letters(store.Parked) {
+			if l.Message.Subject == "z" {
+				return l.Attempts
+			}
+		}
+		return 0
+	}
+	w.eventually("another is parked", func() bool { return tries() > 0 })
+	first := tries()
+	w.eventually("another was tried", func() bool { return tries() > first })
 	bad.remove("x")
 	w.publish(numbered("y", 1))
 	w.eventually("others go on", func() bool { return len(s.effects("h", "y")) == 1 })
