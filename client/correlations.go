@@ -40,26 +40,28 @@ func (r CorrelationsQuery) query() url.Values {
 // Correlations is a matrix of correlations, or of covariances, which are annual: its rows and columns are those of Symbols, and a cell is nil where it is
 // not defined.
 type Correlations struct {
-	PortfolioID  string       `json:"portfolio_id,omitempty"`
-	Version      int64        `json:"version,omitempty"`
-	Symbols      []string     `json:"symbols"`
-	Frequency    string       `json:"frequency"`
-	Kind         string       `json:"kind"`
-	Method       string       `json:"method"`
-	Target       string       `json:"target,omitempty"`
-	Shrinkage    *float64     `json:"shrinkage,omitempty"`
-	Missing      string       `json:"missing"`
-	Span         float64      `json:"span,omitempty"`
-	Benchmark    *float64     `json:"benchmark,omitempty"`
-	From         *civil.Date  `json:"from"` // the first day that has a return
-	To           *civil.Date  `json:"to"`
-	Semidefinite *bool        `json:"positive_semidefinite"` // nil: cells are not defined
-	Repaired     *Repaired    `json:"repaired"`              // nil: it was not
-	Linkage      string       `json:"linkage"`
-	Order        []string     `json:"order"` // of symbols, alike ones side by side
-	Undefined    []Undefined  `json:"undefined"`
-	Observations [][]int      `json:"observations"`
-	Matrix       [][]*float64 `json:"matrix"`
+	PortfolioID  string      `json:"portfolio_id,omitempty"`
+	Version      int64       `json:"version,omitempty"`
+	Symbols      []string    `json:"symbols"`
+	Frequency    string      `json:"frequency"`
+	Kind         string      `json:"kind"`
+	Method       string      `json:"method"`
+	Target       string      `json:"target,omitempty"`
+	Shrinkage    *float64    `json:"shrinkage,omitempty"`
+	Missing      string      `json:"missing"`
+	Span         float64     `json:"span,omitempty"`
+	Benchmark    *float64    `json:"benchmark,omitempty"`
+	From         *civil.Date `json:"from"` // the first day that has a return
+	To           *civil.Date `json:"to"`
+	Semidefinite *bool       `json:"positive_semidefinite"` // nil: cells are not defined
+	Repaired     *Repaired   `json:"repaired"`              // nil: it was not
+	Linkage      string      `json:"linkage"`
+	Order        []string    `json:"order"` // of symbols, alike ones side by side
+	Undefined    []Undefined `json:"undefined"`
+	// UndefinedCount is the number of symbols and pairs without a figure; Undefined holds at most 100 of them.
+	UndefinedCount int          `json:"undefined_count"`
+	Observations   [][]int      `json:"observations"`
+	Matrix         [][]*float64 `json:"matrix"`
 }
 
 // Repaired says how a matrix was made positive semidefinite, and how far that took it.
