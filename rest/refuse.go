@@ -1,10 +1,12 @@
 package rest
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -36,13 +38,20 @@ func refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault, status int) 
 		h.Set(echo.HeaderRetryAfter, "1")
 	}
 	h.Set(echo.HeaderContentType, "application/problem+json")
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(p); err != nil {
+		return err
+	}
+	// A refusal may go out before the request's body has come. With its length it is complete as soon as it is there.
+	h.Set(echo.HeaderContentLength, strconv.Itoa(body.Len()))
 	w.WriteHeader(status)
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(p)
+	_, err := w.Write(body.Bytes())
+	return err
 }
 
 // maxRequestID bounds the id of a request that a client gives.

@@ -55,7 +55,7 @@ func send(t *testing.T, base string, r access.Route, change func(*http.Request))
 	require.NoError(t, err, "%s %s", r.Method, r.Path)
 	defer func() { _ = answer.Body.Close() }()
 	b, err := io.ReadAll(answer.Body)
-	require.NoError(t, err)
+	require.NoError(t, err, "%s %s%s: %s", r.Method, base, r.Path, b)
 	return answer.StatusCode, string(b)
 }
 
