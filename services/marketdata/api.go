@@ -74,7 +74,7 @@ func (s *Service) pull(c echo.Context, port rest.Service) error {
 	cmd := PullPrices{ID: events.NewID(), Kind: b.Kind, Provider: b.Provider}
 	f := fault.Invalid("pull_invalid", "prices cannot be pulled like that")
 	wrong := func(pointer, detail string) {
-		f.With(fault.Item{Pointer: pointer, Detail: detail})
+		_ = f.With(fault.Item{Pointer: pointer, Detail: detail})
 	}
 	cmd.Symbols = checkPull(b.Kind, b.Symbols, wrong)
 	if b.From != "" {

@@ -55,7 +55,7 @@ const maxCron = 200
 func (p *plan) check() error {
 	f := fault.Invalid("schedule_invalid", "the schedule cannot be kept as it is")
 	wrong := func(pointer, detail string) {
-		f.With(fault.Item{Pointer: pointer, Detail: detail})
+		_ = f.With(fault.Item{Pointer: pointer, Detail: detail})
 	}
 	name, err := text.CheckName(strings.TrimSpace(p.Name), events.MaxName)
 	if err != nil {

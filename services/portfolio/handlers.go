@@ -17,7 +17,7 @@ func owner() replay.Owner {
 		Topics:  []string{events.PortfolioCreated{}.Topic(), events.PortfolioUpdated{}.Topic(), events.PortfolioDeleted{}.Topic()},
 		Count: func(ctx context.Context, tx *store.Tx) (int64, error) {
 			n, err := tx.NewSelect().Table("portfolios").Count(ctx)
-			return int64(n), err
+			return n, err
 		},
 		Keys: func(ctx context.Context, tx *store.Tx, after string, n int) (ids []string, err error) {
 			err = tx.NewSelect().Table("portfolios").Column("id").Where("id > ?", after).OrderExpr("id").Limit(int64(n)).Scan(ctx, &ids)
