@@ -35,6 +35,20 @@ func awaitHealth(s *stegatest.Server, what string, so func(missing map[string]st
 	})
 }
 
+// awaitDegraded waits until a process answers, and names what it can do without for a while.
+func awaitDegraded(s *stegatest.Server, what, name string) {
+	s.Eventually(what, func() bool {
+		a, err := http.Get(s.URL + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer func() { _ = a.Body.Close() }()
+		var h process.Health
+		return json.NewDecoder(a.Body).Decode(&h) == nil && a.StatusCode == http.StatusOK && h.Status == "degraded" &&
+			len(h.Missing) == 0 && h.Degraded[name] != ""
+	})
+}
+
 func awaitReady(servers ...*stegatest.Server) {
 	for _, s := range servers {
 		awaitHealth(s, "it is ready", func(missing map[string]string) bool { return len(missing) == 0 })
@@ -60,7 +74,7 @@ func TestServersThatAreAwayForAWhile(t *testing.T) {
 	t.Log("the broker goes")
 	rabbit.Stop(t)
 	onlyBroker := func(missing map[string]string) bool { return missing["broker"] != "" && len(missing) == 1 }
-	awaitHealth(api, "the api lacks the broker", onlyBroker)
+	awaitDegraded(api, "the api is degraded without the broker", "broker")
 	awaitHealth(consumer, "the consumer lacks the broker", onlyBroker)
 	out, err := exec.CommandContext(t.Context(), stegatest.Binary(t), "health", "--url", consumer.URL).CombinedOutput()
 	require.Error(t, err)
