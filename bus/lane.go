@@ -27,7 +27,7 @@ type item struct {
 
 // suspectAfter is how often a message may come again unsettled until it is set aside and tried alone: it may be what ends its consumer, with all
 // that was delivered beside it. It is far below the limit at which the broker gives a message up.
-const suspectAfter = 4
+const suspectAfter = 12
 
 func (i *item) suspect() bool { return i.deliveries[0].Attempts >= suspectAfter && i.unreadable == nil }
 
