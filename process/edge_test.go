@@ -172,7 +172,7 @@ func TestAStreamKeepsItsPlace(t *testing.T) {
 func TestOneCallerHasBoundedRequests(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t, func(c *process.Config) { c.HTTP = process.Connections{Total: 64, PerAddress: 32} })
-	for range 8 { // bodies that do not come
+	for range 24 { // bodies that do not come; more than there is room for, since reads take a place too
 		conn := dial(t, s)
 		_, err := fmt.Fprintf(conn, "POST /v1/portfolios HTTP/1.1\r\nHost: localhost\r\n%sContent-Type: application/json\r\nContent-Length: 100\r\n\r\n", text(headersOf(s)))
 		require.NoError(t, err)
@@ -180,9 +180,8 @@ func TestOneCallerHasBoundedRequests(t *testing.T) {
 	var refused stegatest.Answer
 	s.Eventually("one more is refused", func() bool {
 		refused = s.Do(http.MethodGet, "/v1/portfolios", "")
-		return refused.Status == http.StatusTooManyRequests
+		return refused.Status == http.StatusTooManyRequests && refused.Problem().Code == "too_many_at_once" // the limit in time comes first, or not
 	})
-	assert.Equal(t, "too_many_at_once", refused.Problem().Code)
 	assert.NotEmpty(t, refused.Header.Get("Retry-After"))
 	s.Eventually("there is room again", func() bool { return s.Do(http.MethodGet, "/v1/portfolios", "").Status == http.StatusOK })
 }
