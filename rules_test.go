@@ -173,7 +173,7 @@ func TestEveryPackageHasExactlyOneComment(t *testing.T) {
 			if parsed.Doc != nil {
 				comments++
 				text := parsed.Doc.Text()
-				assert.True(t, strings.HasPrefix(text, "Package ") || parsed.Name.Name == "main" && strings.HasPrefix(text, "Command stega "), "%s: %s", file, text)
+				assert.True(t, strings.HasPrefix(text, "Package ") || parsed.Name.Name == "main" && strings.HasPrefix(text, "Command "), "%s: %s", file, text)
 			}
 		}
 		assert.Equal(t, 1, comments, "package comments in %s", dir)
