@@ -108,7 +108,7 @@ func (d *drawing) handling(h client.Handling) styled {
 	}
 	mark := d.paint.wait(d.s.wait)
 	switch h.State {
-	case events.ReceiptHandled, events.ReceiptUnhandled, client.Succeeded:
+	case events.ReceiptHandled, events.ReceiptUnhandled, "rebuilt", client.Succeeded:
 		mark = d.paint.good(d.s.good)
 	case events.ReceiptDead, client.Failed:
 		mark = d.paint.bad(d.s.bad)

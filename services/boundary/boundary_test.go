@@ -220,3 +220,55 @@ func TestARebuildSettles(t *testing.T) {
 		require.Equal(t, string(before), string(after))
 	}
 }
+
+// An event that is lost on its way to a service leaves its operation stalled. A rebuild of the service brings what it would have
+// changed, and settles the operation.
+func TestARebuildSettlesOperationsWhoseEventWasLost(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	s := stegatest.Start(t, stegatest.Config(data))
+	settle(t, s, http.MethodPost, "/v1/prices", prices, "Content-Type", "text/csv")
+	s.Stop()
+	s = stegatest.Start(t, stegatest.Config(data, func(cfg *process.Config) {
+		cfg.Services = []string{"boundary", "correlations", "marketdata", "optimization", "portfolio"}
+	}))
+	var lost struct {
+		Operation string `json:"operation_id"`
+		ID        string
+	}
+	s.Do(http.MethodPost, "/v1/portfolios", portfolio("core")).JSON(&lost)
+	s.Eventually("only returns is waited for", func() bool {
+		o := operation(s, lost.Operation)
+		return o.Outcome == boundary.Stalled && len(o.Waiting) == 1 && o.Waiting[0].Service == "returns"
+	})
+	s.Stop()
+	db, err := store.Open(t.Context(), "portfolio", "sqlite://"+filepath.Join(data, "portfolio.db"))
+	require.NoError(t, err)
+	require.NoError(t, db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		r, err := tx.ExecContext(ctx, "DELETE FROM outbox WHERE topic = 'portfolio.created'")
+		require.NoError(t, err)
+		n, err := r.RowsAffected()
+		require.EqualValues(t, 1, n)
+		return err
+	}))
+	require.NoError(t, db.Close())
+
+	s = stegatest.Start(t, stegatest.Config(data))
+	later := settle(t, s, http.MethodPost, "/v1/portfolios", portfolio("later"))
+	require.True(t, later.Settled, "what comes later reaches returns")
+	require.Equal(t, http.StatusNotFound, s.Do(http.MethodGet, "/v1/returns/portfolios/"+lost.ID, "").Status)
+	require.Equal(t, boundary.Stalled, operation(s, lost.Operation).Outcome)
+
+	require.True(t, settle(t, s, http.MethodPost, "/v1/rebuild/returns", "").Settled)
+	s.Get("/v1/returns/portfolios/"+lost.ID, new(json.RawMessage))
+	var o boundary.Operation
+	s.Eventually("the operation of the lost event is settled", func() bool {
+		o = operation(s, lost.Operation)
+		return o.Settled
+	})
+	var states []string
+	for _, h := range o.Tree.Children[0].Handlings {
+		states = append(states, h.Service+" "+h.State)
+	}
+	assert.Equal(t, []string{"correlations handled", "optimization handled", "returns rebuilt"}, states)
+}

@@ -230,6 +230,9 @@ func (b *book) judge(ctx context.Context, a *account, late bool) (changed bool, 
 	switch {
 	case row.Outcome == Settled && was != Settled:
 		row.SettledAt = now.UnixMicro()
+		if err := b.rebuilt(t); err != nil {
+			return false, err
+		}
 		err = tell(b.tx, t.id, events.OperationSettled{
 			ID: t.id, Command: t.state.Command, Service: t.state.Service, About: t.state.About, EntityID: t.state.EntityID, Status: row.Status,
 			Error: t.state.Error, AcceptedAt: t.state.AcceptedAt, FinishedAt: t.state.FinishedAt, SettledAt: now,

@@ -76,6 +76,8 @@ type book struct {
 	tx       *store.Tx
 	accounts map[string]*account
 	touched  []*account // to be evaluated
+	settled  bool       // a rebuild
+	views    []views    // that were rebuilt; nil: not read yet
 }
 
 // account is an operation in a book.
@@ -175,6 +177,9 @@ func grow(ctx context.Context, db bun.IDB, ids ...string) (map[string]*tree, err
 
 // close writes the rows that changed, and keeps the trees of open operations in memory.
 func (b *book) close() {
+	if b.settled {
+		defer b.lookAgain()
+	}
 	var rows []*ledgerRow
 	for id, a := range b.accounts {
 		if a.changed {
@@ -242,6 +247,9 @@ func (s *Service) reconsider(ctx context.Context, id string) error {
 				return err
 			}
 			b.touch(a)
+			if err := b.reflect(ctx, a); err != nil {
+				return err
+			}
 			return b.evaluate(ctx, a.row.Status != string(store.Running))
 		})
 	})

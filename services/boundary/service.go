@@ -58,4 +58,5 @@ func (s *Service) Register(d *bus.Dispatcher) {
 	bus.Handle(d, s.progressed)
 	bus.Handle(d, s.resolved)
 	bus.Handle(d, s.handled)
+	bus.Handle(d, s.rebuilding)
 }

@@ -17,6 +17,7 @@ type tree struct {
 	nodes   map[string]*node
 	foreign []events.Emitted  // messages that it caused together with other operations, which account for them
 	owners  map[string]string // of these, by message: the operation that accounts for it
+	rebuild *rebuild          // of views, when the operation is one
 }
 
 // node is a message; the root is the command itself.
@@ -45,13 +46,19 @@ type handling struct {
 }
 
 // The states of a handling, besides those of receipts.
-const pending = "pending"
+const (
+	pending = "pending"
+	rebuilt = "rebuilt" // the views that it would have changed were rebuilt after the message was emitted
+)
+
+func finished(state string) bool { return state == events.ReceiptHandled || state == rebuilt }
 
 // entry is what one unit of work of a service said of an operation, as it is kept.
 type entry struct {
 	Service  string                 `json:"service"`
 	State    *events.OperationState `json:"state,omitempty"`
 	Receipts []events.Receipt       `json:"receipts,omitempty"`
+	Rebuild  *rebuild               `json:"rebuild,omitempty"`
 	// Takes says which services took the topics that are named in it, at that time.
 	Takes map[string][]string `json:"takes,omitempty"`
 }
@@ -95,6 +102,9 @@ func (t *tree) add(e entry) {
 		}
 		root.by(s.Service).untold += s.Untold
 		t.caused(root, s.Emitted, e.Takes)
+	}
+	if e.Rebuild != nil {
+		t.rebuild = e.Rebuild
 	}
 	for _, r := range e.Receipts {
 		n := t.node(r.Message)
@@ -164,7 +174,7 @@ func (h *heard) say(r events.Receipt) {
 	if known && was.state == events.ReceiptHandled {
 		return
 	}
-	if known && r.State != events.ReceiptHandled && was.state != pending && r.At.Before(was.at) {
+	if known && !finished(r.State) && was.state != pending && r.At.Before(was.at) {
 		return
 	}
 	h.handlers[r.Handler] = handling{state: r.State, attempts: r.Attempts, err: r.Error, sent: r.SentAt, at: r.At}
@@ -214,7 +224,7 @@ func (t *tree) waiting(n *node) (all []events.Waiting) {
 	}
 	for service, h := range n.heard {
 		for handler, at := range h.handlers {
-			if at.state != events.ReceiptHandled {
+			if !finished(at.state) {
 				wait(service, handler, at)
 			}
 		}
