@@ -41,11 +41,15 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"stega": func() { os.Exit(Execute()) }})
 }
 
-// Each script has a stega of its own, as "stega up" runs it, at $STEGA_URL.
+// Each script has a stega of its own, as "stega up" runs it, at $STEGA_URL. In short mode, only those run whose commands do several things at once.
 func TestScripts(t *testing.T) {
 	t.Parallel()
+	dir, files := "testdata/script", []string(nil)
+	if testing.Short() {
+		dir, files = "", []string{"testdata/script/daemon.txtar", "testdata/script/watch.txtar", "testdata/script/prices.txtar"}
+	}
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		Dir: dir, Files: files,
 		Setup: func(env *testscript.Env) error {
 			folder := filepath.Join(env.WorkDir, "provided")
 			if err := os.MkdirAll(folder, 0o700); err != nil {

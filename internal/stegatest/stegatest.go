@@ -210,6 +210,21 @@ type Problem struct {
 func (s *Server) Write(method, path, body string, headers ...string) store.Operation {
 	s.t.Helper()
 	a := s.Do(method, path, body, append([]string{"Prefer", s.prefer}, headers...)...)
+	if a.Status == http.StatusAccepted { // the machine is slow: the server does not wait any longer
+		var accepted struct {
+			ID string `json:"operation_id"`
+		}
+		a.JSON(&accepted)
+		s.Eventually(method+" "+path+" has its outcome", func() bool {
+			a = s.Do(http.MethodGet, "/v1/operations/"+accepted.ID, "")
+			var now struct {
+				store.Operation
+				Settled bool `json:"settled"`
+			}
+			a.JSON(&now)
+			return now.Settled || now.Done() && (now.Error != nil || s.prefer == resolved)
+		})
+	}
 	require.Equal(s.t, http.StatusOK, a.Status, "%s %s: %s", method, path, a.Body)
 	var op store.Operation
 	a.JSON(&op)

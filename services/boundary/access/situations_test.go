@@ -29,6 +29,11 @@ import (
 // is none, and the refusal of a challenge that is none. None of them has data.
 var open = map[string]int{"GET /healthz": 200, "GET /readyz": 200, "GET /": 200, "GET /login": 401, "POST /v1/proof": 422}
 
+// isOpen reports whether a status is that of an open route. A server that has much to do may answer that it is not ready.
+func isOpen(row string, want, status int) bool {
+	return status == want || row == "GET /readyz" && status == http.StatusServiceUnavailable
+}
+
 // target is a path of a route that exists nowhere, and does not stream without an end.
 func target(r access.Route) string {
 	path := strings.NewReplacer("{id}", "01a22c57-0000-7000-8000-000000000000", "{symbol}", "NONE", "{topic}", "portfolio.created", "{service}", "nowhere").Replace(r.Path)
@@ -103,9 +108,9 @@ func TestEveryRouteInEverySituation(t *testing.T) {
 	for _, r := range routes {
 		row := r.Method + " " + r.Path
 		seen[row] = true
-		want, isOpen := open[row]
-		assert.Equal(t, r.Scope == access.Open, isOpen, "%s needs a row among the open routes, or a scope", row)
-		if !isOpen {
+		want, ok := open[row]
+		assert.Equal(t, r.Scope == access.Open, ok, "%s needs a row among the open routes, or a scope", row)
+		if !ok {
 			want = http.StatusUnauthorized
 		}
 		for _, in := range situations {
@@ -114,7 +119,7 @@ func TestEveryRouteInEverySituation(t *testing.T) {
 				assert.Equal(t, http.StatusForbidden, status)
 				continue
 			}
-			assert.Equal(t, want, status, "%s: %s: %s", row, in.name, body)
+			assert.True(t, isOpen(row, want, status), "%s: %s: %d in place of %d: %s", row, in.name, status, want, body)
 		}
 	}
 	for row := range open {
@@ -223,11 +228,15 @@ func TestAnotherUserOfTheMachineIsRefused(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	require.Len(t, lines, len(routes), "%s", out.String())
 	for i, r := range routes {
-		want, isOpen := open[r.Method+" "+r.Path]
-		if !isOpen {
+		row := r.Method + " " + r.Path
+		want, ok := open[row]
+		if !ok {
 			want = http.StatusUnauthorized
 		}
-		assert.Contains(t, lines[i], fmt.Sprintf("HTTP/1.1 %d ", want), "%s %s", r.Method, r.Path)
+		var status int
+		_, err := fmt.Sscanf(lines[i], "HTTP/1.1 %d ", &status)
+		require.NoError(t, err, "%s: %s", row, lines[i])
+		assert.True(t, isOpen(row, want, status), "%s: %s", row, lines[i])
 	}
 	assert.NotContains(t, out.String(), "TOKEN")
 }
