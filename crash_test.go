@@ -205,7 +205,7 @@ func (c *client) upload() {
 // send repeats a request until it is answered.
 func (c *client) send(method, path, contentType, body, mayFail string) (id string, done *write) {
 	done = &write{operation: events.NewID(), what: method + " " + path, mayFail: mayFail}
-	deadline := time.Now().Add(2 * stegatest.Patience)
+	deadline := time.Now().Add(6 * stegatest.Patience) // longer than a server may take to start
 	for {
 		status, answer := c.w.ask(method, path, contentType, body, "Operation-Id", done.operation)
 		switch {
