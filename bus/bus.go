@@ -43,6 +43,8 @@ func Continues() Option { return func(r *Route) { r.Continues = true } }
 func Name(name string) Option { return func(r *Route) { r.Handler = name } }
 
 // HoldWhenDead makes later messages of a subject wait while an earlier one is dead. Without it they go on, as fits events that carry state.
+// A message that comes after a later one of its subject all the same is not handled: the owner of the subject is requested to replay it
+// (package replay), so the topic must be one that its owner replays.
 func HoldWhenDead() Option { return func(r *Route) { r.Hold = true } }
 
 // Permanent marks an error for which trying again cannot help.

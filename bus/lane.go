@@ -380,12 +380,22 @@ func (l *lane) unit(ctx context.Context, tasks []*task) (at int, err error) {
 					at = i
 					return Permanent(t.item.unreadable)
 				}
+				if t.item.deliveries[0].Redelivered { // or taken from the log
+					overtaken, err := l.overtaken(ctx, tx, t.route, t.item.envelope)
+					if err != nil {
+						return err
+					}
+					if overtaken {
+						l.handled(tx, t.route, t.item.envelope)
+						continue
+					}
+				}
 				l.hands.take(l.outage.who, t.route.Handler, t.item.envelope.ID, hungAfter)
 				if err := l.handle(ctx, work{tx: tx}, t.route, t.item.envelope, t.item.value); err != nil {
 					at = i
 					return err
 				}
-				tx.Receipt(l.d.receipt(t.item.envelope, t.route.Handler, events.ReceiptHandled))
+				l.handled(tx, t.route, t.item.envelope)
 			}
 		}
 		return nil

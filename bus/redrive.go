@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"stega/events"
 	"stega/store"
 )
 
@@ -214,11 +213,17 @@ func (r *redriver) handleAgain(ctx context.Context, tx *store.Tx, m store.Parked
 				continue
 			}
 		}
-		r.hands.take(r.outage.who, route.Handler, m.Message.ID, hungAfter)
-		if err := r.handle(ctx, work{tx: tx}, route, m.Message.Envelope, value); err != nil {
+		overtaken, err := r.overtaken(ctx, tx, route, m.Message.Envelope)
+		if err != nil {
 			return err
 		}
-		tx.Receipt(r.d.receipt(m.Message.Envelope, route.Handler, events.ReceiptHandled))
+		if !overtaken {
+			r.hands.take(r.outage.who, route.Handler, m.Message.ID, hungAfter)
+			if err := r.handle(ctx, work{tx: tx}, route, m.Message.Envelope, value); err != nil {
+				return err
+			}
+		}
+		r.handled(tx, route, m.Message.Envelope)
 	}
 	return nil
 }

@@ -86,7 +86,7 @@ type DeadLetter struct {
 	Service   string          `json:"service"`
 	ID        int64           `json:"id"`
 	Handler   string          `json:"handler"`
-	State     string          `json:"state"` // parked, waiting, dead
+	State     string          `json:"state"` // parked, waiting, running, suspect, dead
 	Topic     string          `json:"topic"`
 	Subject   string          `json:"subject"`
 	MessageID string          `json:"message_id"`

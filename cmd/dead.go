@@ -59,9 +59,9 @@ func newDeadList(g *globals) *cobra.Command {
 		}),
 	}
 	c.Flags().StringVar(&service, "service", "", "only of this service")
-	c.Flags().StringVar(&state, "state", "", "only parked, waiting, or dead ones")
+	c.Flags().StringVar(&state, "state", "", "only those that are parked, waiting, running, suspect or dead")
 	_ = c.RegisterFlagCompletionFunc("service", oneOf(serviceNames(known{})...))
-	_ = c.RegisterFlagCompletionFunc("state", oneOf("parked", "waiting", "dead"))
+	_ = c.RegisterFlagCompletionFunc("state", oneOf("parked", "waiting", "running", "suspect", "dead"))
 	return c
 }
 

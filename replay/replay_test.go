@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -321,4 +322,69 @@ func TestARebuildUnderWayRefusesAnother(t *testing.T) {
 	s = stegatest.Start(t, config(process.Names()...))
 	assert.Equal(t, store.Succeeded, await(third, store.Operation.Done).Status)
 	assert.Equal(t, before, views(t, urls)["returns"])
+}
+
+// A price that was given up is tried again after its correction was applied: the views keep the correction, as a rebuild would.
+func TestADeadPriceThatIsTriedAgainDoesNotReplaceItsCorrection(t *testing.T) {
+	t.Parallel()
+	data, urls := onSQLite(t)
+	s := grown(t, data, urls, 3)
+	broken := map[string]string{"returns": "series", "optimization": "closes"}
+	for service, table := range broken {
+		s.exec(service, "ALTER TABLE "+table+" RENAME TO mislaid")
+	}
+	s.Unsettled().Import("date,symbol,close\n2024-02-01,S000,999\n", "")
+	for service := range broken {
+		s.Eventually("the price is parked in "+service, func() bool { return s.parked(service) > 0 })
+	}
+	for service, table := range broken {
+		// As a message that the broker gave up and that is listed only when its successor has been applied.
+		s.exec(service, "UPDATE parked SET state = 'dead', holds = FALSE, died_at = parked_at WHERE topic = 'marketdata.prices_imported'",
+			"ALTER TABLE mislaid RENAME TO "+table)
+	}
+	s.Unsettled().Import("date,symbol,close\n2024-02-01,S000,121\n", "")
+	s.Eventually("the correction is applied", func() bool {
+		var series struct{ Dates events.Days }
+		s.Get("/v1/returns/assets/S000/series?kind=simple", &series)
+		return len(series.Dates) > 0 && series.Dates[len(series.Dates)-1] == civil.Of(2024, 2, 1)
+	})
+	corrected := s.Do(http.MethodGet, "/v1/returns/assets/S000/series?kind=cumulative", "").Body
+
+	var letters struct {
+		Items []struct {
+			ID      int64
+			Service string
+			State   string
+		}
+	}
+	s.Get("/v1/dead?state=dead", &letters)
+	require.Len(t, letters.Items, 2)
+	for _, l := range letters.Items {
+		a := s.Do(http.MethodPost, fmt.Sprintf("/v1/dead/%s/%d/retry", l.Service, l.ID), "{}")
+		require.Less(t, a.Status, 300, "%s", a.Body)
+	}
+	for service := range broken {
+		s.Eventually("nothing is parked in "+service, func() bool { return s.parked(service) == 0 })
+	}
+	var operations struct{ Items []struct{ Outcome string } }
+	s.Eventually("all is settled", func() bool {
+		s.Get("/v1/operations?limit=100", &operations)
+		return !slices.ContainsFunc(operations.Items, func(o struct{ Outcome string }) bool { return o.Outcome != "settled" })
+	})
+	require.Equal(t, string(corrected), string(s.Do(http.MethodGet, "/v1/returns/assets/S000/series?kind=cumulative", "").Body))
+	before := views(t, urls)
+	for service := range before {
+		require.Equal(t, store.Succeeded, s.rebuild(service).Status)
+	}
+	require.Equal(t, before, views(t, urls))
+}
+
+// parked counts the messages that a service has set aside.
+func (s *suite) parked(service string) (n int) {
+	s.t.Helper()
+	db, err := store.Open(s.t.Context(), service, s.urls[service])
+	require.NoError(s.t, err)
+	defer func() { require.NoError(s.t, db.Close()) }()
+	require.NoError(s.t, db.Read().NewRaw("SELECT count(*) FROM parked").Scan(s.t.Context(), &n))
+	return n
 }

@@ -66,9 +66,10 @@ func DeadLetters(v1 *echo.Group, dbs ...*store.DB) {
 		}
 		state := store.ParkedState(c.QueryParam("state"))
 		switch state {
-		case "", store.Parked, store.Waiting, store.DeadNow:
+		case "", store.Parked, store.Waiting, store.Leased, store.Suspect, store.DeadNow:
 		default:
-			return fault.Invalid("state_unknown", "there is no state %q", state).WithHint("the states are parked, waiting, dead")
+			return fault.Invalid("state_unknown", "there is no state %.64q", state).
+				WithHint("the states are %s, %s, %s, %s, %s", store.Parked, store.Waiting, store.Leased, store.Suspect, store.DeadNow)
 		}
 		letters := []DeadLetter{}
 		for _, db := range dbs {

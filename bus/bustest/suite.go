@@ -52,6 +52,7 @@ func RunLoop(t *testing.T, newBroker func(t testing.TB) broker.Broker, newStore 
 		{"a job whose operation is cancelled ends", cancels},
 		{"a message that came to the dead queue holds its subject for the handlers that want it", deadQueueHolds},
 		{"a message that dies after its successor was parked comes before it", lateDeath},
+		{"a message that comes after a later one of its subject is replayed by its owner and not handled", overtakes},
 		{"what comes again and again is tried alone and not given up", suspects},
 		{"envelopes with odd bytes go to the dead queue", oddEnvelopes},
 		{"a job that was given up takes no effect when it comes once more", lateDuplicate},
