@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stega/broker"
+	"stega/broker/embedded"
 	"stega/broker/rabbitmq"
 	"stega/bus"
 	"stega/events"
@@ -41,25 +44,56 @@ func TestOneMessageThatKillsItsProcess(t *testing.T) {
 		t.Skip("this is the process that crashes")
 	}
 	url := servers.RabbitMQ(t).URL()
+	b := rabbitAt(t, url)
+	crashes(t, url, func(*store.DB) {
+		require.NoError(t, b.Declare(t.Context(), crashTopology()))
+		for v := range int64(crashEach) {
+			for s := range crashSubjects {
+				e := crashEvent(s, v)
+				data, err := json.Marshal(e)
+				require.NoError(t, err)
+				id := events.NewID()
+				taken := make(chan error, 1)
+				require.NoError(t, b.Publish(t.Context(), broker.Outgoing{Message: events.Message{Envelope: events.Envelope{
+					ID: id, Source: "stega/test", Type: e.Topic(), Subject: e.Subject(), Time: time.Now().UTC(), Correlation: id, Sequence: v + 1,
+					ContentType: "application/json",
+				}, Data: data}}, func(err error) { taken <- err }))
+				require.NoError(t, <-taken)
+			}
+		}
+	})
+	n, err := b.Depth(t.Context(), crashService, broker.Dead)
+	require.NoError(t, err)
+	assert.Zero(t, n)
+}
+
+// TestOneMessageThatKillsItsProcessWithTheBrokerInIt is the same where the broker ends with its process and its queues with it.
+func TestOneMessageThatKillsItsProcessWithTheBrokerInIt(t *testing.T) {
+	crashes(t, embeddedScheme+filepath.Join(t.TempDir(), "broker"), func(db *store.DB) {
+		for v := range int64(crashEach) {
+			for s := range crashSubjects {
+				require.NoError(t, db.Do(t.Context(), func(_ context.Context, tx *store.Tx) error { return tx.Emit(crashEvent(s, v)) }))
+			}
+		}
+	})
+}
+
+const embeddedScheme = "embedded:"
+
+func crashTopology() broker.Topology {
+	return broker.Topology{Services: []broker.ServiceTopology{{Service: crashService, Topics: []string{events.PortfolioReturnsUpdated{}.Topic()}}}}
+}
+
+func crashEvent(subject int, before int64) events.PortfolioReturnsUpdated {
+	return events.PortfolioReturnsUpdated{PortfolioID: fmt.Sprint("s", subject), Version: before + 1}
+}
+
+// crashes starts a process that one message ends until that message is dead, and checks that the others took effect.
+func crashes(t *testing.T, url string, send func(db *store.DB)) {
 	database := "sqlite://" + filepath.Join(t.TempDir(), "crasher.db")
 	db := opened(t, crashService, database)
-	_, topic := crashing(t, db)
-	b := rabbitAt(t, url)
-	require.NoError(t, b.Declare(t.Context(), broker.Topology{Services: []broker.ServiceTopology{{Service: crashService, Topics: []string{topic}}}}))
-	for v := range int64(crashEach) {
-		for s := range crashSubjects {
-			subject := fmt.Sprint("s", s)
-			data, err := json.Marshal(events.PortfolioReturnsUpdated{PortfolioID: subject, Version: v + 1})
-			require.NoError(t, err)
-			id := events.NewID()
-			taken := make(chan error, 1)
-			require.NoError(t, b.Publish(t.Context(), broker.Outgoing{Message: events.Message{Envelope: events.Envelope{
-				ID: id, Source: "stega/test", Type: topic, Subject: subject, Time: time.Now().UTC(), Correlation: id, Sequence: v + 1,
-				ContentType: "application/json",
-			}, Data: data}}, func(err error) { taken <- err }))
-			require.NoError(t, <-taken)
-		}
-	}
+	crashing(t, db)
+	send(db)
 	crashes := 0
 	for survived := false; !survived; {
 		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestTheProcessThatCrashes$")
@@ -94,20 +128,17 @@ func TestOneMessageThatKillsItsProcess(t *testing.T) {
 		}
 		assert.Equal(t, want, versions, "subject %d", s)
 	}
-	n, err := b.Depth(t.Context(), crashService, broker.Dead)
-	require.NoError(t, err)
-	assert.Zero(t, n)
 }
 
 // crashing makes the service whose handler ends its process.
-func crashing(t testing.TB, db *store.DB) (d *bus.Dispatcher, topic string) {
+func crashing(t testing.TB, db *store.DB) *bus.Dispatcher {
 	_, err := db.Read().ExecContext(t.Context(), "SELECT 1")
 	require.NoError(t, err)
 	require.NoError(t, db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
 		_, err := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS effects (subject TEXT, version BIGINT)")
 		return err
 	}))
-	d = bus.NewDispatcher(crashService)
+	d := bus.NewDispatcher(crashService)
 	bus.Handle(d, func(ctx context.Context, tx *store.Tx, m events.PortfolioReturnsUpdated) error {
 		if m.PortfolioID == "s3" && m.Version == poison {
 			os.Exit(3)
@@ -116,7 +147,7 @@ func crashing(t testing.TB, db *store.DB) (d *bus.Dispatcher, topic string) {
 		return err
 	}, bus.Name("h"))
 	require.NoError(t, d.Seal())
-	return d, events.PortfolioReturnsUpdated{}.Topic()
+	return d
 }
 
 // TestTheProcessThatCrashes is a consumer that ends when everything has settled, if it survives until then.
@@ -127,14 +158,27 @@ func TestTheProcessThatCrashes(t *testing.T) {
 	db, err := store.Open(t.Context(), crashService, os.Getenv(crashDatabase))
 	require.NoError(t, err)
 	defer func() { _ = db.Close() }()
-	d, _ := crashing(t, db)
-	b, err := rabbitmq.Open(t.Context(), rabbitmq.Config{URL: os.Getenv(crashBroker), Name: "crasher", Patient: true})
-	require.NoError(t, err)
-	defer func() { _ = b.Close() }()
+	d := crashing(t, db)
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	var b broker.Broker
+	if dir, ok := strings.CutPrefix(os.Getenv(crashBroker), embeddedScheme); ok {
+		b, err = embedded.Open(t.Context(), dir, log)
+		require.NoError(t, err)
+		require.NoError(t, b.Declare(t.Context(), crashTopology()))
+		var relay sync.WaitGroup
+		relay.Go(func() { _ = (&store.Relay{DB: db, Broker: b, Log: log}).Run(ctx, func() {}) })
+		defer relay.Wait()
+		defer cancel()
+	} else {
+		b, err = rabbitmq.Open(t.Context(), rabbitmq.Config{URL: os.Getenv(crashBroker), Name: "crasher", Patient: true})
+		require.NoError(t, err)
+	}
+	defer func() { _ = b.Close() }()
 	done := make(chan error, 1)
 	c := &bus.Consumer{
-		Dispatcher: d, DB: db, Broker: b, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Options: bus.ConsumerOptions{RetryBase: 100 * time.Millisecond},
+		Dispatcher: d, DB: db, Broker: b, Log: log, Options: bus.ConsumerOptions{RetryBase: 100 * time.Millisecond},
 	}
 	ready := make(chan struct{})
 	go func() { done <- c.Run(ctx, func() { close(ready) }) }()

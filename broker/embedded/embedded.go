@@ -4,8 +4,8 @@
 //
 // The event and command queues are empty at each start. That loses nothing, for the broker is Volatile: the
 // outbox keeps every message until all its services have settled it and sends the rest again at the next start,
-// and the inbox drops the doubles. Of the folder only the log and the dead letters are kept, and losing the
-// folder loses no more than these.
+// and the inbox drops the doubles. Of the folder only the log, the dead letters and the times of unclean ends
+// are kept, and losing the folder loses no more than these.
 //
 // Queues are bounded, and Publish waits while a queue that the message is bound for is full; so a service that
 // takes nothing holds up those who publish to it, and their messages wait in their outbox.
@@ -28,6 +28,8 @@ type Broker struct {
 	log *slog.Logger
 	srv *instance
 	now func() time.Time
+
+	ends *ends
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -81,6 +83,7 @@ func Open(ctx context.Context, dir string, log *slog.Logger) (*Broker, error) {
 		srv.stop()
 		return nil, fmt.Errorf("start the embedded broker in %s: %w", dir, err)
 	}
+	b.ends = openEnds(dir, time.Now(), log)
 	b.tasks.Add(1)
 	go b.mend()
 	return b, nil
@@ -175,6 +178,7 @@ func (b *Broker) Close() error {
 	b.pipe.close()
 	b.tasks.Wait()
 	b.srv.stop()
+	b.ends.save(false)
 	close(b.closed)
 	return nil
 }

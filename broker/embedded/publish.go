@@ -275,12 +275,13 @@ func (b *Broker) enqueue(batch []*flight) {
 	defer b.mu.Unlock()
 	for _, f := range batch {
 		b.flight.sub(f.size)
+		before := b.ends.after(f.message.Time)
 		for _, q := range f.targets {
 			if f.err != nil {
 				q.load.sub(f.size)
 				continue
 			}
-			q.put(&item{message: f.message, size: f.size, copies: 1})
+			q.put(&item{message: f.message, size: f.size, copies: 1, attempts: before, redelivered: before > 0})
 		}
 		if f.err == nil {
 			b.handled.add(f.message.ID, len(f.targets)+1) // the one more is for telling the publisher first
