@@ -32,6 +32,7 @@ import (
 const (
 	crashBroker   = "STEGA_TEST_CRASH_BROKER"
 	crashDatabase = "STEGA_TEST_CRASH_DATABASE"
+	crashMessages = "STEGA_TEST_CRASH_MESSAGES"
 	crashService  = "crasher"
 	poison        = 3 // the version of subject 3 that ends its process
 	crashSubjects = 8
@@ -45,7 +46,7 @@ func TestOneMessageThatKillsItsProcess(t *testing.T) {
 	}
 	url := servers.RabbitMQ(t).URL()
 	b := rabbitAt(t, url)
-	crashes(t, url, func(*store.DB) {
+	db := crashes(t, url, crashSubjects*crashEach, func(*store.DB) {
 		require.NoError(t, b.Declare(t.Context(), crashTopology()))
 		for v := range int64(crashEach) {
 			for s := range crashSubjects {
@@ -62,6 +63,7 @@ func TestOneMessageThatKillsItsProcess(t *testing.T) {
 			}
 		}
 	})
+	oneCulprit(t, db)
 	n, err := b.Depth(t.Context(), crashService, broker.Dead)
 	require.NoError(t, err)
 	assert.Zero(t, n)
@@ -69,16 +71,37 @@ func TestOneMessageThatKillsItsProcess(t *testing.T) {
 
 // TestOneMessageThatKillsItsProcessWithTheBrokerInIt is the same where the broker ends with its process and its queues with it.
 func TestOneMessageThatKillsItsProcessWithTheBrokerInIt(t *testing.T) {
-	crashes(t, embeddedScheme+filepath.Join(t.TempDir(), "broker"), func(db *store.DB) {
+	db := crashes(t, embeddedScheme+filepath.Join(t.TempDir(), "broker"), crashSubjects*crashEach, func(db *store.DB) {
 		for v := range int64(crashEach) {
 			for s := range crashSubjects {
 				require.NoError(t, db.Do(t.Context(), func(_ context.Context, tx *store.Tx) error { return tx.Emit(crashEvent(s, v)) }))
 			}
 		}
 	})
+	oneCulprit(t, db)
 }
 
-const embeddedScheme = "embedded:"
+// TestAParkedMessageThatKillsItsProcess parks a message whose retries end their process.
+func TestAParkedMessageThatKillsItsProcess(t *testing.T) {
+	db := crashes(t, embeddedScheme+filepath.Join(t.TempDir(), "broker"), crashEach+1, func(db *store.DB) {
+		for v := range int64(crashEach) {
+			e := events.PortfolioReturnsUpdated{PortfolioID: "parked", Version: v + 1}
+			require.NoError(t, db.Do(t.Context(), func(_ context.Context, tx *store.Tx) error { return tx.Emit(e) }))
+		}
+		require.NoError(t, db.Do(t.Context(), func(_ context.Context, tx *store.Tx) error { return tx.Emit(crashEvent(0, 0)) }))
+	})
+	m := culprit(t, db)
+	assert.Equal(t, int64(poison), m.Message.Sequence)
+	assert.Equal(t, crashAttempts, m.Attempts)
+	assert.Contains(t, m.LastError, "it is not ready to be handled", "the failure before")
+	assert.Equal(t, []int64{1, 2, 4, 5}, effects(t, db, "parked"))
+	assert.Equal(t, []int64{1}, effects(t, db, "s0"))
+}
+
+const (
+	embeddedScheme = "embedded:"
+	crashAttempts  = 5
+)
 
 func crashTopology() broker.Topology {
 	return broker.Topology{Services: []broker.ServiceTopology{{Service: crashService, Topics: []string{events.PortfolioReturnsUpdated{}.Topic()}}}}
@@ -88,8 +111,8 @@ func crashEvent(subject int, before int64) events.PortfolioReturnsUpdated {
 	return events.PortfolioReturnsUpdated{PortfolioID: fmt.Sprint("s", subject), Version: before + 1}
 }
 
-// crashes starts a process that one message ends until that message is dead, and checks that the others took effect.
-func crashes(t *testing.T, url string, send func(db *store.DB)) {
+// crashes starts a process that one message ends until that message is dead and all others took effect.
+func crashes(t *testing.T, url string, messages int, send func(db *store.DB)) *store.DB {
 	database := "sqlite://" + filepath.Join(t.TempDir(), "crasher.db")
 	db := opened(t, crashService, database)
 	crashing(t, db)
@@ -97,7 +120,7 @@ func crashes(t *testing.T, url string, send func(db *store.DB)) {
 	crashes := 0
 	for survived := false; !survived; {
 		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestTheProcessThatCrashes$")
-		child.Env = append(os.Environ(), crashBroker+"="+url, crashDatabase+"="+database)
+		child.Env = append(os.Environ(), crashBroker+"="+url, crashDatabase+"="+database, fmt.Sprintf("%s=%d", crashMessages, messages))
 		out, err := child.CombinedOutput()
 		var exit *exec.ExitError
 		switch {
@@ -111,22 +134,40 @@ func crashes(t *testing.T, url string, send func(db *store.DB)) {
 		}
 	}
 	t.Logf("it crashed %d times", crashes)
+	return db
+}
+
+// culprit is the only message that is parked or dead.
+func culprit(t *testing.T, db *store.DB) store.ParkedMessage {
+	t.Helper()
 	letters, err := db.DeadLetters(t.Context(), "", 100, 0)
 	require.NoError(t, err)
 	require.Len(t, letters, 1, "the culprit alone")
-	assert.Equal(t, store.DeadNow, letters[0].State)
-	assert.Equal(t, "s3", letters[0].Message.Subject)
-	assert.Equal(t, int64(poison), letters[0].Message.Sequence)
-	assert.Equal(t, "h", letters[0].Handler)
-	assert.Contains(t, letters[0].LastError, "its consumer ended")
+	m := letters[0]
+	assert.Equal(t, store.DeadNow, m.State)
+	assert.Equal(t, "h", m.Handler)
+	assert.Contains(t, m.LastError, "its consumer ended")
+	return m
+}
+
+func effects(t *testing.T, db *store.DB, subject string) (versions []int64) {
+	t.Helper()
+	require.NoError(t, db.Read().NewRaw("SELECT version FROM effects WHERE subject = ? ORDER BY rowid", subject).Scan(t.Context(), &versions))
+	return versions
+}
+
+// oneCulprit checks that only the poisonous message is dead and that the others took effect.
+func oneCulprit(t *testing.T, db *store.DB) {
+	t.Helper()
+	m := culprit(t, db)
+	assert.Equal(t, "s3", m.Message.Subject)
+	assert.Equal(t, int64(poison), m.Message.Sequence)
 	for s := range crashSubjects {
-		var versions []int64
-		require.NoError(t, db.Read().NewRaw("SELECT version FROM effects WHERE subject = ? ORDER BY rowid", fmt.Sprint("s", s)).Scan(t.Context(), &versions))
 		want := []int64{1, 2, 3, 4, 5}
 		if s == 3 {
 			want = []int64{1, 2, 4, 5}
 		}
-		assert.Equal(t, want, versions, "subject %d", s)
+		assert.Equal(t, want, effects(t, db, fmt.Sprint("s", s)), "subject %d", s)
 	}
 }
 
@@ -142,6 +183,16 @@ func crashing(t testing.TB, db *store.DB) *bus.Dispatcher {
 	bus.Handle(d, func(ctx context.Context, tx *store.Tx, m events.PortfolioReturnsUpdated) error {
 		if m.PortfolioID == "s3" && m.Version == poison {
 			os.Exit(3)
+		}
+		if m.PortfolioID == "parked" && m.Version == poison {
+			var parked int
+			if err := db.Read().NewRaw("SELECT count(*) FROM parked WHERE sequence = ?", m.Version).Scan(ctx, &parked); err != nil {
+				return err
+			}
+			if parked > 0 {
+				os.Exit(3)
+			}
+			return errors.New("it is not ready to be handled")
 		}
 		_, err := tx.ExecContext(ctx, "INSERT INTO effects VALUES (?, ?)", m.PortfolioID, m.Version)
 		return err
@@ -178,7 +229,9 @@ func TestTheProcessThatCrashes(t *testing.T) {
 	defer func() { _ = b.Close() }()
 	done := make(chan error, 1)
 	c := &bus.Consumer{
-		Dispatcher: d, DB: db, Broker: b, Log: log, Options: bus.ConsumerOptions{RetryBase: 100 * time.Millisecond},
+		Dispatcher: d, DB: db, Broker: b, Log: log, Options: bus.ConsumerOptions{
+			RetryBase: 50 * time.Millisecond, RetryMax: 200 * time.Millisecond, MaxAttempts: crashAttempts,
+		},
 	}
 	ready := make(chan struct{})
 	go func() { done <- c.Run(ctx, func() { close(ready) }) }()
@@ -187,7 +240,7 @@ func TestTheProcessThatCrashes(t *testing.T) {
 		var effects, parked, dead int
 		err := db.Read().NewRaw(`SELECT (SELECT count(*) FROM effects), (SELECT count(*) FROM parked WHERE state <> 'dead'),
 			(SELECT count(*) FROM parked WHERE state = 'dead')`).Scan(t.Context(), &effects, &parked, &dead)
-		return err == nil && parked == 0 && effects+dead >= crashSubjects*crashEach
+		return err == nil && parked == 0 && fmt.Sprint(effects+dead) == os.Getenv(crashMessages)
 	})
 	cancel()
 	require.NoError(t, <-done)

@@ -15,13 +15,14 @@ type redriver struct {
 	*loop
 	outage outage
 	slots  chan struct{} // jobs that it runs at a time
+	first  int           // how many of the first retries are left
 	jobs   sync.WaitGroup
 }
 
 // redrive works until the consumer ends. It wakes when a message is due or was parked, and looks now and then besides, since an
 // operator may have revived a dead one.
 func (l *loop) redrive(ctx context.Context) {
-	r := &redriver{loop: l, outage: outage{loop: l, who: "redrive"}, slots: make(chan struct{}, l.opts.Jobs)}
+	r := &redriver{loop: l, outage: outage{loop: l, who: "redrive"}, slots: make(chan struct{}, l.opts.Jobs), first: firstRetries}
 	defer r.jobs.Wait()
 	for !l.isDraining() && ctx.Err() == nil {
 		t, err := r.next(ctx)
@@ -42,6 +43,9 @@ func (l *loop) redrive(ctx context.Context) {
 			r.outage.over()
 		}
 		if t != nil {
+			if t.counted {
+				t.m.Attempts--
+			}
 			err = r.repark(ctx, t.m, err)
 		}
 		if err != nil && !errors.Is(err, errStopped) {
@@ -72,10 +76,11 @@ func (r *redriver) rest(ctx context.Context) bool {
 
 // retry is one parked message that is tried again.
 type retry struct {
-	m     store.ParkedMessage
-	job   *job // to be run outside of the unit that took it
-	alone bool // to be handled in a unit of its own, as it may end the process
-	dead  bool // it was given up
+	m       store.ParkedMessage
+	job     *job // to be run outside of the unit that took it
+	alone   bool // to be handled in a unit of its own, as it may end the process
+	counted bool // as an attempt, before it is handled
+	dead    bool // it was given up
 }
 
 // next takes the next due message and tries it again in the same unit of work; there was none when it returns neither a
@@ -100,6 +105,9 @@ func (r *redriver) next(ctx context.Context) (t *retry, err error) {
 		routes := r.routes(m)
 		if len(routes) == 1 && routes[0].Command {
 			return r.lease(ctx, tx, t, routes[0])
+		}
+		if r.first > 0 {
+			return r.count(ctx, tx, t)
 		}
 		if err := r.handleAgain(ctx, tx, m, routes); err != nil {
 			slow = hung(err)
@@ -132,11 +140,7 @@ const isolatedTries = 3
 func (r *redriver) suspect(ctx context.Context, tx *store.Tx, t *retry) error {
 	m := &t.m
 	if m.Attempts >= isolatedTries {
-		t.dead = true
-		failure := Permanent(fmt.Errorf("its consumer ended %d times while it handled this message and nothing else", m.Attempts))
-		r.schedule(m, tx.Now(), r.failed(m, failure))
-		tx.Receipt(r.d.parkedReceipt(*m))
-		return tx.Repark(ctx, *m)
+		return r.giveUp(ctx, tx, t, fmt.Errorf("its consumer ended %d times while it handled this message and nothing else", m.Attempts))
 	}
 	t.alone = true
 	m.Attempts++
@@ -144,15 +148,41 @@ func (r *redriver) suspect(ctx context.Context, tx *store.Tx, t *retry) error {
 	return tx.Repark(ctx, *m)
 }
 
-// alone handles a suspect in a unit of its own. Whatever comes of it but the end of the process, it is a suspect no more.
+// firstRetries is how many retries of a consumer that has begun count as attempts before they are made: if one ended the last consumer, it is
+// among them, for it is still due.
+const firstRetries = 16
+
+// count counts an attempt before it is made.
+func (r *redriver) count(ctx context.Context, tx *store.Tx, t *retry) error {
+	m := &t.m
+	if m.Attempts >= r.opts.MaxAttempts {
+		return r.giveUp(ctx, tx, t, fmt.Errorf("its consumer ended in the last of %d attempts to handle it; an earlier failure: %s", m.Attempts, m.LastError))
+	}
+	t.alone, t.counted = true, true
+	m.Attempts++
+	m.State, m.DueAt = store.Parked, tx.Now().Add(exponential(r.opts.RetryBase, r.opts.RetryMax, m.Attempts)) // others first
+	return tx.Repark(ctx, *m)
+}
+
+func (r *redriver) giveUp(ctx context.Context, tx *store.Tx, t *retry, failure error) error {
+	t.dead = true
+	r.schedule(&t.m, tx.Now(), r.failed(&t.m, Permanent(failure)))
+	tx.Receipt(r.d.parkedReceipt(t.m))
+	return tx.Repark(ctx, t.m)
+}
+
+// alone handles a message in a unit of its own. Whatever comes of it but the end of the process, it is a suspect no more.
 func (r *redriver) alone(ctx context.Context, t *retry) (*retry, error) {
+	if r.first > 0 {
+		r.first--
+	}
 	limited, cancel := context.WithTimeoutCause(ctx, unitLimit, errHung)
 	defer cancel()
 	slow, gone := false, false
 	err := do(limited, r.db, func(ctx context.Context, tx *store.Tx) error {
 		slow = false
 		m, ok, err := tx.Take(ctx, t.m.ID)
-		if gone = err == nil && (!ok || m.State != store.Suspect); gone || err != nil {
+		if gone = err == nil && (!ok || m.State != t.m.State); gone || err != nil {
 			return err
 		}
 		if err := r.handleAgain(ctx, tx, m, r.routes(m)); err != nil {
