@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -118,7 +119,7 @@ func TestServersThatAreAwayForAWhile(t *testing.T) {
 	}
 	awaitHealth(api, "the api lacks its databases", databases)
 	awaitHealth(consumer, "the consumer lacks its databases and waits", func(missing map[string]string) bool {
-		return databases(missing) && missing["consumer of returns"] != ""
+		return databases(missing) && strings.Contains(missing["consumer of returns"], "paused")
 	})
 	for path, body := range map[string]string{
 		"/v1/portfolios":  `{"name":"never","assets":[{"symbol":"B","weight":"1"}]}`,

@@ -1,39 +1,66 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"stega/broker"
+	"stega/broker/embedded"
 	"stega/broker/rabbitmq"
+	stega "stega/client"
+	"stega/events"
 	"stega/internal/servers"
+	"stega/internal/stegatest"
 	"stega/internal/wait"
 	"stega/process"
 )
 
+// ready reads the health of a process.
+type ready func() (int, process.Health)
+
 // served is a process on RabbitMQ, whose broker user is the service's own.
-func served(t *testing.T, role process.Role, url, dir string) (ready func() (int, process.Health)) {
+func served(t *testing.T, service string, role process.Role, url, dir string) ready {
 	t.Helper()
+	return health(t, onRabbit(t, service, role, url, dir))
+}
+
+func onRabbit(t *testing.T, service string, role process.Role, url, dir string) *stegatest.Server {
+	t.Helper()
+	return started(t, process.Config{
+		Services: []string{service}, Roles: []process.Role{role}, Database: sqliteIn(dir),
+		Broker: func(ctx context.Context) (broker.Broker, error) {
+			return rabbitmq.Open(ctx, rabbitmq.Config{URL: url, Patient: true})
+		},
+	})
+}
+
+// started runs a process until the test ends, and returns once it is ready.
+func started(t *testing.T, cfg process.Config) *stegatest.Server {
+	t.Helper()
+	cfg.Addr, cfg.Log, cfg.Secret = "127.0.0.1:0", slog.New(slog.DiscardHandler), stegatest.Secret
 	ctx, cancel := context.WithCancel(t.Context())
 	at, done := make(chan string, 1), make(chan error, 1)
-	go func() {
-		done <- process.Run(ctx, process.Config{
-			Services: []string{"returns"}, Roles: []process.Role{role}, Addr: "127.0.0.1:0", Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-			Database: func(service string) string { return "sqlite://" + filepath.Join(dir, service+".db") },
-			Broker: func(ctx context.Context) (broker.Broker, error) {
-				return rabbitmq.Open(ctx, rabbitmq.Config{URL: url, Patient: true})
-			},
-		}, func(addr string) { at <- addr })
-	}()
+	go func() { done <- process.Run(ctx, cfg, func(addr string) { at <- addr }) }()
 	t.Cleanup(func() {
 		cancel()
 		assert.NoError(t, <-done)
@@ -46,25 +73,35 @@ func served(t *testing.T, role process.Role, url, dir string) (ready func() (int
 		done <- err
 		require.NoError(t, err)
 	}
-	return func() (int, process.Health) {
-		answer, err := http.Get("http://" + addr + "/readyz")
-		require.NoError(t, err)
-		defer func() { _ = answer.Body.Close() }()
-		body, err := io.ReadAll(answer.Body)
-		require.NoError(t, err)
-		assert.NotContains(t, string(body), "127.0.0.1", "it names no host")
-		var h process.Health
-		require.NoError(t, json.Unmarshal(body, &h))
-		return answer.StatusCode, h
-	}
+	return stegatest.At(t, "http://"+addr, stegatest.Secret)
 }
 
-func migrated(t *testing.T, url string) (dir string, migrate func()) {
+func readyz(url string) (status int, h process.Health, err error) {
+	answer, err := http.Get(url + "/readyz")
+	if err != nil {
+		return 0, h, err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(answer.Body)
+	if err == nil {
+		err = json.Unmarshal(body, &h)
+	}
+	if bytes.Contains(body, []byte("127.0.0.1")) || bytes.Contains(body, []byte("nobody")) {
+		err = fmt.Errorf("it names a host or a user: %s", body)
+	}
+	return answer.StatusCode, h, err
+}
+
+func sqliteIn(dir string) func(service string) string {
+	return func(service string) string { return "sqlite://" + filepath.Join(dir, service+".db") }
+}
+
+// migrated prepares the database of a service and the topology on RabbitMQ.
+func migrated(t *testing.T, service, url string) (dir string, migrate func()) {
 	t.Helper()
 	dir = t.TempDir()
 	migrate = func() {
-		require.NoError(t, process.Migrate(t.Context(), []string{"returns"},
-			func(service string) string { return "sqlite://" + filepath.Join(dir, service+".db") },
+		require.NoError(t, process.Migrate(t.Context(), []string{service}, sqliteIn(dir),
 			func(ctx context.Context) (broker.Broker, error) { return rabbitmq.Open(ctx, rabbitmq.Config{URL: url}) },
 			func(string, ...any) {}))
 	}
@@ -72,13 +109,53 @@ func migrated(t *testing.T, url string) (dir string, migrate func()) {
 	return dir, migrate
 }
 
+// becomes waits until the health of a process is as described, and shows the last one when it does not get so.
+func (r ready) becomes(t *testing.T, what string, so func(status int, h process.Health) bool) {
+	t.Helper()
+	var status int
+	var h process.Health
+	defer func() {
+		if t.Failed() {
+			t.Logf("at last: %d %+v", status, h)
+		}
+	}()
+	wait.Until(t, what, func() bool {
+		status, h = r()
+		return so(status, h)
+	})
+}
+
+// lacks waits until a process is not ready for want of just one part.
+func (r ready) lacks(t *testing.T, part string) {
+	t.Helper()
+	r.becomes(t, "it lacks the "+part, func(status int, h process.Health) bool {
+		return status == http.StatusServiceUnavailable && h.Status == "not ready" && h.Missing[part] != "" && len(h.Missing) == 1
+	})
+}
+
+// degraded waits until a process is degraded by just one part.
+func (r ready) degraded(t *testing.T, part string) {
+	t.Helper()
+	r.becomes(t, "it is degraded: "+part, func(status int, h process.Health) bool {
+		return status == http.StatusOK && h.Status == "degraded" && h.Degraded[part] != "" && len(h.Degraded) == 1 && len(h.Missing) == 0
+	})
+}
+
+// recovers waits until a process is ready, and nothing is wrong.
+func (r ready) recovers(t *testing.T) {
+	t.Helper()
+	r.becomes(t, "it is ready", func(status int, h process.Health) bool {
+		return status == http.StatusOK && h.Status == "ready" && len(h.Missing)+len(h.Degraded) == 0
+	})
+}
+
 // Whatever vanishes from the broker makes each process that needs it unready, with what to do, until it is back.
 func TestReadinessNamesWhatVanishedFromTheBroker(t *testing.T) {
 	r := servers.RabbitMQ(t)
-	dir, migrate := migrated(t, r.URL())
+	dir, migrate := migrated(t, "returns", r.URL())
 	own := r.AddUser(t, "^$", `^stega\.(events|commands|dead)$`, `^(stega\.log|stega\.returns\.(events|commands|dead))$`)
-	roles := map[process.Role]func() (int, process.Health){
-		process.API: served(t, process.API, own, dir), process.Consumer: served(t, process.Consumer, own, dir),
+	roles := map[process.Role]ready{
+		process.API: served(t, "returns", process.API, own, dir), process.Consumer: served(t, "returns", process.Consumer, own, dir),
 	}
 	for _, c := range []struct {
 		part, path string
@@ -108,10 +185,361 @@ func TestReadinessNamesWhatVanishedFromTheBroker(t *testing.T) {
 
 // An api answers reads and accepts writes without the broker, so it can start and goes on.
 func TestAnAPIIsDegradedWhileTheBrokerIsAway(t *testing.T) {
-	dir, _ := migrated(t, servers.RabbitMQ(t).URL())
-	ready := served(t, process.API, "amqp://nobody:nothing@127.0.0.1:1/", dir)
-	status, h := ready()
+	dir, _ := migrated(t, "returns", servers.RabbitMQ(t).URL())
+	status, h := served(t, "returns", process.API, "amqp://nobody:nothing@127.0.0.1:1/", dir)()
 	assert.Equal(t, http.StatusOK, status)
 	assert.Equal(t, "degraded", h.Status)
 	assert.Equal(t, map[string]string{"broker": "no connection"}, h.Degraded)
+}
+
+// A process that starts or stops is not ready, and says so over HTTP.
+func TestAProcessIsNotReadyWhileItStartsAndStops(t *testing.T) {
+	t.Run("a consumer that starts", func(t *testing.T) {
+		dir := t.TempDir()
+		migrateTo(t, "returns", sqliteIn(dir))
+		port := servers.FreePort(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			done <- process.Run(ctx, process.Config{
+				Services: []string{"returns"}, Roles: []process.Role{process.Consumer}, Database: sqliteIn(dir), Log: slog.New(slog.DiscardHandler),
+				Addr: fmt.Sprintf("127.0.0.1:%d", port),
+				Broker: func(ctx context.Context) (broker.Broker, error) {
+					return rabbitmq.Open(ctx, rabbitmq.Config{URL: "amqp://nobody:nothing@127.0.0.1:1/", Patient: true})
+				},
+			}, func(string) { t.Error("it is ready without a broker") })
+		}()
+		wait.Until(t, "it answers that it starts, and has no broker", func() bool {
+			status, h, err := readyz(fmt.Sprintf("http://127.0.0.1:%d", port))
+			return err == nil && status == http.StatusServiceUnavailable && h.Missing["process"] != "" && h.Missing["broker"] == "no connection"
+		})
+		cancel()
+		require.NoError(t, <-done)
+	})
+	for _, role := range []process.Role{process.API, process.Consumer} {
+		t.Run("a process that stops: "+string(role), func(t *testing.T) {
+			s := stegatest.Up(t, func(c *process.Config) { c.Services, c.Roles = []string{"marketdata"}, []process.Role{role} })
+			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.URL, "http://"))
+			require.NoError(t, err)
+			defer func() { _ = conn.Close() }()
+			body := `{"symbol":"A","dates":["2024-01-02"],"close":["1"]}`
+			_, err = fmt.Fprintf(conn, "POST /v1/events/marketdata.prices_imported HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"+
+				"Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", s.Token, len(body))
+			require.NoError(t, err)
+			answers := bufio.NewReader(conn)
+			answer, err := http.ReadResponse(answers, nil)
+			require.NoError(t, err)
+			require.Equal(t, http.StatusContinue, answer.StatusCode, "the request is being handled")
+			stopped := make(chan struct{})
+			go func() {
+				defer close(stopped)
+				s.Stop()
+			}()
+			wait.Until(t, "it answers that it stops", func() bool {
+				status, h, err := readyz(s.URL)
+				return err == nil && status == http.StatusServiceUnavailable && h.Missing["process"] != ""
+			})
+			_, err = io.WriteString(conn, body)
+			require.NoError(t, err)
+			answer, err = http.ReadResponse(answers, nil)
+			require.NoError(t, err)
+			assert.Equal(t, http.StatusAccepted, answer.StatusCode, "what was under way is finished")
+			<-stopped
+		})
+	}
+}
+
+func migrateTo(t *testing.T, service string, database func(string) string) {
+	t.Helper()
+	require.NoError(t, process.Migrate(t.Context(), []string{service}, database, embeddedIn(t.TempDir()), func(string, ...any) {}))
+}
+
+func embeddedIn(dir string) func(context.Context) (broker.Broker, error) {
+	return func(ctx context.Context) (broker.Broker, error) {
+		return embedded.Open(ctx, filepath.Join(dir, "broker"), slog.New(slog.DiscardHandler))
+	}
+}
+
+// bothRoles are an api and a consumer of one service on one database, each with a broker of its own.
+func bothRoles(t *testing.T, service string, database func(string) string) map[process.Role]ready {
+	t.Helper()
+	migrateTo(t, service, database)
+	roles := map[process.Role]ready{}
+	for _, role := range []process.Role{process.API, process.Consumer} {
+		roles[role] = health(t, started(t, process.Config{
+			Services: []string{service}, Roles: []process.Role{role}, Database: database, Migrate: true, Broker: embeddedIn(t.TempDir()),
+		}))
+	}
+	return roles
+}
+
+// A database that answers queries and takes no writes makes both roles unready.
+func TestAProcessIsNotReadyWhileItsDatabaseTakesNoWrites(t *testing.T) {
+	url := servers.Postgres(t).URL()
+	roles := bothRoles(t, "returns", func(string) string { return url })
+	for _, r := range roles {
+		r.recovers(t)
+	}
+	servers.PostgresReadOnly(t, true)
+	for _, r := range roles {
+		r.becomes(t, "it lacks its database", func(status int, h process.Health) bool {
+			return status == http.StatusServiceUnavailable && h.Missing["database of returns"] != ""
+		})
+	}
+	t.Log("it takes no writes")
+	servers.PostgresReadOnly(t, false)
+	for _, r := range roles {
+		r.recovers(t)
+	}
+}
+
+// The boundary's api is not ready while it may not read the log, although broker and log are there.
+func TestABoundaryThatCannotFollowTheLogIsNotReady(t *testing.T) {
+	r := servers.RabbitMQ(t)
+	dir, migrate := migrated(t, "boundary", r.URL())
+	const write, queues = `^stega\.(events|commands|dead)$`, `^stega\.boundary\.(events|commands|dead)$`
+	own, user := r.AddUserNamed(t, "^$", write, `^stega\.log$|`+queues)
+	api := served(t, "boundary", process.API, own, dir)
+	api.recovers(t)
+	r.Permit(t, user, "^$", write, queues)
+	r.API(t, http.MethodDelete, "/api/queues/"+r.Vhost+"/stega.log", nil, nil)
+	migrate()
+	api.lacks(t, "event log")
+	r.Permit(t, user, "^$", write, `^stega\.log$|`+queues)
+	api.recovers(t)
+}
+
+// A process whose events the broker refuses is not ready, in either role, until it may publish them.
+func TestAProcessThatMayNotPublishIsNotReady(t *testing.T) {
+	r := servers.RabbitMQ(t)
+	dir, _ := migrated(t, "marketdata", r.URL())
+	for _, role := range []process.Role{process.API, process.Consumer} {
+		own, user := r.AddUserNamed(t, "^$", `^stega\.(events|commands|dead)$`, `^(stega\.log|stega\.marketdata\.(events|commands|dead))$`)
+		s := onRabbit(t, "marketdata", role, own, dir)
+		health(t, s).recovers(t)
+		r.PermitTopics(t, user, "stega.events", "^nothing$", ".*")
+		pricesOf(t, s, "FORBIDDEN")
+		health(t, s).becomes(t, "it may not publish", func(status int, h process.Health) bool {
+			return status == http.StatusServiceUnavailable && strings.Contains(h.Missing["publishing marketdata.prices_imported"], "permissions")
+		})
+		r.PermitTopics(t, user, "stega.events", ".*", ".*")
+		health(t, s).recovers(t)
+	}
+}
+
+// pricesOf publishes the prices of a symbol by hand.
+func pricesOf(t *testing.T, s *stegatest.Server, symbol string) {
+	t.Helper()
+	a := s.Do(http.MethodPost, "/v1/events/marketdata.prices_imported", `{"symbol":"`+symbol+`","dates":["2024-01-02"],"close":["1"]}`)
+	require.Equal(t, http.StatusAccepted, a.Status, "%s", a.Body)
+}
+
+// health reads the health of a server under test.
+func health(t *testing.T, s *stegatest.Server) ready {
+	return func() (int, process.Health) {
+		status, h, err := readyz(s.URL)
+		require.NoError(t, err)
+		return status, h
+	}
+}
+
+// A consumer whose every message fails is not ready: it has paused.
+func TestAPausedConsumerIsNotReady(t *testing.T) {
+	data := t.TempDir()
+	s := stegatest.Start(t, stegatest.Config(data, func(c *process.Config) { c.Services = []string{"marketdata", "returns"} }))
+	r := health(t, s)
+	r.recovers(t)
+	db, err := sql.Open("sqlite", filepath.Join(data, "returns.db")+"?_pragma=busy_timeout(10000)")
+	require.NoError(t, err)
+	defer func() { _ = db.Close() }()
+	rename := func(from, to string) {
+		_, err := db.ExecContext(t.Context(), "ALTER TABLE "+from+" RENAME TO "+to)
+		require.NoError(t, err)
+	}
+	rename("series", "away")
+	for n := range 8 {
+		pricesOf(t, s, fmt.Sprint("S", n))
+	}
+	r.lacks(t, "consumer of returns")
+	rename("away", "series")
+	r.recovers(t)
+}
+
+// A handler that waits for a lock for ever makes the consumer unready.
+func TestAConsumerWhoseHandlerHangsIsNotReady(t *testing.T) {
+	data, url := t.TempDir(), servers.Postgres(t).URL()
+	s := stegatest.Start(t, stegatest.Config(data, func(c *process.Config) {
+		c.Services = []string{"marketdata", "returns"}
+		c.Database = func(service string) string {
+			if service == "returns" {
+				return url
+			}
+			return sqliteIn(data)(service)
+		}
+	}))
+	r := health(t, s)
+	r.recovers(t)
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(context.Background()) }()
+	_, err = conn.Exec(t.Context(), "BEGIN; LOCK TABLE series IN ACCESS EXCLUSIVE MODE")
+	require.NoError(t, err)
+	pricesOf(t, s, "HANGS")
+	r.lacks(t, "handler of returns")
+	_, err = conn.Exec(t.Context(), "ROLLBACK")
+	require.NoError(t, err)
+	r.recovers(t)
+}
+
+// An event that nothing sends, since the relay that has the lock does not work, degrades both roles.
+func TestAnOldUnsentEventDegradesBothRoles(t *testing.T) {
+	url := servers.Postgres(t).URL()
+	database := func(string) string { return url }
+	migrateTo(t, "returns", database)
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(context.Background()) }()
+	_, err = conn.Exec(t.Context(), "SELECT pg_advisory_lock(hashtextextended('stega relay of returns' || current_schema(), 0))")
+	require.NoError(t, err)
+	roles := bothRoles(t, "returns", database)
+	_, err = conn.Exec(t.Context(), `INSERT INTO outbox (message_id, service, topic, subject, emitted_at, correlation, causation, traceparent, data, sequence)
+		VALUES ($1, '', 'returns.asset_updated', 'OLD', $2, $1, '', '', '{}', 1)`, events.NewID(), time.Now().Add(-time.Minute).UnixMicro())
+	require.NoError(t, err)
+	for _, r := range roles {
+		r.degraded(t, "outbox of returns")
+	}
+	require.NoError(t, conn.Close(t.Context()))
+	for _, r := range roles {
+		r.recovers(t)
+	}
+}
+
+// A dead letter degrades each process of its service, wherever it died, until somebody deals with it.
+func TestDeadLettersDegradeBothRoles(t *testing.T) {
+	data := t.TempDir()
+	var consuming broker.Broker
+	consumer := stegatest.Start(t, stegatest.Config(data, func(c *process.Config) {
+		c.Services, c.Roles = []string{"returns"}, []process.Role{process.Consumer}
+		open := c.Broker
+		c.Broker = func(ctx context.Context) (broker.Broker, error) {
+			b, err := open(ctx)
+			consuming = b
+			return b, err
+		}
+	}))
+	api := started(t, process.Config{
+		Services: []string{"returns"}, Roles: []process.Role{process.API}, Database: sqliteIn(data), Broker: embeddedIn(t.TempDir()), Migrate: true,
+	})
+	roles := []ready{health(t, consumer), health(t, api)}
+	id, sent := events.NewID(), make(chan error, 1)
+	require.NoError(t, consuming.Publish(t.Context(), broker.Outgoing{Message: events.Message{Envelope: events.Envelope{
+		ID: id, Source: "stega/test", Type: "marketdata.prices_imported", Subject: "ODD", Time: time.Now(), Correlation: id, Sequence: 1, ContentType: "application/json",
+	}, Data: []byte("this is no JSON")}}, func(err error) { sent <- err }))
+	require.NoError(t, <-sent)
+	for _, r := range roles {
+		r.degraded(t, "dead letters of returns")
+	}
+	var letters struct{ Items []struct{ ID json.Number } }
+	consumer.Get("/v1/dead", &letters)
+	require.Len(t, letters.Items, 1)
+	require.Equal(t, http.StatusNoContent, consumer.Do(http.MethodDelete, "/v1/dead/returns/"+letters.Items[0].ID.String(), "").Status)
+	for _, r := range roles {
+		r.recovers(t)
+	}
+}
+
+// The command line shows of a server what the server answers: each part that is wrong, and the status by the exit code.
+func TestHealthAndDoctorShowWhatReadyzAnswers(t *testing.T) {
+	data := t.TempDir()
+	s := stegatest.Start(t, stegatest.Config(data))
+	r := health(t, s)
+	run := func(args ...string) (int, string) {
+		c := exec.CommandContext(t.Context(), stegatest.Binary(t), append(args, "--url", s.URL)...)
+		c.Env = append(os.Environ(), "HOME="+t.TempDir(), "XDG_STATE_HOME=", "XDG_RUNTIME_DIR=", "XDG_CONFIG_HOME=", "STEGA_DAEMON=off", "STEGA_TOKEN="+s.Token)
+		out, err := c.Output()
+		if _, ok := errors.AsType[*exec.ExitError](err); !ok {
+			require.NoError(t, err)
+		}
+		return c.ProcessState.ExitCode(), string(out)
+	}
+	agree := func(status string, exits int, verdict string) {
+		t.Helper()
+		_, h := r()
+		require.Equal(t, status, h.Status)
+		lines := stega.Health(h).Lines()
+		code, out := run("health")
+		assert.Equal(t, exits, code, "%s", out)
+		var shown []string
+		for line := range strings.Lines(out) {
+			shown = append(shown, strings.TrimSpace(line))
+		}
+		if status != "not ready" {
+			lines = append(lines, status)
+		}
+		assert.Equal(t, lines, shown)
+		code, out = run("doctor", "-o", "json")
+		var findings []struct{ Name, Verdict, Detail string }
+		require.NoError(t, json.Unmarshal([]byte(out), &findings), "%s", out)
+		assert.Equal(t, exits != 0, code != 0, "%s", out)
+		for _, f := range findings {
+			if f.Name == "server "+s.URL {
+				assert.Equal(t, verdict, f.Verdict)
+				assert.Contains(t, f.Detail, strings.Join(stega.Health(h).Lines(), "; "))
+				return
+			}
+		}
+		t.Errorf("the doctor says nothing of the server: %s", out)
+	}
+	r.recovers(t)
+	agree("ready", 0, "ok")
+	db, err := sql.Open("sqlite", filepath.Join(data, "returns.db")+"?_pragma=busy_timeout(10000)")
+	require.NoError(t, err)
+	defer func() { _ = db.Close() }()
+	_, err = db.ExecContext(t.Context(), `INSERT INTO parked (handler, message_id, source, topic, subject, emitted_at, correlation, causation, sequence, traceparent,
+			content_type, data, state, attempts, last_error, cause, parked_at, due_at, died_at, holds)
+		VALUES ('h', 'm', 'stega/test', 't', 's', 1, 'm', '', 1, '', 'application/json', '{}', 'dead', 1, 'e', 'c', 1, 0, 1, false)`)
+	require.NoError(t, err)
+	r.degraded(t, "dead letters of returns")
+	agree("degraded", 0, "warn")
+	_, err = db.ExecContext(t.Context(), "ALTER TABLE series RENAME TO away")
+	require.NoError(t, err)
+	for n := range 8 {
+		pricesOf(t, s, fmt.Sprint("S", n))
+	}
+	wait.Until(t, "it is not ready and degraded", func() bool {
+		status, h := r()
+		return status == http.StatusServiceUnavailable && len(h.Degraded) == 1
+	})
+	agree("not ready", 69, "fail")
+}
+
+// Each condition of the table in ARCHITECTURE.md names the tests that show it.
+func TestEachRowOfTheReadinessTableHasATest(t *testing.T) {
+	page, err := os.ReadFile("ARCHITECTURE.md")
+	require.NoError(t, err)
+	_, section, _ := strings.Cut(string(page), "\n## Readiness\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	files, err := filepath.Glob("*_test.go")
+	require.NoError(t, err)
+	var code []byte
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		require.NoError(t, err)
+		code = append(code, b...)
+	}
+	test := regexp.MustCompile("`(Test[A-Za-z0-9]+)`")
+	rows := 0
+	for line := range strings.Lines(section) {
+		cells := strings.Split(strings.TrimSpace(line), "|")
+		if len(cells) < 2 || strings.HasPrefix(line, "| condition") || strings.HasPrefix(line, "| ---") {
+			continue
+		}
+		rows++
+		named := test.FindAllStringSubmatch(cells[len(cells)-2], -1)
+		assert.NotEmpty(t, named, "no test is named in: %s", line)
+		for _, n := range named {
+			assert.Contains(t, string(code), "func "+n[1]+"(t *testing.T)", "%s", line)
+		}
+	}
+	assert.GreaterOrEqual(t, rows, 9)
 }

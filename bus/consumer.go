@@ -132,6 +132,9 @@ func (c *Consumer) Run(ctx context.Context, ready func()) error {
 		var sub broker.Consumer
 		if sub, err = c.Broker.Subscribe(ctx, l.service, q.queue, q.prefetch); err != nil {
 			err = fmt.Errorf("subscribe to the %s of %s: %w", q.queue, l.service, err)
+			if ctx.Err() != nil {
+				err = nil // it ends before the broker was there
+			}
 			break
 		}
 		subs = append(subs, sub)
@@ -143,7 +146,7 @@ func (c *Consumer) Run(ctx context.Context, ready func()) error {
 			l.buried(ctx)
 		}
 	}
-	if err == nil {
+	if err == nil && ctx.Err() == nil {
 		workers.Go(func() { l.redrive(working) })
 		if l.watcher != nil {
 			workers.Go(func() { l.watcher.watch(working) })

@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -198,6 +200,17 @@ type Health struct {
 
 // Ready reports whether the server could take requests.
 func (h Health) Ready() bool { return h.Status == "ready" || h.Status == "degraded" }
+
+// Lines lists what is wrong, as "part: what": first what makes the server unready, then what makes it degraded.
+func (h Health) Lines() []string {
+	var lines []string
+	for _, parts := range []map[string]string{h.Missing, h.Degraded} {
+		for _, name := range slices.Sorted(maps.Keys(parts)) {
+			lines = append(lines, name+": "+parts[name])
+		}
+	}
+	return lines
+}
 
 // Health asks whether the server is ready. That it is not is no error.
 func (c *Client) Health(ctx context.Context) (a Answer[Health], err error) {

@@ -2,9 +2,7 @@ package cmd
 
 import (
 	"context"
-	"maps"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,11 +27,8 @@ func newHealth(g *globals) *cobra.Command {
 				return err
 			}
 			v := view{raw: a.Raw, table: table{head: []string{""}}}
-			for _, name := range slices.Sorted(maps.Keys(a.Value.Missing)) {
-				v.table.add(name + ": " + a.Value.Missing[name])
-			}
-			for _, name := range slices.Sorted(maps.Keys(a.Value.Degraded)) {
-				v.table.add(name + ": " + a.Value.Degraded[name])
+			for _, line := range a.Value.Lines() {
+				v.table.add(line)
 			}
 			if a.Value.Ready() {
 				v.table.add(a.Value.Status)

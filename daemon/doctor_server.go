@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -65,28 +63,18 @@ func (p Patient) ask(ctx context.Context, method, url, body string) (*http.Respo
 }
 
 func ready(name string, a *http.Response, body []byte, took time.Duration) Finding {
-	var h struct {
-		Status   string            `json:"status"`
-		Missing  map[string]string `json:"missing"`
-		Degraded map[string]string `json:"degraded"`
-	}
+	var h client.Health
 	if err := json.Unmarshal(body, &h); err != nil || h.Status == "" {
 		return Finding{Name: name, Verdict: Fail, Detail: "what answers is not stega: " + a.Status, Hint: "what runs there? say where stega is with STEGA_URL"}
 	}
-	f := Finding{Name: name, Verdict: OK, Detail: fmt.Sprintf("is %s, and answered within %s", h.Status, took.Round(time.Millisecond))}
-	if len(h.Degraded) > 0 {
-		var degraded []string
-		for _, what := range slices.Sorted(maps.Keys(h.Degraded)) {
-			degraded = append(degraded, what+": "+h.Degraded[what])
-		}
-		f.Verdict, f.Detail, f.Hint = Warn, "is degraded; "+strings.Join(degraded, "; "), "it takes requests; see its log for what is wrong"
-	}
-	if a.StatusCode != http.StatusOK {
-		var missing []string
-		for _, what := range slices.Sorted(maps.Keys(h.Missing)) {
-			missing = append(missing, what+": "+h.Missing[what])
-		}
-		f.Verdict, f.Detail, f.Hint = Fail, "is not ready; "+strings.Join(missing, "; "), "it gets ready by itself once what is missing is back; see its log"
+	f := Finding{Name: name, Verdict: OK, Detail: "is " + h.Status + "; " + strings.Join(h.Lines(), "; ")}
+	switch {
+	case a.StatusCode != http.StatusOK:
+		f.Verdict, f.Hint = Fail, "it gets ready by itself once what is missing is back; see its log"
+	case len(h.Degraded) > 0:
+		f.Verdict, f.Hint = Warn, "it takes requests; see its log for what is wrong"
+	default:
+		f.Detail = fmt.Sprintf("is %s, and answered within %s", h.Status, took.Round(time.Millisecond))
 	}
 	return f
 }

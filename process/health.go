@@ -85,10 +85,6 @@ func (p *Process) health(ctx context.Context) Health {
 
 func (p *Process) healthOf(ctx context.Context, part *part, connected bool, h *Health) {
 	name := part.service.Name()
-	if err := part.db.Ping(ctx); err != nil {
-		h.Missing["database of "+name] = "does not answer, or takes no writes"
-		return
-	}
 	if part.consumer != nil {
 		for _, l := range part.consumer.Lacks() {
 			h.Missing[l.Part] = plain(l.Err)
@@ -100,11 +96,24 @@ func (p *Process) healthOf(ctx context.Context, part *part, connected bool, h *H
 			h.Missing["handler of "+name] = "a handler runs for longer than it may"
 		}
 	}
-	if age, err := part.db.OldestUnsent(ctx); err == nil && connected && age > unsentLimit {
+	err := part.db.Ping(ctx)
+	var age time.Duration
+	if err == nil {
+		age, err = part.db.OldestUnsent(ctx)
+	}
+	var dead []store.ParkedMessage
+	if err == nil {
+		dead, err = part.db.DeadLetters(ctx, store.DeadNow, 1, 0)
+	}
+	if err != nil {
+		h.Missing["database of "+name] = "does not answer, or takes no writes"
+		return
+	}
+	if connected && age > unsentLimit {
 		h.Degraded["outbox of "+name] = "the oldest unsent event is " + age.Round(time.Second).String() + " old"
 	}
-	if dead, err := part.db.DeadLetters(ctx, store.DeadNow, 1, 0); err == nil && len(dead) > 0 {
-		h.Degraded["dead letters of "+name] = "there are some: see them with stega dead list"
+	if len(dead) > 0 {
+		h.Degraded["dead letters of "+name] = "there are some: list them with stega dead list"
 	}
 }
 

@@ -49,6 +49,7 @@ const (
 	relaySettle = 10 * time.Millisecond // how long confirmed rows are collected before they are deleted
 	settleRows  = 1000                  // deleted at a time
 	markAfter   = 2 * time.Second       // published and not handled: the row is marked, so that scans pass it over
+	markLate    = 10 * time.Second      // the same while the window has room
 	retryMin    = 50 * time.Millisecond
 	retryMax    = 5 * time.Second
 	retryReset  = 4 * retryMax    // a relay that worked for so long starts anew without a long pause
@@ -146,6 +147,7 @@ type relaying struct {
 	flight    map[string]bool // by message id: on its way; true when it was handled before its confirmation was seen
 	settled   []pair          // to delete
 	settledAt time.Time
+	marked    time.Time // when rows were last marked for their age
 	asked     time.Time // when the session was last used
 	alone     *line     // a suspect that was sent
 	dead      []int64   // rows that were given up

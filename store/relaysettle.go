@@ -106,17 +106,21 @@ func (w *relaying) settle(ctx context.Context, all bool) error {
 		}
 		w.settled = w.settled[n:]
 	}
-	if w.volatile && len(w.held) >= relayWindow/2 {
-		return w.mark(ctx)
+	switch {
+	case w.volatile && len(w.held) >= relayWindow/2:
+		return w.mark(ctx, markAfter)
+	case w.volatile && time.Since(w.marked) > markLate/2:
+		w.marked = time.Now()
+		return w.mark(ctx, markLate)
 	}
 	return nil
 }
 
-// mark makes scans pass over rows whose message was published a while ago and is not handled everywhere yet.
-func (w *relaying) mark(ctx context.Context) error {
+// mark makes scans pass over rows whose message was published a while ago and is not handled everywhere yet. Such a row does not count as unsent.
+func (w *relaying) mark(ctx context.Context, age time.Duration) error {
 	var ids []int64
 	for _, p := range w.published {
-		if p.id != 0 && w.held[p.id] && time.Since(p.at) > markAfter {
+		if p.id != 0 && w.held[p.id] && time.Since(p.at) > age {
 			ids = append(ids, p.id)
 		}
 	}
