@@ -51,6 +51,7 @@ func TestFaults(t *testing.T) {
 		{"a consumer that crashes again and again", crashLoop},
 		{"a relay whose process is frozen", relayFrozen},
 		{"a relay whose host is lost", relayLost},
+		{"a dead letter that is retried after its correction", deadLetterRetried},
 		{"an outbox row that cannot be sent", poisonRow},
 		{"a rebuild on slow processors", slowRebuild},
 	} {
