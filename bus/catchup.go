@@ -99,6 +99,9 @@ func (w *watcher) watch(ctx context.Context) {
 			lacked = true
 			continue
 		}
+		if err := w.resend(ctx); err != nil && ctx.Err() == nil {
+			w.log.Warn("whether commands were lost is not known at present", "error", err)
+		}
 		if !began || !lacked && time.Since(verified) < w.opts.Verify {
 			continue
 		}
@@ -109,6 +112,39 @@ func (w *watcher) watch(ctx context.Context) {
 		case err == nil && done:
 			verified, lacked = time.Now(), false
 		}
+	}
+}
+
+// resend sends commands again that the queue has lost: their jobs have not begun, they are not about to be sent, and nothing waits in the queue,
+// at two looks.
+func (w *watcher) resend(ctx context.Context) error {
+	var before []string
+	for {
+		ids, err := w.db.LostCommands(ctx)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		limited, cancel := context.WithTimeout(ctx, catchUpEntry)
+		depth, err := w.broker.Depth(limited, w.service, broker.Commands)
+		cancel()
+		if err != nil || depth > int(w.inHand.Load()) {
+			return err
+		}
+		if before == nil {
+			before = ids
+			if !w.sleep(ctx, catchUpAgain) {
+				return nil
+			}
+			continue
+		}
+		if ids = slices.DeleteFunc(ids, func(id string) bool { return !slices.Contains(before, id) }); len(ids) == 0 {
+			return nil
+		}
+		n, err := w.db.SendCommandsAgain(ctx, ids)
+		if n > 0 {
+			w.log.Warn("commands were lost from the queue and are sent again", "commands", n)
+		}
+		return err
 	}
 }
 

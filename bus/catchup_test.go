@@ -57,6 +57,16 @@ func (n *node) noted(topic string) []int64 {
 
 const created, updated = "portfolio.created", "portfolio.updated"
 
+// errand is a job of the node.
+type errand struct {
+	Version int64 `json:"version"`
+}
+
+func (errand) Topic() string   { return "node.errand" }
+func (errand) Subject() string { return "e" }
+
+const refused = 99
+
 // dispatcher handles created and, in the second version, updated.
 func (n *node) dispatcher(second bool) *bus.Dispatcher {
 	d := bus.NewDispatcher("node")
@@ -64,6 +74,13 @@ func (n *node) dispatcher(second bool) *bus.Dispatcher {
 		n.note(created, e.Version)
 		return nil
 	})
+	bus.Handle(d, func(_ context.Context, _ *store.Tx, e errand) error {
+		n.note(errand{}.Topic(), e.Version)
+		if e.Version == refused {
+			return fault.Conflict("errand_refused", "the errand makes no sense")
+		}
+		return nil
+	}, bus.Deferred())
 	if second {
 		bus.Handle(d, func(_ context.Context, _ *store.Tx, e events.PortfolioUpdated) error {
 			n.note(updated, e.Version)
@@ -269,5 +286,100 @@ func TestALogThatBeganAnewIsComparedFromItsBeginning(t *testing.T) {
 		got := n.noted(created)
 		slices.Sort(got)
 		assert.Equal(n.t, []int64{1, 2, 3, 4, 5, 6}, got)
+	})
+}
+
+// relay moves the outbox to the broker until it is stopped.
+func (n *node) relay() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = (&store.Relay{DB: n.db, Broker: n.admin, Log: slog.New(slog.NewTextHandler(n.t.Output(), nil))}).Run(ctx, func() {})
+	}()
+	var once sync.Once
+	stop = func() { once.Do(func() { cancel(); <-done }) }
+	n.t.Cleanup(stop)
+	return stop
+}
+
+func (n *node) submit(version int64) store.Operation {
+	n.t.Helper()
+	op, err := bus.NewCommandBus(n.dispatcher(false), n.db).Submit(n.t.Context(), bus.Submission{Command: errand{version}})
+	require.NoError(n.t, err)
+	return op
+}
+
+// sent waits until all commands have left the outbox and wait in the queue.
+func (n *node) sent(commands int) {
+	n.t.Helper()
+	wait.Until(n.t, "the commands wait in the queue", func() bool {
+		var rows int
+		if err := n.db.Read().NewRaw("SELECT count(*) FROM outbox WHERE service <> ''").Scan(n.t.Context(), &rows); err != nil || rows > 0 {
+			return false
+		}
+		depth, err := n.admin.Depth(n.t.Context(), "node", broker.Commands)
+		return err == nil && depth == commands
+	})
+}
+
+func (n *node) status(op store.Operation, want store.OperationStatus) {
+	n.t.Helper()
+	wait.Until(n.t, "the operation is over", func() bool {
+		now, err := n.db.Operation(n.t.Context(), op.ID)
+		return err == nil && now.Status == want
+	})
+}
+
+// settledCommands waits until no command is kept.
+func (n *node) settledCommands() {
+	n.t.Helper()
+	wait.Until(n.t, "no command is kept", func() bool {
+		var rows int
+		err := n.db.Read().NewRaw("SELECT (SELECT count(*) FROM commands) + (SELECT count(*) FROM outbox WHERE service <> '')").Scan(n.t.Context(), &rows)
+		return err == nil && rows == 0
+	})
+}
+
+// Commands that were accepted and wait in a queue that is deleted are sent again once the queue is back, and run once.
+func TestCommandsInAQueueThatVanishedRunOnce(t *testing.T) {
+	t.Parallel()
+	onBothStores(t, func(n *node) {
+		n.declare(false)
+		n.relay()
+		first, second, bad, cancelled := n.submit(1), n.submit(2), n.submit(refused), n.submit(3)
+		n.sent(4)
+		n.delete("queues/" + n.server.Vhost + "/stega.node.commands")
+		require.NoError(t, n.db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error { return tx.RequestCancel(ctx, cancelled.ID) }))
+		n.declare(false)
+		n.run(false)
+		n.status(first, store.Succeeded)
+		n.status(second, store.Succeeded)
+		n.status(bad, store.Failed)
+		n.status(cancelled, store.Failed)
+		n.settledCommands()
+		got := n.noted(errand{}.Topic())
+		slices.Sort(got)
+		assert.Equal(t, []int64{1, 2, refused}, got, "each once, and not the one that was cancelled")
+	})
+}
+
+// The queue vanishes while the consumer runs and the relay still has commands for it.
+func TestCommandsThatCameWhileTheirQueueWasGoneRunOnce(t *testing.T) {
+	t.Parallel()
+	onBothStores(t, func(n *node) {
+		n.declare(false)
+		c, _ := n.run(false)
+		stop := n.relay()
+		n.status(n.submit(1), store.Succeeded)
+		n.delete("queues/" + n.server.Vhost + "/stega.node.commands")
+		n.misses(c, "queue_missing")
+		op := n.submit(2)
+		n.declare(false)
+		n.whole(c)
+		n.status(op, store.Succeeded)
+		stop()
+		n.settledCommands()
+		assert.Equal(t, []int64{1, 2}, n.noted(errand{}.Topic()))
 	})
 }

@@ -221,6 +221,7 @@ type loop struct {
 	breaker  *breaker
 	pauses   *pauses
 	hands    *hands
+	inHand   atomic.Int64  // deliveries of commands that are not settled
 	draining chan struct{} // closed when nothing new is to begin
 	due      chan struct{} // wakes the redriver
 }

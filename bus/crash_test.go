@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -240,7 +241,7 @@ func TestTheProcessThatCrashes(t *testing.T) {
 		var effects, parked, dead int
 		err := db.Read().NewRaw(`SELECT (SELECT count(*) FROM effects), (SELECT count(*) FROM parked WHERE state <> 'dead'),
 			(SELECT count(*) FROM parked WHERE state = 'dead')`).Scan(t.Context(), &effects, &parked, &dead)
-		return err == nil && parked == 0 && fmt.Sprint(effects+dead) == os.Getenv(crashMessages)
+		return err == nil && parked == 0 && strconv.Itoa(effects+dead) == os.Getenv(crashMessages)
 	})
 	cancel()
 	require.NoError(t, <-done)

@@ -103,6 +103,9 @@ func (l *loop) bury(ctx context.Context, o *outage, d broker.Delivery) error {
 			}
 			tx.Receipt(l.d.parkedReceipt(one))
 		}
+		if l.d.commands[m.Message.Type] != nil {
+			tx.CommandSettled(m.Message.ID)
+		}
 		if len(stored) == 0 { // it was handled
 			return nil
 		}

@@ -107,6 +107,7 @@ func (l *loop) jobDelivered(ctx context.Context, d broker.Delivery, held *inFlig
 		l.reject(d, err.Error())
 		return
 	}
+	l.inHand.Add(1)
 	if !held.join(d) {
 		return // it runs already, and was delivered again
 	}
@@ -120,6 +121,7 @@ func (l *loop) jobDelivered(ctx context.Context, d broker.Delivery, held *inFlig
 		} else {
 			l.told(d.Ack())
 		}
+		l.inHand.Add(-1)
 	}
 }
 
@@ -245,6 +247,7 @@ func (j *job) begin(ctx context.Context) (over bool, err error) {
 				return fmt.Errorf("look into the inbox: %w", err)
 			}
 			if over = !fresh[0]; over {
+				tx.CommandSettled(j.message.ID)
 				return nil
 			}
 		}
@@ -253,6 +256,7 @@ func (j *job) begin(ctx context.Context) (over bool, err error) {
 			return err
 		}
 		if over = op != nil && op.Done() && j.parked == nil; over { // it was given up, and comes once more
+			tx.CommandSettled(j.message.ID)
 			return nil
 		}
 		if op != nil && !op.Done() {
@@ -272,10 +276,16 @@ func (j *job) begin(ctx context.Context) (over bool, err error) {
 		j.settled(j.route.Handler, outcomeDuplicate)
 		return true, nil
 	}
-	if !accepted {
+	if !accepted && j.parked != nil {
 		return false, nil
 	}
 	return false, j.outage.persist(ctx, func(ctx context.Context, tx *store.Tx) error {
+		if j.parked == nil {
+			tx.CommandBegun(j.message.ID, j.opts.JobLease)
+		}
+		if !accepted {
+			return nil
+		}
 		return tx.MarkRunning(ctx, j.operation)
 	})
 }
@@ -360,6 +370,7 @@ func (j *job) commit(ctx context.Context, cause events.Envelope, fn func(ctx con
 					return fmt.Errorf("take the job from the parked ones: %w", err)
 				}
 			}
+			tx.CommandSettled(j.message.ID)
 			tx.Receipt(j.d.receipt(j.message.Envelope, j.route.Handler, events.ReceiptHandled))
 			return j.finish(ctx, tx, nil)
 		})
@@ -411,6 +422,7 @@ func (j *job) fail(ctx context.Context, failure error) error {
 		if err := j.set(ctx, tx, m, kept); err != nil {
 			return err
 		}
+		tx.CommandSettled(j.message.ID)
 		tx.Because(j.message.Envelope)
 		tx.Receipt(j.receiptOf(m, kept))
 		if !dead {
@@ -446,10 +458,11 @@ func (j *job) receiptOf(m store.ParkedMessage, kept bool) events.Receipt {
 // overtaken settles a job whose operation ended while it ran: it has no effect.
 func (j *job) overtaken(ctx context.Context) error {
 	j.settled(j.route.Handler, outcomeDuplicate)
-	if j.parked == nil {
-		return nil
-	}
 	return j.outage.insist(ctx, "remove a job", func(ctx context.Context, tx *store.Tx) error {
+		tx.CommandSettled(j.message.ID)
+		if j.parked == nil {
+			return nil
+		}
 		return tx.Unpark(ctx, j.parked.ID)
 	})
 }

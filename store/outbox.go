@@ -35,6 +35,7 @@ func (t *Tx) outbox(ctx context.Context) error {
 	for _, subject := range slices.Sorted(maps.Keys(counts)) {
 		t.Put(raise, subject, counts[subject])
 	}
+	t.keepCommands(emitted)
 	if err := t.session.put(ctx); err != nil {
 		return fmt.Errorf("count the subjects: %w", err)
 	}
