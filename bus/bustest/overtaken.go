@@ -72,6 +72,6 @@ func overtakes(w *world, newStore NewStore) {
 	w.eventually("nothing is parked", func() bool { return len(s.letters("")) == 0 })
 	w.eventually("all of x was taken", func() bool { return len(s.effects("free", "x")) == 4 && len(s.effects("h", "x")) == 3 })
 	assert.Equal(w.t, []int64{2, 3, 4}, s.effects("h", "x"))
-	assert.Equal(w.t, []int64{2, 3, 1}, s.effects("free", "x")[:3], "another handler wants states, and drops what is old by itself")
+	assert.ElementsMatch(w.t, []int64{1, 2, 3, 4}, s.effects("free", "x"), "another handler takes states, and drops what is old by itself")
 	assert.Equal(w.t, []string{"y", "x"}, s.requests())
 }
