@@ -67,6 +67,7 @@ type tailing struct {
 	from             uint64
 	follow, internal bool
 	end              broker.LogBounds // of one that does not follow
+	began            time.Time
 	w                *echo.Response
 }
 
@@ -74,7 +75,7 @@ func tailOf(c echo.Context) (*tailing, error) {
 	if err := rest.Known(c, "from", "follow", "internal"); err != nil {
 		return nil, err
 	}
-	t := &tailing{from: broker.LogEnd, follow: true}
+	t := &tailing{from: broker.LogEnd, follow: true, began: time.Now()}
 	var err error
 	if v := c.QueryParam("from"); v != "" {
 		if t.from, err = strconv.ParseUint(v, 10, 64); err != nil {
@@ -101,7 +102,7 @@ func (t *tailing) run(ctx context.Context, entries <-chan broker.LogEntry, ready
 	for {
 		select {
 		case e, open := <-entries:
-			if !open {
+			if !open || reached && e.Time.After(t.began.Add(quiet)) { // it was not in the log when the request came
 				return
 			}
 			if idle = false; t.shown(e) {
