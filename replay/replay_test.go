@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -19,6 +20,7 @@ import (
 	"stega/internal/servers"
 	"stega/internal/stegatest"
 	"stega/process"
+	"stega/services/boundary"
 	"stega/store"
 )
 
@@ -72,11 +74,17 @@ func grown(t *testing.T, data string, urls map[string]string, symbols int) *suit
 	s.Server = stegatest.Start(t, stegatest.Config(data, func(c *process.Config) {
 		c.Database = func(service string) string { return urls[service] }
 	}))
+	s.grow(symbols)
+	return s
+}
+
+// grow imports prices of some symbols and makes four portfolios of them.
+func (s *suite) grow(symbols int) {
+	s.t.Helper()
 	s.Import(market(symbols, 60, 0), "")
 	for i := range 4 {
 		s.ids = append(s.ids, s.Portfolio(fmt.Sprintf(`{"name":"p%d","assets":[{"symbol":"S000","weight":"0.4"},{"symbol":"S00%d","weight":"0.6"}]}`, i, 1+i)))
 	}
-	return s
 }
 
 // views are the read views of all services that have some, byte for byte.
@@ -139,6 +147,22 @@ func TestARebuildRepairsWhateverIsWrongOnPostgreSQL(t *testing.T) {
 func repairs(t *testing.T, s *suite) {
 	t.Helper()
 	before := views(t, s.urls)
+	s.damage()
+	for _, service := range inOrder { // each needs the one before
+		o := s.rebuild(service)
+		require.Nil(t, o.Error, "%s: %+v", service, o.Error)
+		require.NotNil(t, o.Progress, service)
+		assert.Equal(t, o.Progress.Total, o.Progress.Total+min(0, o.Progress.Done), service)
+		assert.Equal(t, before[service], views(t, s.urls)[service], service)
+	}
+}
+
+// inOrder lists the services with views, in the order in which they can be rebuilt.
+var inOrder = []string{"returns", "correlations", "optimization"}
+
+// damage puts something wrong into every kind of row of every view.
+func (s *suite) damage() {
+	s.t.Helper()
 	ghost, junk := events.NewID(), "X'7a7a7a'"
 	if strings.HasPrefix(s.urls["returns"], "postgres") {
 		junk = `'\x7a7a7a'::bytea`
@@ -180,13 +204,53 @@ func repairs(t *testing.T, s *suite) {
 		"INSERT INTO closes (symbol, day, close) VALUES ('GHOST', 1, '1')",
 		"DELETE FROM closes WHERE symbol = 'S002'",
 	)...)
-	for _, service := range []string{"returns", "correlations", "optimization"} { // each needs the one before
-		o := s.rebuild(service)
-		require.Nil(t, o.Error, "%s: %+v", service, o.Error)
-		require.NotNil(t, o.Progress, service)
-		assert.Equal(t, o.Progress.Total, o.Progress.Total+min(0, o.Progress.Done), service)
-		assert.Equal(t, before[service], views(t, s.urls)[service], service)
+}
+
+// kill -9 at random instants of rebuilds: each goes on when the program does, and ends with the views of one that nothing disturbed.
+func TestARebuildOutlastsKills(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts the program a dozen times")
 	}
+	t.Parallel()
+	rng := stegatest.Rand(t, 3)
+	data, urls := onSQLite(t)
+	var p *stegatest.Program
+	s := &suite{t: t, urls: urls}
+	launch := func() {
+		var ok bool
+		p, ok = stegatest.Launch(t, nil, "up", "--data", data, "--addr", "127.0.0.1:0", "--log-level", "error")
+		require.True(t, ok, "%s", p.Said())
+		s.Server = p.Server()
+	}
+	launch()
+	s.grow(40)
+	before := views(t, urls)
+	s.damage()
+	for _, service := range inOrder {
+		id := events.NewID()
+		a := s.Do(http.MethodPost, "/v1/rebuild/"+service, "", "Operation-Id", id)
+		require.Equal(t, http.StatusAccepted, a.Status, "%s", a.Body)
+		kills, began := 0, time.Now()
+		for range 4 {
+			time.Sleep(time.Duration(rng.IntN(120)) * time.Millisecond) // the random instant
+			p.Kill()
+			kills++
+			launch()
+			var o store.Operation
+			if s.Get("/v1/operations/"+id, &o); o.Done() {
+				break
+			}
+		}
+		var o boundary.Operation
+		s.Eventually("the rebuild of "+service+" is settled", func() bool {
+			s.Get("/v1/operations/"+id, &o)
+			return o.Settled
+		})
+		require.Nil(t, o.Error, "%s: %+v", service, o.Error)
+		assert.Equal(t, before[service], views(t, urls)[service], "%s, after %d kills", service, kills)
+		t.Logf("%s was killed %d times and settled after %s", service, kills, time.Since(began))
+	}
+	assert.Zero(t, p.Stop(), "%s", p.Said())
 }
 
 // A view answers all through a rebuild as it did before, what is written meanwhile is in it, and it ends as one that grew by itself.
