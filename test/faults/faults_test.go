@@ -353,6 +353,7 @@ func permissionRevoked(_ *testing.T, l *load) {
 	require.Len(l.t, rights, 4)
 	allow := l.after(func() { l.Rabbit("set_permissions", "portfolio", rights[1], rights[2], rights[3]) })
 	l.Rabbit("set_permissions", "portfolio", rights[1], "^$", rights[3])
+	l.Rabbit("close_all_user_connections", "portfolio", "a channel keeps the rights that it has used")
 	holder, _ := l.holder("portfolio")
 	l.reports(holder, "403", "refuse", "permission", "forbidden", "publish")
 	allow()
