@@ -40,11 +40,11 @@ func (t *Tx) CommandSettled(id string) {
 }
 
 // lost selects the commands that are due, and not about to be sent.
-const lost = "FROM commands WHERE due_at <= ? AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.message_id = commands.message_id)"
+const lost = "due_at <= ? AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.message_id = commands.message_id)"
 
 // LostCommands returns the ids of commands that were sent, and whose jobs have neither begun nor ended in time; the oldest first.
 func (d *DB) LostCommands(ctx context.Context) (ids []string, err error) {
-	err = d.Read().NewRaw("SELECT message_id "+lost+" ORDER BY due_at LIMIT ?", now().UnixMicro(), lostCommands).Scan(ctx, &ids)
+	err = d.Read().NewRaw("SELECT message_id FROM commands WHERE "+lost+" ORDER BY due_at LIMIT ?", now().UnixMicro(), lostCommands).Scan(ctx, &ids)
 	return ids, d.explain(ctx, err)
 }
 
@@ -52,7 +52,7 @@ func (d *DB) LostCommands(ctx context.Context) (ids []string, err error) {
 func (d *DB) SendCommandsAgain(ctx context.Context, ids []string) (n int, err error) {
 	err = d.Do(ctx, func(ctx context.Context, tx *Tx) error {
 		var mine []string // and no other process's
-		err := tx.NewRaw("UPDATE commands SET due_at = ? WHERE message_id IN (?) AND message_id IN (SELECT message_id "+lost+") RETURNING message_id",
+		err := tx.NewRaw("UPDATE commands SET due_at = ? WHERE message_id IN (?) AND "+lost+" RETURNING message_id",
 			tx.now.Add(commandPatience).UnixMicro(), bun.List(ids), tx.now.UnixMicro()).Scan(ctx, &mine)
 		if n = len(mine); err != nil || n == 0 {
 			return err

@@ -1,10 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"stega/events"
 )
@@ -12,10 +15,32 @@ import (
 var noteSequence = NewUpsert("handled_sequences", 3, "handler", "subject", "source", "sequence").
 	Setting("sequence = excluded.sequence WHERE excluded.sequence > handled_sequences.sequence")
 
+// sequenceKey is what sequences are counted in, as seen by one handler.
+type sequenceKey struct{ handler, subject, source string }
+
+func sequenceOf(handler string, e events.Envelope) sequenceKey {
+	return sequenceKey{handler, plain(e.Subject), plain(e.Source)}
+}
+
 // HandledSequence records, in this unit, that a handler has handled a message of its subject, for Overtaken.
 func (t *Tx) HandledSequence(handler string, e events.Envelope) {
-	if e.Sequence > 0 {
-		t.Put(noteSequence, handler, plain(e.Subject), plain(e.Source), e.Sequence)
+	if e.Sequence <= 0 {
+		return
+	}
+	if t.sequences == nil {
+		t.sequences = map[sequenceKey]int64{}
+	}
+	key := sequenceOf(handler, e)
+	t.sequences[key] = max(t.sequences[key], e.Sequence)
+}
+
+// putSequences writes the highest sequences that the unit has handled, in an order in which no two units block each other.
+func (t *Tx) putSequences() {
+	order := func(a, b sequenceKey) int {
+		return cmp.Or(cmp.Compare(a.handler, b.handler), cmp.Compare(a.subject, b.subject), cmp.Compare(a.source, b.source))
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(t.sequences), order) {
+		t.Put(noteSequence, key.handler, key.subject, key.source, t.sequences[key])
 	}
 }
 
@@ -24,9 +49,13 @@ func (t *Tx) Overtaken(ctx context.Context, handler string, e events.Envelope) (
 	if e.Sequence <= 0 {
 		return false, nil
 	}
+	key := sequenceOf(handler, e)
+	if t.sequences[key] > e.Sequence {
+		return true, nil
+	}
 	var handled int64
 	err := t.QueryRowContext(ctx, "SELECT sequence FROM handled_sequences WHERE handler = ? AND subject = ? AND source = ?",
-		handler, plain(e.Subject), plain(e.Source)).Scan(&handled)
+		key.handler, key.subject, key.source).Scan(&handled)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil
 	}

@@ -35,6 +35,8 @@ type Tx struct {
 	finished []string                          // operations that are over
 	ended    bool
 
+	sequences map[sequenceKey]int64 // that it has handled
+
 	beside   []events.Envelope // further messages that emissions come from, besides the cause
 	children map[string][]events.Emitted
 	states   []state
@@ -219,6 +221,7 @@ func (t *Tx) finish(ctx context.Context) error {
 	if err := t.account(); err != nil {
 		return err
 	}
+	t.putSequences()
 	if err := t.outbox(ctx); err != nil {
 		return err
 	}

@@ -50,6 +50,8 @@ func Run(t *testing.T, h Harness) {
 		{"what is due once in a unit runs once, before the commit", once},
 		{"a unit that has ended emits nothing", emitsLate},
 		{"a taken name is a conflict", conflicts},
+		{"what comes after a later message of its subject is overtaken", overtaken},
+		{"commands that are lost are sent again, once", lostCommands},
 		{"concurrent units of one subject number their events without a gap", sequences},
 		{"units that meet a deadlock are run again", deadlocks},
 		{"a cancelled unit changes nothing and harms no other", cancelled},
