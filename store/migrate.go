@@ -67,6 +67,8 @@ func (d *DB) Migrate(ctx context.Context, files fs.FS) error {
 	if err != nil || len(pending) == 0 {
 		return err
 	}
+	d.migrating.Add(1)
+	defer d.migrating.Add(-1)
 	err = d.Do(ctx, func(ctx context.Context, tx *Tx) error {
 		if tx.Dialect().Name() == dialect.PG {
 			if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(hashtext('stega migrations'))"); err != nil {

@@ -37,7 +37,7 @@ func openPostgres(ctx context.Context, d *DB, url string, o options) (engine, st
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 5 * time.Second
 	}
-	config.DialFunc = dialer().DialContext
+	config.DialFunc = dial(func() bool { return d.migrating.Load() == 0 }) // one statement of a migration may take long
 	params(config, map[string]string{
 		"application_name":                    "stega-" + d.service,
 		"idle_in_transaction_session_timeout": "60s", // a process that hangs must not hold locks for ever

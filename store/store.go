@@ -25,6 +25,7 @@ type DB struct {
 	committed chan struct{}
 	waiters   waiters
 	refused   atomic.Bool // the last write that is known of was refused
+	migrating atomic.Int32
 }
 
 // engine is what differs between the two kinds of database.

@@ -314,11 +314,7 @@ func newCable(t testing.TB, to string) *cable {
 	})
 	t.Cleanup(func() {
 		_ = in.Close()
-		c.mu.Lock()
-		for _, conn := range c.all {
-			_ = conn.Close()
-		}
-		c.mu.Unlock()
+		c.drop()
 		group.Wait()
 	})
 	return c
@@ -355,6 +351,15 @@ func (c *cable) cut(all bool) {
 	}
 }
 
+// drop closes all connections.
+func (c *cable) drop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range c.all {
+		_ = conn.Close()
+	}
+}
+
 // through opens a database over a cable.
 func through(t testing.TB, address string) (*store.DB, *cable) {
 	t.Helper()
@@ -363,6 +368,49 @@ func through(t testing.TB, address string) (*store.DB, *cable) {
 	c := newCable(t, u.Host)
 	u.Host = c.in.Addr().String()
 	return reopen(t, u.String()), c
+}
+
+// fallsSilent holds that no query, unit or upkeep without a deadline of its own waits for a server that answers keepalives and nothing else, and
+// that each works again over a new connection.
+func fallsSilent(t *testing.T, h Harness) {
+	if address := h.URL(t); !strings.HasPrefix(address, "postgres") {
+		t.Skip("there is no server")
+	}
+	unit := func(text string) func(context.Context, *store.DB) error {
+		return func(ctx context.Context, db *store.DB) error {
+			return db.Do(ctx, func(ctx context.Context, tx *store.Tx) error { return trail(ctx, tx, 1, text) })
+		}
+	}
+	for what, do := range map[string]func(context.Context, *store.DB) error{
+		"a query": func(ctx context.Context, db *store.DB) error {
+			_, err := db.Read().NewSelect().Table("trail").Count(ctx)
+			return err
+		},
+		"a unit":      unit("one"),
+		"a long unit": unit(strings.Repeat("x", 4<<20)),
+		"upkeep":      func(ctx context.Context, db *store.DB) error { return db.Tidy(ctx, store.Retention{}) },
+		"readiness":   func(ctx context.Context, db *store.DB) error { return db.Ping(ctx) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			db, c := through(t, h.URL(t))
+			require.NoError(t, do(t.Context(), db))
+			c.cut(false)
+			ended := make(chan error, 1)
+			go func() { ended <- do(t.Context(), db) }()
+			select {
+			case err := <-ended:
+				if err != nil { // else the connection was found to be dead before it was used, and replaced
+					assert.True(t, store.Away(err), "%v", err)
+				}
+			case <-time.After(60 * time.Second):
+				t.Error("it waits for a server that says nothing")
+				c.drop()
+				<-ended
+			}
+			require.NoError(t, do(t.Context(), db))
+		})
+	}
 }
 
 // takeover is how long it may take until another relay works.

@@ -76,6 +76,7 @@ func Run(t *testing.T, h Harness) {
 		{"odd bytes in ids and subjects change no other message", oddBytes},
 		{"another relay takes over from one whose host is gone", hostGone},
 		{"a relay whose connections died silently goes on over new ones", deadConnections},
+		{"a query of a server that fell silent ends, whatever deadline it has", fallsSilent},
 		{"connections that run out are named", connectionsRunOut},
 		{"an operation whose end was asked for does not succeed any more", cancels},
 		{"a kill between any two statements leaves all or nothing", kills},
