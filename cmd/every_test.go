@@ -23,6 +23,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"stega/internal/wait"
 )
 
 // aserver are the commands that are servers themselves or measure one: they talk to no server of somebody else's.
@@ -238,7 +240,7 @@ func TestOnlyOneFileWritesToPeople(t *testing.T) {
 func TestCompletionOffersNothingThatAShellRuns(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("bash"); err != nil {
-		t.Skip("there is no bash")
+		wait.Skip(t, "there is no bash")
 	}
 	home := t.TempDir()
 	program := filepath.Join(home, "stega") // the binary of the test stands for it by that name

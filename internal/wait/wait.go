@@ -3,6 +3,7 @@ package wait
 
 import (
 	"context"
+	"os"
 	"testing"
 	"time"
 )
@@ -38,4 +39,13 @@ func For(ctx context.Context, so func() bool) error {
 		}
 	}
 	return nil
+}
+
+// Skip skips a test for want of something that the machine lacks, or fails it where CI=true: there everything must be shown.
+func Skip(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf(format+", and CI=true does not allow to skip", args...)
+	}
+	t.Skipf(format, args...)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stega/internal/stegatest"
+	"stega/internal/wait"
 )
 
 func TestMain(m *testing.M) {
@@ -24,7 +25,7 @@ func TestServerStandsHostileClient(t *testing.T) {
 	stega := stegatest.Binary(t)
 	if _, err := exec.LookPath("prlimit"); err != nil {
 		require.Empty(t, os.Getenv("CI"), "install util-linux, which has prlimit")
-		t.Skip("prlimit of util-linux is not installed")
+		wait.Skip(t, "prlimit of util-linux is not installed")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
