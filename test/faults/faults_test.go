@@ -88,6 +88,7 @@ func (l *load) start() {
 	for n := range 3 {
 		l.all.Go(func() {
 			symbol := fmt.Sprintf("LOAD%d", n)
+			var own []string // an import changes the returns of each portfolio that holds the symbol, so they are few
 			for day := 0; ; day++ {
 				select {
 				case <-l.quit:
@@ -96,7 +97,13 @@ func (l *load) start() {
 				}
 				date := time.Date(2020, 1, 1+day%1500, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
 				l.send(http.MethodPost, "/v1/prices", fmt.Sprintf("date,symbol,close\n%s,%s,%d\n", date, symbol, 100+day%17), "text/csv")
-				l.send(http.MethodPost, "/v1/portfolios", portfolio(symbol), "application/json")
+				if len(own) < 5 {
+					if id := l.send(http.MethodPost, "/v1/portfolios", portfolio(symbol), "application/json"); id != "" {
+						own = append(own, id)
+					}
+					continue
+				}
+				l.send(http.MethodPut, "/v1/portfolios/"+own[day%len(own)], portfolio(symbol), "application/json")
 			}
 		})
 	}
@@ -142,18 +149,22 @@ func (l *load) ask(method, path, body string, headers ...string) (int, []byte) {
 	return answer.StatusCode, b.Bytes()
 }
 
-func (l *load) send(method, path, body, media string) {
+// send writes, and returns the id of the entity when the write was accepted.
+func (l *load) send(method, path, body, media string) string {
 	id := events.NewID()
 	status, answer := l.ask(method, path, body, "Content-Type", media, "Operation-Id", id)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if status == http.StatusAccepted || status == http.StatusOK {
 		l.accepted = append(l.accepted, id)
-		return
+		var entity struct{ ID string }
+		_ = json.Unmarshal(answer, &entity)
+		return entity.ID
 	}
 	var problem struct{ Code string }
 	_ = json.Unmarshal(answer, &problem)
 	l.refused[fmt.Sprintf("%d %s", status, problem.Code)]++
+	return ""
 }
 
 // settled waits until an operation has settled, and reports what became of it.
