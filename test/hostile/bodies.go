@@ -21,7 +21,7 @@ var posts = []string{
 	"POST /v1/operations/" + someID + "/cancel",
 	"POST /v1/events/portfolio.created", "POST /v1/rebuild/returns", "POST /v1/dead/returns/" + someID + "/retry",
 	"POST /v1/tokens",
-	"POST /v1/links", "POST /v1/proof",
+	"POST /v1/links", "POST /v1/logout", "POST /v1/proof",
 }
 
 // fields are names that some of the routes take.

@@ -27,6 +27,7 @@ func (a *Access) Routes(v1 *echo.Group) {
 	})
 	v1.POST("/proof", a.prove)
 	v1.POST("/links", a.createLink)
+	v1.POST("/logout", a.logout)
 	v1.POST("/tokens", a.create)
 	v1.GET("/tokens", a.listTokens)
 	v1.DELETE("/tokens/:id", func(c echo.Context) error {

@@ -228,7 +228,7 @@ func (g *guard) bySession(r *http.Request, route Route, hash digest) (admitted, 
 	}
 	t, err := g.tokens.valid(r.Context(), hash, g.tokens.loadSession)
 	if f := fault.Of(err); err != nil && f.Kind == fault.KindUnauthorized {
-		err = unauthorized("session_over", "the session of this browser is over").WithHint("sign in again with: stega open")
+		err = sessionOver()
 	}
 	if err == nil && route.makesToken() {
 		err = fault.New(fault.KindForbidden, "token_needed", "this takes a token; the session of a browser is not enough").

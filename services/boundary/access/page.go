@@ -75,6 +75,31 @@ func (a *Access) login(c echo.Context) error {
 	return c.Redirect(http.StatusSeeOther, "/")
 }
 
+// logout ends the session of a browser, and all that it has under way.
+func (a *Access) logout(c echo.Context) error {
+	r := c.Request()
+	caller, _ := From(r.Context())
+	cookie, err := r.Cookie(a.cookie(r))
+	if caller.Via != ViaLink || err != nil {
+		return fault.NotFound("session_unknown", "this request has no session to end").
+			WithHint("end a token with: stega token revoke")
+	}
+	a.clearCookie(c)
+	hash, _ := hashOfRandom(cookie.Value)
+	if err := a.tokens.signOut(r.Context(), caller.Token, hash); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// clearCookie removes the cookie of the session from a browser.
+func (a *Access) clearCookie(c echo.Context) {
+	r := c.Request()
+	http.SetCookie(c.Response(), &http.Cookie{ //nolint:gosec // Secure whenever the server is reached over TLS
+		Name: a.cookie(r), Path: "/", MaxAge: -1, HttpOnly: true, Secure: a.secure(r), SameSite: http.SameSiteStrictMode,
+	})
+}
+
 // notHead refuses HEAD for the one-time link: it would use the code up unseen.
 func notHead(w http.ResponseWriter, r *http.Request, route Route) bool {
 	if r.Method != http.MethodHead || route.Path != "/login" {

@@ -89,6 +89,7 @@ func Routes() []Route {
 		{"DELETE", "/v1/dead/{service}/{id}", Admin, "dead.drop", true},
 		{"GET", "/v1/me", Read, "", true},
 		{"POST", "/v1/links", Read, "link.create", true},
+		{"POST", "/v1/logout", Read, "session.delete", true},
 		{"GET", "/v1/tokens", Admin, "", true},
 		{"POST", "/v1/tokens", Admin, "token.create", true},
 		{"DELETE", "/v1/tokens/{id}", Admin, "token.revoke", true},

@@ -104,6 +104,24 @@ func (t *tokens) signIn(ctx context.Context, code string) (session string, token
 	return session, token, err
 }
 
+// signOut ends a session of a token. Other processes notice it within a second.
+func (t *tokens) signOut(ctx context.Context, token string, hash digest) error {
+	err := t.db.Do(ctx, func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.NewDelete().Table("sessions").Where("hash = ? AND kind = 'session'", hash[:]).Exec(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	t.cache.forget(token)
+	t.watches.endBy(credential{hash, true}, sessionOver())
+	return nil
+}
+
+func sessionOver() error {
+	return unauthorized("session_over", "the session of this browser is over").WithHint("sign in again with: stega open")
+}
+
 // loadSession reads a session as a row of its token, with the session's scope and the earlier expiry.
 func (t *tokens) loadSession(ctx context.Context, hash digest) (*row, error) {
 	rows, err := t.loadSessions(ctx, []digest{hash})

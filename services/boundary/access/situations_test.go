@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -297,4 +298,65 @@ func TestRevocationEndsWhatStreams(t *testing.T) {
 		}
 	}
 	assert.Less(t, time.Since(began), 20*time.Second, "it does not wait for a round of checks")
+}
+
+// Signing out ends the session of one browser with its streams within a second, and no other session or token.
+func TestSigningOutEndsTheSessionAndItsStreams(t *testing.T) {
+	t.Parallel()
+	s := stegatest.Up(t)
+	signIn := func() string {
+		var link access.Link
+		s.Do(http.MethodPost, "/v1/links", "{}").JSON(&link)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, link.URL, nil)
+		require.NoError(t, err)
+		answer, err := http.DefaultTransport.RoundTrip(request)
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		require.Equal(t, http.StatusSeeOther, answer.StatusCode)
+		require.Len(t, answer.Cookies(), 1)
+		return answer.Cookies()[0].Name + "=" + answer.Cookies()[0].Value
+	}
+	by := func(cookie, method, path string) *http.Response {
+		request, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, nil)
+		require.NoError(t, err)
+		request.Header.Set("Cookie", cookie)
+		request.Header.Set("Sec-Fetch-Site", "same-origin")
+		answer, err := http.DefaultTransport.RoundTrip(request)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = answer.Body.Close() })
+		return answer
+	}
+	one, other := signIn(), signIn()
+	ended, goesOn := make(chan struct{}), make(chan struct{})
+	for cookie, over := range map[string]chan struct{}{one: ended, other: goesOn} {
+		stream := by(cookie, http.MethodGet, "/v1/stream?channel=portfolio.*")
+		require.Equal(t, http.StatusOK, stream.StatusCode)
+		go func() {
+			_, _ = io.Copy(io.Discard, stream.Body)
+			close(over)
+		}()
+	}
+	out := by(one, http.MethodPost, "/v1/logout")
+	require.Equal(t, http.StatusNoContent, out.StatusCode)
+	require.Len(t, out.Cookies(), 1)
+	assert.Negative(t, out.Cookies()[0].MaxAge, "the browser forgets the cookie")
+	select {
+	case <-ended:
+	case <-time.After(time.Second):
+		t.Error("its stream goes on")
+	}
+	assert.Equal(t, http.StatusUnauthorized, by(one, http.MethodGet, "/v1/me").StatusCode)
+	assert.Equal(t, http.StatusUnauthorized, by(one, http.MethodPost, "/v1/logout").StatusCode)
+	assert.Equal(t, http.StatusOK, by(other, http.MethodGet, "/v1/me").StatusCode)
+	select {
+	case <-goesOn:
+		t.Error("the stream of another browser ends")
+	default:
+	}
+	assert.Equal(t, http.StatusNotFound, s.Do(http.MethodPost, "/v1/logout", "").Status, "a token is no session")
+	s.Eventually("the audit has it", func() bool {
+		var list struct{ Items []access.Entry }
+		s.Get("/v1/audit", &list)
+		return slices.ContainsFunc(list.Items, func(e access.Entry) bool { return e.Command == "session.delete" && e.Status == http.StatusNoContent })
+	})
 }
