@@ -61,7 +61,7 @@ func TestEveryRouteSaysWhoMayUseIt(t *testing.T) {
 		}
 	}
 	// What these become is no command of a service.
-	others := []string{"operation.cancel", "publish {topic}", "{service}.rebuild", "dead.retry", "dead.drop", "token.create", "token.revoke", "link.create"}
+	others := []string{"operation.cancel", "publish {topic}", "{service}.rebuild", "dead.retry", "dead.drop", "token.create", "token.revoke", "link.create", "session.delete"}
 	for _, r := range access.Routes() {
 		if r.Command != "" && !slices.Contains(others, r.Command) {
 			assert.Contains(t, commands, r.Command)
