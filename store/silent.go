@@ -89,7 +89,7 @@ func (b *bounded) arm(user *time.Time, set func(time.Time) error) (own bool, err
 var errSilent = fmt.Errorf("nothing came from the database server for %s: %w", silentFor, net.ErrClosed)
 
 func (b *bounded) lost() error {
-	_ = b.Conn.Close()
+	_ = b.Close()
 	return errSilent
 }
 
