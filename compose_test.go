@@ -15,8 +15,8 @@ import (
 	"stega/process"
 )
 
-// The composed stack starts without a setting, and does what "stega up" does although a consumer is killed in the middle; its containers
-// are closed; and its secrets can be replaced.
+// The composed stack starts without a setting, and does what "stega up" does although a consumer is killed in the
+// middle; its containers are closed; and its secrets can be replaced.
 func TestTheComposedStack(t *testing.T) {
 	c := stegatest.Compose(t)
 	file := string(reference.Read(t, "stock_prices.csv"))

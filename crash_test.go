@@ -48,8 +48,8 @@ type world struct {
 	clients []*client
 }
 
-// client is one writer. It does one thing after the other, each under an operation id of its own, and repeats a request until it is
-// answered; so it knows what must be there in the end.
+// client is one writer. It does one thing after the other, each under an operation id of its own, and repeats a
+// request until it is answered; so it knows what must be there in the end.
 type client struct {
 	w      *world
 	n      int
@@ -261,8 +261,8 @@ func (w *world) get(path string, into any) {
 	require.NoError(w.t, json.Unmarshal(answer, into))
 }
 
-// check requires that every write that was answered has an outcome, that what is there is exactly what the clients made of it, and
-// that the read views equal those that are grown anew.
+// check requires that every write that was answered has an outcome, that what is there is exactly what the clients
+// made of it, and that the read views equal those that are grown anew.
 func (w *world) check(database string) {
 	w.t.Helper()
 	outcomes := map[string]int{}
@@ -361,8 +361,8 @@ func (w *world) portfolios() {
 
 var outstanding = regexp.MustCompile(`(?m)^stega_(?:outbox_rows|queue_messages|parked_messages)\{.*\} (\S+)$`)
 
-// settled waits until nothing is in any outbox, queue or line, ten times in a row, as a message between the broker and a consumer is in
-// no count for a moment.
+// settled waits until nothing is in any outbox, queue or line, ten times in a row, as a message between the broker
+// and a consumer is in no count for a moment.
 func (w *world) settled() {
 	w.t.Helper()
 	calm := 0
@@ -426,7 +426,8 @@ func TestKillsOfUp(t *testing.T) {
 	assert.Zero(t, p.Stop(), "%s", p.Said())
 }
 
-// The same in containers' shape: an api and a consumer process on RabbitMQ and PostgreSQL, which are killed, cut off and restarted.
+// The same in containers' shape: an api and a consumer process on RabbitMQ and PostgreSQL, which are killed, cut off
+// and restarted.
 func TestKillsOnRabbitMQAndPostgreSQL(t *testing.T) {
 	rabbit, pg := servers.RabbitMQ(t), servers.Postgres(t)
 	launch := apart(t, rabbit, pg, "STEGA_PRICES_FOLDER="+pulledPrices(t))

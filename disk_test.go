@@ -15,7 +15,8 @@ import (
 	"stega/internal/stegatest"
 )
 
-// smallDisk is a folder on a disk of its own with little room. It takes the right to mount; without, the test is skipped.
+// smallDisk is a folder on a disk of its own with little room. It takes the right to mount; without, the test is
+// skipped.
 func smallDisk(t *testing.T, mib int) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -40,8 +41,8 @@ func fill(t *testing.T, path string) {
 	}
 }
 
-// The disk of the data folder fills up during imports: writes are refused with what to do, reads go on, nothing is half written, and
-// with room everything goes on by itself.
+// The disk of the data folder fills up during imports: writes are refused with what to do, reads go on, nothing is
+// half written, and with room everything goes on by itself.
 func TestAFullDisk(t *testing.T) {
 	disk := smallDisk(t, 24)
 	data := filepath.Join(disk, "data")

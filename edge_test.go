@@ -251,8 +251,9 @@ func (s *submitter) push(p edge.Push) {
 	s.heard = append(s.heard, told.Version)
 }
 
-// kill -9 of the boundary, of the services and of the daemon, and cut connections, while 40 clients submit, or 200 with STEGA_SOAK=1, a quarter of them through the daemon: each hears
-// the outcome of each of its operations, finds it settled when it is said so, hears the events of its portfolio once each and in order, and nobody polls.
+// kill -9 of the boundary, of the services and of the daemon, and cut connections, while 40 clients submit, or 200
+// with STEGA_SOAK=1, a quarter of them through the daemon: each hears the outcome of each of its operations, finds it
+// settled when it is said so, hears the events of its portfolio once each and in order, and nobody polls.
 func TestKillsAtTheEdge(t *testing.T) {
 	clients, changes := 40, 15 // about as many writes as with more clients, and less at once
 	if os.Getenv("STEGA_SOAK") != "" {

@@ -56,8 +56,8 @@ func awaitReady(servers ...*stegatest.Server) {
 	}
 }
 
-// The broker is away for a while, then the database: readiness names what is missing, reads and writes go on as far as they can, and
-// everything is caught up with afterwards, without a restart.
+// The broker is away for a while, then the database: readiness names what is missing, reads and writes go on as far
+// as they can, and everything is caught up with afterwards, without a restart.
 func TestServersThatAreAwayForAWhile(t *testing.T) {
 	rabbit, pg := servers.RabbitMQ(t), servers.Postgres(t)
 	launch := apart(t, rabbit, pg, "STEGA_PRICES_FOLDER="+pulledPrices(t))

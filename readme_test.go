@@ -19,8 +19,8 @@ import (
 
 var tourBlock = regexp.MustCompile("(?s)<!-- tour -->\n```sh\n(.*?)```")
 
-// The README's tour runs as it is written, against a server on a free port; a line "#=> text" says what the command before it
-// must print.
+// The README's tour runs as it is written, against a server on a free port; a line "#=> text" says what the command
+// before it must print.
 func TestTheReadmesTour(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("README.md")

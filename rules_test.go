@@ -22,8 +22,9 @@ import (
 	"stega/process"
 )
 
-// imports are the packages of the project that a package may import, besides those of leaves. A name with /... stands for all below it too.
-// Of the keys, the longest that a package's path begins with is its rule; a package without one fails. Tests may import more.
+// imports are the packages of the project that a package may import, besides those of leaves. A name with /... stands
+// for all below it too. Of the keys, the longest that a package's path begins with is its rule; a package without one
+// fails. Tests may import more.
 var imports = map[string][]string{
 	"main":            {"cmd"},
 	"cmd":             {"bench", "broker/...", "client", "daemon", "events", "internal/files", "internal/plot", "process", "services/..."},

@@ -53,8 +53,8 @@ func settledAs(s *stegatest.Server, handler, outcome string) (n int) {
 	return n
 }
 
-// SIGTERM in the middle of work: not ready first, what runs is finished, the rest is given back, and the next consumer gets nothing that
-// was handled.
+// SIGTERM in the middle of work: not ready first, what runs is finished, the rest is given back, and the next
+// consumer gets nothing that was handled.
 func TestAConsumerIsToldToEnd(t *testing.T) {
 	rabbit, pg := servers.RabbitMQ(t), servers.Postgres(t)
 	provider := newSlowProvider(t)

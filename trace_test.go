@@ -49,8 +49,8 @@ func onServers(t *testing.T) func(*process.Config) {
 	}
 }
 
-// The spans of an operation are one trace, from the client's own span through HTTP, command bus, outbox and broker to what
-// another service made of it.
+// The spans of an operation are one trace, from the client's own span through HTTP, command bus, outbox and broker to
+// what another service made of it.
 func TestOneOperationIsOneTrace(t *testing.T) {
 	for name, changes := range map[string]func(t *testing.T) func(*process.Config){
 		"embedded and SQLite":     func(*testing.T) func(*process.Config) { return func(*process.Config) {} },

@@ -1,5 +1,6 @@
-// Package bench measures stega on a broker and databases: how fast events are published and handled, commands taken and visible in the
-// read view of another service, and prices imported. What it makes there has names of its own and is removed in the end.
+// Package bench measures stega on a broker and databases: how fast events are published and handled, commands taken
+// and visible in the read view of another service, and prices imported. What it makes there has names of its own and
+// is removed in the end.
 package bench
 
 import (

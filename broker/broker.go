@@ -20,7 +20,8 @@ var (
 	ErrNacked     = errors.New("the broker refused the message")
 	ErrUnknown    = errors.New("the connection ended before the broker confirmed the message") // it may have arrived
 	ErrClosed     = errors.New("the broker connection is closed")
-	// ErrInvalid comes with ErrUnknown: the broker ended the channel because of a message that was on its way, this one or another.
+	// ErrInvalid comes with ErrUnknown: the broker ended the channel because of a message that was on its way, this one
+	// or another.
 	ErrInvalid = errors.New("the broker ended the channel because of a message on it")
 )
 

@@ -40,8 +40,8 @@ func bareDatabase(b *testing.B) string {
 	return db.URL()
 }
 
-// BenchmarkEventsBare is one loop over a queue of events as BenchmarkEvents has it: 64 events in one transaction, whose statements are prepared and
-// sent in one piece, and one ack for all of them.
+// BenchmarkEventsBare is one loop over a queue of events as BenchmarkEvents has it: 64 events in one transaction,
+// whose statements are prepared and sent in one piece, and one ack for all of them.
 func BenchmarkEventsBare(b *testing.B) {
 	url := servers.RabbitMQ(b).URL()
 	br := rabbitAt(b, url)
@@ -114,7 +114,8 @@ func bareConsume(b *testing.B, ch *amqp.Channel, db *pgx.Conn, n int) {
 	}
 }
 
-// BenchmarkCommandsBare is the SQL of a command of BenchmarkCommands, from as many connections, prepared and sent in one piece.
+// BenchmarkCommandsBare is the SQL of a command of BenchmarkCommands, from as many connections, prepared and sent in
+// one piece.
 func BenchmarkCommandsBare(b *testing.B) {
 	url := bareDatabase(b)
 	conns := make([]*pgx.Conn, bareWriters)

@@ -34,7 +34,8 @@ type Option func(*Route)
 // Deferred makes a command run as a job in the consumer role; its submission is answered at once.
 func Deferred() Option { return func(r *Route) { r.Deferred = true } }
 
-// Continues keeps the operation of a deferred command running when its handler has succeeded: a later handler ends it with store.Tx.FinishOperation.
+// Continues keeps the operation of a deferred command running when its handler has succeeded: a later handler ends it
+// with store.Tx.FinishOperation.
 func Continues() Option { return func(r *Route) { r.Continues = true } }
 
 // Name is the durable name of a handler, which inbox rows carry; by default "<service>:<topic>". Handlers of
@@ -42,9 +43,9 @@ func Continues() Option { return func(r *Route) { r.Continues = true } }
 // for one of them, messages of that subject for the others line up behind it.
 func Name(name string) Option { return func(r *Route) { r.Handler = name } }
 
-// HoldWhenDead makes later messages of a subject wait while an earlier one is dead. Without it they go on, as fits events that carry state.
-// A message that comes after a later one of its subject all the same is not handled: the owner of the subject is requested to replay it
-// (package replay), so the topic must be one that its owner replays.
+// HoldWhenDead makes later messages of a subject wait while an earlier one is dead. Without it they go on, as fits
+// events that carry state. A message that comes after a later one of its subject all the same is not handled: the
+// owner of the subject is requested to replay it (package replay), so the topic must be one that its owner replays.
 func HoldWhenDead() Option { return func(r *Route) { r.Hold = true } }
 
 // Permanent marks an error for which trying again cannot help.

@@ -14,10 +14,11 @@ import (
 	"stega/store"
 )
 
-// A queue, or one of its bindings, can vanish: what is published meanwhile reaches the log alone. And a version of the service that takes a
-// new topic can be bound to it while an older one still runs, which has no handler for it. So the consumer keeps, for each topic, how far
-// the log is known to be handled (store.LogMark), and compares the log with its inbox from there: when it begins, when something was
-// missing, and now and then. What the inbox lacks is taken from the log, through the same lanes.
+// A queue, or one of its bindings, can vanish: what is published meanwhile reaches the log alone. And a version of
+// the service that takes a new topic can be bound to it while an older one still runs, which has no handler for it.
+// So the consumer keeps, for each topic, how far the log is known to be handled (store.LogMark), and compares the log
+// with its inbox from there: when it begins, when something was missing, and now and then. What the inbox lacks is
+// taken from the log, through the same lanes.
 
 const (
 	// catchUpAge bounds what is taken from the log. It is less than the inbox remembers.
@@ -115,8 +116,8 @@ func (w *watcher) watch(ctx context.Context) {
 	}
 }
 
-// resend sends commands again that the queue has lost: their jobs have not begun, they are not about to be sent, and nothing waits in the queue,
-// at two looks.
+// resend sends commands again that the queue has lost: their jobs have not begun, they are not about to be sent, and
+// nothing waits in the queue, at two looks.
 func (w *watcher) resend(ctx context.Context) error {
 	var before []string
 	for {
@@ -168,8 +169,8 @@ func (w *watcher) hand(ctx context.Context, d broker.Delivery) error {
 	}
 }
 
-// begin marks topics that have no mark yet: where the others stand, as an earlier version compared the log so far, and in a service without
-// marks at the beginning, where the inbox tells what was handled.
+// begin marks topics that have no mark yet: where the others stand, as an earlier version compared the log so far,
+// and in a service without marks at the beginning, where the inbox tells what was handled.
 func (w *watcher) begin(ctx context.Context) error {
 	if w.mark.Load() != nil {
 		return nil
@@ -205,8 +206,8 @@ func (w *watcher) bounds(ctx context.Context) (broker.LogBounds, error) {
 	return w.broker.LogBounds(ctx)
 }
 
-// catchUp brings what the inbox lacks from the log; done is false when it was not the time to look. Unless something is known to be missing
-// (sure), what is on its way through the queue is waited for first.
+// catchUp brings what the inbox lacks from the log; done is false when it was not the time to look. Unless something
+// is known to be missing (sure), what is on its way through the queue is waited for first.
 func (w *watcher) catchUp(ctx context.Context, sure bool, hand func(context.Context, broker.Delivery) error) (done bool, err error) {
 	select {
 	case w.turn <- struct{}{}:
@@ -258,8 +259,8 @@ func (w *watcher) compare(ctx context.Context, sure bool, hand func(context.Cont
 	}
 }
 
-// gap catches up before the first delivery of a queue that was gone, so that what came meanwhile keeps its order. What cannot be taken now is
-// taken later.
+// gap catches up before the first delivery of a queue that was gone, so that what came meanwhile keeps its order.
+// What cannot be taken now is taken later.
 func (w *watcher) gap(ctx context.Context, hand func(context.Context, broker.Delivery) error) {
 	ctx, cancel := context.WithTimeout(ctx, unitLimit)
 	defer cancel()
@@ -532,8 +533,8 @@ func (t *taken) Reject(reason string) error {
 	return err
 }
 
-// unbound notes that the service is bound to a topic that this version has no handler for: another version, which has one, takes it from
-// the log, from here on.
+// unbound notes that the service is bound to a topic that this version has no handler for: another version, which has
+// one, takes it from the log, from here on.
 func (l *lane) unbound(ctx context.Context, topic string) error {
 	w := l.watcher
 	if w == nil {

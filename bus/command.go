@@ -30,13 +30,14 @@ type Submission struct {
 	EntityID    string // chosen before the command is dispatched; told to the client
 	BodyHash    string // of the request's body; the same operation id with another body is a fault (422)
 	Command     events.Typed
-	// With is what else the unit of work does that records a deferred command; nil: nothing. A fault of it is the answer, and then nothing is recorded.
+	// With is what else the unit of work does that records a deferred command; nil: nothing. A fault of it is the
+	// answer, and then nothing is recorded.
 	With func(ctx context.Context, tx *store.Tx, operation string) error
 }
 
-// Submit accepts a command. It returns the operation, accepted or already over; a command that its handler refused
-// is an operation that failed, not an error here. The same operation id with the same body returns the operation that exists.
-// Errors: a fault when the operation id is not a UUID or was used with another body, or when nothing could be
+// Submit accepts a command. It returns the operation, accepted or already over; a command that its handler refused is
+// an operation that failed, not an error here. The same operation id with the same body returns the operation that
+// exists. Errors: a fault when the operation id is not a UUID or was used with another body, or when nothing could be
 // recorded (unavailable), in which case the command had no effect.
 func (b *CommandBus) Submit(ctx context.Context, s Submission) (store.Operation, error) {
 	id, err := b.operationID(ctx, s.OperationID)
@@ -73,8 +74,8 @@ func (b *CommandBus) Submit(ctx context.Context, s Submission) (store.Operation,
 	return sub.op, nil
 }
 
-// operationID checks the id that a client minted, and brings it to the usual form, or mints one. The id of an operation that there is stays good
-// for a replay, whatever its time.
+// operationID checks the id that a client minted, and brings it to the usual form, or mints one. The id of an
+// operation that there is stays good for a replay, whatever its time.
 func (b *CommandBus) operationID(ctx context.Context, minted string) (string, error) {
 	if minted == "" {
 		return events.NewID(), nil

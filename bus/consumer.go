@@ -103,7 +103,8 @@ func (c *Consumer) Hung() string { return c.hands.hung() }
 // errEnded is the error of a consumer whose subscription ended before it was told to.
 var errEnded = errors.New("the broker ended a subscription")
 
-// unitLimit bounds a unit of work of the event loop, so that a database that hangs is noticed. It is more than a handler has.
+// unitLimit bounds a unit of work of the event loop, so that a database that hangs is noticed. It is more than a
+// handler has.
 const unitLimit = 2 * HandlerTimeout
 
 // Run consumes until ctx ends, then finishes what is in flight. ready is called when the subscriptions stand.

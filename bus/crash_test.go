@@ -40,7 +40,8 @@ const (
 	crashEach     = 5
 )
 
-// TestOneMessageThatKillsItsProcess delivers 40 messages to a consumer that one of them ends, as often as it begins again.
+// TestOneMessageThatKillsItsProcess delivers 40 messages to a consumer that one of them ends, as often as it begins
+// again.
 func TestOneMessageThatKillsItsProcess(t *testing.T) {
 	if os.Getenv(crashBroker) != "" {
 		t.Skip("this is the process that crashes")
@@ -70,7 +71,8 @@ func TestOneMessageThatKillsItsProcess(t *testing.T) {
 	assert.Zero(t, n)
 }
 
-// TestOneMessageThatKillsItsProcessWithTheBrokerInIt is the same where the broker ends with its process and its queues with it.
+// TestOneMessageThatKillsItsProcessWithTheBrokerInIt is the same where the broker ends with its process and its
+// queues with it.
 func TestOneMessageThatKillsItsProcessWithTheBrokerInIt(t *testing.T) {
 	db := crashes(t, embeddedScheme+filepath.Join(t.TempDir(), "broker"), crashSubjects*crashEach, func(db *store.DB) {
 		for v := range int64(crashEach) {

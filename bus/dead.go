@@ -23,7 +23,8 @@ const deadFirst = 5 * time.Second
 // collected is the name under which the inbox knows what came from the dead queue.
 const collected = "dead"
 
-// dead brings what ends up on the service's dead queue into its database, where operators see all dead messages in one place.
+// dead brings what ends up on the service's dead queue into its database, where operators see all dead messages in
+// one place.
 func (l *loop) dead(ctx context.Context, deliveries <-chan broker.Delivery) {
 	o := &outage{loop: l, who: "dead letters"}
 	for d := range deliveries {
@@ -35,8 +36,8 @@ func (l *loop) dead(ctx context.Context, deliveries <-chan broker.Delivery) {
 	}
 }
 
-// letter returns a message of the dead queue as it is stored. An id that is none, or no text, is replaced by one that is made of the message; a
-// type or subject that is no text is shown in a form that is.
+// letter returns a message of the dead queue as it is stored. An id that is none, or no text, is replaced by one that
+// is made of the message; a type or subject that is no text is shown in a form that is.
 func letter(d broker.Delivery) store.ParkedMessage {
 	m := store.ParkedMessage{
 		Message: d.Message, State: store.DeadNow, Attempts: d.Attempts, LastError: text(errors.New(d.Reason)), Cause: shape(d.Reason), DiedAt: d.At,
@@ -64,8 +65,9 @@ func legible(s string, limit int) string {
 	return fmt.Sprintf("%.*q", limit/4, s)
 }
 
-// bury stores a dead letter: one for each handler that it was for and that has not handled it, so that it holds their later messages if they want
-// that; and one without a handler when there is none. It tries until that succeeds, or the consumer ends.
+// bury stores a dead letter: one for each handler that it was for and that has not handled it, so that it holds their
+// later messages if they want that; and one without a handler when there is none. It tries until that succeeds, or
+// the consumer ends.
 func (l *loop) bury(ctx context.Context, o *outage, d broker.Delivery) error {
 	m := letter(d)
 	var stored []store.ParkedMessage

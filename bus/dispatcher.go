@@ -51,9 +51,9 @@ type work struct {
 	run *Run
 }
 
-// Handle registers a handler. The type of message is inferred from the handler and states its own topic. A topic of the catalogue is an event,
-// and may have several handlers, each with a Name of its own; any other is a command of this
-// service and has one. Mistakes are collected and reported by Seal.
+// Handle registers a handler. The type of message is inferred from the handler and states its own topic. A topic of
+// the catalogue is an event, and may have several handlers, each with a Name of its own; any other is a command of
+// this service and has one. Mistakes are collected and reported by Seal.
 func Handle[M events.Typed](d *Dispatcher, h Handler[M], opts ...Option) {
 	register(d, &Route{}, func(ctx context.Context, w work, m M) error { return h(ctx, w.tx, m) }, opts)
 }
@@ -128,8 +128,8 @@ func (d *Dispatcher) add(r *Route, zero events.Typed) {
 }
 
 // Seal ends registration. It reports every mistake: two handlers for one command, an unknown topic, a type outside
-// the catalogue that claims an event's topic, a command whose topic does not begin with the service's name. To register a handler
-// afterwards panics.
+// the catalogue that claims an event's topic, a command whose topic does not begin with the service's name. To
+// register a handler afterwards panics.
 func (d *Dispatcher) Seal() error {
 	d.sealed.Store(true)
 	return errors.Join(d.mistakes...)

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// hungAfter is how long the handler of an event may run until it is called hung. It gets more time, and more tries; then its message is parked.
+// hungAfter is how long the handler of an event may run until it is called hung. It gets more time, and more tries;
+// then its message is parked.
 const hungAfter = HandlerTimeout / 3
 
 // hands holds what the workers of a consumer have in hand.

@@ -39,8 +39,8 @@ func (r *Run) Commit(ctx context.Context, fn func(ctx context.Context, tx *store
 	return err
 }
 
-// Progress says how far the job is, for those who watch its operation; total is 0 when it is not known. It is cheap to call often: all
-// but a few a second are left out.
+// Progress says how far the job is, for those who watch its operation; total is 0 when it is not known. It is cheap
+// to call often: all but a few a second are left out.
 func (r *Run) Progress(ctx context.Context, done, total int64, text string) error {
 	if r.committing {
 		return errors.New("a job reports its progress before it commits, not meanwhile")
@@ -57,7 +57,8 @@ func (r *Run) Progress(ctx context.Context, done, total int64, text string) erro
 // progressPause is the least time between two words about the progress of a job.
 const progressPause = 250 * time.Millisecond
 
-// retriedSuffix names, in the inbox, the success of a job that was parked; the job's own row says that it left the queue.
+// retriedSuffix names, in the inbox, the success of a job that was parked; the job's own row says that it left the
+// queue.
 const retriedSuffix = "#retried"
 
 // job is one deferred command under way.
@@ -147,7 +148,8 @@ func (f *inFlight) leave(id string) []broker.Delivery {
 	return all
 }
 
-// execute runs a job until it succeeded, failed for good, or is parked. It returns errStopped when the consumer ends before.
+// execute runs a job until it succeeded, failed for good, or is parked. It returns errStopped when the consumer ends
+// before.
 func (j *job) execute(ctx context.Context) error {
 	defer j.outage.over()
 	over, err := j.begin(ctx)
@@ -348,7 +350,8 @@ func (j *job) attempt(ctx context.Context) error {
 	return j.dispatch(ctx, call)
 }
 
-// commit is the unit of work of a job's effect: inbox, effect and outcome together. What was committed before stays as it is.
+// commit is the unit of work of a job's effect: inbox, effect and outcome together. What was committed before stays
+// as it is.
 func (j *job) commit(ctx context.Context, cause events.Envelope, fn func(ctx context.Context, tx *store.Tx) error) error {
 	for {
 		err := do(ctx, j.db, func(ctx context.Context, tx *store.Tx) error {
@@ -398,8 +401,9 @@ func (j *job) finish(ctx context.Context, tx *store.Tx, f *fault.Fault) error {
 	return nil
 }
 
-// fail settles a job whose handler failed: parked while there are attempts left, else the operation has failed. One that failed for good is
-// not kept as a dead message beside its failed operation; one that used up its attempts is, so that it can be retried.
+// fail settles a job whose handler failed: parked while there are attempts left, else the operation has failed. One
+// that failed for good is not kept as a dead message beside its failed operation; one that used up its attempts is,
+// so that it can be retried.
 func (j *job) fail(ctx context.Context, failure error) error {
 	m := store.ParkedMessage{Handler: j.route.Handler, Message: j.message, Attempts: 1}
 	// A job waits for no other: it is parked in a lane of its own.
@@ -446,7 +450,8 @@ func (j *job) fail(ctx context.Context, failure error) error {
 	return nil
 }
 
-// receiptOf says what became of a job that failed. One that is not kept has ended: its failure is the outcome of its operation.
+// receiptOf says what became of a job that failed. One that is not kept has ended: its failure is the outcome of its
+// operation.
 func (j *job) receiptOf(m store.ParkedMessage, kept bool) events.Receipt {
 	if !kept {
 		return j.d.receipt(j.message.Envelope, j.route.Handler, events.ReceiptHandled)

@@ -25,8 +25,9 @@ type item struct {
 	open       int   // tasks that are not settled yet
 }
 
-// suspectAfter is how often a message may come again unsettled until it is set aside and tried alone: it may be what ends its consumer, with all
-// that was delivered beside it. It is far below the limit at which the broker gives a message up.
+// suspectAfter is how often a message may come again unsettled until it is set aside and tried alone: it may be what
+// ends its consumer, with all that was delivered beside it. It is far below the limit at which the broker gives a
+// message up.
 const suspectAfter = 12
 
 func (i *item) suspect() bool { return i.deliveries[0].Attempts >= suspectAfter && i.unreadable == nil }
@@ -193,8 +194,9 @@ func (l *lane) take(ctx context.Context, d broker.Delivery) {
 	}
 }
 
-// unhandled settles a message of a topic that this version of the service has no handler for: an older one had it, or a newer one has it
-// already. It says so to those who wait for it, and leaves a mark for a version that takes the topic from the log.
+// unhandled settles a message of a topic that this version of the service has no handler for: an older one had it, or
+// a newer one has it already. It says so to those who wait for it, and leaves a mark for a version that takes the
+// topic from the log.
 func (l *lane) unhandled(ctx context.Context, d broker.Delivery) {
 	l.log.Warn("this version of the service has no handler for a topic that it is bound to: the event is left to a version that has one",
 		"topic", d.Type, "message", d.ID)
@@ -284,8 +286,8 @@ func (l *lane) work(ctx context.Context) error {
 	return nil
 }
 
-// step runs the first part as one unit of work. When that fails, the part is cut: what stands before the task that failed, that
-// task, and the rest. A task alone that fails is to blame.
+// step runs the first part as one unit of work. When that fails, the part is cut: what stands before the task that
+// failed, that task, and the rest. A task alone that fails is to blame.
 func (l *lane) step(ctx context.Context) error {
 	n := l.cuts[len(l.cuts)-1]
 	if n = min(n, len(l.todo)); n == 0 {
@@ -325,8 +327,8 @@ func (l *lane) step(ctx context.Context) error {
 	return nil
 }
 
-// unit runs tasks as one unit of work: the inbox drops what was handled before, messages of a subject that is lined up line up
-// too, and the rest is handled. at is the task that failed, or -1.
+// unit runs tasks as one unit of work: the inbox drops what was handled before, messages of a subject that is lined
+// up line up too, and the rest is handled. at is the task that failed, or -1.
 func (l *lane) unit(ctx context.Context, tasks []*task) (at int, err error) {
 	l.lanes, l.claims = l.lanes[:0], l.claims[:0]
 	clear(l.seen)
@@ -342,7 +344,8 @@ func (l *lane) unit(ctx context.Context, tasks []*task) (at int, err error) {
 	parked := false
 	err = do(ctx, l.db, func(ctx context.Context, tx *store.Tx) error {
 		at, parked = -1, false
-		// The inbox first: it waits for a process that was cut off from the broker and still handles one of these, and may park it.
+		// The inbox first: it waits for a process that was cut off from the broker and still handles one of these, and may
+		// park it.
 		fresh, err := tx.Claim(ctx, l.claims)
 		if err != nil {
 			return fmt.Errorf("write the inbox: %w", err)

@@ -8,9 +8,10 @@ import (
 	"stega/store"
 )
 
-// A message can come to its handler after a later one of its subject: it was dead on the broker while that one was handled, or was lost from
-// the queue and is taken from the log. Where dead messages hold their subject, messages are changes that belong in order, and the older one
-// would overwrite the newer. So it is not handled: the owner of the subject is requested to replay it, and the replay replaces what is there.
+// A message can come to its handler after a later one of its subject: it was dead on the broker while that one was
+// handled, or was lost from the queue and is taken from the log. Where dead messages hold their subject, messages are
+// changes that belong in order, and the older one would overwrite the newer. So it is not handled: the owner of the
+// subject is requested to replay it, and the replay replaces what is there.
 
 // overtaken reports whether a handler has handled a later message of the subject, and then requests the replay.
 func (l *loop) overtaken(ctx context.Context, tx *store.Tx, r *Route, e events.Envelope) (bool, error) {

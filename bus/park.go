@@ -19,8 +19,8 @@ func (t *task) waiting(now time.Time) store.ParkedMessage {
 	}
 }
 
-// alone deals with the first task, which failed although it ran alone. One that was probed while everything failed had its tries, and is
-// itself to blame now that others succeed.
+// alone deals with the first task, which failed although it ran alone. One that was probed while everything failed
+// had its tries, and is itself to blame now that others succeed.
 func (l *lane) alone(ctx context.Context, err error) error {
 	t := l.todo[0]
 	for try := 0; try < l.opts.QuickRetries && t.probes == 0 && !IsPermanent(err); {
@@ -46,8 +46,8 @@ func (l *lane) alone(ctx context.Context, err error) error {
 	return l.park(ctx, t, err)
 }
 
-// park sets the message of a task aside, in the unit of work that settles its delivery, and settles the task. An error that is
-// permanent makes it dead at once.
+// park sets the message of a task aside, in the unit of work that settles its delivery, and settles the task. An
+// error that is permanent makes it dead at once.
 func (l *lane) park(ctx context.Context, t *task, failure error) error {
 	m := store.ParkedMessage{Handler: t.route.Handler, Message: t.message(), Holds: t.route.Hold, Attempts: 1}
 	dead := l.failed(&m, failure)
@@ -113,9 +113,9 @@ func (l *loop) report(m store.ParkedMessage, err error) {
 	l.log.Warn("a message is parked", append(attrs, "due", m.DueAt)...)
 }
 
-// probe is what a lane does while everything fails. It parks nothing, for the messages are not to blame; it tries what it holds,
-// one subject after the other, with growing pauses, until anything succeeds anywhere. So a run of messages that
-// really are poisonous cannot stop it as long as one that is good is within reach; and one that has
+// probe is what a lane does while everything fails. It parks nothing, for the messages are not to blame; it tries
+// what it holds, one subject after the other, with growing pauses, until anything succeeds anywhere. So a run of
+// messages that really are poisonous cannot stop it as long as one that is good is within reach; and one that has
 // failed as often as a parked message may is parked after all, so that in the end nothing blocks.
 func (l *lane) probe(ctx context.Context) error {
 	for round := 0; ; round++ {

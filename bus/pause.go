@@ -44,7 +44,8 @@ func (p *pauses) reason() string {
 	return p.why[slices.Min(slices.Collect(maps.Keys(p.why)))]
 }
 
-// breaker notices when everything fails: then something that the handlers depend on is away, and no message is to blame.
+// breaker notices when everything fails: then something that the handlers depend on is away, and no message is to
+// blame.
 type breaker struct {
 	limit  int
 	pauses *pauses
@@ -96,8 +97,8 @@ func (b *breaker) close() {
 	b.pauses.clear("breaker")
 }
 
-// probing is told when a lane begins (+1) and ends (-1) to try what it holds. When nobody holds anything any more, the breaker
-// closes, for nothing could ever close it otherwise.
+// probing is told when a lane begins (+1) and ends (-1) to try what it holds. When nobody holds anything any more,
+// the breaker closes, for nothing could ever close it otherwise.
 func (b *breaker) probing(change int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -153,8 +154,8 @@ func (o *outage) pause(why string, err error) {
 	}
 }
 
-// judge says what a failure means; when the database is away, it first waits until it answers. A database that takes no writes is away
-// however often it answers.
+// judge says what a failure means; when the database is away, it first waits until it answers. A database that takes
+// no writes is away however often it answers.
 func (o *outage) judge(ctx context.Context, err error) verdict {
 	if ctx.Err() != nil {
 		return stop
@@ -195,8 +196,8 @@ func (o *outage) judge(ctx context.Context, err error) verdict {
 	}
 }
 
-// persist runs a unit of work that has no handler in it until it is committed. It returns errStopped when the consumer ends
-// before, and the error when the database answers and refuses the unit itself.
+// persist runs a unit of work that has no handler in it until it is committed. It returns errStopped when the
+// consumer ends before, and the error when the database answers and refuses the unit itself.
 func (o *outage) persist(ctx context.Context, unit func(ctx context.Context, tx *store.Tx) error) error {
 	for {
 		limited, cancel := context.WithTimeoutCause(ctx, unitLimit, errHung)
@@ -217,8 +218,8 @@ func (o *outage) persist(ctx context.Context, unit func(ctx context.Context, tx 
 	}
 }
 
-// insist is persist for what must be written: a message that was taken can neither be given up nor given back because the database does not
-// take it. It returns errStopped when the consumer ends before. what names the act.
+// insist is persist for what must be written: a message that was taken can neither be given up nor given back because
+// the database does not take it. It returns errStopped when the consumer ends before. what names the act.
 func (o *outage) insist(ctx context.Context, what string, unit func(ctx context.Context, tx *store.Tx) error) error {
 	for round := 0; ; round++ {
 		err := o.persist(ctx, unit)

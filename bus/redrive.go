@@ -19,8 +19,8 @@ type redriver struct {
 	jobs   sync.WaitGroup
 }
 
-// redrive works until the consumer ends. It wakes when a message is due or was parked, and looks now and then besides, since an
-// operator may have revived a dead one.
+// redrive works until the consumer ends. It wakes when a message is due or was parked, and looks now and then
+// besides, since an operator may have revived a dead one.
 func (l *loop) redrive(ctx context.Context) {
 	r := &redriver{loop: l, outage: outage{loop: l, who: "redrive"}, slots: make(chan struct{}, l.opts.Jobs), first: firstRetries}
 	defer r.jobs.Wait()
@@ -136,7 +136,8 @@ func (r *redriver) next(ctx context.Context) (t *retry, err error) {
 // isolatedTries is how often a message may end its process while it is the only one in hand, until it is dead.
 const isolatedTries = 3
 
-// suspect notes, before a message is handled alone, that it is: whether the process survives that shows whether it is to blame.
+// suspect notes, before a message is handled alone, that it is: whether the process survives that shows whether it is
+// to blame.
 func (r *redriver) suspect(ctx context.Context, tx *store.Tx, t *retry) error {
 	m := &t.m
 	if m.Attempts >= isolatedTries {
@@ -148,8 +149,8 @@ func (r *redriver) suspect(ctx context.Context, tx *store.Tx, t *retry) error {
 	return tx.Repark(ctx, *m)
 }
 
-// firstRetries is how many retries of a consumer that has begun count as attempts before they are made: if one ended the last consumer, it is
-// among them, for it is still due.
+// firstRetries is how many retries of a consumer that has begun count as attempts before they are made: if one ended
+// the last consumer, it is among them, for it is still due.
 const firstRetries = 16
 
 // count counts an attempt before it is made.
@@ -171,7 +172,8 @@ func (r *redriver) giveUp(ctx context.Context, tx *store.Tx, t *retry, failure e
 	return tx.Repark(ctx, t.m)
 }
 
-// alone handles a message in a unit of its own. Whatever comes of it but the end of the process, it is a suspect no more.
+// alone handles a message in a unit of its own. Whatever comes of it but the end of the process, it is a suspect no
+// more.
 func (r *redriver) alone(ctx context.Context, t *retry) (*retry, error) {
 	if r.first > 0 {
 		r.first--
@@ -276,7 +278,8 @@ func (r *redriver) repark(ctx context.Context, m store.ParkedMessage, failure er
 	return nil
 }
 
-// lease sets a parked job aside for the time that it may run, in the unit of work that took it, for no unit waits for things outside.
+// lease sets a parked job aside for the time that it may run, in the unit of work that took it, for no unit waits for
+// things outside.
 func (r *redriver) lease(ctx context.Context, tx *store.Tx, t *retry, route *Route) error {
 	m := t.m
 	j := &job{

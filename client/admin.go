@@ -32,8 +32,8 @@ type LogEntry struct {
 	Event
 }
 
-// Log reads the log of events from a position, 0 for the oldest, nil for what comes from now on; without follow it ends when nothing more is
-// there. Raw is the line that an entry is from.
+// Log reads the log of events from a position, 0 for the oldest, nil for what comes from now on; without follow it
+// ends when nothing more is there. Raw is the line that an entry is from.
 func (c *Client) Log(ctx context.Context, from *uint64, follow bool) iter.Seq2[Answer[LogEntry], error] {
 	q := url.Values{"follow": {strconv.FormatBool(follow)}}
 	if from != nil {

@@ -1,5 +1,6 @@
-// Package client talks to a running stega: typed requests for every path, faults that arrive as the server's own faults, a stream of pushes that
-// reconnects and resumes, and Submit, which sends a command and waits until it is accepted, resolved or settled, told by pushes alone.
+// Package client talks to a running stega: typed requests for every path, faults that arrive as the server's own
+// faults, a stream of pushes that reconnects and resumes, and Submit, which sends a command and waits until it is
+// accepted, resolved or settled, told by pushes alone.
 //
 // A Client is safe for concurrent use. Its connections are made when they are needed; Close ends them.
 package client
@@ -96,8 +97,8 @@ func CheckURL(server string) (*url.URL, error) {
 	return base, nil
 }
 
-// Transport returns a transport for the server that the options name. token is the token of the moment, for servers that are to prove that they
-// know it.
+// Transport returns a transport for the server that the options name. token is the token of the moment, for servers
+// that are to prove that they know it.
 func (o Options) Transport(token func() string) *http.Transport {
 	socket := o.Socket
 	dialer := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
@@ -146,8 +147,8 @@ type Request struct {
 	Body        io.Reader
 }
 
-// Do asks, and returns an answer that is no error, whose body the caller closes. A fault of the server comes back as the same
-// *fault.Fault; without an answer it is one of kind unavailable.
+// Do asks, and returns an answer that is no error, whose body the caller closes. A fault of the server comes back as
+// the same *fault.Fault; without an answer it is one of kind unavailable.
 func (c *Client) Do(ctx context.Context, r Request) (*http.Response, error) {
 	answer, err := c.ask(ctx, r)
 	if err != nil {
@@ -213,7 +214,8 @@ type Answer[T any] struct {
 	Header http.Header
 }
 
-// Position is where the log was when the value was read; a subscription from there misses nothing. It is nil when the server does not say.
+// Position is where the log was when the value was read; a subscription from there misses nothing. It is nil when the
+// server does not say.
 func (a Answer[T]) Position() *Position {
 	p, err := ParsePosition(a.Header.Get("Stega-Position"))
 	if err != nil {

@@ -37,8 +37,8 @@ func (r CorrelationsQuery) query() url.Values {
 	return q
 }
 
-// Correlations is a matrix of correlations, or of covariances, which are annual: its rows and columns are those of Symbols, and a cell is nil where it is
-// not defined.
+// Correlations is a matrix of correlations, or of covariances, which are annual: its rows and columns are those of
+// Symbols, and a cell is nil where it is not defined.
 type Correlations struct {
 	PortfolioID  string      `json:"portfolio_id,omitempty"`
 	Version      int64       `json:"version,omitempty"`
@@ -78,7 +78,8 @@ type Undefined struct {
 	Detail  string   `json:"detail"`
 }
 
-// RollingCorrelation is the correlation of two symbols in the windows that end on the dates; nil where it is not defined.
+// RollingCorrelation is the correlation of two symbols in the windows that end on the dates; nil where it is not
+// defined.
 type RollingCorrelation struct {
 	Symbols   []string     `json:"symbols"`
 	Frequency string       `json:"frequency"`

@@ -144,7 +144,8 @@ func (c *Client) follow(ctx context.Context, id string, cmd *Command, w Wait) (O
 	})
 }
 
-// lookAt reads an operation, again while something that is needed for that is away: what becomes of it is pushed meanwhile.
+// lookAt reads an operation, again while something that is needed for that is away: what becomes of it is pushed
+// meanwhile.
 func (c *Client) lookAt(ctx context.Context, id string) (Operation, error) {
 	for failed := 0; ; failed++ {
 		a, err := c.Operation(ctx, id)
@@ -155,8 +156,8 @@ func (c *Client) lookAt(ctx context.Context, id string) (Operation, error) {
 	}
 }
 
-// limited sets the time limit of a wait. While a body is sent, it begins anew with each piece that the server takes: a long body takes as
-// long as it takes, and a server that takes nothing any more is not waited for.
+// limited sets the time limit of a wait. While a body is sent, it begins anew with each piece that the server takes:
+// a long body takes as long as it takes, and a server that takes nothing any more is not waited for.
 func limited(ctx context.Context, in *inbox, cmd *Command, w Wait) (context.Context, func()) {
 	ctx, end := context.WithCancelCause(ctx)
 	if w.Timeout > 0 {
@@ -197,7 +198,8 @@ func (r timedReader) Read(b []byte) (int, error) {
 	return r.Reader.Read(b)
 }
 
-// patienceForAnswer is how long an answer may come after the push that makes it unimportant; without it the connection could not be used again.
+// patienceForAnswer is how long an answer may come after the push that makes it unimportant; without it the
+// connection could not be used again.
 const patienceForAnswer = time.Second
 
 // patienceForQueue is how long a write may be queued before that is told: the ones before it may be on their way.
@@ -289,7 +291,8 @@ func (t *teller) tell(op Operation) {
 // holdFor is how long the server is asked to hold an answer.
 const holdFor = 50 * time.Second
 
-// hold waits without a stream, for a service that runs by itself has none: the server holds its answer until the outcome is there.
+// hold waits without a stream, for a service that runs by itself has none: the server holds its answer until the
+// outcome is there.
 func (c *Client) hold(ctx context.Context, in *inbox, cmd *Command, w Wait) (Operation, error) {
 	prefer := fmt.Sprintf("wait=%d", int(holdFor.Seconds()))
 	if w.For == ForSettled {

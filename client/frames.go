@@ -6,7 +6,8 @@ import (
 	"stega/fault"
 )
 
-// The frames of the stream: a command of the client carries an id and is answered by it; what the server pushes carries none.
+// The frames of the stream: a command of the client carries an id and is answered by it; what the server pushes
+// carries none.
 
 type command struct {
 	ID          uint64   `json:"id"`

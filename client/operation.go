@@ -89,7 +89,8 @@ func (o *Operation) Over() bool {
 
 var ranks = map[string]int{Accepted: 1, Running: 2, Succeeded: 3, Failed: 3}
 
-// merge adds what is known from elsewhere. A push may tell a part only, and a state that was read may be older than a push.
+// merge adds what is known from elsewhere. A push may tell a part only, and a state that was read may be older than a
+// push.
 func (o *Operation) merge(n Operation) {
 	if ranks[n.Status] >= ranks[o.Status] {
 		o.Status = n.Status

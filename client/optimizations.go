@@ -15,7 +15,8 @@ import (
 	"stega/fault"
 )
 
-// OptimizationRequest is what an optimization asks for; what is empty is the server's default, see GET /v1/optimizations/{id} for what that was.
+// OptimizationRequest is what an optimization asks for; what is empty is the server's default, see GET
+// /v1/optimizations/{id} for what that was.
 type OptimizationRequest struct {
 	Name        string   `json:"name,omitempty"`
 	Symbols     []string `json:"symbols,omitempty"`

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Position is a place in the log of events: a number, and the event that is there, by which another log is told from this one.
+// Position is a place in the log of events: a number, and the event that is there, by which another log is told from
+// this one.
 type Position struct {
 	Position uint64 `json:"position"`
 	ID       string `json:"id"`

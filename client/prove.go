@@ -28,8 +28,9 @@ const maxProof = 64 << 10
 // proofTimeout is how long a server may take to prove itself.
 const proofTimeout = 10 * time.Second
 
-// Proving returns a dial function whose connections lead to a server that knows token: each is challenged before anything else is sent on it.
-// token is asked for each connection; where it is empty, nothing is to be proven. The token itself is never sent.
+// Proving returns a dial function whose connections lead to a server that knows token: each is challenged before
+// anything else is sent on it. token is asked for each connection; where it is empty, nothing is to be proven. The
+// token itself is never sent.
 func Proving(next dial, token func() string) dial {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := next(ctx, network, address)
@@ -46,8 +47,9 @@ func Proving(next dial, token func() string) dial {
 	}
 }
 
-// challenge has the server at the other end of a connection prove that it knows a token. The proof covers the address that the server has on
-// this very connection, so that a program in between cannot pass on the proof of the real server.
+// challenge has the server at the other end of a connection prove that it knows a token. The proof covers the address
+// that the server has on this very connection, so that a program in between cannot pass on the proof of the real
+// server.
 func challenge(ctx context.Context, conn net.Conn, host, token string) error {
 	deadline := time.Now().Add(proofTimeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {

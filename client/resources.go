@@ -139,7 +139,8 @@ func (w Window) query() url.Values {
 	return q
 }
 
-// AdjustedPrices are Prices in which every bar has an adjusted close, computed of splits and dividends where the source gave none.
+// AdjustedPrices are Prices in which every bar has an adjusted close, computed of splits and dividends where the
+// source gave none.
 func (c *Client) AdjustedPrices(ctx context.Context, symbol string, w Window) (Answer[Prices], error) {
 	q := w.query()
 	q.Set("adjusted", "true")
@@ -151,8 +152,9 @@ func (c *Client) Prices(ctx context.Context, symbol string, w Window) (Answer[Pr
 	return Get[Prices](ctx, c, "/v1/prices/"+url.PathEscape(symbol), w.query())
 }
 
-// ImportPrices is the command that imports a CSV file. The symbol is that of a file that does not say it, the date format for
-// dates that can be read in two ways; both may be empty. A reader that can seek is sent again when the answer was lost.
+// ImportPrices is the command that imports a CSV file. The symbol is that of a file that does not say it, the date
+// format for dates that can be read in two ways; both may be empty. A reader that can seek is sent again when the
+// answer was lost.
 func ImportPrices(file io.Reader, symbol, dateFormat string) Command {
 	q := url.Values{}
 	set(q, "symbol", symbol)

@@ -61,7 +61,8 @@ type Extent struct {
 	Observations int        `json:"observations"` // returns
 }
 
-// Returns are figures of returns: ratios, not percents; nil where one is not defined, and Undefined says why, by its name in JSON.
+// Returns are figures of returns: ratios, not percents; nil where one is not defined, and Undefined says why, by its
+// name in JSON.
 type Returns struct {
 	Extent
 
@@ -133,7 +134,8 @@ type Returns struct {
 	Benchmark *Relative         `json:"benchmark,omitempty"`
 }
 
-// Relative are figures against a benchmark, of the returns between the days on which both have a price. The first four are the benchmark's own.
+// Relative are figures against a benchmark, of the returns between the days on which both have a price. The first
+// four are the benchmark's own.
 type Relative struct {
 	Extent
 

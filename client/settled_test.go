@@ -16,7 +16,8 @@ import (
 	"stega/process"
 )
 
-// Writes that are waited for until they are settled can be read at once, however many are under way on the one connection.
+// Writes that are waited for until they are settled can be read at once, however many are under way on the one
+// connection.
 func TestWhatIsSettledCanBeRead(t *testing.T) {
 	t.Parallel()
 	server := stegatest.Up(t)

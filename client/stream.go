@@ -15,7 +15,8 @@ type StreamOptions struct {
 	Down func(error) // it broke, or could not be made; the stream goes on trying
 }
 
-// Stream is one connection for pushes that is made again when it breaks: with full jitter, and every subscription is resumed from its last position.
+// Stream is one connection for pushes that is made again when it breaks: with full jitter, and every subscription is
+// resumed from its last position.
 type Stream struct {
 	client  *Client
 	options StreamOptions

@@ -16,7 +16,8 @@ import (
 	"stega/fault"
 )
 
-// Command is a write. The body is given whole, or streamed; a stream that can seek is sent again when the answer was lost.
+// Command is a write. The body is given whole, or streamed; a stream that can seek is sent again when the answer was
+// lost.
 type Command struct {
 	Method      string
 	Path        string
@@ -32,7 +33,8 @@ type Command struct {
 // Level is what is waited for.
 type Level int
 
-// The levels: the server has the command, the command ran to its end, or everything that follows from it is committed everywhere.
+// The levels: the server has the command, the command ran to its end, or everything that follows from it is committed
+// everywhere.
 const (
 	ForAccepted Level = iota
 	ForResolved
@@ -41,7 +43,8 @@ const (
 
 func (l Level) String() string { return [...]string{"accepted", "resolved", "settled"}[l] }
 
-// Wait says what to wait for, and who hears of it meanwhile. The functions may be nil; they are called by the goroutine that waits.
+// Wait says what to wait for, and who hears of it meanwhile. The functions may be nil; they are called by the
+// goroutine that waits.
 type Wait struct {
 	For     Level
 	Timeout time.Duration   // 0: as long as the context; while a body is sent, it begins anew with each piece
@@ -50,12 +53,13 @@ type Wait struct {
 	Trying  func(error)     // the write is repeated, because of this
 }
 
-// Submit sends a command and waits. It subscribes to the operation first, so that nothing can be missed, and is told by pushes alone; it
-// survives broken connections, and when the answer was lost it repeats the very same request, which takes effect at most once.
+// Submit sends a command and waits. It subscribes to the operation first, so that nothing can be missed, and is told
+// by pushes alone; it survives broken connections, and when the answer was lost it repeats the very same request,
+// which takes effect at most once.
 //
-// The operation is what was known last, also beside an error. When the command failed, the error is the operation's; when a handler gave up
-// it is a fault with CodeSettleFailed; when the time was up, one with CodeWaitTimeout, which says nothing about the
-// write: that goes on. With CodeAnswerLost it is not known whether the server took the write,
+// The operation is what was known last, also beside an error. When the command failed, the error is the operation's;
+// when a handler gave up it is a fault with CodeSettleFailed; when the time was up, one with CodeWaitTimeout, which
+// says nothing about the write: that goes on. With CodeAnswerLost it is not known whether the server took the write,
 // and with CodeWriteQueued the daemon keeps it until the server is back.
 func (c *Client) Submit(ctx context.Context, cmd Command, w Wait) (Operation, error) {
 	if cmd.OperationID == "" {

@@ -337,7 +337,8 @@ func TestASubscriptionThatAServerIsTooBusyForIsAskedForAgain(t *testing.T) {
 	assert.Equal(t, 1, s.connects, "the connection is kept")
 }
 
-// Nothing can have happened of an operation whose id is new: the server need not look for it, and what comes after the newest position that it told is pushed.
+// Nothing can have happened of an operation whose id is new: the server need not look for it, and what comes after
+// the newest position that it told is pushed.
 func TestANewOperationIsListenedForFromTheNewestPosition(t *testing.T) {
 	t.Parallel()
 	for name, first := range map[string]uint64{"in the log": 1, "gone from the log": 100} {

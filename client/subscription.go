@@ -17,8 +17,8 @@ type Interest struct {
 	unheard bool // nothing can have happened of it before the subscription stands
 }
 
-// Subscriber hears of a subscription. Its functions may be nil; they are called one at a time, in order, by the reader of the
-// connection: they must be quick, and must not wait for the stream.
+// Subscriber hears of a subscription. Its functions may be nil; they are called one at a time, in order, by the
+// reader of the connection: they must be quick, and must not wait for the stream.
 type Subscriber struct {
 	Push     func(Push)
 	Standing func(Standing)     // it stands, at first and again after each reconnect
@@ -43,7 +43,8 @@ type Subscription struct {
 	over  bool
 }
 
-// Keep subscribes as soon as there is a connection, and again after each reconnect. A channel can have one subscription.
+// Keep subscribes as soon as there is a connection, and again after each reconnect. A channel can have one
+// subscription.
 func (s *Stream) Keep(want Interest, to Subscriber) (*Subscription, error) {
 	sub := &Subscription{stream: s, want: want, to: to, from: want.From, first: make(chan error, 1)}
 	s.mu.Lock()
@@ -65,7 +66,8 @@ func (s *Stream) Keep(want Interest, to Subscriber) (*Subscription, error) {
 	return sub, nil
 }
 
-// Subscribe is Keep that returns once the subscription stands, or was refused. It does not wait for a server that was never there.
+// Subscribe is Keep that returns once the subscription stands, or was refused. It does not wait for a server that was
+// never there.
 func (s *Stream) Subscribe(ctx context.Context, want Interest, to Subscriber) (*Subscription, error) {
 	sub, err := s.Keep(want, to)
 	if err != nil {
@@ -153,7 +155,8 @@ func (sub *Subscription) reply(ctx context.Context, l *link, f frame) {
 	sub.told(nil)
 }
 
-// refused goes on from now when only resuming was refused, asks again later for what passes, and else ends the subscription.
+// refused goes on from now when only resuming was refused, asks again later for what passes, and else ends the
+// subscription.
 func (sub *Subscription) refused(ctx context.Context, l *link, f *fault.Fault) {
 	if f == nil {
 		f = fault.New(fault.KindInternal, "answer_strange", "the answer to subscribe is not understood")

@@ -96,7 +96,8 @@ func apiRequest(in io.Reader, args []string, method, data string, headers []stri
 	return r, nil
 }
 
-// api sends a request and prints its answer. --timeout is for the beginning of the answer, unless it was given: then it is for all of it.
+// api sends a request and prints its answer. --timeout is for the beginning of the answer, unless it was given: then
+// it is for all of it.
 func (g *globals) api(ctx context.Context, c *cobra.Command, cl *client.Client, r client.Request, include bool) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -146,8 +147,8 @@ func (g *globals) api(ctx context.Context, c *cobra.Command, cl *client.Client, 
 	return nil
 }
 
-// bodyWriter writes a body: JSON with nothing in it that could steer a terminal, and other text likewise when there is a terminal. What goes
-// elsewhere is written byte by byte.
+// bodyWriter writes a body: JSON with nothing in it that could steer a terminal, and other text likewise when there
+// is a terminal. What goes elsewhere is written byte by byte.
 func bodyWriter(out io.Writer, kind string) io.Writer {
 	if strings.Contains(kind, "json") {
 		return &pieces{show: func(b []byte) error { return writeJSON(out, b) }}

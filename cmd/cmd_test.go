@@ -41,7 +41,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"stega": func() { os.Exit(Execute()) }})
 }
 
-// Each script has a stega of its own, as "stega up" runs it, at $STEGA_URL. In short mode, only those run whose commands do several things at once.
+// Each script has a stega of its own, as "stega up" runs it, at $STEGA_URL. In short mode, only those run whose
+// commands do several things at once.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	dir, files := "testdata/script", []string(nil)

@@ -19,8 +19,8 @@ import (
 	"stega/text"
 )
 
-// known is what completion knows of a server: what commands saw last. Completion reads this file and asks nobody, so it is quick when
-// the server is away.
+// known is what completion knows of a server: what commands saw last. Completion reads this file and asks nobody, so
+// it is quick when the server is away.
 type known struct {
 	Portfolios map[string]string `json:"portfolios,omitempty"` // names by id
 	Symbols    []string          `json:"symbols,omitempty"`
@@ -170,8 +170,8 @@ func harmless(word string) bool {
 	})
 }
 
-// candidates is the writer of what completes a command line. It leaves out words that a shell would run, for a shell inserts what several
-// have in common as it is. The patterns of topics, with # and *, run nothing.
+// candidates is the writer of what completes a command line. It leaves out words that a shell would run, for a shell
+// inserts what several have in common as it is. The patterns of topics, with # and *, run nothing.
 type candidates struct{ to io.Writer }
 
 func (c candidates) Write(b []byte) (int, error) {

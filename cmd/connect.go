@@ -30,7 +30,8 @@ type place struct {
 	names   string // the file of what completion knows of it
 }
 
-// place finds the server: --url, --context, STEGA_URL, the current context, and at last the one that "stega up" is on this machine.
+// place finds the server: --url, --context, STEGA_URL, the current context, and at last the one that "stega up" is on
+// this machine.
 func (g *globals) place() (place, error) {
 	at, err := g.find()
 	if err != nil {
@@ -109,7 +110,8 @@ func same(a, b string) bool {
 	return err == nil && other == nil && x.Scheme == y.Scheme && x.Host == y.Host && strings.TrimRight(x.Path, "/") == strings.TrimRight(y.Path, "/")
 }
 
-// connect is a client of the server: through the user's daemon when there is one and --direct does not forbid it, else straight to it.
+// connect is a client of the server: through the user's daemon when there is one and --direct does not forbid it,
+// else straight to it.
 func (g *globals) connect(ctx context.Context) (*client.Client, error) {
 	at, err := g.place()
 	if err != nil {

@@ -35,7 +35,8 @@ var demoPortfolios = []struct {
 	{"long short", "DEMO-BANK:1.3,DEMO-OIL:-0.3"},
 }
 
-// demoPrices is the synthetic market as a file: geometric Brownian motion on one common factor, the same for the same seed.
+// demoPrices is the synthetic market as a file: geometric Brownian motion on one common factor, the same for the same
+// seed.
 func demoPrices(seed uint64) []byte {
 	random := rand.New(rand.NewPCG(seed, 0x57e6a))
 	prices := make([]float64, len(demoSymbols))

@@ -5,7 +5,8 @@ import (
 	"path/filepath"
 )
 
-// userFolder is a folder of the user: the one that a variable of the XDG base directories names, else the one in the home; false when neither is known.
+// userFolder is a folder of the user: the one that a variable of the XDG base directories names, else the one in the
+// home; false when neither is known.
 func userFolder(variable string, inHome ...string) (string, bool) {
 	if v := os.Getenv(variable); v != "" {
 		return v, filepath.IsAbs(v)

@@ -136,8 +136,8 @@ func (s *sheet) against(b client.Relative, name string) {
 	s.figure("M²", "m_squared", b.MSquared)
 }
 
-// flatten makes columns of names and values of a JSON object, in its order; a field of an object within it has both names. Why figures are not defined is left
-// out.
+// flatten makes columns of names and values of a JSON object, in its order; a field of an object within it has both
+// names. Why figures are not defined is left out.
 func flatten(raw json.RawMessage) (table, error) {
 	t := table{head: []string{"figure", "value"}}
 	err := flattenInto(&t, "", raw)

@@ -17,7 +17,8 @@ func closest(word string, words []string) string {
 	return best
 }
 
-// distance is the number of letters to insert, delete, replace or exchange with their neighbour (optimal string alignment).
+// distance is the number of letters to insert, delete, replace or exchange with their neighbour (optimal string
+// alignment).
 func distance(a, b string) int {
 	x, y := []rune(a), []rune(b)
 	rows := make([][]int, len(x)+1)

@@ -69,8 +69,8 @@ func makeLink(ctx context.Context, cl *client.Client) (string, error) {
 	return base.String(), nil
 }
 
-// startBrowser starts the user's browser. What it is started with is seen by all users of the machine, so that is a file of this user alone which
-// leads on to the link.
+// startBrowser starts the user's browser. What it is started with is seen by all users of the machine, so that is a
+// file of this user alone which leads on to the link.
 func startBrowser(ctx context.Context, link string) error {
 	program := browser()
 	if len(program) == 0 {

@@ -54,7 +54,8 @@ func checkFormat(c *cobra.Command, format string) error {
 	return fault.Usage("output_unknown", "there is no output %q", format).WithHint("%s", hint)
 }
 
-// view is something that can be shown in each form: as the JSON that it came as, as ids, as a table for people and one for programs, and as a picture.
+// view is something that can be shown in each form: as the JSON that it came as, as ids, as a table for people and
+// one for programs, and as a picture.
 type view struct {
 	raw   json.RawMessage
 	ids   []string
@@ -165,8 +166,8 @@ func (g *globals) print(w io.Writer, v any) (done bool, err error) {
 	return true, printRaw(w, g.format, b.Bytes())
 }
 
-// table is text in columns; a heading that begins with ">" has its column aligned to the right. A row with one cell of several is a heading among the rows,
-// as wide as it is.
+// table is text in columns; a heading that begins with ">" has its column aligned to the right. A row with one cell
+// of several is a heading among the rows, as wide as it is.
 type table struct {
 	head     []string
 	rows     [][]string
@@ -224,8 +225,8 @@ func (t *table) visible() [][]string {
 	return rows
 }
 
-// csv writes the table for programs: no alignment, and headings in lower case unless they are names. Unless it is to be raw, no cell can
-// steer a terminal or be taken for a formula by a spreadsheet.
+// csv writes the table for programs: no alignment, and headings in lower case unless they are names. Unless it is to
+// be raw, no cell can steer a terminal or be taken for a formula by a spreadsheet.
 func (t *table) csv(w io.Writer, raw bool) error {
 	out := csv.NewWriter(w)
 	head := make([]string, len(t.head))

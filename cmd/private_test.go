@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A data folder that others can enter becomes the user's alone, with all that stega keeps in it; what is not stega's stays as it is.
+// A data folder that others can enter becomes the user's alone, with all that stega keeps in it; what is not stega's
+// stays as it is.
 func TestADataFolderThatIsThereBecomesPrivate(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "here")
@@ -88,7 +89,8 @@ func TestTheLocalTokenIsNotSentToASquatter(t *testing.T) {
 	assert.Len(t, paths, 1, "nothing but the challenge was sent: %v", paths)
 }
 
-// What api prints is the answer's own body, byte by byte unless it is JSON that would steer a terminal, and its exit status is that of the fault.
+// What api prints is the answer's own body, byte by byte unless it is JSON that would steer a terminal, and its exit
+// status is that of the fault.
 func TestAPISendsAnyRequest(t *testing.T) {
 	alone(t)
 	t.Setenv("STEGA_TOKEN", "stega_given")

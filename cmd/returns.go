@@ -173,8 +173,8 @@ func whose(ctx context.Context, cl *client.Client, at place, word, as string) (o
 	return either(ctx, cl, at, word, symbol)
 }
 
-// either decides between the portfolio and the symbol of a name. What nobody can be asked for is taken from what was seen of names, so that the
-// daemon's answers can be had while the server is away.
+// either decides between the portfolio and the symbol of a name. What nobody can be asked for is taken from what was
+// seen of names, so that the daemon's answers can be had while the server is away.
 func either(ctx context.Context, cl *client.Client, at place, word, symbol string) (owner, error) {
 	k := readKnown(at)
 	portfolioSeen, symbolSeen := k.names(word, symbol)
@@ -197,7 +197,8 @@ func either(ctx context.Context, cl *client.Client, at place, word, symbol strin
 	return owner{}, k.nothing(word)
 }
 
-// missing reports whether an answer says that something is not there, or, of what cannot be asked for, whether it is taken not to be.
+// missing reports whether an answer says that something is not there, or, of what cannot be asked for, whether it is
+// taken not to be.
 func missing(err error, taken bool) bool {
 	f, ok := errors.AsType[*fault.Fault](err)
 	return ok && (f.Kind == fault.KindNotFound || f.Kind == fault.KindUnavailable && taken)

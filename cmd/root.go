@@ -1,5 +1,5 @@
-// Package cmd is the command line: one file for each subcommand of stega. Data go to the standard output and words for people to the
-// standard error; the exit status tells the kind of a fault.
+// Package cmd is the command line: one file for each subcommand of stega. Data go to the standard output and words
+// for people to the standard error; the exit status tells the kind of a fault.
 package cmd
 
 import (

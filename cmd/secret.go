@@ -10,8 +10,9 @@ import (
 // maxSecret bounds a file that holds a secret.
 const maxSecret = 64 << 10
 
-// secret returns the environment variable name, or else the content of the file that the variable name_FILE names, without the newline at
-// its end. A file keeps the secret out of the process's environment and out of "docker inspect".
+// secret returns the environment variable name, or else the content of the file that the variable name_FILE names,
+// without the newline at its end. A file keeps the secret out of the process's environment and out of "docker
+// inspect".
 func secret(name string) (string, error) {
 	value, file := os.Getenv(name), os.Getenv(name+"_FILE")
 	switch {

@@ -73,7 +73,8 @@ type secrets struct {
 	Users   map[string]string `json:"users"`   // passwords by name, of broker and databases
 }
 
-// make writes all files. secrets.json is written first and the others follow from it, so a run that was cut off is completed by the next.
+// make writes all files. secrets.json is written first and the others follow from it, so a run that was cut off is
+// completed by the next.
 func (m *secretsMaker) make() (done string, err error) {
 	cannot := func(err error) error {
 		return fault.Unavailable("secrets_unwritable", "the secrets cannot be written to %s", m.dir).

@@ -78,7 +78,8 @@ func (c *connections) databaseOf(service string) string {
 	return strings.ReplaceAll(c.database, "{service}", service)
 }
 
-// poolSize checks how many connections to a database a process has; 0 stands for what the environment says, or the default.
+// poolSize checks how many connections to a database a process has; 0 stands for what the environment says, or the
+// default.
 func poolSize(flag int) (int, error) {
 	const limit = 1000
 	n, text := flag, strconv.Itoa(flag)
@@ -215,8 +216,8 @@ func openBroker(ctx context.Context, where, name string, log *slog.Logger) (brok
 		WithHint("RabbitMQ is amqp://user:password@host:5672/")
 }
 
-// openPatiently connects to RabbitMQ for a process that serves: when it cannot be reached, the process goes on, and readiness says so.
-// An embedded broker has no other process to talk to, and its bindings are those of stega up.
+// openPatiently connects to RabbitMQ for a process that serves: when it cannot be reached, the process goes on, and
+// readiness says so. An embedded broker has no other process to talk to, and its bindings are those of stega up.
 func openPatiently(ctx context.Context, where, name string, log *slog.Logger) (broker.Broker, error) {
 	if strings.HasPrefix(where, "embedded:") {
 		return nil, fault.Usage("broker_embedded", "stega serve needs RabbitMQ: the embedded broker belongs to one process alone").

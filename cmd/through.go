@@ -17,8 +17,8 @@ import (
 	"stega/fault"
 )
 
-// throughDaemon is a client that talks to a server through the user's daemon, which is started when it does not run; nil when there is none. With
-// STEGA_DAEMON=off there never is.
+// throughDaemon is a client that talks to a server through the user's daemon, which is started when it does not run;
+// nil when there is none. With STEGA_DAEMON=off there never is.
 func throughDaemon(ctx context.Context, at place, age *staleness) *client.Client {
 	base, err := url.Parse(at.URL)
 	if err != nil || base.Host == "" || os.Getenv("STEGA_DAEMON") == "off" {

@@ -113,8 +113,8 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 	return c
 }
 
-// ownFolder makes the data folder, or takes from others what they may do in one that is there. What stega keeps in it is put right too: it may
-// be from a time in which others could read it.
+// ownFolder makes the data folder, or takes from others what they may do in one that is there. What stega keeps in it
+// is put right too: it may be from a time in which others could read it.
 func ownFolder(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err

@@ -76,7 +76,8 @@ func watchable(k known) []string {
 	return names
 }
 
-// unheard reports whether a channel is a topic, or a pattern of topics, that none is known of. The server may know more.
+// unheard reports whether a channel is a topic, or a pattern of topics, that none is known of. The server may know
+// more.
 func unheard(channel string) bool {
 	if channel == "#" || strings.Contains(channel, ":") {
 		return false
@@ -90,7 +91,8 @@ func unheard(channel string) bool {
 
 var errEnough = errors.New("enough")
 
-// following ends what follows events when a --timeout was said for it; the cause is errEnough, or a fault when so many were to come.
+// following ends what follows events when a --timeout was said for it; the cause is errEnough, or a fault when so
+// many were to come.
 func (g *globals) following(ctx context.Context, c *cobra.Command, count int) (context.Context, context.CancelFunc) {
 	if g.timeout <= 0 || !c.Flags().Changed("timeout") {
 		return context.WithCancel(ctx)

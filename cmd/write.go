@@ -120,7 +120,8 @@ func whom(waiting []events.Waiting) string {
 	return strings.Join(names, ", ")
 }
 
-// write sends a write, waits, and prints what became of it. done is what to say when all is well, such as "core is created".
+// write sends a write, waits, and prints what became of it. done is what to say when all is well, such as "core is
+// created".
 func (g *globals) write(ctx context.Context, c *cobra.Command, cl *client.Client, cmd client.Command, w *waiting, done string) (client.Operation, error) {
 	began := time.Now()
 	line := g.newLive(c.ErrOrStderr(), "sending")

@@ -18,8 +18,8 @@ import (
 	"stega/client"
 )
 
-// boundary stands for a server in tests of the cache and of streams: it says what it is told to say, goes away and comes back at one address, and
-// counts what it is asked.
+// boundary stands for a server in tests of the cache and of streams: it says what it is told to say, goes away and
+// comes back at one address, and counts what it is asked.
 type boundary struct {
 	t    testing.TB
 	addr string

@@ -33,8 +33,8 @@ type answer struct {
 const cacheSchema = `CREATE TABLE IF NOT EXISTS cache (
 	key TEXT PRIMARY KEY, header TEXT NOT NULL, body BLOB NOT NULL, read_at INTEGER NOT NULL, used INTEGER NOT NULL)`
 
-// cache keeps answers on disk, bounded by their size; those that were used least recently go first. It is a convenience: when the disk does not
-// take it, there is no cache, and when its file is damaged, it begins anew.
+// cache keeps answers on disk, bounded by their size; those that were used least recently go first. It is a
+// convenience: when the disk does not take it, there is no cache, and when its file is damaged, it begins anew.
 type cache struct {
 	db  *sql.DB
 	log *slog.Logger

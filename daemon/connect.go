@@ -46,7 +46,8 @@ var (
 	errHangs = fmt.Errorf("nothing came in %s", helloWithin)
 )
 
-// Connect finds the daemon, starts one when there is none and that is asked for, and has it replaced when it is older than the program.
+// Connect finds the daemon, starts one when there is none and that is asked for, and has it replaced when it is older
+// than the program.
 func Connect(ctx context.Context, o ConnectOptions) (*Connection, error) {
 	if o.Within == 0 {
 		o.Within = 2 * time.Second

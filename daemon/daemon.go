@@ -1,8 +1,10 @@
-// Package daemon is the per-user daemon between the command line and servers of stega. It listens on a Unix socket that is its user's alone and
-// answers there what the server answers, faster and longer: reads come from a cache that pushes keep fresh, and writes that are made while the
-// server is away are kept on disk and sent, in order and under their own operation ids, when it returns.
+// Package daemon is the per-user daemon between the command line and servers of stega. It listens on a Unix socket
+// that is its user's alone and answers there what the server answers, faster and longer: reads come from a cache that
+// pushes keep fresh, and writes that are made while the server is away are kept on disk and sent, in order and under
+// their own operation ids, when it returns.
 //
-// The package has both sides: Run is the daemon, Connect is how a command reaches it and starts it when there is none.
+// The package has both sides: Run is the daemon, Connect is how a command reaches it and starts it when there is
+// none.
 package daemon
 
 import (

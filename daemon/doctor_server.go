@@ -93,7 +93,8 @@ func clock(a *http.Response, asked time.Time, took time.Duration) Finding {
 	return f
 }
 
-// token tries what the token is good for. The write that it tries is empty, which every server refuses after it has looked at the token.
+// token tries what the token is good for. The write that it tries is empty, which every server refuses after it has
+// looked at the token.
 func (p Patient) token(ctx context.Context, base string) []Finding {
 	f := Finding{Name: "token", Verdict: OK}
 	tries := []struct{ scope, method, path string }{

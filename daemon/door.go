@@ -16,8 +16,8 @@ import (
 	"stega/internal/files"
 )
 
-// door is the socket that the daemon listens on. It is a listener that outlives its socket: when the path was unlinked, or its folder went, guard
-// binds it anew. Only connections of the daemon's own user come through.
+// door is the socket that the daemon listens on. It is a listener that outlives its socket: when the path was
+// unlinked, or its folder went, guard binds it anew. Only connections of the daemon's own user come through.
 type door struct {
 	paths  Paths
 	log    *slog.Logger
@@ -193,8 +193,8 @@ func (d *door) accept(l *net.UnixListener) {
 	}
 }
 
-// guard looks at the socket now and then, and binds it anew when it is gone. moved is told where it is then. When the lock is gone, another daemon
-// may have begun with files of its own, and this one ends.
+// guard looks at the socket now and then, and binds it anew when it is gone. moved is told where it is then. When the
+// lock is gone, another daemon may have begun with files of its own, and this one ends.
 func (d *door) guard(ctx context.Context, every time.Duration, lock *Lock, moved func(socket string) error) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()

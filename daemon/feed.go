@@ -33,7 +33,8 @@ const (
 	Refused    = "refused"
 )
 
-// reopen is after how long a feed that ended for good is tried once more: the server may have been upgraded, or the token mended.
+// reopen is after how long a feed that ended for good is tried once more: the server may have been upgraded, or the
+// token mended.
 const reopen = 30 * time.Second
 
 func (f *feed) set(change func(s *FeedState)) {

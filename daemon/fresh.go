@@ -5,9 +5,10 @@ import (
 	"sync"
 )
 
-// freshness decides whether a cached answer may be given without asking. It holds when nothing can have changed the answer since the server read
-// it, as far as pushes tell: the server says of each answer at which position of its log it began to read, so an answer is good while
-// no event after that position has changed what it depends on, and every event since has been heard of.
+// freshness decides whether a cached answer may be given without asking. It holds when nothing can have changed the
+// answer since the server read it, as far as pushes tell: the server says of each answer at which position of its log
+// it began to read, so an answer is good while no event after that position has changed what it depends on, and every
+// event since has been heard of.
 //
 // Nothing of it is kept on disk: a daemon that starts asks once for each answer.
 type freshness struct {
@@ -98,9 +99,10 @@ func (f *freshness) holds(m mark) bool {
 	return true
 }
 
-// outdated reports whether an answer is older than what the daemon has told of since, or may be: whoever has heard that a write is settled must not
-// be shown what was there before it. Of an answer that depends on no known fact it cannot be said. One that was read when another connection stood, or
-// by another daemon, is taken for older than all that was told since.
+// outdated reports whether an answer is older than what the daemon has told of since, or may be: whoever has heard
+// that a write is settled must not be shown what was there before it. Of an answer that depends on no known fact it
+// cannot be said. One that was read when another connection stood, or by another daemon, is taken for older than all
+// that was told since.
 func (f *freshness) outdated(key string, facts []fact) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

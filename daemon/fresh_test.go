@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// world is a server with a log, a daemon that hears of it late, and reads that take their time: the model of the test below.
+// world is a server with a log, a daemon that hears of it late, and reads that take their time: the model of the test
+// below.
 type world struct {
 	r     *rand.Rand
 	f     *freshness
@@ -172,8 +173,8 @@ func (w *world) anyPath() string {
 	return ""
 }
 
-// Reads, events, pushes, broken connections and replaced logs in any order: what is given as fresh is never older than what was heard, and what is
-// given while the server is away never older than what was told.
+// Reads, events, pushes, broken connections and replaced logs in any order: what is given as fresh is never older
+// than what was heard, and what is given while the server is away never older than what was told.
 func TestTheCacheNeverServesWhatIsOlderThanAPush(t *testing.T) {
 	t.Parallel()
 	served, stale, refused := 0, 0, 0

@@ -12,7 +12,8 @@ const (
 	oldLogs = 2
 )
 
-// LogFile is the log of the daemon, which rotates by its size. What cannot be written is dropped: a full disk must not stop the daemon.
+// LogFile is the log of the daemon, which rotates by its size. What cannot be written is dropped: a full disk must
+// not stop the daemon.
 type LogFile struct {
 	path string
 	most int64

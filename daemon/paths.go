@@ -9,7 +9,8 @@ import (
 	"stega/internal/files"
 )
 
-// maxSocketPath is how long the path of a socket may be: the least that systems have room for, less the byte that ends it.
+// maxSocketPath is how long the path of a socket may be: the least that systems have room for, less the byte that
+// ends it.
 const maxSocketPath = 103
 
 // Paths are where a daemon has its socket and its files.
@@ -26,8 +27,8 @@ type Candidate struct {
 	Here bool   `json:"usable"` // it can be used at present
 }
 
-// Locate finds the paths from environment variables: $STEGA_SOCKET alone when it is set, else $XDG_RUNTIME_DIR, which can vanish at logout, and then
-// the folder for state, which stays.
+// Locate finds the paths from environment variables: $STEGA_SOCKET alone when it is set, else $XDG_RUNTIME_DIR, which
+// can vanish at logout, and then the folder for state, which stays.
 func Locate(getenv func(string) string) (Paths, error) {
 	state := getenv("XDG_STATE_HOME")
 	if state == "" {

@@ -75,7 +75,8 @@ type queue struct {
 
 // openQueue opens the queue of a server. What was on its way when the last daemon ended goes again.
 func openQueue(ctx context.Context, path, server string) (*queue, error) {
-	// On a full disk, what was sent must still be taken off: a journal that stays needs no new room for that, as a write-ahead log does.
+	// On a full disk, what was sent must still be taken off: a journal that stays needs no new room for that, as a
+	// write-ahead log does.
 	db, err := openDB(ctx, path, queueSchema, "auto_vacuum(INCREMENTAL)", "journal_mode(PERSIST)", "synchronous(FULL)")
 	if err != nil {
 		return nil, unkept("a write", err)
@@ -308,8 +309,8 @@ func (q *queue) depth(ctx context.Context) (d Depth, err error) {
 	return d, err
 }
 
-// watch calls back when a write is over that is queued, or will be: with its operation as the server tells it, or without when the server
-// would not take it. What is queued of it now is returned.
+// watch calls back when a write is over that is queued, or will be: with its operation as the server tells it, or
+// without when the server would not take it. What is queued of it now is returned.
 func (q *queue) watch(ctx context.Context, operation string, told func(Item, json.RawMessage)) (it Item, queued bool, stop func()) {
 	operation = strings.ToLower(operation)
 	q.mu.Lock()

@@ -45,8 +45,8 @@ func cacheKey(r *http.Request) string {
 	return r.URL.EscapedPath() + "?" + query.Encode()
 }
 
-// read answers a read: from the cache when nothing can have changed, else from the server, and from the cache again when that is away, unless the
-// daemon has told of something newer.
+// read answers a read: from the cache when nothing can have changed, else from the server, and from the cache again
+// when that is away, unless the daemon has told of something newer.
 func (u *upstream) read(w http.ResponseWriter, r *http.Request) error {
 	key := cacheKey(r)
 	if key == "" || u.cache == nil {
@@ -78,7 +78,8 @@ func (u *upstream) read(w http.ResponseWriter, r *http.Request) error {
 	return u.take(w, r, key, t, old, answer)
 }
 
-// ask asks the server, for what changed since the cached answer when there is one. A server that says that it is away is.
+// ask asks the server, for what changed since the cached answer when there is one. A server that says that it is away
+// is.
 func (u *upstream) ask(r *http.Request, old answer, have bool) (*http.Response, error) {
 	if have && time.Now().UnixNano() < u.mute.Load() {
 		return nil, u.away(errMute)

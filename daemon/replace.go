@@ -19,7 +19,8 @@ import (
 	"stega/fault"
 )
 
-// Newer reports whether a build is newer than another: by version, and for builds of one version by when they were made.
+// Newer reports whether a build is newer than another: by version, and for builds of one version by when they were
+// made.
 func (b Build) Newer(than Build) bool {
 	if b.ID == than.ID {
 		return false
@@ -48,7 +49,8 @@ func ThisBuild(version, revision string) Build {
 	return b
 }
 
-// replace ends the daemon and has a newer program take its place: the same process, lock and socket, and the queue as it is on disk.
+// replace ends the daemon and has a newer program take its place: the same process, lock and socket, and the queue as
+// it is on disk.
 func (d *Daemon) replace(w http.ResponseWriter, r *http.Request) error {
 	var body struct {
 		Executable string `json:"executable"`

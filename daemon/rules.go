@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// A fact is what a cached answer depends on: all portfolios, the prices of one symbol. Reads depend on facts, and events change them; the two
-// tables of this file are all that the cache knows of stega. An answer whose path is not in the first is never taken from the cache while the
-// server is there.
+// A fact is what a cached answer depends on: all portfolios, the prices of one symbol. Reads depend on facts, and
+// events change them; the two tables of this file are all that the cache knows of stega. An answer whose path is not
+// in the first is never taken from the cache while the server is there.
 type fact string
 
 // The facts.
@@ -79,8 +79,8 @@ func benchmark(query url.Values) []fact {
 // symbolOf is a symbol as events write it.
 func symbolOf(s string) string { return strings.ToUpper(s) }
 
-// changes are the facts that an event changes. A view that follows the change only later, and then tells nobody, is vague from then on: an answer
-// about it is always asked for.
+// changes are the facts that an event changes. A view that follows the change only later, and then tells nobody, is
+// vague from then on: an answer about it is always asked for.
 func changes(topic, subject string) (changed, vague []fact) {
 	service, name, _ := strings.Cut(topic, ".")
 	switch {
@@ -100,7 +100,8 @@ func changes(topic, subject string) (changed, vague []fact) {
 	return nil, nil
 }
 
-// queueable reports whether a write may wait for the server: it must be an operation, which a repetition under the same id does not repeat.
+// queueable reports whether a write may wait for the server: it must be an operation, which a repetition under the
+// same id does not repeat.
 func queueable(method, path string) bool {
 	rest, ok := strings.CutPrefix(path, "/v1/")
 	if !ok {
@@ -116,7 +117,8 @@ func queueable(method, path string) bool {
 	return false
 }
 
-// entityOf is the entity that a write changes, whose writes keep their order even when one of them is refused; empty when it makes a new one.
+// entityOf is the entity that a write changes, whose writes keep their order even when one of them is refused; empty
+// when it makes a new one.
 func entityOf(method, path string) string {
 	if method == http.MethodPost {
 		return ""

@@ -160,7 +160,8 @@ func (u *upstream) finish(ctx context.Context, it Item, operation []byte) error 
 	return u.queue.over(ctx, it, o.Error, operation)
 }
 
-// watchLater waits for the end of a command that the server runs later. The server holds each question until then, up to half a minute.
+// watchLater waits for the end of a command that the server runs later. The server holds each question until then, up
+// to half a minute.
 func (u *upstream) watchLater(ctx context.Context, it Item) {
 	u.watchers.Go(func() {
 		for failures := 0; ctx.Err() == nil; {

@@ -28,8 +28,9 @@ const (
 // closeRestart tells a client to connect again.
 const closeRestart websocket.StatusCode = 4001
 
-// through is a client's stream through the daemon. With the server there it is passed on as it is. While the server is away it is held: an operation
-// can be subscribed to, for its write may be queued, and everything else is asked when the server is back.
+// through is a client's stream through the daemon. With the server there it is passed on as it is. While the server
+// is away it is held: an operation can be subscribed to, for its write may be queued, and everything else is asked
+// when the server is back.
 type through struct {
 	u   *upstream
 	ws  *websocket.Conn
@@ -160,8 +161,8 @@ func (t *through) watch(ctx context.Context, operation string) *Item {
 	return &it
 }
 
-// push tells the client how an operation stands, at position 0, which is none of the log: it must not hide what the server pushes next, nor be taken for
-// something that was heard before.
+// push tells the client how an operation stands, at position 0, which is none of the log: it must not hide what the
+// server pushes next, nor be taken for something that was heard before.
 func (t *through) push(ctx context.Context, operation string, state json.RawMessage) {
 	t.tell(ctx, compact(map[string]any{"push": map[string]any{
 		"channels": []string{"operation:" + operation}, "position": 0, "operation": state, "event": map[string]any{},
@@ -291,8 +292,8 @@ func (t *through) connected(ctx context.Context, ws *websocket.Conn) error {
 	return nil
 }
 
-// note looks at a frame of the server on its way: reads through the daemon must not be older than what the client hears here. The answers to the
-// daemon's own commands become pushes.
+// note looks at a frame of the server on its way: reads through the daemon must not be older than what the client
+// hears here. The answers to the daemon's own commands become pushes.
 func (t *through) note(ctx context.Context, frame []byte) []byte {
 	var f struct {
 		ID     uint64          `json:"id"`

@@ -26,8 +26,9 @@ func UnitPath(getenv func(string) string) (string, error) {
 	return filepath.Join(config, "systemd", "user", UnitName), nil
 }
 
-// Unit is the text of the unit. It hardens as far as the manager of a user can: what needs namespaces of its own would keep the daemon from
-// starting where users may not make them. Nothing is started again that another instance, or wrong settings, keep from running.
+// Unit is the text of the unit. It hardens as far as the manager of a user can: what needs namespaces of its own
+// would keep the daemon from starting where users may not make them. Nothing is started again that another instance,
+// or wrong settings, keep from running.
 func Unit(program string) string {
 	return strings.ReplaceAll(`[Unit]
 Description=stega daemon: cache and queue between the command line and its servers

@@ -25,8 +25,9 @@ import (
 // maxUpstreams bounds how many servers one daemon serves.
 const maxUpstreams = 32
 
-// upstream is one server as the daemon knows it: its connections, its queue, its cache, and the feed of its pushes. What is asked with another token than the
-// one in the user's settings has an upstream of its own: nobody is answered, and no queued write is sent, with the rights of another.
+// upstream is one server as the daemon knows it: its connections, its queue, its cache, and the feed of its pushes.
+// What is asked with another token than the one in the user's settings has an upstream of its own: nobody is
+// answered, and no queued write is sent, with the rights of another.
 type upstream struct {
 	url      string
 	token    string // that is not in the settings; empty: theirs
@@ -69,7 +70,8 @@ func normal(server string) (string, error) {
 	return u.Scheme + "://" + strings.ToLower(u.Host) + strings.TrimRight(u.Path, "/"), nil
 }
 
-// folder is where the files for a server, and for a token that is not in the settings, are. Its name says enough for people, and the sum tells them apart.
+// folder is where the files for a server, and for a token that is not in the settings, are. Its name says enough for
+// people, and the sum tells them apart.
 func folder(paths Paths, server, token string) string {
 	if token != "" {
 		token = " " + token
@@ -84,7 +86,8 @@ func folder(paths Paths, server, token string) string {
 	return filepath.Join(paths.servers(), name[:min(len(name), 64)]+"-"+hex.EncodeToString(sum[:4]))
 }
 
-// upstream is the server of a URL; it is opened when it is first asked for. Without a token, it is asked with that of the settings.
+// upstream is the server of a URL; it is opened when it is first asked for. Without a token, it is asked with that of
+// the settings.
 func (d *Daemon) upstream(server, token string, prove bool) (*upstream, error) {
 	server, err := normal(server)
 	if err != nil {

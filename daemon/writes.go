@@ -18,7 +18,8 @@ import (
 	"stega/fault"
 )
 
-// write passes a write to the server, and keeps it when the server is away. Behind writes that wait it waits too, so that order holds.
+// write passes a write to the server, and keeps it when the server is away. Behind writes that wait it waits too, so
+// that order holds.
 func (u *upstream) write(w http.ResponseWriter, r *http.Request) error {
 	if !queueable(r.Method, r.URL.Path) || r.Header.Get("Stega-Queue") == "no" {
 		return u.pass(w, r)
@@ -88,7 +89,8 @@ func readBody(r *http.Request) (body []byte, rest io.Reader, err error) {
 	return body, nil, nil
 }
 
-// forward sends a write to the server. It is away when there is no answer, or one that says so: the same id makes it harmless to send it again.
+// forward sends a write to the server. It is away when there is no answer, or one that says so: the same id makes it
+// harmless to send it again.
 func (u *upstream) forward(r *http.Request, body []byte, rest io.Reader) (a *http.Response, away error) {
 	out, err := u.request(r.Context(), r)
 	if err != nil {
@@ -116,7 +118,8 @@ func (u *upstream) forward(r *http.Request, body []byte, rest io.Reader) (a *htt
 	return a, nil
 }
 
-// keep queues a write and says so. When the server is there and only others are before it, it waits as long as its client prefers.
+// keep queues a write and says so. When the server is there and only others are before it, it waits as long as its
+// client prefers.
 func (u *upstream) keep(w http.ResponseWriter, r *http.Request, it Item) error {
 	if err := u.queue.add(context.WithoutCancel(r.Context()), it); err != nil {
 		return err
@@ -172,7 +175,8 @@ func (u *upstream) outcome(ctx context.Context, operation string, wait time.Dura
 	return nil
 }
 
-// settled is an operation that is over, once it has settled, which the server tells; as it was, when that takes longer than the wait.
+// settled is an operation that is over, once it has settled, which the server tells; as it was, when that takes
+// longer than the wait.
 func (u *upstream) settled(ctx context.Context, id string, wait time.Duration, over json.RawMessage) json.RawMessage {
 	var o struct {
 		Status string `json:"status"`

@@ -12,8 +12,8 @@ import (
 	"stega/text"
 )
 
-// The Check methods say whether the data of an event make sense. What services emit does so already; they are for events that a
-// person injects.
+// The Check methods say whether the data of an event make sense. What services emit does so already; they are for
+// events that a person injects.
 
 // Check reports what is wrong with the bars.
 func (e PricesImported) Check() error {

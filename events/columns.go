@@ -100,7 +100,8 @@ func (c *Column) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// Floats is a column of floating-point numbers, on the wire an array of the shortest numbers that read back as the same bits; NaN is null.
+// Floats is a column of floating-point numbers, on the wire an array of the shortest numbers that read back as the
+// same bits; NaN is null.
 type Floats []float64
 
 // MarshalJSON writes the whole array in one pass. Infinities have no form on the wire.

@@ -2,8 +2,8 @@ package events
 
 import "stega/civil"
 
-// CorrelationsUpdated says that correlations and covariances of some symbols may read differently now. It is told once for all that was merged
-// together.
+// CorrelationsUpdated says that correlations and covariances of some symbols may read differently now. It is told
+// once for all that was merged together.
 type CorrelationsUpdated struct {
 	Changed []string   `json:"changed"` // the symbols whose returns changed, ordered
 	Symbols int        `json:"symbols"` // how many there are in all

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// The events of this file tell how operations fare. Any service publishes them, by itself: a handler never emits one. They are kept apart from
-// the events of services: they are not sequenced, nobody can inject them, and nobody is told that they were handled.
+// The events of this file tell how operations fare. Any service publishes them, by itself: a handler never emits one.
+// They are kept apart from the events of services: they are not sequenced, nobody can inject them, and nobody is told
+// that they were handled.
 
 // internal is what the bus itself publishes.
 type internal interface{ internal() }
@@ -24,7 +25,8 @@ type Emitted struct {
 	Topic   string `json:"topic"`
 	Subject string `json:"subject,omitempty"`
 	Service string `json:"service,omitempty"` // whose command queue it joined; empty for an event
-	// Operation is the one that accounts for it, when that is another than the cause's: several messages caused it together.
+	// Operation is the one that accounts for it, when that is another than the cause's: several messages caused it
+	// together.
 	Operation string `json:"operation,omitempty"`
 }
 
@@ -96,8 +98,8 @@ type Waiting struct {
 	Since    time.Time `json:"since"`
 }
 
-// OperationSettled says that everything that follows from an operation has been committed everywhere. It says what became of the command too, for whoever
-// missed that.
+// OperationSettled says that everything that follows from an operation has been committed everywhere. It says what
+// became of the command too, for whoever missed that.
 type OperationSettled struct {
 	ID         string          `json:"id"`
 	Command    string          `json:"command,omitempty"`
@@ -141,8 +143,8 @@ func (o OperationStalled) Check() error { return checkID("id", o.ID) }
 
 func (OperationStalled) internal() {}
 
-// Handled is the receipt of one unit of work: which messages were handled in it, by which handlers, and what they caused. The boundary closes an
-// operation by them.
+// Handled is the receipt of one unit of work: which messages were handled in it, by which handlers, and what they
+// caused. The boundary closes an operation by them.
 type Handled struct {
 	Service string    `json:"service"`
 	Items   []Receipt `json:"items"`

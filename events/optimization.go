@@ -2,8 +2,9 @@ package events
 
 import "stega/civil"
 
-// OptimizationCompleted says what an optimization found; one that follows its portfolio says so each time that it is made anew. Weights are those of
-// the symbols, ratios of wealth; a frontier has none. Figures are a year, and null where they are not defined.
+// OptimizationCompleted says what an optimization found; one that follows its portfolio says so each time that it is
+// made anew. Weights are those of the symbols, ratios of wealth; a frontier has none. Figures are a year, and null
+// where they are not defined.
 type OptimizationCompleted struct {
 	ID               string     `json:"id"`
 	Name             string     `json:"name,omitempty"`

@@ -2,8 +2,8 @@ package events
 
 import "stega/civil"
 
-// AssetUpdated says that the return series of a symbol changed between two days, and how it reads there now: whoever merges these days over
-// those that it has, has the series. A long change travels in several of these.
+// AssetUpdated says that the return series of a symbol changed between two days, and how it reads there now: whoever
+// merges these days over those that it has, has the series. A long change travels in several of these.
 type AssetUpdated struct {
 	Symbol       string     `json:"symbol"`
 	ChangedFrom  civil.Date `json:"changed_from"`
@@ -11,8 +11,8 @@ type AssetUpdated struct {
 	First        civil.Date `json:"first"`
 	Last         civil.Date `json:"last"`
 	Observations int        `json:"observations"` // days with a price
-	// Days are those from changed_from to changed_to that have a price, ordered, and Returns are the simple returns of each since the priced day
-	// before it, wherever that is; the first day of the series has none.
+	// Days are those from changed_from to changed_to that have a price, ordered, and Returns are the simple returns of
+	// each since the priced day before it, wherever that is; the first day of the series has none.
 	Days    Days   `json:"dates"`
 	Returns Floats `json:"returns"`
 	// Replay is there when these are all the days with a price in a span. Only then are days taken out of a series.

@@ -2,12 +2,13 @@ package events
 
 import "stega/civil"
 
-// ReplayRequested asks the owners of state to publish it again as events, because a service rebuilds its read views. Handlers that already have the
-// state drop the repetition.
+// ReplayRequested asks the owners of state to publish it again as events, because a service rebuilds its read views.
+// Handlers that already have the state drop the repetition.
 type ReplayRequested struct {
 	Service string   `json:"service"` // the one that rebuilds
 	Topics  []string `json:"topics"`  // of the events that it needs
-	// Rebuild is the operation that rebuilds: an owner answers with one page and ReplayPaged. Without it, an owner replays all that it has.
+	// Rebuild is the operation that rebuilds: an owner answers with one page and ReplayPaged. Without it, an owner
+	// replays all that it has.
 	Rebuild string `json:"rebuild,omitempty"`
 	// Owner is the service that is requested to replay; empty: each that has some of the topics.
 	Owner string `json:"owner,omitempty"`
@@ -39,8 +40,9 @@ func (ReplayPaged) Topic() string { return "stega.replay_paged" }
 // Subject is the rebuilding service.
 func (e ReplayPaged) Subject() string { return e.Service }
 
-// Replay marks an event that carries all that there is of its entity between two days, both inclusive; nil is open. Whoever takes it puts it in
-// the place of what it has of them. The events that replay an entity follow each other, from its first day to its last.
+// Replay marks an event that carries all that there is of its entity between two days, both inclusive; nil is open.
+// Whoever takes it puts it in the place of what it has of them. The events that replay an entity follow each other,
+// from its first day to its last.
 type Replay struct {
 	Rebuild string      `json:"rebuild,omitempty"` // the operation that requested it
 	From    *civil.Date `json:"from,omitempty"`

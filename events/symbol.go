@@ -9,8 +9,8 @@ import (
 // maxSymbol is how many characters a symbol may have.
 const maxSymbol = 32
 
-// Symbol brings a symbol into the form in which the whole suite keeps it: upper case, 1 to 32 letters, digits and
-// . - _ ^ = : &, and not points alone, for symbols stand in paths. The error says what is wrong with one that cannot be.
+// Symbol brings a symbol into the form in which the whole suite keeps it: upper case, 1 to 32 letters, digits and . -
+// _ ^ = : &, and not points alone, for symbols stand in paths. The error says what is wrong with one that cannot be.
 func Symbol(s string) (string, error) {
 	symbol := strings.ToUpper(strings.TrimSpace(s))
 	if symbol == "" {

@@ -207,7 +207,8 @@ func Usage(code, format string, args ...any) *Fault {
 	return New(KindUsage, code, format, args...)
 }
 
-// Of finds the fault in an error; what is not a fault is an internal one, whose cause stays inside, or one of time when that was up.
+// Of finds the fault in an error; what is not a fault is an internal one, whose cause stays inside, or one of time
+// when that was up.
 func Of(err error) *Fault {
 	if err == nil {
 		return nil

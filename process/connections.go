@@ -44,9 +44,9 @@ func (c Connections) filled() Connections {
 	return c
 }
 
-// listener accepts connections within bounds. One that waits (for its first request, for the end of a header, for the next request, or for
-// an answer to a request that was not let in) makes room for a new one, the longest waiting first; one with a request that was let in
-// keeps its place. When all are at work, a new one is refused at once.
+// listener accepts connections within bounds. One that waits (for its first request, for the end of a header, for the
+// next request, or for an answer to a request that was not let in) makes room for a new one, the longest waiting
+// first; one with a request that was let in keeps its place. When all are at work, a new one is refused at once.
 type listener struct {
 	net.Listener
 	bounds Connections
@@ -98,7 +98,8 @@ func (l *listener) count() (open, waiting int) {
 	return l.open, l.waiting.Len()
 }
 
-// Accept returns the next connection that there is room for. An error that passes, such as a lack of descriptors, never ends it.
+// Accept returns the next connection that there is room for. An error that passes, such as a lack of descriptors,
+// never ends it.
 func (l *listener) Accept() (net.Conn, error) {
 	for pause := 5 * time.Millisecond; ; {
 		conn, err := l.Listener.Accept()
@@ -369,14 +370,15 @@ func withConnection(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, connectionKey{}, conn)
 }
 
-// Keep keeps the place of a connection for good, once a client was let in over it that has no more requests: a WebSocket.
+// Keep keeps the place of a connection for good, once a client was let in over it that has no more requests: a
+// WebSocket.
 func (c *connection) Keep() { c.work() }
 
 // atOnce bounds the requests of one caller that are handled at the same time, streams included.
 const atOnce = 256
 
-// admitted handles requests that were let in, and stands behind the access control: their connections keep their place, and one caller has a
-// bounded number at a time.
+// admitted handles requests that were let in, and stands behind the access control: their connections keep their
+// place, and one caller has a bounded number at a time.
 func (p *Process) admitted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller := callerOf(r.Context())

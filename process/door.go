@@ -10,7 +10,8 @@ import (
 	"stega/services/boundary/gateway"
 )
 
-// What the boundary needs of the process that it is the door of. The hub is made after the services are, so it is asked for late.
+// What the boundary needs of the process that it is the door of. The hub is made after the services are, so it is
+// asked for late.
 
 func (p *Process) watch(channel string) (<-chan broker.LogEntry, func()) { return p.hub.Watch(channel) }
 

@@ -35,8 +35,8 @@ func send(t *testing.T, s *stegatest.Server, request string, within time.Duratio
 	return answer, conn
 }
 
-// A request whose body never comes is answered at once when the answer does not need the body, and within seconds when it does; then its
-// connection ends. That holds in every process and on every route.
+// A request whose body never comes is answered at once when the answer does not need the body, and within seconds
+// when it does; then its connection ends. That holds in every process and on every route.
 func TestARequestWhoseBodyNeverComesEnds(t *testing.T) {
 	t.Parallel()
 	up := stegatest.Up(t)

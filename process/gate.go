@@ -10,8 +10,8 @@ import (
 	"stega/fault"
 )
 
-// gate counts the requests that run, so that the end can wait for them, and turns away those that come later. Health and metrics
-// do not pass through it: they answer until the end.
+// gate counts the requests that run, so that the end can wait for them, and turns away those that come later. Health
+// and metrics do not pass through it: they answer until the end.
 type gate struct {
 	mu     sync.Mutex
 	inside int

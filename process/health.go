@@ -15,8 +15,8 @@ import (
 	"stega/store"
 )
 
-// Health is what /readyz answers: ready; degraded, which takes requests and has something wrong; or not ready. It names what is wrong in
-// words that anybody may read; the process logs the details.
+// Health is what /readyz answers: ready; degraded, which takes requests and has something wrong; or not ready. It
+// names what is wrong in words that anybody may read; the process logs the details.
 type Health struct {
 	Status   string            `json:"status"` // ready, degraded, or not ready
 	Missing  map[string]string `json:"missing,omitempty"`

@@ -12,7 +12,8 @@ import (
 	"stega/events"
 )
 
-// Each service's user of the broker may publish the events of its service, and what every service says of its work; nothing else.
+// Each service's user of the broker may publish the events of its service, and what every service says of its work;
+// nothing else.
 func TestAServicesUserMayPublishItsOwnEventsAlone(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../deploy/rabbitmq-definitions.json")

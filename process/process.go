@@ -47,7 +47,8 @@ type Config struct {
 	TokenFile string
 	// Secret is what the boundary sends to services in other processes in place of a token; none: they refuse it.
 	Secret string
-	// LocalAccess is the scope of requests without a token that programs of this machine make to a loopback listener; none: they need a token.
+	// LocalAccess is the scope of requests without a token that programs of this machine make to a loopback listener;
+	// none: they need a token.
 	LocalAccess access.Scope
 	// Proxies are those whose forwarding headers count, for limits and the audit.
 	Proxies []netip.Prefix
@@ -79,7 +80,8 @@ type Audit struct {
 	Rows int
 }
 
-// DefaultConnections is how many connections a process has to each database of PostgreSQL at most, besides one for the relay.
+// DefaultConnections is how many connections a process has to each database of PostgreSQL at most, besides one for
+// the relay.
 const DefaultConnections = store.DefaultConnections
 
 // Process is a process under way.

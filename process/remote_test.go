@@ -98,8 +98,8 @@ func TestADoorToServicesElsewhere(t *testing.T) {
 	assert.Equal(t, http.StatusNotFound, door.Do(http.MethodGet, "/v1/nonsense", "").Status)
 }
 
-// A write to a service in another process is logged there with the caller that the boundary names; a client cannot name one. The secret between
-// them is the services' alone.
+// A write to a service in another process is logged there with the caller that the boundary names; a client cannot
+// name one. The secret between them is the services' alone.
 func TestAServiceElsewhereLogsTheCallerOfAWrite(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()

@@ -18,7 +18,8 @@ import (
 	"stega/store"
 )
 
-// Everything that a process serves is in the table of who may use it, and the writes in that table become the commands that it says.
+// Everything that a process serves is in the table of who may use it, and the writes in that table become the
+// commands that it says.
 func TestEveryRouteSaysWhoMayUseIt(t *testing.T) {
 	t.Parallel()
 	db, err := store.Open(context.Background(), "boundary", "sqlite://"+filepath.Join(t.TempDir(), "boundary.db"))

@@ -24,8 +24,9 @@ const (
 // quiet is how long the rest of a chunk is waited for when the broker does not report exactly where its log ends.
 const quiet = time.Second / 2
 
-// tail streams the log of events as lines of JSON, from ?from= (a position; by default only what comes), until the client goes, or with
-// ?follow=false up to the end that the log has when the request comes. Internal events come with ?internal=true only.
+// tail streams the log of events as lines of JSON, from ?from= (a position; by default only what comes), until the
+// client goes, or with ?follow=false up to the end that the log has when the request comes. Internal events come with
+// ?internal=true only.
 func (p *Process) tail(c echo.Context) error {
 	t, err := tailOf(c)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"stega/internal/stegatest"
 )
 
-// A tail that does not follow has every entry up to the end of the log, and ends there: not earlier because of a slow moment, and not later
-// because entries go on coming.
+// A tail that does not follow has every entry up to the end of the log, and ends there: not earlier because of a slow
+// moment, and not later because entries go on coming.
 func TestATailWithoutFollowingEndsAtTheEndOfTheLog(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)

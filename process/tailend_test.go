@@ -15,7 +15,8 @@ import (
 	"stega/events"
 )
 
-// A broker that names only the last chunk of its log goes on delivering while others write. What came after the request does not keep it open.
+// A broker that names only the last chunk of its log goes on delivering while others write. What came after the
+// request does not keep it open.
 func TestATailEndsWhileOthersWrite(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -26,7 +26,8 @@ func (t TLS) On() bool { return t != TLS{} }
 // lookEvery is how often the files are looked at, when somebody connects.
 const lookEvery = time.Second
 
-// certificates reads the files again when they change: a renewed certificate is used without a restart. Files that cannot be used leave what was.
+// certificates reads the files again when they change: a renewed certificate is used without a restart. Files that
+// cannot be used leave what was.
 type certificates struct {
 	files TLS
 	log   *slog.Logger

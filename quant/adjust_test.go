@@ -81,8 +81,8 @@ const dividendsOfApple = `2012-08-09 .378571 2012-11-07 .378571 2013-02-07 .3785
 2014-05-08 .47 2014-08-07 .47 2014-11-06 .47 2015-02-05 .47 2015-05-07 .52 2015-08-06 .52 2015-11-05 .52 2016-02-04 .52 2016-05-05 .57 2016-08-04 .57
 2016-11-03 .57 2017-02-09 .57 2017-05-11 .63 2017-08-10 .63 2017-11-10 .63`
 
-// The closes of the file are made raw again by undoing its splits, 2 for 1 and 7 for 1; with those and the dividends, its adjusted closes follow, as far as the
-// six places of the file go.
+// The closes of the file are made raw again by undoing its splits, 2 for 1 and 7 for 1; with those and the dividends,
+// its adjusted closes follow, as far as the six places of the file go.
 func TestAdjustedClosesOfAppleAreYahoos(t *testing.T) {
 	t.Parallel()
 	rows, err := csv.NewReader(strings.NewReader(string(reference.Read(t, "yahoofinance-AAPL-20040819-20180120.csv")))).ReadAll()

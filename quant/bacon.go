@@ -2,10 +2,12 @@ package quant
 
 import "math"
 
-// These are measures of Bacon, Practical portfolio performance measurement and attribution (2nd ed. 2008), as PerformanceAnalytics computes them: annual
-// returns are geometric over the observations there are, deviations of regressions are over n, and rf is a year's.
+// These are measures of Bacon, Practical portfolio performance measurement and attribution (2nd ed. 2008), as
+// PerformanceAnalytics computes them: annual returns are geometric over the observations there are, deviations of
+// regressions are over n, and rf is a year's.
 
-// perPeriodLinear is what an annual rate is per period where it is taken from single returns: linear, as the regression's rate.
+// perPeriodLinear is what an annual rate is per period where it is taken from single returns: linear, as the
+// regression's rate.
 func perPeriodLinear(rf, periods float64) float64 { return rf / periods }
 
 // JensenAlpha is R(p) − rf − β·(R(b) − rf), with annual returns R (Jensen 1968).
@@ -72,13 +74,15 @@ func ModifiedTreynor(returns, benchmark []float64, rf, periods float64) float64 
 	return (GeometricReturn(r, periods) - rf) / SystematicRisk(r, b, periods)
 }
 
-// MSquared is the return of the portfolio when it is geared to the risk of the benchmark: (R(p) − rf)·σ(b)/σ(p) + rf (Modigliani and Modigliani 1997).
+// MSquared is the return of the portfolio when it is geared to the risk of the benchmark: (R(p) − rf)·σ(b)/σ(p) + rf
+// (Modigliani and Modigliani 1997).
 func MSquared(returns, benchmark []float64, rf, periods float64) float64 {
 	r, b := common(returns, benchmark, always)
 	return (GeometricReturn(r, periods)-rf)*Deviation(b)/Deviation(r) + rf
 }
 
-// MSquaredExcess is what MSquared has more than the benchmark: (1+M²)/(1+R(b)) − 1 when geometric, M² − R(b) when arithmetic.
+// MSquaredExcess is what MSquared has more than the benchmark: (1+M²)/(1+R(b)) − 1 when geometric, M² − R(b) when
+// arithmetic.
 func MSquaredExcess(returns, benchmark []float64, rf, periods float64, difference Compounding) float64 {
 	_, b := common(returns, benchmark, always)
 	m2, annual := MSquared(returns, benchmark, rf, periods), GeometricReturn(b, periods)
@@ -88,14 +92,16 @@ func MSquaredExcess(returns, benchmark []float64, rf, periods float64, differenc
 	return m2 - annual
 }
 
-// M2Sortino is MSquared with downside deviations D below MAR: R(p) + S·(D(b) − D(p))·√periods, with S = (mean−MAR)/D(p) per period.
+// M2Sortino is MSquared with downside deviations D below MAR: R(p) + S·(D(b) − D(p))·√periods, with S =
+// (mean−MAR)/D(p) per period.
 func M2Sortino(returns, benchmark []float64, mar, periods float64) float64 {
 	r, b := common(returns, benchmark, always)
 	down := DownsideDeviation(r, mar)
 	return GeometricReturn(r, periods) + (Mean(r)-mar)/down*(DownsideDeviation(b, mar)-down)*math.Sqrt(periods)
 }
 
-// OmegaExcess is the return adjusted for downside risk below MAR: R(p) − 3·D(p)·D(b)·periods (Sortino, van der Meer and Plantinga 1999).
+// OmegaExcess is the return adjusted for downside risk below MAR: R(p) − 3·D(p)·D(b)·periods (Sortino, van der Meer
+// and Plantinga 1999).
 func OmegaExcess(returns, benchmark []float64, mar, periods float64) float64 {
 	r, b := common(returns, benchmark, always)
 	return GeometricReturn(r, periods) - 3*DownsideDeviation(r, mar)*DownsideDeviation(b, mar)*periods

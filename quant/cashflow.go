@@ -9,7 +9,8 @@ import (
 	"slices"
 )
 
-// Flow is money that moves at a day, counted from whatever day: negative when it is paid in, positive when it is had back.
+// Flow is money that moves at a day, counted from whatever day: negative when it is paid in, positive when it is had
+// back.
 type Flow struct {
 	Day    int
 	Amount float64
@@ -18,8 +19,9 @@ type Flow struct {
 // ErrNoRate says that no rate of return makes a series of flows worth nothing.
 var ErrNoRate = errors.New("no rate of return fits the flows")
 
-// XIRR returns the internal rate of return a year, money-weighted: the rate r at which Σ amount/(1+r)^(days/365) = 0, days since the first
-// flow (act/365). Of several such rates it is the one nearest to 0 in ln(1+r); Rates returns all of them. Errors are as for Rates.
+// XIRR returns the internal rate of return a year, money-weighted: the rate r at which Σ amount/(1+r)^(days/365) = 0,
+// days since the first flow (act/365). Of several such rates it is the one nearest to 0 in ln(1+r); Rates returns all
+// of them. Errors are as for Rates.
 func XIRR(flows []Flow) (float64, error) {
 	rates, err := Rates(flows)
 	if err != nil {
@@ -28,13 +30,15 @@ func XIRR(flows []Flow) (float64, error) {
 	return rates[0], nil
 }
 
-// Rates returns every rate of return at which flows are worth nothing, the nearest to 0 in ln(1+r) first. There are no more than the amounts,
-// in the order of their days, change their sign; with one change there is one at most, and it is the rate that one means. Where the worth touches
-// 0 without crossing it, that counts as one rate, and so do rates that differ by less than a millionth. ErrNoRate when all flows have one sign, when all are on one day, or when there is no rate
-// between −100 % and 4·10⁸.
+// Rates returns every rate of return at which flows are worth nothing, the nearest to 0 in ln(1+r) first. There are
+// no more than the amounts, in the order of their days, change their sign; with one change there is one at most, and
+// it is the rate that one means. Where the worth touches 0 without crossing it, that counts as one rate, and so do
+// rates that differ by less than a millionth. ErrNoRate when all flows have one sign, when all are on one day, or
+// when there is no rate between −100 % and 4·10⁸.
 //
-// What is paid and what is had back each lose worth as the rate grows. So between two rates the worth lies between bounds that its two ends
-// give, and so does its slope: stretches without a rate are left out for certain, and others are halved until the worth goes one way.
+// What is paid and what is had back each lose worth as the rate grows. So between two rates the worth lies between
+// bounds that its two ends give, and so does its slope: stretches without a rate are left out for certain, and others
+// are halved until the worth goes one way.
 func Rates(flows []Flow) ([]float64, error) {
 	var paid, had bool
 	first, last := math.MaxInt, math.MinInt
@@ -100,7 +104,8 @@ type discounted struct {
 	budget int // how often the worth may be taken
 }
 
-// find returns where the worth is 0 from 0 to a limit. Flows beyond number, which nearly cancel everywhere, are looked at less closely.
+// find returns where the worth is 0 from 0 to a limit. Flows beyond number, which nearly cancel everywhere, are
+// looked at less closely.
 func (d *discounted) find(limit float64) []float64 {
 	d.budget = max(2000, 20_000_000/len(d.terms))
 	return d.roots(0, limit, nil)
@@ -173,9 +178,10 @@ func bisect(f func(float64) float64, low, high float64) float64 {
 	return low + (high-low)/2
 }
 
-// TimeWeighted makes the returns per period of an account from its value at the end of each: (end + out)/(begin + in) − 1, where what comes in does so at the
-// start of the period and what goes out at its end, both as positive amounts, and begin is the end of the period before, 0 for the first. Such returns do not
-// depend on transfers. A period without capital, begin + in = 0, has NaN. ErrLength.
+// TimeWeighted makes the returns per period of an account from its value at the end of each: (end + out)/(begin + in)
+// − 1, where what comes in does so at the start of the period and what goes out at its end, both as positive amounts,
+// and begin is the end of the period before, 0 for the first. Such returns do not depend on transfers. A period
+// without capital, begin + in = 0, has NaN. ErrLength.
 func TimeWeighted(ends, in, out []float64) ([]float64, error) {
 	if len(in) != len(ends) || len(out) != len(ends) {
 		return nil, fmt.Errorf("%w: %d values, %d and %d flows", ErrLength, len(ends), len(in), len(out))

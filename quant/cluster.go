@@ -24,19 +24,22 @@ const (
 // ErrDistance says that what was given is no matrix of distances: an entry is negative or not finite.
 var ErrDistance = errors.New("a distance is negative or not finite")
 
-// Merge is one step of a hierarchical clustering. The numbering is scipy's: clusters 0 to n−1 are the leaves, and merge i makes cluster n+i. A is less
-// than B, Distance is that between the two, and Size the number of leaves in what they become.
+// Merge is one step of a hierarchical clustering. The numbering is scipy's: clusters 0 to n−1 are the leaves, and
+// merge i makes cluster n+i. A is less than B, Distance is that between the two, and Size the number of leaves in
+// what they become.
 type Merge struct {
 	A, B     int
 	Distance float64
 	Size     int
 }
 
-// Linkage clusters n things by the distances between them, the diagonal of which is not read, in n−1 merges of growing distance. Where distances are equal the
-// order is that of scipy.cluster.hierarchy.linkage. ErrDistance for distances that are negative or not finite; it takes O(n²) time.
+// Linkage clusters n things by the distances between them, the diagonal of which is not read, in n−1 merges of
+// growing distance. Where distances are equal the order is that of scipy.cluster.hierarchy.linkage. ErrDistance for
+// distances that are negative or not finite; it takes O(n²) time.
 //
-// Sources: Müllner, Modern hierarchical, agglomerative clustering algorithms (2011), for both the spanning tree of single linkage and the chain of nearest
-// neighbours of the others, whose new distances follow Lance and Williams (1967).
+// Sources: Müllner, Modern hierarchical, agglomerative clustering algorithms (2011), for both the spanning tree of
+// single linkage and the chain of nearest neighbours of the others, whose new distances follow Lance and Williams
+// (1967).
 func Linkage(distance *mat.SymDense, method LinkageMethod) ([]Merge, error) {
 	n := distance.SymmetricDim()
 	for i := range n {
@@ -68,7 +71,8 @@ func Linkage(distance *mat.SymDense, method LinkageMethod) ([]Merge, error) {
 	return number(merges), nil
 }
 
-// spanningTree is Prim's algorithm. A and B are leaves that follow each other in the order of growth, for which clusters of single linkage are intervals.
+// spanningTree is Prim's algorithm. A and B are leaves that follow each other in the order of growth, for which
+// clusters of single linkage are intervals.
 func spanningTree(distance *mat.SymDense) []Merge {
 	n := distance.SymmetricDim()
 	merges := make([]Merge, 0, n-1)
@@ -96,8 +100,8 @@ func spanningTree(distance *mat.SymDense) []Merge {
 	return merges
 }
 
-// neighbourChain follows nearest neighbours until two are each other's, and merges these. update makes the distance of the new cluster xy to i of
-// d(i,x), d(i,y), d(x,y) and the sizes of x, y and i.
+// neighbourChain follows nearest neighbours until two are each other's, and merges these. update makes the distance
+// of the new cluster xy to i of d(i,x), d(i,y), d(x,y) and the sizes of x, y and i.
 func neighbourChain(distance *mat.SymDense, update func(dx, dy, dxy, nx, ny, ni float64) float64) []Merge {
 	n := distance.SymmetricDim()
 	d := mat.DenseCopyOf(distance)
@@ -168,8 +172,9 @@ func number(merges []Merge) []Merge {
 	return merges
 }
 
-// LeafOrder is the quasi-diagonal order of the n leaves of n−1 merges: from the last merge down, what is in A stands before what is in B, so that things that
-// are alike stand side by side (López de Prado, Building diversified portfolios that outperform out of sample, 2016). Without a merge, there is one leaf.
+// LeafOrder is the quasi-diagonal order of the n leaves of n−1 merges: from the last merge down, what is in A stands
+// before what is in B, so that things that are alike stand side by side (López de Prado, Building diversified
+// portfolios that outperform out of sample, 2016). Without a merge, there is one leaf.
 func LeafOrder(merges []Merge) []int {
 	n := len(merges) + 1
 	order := make([]int, 0, n)
@@ -186,9 +191,9 @@ func LeafOrder(merges []Merge) []int {
 	return order
 }
 
-// CorrelationDistance makes the distance √((1−ρ)/2) of correlations, 0 for what moves as one and 1 for opposites (López de Prado 2016). Correlations beyond ±1
-// by rounding count as ±1; a correlation that is not defined is at the distance of 0 correlation, so that one asset without data does not hinder the order of
-// the others.
+// CorrelationDistance makes the distance √((1−ρ)/2) of correlations, 0 for what moves as one and 1 for opposites
+// (López de Prado 2016). Correlations beyond ±1 by rounding count as ±1; a correlation that is not defined is at the
+// distance of 0 correlation, so that one asset without data does not hinder the order of the others.
 func CorrelationDistance(correlation *mat.SymDense) *mat.SymDense {
 	n := correlation.SymmetricDim()
 	if n == 0 {

@@ -26,28 +26,30 @@ func sameLength(series [][]float64) (days int, err error) {
 	return len(series[0]), nil
 }
 
-// CoMoments are the numbers of common observations, sums and sums of products of each pair of N series, from which come their covariances and correlations.
-// Pairs are complete each on their own: that of i and j is over the periods in which both are observed, whatever the others do. It is safe for concurrent
-// reading.
+// CoMoments are the numbers of common observations, sums and sums of products of each pair of N series, from which
+// come their covariances and correlations. Pairs are complete each on their own: that of i and j is over the periods
+// in which both are observed, whatever the others do. It is safe for concurrent reading.
 type CoMoments struct {
 	series, days int
 	products     []float64 // of deviations from each series' own mean, j ≥ i
 	stride       int
 	defined      []bool // false: there is no mean, as of nothing or of what is not finite
 
-	// Series that miss the same periods share a pattern; 0 is that of those which miss none. sums[p·series+i] and squares are those of the deviations of series
-	// i over the periods of pattern p, and common[p·patterns+q] is the number of periods that two patterns share.
+	// Series that miss the same periods share a pattern; 0 is that of those which miss none. sums[p·series+i] and
+	// squares are those of the deviations of series i over the periods of pattern p, and common[p·patterns+q] is the
+	// number of periods that two patterns share.
 	pattern       []int
 	patterns      int
 	common        []int32
 	sums, squares []float64
 }
 
-// NewCoMoments makes the co-moments of returns[a][t], asset a in period t, NaN where it is not observed. ErrLength when the series are not equally long. Series
-// with an infinite value have no co-moments: what depends on them is NaN, and nothing else is.
+// NewCoMoments makes the co-moments of returns[a][t], asset a in period t, NaN where it is not observed. ErrLength
+// when the series are not equally long. Series with an infinite value have no co-moments: what depends on them is
+// NaN, and nothing else is.
 //
-// Deviations are from each series' own mean, so that products do not cancel, and the mean over the common periods is taken from what remains (the corrected
-// two-pass algorithm of Chan, Golub and LeVeque 1983).
+// Deviations are from each series' own mean, so that products do not cancel, and the mean over the common periods is
+// taken from what remains (the corrected two-pass algorithm of Chan, Golub and LeVeque 1983).
 //
 // It stops when ctx ends, as all estimators of this package do that take one, and returns its error.
 func NewCoMoments(ctx context.Context, returns [][]float64) (*CoMoments, error) {
@@ -191,7 +193,8 @@ func (m *CoMoments) Observations(i, j int) int {
 	return int(m.common[m.pattern[i]*m.patterns+m.pattern[j]])
 }
 
-// pair is, over the common periods, their number, and the sums of products of deviations from the means of these periods: of i and j, of i, of j.
+// pair is, over the common periods, their number, and the sums of products of deviations from the means of these
+// periods: of i and j, of i, of j.
 func (m *CoMoments) pair(i, j int) (n, xy, xx, yy float64) {
 	if i > j {
 		n, xy, yy, xx = m.pair(j, i)
@@ -236,7 +239,8 @@ func moved(n, squares float64) float64 {
 	return squares
 }
 
-// cosines are the correlations of deviations as they are, about what was taken for their centre: over the common periods of each pair, Σxy/√(Σx²·Σy²).
+// cosines are the correlations of deviations as they are, about what was taken for their centre: over the common
+// periods of each pair, Σxy/√(Σx²·Σy²).
 func (m *CoMoments) cosines() *mat.SymDense {
 	return symmetric(m.series, func(i, j int) float64 {
 		n := float64(m.Observations(i, j))
@@ -251,9 +255,10 @@ func (m *CoMoments) cosines() *mat.SymDense {
 	})
 }
 
-// Covariance is the matrix of sample covariances times periods, the number of periods a year, or 1 for covariances per period: periods·Σ(x−x̄)(y−ȳ)/(n−1), with
-// means and n over the common periods of the pair, as pandas' DataFrame.cov. It is NaN for a pair with fewer than two. With missing values it need not be
-// positive semidefinite; see Repair.
+// Covariance is the matrix of sample covariances times periods, the number of periods a year, or 1 for covariances
+// per period: periods·Σ(x−x̄)(y−ȳ)/(n−1), with means and n over the common periods of the pair, as pandas'
+// DataFrame.cov. It is NaN for a pair with fewer than two. With missing values it need not be positive semidefinite;
+// see Repair.
 func (m *CoMoments) Covariance(periods float64) *mat.SymDense {
 	return symmetric(m.series, func(i, j int) float64 {
 		n, xy, _, _ := m.pair(i, j)
@@ -264,8 +269,9 @@ func (m *CoMoments) Covariance(periods float64) *mat.SymDense {
 	})
 }
 
-// Correlation is the matrix of Pearson's correlations, with means and deviations over the common periods of the pair, as pandas' DataFrame.corr: not the
-// covariance over deviations that each series has on its own. It is NaN where one of the two does not vary, and 1 on the diagonal else.
+// Correlation is the matrix of Pearson's correlations, with means and deviations over the common periods of the pair,
+// as pandas' DataFrame.corr: not the covariance over deviations that each series has on its own. It is NaN where one
+// of the two does not vary, and 1 on the diagonal else.
 func (m *CoMoments) Correlation() *mat.SymDense {
 	if m.patterns > 1 {
 		return symmetric(m.series, func(i, j int) float64 {

@@ -13,7 +13,8 @@ import (
 	"stega/quant"
 )
 
-// gappy makes series of returns of one factor and noise. A part of them starts late, has holes, or stops early; share is that of scattered holes.
+// gappy makes series of returns of one factor and noise. A part of them starts late, has holes, or stops early; share
+// is that of scattered holes.
 func gappy(r *rand.Rand, series, days int, share float64) [][]float64 {
 	market := make([]float64, days)
 	for t := range market {

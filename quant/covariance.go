@@ -60,9 +60,10 @@ func (missing Missing) fill(returns [][]float64) ([][]float64, error) {
 	return out, nil
 }
 
-// Semicovariance is the matrix of periods·mean of d(x)·d(y) with d(r) = min(r−benchmark, 0) and a benchmark per period, over the common periods of each pair
-// (MissingPairwise), or over all periods with 0 for what is missing (MissingZero, as PyPortfolioOpt, whose benchmark is 0.000079). Source: Estrada,
-// Mean-semivariance optimization: a heuristic approach (2008). ErrLength, ErrOption. It is NaN for a pair without a common period.
+// Semicovariance is the matrix of periods·mean of d(x)·d(y) with d(r) = min(r−benchmark, 0) and a benchmark per
+// period, over the common periods of each pair (MissingPairwise), or over all periods with 0 for what is missing
+// (MissingZero, as PyPortfolioOpt, whose benchmark is 0.000079). Source: Estrada, Mean-semivariance optimization: a
+// heuristic approach (2008). ErrLength, ErrOption. It is NaN for a pair without a common period.
 func Semicovariance(ctx context.Context, returns [][]float64, benchmark float64, missing Missing, periods float64) (*mat.SymDense, error) {
 	m, err := shortfalls(ctx, returns, benchmark, missing)
 	if err != nil {
@@ -77,7 +78,8 @@ func Semicovariance(ctx context.Context, returns [][]float64, benchmark float64,
 	}), nil
 }
 
-// Semicorrelation is the matrix of Σ d(x)·d(y)/√(Σ d(x)²·Σ d(y)²) of Semicovariance's d, all three over the common periods of the pair.
+// Semicorrelation is the matrix of Σ d(x)·d(y)/√(Σ d(x)²·Σ d(y)²) of Semicovariance's d, all three over the common
+// periods of the pair.
 func Semicorrelation(ctx context.Context, returns [][]float64, benchmark float64, missing Missing) (*mat.SymDense, error) {
 	m, err := shortfalls(ctx, returns, benchmark, missing)
 	if err != nil {
@@ -124,9 +126,10 @@ const (
 	Span500 = 500.0
 )
 
-// ExponentialCovariance is the matrix of periods·Σ w(t)·(x(t)−x̄)(y(t)−ȳ) / Σ w(t) over the common periods of each pair, with w(t) = (1−α)^age(t), α =
-// 2/(span+1), and means without weights over all observations of each series, as PyPortfolioOpt's exp_cov. ages are in periods; without them (nil), each row
-// is a period, and age(t) = T−1−t. ErrLength; ErrOption for a span below 1. It is NaN for a pair without a common period.
+// ExponentialCovariance is the matrix of periods·Σ w(t)·(x(t)−x̄)(y(t)−ȳ) / Σ w(t) over the common periods of each
+// pair, with w(t) = (1−α)^age(t), α = 2/(span+1), and means without weights over all observations of each series, as
+// PyPortfolioOpt's exp_cov. ages are in periods; without them (nil), each row is a period, and age(t) = T−1−t.
+// ErrLength; ErrOption for a span below 1. It is NaN for a pair without a common period.
 func ExponentialCovariance(ctx context.Context, returns [][]float64, ages []float64, span, periods float64) (*mat.SymDense, error) {
 	m, seen, err := exponential(ctx, returns, ages, span)
 	if err != nil {
@@ -144,8 +147,9 @@ func ExponentialCovariance(ctx context.Context, returns [][]float64, ages []floa
 	}), nil
 }
 
-// ExponentialCorrelation is the matrix of the covariances of ExponentialCovariance over the deviations by the same weights and means, all three over the
-// common periods of the pair: not over those that each series has on its own, which may be of another time.
+// ExponentialCorrelation is the matrix of the covariances of ExponentialCovariance over the deviations by the same
+// weights and means, all three over the common periods of the pair: not over those that each series has on its own,
+// which may be of another time.
 func ExponentialCorrelation(ctx context.Context, returns [][]float64, ages []float64, span float64) (*mat.SymDense, error) {
 	m, _, err := exponential(ctx, returns, ages, span)
 	if err != nil {
@@ -154,7 +158,8 @@ func ExponentialCorrelation(ctx context.Context, returns [][]float64, ages []flo
 	return m.cosines(), nil
 }
 
-// exponential makes the co-moments of deviations that are weighted by the roots of the weights, and these roots where there is an observation.
+// exponential makes the co-moments of deviations that are weighted by the roots of the weights, and these roots where
+// there is an observation.
 func exponential(ctx context.Context, returns [][]float64, ages []float64, span float64) (m *CoMoments, seen [][]float64, err error) {
 	days, err := sameLength(returns)
 	if err != nil {
@@ -198,7 +203,8 @@ func exponential(ctx context.Context, returns [][]float64, ages []float64, span 
 	return m, seen, nil
 }
 
-// Shrink draws a covariance matrix towards the mean of its variances: (1−δ)·S + δ·(tr S/N)·I. ErrOption for a δ outside [0, 1].
+// Shrink draws a covariance matrix towards the mean of its variances: (1−δ)·S + δ·(tr S/N)·I. ErrOption for a δ
+// outside [0, 1].
 func Shrink(covariance *mat.SymDense, delta float64) (*mat.SymDense, error) {
 	if !(delta >= 0 && delta <= 1) {
 		return nil, fmt.Errorf("%w: shrinkage of %v", ErrOption, delta)

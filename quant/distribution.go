@@ -30,7 +30,8 @@ func (m moments) excess() float64   { return m.kurtosis() - 3 }
 // Skewness is m3/m2^(3/2), of moments over n (the population's, Fisher's g1). NaN for a constant series.
 func Skewness(values []float64) float64 { return momentsOf(values).skewness() }
 
-// SampleSkewness is the skewness corrected for bias: g1·√(n(n−1))/(n−2), as in pandas and spreadsheets. NaN for fewer than three values.
+// SampleSkewness is the skewness corrected for bias: g1·√(n(n−1))/(n−2), as in pandas and spreadsheets. NaN for fewer
+// than three values.
 func SampleSkewness(values []float64) float64 {
 	m := momentsOf(values)
 	if m.n < 3 {
@@ -45,8 +46,8 @@ func Kurtosis(values []float64) float64 { return momentsOf(values).kurtosis() }
 // ExcessKurtosis is Kurtosis − 3.
 func ExcessKurtosis(values []float64) float64 { return momentsOf(values).excess() }
 
-// SampleKurtosis is n(n+1)/((n−1)(n−2)(n−3))·Σ((x−x̄)/s)⁴ with s over n−1, not in excess of anything (method "sample" of PerformanceAnalytics). NaN for fewer
-// than four values.
+// SampleKurtosis is n(n+1)/((n−1)(n−2)(n−3))·Σ((x−x̄)/s)⁴ with s over n−1, not in excess of anything (method "sample"
+// of PerformanceAnalytics). NaN for fewer than four values.
 func SampleKurtosis(values []float64) float64 {
 	m := momentsOf(values)
 	if m.n < 4 {
@@ -55,7 +56,8 @@ func SampleKurtosis(values []float64) float64 {
 	return m.kurtosis() * (m.n + 1) * (m.n - 1) / ((m.n - 2) * (m.n - 3))
 }
 
-// SampleExcessKurtosis is SampleKurtosis − 3(n−1)²/((n−2)(n−3)), which is without bias for a normal distribution, as in pandas and spreadsheets (Fisher's G2).
+// SampleExcessKurtosis is SampleKurtosis − 3(n−1)²/((n−2)(n−3)), which is without bias for a normal distribution, as
+// in pandas and spreadsheets (Fisher's G2).
 func SampleExcessKurtosis(values []float64) float64 {
 	m := momentsOf(values)
 	if m.n < 4 {
@@ -64,7 +66,8 @@ func SampleExcessKurtosis(values []float64) float64 {
 	return SampleKurtosis(values) - 3*(m.n-1)*(m.n-1)/((m.n-2)*(m.n-3))
 }
 
-// SkewnessKurtosisRatio is Skewness over Kurtosis (Bacon, Practical portfolio performance measurement and attribution, 2008).
+// SkewnessKurtosisRatio is Skewness over Kurtosis (Bacon, Practical portfolio performance measurement and
+// attribution, 2008).
 func SkewnessKurtosisRatio(returns []float64) float64 {
 	m := momentsOf(returns)
 	return m.skewness() / m.kurtosis()
@@ -82,8 +85,8 @@ func MeanAbsoluteDeviation(returns []float64) float64 {
 	return sum / float64(n)
 }
 
-// SemiDeviation is √(Σ min(r−r̄, 0)²/(n−1)), what Portfolio Performance calls semi-volatility when it is of log returns and times √n. NaN for fewer than two
-// values.
+// SemiDeviation is √(Σ min(r−r̄, 0)²/(n−1)), what Portfolio Performance calls semi-volatility when it is of log
+// returns and times √n. NaN for fewer than two values.
 func SemiDeviation(returns []float64) float64 {
 	mean, n := meanOf(returns)
 	if n < 2 {
@@ -104,8 +107,9 @@ func TailRatio(returns []float64) float64 {
 	return math.Abs(quantile(sorted, .95)) / math.Abs(quantile(sorted, .05))
 }
 
-// Stability is R² of a line through the cumulated log returns over time, in steps of one observation (empyrical's stability of a time series): 1 for steady
-// growth or decay. NaN for fewer than two observations or when nothing moves.
+// Stability is R² of a line through the cumulated log returns over time, in steps of one observation (empyrical's
+// stability of a time series): 1 for steady growth or decay. NaN for fewer than two observations or when nothing
+// moves.
 func Stability(returns []float64) float64 {
 	var time, wealth []float64
 	sum := 0.0

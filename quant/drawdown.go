@@ -6,9 +6,10 @@ import (
 	"slices"
 )
 
-// DrawdownPeriod is a time below the highest wealth so far. Start is the index of the return after which wealth was highest (−1: the start itself), Trough that
-// of the lowest, and End that of the first after which the peak is reached again (−1: not yet). Length counts the periods from Start to End, or to the last of
-// all, and Recovery those from Trough on; Depth is at most 0.
+// DrawdownPeriod is a time below the highest wealth so far. Start is the index of the return after which wealth was
+// highest (−1: the start itself), Trough that of the lowest, and End that of the first after which the peak is
+// reached again (−1: not yet). Length counts the periods from Start to End, or to the last of all, and Recovery those
+// from Trough on; Depth is at most 0.
 type DrawdownPeriod struct {
 	Depth              float64
 	Start, Trough, End int
@@ -51,15 +52,16 @@ func Drawdowns(returns []float64) []DrawdownPeriod {
 	return out
 }
 
-// WorstDrawdowns are the n deepest times below the peak, deepest first, and the earlier first of those as deep as another.
+// WorstDrawdowns are the n deepest times below the peak, deepest first, and the earlier first of those as deep as
+// another.
 func WorstDrawdowns(returns []float64, n int) []DrawdownPeriod {
 	all := Drawdowns(returns)
 	slices.SortStableFunc(all, func(a, b DrawdownPeriod) int { return cmp.Compare(a.Depth, b.Depth) })
 	return all[:min(max(n, 0), len(all))]
 }
 
-// WealthDrawdown is the worst loss since a peak of a series of values, 1 for all of it and more where a value is negative: max((peak−v)/peak). 0 without a
-// loss, and NaN for a series that does not start above 0.
+// WealthDrawdown is the worst loss since a peak of a series of values, 1 for all of it and more where a value is
+// negative: max((peak−v)/peak). 0 without a loss, and NaN for a series that does not start above 0.
 func WealthDrawdown(values []float64) float64 {
 	if len(values) == 0 || !(values[0] > 0) {
 		return math.NaN()
@@ -74,7 +76,8 @@ func WealthDrawdown(values []float64) float64 {
 	return worst
 }
 
-// LongestDrawdown is the longest time, in periods, from a high of a series of values to the next that is higher, or to its end (Portfolio Performance).
+// LongestDrawdown is the longest time, in periods, from a high of a series of values to the next that is higher, or
+// to its end (Portfolio Performance).
 func LongestDrawdown(values []float64) int {
 	longest, high := 0, 0
 	for i, v := range values {
@@ -121,8 +124,8 @@ func PainRatio(returns []float64, rf, periods float64) float64 {
 	return (GeometricReturn(returns, periods) - rf) / PainIndex(returns)
 }
 
-// Burke is (GeometricReturn − rf)/√(Σ d²), where each d is the sum of a run of negative returns, with an annual rf (Burke 1994; as Bacon 2008 and
-// PerformanceAnalytics, without compounding).
+// Burke is (GeometricReturn − rf)/√(Σ d²), where each d is the sum of a run of negative returns, with an annual rf
+// (Burke 1994; as Bacon 2008 and PerformanceAnalytics, without compounding).
 func Burke(returns []float64, rf, periods float64) float64 {
 	sum, run := 0.0, 0.0
 	for _, r := range returns {

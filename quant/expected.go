@@ -5,9 +5,10 @@ import (
 	"math"
 )
 
-// GeometricReturn is the annual growth over the observations there are: (∏(1+r))^(periods/n) − 1 with n their number. It is −1 when everything is lost, and NaN
-// without one. Unlike AnnualReturn, a missing period is not time that passes: it is the expected return of an asset with a history of its own
-// (mean_historical_return of PyPortfolioOpt, Return.annualized of PerformanceAnalytics).
+// GeometricReturn is the annual growth over the observations there are: (∏(1+r))^(periods/n) − 1 with n their number.
+// It is −1 when everything is lost, and NaN without one. Unlike AnnualReturn, a missing period is not time that
+// passes: it is the expected return of an asset with a history of its own (mean_historical_return of PyPortfolioOpt,
+// Return.annualized of PerformanceAnalytics).
 func GeometricReturn(returns []float64, periods float64) float64 {
 	n := 0
 	for _, r := range returns {
@@ -44,8 +45,9 @@ func (c Compounding) annual(mean, periods float64) float64 {
 	return mean * periods
 }
 
-// ExponentialReturn is the mean of returns with weights (1−α)^(T−1−t), α = 2/(span+1), over the observations there are, made annual: ema_historical_return of
-// PyPortfolioOpt, whose span is Span500. It is NaN without an observation or for a span below 1.
+// ExponentialReturn is the mean of returns with weights (1−α)^(T−1−t), α = 2/(span+1), over the observations there
+// are, made annual: ema_historical_return of PyPortfolioOpt, whose span is Span500. It is NaN without an observation
+// or for a span below 1.
 func ExponentialReturn(returns []float64, span float64, compounding Compounding, periods float64) float64 {
 	if !(span >= 1) {
 		return math.NaN()
@@ -60,10 +62,11 @@ func ExponentialReturn(returns []float64, span float64, compounding Compounding,
 	return compounding.annual(sum/weights, periods)
 }
 
-// CAPMReturns are the returns that the capital asset pricing model expects of returns[a][t]: rf + β·(E(market) − rf), with an annual rf, β = cov(asset,
-// market)/var(market), the covariance over the common periods and the variance over all of the market, and E(market) the market's annual return, compounded or
-// not. Without a market (nil), it is the mean of the assets that are observed. This is capm_return of PyPortfolioOpt (Sharpe 1964). ErrLength. An asset without
-// two periods in common with the market has NaN.
+// CAPMReturns are the returns that the capital asset pricing model expects of returns[a][t]: rf + β·(E(market) − rf),
+// with an annual rf, β = cov(asset, market)/var(market), the covariance over the common periods and the variance over
+// all of the market, and E(market) the market's annual return, compounded or not. Without a market (nil), it is the
+// mean of the assets that are observed. This is capm_return of PyPortfolioOpt (Sharpe 1964). ErrLength. An asset
+// without two periods in common with the market has NaN.
 func CAPMReturns(returns [][]float64, market []float64, rf float64, compounding Compounding, periods float64) ([]float64, error) {
 	days, err := sameLength(returns)
 	if err != nil {

@@ -6,10 +6,10 @@ import (
 	"runtime"
 )
 
-// The sums of products of all pairs of N series are a product of a matrix with its own transpose, and are computed as such: the series are interleaved by
-// panels of 8, cut into blocks of days that stay in the cache, and multiplied by kernels of 24×8 that keep their sums in registers (Goto and van de Geijn,
-// Anatomy of high-performance matrix multiplication, 2008). The sum of a pair is made of the same parts in the same order however many cores
-// take part.
+// The sums of products of all pairs of N series are a product of a matrix with its own transpose, and are computed as
+// such: the series are interleaved by panels of 8, cut into blocks of days that stay in the cache, and multiplied by
+// kernels of 24×8 that keep their sums in registers (Goto and van de Geijn, Anatomy of high-performance matrix
+// multiplication, 2008). The sum of a pair is made of the same parts in the same order however many cores take part.
 const (
 	panelWidth  = 8
 	groupPanels = 3
@@ -17,8 +17,8 @@ const (
 	blockDays   = 128
 )
 
-// packed is series in panels: block b of panel p starts at (b·panels+p)·blockDays·panelWidth, and holds for each of its days the values of 8 series. What is
-// beyond the last day or series is 0.
+// packed is series in panels: block b of panel p starts at (b·panels+p)·blockDays·panelWidth, and holds for each of
+// its days the values of 8 series. What is beyond the last day or series is 0.
 type packed struct {
 	series, days   int
 	panels, blocks int
@@ -56,8 +56,8 @@ func (p *packed) set(panel int, series [][]float64, shift []float64) {
 	}
 }
 
-// gram makes the sums of products of all pairs: that of series i and j ≥ i stands at out[i·stride+j]. What stands below the diagonal is not to be read.
-// It looks at ctx once for each block of days.
+// gram makes the sums of products of all pairs: that of series i and j ≥ i stands at out[i·stride+j]. What stands
+// below the diagonal is not to be read. It looks at ctx once for each block of days.
 func (p *packed) gram(ctx context.Context, kernel tileKernel) (out []float64, stride int, err error) {
 	stride = p.panels * panelWidth
 	out = make([]float64, stride*stride)
@@ -97,7 +97,8 @@ func (p *packed) row(out []float64, stride, block, group, days int, kernel tileK
 	}
 }
 
-// A tileKernel adds to c, whose rows are stride apart, the products of the 24 series of three panels with the 8 of one: c[8 rows][24 columns].
+// A tileKernel adds to c, whose rows are stride apart, the products of the 24 series of three panels with the 8 of
+// one: c[8 rows][24 columns].
 type tileKernel func(days int, a, b, c []float64, stride int)
 
 // portableTile is the kernel in Go, for machines without one of their own, and for the tests of these.
@@ -152,7 +153,8 @@ func portableGather(rows []int, panel []float64, total *[2 * panelWidth]float64)
 	}
 }
 
-// meanOf is the mean of the values that are there and how many these are. The values of a constant series have it as their mean exactly.
+// meanOf is the mean of the values that are there and how many these are. The values of a constant series have it as
+// their mean exactly.
 func meanOf(values []float64) (mean float64, n int) {
 	var s [4]float64
 	i := 0

@@ -45,7 +45,8 @@ func tileAVX2(days int, a, b, c []float64, stride int) {
 	}
 }
 
-// kernelAVX512 adds 24×8 sums of products over days to c, whose 8 rows are stride bytes apart. The three panels of a are blockDays apart.
+// kernelAVX512 adds 24×8 sums of products over days to c, whose 8 rows are stride bytes apart. The three panels of a
+// are blockDays apart.
 //
 //go:noescape
 func kernelAVX512(days int, a, b, c *float64, stride int)

@@ -2,8 +2,8 @@ package quant
 
 import "math"
 
-// MAR below is a minimum acceptable return per period. Partial moments are over all observations n: LPM(k) = Σ max(MAR−r, 0)^k/n below it, and HPM(k) = Σ
-// max(r−MAR, 0)^k/n above.
+// MAR below is a minimum acceptable return per period. Partial moments are over all observations n: LPM(k) = Σ
+// max(MAR−r, 0)^k/n below it, and HPM(k) = Σ max(r−MAR, 0)^k/n above.
 
 func lowerPartial(returns []float64, mar, power float64) float64 {
 	return partial(returns, power, func(r float64) float64 { return mar - r })
@@ -27,7 +27,8 @@ func partial(returns []float64, power float64, beyond func(r float64) float64) f
 	return sum / float64(n)
 }
 
-// Omega is Σ max(r−threshold, 0) / Σ max(threshold−r, 0), threshold per period (Keating and Shadwick 2002). It is NaN without a return below the threshold.
+// Omega is Σ max(r−threshold, 0) / Σ max(threshold−r, 0), threshold per period (Keating and Shadwick 2002). It is NaN
+// without a return below the threshold.
 func Omega(returns []float64, threshold float64) float64 {
 	below := lowerPartial(returns, threshold, 1)
 	if below == 0 {
@@ -39,7 +40,8 @@ func Omega(returns []float64, threshold float64) float64 {
 // OmegaSharpe is (mean−MAR)/LPM(1) = Omega − 1 (Bacon 2008).
 func OmegaSharpe(returns []float64, mar float64) float64 { return Omega(returns, mar) - 1 }
 
-// Kappa is (mean−MAR)/LPM(order)^(1/order) (Kaplan and Knowles 2004): of order 1 Omega − 1, of order 2 the Sortino ratio per period.
+// Kappa is (mean−MAR)/LPM(order)^(1/order) (Kaplan and Knowles 2004): of order 1 Omega − 1, of order 2 the Sortino
+// ratio per period.
 func Kappa(returns []float64, mar, order float64) float64 {
 	return (Mean(returns) - mar) / math.Pow(lowerPartial(returns, mar, order), 1/order)
 }
@@ -87,14 +89,15 @@ func AnnualSharpe(returns []float64, rf, periods float64) float64 {
 	return (GeometricReturn(returns, periods) - rf) / AnnualVolatility(returns, periods)
 }
 
-// AdjustedSharpe takes skewness S and excess kurtosis K into account: SR·(1 + S/6·SR − K/24·SR²), SR = AnnualSharpe (Pezier and White 2006, as in
-// PerformanceAnalytics).
+// AdjustedSharpe takes skewness S and excess kurtosis K into account: SR·(1 + S/6·SR − K/24·SR²), SR = AnnualSharpe
+// (Pezier and White 2006, as in PerformanceAnalytics).
 func AdjustedSharpe(returns []float64, rf, periods float64) float64 {
 	sharpe, m := AnnualSharpe(returns, rf, periods), momentsOf(returns)
 	return sharpe * (1 + m.skewness()/6*sharpe - m.excess()/24*sharpe*sharpe)
 }
 
-// CAGR is the growth a year of a value over a number of days: (last/first)^(365.25/days) − 1 (ffn). NaN unless first and days are positive.
+// CAGR is the growth a year of a value over a number of days: (last/first)^(365.25/days) − 1 (ffn). NaN unless first
+// and days are positive.
 func CAGR(first, last, days float64) float64 {
 	if !(first > 0) || !(days > 0) {
 		return math.NaN()

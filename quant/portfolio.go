@@ -15,15 +15,16 @@ const (
 	RebalanceNone    Rebalance = "none"    // never: the weights drift
 )
 
-// ErrRuined says that a portfolio with short positions is worth nothing any more, so that returns are not defined from there on.
+// ErrRuined says that a portfolio with short positions is worth nothing any more, so that returns are not defined
+// from there on.
 var ErrRuined = errors.New("the portfolio has lost everything")
 
-// PortfolioReturns makes the simple returns of a portfolio from those of its assets: returns[a][t] is asset a in period t, all of the same length,
-// without NaN; weights, one for each asset, are ratios of wealth and sum to one, negative for short positions. fresh(t) says whether the weights
-// are restored before period t.
+// PortfolioReturns makes the simple returns of a portfolio from those of its assets: returns[a][t] is asset a in
+// period t, all of the same length, without NaN; weights, one for each asset, are ratios of wealth and sum to one,
+// negative for short positions. fresh(t) says whether the weights are restored before period t.
 //
-// Between two restorations each position grows with its asset: the wealth after period t is Σ w(a)·∏(1+r(a)), and the return is its
-// growth. With a restoration before each period that is r(t) = Σ w(a)·r(a,t).
+// Between two restorations each position grows with its asset: the wealth after period t is Σ w(a)·∏(1+r(a)), and the
+// return is its growth. With a restoration before each period that is r(t) = Σ w(a)·r(a,t).
 func PortfolioReturns(returns [][]float64, weights []float64, fresh func(t int) bool) ([]float64, error) {
 	if len(returns) != len(weights) || len(returns) == 0 {
 		return nil, fmt.Errorf("%d series of returns for %d weights", len(returns), len(weights))

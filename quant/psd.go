@@ -17,7 +17,8 @@ const (
 	RepairDiagonal RepairMethod = "diagonal" // 1.1 times the lowest eigenvalue is taken from the diagonal
 )
 
-// ErrUndefined says that a matrix has entries that are not finite, such as the covariance of two series that have no period in common.
+// ErrUndefined says that a matrix has entries that are not finite, such as the covariance of two series that have no
+// period in common.
 var ErrUndefined = errors.New("an entry of the matrix is not a finite number")
 
 func finite(m *mat.SymDense) error {
@@ -31,8 +32,9 @@ func finite(m *mat.SymDense) error {
 	return nil
 }
 
-// PositiveSemidefinite says whether a symmetric matrix is, within rounding: that it has a Cholesky decomposition after 1e-16 is added to its diagonal (the test
-// of PyPortfolioOpt), or that no eigenvalue is below −(n+10)·1e-15 times the largest. A matrix with entries that are not finite is not.
+// PositiveSemidefinite says whether a symmetric matrix is, within rounding: that it has a Cholesky decomposition
+// after 1e-16 is added to its diagonal (the test of PyPortfolioOpt), or that no eigenvalue is below −(n+10)·1e-15
+// times the largest. A matrix with entries that are not finite is not.
 func PositiveSemidefinite(m *mat.SymDense) bool {
 	if finite(m) != nil {
 		return false
@@ -58,9 +60,10 @@ func PositiveSemidefinite(m *mat.SymDense) bool {
 	return values[0] >= -1e-15*float64(n+10)*values[n-1]
 }
 
-// Repair makes a symmetric matrix positive semidefinite, in the units that it has: with RepairSpectral Q·max(Λ, 0)·Qᵀ, the nearest such matrix in Frobenius'
-// norm (Higham 1988), and with RepairDiagonal M − 1.1·λmin·I. repaired is false, and the result is a copy, if it was positive semidefinite already. Covariances
-// that are complete by pairs can need it. ErrUndefined for entries that are not finite, which no repair can invent.
+// Repair makes a symmetric matrix positive semidefinite, in the units that it has: with RepairSpectral Q·max(Λ,
+// 0)·Qᵀ, the nearest such matrix in Frobenius' norm (Higham 1988), and with RepairDiagonal M − 1.1·λmin·I. repaired
+// is false, and the result is a copy, if it was positive semidefinite already. Covariances that are complete by pairs
+// can need it. ErrUndefined for entries that are not finite, which no repair can invent.
 func Repair(m *mat.SymDense, method RepairMethod) (result *mat.SymDense, repaired bool, err error) {
 	if err := finite(m); err != nil {
 		return nil, false, err
@@ -96,8 +99,9 @@ func Repair(m *mat.SymDense, method RepairMethod) (result *mat.SymDense, repaire
 	return result, true, nil
 }
 
-// ConditionNumber is the ratio of the largest to the smallest eigenvalue in absolute value, +Inf for a singular matrix. Beyond about 1e10, weights that come of
-// an inverse are noise. NaN for an empty matrix or one with entries that are not finite.
+// ConditionNumber is the ratio of the largest to the smallest eigenvalue in absolute value, +Inf for a singular
+// matrix. Beyond about 1e10, weights that come of an inverse are noise. NaN for an empty matrix or one with entries
+// that are not finite.
 func ConditionNumber(m *mat.SymDense) float64 {
 	if m.SymmetricDim() == 0 || finite(m) != nil {
 		return math.NaN()
@@ -121,8 +125,9 @@ func Scale(m *mat.SymDense, factor float64) *mat.SymDense {
 	return symmetric(m.SymmetricDim(), func(i, j int) float64 { return m.At(i, j) * factor })
 }
 
-// CovarianceToCorrelation makes ρ(i,j) = S(i,j)/√(S(i,i)·S(j,j)), within ±1, and NaN where a variance is not positive. Of covariances that are complete by
-// pairs this is not the correlation of the pairs, whose deviations are over the common periods; see CoMoments.Correlation.
+// CovarianceToCorrelation makes ρ(i,j) = S(i,j)/√(S(i,i)·S(j,j)), within ±1, and NaN where a variance is not
+// positive. Of covariances that are complete by pairs this is not the correlation of the pairs, whose deviations are
+// over the common periods; see CoMoments.Correlation.
 func CovarianceToCorrelation(covariance *mat.SymDense) *mat.SymDense {
 	return symmetric(covariance.SymmetricDim(), func(i, j int) float64 {
 		return pearson(i == j, 2, covariance.At(i, j), covariance.At(i, i), covariance.At(j, j))

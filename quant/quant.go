@@ -1,12 +1,15 @@
-// Package quant is the mathematics of the suite: pure functions on float64 slices and symmetric matrices, without input or output. Returns are ratios per
-// period, 0.01 is 1 %. A NaN among returns is a period without an observation: it counts as time, and not as a value. A result that is not defined, such as the
-// deviation of one value, is NaN; none of the functions panics on what prices can be. Functions that can be given what does not fit together return an error.
+// Package quant is the mathematics of the suite: pure functions on float64 slices and symmetric matrices, without
+// input or output. Returns are ratios per period, 0.01 is 1 %. A NaN among returns is a period without an
+// observation: it counts as time, and not as a value. A result that is not defined, such as the deviation of one
+// value, is NaN; none of the functions panics on what prices can be. Functions that can be given what does not fit
+// together return an error.
 //
-// Conventions, where nothing else is said, are those of empyrical (stefan-jansen/empyrical-reloaded), whose test figures the tests
-// of this package repeat. Measures of Bacon's book and values at risk follow PerformanceAnalytics, expected returns and covariances PyPortfolioOpt and pandas.
+// Conventions, where nothing else is said, are those of empyrical (stefan-jansen/empyrical-reloaded), whose test
+// figures the tests of this package repeat. Measures of Bacon's book and values at risk follow PerformanceAnalytics,
+// expected returns and covariances PyPortfolioOpt and pandas.
 //
-// Many series are given as returns[a][t], asset a in period t. NewCoMoments is the way from them to covariances and correlations; Running is the same for days
-// that come one by one, late or corrected.
+// Many series are given as returns[a][t], asset a in period t. NewCoMoments is the way from them to covariances and
+// correlations; Running is the same for days that come one by one, late or corrected.
 package quant
 
 import "math"
@@ -53,7 +56,8 @@ func Cumulative(returns []float64) []float64 {
 	return out
 }
 
-// Drawdown makes, after each period, the loss since the highest wealth so far, the start included: wealth/peak − 1, at most 0.
+// Drawdown makes, after each period, the loss since the highest wealth so far, the start included: wealth/peak − 1,
+// at most 0.
 func Drawdown(returns []float64) []float64 {
 	out := make([]float64, len(returns))
 	w := newWalk()
@@ -81,13 +85,14 @@ func growth(returns []float64) float64 {
 	return settled(wealth, slack)
 }
 
-// slackOf is what a return may add to the relative error of a product of 1+r: the rounding of the product, and that of the return itself, whose absolute
-// error weighs the more the less is left.
+// slackOf is what a return may add to the relative error of a product of 1+r: the rounding of the product, and that
+// of the return itself, whose absolute error weighs the more the less is left.
 func slackOf(r float64) float64 {
 	return 0x1p-52 * math.Min(1+(1+math.Abs(r))/math.Abs(1+r), 1<<32)
 }
 
-// settled is wealth, 1 exactly where the difference is only rounding: a price that comes back to where it was has no return.
+// settled is wealth, 1 exactly where the difference is only rounding: a price that comes back to where it was has no
+// return.
 func settled(wealth, slack float64) float64 {
 	if math.Abs(wealth-1) <= slack {
 		return 1
@@ -95,8 +100,8 @@ func settled(wealth, slack float64) float64 {
 	return wealth
 }
 
-// walk follows wealth and its peak. A price that comes back to its high does so exactly and the product of its returns only nearly, so what differs from the
-// peak by their rounding is the peak.
+// walk follows wealth and its peak. A price that comes back to its high does so exactly and the product of its
+// returns only nearly, so what differs from the peak by their rounding is the peak.
 type walk struct {
 	wealth, peak float64
 	slack        float64 // of the returns since the peak
@@ -117,8 +122,8 @@ func (w *walk) step(r float64) float64 {
 	return 0
 }
 
-// AnnualReturn is the geometric mean of growth a year: (∏(1+r))^(periods/n) − 1, with n the number of periods, those without an observation
-// included. It is −1 when everything is lost, and NaN without periods.
+// AnnualReturn is the geometric mean of growth a year: (∏(1+r))^(periods/n) − 1, with n the number of periods, those
+// without an observation included. It is −1 when everything is lost, and NaN without periods.
 func AnnualReturn(returns []float64, periods float64) float64 {
 	if len(returns) == 0 {
 		return math.NaN()
@@ -142,8 +147,8 @@ func Mean(values []float64) float64 {
 	return sum / float64(n) // 0/0 is NaN
 }
 
-// Deviation is the sample standard deviation, with n−1, of the values that are there; NaN for fewer than two. The values of a constant series have
-// deviation 0 exactly.
+// Deviation is the sample standard deviation, with n−1, of the values that are there; NaN for fewer than two. The
+// values of a constant series have deviation 0 exactly.
 func Deviation(values []float64) float64 {
 	mean := Mean(values)
 	sum, n := 0.0, 0
@@ -182,14 +187,15 @@ func Over(returns []float64, rate float64) []float64 {
 	return out
 }
 
-// Sharpe is mean(r−rf)/sd(r−rf)·√periods, with rf per period (Sharpe 1994). A constant excess has an infinite one, or NaN when it is 0.
+// Sharpe is mean(r−rf)/sd(r−rf)·√periods, with rf per period (Sharpe 1994). A constant excess has an infinite one, or
+// NaN when it is 0.
 func Sharpe(returns []float64, rf, periods float64) float64 {
 	excess := Over(returns, rf)
 	return Mean(excess) / Deviation(excess) * math.Sqrt(periods)
 }
 
-// DownsideRisk is the annual deviation below what is required per period: √(mean(min(r−required, 0)²))·√periods, over all observations
-// (Sortino and van der Meer 1991).
+// DownsideRisk is the annual deviation below what is required per period: √(mean(min(r−required, 0)²))·√periods, over
+// all observations (Sortino and van der Meer 1991).
 func DownsideRisk(returns []float64, required, periods float64) float64 {
 	sum, n := 0.0, 0
 	for _, r := range returns {
@@ -208,12 +214,13 @@ func Sortino(returns []float64, required, periods float64) float64 {
 	return Mean(Over(returns, required)) * periods / DownsideRisk(returns, required, periods)
 }
 
-// deeper reports whether a drawdown is deeper than another by more than rounding, so that of two that are alike the earlier counts.
+// deeper reports whether a drawdown is deeper than another by more than rounding, so that of two that are alike the
+// earlier counts.
 func (w *walk) deeper(a, b float64) bool { return a < b-w.slack }
 
-// MaxDrawdown is the worst drawdown, at most 0, with the periods of it: start is the index of the return after which wealth was highest
-// before (−1: the start itself), trough that of the lowest after, and end that of the first after which the peak is reached again (−1: never). Without
-// a loss, all three are −1.
+// MaxDrawdown is the worst drawdown, at most 0, with the periods of it: start is the index of the return after which
+// wealth was highest before (−1: the start itself), trough that of the lowest after, and end that of the first after
+// which the peak is reached again (−1: never). Without a loss, all three are −1.
 func MaxDrawdown(returns []float64) (depth float64, start, trough, end int) {
 	start, trough, end = -1, -1, -1
 	w, at := newWalk(), -1

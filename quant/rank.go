@@ -21,8 +21,9 @@ const (
 	KendallCorrelation  CorrelationMethod = "kendall" // tau-b
 )
 
-// CorrelationBy is the matrix of correlations of returns[a][t] by a method, each pair over its common periods, which are ranked anew for it, as pandas'
-// DataFrame.corr. ErrLength, ErrOption. It is NaN where one of the two does not vary, and 1 on the diagonal else.
+// CorrelationBy is the matrix of correlations of returns[a][t] by a method, each pair over its common periods, which
+// are ranked anew for it, as pandas' DataFrame.corr. ErrLength, ErrOption. It is NaN where one of the two does not
+// vary, and 1 on the diagonal else.
 func CorrelationBy(ctx context.Context, returns [][]float64, method CorrelationMethod) (*mat.SymDense, error) {
 	switch method {
 	case PearsonCorrelation:
@@ -71,8 +72,9 @@ func CorrelationBy(ctx context.Context, returns [][]float64, method CorrelationM
 	return symmetric(n, func(i, j int) float64 { return out[i*n+j] }), nil
 }
 
-// Spearman is Pearson's correlation of the ranks of two series over the periods in which both are observed; values that are equal share the mean of their
-// ranks. NaN for series of different lengths or when one does not vary (Spearman 1904). It may be of infinite values.
+// Spearman is Pearson's correlation of the ranks of two series over the periods in which both are observed; values
+// that are equal share the mean of their ranks. NaN for series of different lengths or when one does not vary
+// (Spearman 1904). It may be of infinite values.
 func Spearman(x, y []float64) float64 {
 	if len(x) != len(y) {
 		return math.NaN()
@@ -80,8 +82,9 @@ func Spearman(x, y []float64) float64 {
 	return spearman(rankingOf(x), rankingOf(y), false, &rankRoom{})
 }
 
-// Kendall is tau-b of two series over the periods in which both are observed: (C−D)/√((n₀−n₁)(n₀−n₂)), with C and D the pairs of periods that agree and
-// disagree, n₀ = n(n−1)/2, and n₁ and n₂ the pairs that are equal in x and in y. It takes O(n·log n) (Knight 1966). NaN as for Spearman.
+// Kendall is tau-b of two series over the periods in which both are observed: (C−D)/√((n₀−n₁)(n₀−n₂)), with C and D
+// the pairs of periods that agree and disagree, n₀ = n(n−1)/2, and n₁ and n₂ the pairs that are equal in x and in y.
+// It takes O(n·log n) (Knight 1966). NaN as for Spearman.
 func Kendall(x, y []float64) float64 {
 	if len(x) != len(y) {
 		return math.NaN()

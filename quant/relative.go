@@ -2,13 +2,15 @@ package quant
 
 import "math"
 
-// What follows compares with a benchmark. The two series are aligned: they have the same periods, of which those count where both are observed. Of fewer than
-// two, results are NaN, and so are they for series of different lengths. rf is per period where nothing else is said.
+// What follows compares with a benchmark. The two series are aligned: they have the same periods, of which those
+// count where both are observed. Of fewer than two, results are NaN, and so are they for series of different lengths.
+// rf is per period where nothing else is said.
 
 // apart is the least difference of two returns that is one: less is the rounding of what they were made of.
 const apart = 0x1p-48
 
-// Excess makes the difference of two series, NaN where one is missing and beyond the end of the shorter, and 0 where there is none but of rounding.
+// Excess makes the difference of two series, NaN where one is missing and beyond the end of the shorter, and 0 where
+// there is none but of rounding.
 func Excess(returns, benchmark []float64) []float64 {
 	out := make([]float64, max(len(returns), len(benchmark)))
 	for t := range out {
@@ -66,7 +68,8 @@ func alphaBeta(r, b []float64) (alpha, beta float64) {
 	return p.meanX - beta*p.meanY, beta
 }
 
-// AlphaBeta is the regression of r−rf on b−rf, with alpha per period compounded over a year: (1+α)^periods − 1, at least −1 (Jensen 1968, as in empyrical).
+// AlphaBeta is the regression of r−rf on b−rf, with alpha per period compounded over a year: (1+α)^periods − 1, at
+// least −1 (Jensen 1968, as in empyrical).
 func AlphaBeta(returns, benchmark []float64, rf, periods float64) (alpha, beta float64) {
 	return annualAlphaBeta(returns, benchmark, rf, periods, always)
 }

@@ -1,6 +1,7 @@
 package quant
 
-// Rolling makes f of each window of consecutive values: n−window+1 results, the first of them of the first window. Without a whole window there are none.
+// Rolling makes f of each window of consecutive values: n−window+1 results, the first of them of the first window.
+// Without a whole window there are none.
 func Rolling(values []float64, window int, f func(window []float64) float64) []float64 {
 	if window < 1 || len(values) < window {
 		return []float64{}

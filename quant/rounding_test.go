@@ -11,7 +11,8 @@ import (
 	"stega/quant"
 )
 
-// Prices in cents come back to their highs exactly; what the products of their returns make of it must be the same drawdowns as the prices have.
+// Prices in cents come back to their highs exactly; what the products of their returns make of it must be the same
+// drawdowns as the prices have.
 func TestDrawdownsAreThoseOfThePrices(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(300) {
@@ -103,7 +104,8 @@ func TestADifferenceOfRoundingIsNone(t *testing.T) {
 	assert.LessOrEqual(t, quant.Stability(quant.Simple(steady)), 1.0)
 }
 
-// Histories that end on different days: a correlation takes all of its parts from the common days, so that it needs no clipping to be one.
+// Histories that end on different days: a correlation takes all of its parts from the common days, so that it needs
+// no clipping to be one.
 func TestWeightedCorrelationsAreOfTheCommonDays(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(6, 6))

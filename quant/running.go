@@ -19,16 +19,18 @@ var (
 // MaxSymbols is how many symbols Running takes.
 const MaxSymbols = 1 << 13
 
-// Running holds the co-moments of N symbols so that a new day costs one product for each pair, and that a day which was counted can be corrected or removed:
-// days may come late and in any order, symbols may have gaps, and new ones may join with a history. A day is the row of the returns of all symbols, NaN where
-// one is missing.
+// Running holds the co-moments of N symbols so that a new day costs one product for each pair, and that a day which
+// was counted can be corrected or removed: days may come late and in any order, symbols may have gaps, and new ones
+// may join with a history. A day is the row of the returns of all symbols, NaN where one is missing.
 //
-// All sums are exact. A return is counted in quanta of 2⁻⁵³ ≈ 1.1e-16, of which simple returns of prices between −50 % and 100 % are whole numbers, and sums of
-// them and of their products are kept in integers of 128 bits, so nothing drifts or cancels: the state depends on the days that are counted alone, and not on
-// the way it came to be. What grew day by day, with corrections, is equal byte for byte to what is rebuilt (see MarshalBinary). Covariances are rounded once,
-// from integers.
+// All sums are exact. A return is counted in quanta of 2⁻⁵³ ≈ 1.1e-16, of which simple returns of prices between −50
+// % and 100 % are whole numbers, and sums of them and of their products are kept in integers of 128 bits, so nothing
+// drifts or cancels: the state depends on the days that are counted alone, and not on the way it came to be. What
+// grew day by day, with corrections, is equal byte for byte to what is rebuilt (see MarshalBinary). Covariances are
+// rounded once, from integers.
 //
-// Whoever uses it keeps the returns, and gives the row that is to be corrected or removed. Reading is safe at the same time, changing is not.
+// Whoever uses it keeps the returns, and gives the row that is to be corrected or removed. Reading is safe at the
+// same time, changing is not.
 type Running struct {
 	n        int
 	count    []int64
@@ -65,11 +67,12 @@ func (m *Running) Symbols() int { return m.n }
 // at is where the row of products of i starts, less i: that of i and j ≥ i is at at(i)+j.
 func (m *Running) at(i int) int { return i * (2*m.n - i - 1) / 2 }
 
-// Add counts a day. Errors, ErrSymbols or ErrRange for a return of 512 (51,200 %) or more or when the squares of a symbol's returns sum up to a million, leave
-// all as it was.
+// Add counts a day. Errors, ErrSymbols or ErrRange for a return of 512 (51,200 %) or more or when the squares of a
+// symbol's returns sum up to a million, leave all as it was.
 func (m *Running) Add(day []float64) error { return m.apply(day, 1) }
 
-// Remove takes a day out that was counted, as it was given. Errors leave all as it was; ErrNotIncluded is one of them where it can be seen.
+// Remove takes a day out that was counted, as it was given. Errors leave all as it was; ErrNotIncluded is one of them
+// where it can be seen.
 func (m *Running) Remove(day []float64) error { return m.apply(day, -1) }
 
 func (m *Running) apply(day []float64, sign int) error {
@@ -172,8 +175,9 @@ func (m *Running) gap(j, i int, x int64, sign int) {
 	}
 }
 
-// Correct makes value, or nothing if it is NaN, of the return of symbol i in a day that was counted as given, which may be a day of NaN alone. It costs one
-// product for each other symbol, and is how a symbol that joins brings its history. day itself is not changed. Errors are those of Add and Remove.
+// Correct makes value, or nothing if it is NaN, of the return of symbol i in a day that was counted as given, which
+// may be a day of NaN alone. It costs one product for each other symbol, and is how a symbol that joins brings its
+// history. day itself is not changed. Errors are those of Add and Remove.
 func (m *Running) Correct(day []float64, i int, value float64) error {
 	if len(day) != m.n || i < 0 || i >= m.n {
 		return fmt.Errorf("%w: symbol %d of a day of %d for %d symbols", ErrSymbols, i, len(day), m.n)
@@ -230,7 +234,8 @@ func (m *Running) turn(i int, x int64, sign int) {
 	}
 }
 
-// Join adds a symbol that is missing from all days so far, and gives its index. Its history comes by Correct. ErrSymbols beyond MaxSymbols.
+// Join adds a symbol that is missing from all days so far, and gives its index. Its history comes by Correct.
+// ErrSymbols beyond MaxSymbols.
 func (m *Running) Join() (int, error) {
 	if m.n == MaxSymbols {
 		return 0, fmt.Errorf("%w: there are %d", ErrSymbols, m.n)
@@ -244,8 +249,8 @@ func (m *Running) Join() (int, error) {
 	return m.n - 1, nil
 }
 
-// Select is a copy with some of the symbols, in the order given: for a part of them, another order, or what is left when one leaves. ErrSymbols for an index
-// that is not there.
+// Select is a copy with some of the symbols, in the order given: for a part of them, another order, or what is left
+// when one leaves. ErrSymbols for an index that is not there.
 func (m *Running) Select(symbols ...int) (*Running, error) {
 	for _, i := range symbols {
 		if i < 0 || i >= m.n {
@@ -302,7 +307,8 @@ func (m *Running) part(j, i int) gap {
 // Observations is the number of days that have both i and j; that of i alone for i = j.
 func (m *Running) Observations(i, j int) int { return int(m.count[i] - m.part(j, i).count) }
 
-// variance is n² times that of symbol i over the n days that it has in common with j, in quanta; 0 when it is only rounding.
+// variance is n² times that of symbol i over the n days that it has in common with j, in quanta; 0 when it is only
+// rounding.
 func (m *Running) variance(i, j int) float64 {
 	g := m.part(j, i)
 	sum := m.sums[i].minus(g.sum)

@@ -11,16 +11,17 @@ import (
 // ErrEncoding says that bytes are no state of a Running that this version can read.
 var ErrEncoding = errors.New("no encoded co-moments")
 
-// The encoding: these bytes, the last of which is the version; the number of symbols; a list of integers; a checksum (CRC-32C) of all before, in 4 bytes. The
-// list is counts, sums, products by rows of the upper triangle, and counts, sums and squares of gaps by rows of who is missing. A run of zeros is a byte 0 and
-// its length; any other integer is a byte, twice the number of bytes of its magnitude and one more if it is negative, and these bytes, highest first. Lengths
-// are varints.
+// The encoding: these bytes, the last of which is the version; the number of symbols; a list of integers; a checksum
+// (CRC-32C) of all before, in 4 bytes. The list is counts, sums, products by rows of the upper triangle, and counts,
+// sums and squares of gaps by rows of who is missing. A run of zeros is a byte 0 and its length; any other integer is
+// a byte, twice the number of bytes of its magnitude and one more if it is negative, and these bytes, highest first.
+// Lengths are varints.
 const runningHeader = "com\x01"
 
 func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
-// MarshalBinary encodes the state: the same days, in whatever order and by whatever corrections they were counted, give the same bytes. 500 symbols without
-// gaps take 1.8 MB after ten years. There are no errors.
+// MarshalBinary encodes the state: the same days, in whatever order and by whatever corrections they were counted,
+// give the same bytes. 500 symbols without gaps take 1.8 MB after ten years. There are no errors.
 func (m *Running) MarshalBinary() ([]byte, error) {
 	e := encoder{b: make([]byte, 0, 64+15*len(m.products))}
 	e.b = append(e.b, runningHeader...)
@@ -50,7 +51,8 @@ func (m *Running) MarshalBinary() ([]byte, error) {
 	return binary.BigEndian.AppendUint32(e.b, checksum(e.b)), nil
 }
 
-// UnmarshalBinary makes the state of what MarshalBinary gave. ErrEncoding, which leaves it as it was, for anything else.
+// UnmarshalBinary makes the state of what MarshalBinary gave. ErrEncoding, which leaves it as it was, for anything
+// else.
 func (m *Running) UnmarshalBinary(data []byte) error {
 	body := len(data) - crc32.Size
 	if body < len(runningHeader) || string(data[:len(runningHeader)]) != runningHeader {
@@ -127,7 +129,8 @@ func (e *encoder) flush() {
 	}
 }
 
-// decoder reads what encoder writes, and nothing else: each list of integers has one encoding. After a fault there are zeros.
+// decoder reads what encoder writes, and nothing else: each list of integers has one encoding. After a fault there
+// are zeros.
 type decoder struct {
 	b     []byte
 	zeros uint64 // of a run, still to be read

@@ -18,16 +18,18 @@ const (
 	ConstantCorrelation ShrinkageTarget = "constant_correlation" // the mean correlation (2004, Honey, I shrunk the sample covariance matrix)
 )
 
-// Shrunk is a covariance matrix that was drawn towards a target, and how far: Intensity is the δ of δ·target + (1−δ)·sample.
+// Shrunk is a covariance matrix that was drawn towards a target, and how far: Intensity is the δ of δ·target +
+// (1−δ)·sample.
 type Shrunk struct {
 	Covariance *mat.SymDense
 	Intensity  float64
 }
 
-// LedoitWolf shrinks the sample covariance of returns[a][t] towards a target by the intensity that is optimal for it, and multiplies by periods. Sample moments
-// are over n, as in scikit-learn, and for ConstantCorrelation over n−1, as in PyPortfolioOpt. With MissingComplete all is over the periods in which every asset
-// is observed; with MissingZero, PyPortfolioOpt's way, a missing return is 0, but the sample of ConstantCorrelation is complete by pairs. ErrLength, ErrOption;
-// ErrUndefined with fewer than two periods or values that are not finite.
+// LedoitWolf shrinks the sample covariance of returns[a][t] towards a target by the intensity that is optimal for it,
+// and multiplies by periods. Sample moments are over n, as in scikit-learn, and for ConstantCorrelation over n−1, as
+// in PyPortfolioOpt. With MissingComplete all is over the periods in which every asset is observed; with MissingZero,
+// PyPortfolioOpt's way, a missing return is 0, but the sample of ConstantCorrelation is complete by pairs. ErrLength,
+// ErrOption; ErrUndefined with fewer than two periods or values that are not finite.
 func LedoitWolf(ctx context.Context, returns [][]float64, target ShrinkageTarget, missing Missing, periods float64) (Shrunk, error) {
 	c, err := center(ctx, returns, missing)
 	if err != nil {
@@ -63,8 +65,9 @@ func LedoitWolf(ctx context.Context, returns [][]float64, target ShrinkageTarget
 	return Shrunk{out, intensity}, finite(out)
 }
 
-// OAS is the oracle approximating shrinkage towards the mean variance times I, of the sample covariance over n, as in scikit-learn, times periods (Chen,
-// Wiesel, Eldar and Hero, Shrinkage algorithms for MMSE covariance estimation, 2010). Missing values and errors are as for LedoitWolf.
+// OAS is the oracle approximating shrinkage towards the mean variance times I, of the sample covariance over n, as in
+// scikit-learn, times periods (Chen, Wiesel, Eldar and Hero, Shrinkage algorithms for MMSE covariance estimation,
+// 2010). Missing values and errors are as for LedoitWolf.
 func OAS(ctx context.Context, returns [][]float64, missing Missing, periods float64) (Shrunk, error) {
 	c, err := center(ctx, returns, missing)
 	if err != nil {
@@ -156,8 +159,8 @@ func dot(x, y []float64) float64 {
 	return sum
 }
 
-// The sums over all pairs below, of means over time of products of one factor for each asset of the pair, are computed as sums over time of products of two
-// sums over assets, so that they cost O(N·T).
+// The sums over all pairs below, of means over time of products of one factor for each asset of the pair, are
+// computed as sums over time of products of two sums over assets, so that they cost O(N·T).
 
 func (c *centered) constantVariance() (*mat.SymDense, float64) {
 	n := float64(len(c.x))

@@ -10,7 +10,8 @@ import (
 	"stega/quant"
 )
 
-// The rows of table D that are not in TestFiguresOfEmpyrical (stefan-jansen/empyrical-reloaded, tests/test_stats.py and conftest.py).
+// The rows of table D that are not in TestFiguresOfEmpyrical (stefan-jansen/empyrical-reloaded, tests/test_stats.py
+// and conftest.py).
 func TestMoreFiguresOfEmpyrical(t *testing.T) {
 	t.Parallel()
 	const d = quant.Daily

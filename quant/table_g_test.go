@@ -9,7 +9,8 @@ import (
 	"stega/quant"
 )
 
-// Bacon's portfolio, and hedge funds: the figures that PerformanceAnalytics prints beside its examples (R/*.R), to as many digits as it prints.
+// Bacon's portfolio, and hedge funds: the figures that PerformanceAnalytics prints beside its examples (R/*.R), to as
+// many digits as it prints.
 func TestFiguresOfPerformanceAnalytics(t *testing.T) {
 	t.Parallel()
 	bacon := referenceTable(t, "portfolio_bacon.csv")

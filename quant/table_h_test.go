@@ -21,7 +21,8 @@ func flow(date string, amount float64) quant.Flow {
 	return quant.Flow{Day: int(day.Unix() / 86400), Amount: amount}
 }
 
-// Portfolio Performance: math/IRRTest.java, math/RiskTest.java, snapshot/ClientIndexTest.java and PerformanceIndexTest.java.
+// Portfolio Performance: math/IRRTest.java, math/RiskTest.java, snapshot/ClientIndexTest.java and
+// PerformanceIndexTest.java.
 func TestFiguresOfPortfolioPerformance(t *testing.T) {
 	t.Parallel()
 	t.Run("H1 a year at 5 %", func(t *testing.T) {

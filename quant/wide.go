@@ -5,13 +5,15 @@ import (
 	"math/bits"
 )
 
-// wide is an integer of 128 bits, in two's complement. Sums of it are exact, and so the same in whatever order they are made.
+// wide is an integer of 128 bits, in two's complement. Sums of it are exact, and so the same in whatever order they
+// are made.
 type wide struct {
 	hi int64
 	lo uint64
 }
 
-// Values are counted in quanta of 2⁻⁵³, which is what a simple return p/q − 1 between −½ and 1 is made of, and products in quanta of 2⁻¹⁰⁶.
+// Values are counted in quanta of 2⁻⁵³, which is what a simple return p/q − 1 between −½ and 1 is made of, and
+// products in quanta of 2⁻¹⁰⁶.
 const (
 	quantumBits = 53
 	largest     = 512 // what a value has to stay below, so that it fits 63 bits
@@ -77,7 +79,8 @@ func addProducts(sum []wide, x int64, y []int64, sign int) {
 	}
 }
 
-// spread is n·xy − x·y, exact in 256 bits and then rounded to a float: n² times the covariance over n of sums x, y and xy, in quanta of products.
+// spread is n·xy − x·y, exact in 256 bits and then rounded to a float: n² times the covariance over n of sums x, y
+// and xy, in quanta of products.
 func spread(n int64, xy, x, y wide) float64 {
 	if x.narrow() && y.narrow() { // as all sums are that are below 1024
 		carried, lowest := bits.Mul64(uint64(n), xy.lo)

@@ -1,6 +1,7 @@
-// Package replay rebuilds read views while they are in use. The owners of state publish it again, page by page, as events; the service that rebuilds puts
-// each entity in the place of what it has of it, and at the end asks its owner about those that nobody replayed. So a view is never emptied, a page is a short
-// unit of work, and a crash resumes with the next message.
+// Package replay rebuilds read views while they are in use. The owners of state publish it again, page by page, as
+// events; the service that rebuilds puts each entity in the place of what it has of it, and at the end asks its owner
+// about those that nobody replayed. So a view is never emptied, a page is a short unit of work, and a crash resumes
+// with the next message.
 package replay
 
 import (
@@ -20,8 +21,8 @@ type Owner struct {
 	Count func(ctx context.Context, tx *store.Tx) (int64, error)
 	// Keys returns the keys that follow one, in their order, n at most.
 	Keys func(ctx context.Context, tx *store.Tx, after string, n int) ([]string, error)
-	// Emit publishes the first of some entities as events with the mark, as many as fit into a unit of work, and returns how many it published, one at
-	// least. For one that it does not have it publishes just that.
+	// Emit publishes the first of some entities as events with the mark, as many as fit into a unit of work, and returns
+	// how many it published, one at least. For one that it does not have it publishes just that.
 	Emit func(ctx context.Context, tx *store.Tx, keys []string, mark events.Replay) (int, error)
 }
 
@@ -51,7 +52,8 @@ func (o Owner) Replay(ctx context.Context, tx *store.Tx, e events.ReplayRequeste
 	return o.next(ctx, tx, e, keys[:n], keys[n:])
 }
 
-// next reports a page to the service that rebuilds, which requests the following one; or requests it itself when nobody rebuilds.
+// next reports a page to the service that rebuilds, which requests the following one; or requests it itself when
+// nobody rebuilds.
 func (o Owner) next(ctx context.Context, tx *store.Tx, e events.ReplayRequested, done, rest []string) error {
 	if e.Rebuild != "" {
 		total, err := o.Count(ctx, tx)

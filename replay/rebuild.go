@@ -140,8 +140,8 @@ func (v *Views) Running(ctx context.Context, tx *store.Tx, mark *events.Replay) 
 	return operation == mark.Rebuild, err
 }
 
-// Skip returns nil in place of the failure of an event that met a damaged view, while a rebuild is under way: what the event carries is in the replay that
-// is still to come, and the event would hold up just that.
+// Skip returns nil in place of the failure of an event that met a damaged view, while a rebuild is under way: what
+// the event carries is in the replay that is still to come, and the event would hold up just that.
 func (v *Views) Skip(ctx context.Context, tx *store.Tx, failure error) error {
 	if operation, err := v.underWay(ctx, tx); err != nil || operation != "" {
 		return err
@@ -188,7 +188,8 @@ var (
 	note   = store.NewUpsert("rebuild_keys", 2, "owner", "key", "replaced")
 )
 
-// advance takes the steps of a unit of work, requests what comes next, and ends the rebuild when nothing is left to come.
+// advance takes the steps of a unit of work, requests what comes next, and ends the rebuild when nothing is left to
+// come.
 func (v *Views) advance(ctx context.Context, tx *store.Tx, steps []step) error {
 	r, err := v.load(ctx, tx)
 	if err != nil || r == nil {
@@ -228,7 +229,8 @@ func (v *Views) advance(ctx context.Context, tx *store.Tx, steps []step) error {
 	return v.save(ctx, tx, r, len(pages) > 0)
 }
 
-// follow requests what comes after a page: the next one, or the entities that are here and that the owner has not named.
+// follow requests what comes after a page: the next one, or the entities that are here and that the owner has not
+// named.
 func (v *Views) follow(ctx context.Context, tx *store.Tx, r *rebuild, page *events.ReplayPaged) error {
 	request := events.ReplayRequested{Service: v.Service, Topics: v.Topics, Rebuild: r.operation, Owner: page.Owner}
 	p := r.owners[page.Owner]

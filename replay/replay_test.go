@@ -206,7 +206,8 @@ func (s *suite) damage() {
 	)...)
 }
 
-// kill -9 at random instants of rebuilds: each goes on when the program does, and ends with the views of one that nothing disturbed.
+// kill -9 at random instants of rebuilds: each goes on when the program does, and ends with the views of one that
+// nothing disturbed.
 func TestARebuildOutlastsKills(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts the program a dozen times")
@@ -253,7 +254,8 @@ func TestARebuildOutlastsKills(t *testing.T) {
 	assert.Zero(t, p.Stop(), "%s", p.Said())
 }
 
-// A view answers all through a rebuild as it did before, what is written meanwhile is in it, and it ends as one that grew by itself.
+// A view answers all through a rebuild as it did before, what is written meanwhile is in it, and it ends as one that
+// grew by itself.
 func TestAViewAnswersAllThroughARebuild(t *testing.T) {
 	t.Parallel()
 	data, urls := onSQLite(t)
@@ -388,7 +390,8 @@ func TestARebuildUnderWayRefusesAnother(t *testing.T) {
 	assert.Equal(t, before, views(t, urls)["returns"])
 }
 
-// A price that was given up is tried again after its correction was applied: the views keep the correction, as a rebuild would.
+// A price that was given up is tried again after its correction was applied: the views keep the correction, as a
+// rebuild would.
 func TestADeadPriceThatIsTriedAgainDoesNotReplaceItsCorrection(t *testing.T) {
 	t.Parallel()
 	data, urls := onSQLite(t)

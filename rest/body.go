@@ -20,8 +20,8 @@ import (
 // maxBody bounds a JSON body.
 const maxBody = 1 << 20
 
-// Hash is what tells one request from another: of its caller, method, path, query and body. An operation id is bound to it, so another caller that
-// sends the same id does not get the first one's answer as its own.
+// Hash is what tells one request from another: of its caller, method, path, query and body. An operation id is bound
+// to it, so another caller that sends the same id does not get the first one's answer as its own.
 func Hash(c echo.Context, body []byte) string {
 	h := sha256.New()
 	r := c.Request()
@@ -47,8 +47,9 @@ func Media(c echo.Context, want ...string) error {
 		WithHint("send the header Content-Type: %s", want[0])
 }
 
-// Body reads a JSON body strictly into v and returns the hash of method, path and body: a wrong content type is
-// 415, malformed JSON or a second value 400 with the offset, an unknown or repeated field 422 with its pointer, too large 413.
+// Body reads a JSON body strictly into v and returns the hash of method, path and body: a wrong content type is 415,
+// malformed JSON or a second value 400 with the offset, an unknown or repeated field 422 with its pointer, too large
+// 413.
 func Body(c echo.Context, v any) (hash string, err error) {
 	if err := Media(c, echo.MIMEApplicationJSON); err != nil {
 		return "", err

@@ -49,8 +49,8 @@ func TestDepthIsBounded(t *testing.T) {
 	require.ErrorContains(t, Unique([]byte(`{"a":1,"b":{"c":1,"c":2}}`)), "/b/c")
 }
 
-// Whatever a body of a megabyte holds, reading it takes memory of a small multiple of it. The test counts all that is allocated, so nothing else
-// runs beside it.
+// Whatever a body of a megabyte holds, reading it takes memory of a small multiple of it. The test counts all that is
+// allocated, so nothing else runs beside it.
 func TestReadingABodyTakesMemoryInProportion(t *testing.T) {
 	const size = maxBody
 	repeat := func(before, piece, after string) string {

@@ -54,7 +54,8 @@ func some(t time.Time) *time.Time {
 	return &t
 }
 
-// DeadLetters adds the endpoints of parked and dead messages: GET /dead, and GET, DELETE and POST …/retry of /dead/{service}/{id}.
+// DeadLetters adds the endpoints of parked and dead messages: GET /dead, and GET, DELETE and POST …/retry of
+// /dead/{service}/{id}.
 func DeadLetters(v1 *echo.Group, dbs ...*store.DB) {
 	v1.GET("/dead", func(c echo.Context) error {
 		if err := Known(c, "service", "state", "limit"); err != nil {

@@ -45,7 +45,8 @@ func Unique(body []byte) error {
 	return newWalk(body).value(nil)
 }
 
-// wellFormed checks that a text is one JSON value, in UTF-8, that is not too deep. The depth comes first: no decoder sees more.
+// wellFormed checks that a text is one JSON value, in UTF-8, that is not too deep. The depth comes first: no decoder
+// sees more.
 func wellFormed(body []byte) error {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return fault.Malformed("json_malformed", "there is nothing where JSON should be").WithHint("send a JSON object")
@@ -87,8 +88,8 @@ func firstInvalid(b []byte) int {
 
 func lineOf(body []byte, at int) int { return 1 + bytes.Count(body[:min(at, len(body))], []byte("\n")) }
 
-// walk goes through JSON that is well formed beside the type that it is for, and finds what does not fit, and where. It keeps the path to
-// where it stands as parts of the text, and builds a pointer for a fault alone.
+// walk goes through JSON that is well formed beside the type that it is for, and finds what does not fit, and where.
+// It keeps the path to where it stands as parts of the text, and builds a pointer for a fault alone.
 type walk struct {
 	text string
 	at   int

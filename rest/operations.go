@@ -57,7 +57,8 @@ func Operations(v1 *echo.Group, dbs ...*store.DB) {
 	})
 }
 
-// Ended is an operation as a service tells it, which knows when its command has ended, and not what follows: that is the boundary's to know.
+// Ended is an operation as a service tells it, which knows when its command has ended, and not what follows: that is
+// the boundary's to know.
 type Ended struct {
 	store.Operation
 	Settled bool `json:"settled"` // not yet, as far as is known here

@@ -11,10 +11,11 @@ import (
 	"time"
 )
 
-// Pace bounds how long clients may take to send bodies and, over HTTP/2, to take answers. What is zero gets the default beside it.
+// Pace bounds how long clients may take to send bodies and, over HTTP/2, to take answers. What is zero gets the
+// default beside it.
 //
-// It is the outermost handler, so it holds for requests that are refused, too. A body that does not come ends the request; an answer that comes
-// before the body goes out at once, and closes the connection.
+// It is the outermost handler, so it holds for requests that are refused, too. A body that does not come ends the
+// request; an answer that comes before the body goes out at once, and closes the connection.
 type Pace struct {
 	Grace time.Duration // for which a client may leave its body waiting altogether; 10 s
 	Rate  int           // bytes a second, for each of which it may take longer; 4 KiB
@@ -104,7 +105,8 @@ func (b *pacedBody) read() bool {
 	return b.over
 }
 
-// drain reads for a while what nobody wants: a connection that is closed with unread bytes is reset, and a reset may overtake the answer.
+// drain reads for a while what nobody wants: a connection that is closed with unread bytes is reset, and a reset may
+// overtake the answer.
 func (b *pacedBody) drain() {
 	b.mu.Lock()
 	b.left = true
@@ -145,8 +147,8 @@ func (a *pacedAnswer) unread() bool {
 	return a.request.ProtoMajor == 1 && a.body != nil && !a.body.read()
 }
 
-// WriteHeader closes the connection after an answer that does not wait for the body. Without that, the server would read the body before it sends
-// the answer, however long that takes.
+// WriteHeader closes the connection after an answer that does not wait for the body. Without that, the server would
+// read the body before it sends the answer, however long that takes.
 func (a *pacedAnswer) WriteHeader(status int) {
 	if status >= http.StatusOK && !a.begun {
 		a.begun = true

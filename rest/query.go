@@ -78,7 +78,8 @@ func Cursor(key string) string {
 	return base64.RawURLEncoding.EncodeToString(append(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(key))), key...))
 }
 
-// Pages answers one page: items has up to one more than the limit, which says that another page follows. key is what identifies an item.
+// Pages answers one page: items has up to one more than the limit, which says that another page follows. key is what
+// identifies an item.
 func Pages[T any](c echo.Context, p Page, items []T, key func(T) string) error {
 	list := List{}
 	if len(items) > p.Limit {
@@ -118,7 +119,8 @@ func Windowed(c echo.Context) (Window, error) {
 	return w, nil
 }
 
-// Known refuses query parameters that are not among the names, so that a misspelt one is not passed over, and those that are there twice.
+// Known refuses query parameters that are not among the names, so that a misspelt one is not passed over, and those
+// that are there twice.
 func Known(c echo.Context, names ...string) error {
 	query, err := url.ParseQuery(c.Request().URL.RawQuery)
 	if err != nil {
@@ -145,8 +147,8 @@ func Known(c echo.Context, names ...string) error {
 // Tag is the entity tag of a version.
 func Tag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
-// IfMatch reads the version that If-Match names; 0 when there is none or it is *. What an entity tag has behind the version and a
-// hyphen tells answers apart, and not versions.
+// IfMatch reads the version that If-Match names; 0 when there is none or it is *. What an entity tag has behind the
+// version and a hyphen tells answers apart, and not versions.
 func IfMatch(c echo.Context) (int64, error) {
 	v := strings.TrimSpace(c.Request().Header.Get("If-Match"))
 	if v == "" || v == "*" {

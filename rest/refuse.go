@@ -57,7 +57,8 @@ func refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault, status int) 
 // maxRequestID bounds the id of a request that a client gives.
 const maxRequestID = 64
 
-// RequestID is the id of a request: the client's, when it is one that can be logged, else one that is made now. From then on the request has it.
+// RequestID is the id of a request: the client's, when it is one that can be logged, else one that is made now. From
+// then on the request has it.
 func RequestID(r *http.Request) string {
 	id := r.Header.Get(echo.HeaderXRequestID)
 	plain := func(c rune) bool {

@@ -39,8 +39,8 @@ type Options struct {
 	Areas []string
 }
 
-// New makes the echo server with what every process has: recovery, request ids, traces, problem+json for every error (also 404 and
-// 405), and access logs.
+// New makes the echo server with what every process has: recovery, request ids, traces, problem+json for every error
+// (also 404 and 405), and access logs.
 func New(opts Options) *echo.Echo {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
@@ -218,9 +218,9 @@ func areas(e *echo.Echo) []string {
 // maxWait bounds Prefer: wait.
 const maxWait = 60 * time.Second
 
-// Write answers a write. It reads the Operation-Id and Prefer headers of the request, submits the command and answers 202 with
-// Location and {"operation_id","id"}; with "Prefer: wait=N" it waits up to N seconds (at most 60) and answers 200
-// with the finished operation, else 202. bodyHash is what the same operation id must have been used with.
+// Write answers a write. It reads the Operation-Id and Prefer headers of the request, submits the command and answers
+// 202 with Location and {"operation_id","id"}; with "Prefer: wait=N" it waits up to N seconds (at most 60) and
+// answers 200 with the finished operation, else 202. bodyHash is what the same operation id must have been used with.
 func Write(c echo.Context, svc Service, cmd events.Typed, entityID, bodyHash string) error {
 	return Submit(c, svc, bus.Submission{EntityID: entityID, BodyHash: bodyHash, Command: cmd})
 }

@@ -26,7 +26,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// body has what bodies have: names, numbers, exact decimals, lists, things that may be missing, and JSON that is passed on.
+// body has what bodies have: names, numbers, exact decimals, lists, things that may be missing, and JSON that is
+// passed on.
 type body struct {
 	Name   string          `json:"name"`
 	Count  int32           `json:"count"`
@@ -120,7 +121,8 @@ func TestJSONThatFitsIsTaken(t *testing.T) {
 	require.NoError(t, Decode([]byte(`null`), &b))
 }
 
-// Whatever comes: what is taken is what the standard library reads; what is refused is refused with a fault of the client.
+// Whatever comes: what is taken is what the standard library reads; what is refused is refused with a fault of the
+// client.
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		`{"name":"x","count":1,"share":"0.6","due":"2024-01-02T03:04:05Z","parts":[{"symbol":"A","a/b~c":1}],"by":{"k":{}},"data":[{"a":1}],"version":1}`,

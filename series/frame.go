@@ -23,14 +23,16 @@ func (r Row) Compare(o Row) int {
 // Row is the row that a point belongs to.
 func (p Point) Row() Row { return Row{p.Day, p.Since} }
 
-// Frame has the returns of several series side by side: Values[i][t] is that of series i in Rows[t], NaN where it has none. Each row has one at least.
+// Frame has the returns of several series side by side: Values[i][t] is that of series i in Rows[t], NaN where it has
+// none. Each row has one at least.
 type Frame struct {
 	Rows   []Row
 	Values [][]float64
 }
 
-// Align sets series side by side, each given by runs of linked points in order. A row has the returns from one day to another: one that spans days without a
-// price stands beside those of others that span the same days, and not beside what these made of its last day alone.
+// Align sets series side by side, each given by runs of linked points in order. A row has the returns from one day to
+// another: one that spans days without a price stands beside those of others that span the same days, and not beside
+// what these made of its last day alone.
 //
 // ErrTooLarge for a frame of more than MaxCells.
 func Align(all []iter.Seq[[]Point]) (Frame, error) {
@@ -139,8 +141,8 @@ func (c *calendar) at(p *Point) int32 {
 	return c.more[p.Row()]
 }
 
-// ByDay is the frame with one row for each day (since that day, whatever the returns in it span), as if a series had not moved before its next price: for
-// estimators that take a missing return for 0.
+// ByDay is the frame with one row for each day (since that day, whatever the returns in it span), as if a series had
+// not moved before its next price: for estimators that take a missing return for 0.
 func (f Frame) ByDay() Frame {
 	out := Frame{Values: make([][]float64, len(f.Values))}
 	for t, r := range f.Rows {
@@ -178,8 +180,8 @@ func (f Frame) Days() int {
 	return int(f.Ages()[0]) + 1
 }
 
-// Mean is the mean of the returns of a day that have most in common: of the row with the most of them, the shortest of several. Other rows of that day have
-// none (NaN), so that no stretch of time is counted twice.
+// Mean is the mean of the returns of a day that have most in common: of the row with the most of them, the shortest
+// of several. Other rows of that day have none (NaN), so that no stretch of time is counted twice.
 func (f Frame) Mean() []float64 {
 	mean, best, most := make([]float64, len(f.Rows)), 0, 0
 	for t := range f.Rows {

@@ -42,7 +42,8 @@ func (f Frequency) End(day civil.Date) civil.Date {
 	return day
 }
 
-// Period is a row by the ends of its periods, which rows of other frames have too; what begins within the period that it ends in keeps its day.
+// Period is a row by the ends of its periods, which rows of other frames have too; what begins within the period that
+// it ends in keeps its day.
 func (f Frequency) Period(r Row) Row {
 	p := Row{f.End(r.Day), f.End(r.Since)}
 	if p.Since == p.Day {
@@ -51,9 +52,9 @@ func (f Frequency) Period(r Row) Row {
 	return p
 }
 
-// Align sets series side by side as the function Align does, with their returns compounded to weeks or months. The first and the last of a series may be
-// parts of one. The day of a row is the last of its period on which any of the series has a price, as the day is that it begins on: so series meet
-// that end a week on different days.
+// Align sets series side by side as the function Align does, with their returns compounded to weeks or months. The
+// first and the last of a series may be parts of one. The day of a row is the last of its period on which any of the
+// series has a price, as the day is that it begins on: so series meet that end a week on different days.
 func (f Frequency) Align(all []iter.Seq[[]Point]) (Frame, error) {
 	if f.PerYear() == quant.Daily {
 		return Align(all)

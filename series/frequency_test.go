@@ -30,8 +30,9 @@ func fromPrices(first civil.Date, prices map[int]float64) []Point {
 	return points
 }
 
-// What a week or month returned is what its last price is worth in that of the one before, as pandas' resample().last().pct_change() has it, after the
-// first week, which a price of it begins; two series meet where both have such prices, whatever days these are of.
+// What a week or month returned is what its last price is worth in that of the one before, as pandas'
+// resample().last().pct_change() has it, after the first week, which a price of it begins; two series meet where both
+// have such prices, whatever days these are of.
 func TestReturnsOfPeriodsAreThoseBetweenTheirLastPrices(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(60) {

@@ -11,7 +11,8 @@ import (
 	"stega/civil"
 )
 
-// Point is the return of a day that has a price, since the day of the price before. The first day of a series has none: there it is NaN.
+// Point is the return of a day that has a price, since the day of the price before. The first day of a series has
+// none: there it is NaN.
 type Point struct {
 	Day   civil.Date
 	Since civil.Date // as Link says; packed points do not have it
@@ -55,8 +56,9 @@ func NewYear(year int) civil.Date { return civil.Of(year, 1, 1) }
 // ErrPacked says that packed points cannot be read.
 var ErrPacked = errors.New("a packed series is damaged")
 
-// Pack appends points to a packed year whose last day is last (the first of January for an empty one). It is, for each day in order, a uvarint of the days
-// since the day before and eight bytes of the return. Equal points have equal bytes, and what is appended to a year is what its packed form goes on with.
+// Pack appends points to a packed year whose last day is last (the first of January for an empty one). It is, for
+// each day in order, a uvarint of the days since the day before and eight bytes of the return. Equal points have
+// equal bytes, and what is appended to a year is what its packed form goes on with.
 func Pack(out []byte, last civil.Date, points []Point) []byte {
 	for _, p := range points {
 		value := p.Value

@@ -39,7 +39,8 @@ func runs(r *rand.Rand, points []Point) iter.Seq[[]Point] {
 	return slices.Values(parts)
 }
 
-// A frame has each return once, in the row that says what it spans, in order; two series meet in it where both begin and end on the same days.
+// A frame has each return once, in the row that says what it spans, in order; two series meet in it where both begin
+// and end on the same days.
 func TestAFrameSetsSpansSideBySide(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(50) {

@@ -6,16 +6,19 @@ import (
 	"stega/events"
 )
 
-// What follows from an operation is accounted for by membership: each unit of work publishes, with its effect, a receipt of the messages that were
-// handled in it and of those that they caused. Nothing else would do: a position says only how far something was read, not what was committed.
+// What follows from an operation is accounted for by membership: each unit of work publishes, with its effect, a
+// receipt of the messages that were handled in it and of those that they caused. Nothing else would do: a position
+// says only how far something was read, not what was committed.
 
-// maxReceipts and maxCaused bound the items of one receipt and the messages that one item names, so that it stays far below maxMessage.
+// maxReceipts and maxCaused bound the items of one receipt and the messages that one item names, so that it stays far
+// below maxMessage.
 const (
 	maxReceipts = 256
 	maxCaused   = 1024
 )
 
-// Receipt notes what became of a message in this unit; it goes out with the unit, together with what the message caused. The bus says it.
+// Receipt notes what became of a message in this unit; it goes out with the unit, together with what the message
+// caused. The bus says it.
 func (t *Tx) Receipt(r events.Receipt) {
 	if events.IsInternal(r.Topic) || r.Message == "" {
 		return

@@ -8,10 +8,11 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// A queue of the broker can vanish with the commands in it, which no log has. So a service keeps the deferred commands that it sends itself
-// until they are settled, and sends those again that are lost.
+// A queue of the broker can vanish with the commands in it, which no log has. So a service keeps the deferred
+// commands that it sends itself until they are settled, and sends those again that are lost.
 
-// commandPatience is how long a command may be on its way from the outbox to its job before it is taken for lost, unless it waits in the queue.
+// commandPatience is how long a command may be on its way from the outbox to its job before it is taken for lost,
+// unless it waits in the queue.
 const commandPatience = 10 * time.Second
 
 // lostCommands is how many commands are sent again at a time.
@@ -42,7 +43,8 @@ func (t *Tx) CommandSettled(id string) {
 // lost selects the commands that are due, and not about to be sent.
 const lost = "due_at <= ? AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.message_id = commands.message_id)"
 
-// LostCommands returns the ids of commands that were sent, and whose jobs have neither begun nor ended in time; the oldest first.
+// LostCommands returns the ids of commands that were sent, and whose jobs have neither begun nor ended in time; the
+// oldest first.
 func (d *DB) LostCommands(ctx context.Context) (ids []string, err error) {
 	err = d.Read().NewRaw("SELECT message_id FROM commands WHERE "+lost+" ORDER BY due_at LIMIT ?", now().UnixMicro(), lostCommands).Scan(ctx, &ids)
 	return ids, d.explain(ctx, err)

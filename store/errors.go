@@ -71,9 +71,9 @@ const (
 	pgStarting    = "57P03"
 )
 
-// Refuses reports whether an error says that the database takes no writes or no connections at present, for a reason that has
-// nothing to do with the unit of work: it is read-only, its disk is full, or its connections are used up. However often the
-// unit fails so, it is not to blame.
+// Refuses reports whether an error says that the database takes no writes or no connections at present, for a reason
+// that has nothing to do with the unit of work: it is read-only, its disk is full, or its connections are used up.
+// However often the unit fails so, it is not to blame.
 func Refuses(err error) bool {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch e.Code {

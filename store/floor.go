@@ -12,14 +12,15 @@ const (
 	floorFull  = 500 * time.Millisecond // how often a scan is of all
 )
 
-// floor says after which id a scan for pending rows of PostgreSQL begins. A scan of all steps over what was deleted since the last vacuum, which under
-// load costs more than the rows that it finds.
+// floor says after which id a scan for pending rows of PostgreSQL begins. A scan of all steps over what was deleted
+// since the last vacuum, which under load costs more than the rows that it finds.
 //
-// It is no high-water mark: it moves up only when no transaction is left that could still commit a lower id, or an event would be sent before
-// an earlier one of its subject. A unit that emits an event raises the counter of the subject first, so it has its transaction id before it takes
-// an id of the outbox. Once an id was seen, every unit with a lower one has a transaction id below the next that the server would then give; when
-// all below that are over, a scan finds whatever those units left. A unit that does nothing but send a command may take its
-// id without that; commands have no order, and are found by the scan of all.
+// It is no high-water mark: it moves up only when no transaction is left that could still commit a lower id, or an
+// event would be sent before an earlier one of its subject. A unit that emits an event raises the counter of the
+// subject first, so it has its transaction id before it takes an id of the outbox. Once an id was seen, every unit
+// with a lower one has a transaction id below the next that the server would then give; when all below that are over,
+// a scan finds whatever those units left. A unit that does nothing but send a command may take its id without that;
+// commands have no order, and are found by the scan of all.
 type floor struct {
 	at     int64 // every lower row was read
 	probed time.Time
@@ -30,8 +31,8 @@ type floor struct {
 	clear bool // they were over when this scan began
 }
 
-// begin is told of the running transactions when a scan begins, and of the highest id that was seen before: the oldest that
-// runs, and the next one. It answers after which id to scan.
+// begin is told of the running transactions when a scan begins, and of the highest id that was seen before: the
+// oldest that runs, and the next one. It answers after which id to scan.
 func (f *floor) begin(now time.Time, seen, oldest, next int64) int64 {
 	switch {
 	case f.next == 0 && seen > f.at:

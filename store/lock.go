@@ -13,11 +13,13 @@ import (
 // lockSlots is how many locks the names of a service are spread over: few enough for one unit to take all of them.
 const lockSlots = 64
 
-// Lock holds other units apart until this one ends: two units that name the same thing, and not both as shared, run what follows one after the
-// other. A unit that reads what units of other lanes write, to announce it, names what it reads before it reads: then whoever of two comes last
-// sees what the other wrote. Names that share a slot hold each other up too.
+// Lock holds other units apart until this one ends: two units that name the same thing, and not both as shared, run
+// what follows one after the other. A unit that reads what units of other lanes write, to announce it, names what it
+// reads before it reads: then whoever of two comes last sees what the other wrote. Names that share a slot hold each
+// other up too.
 //
-// A unit takes all its locks by one call, or in the same order as others do. On SQLite units never overlap, and Lock does nothing.
+// A unit takes all its locks by one call, or in the same order as others do. On SQLite units never overlap, and Lock
+// does nothing.
 func (t *Tx) Lock(shared, exclusive []string) {
 	if t.Dialect().Name() != dialect.PG {
 		return

@@ -6,8 +6,9 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// LogMark says how far a topic of the broker's log is known to be handled: every event of it up to the position is in the inbox. The
-// message that stands there proves that the log is still the same one. The zero position without a message is before everything.
+// LogMark says how far a topic of the broker's log is known to be handled: every event of it up to the position is in
+// the inbox. The message that stands there proves that the log is still the same one. The zero position without a
+// message is before everything.
 type LogMark struct {
 	bun.BaseModel `bun:"table:log_marks"`
 
@@ -47,7 +48,8 @@ func (t *Tx) BeginLogMark(m LogMark) {
 	t.Later(t.NewInsert().Model(&m).On("CONFLICT (topic) DO NOTHING"))
 }
 
-// Handled reports which claims are in the inbox: the message was handled or parked by the handler, or came as a dead letter.
+// Handled reports which claims are in the inbox: the message was handled or parked by the handler, or came as a dead
+// letter.
 func (d *DB) Handled(ctx context.Context, claims []Claim, collected string) ([]bool, error) {
 	ids := make([]string, len(claims))
 	for i, c := range claims {

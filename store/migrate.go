@@ -56,8 +56,8 @@ func (d *DB) migrations(service fs.FS) ([]migration, error) {
 	return all, nil
 }
 
-// Migrate brings the schema up to date, in one transaction: all of it, or nothing. files are the service's *.up.sql, applied
-// in the order of their names, each once; nil for none. Of several processes that migrate at once, one does.
+// Migrate brings the schema up to date, in one transaction: all of it, or nothing. files are the service's *.up.sql,
+// applied in the order of their names, each once; nil for none. Of several processes that migrate at once, one does.
 func (d *DB) Migrate(ctx context.Context, files fs.FS) error {
 	all, err := d.migrations(files)
 	if err != nil {
@@ -148,7 +148,8 @@ const collationStep = "store/collation"
 // column is a text column of a table.
 type column struct{ Table, Name string }
 
-// uncollated lists the text columns of a PostgreSQL database that do not sort by bytes. SQLite sorts every text by bytes.
+// uncollated lists the text columns of a PostgreSQL database that do not sort by bytes. SQLite sorts every text by
+// bytes.
 func uncollated(ctx context.Context, db bun.IDB) (columns []column, err error) {
 	if db.Dialect().Name() != dialect.PG {
 		return nil, nil
@@ -162,9 +163,9 @@ func uncollated(ctx context.Context, db bun.IDB) (columns []column, err error) {
 	return columns, nil
 }
 
-// collate makes every text column of a PostgreSQL database sort and compare by bytes, as SQLite and Go do. The collation of the
-// database, which an administrator chooses, would order symbols, ids and cursors by the rules of a language: ranges would lack
-// rows, and merged lists would be in no order.
+// collate makes every text column of a PostgreSQL database sort and compare by bytes, as SQLite and Go do. The
+// collation of the database, which an administrator chooses, would order symbols, ids and cursors by the rules of a
+// language: ranges would lack rows, and merged lists would be in no order.
 func collate(ctx context.Context, tx *Tx) error {
 	columns, err := uncollated(ctx, tx)
 	if err != nil {

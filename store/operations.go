@@ -95,7 +95,8 @@ func (d *DB) operation(r operationRow) (Operation, error) {
 	return o, nil
 }
 
-// StartOperation records an operation in this unit. When the id is known already, existing has it and nothing is written.
+// StartOperation records an operation in this unit. When the id is known already, existing has it and nothing is
+// written.
 func (t *Tx) StartOperation(ctx context.Context, o Operation) (existing *Operation, err error) {
 	result, err := t.ExecContext(ctx, `INSERT INTO operations (id, command, subject, entity_id, status, error, accepted_at, finished_at, body_hash)
 		VALUES (?, ?, ?, ?, ?, '', ?, 0, ?) ON CONFLICT (id) DO NOTHING`,
@@ -200,8 +201,9 @@ func (t *Tx) progressed(id string, p Progress) error {
 	return t.Emit(events.OperationProgressed{ID: id, Done: p.Done, Total: p.Total, Text: p.Text, At: p.At})
 }
 
-// RequestCancel asks a running operation to end. Its job sees its context end; one that never began is failed by whoever takes it. It is a
-// fault of kind conflict when the operation is over; otherwise the operation cannot succeed any more.
+// RequestCancel asks a running operation to end. Its job sees its context end; one that never began is failed by
+// whoever takes it. It is a fault of kind conflict when the operation is over; otherwise the operation cannot succeed
+// any more.
 func (t *Tx) RequestCancel(ctx context.Context, id string) error {
 	result, err := t.ExecContext(ctx, "UPDATE operations SET cancel_requested_at = ? WHERE id = ? AND finished_at = 0", t.now.UnixMicro(), id)
 	if err != nil {
@@ -281,11 +283,12 @@ func (d *DB) operations(ctx context.Context, query *bun.SelectQuery, rows *[]ope
 	return operations, nil
 }
 
-// lookAgain is how often a waiter looks at the table besides being woken, since another process may finish the operation.
+// lookAgain is how often a waiter looks at the table besides being woken, since another process may finish the
+// operation.
 const lookAgain = 100 * time.Millisecond
 
-// WaitOperation waits until an operation is over, or ctx ends; it returns the operation as it is then. It is woken by what this process
-// finishes.
+// WaitOperation waits until an operation is over, or ctx ends; it returns the operation as it is then. It is woken by
+// what this process finishes.
 func (d *DB) WaitOperation(ctx context.Context, id string) (Operation, error) {
 	finished, leave := d.waiters.add(id)
 	defer leave()

@@ -17,8 +17,8 @@ var raise = NewUpsert("sequences", 1, "subject", "value").Setting("value = seque
 const outboxRows = 256
 
 // outbox writes what was emitted. Each subject's counter is raised first, in the order of their names, so that its
-// row lock puts the outbox rows of the subject into the order of their commits and two units do not block each other; the
-// rows take their sequence from it.
+// row lock puts the outbox rows of the subject into the order of their commits and two units do not block each other;
+// the rows take their sequence from it.
 func (t *Tx) outbox(ctx context.Context) error {
 	if len(t.emitted) == 0 {
 		return nil
@@ -47,8 +47,8 @@ func (t *Tx) outbox(ctx context.Context) error {
 	return nil
 }
 
-// sequenced reports whether a message is counted within its subject: commands are not, nor is what the bus says of itself, which
-// would leave a counter behind for each operation.
+// sequenced reports whether a message is counted within its subject: commands are not, nor is what the bus says of
+// itself, which would leave a counter behind for each operation.
 func (m *emission) sequenced() bool { return m.service == "" && !events.IsInternal(m.Type) }
 
 const outboxColumns = `INSERT INTO outbox (message_id, service, topic, subject, emitted_at, correlation, causation, traceparent, data, sequence) VALUES `

@@ -120,7 +120,8 @@ func (t *Tx) Park(ctx context.Context, m ParkedMessage) error {
 // inLine is what a message that holds up its lane looks like.
 const inLine = "(state <> 'dead' OR holds)"
 
-// Lined says for which of (handler, subject) there are messages parked or waiting (or dead and holding), so that later ones must line up.
+// Lined says for which of (handler, subject) there are messages parked or waiting (or dead and holding), so that
+// later ones must line up.
 func (t *Tx) Lined(ctx context.Context, keys []Lane) (map[Lane]bool, error) {
 	lined := map[Lane]bool{}
 	if len(keys) == 0 {
@@ -157,15 +158,17 @@ func (t *Tx) Lined(ctx context.Context, keys []Lane) (map[Lane]bool, error) {
 	return lined, rows.Err()
 }
 
-// heads selects what can be tried: the first of each lane, unless it is dead and holds the others. Messages of one source stand in the order of their
-// sequence, for one may have come to be parked after its successors: from the dead queue. Others stand in the order in which they were parked.
+// heads selects what can be tried: the first of each lane, unless it is dead and holds the others. Messages of one
+// source stand in the order of their sequence, for one may have come to be parked after its successors: from the dead
+// queue. Others stand in the order in which they were parked.
 const heads = `state <> 'dead' AND NOT EXISTS (SELECT 1 FROM parked AS earlier
 	WHERE earlier.handler = p.handler AND earlier.subject = p.subject AND earlier.id <> p.id AND (earlier.state <> 'dead' OR earlier.holds)
 	AND CASE WHEN earlier.source = p.source AND earlier.sequence > 0 AND p.sequence > 0 AND earlier.sequence <> p.sequence
 		THEN earlier.sequence < p.sequence ELSE earlier.id < p.id END)`
 
-// NextDue takes (locked for this unit, skipping what others hold) the first message of a lane whose head is due, or ok == false.
-// Only heads are returned: the oldest not-dead message of its lane, when no dead one holds the lane. A waiting head is due at once.
+// NextDue takes (locked for this unit, skipping what others hold) the first message of a lane whose head is due, or
+// ok == false. Only heads are returned: the oldest not-dead message of its lane, when no dead one holds the lane. A
+// waiting head is due at once.
 func (t *Tx) NextDue(ctx context.Context) (m ParkedMessage, ok bool, err error) {
 	return t.take(ctx, t.due())
 }
@@ -218,7 +221,8 @@ func (d *DB) DueAt(ctx context.Context) (when time.Time, ok bool, err error) {
 	return at(due.Int64), true, nil
 }
 
-// DeadLetters lists parked and dead messages, newest first, from before the given id (0: from the newest). state may be empty for all.
+// DeadLetters lists parked and dead messages, newest first, from before the given id (0: from the newest). state may
+// be empty for all.
 func (d *DB) DeadLetters(ctx context.Context, state ParkedState, limit int, before int64) ([]ParkedMessage, error) {
 	var rows []parkedRow
 	query := d.Read().NewSelect().Model(&rows).OrderExpr("id DESC").Limit(int64(limit))
@@ -256,7 +260,8 @@ func (d *DB) noLetter(id int64) error {
 		WithHint("list them with: stega dead list")
 }
 
-// Revive makes a dead or parked message due now with fresh attempts, optionally with edited data. One that could not be sent is sent again.
+// Revive makes a dead or parked message due now with fresh attempts, optionally with edited data. One that could not
+// be sent is sent again.
 func (d *DB) Revive(ctx context.Context, id int64, data []byte) error {
 	return d.Do(ctx, func(ctx context.Context, tx *Tx) error {
 		if message, err := tx.unsent(ctx, id); err != nil {

@@ -18,8 +18,8 @@ import (
 	"stega/fault"
 )
 
-// postgresEngine runs each unit of work on a connection of its pool, with as few round trips as its statements allow: the
-// beginning travels with the first statement and the commit with the last ones.
+// postgresEngine runs each unit of work on a connection of its pool, with as few round trips as its statements allow:
+// the beginning travels with the first statement and the commit with the last ones.
 type postgresEngine struct {
 	db      *DB
 	observe func(string)
@@ -108,7 +108,8 @@ func (p *postgresEngine) ping(ctx context.Context) error {
 	return nil
 }
 
-// leave gives up a connection to a server that takes no writes, and those that are idle beside it: the address may lead to another by now.
+// leave gives up a connection to a server that takes no writes, and those that are idle beside it: the address may
+// lead to another by now.
 func (p *postgresEngine) leave(conn bun.Conn) {
 	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 	p.pool.SetMaxIdleConns(0)
@@ -219,7 +220,8 @@ func (p *postgresEngine) lead(ctx context.Context, service string) (*leadership,
 	}
 }
 
-// tryLead reports whether the session has the relay's lock now. A server that takes no writes gives none: nothing that is sent could be deleted.
+// tryLead reports whether the session has the relay's lock now. A server that takes no writes gives none: nothing
+// that is sent could be deleted.
 func (p *postgresEngine) tryLead(ctx context.Context, conn bun.Conn, service string) (mine bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, leadQuery)
 	defer cancel()

@@ -16,7 +16,8 @@ type Upsert struct {
 	rows int    // of one statement at most
 }
 
-// maxBound is how many values a statement may have: the least that the databases take is 32,766, and short statements are as quick.
+// maxBound is how many values a statement may have: the least that the databases take is 32,766, and short statements
+// are as quick.
 const maxBound = 4096
 
 // NewUpsert is an upsert of the columns, the first so many of which are the key, that overwrites the others.
@@ -34,7 +35,8 @@ func NewUpsert(table string, key int, columns ...string) *Upsert {
 	}
 }
 
-// Setting is the same upsert with another SET clause, in which excluded is the row that was to be written. A WHERE may follow.
+// Setting is the same upsert with another SET clause, in which excluded is the row that was to be written. A WHERE
+// may follow.
 func (u *Upsert) Setting(set string) *Upsert {
 	other := *u
 	before, _, _ := strings.Cut(u.over, " SET ")
@@ -48,8 +50,8 @@ type rows struct {
 	values [][]any
 }
 
-// Put writes a row, together with others of the same upsert: right after what Later holds. Rows of one upsert keep their order, even when they have
-// the same key; between different ones there is none.
+// Put writes a row, together with others of the same upsert: right after what Later holds. Rows of one upsert keep
+// their order, even when they have the same key; between different ones there is none.
 func (t *Tx) Put(u *Upsert, values ...any) {
 	for _, r := range t.session.rows {
 		if r.of == u {
@@ -80,7 +82,8 @@ func (s *session) put(ctx context.Context) error {
 	return s.failed
 }
 
-// distinct is how many of the first rows have keys of their own: PostgreSQL does not write a row twice in one statement.
+// distinct is how many of the first rows have keys of their own: PostgreSQL does not write a row twice in one
+// statement.
 func (u *Upsert) distinct(values [][]any) int {
 	seen := make(map[string]bool, len(values))
 	for i, v := range values {
@@ -93,8 +96,9 @@ func (u *Upsert) distinct(values [][]any) int {
 	return len(values)
 }
 
-// bound sends a statement whose result nobody needs. PostgreSQL gets it with others in one round trip, as text. SQLite, to which there is no way, gets it by
-// itself with its values bound: it reads the text of a blob ten times slower than the blob.
+// bound sends a statement whose result nobody needs. PostgreSQL gets it with others in one round trip, as text.
+// SQLite, to which there is no way, gets it by itself with its values bound: it reads the text of a blob ten times
+// slower than the blob.
 func (s *session) bound(ctx context.Context, query string, args []any) error {
 	if !s.steady {
 		s.later(s.format(query, args))

@@ -15,17 +15,17 @@ import (
 	"stega/events"
 )
 
-// Relay moves the outbox of one database to the broker, and nothing else does. One relay works per
-// service at a time (an advisory lock on PostgreSQL, a process-wide one on SQLite); others stand by.
+// Relay moves the outbox of one database to the broker, and nothing else does. One relay works per service at a time
+// (an advisory lock on PostgreSQL, a process-wide one on SQLite); others stand by.
 //
-// It scans the pending rows, never a high-water mark over a serial, for a lower id can commit later; floor says how far
-// back it looks. At most one message of a subject is unconfirmed at a time, so that a refused one cannot be overtaken by
-// its successor; messages of different subjects are pipelined. A confirmed row is deleted by its id; with a Volatile broker it stays
-// until the message was handled everywhere, and is published again at the next start.
+// It scans the pending rows, never a high-water mark over a serial, for a lower id can commit later; floor says how
+// far back it looks. At most one message of a subject is unconfirmed at a time, so that a refused one cannot be
+// overtaken by its successor; messages of different subjects are pipelined. A confirmed row is deleted by its id;
+// with a Volatile broker it stays until the message was handled everywhere, and is published again at the next start.
 //
-// The lock saves work and does not keep the order. A relay sends a message only after it has seen the one before confirmed, or
-// deleted, which a relay does after the confirmation. So two relays that overlap, since one was frozen or cut off, repeat
-// messages, which the inboxes drop, and never send one before its predecessor.
+// The lock saves work and does not keep the order. A relay sends a message only after it has seen the one before
+// confirmed, or deleted, which a relay does after the confirmation. So two relays that overlap, since one was frozen
+// or cut off, repeat messages, which the inboxes drop, and never send one before its predecessor.
 type Relay struct {
 	DB     *DB
 	Broker broker.Broker
@@ -56,8 +56,8 @@ const (
 	sendLimit   = 5 * time.Second // how long the broker may take to accept a message
 )
 
-// Run relays until ctx ends; ready is called once the relay works or stands by. It survives the absence of the broker and of the
-// database.
+// Run relays until ctx ends; ready is called once the relay works or stands by. It survives the absence of the broker
+// and of the database.
 func (r *Relay) Run(ctx context.Context, ready func()) error {
 	ready()
 	r.news, r.confirmed, r.published = make(chan struct{}, 1), map[string]bool{}, map[string]publication{}
@@ -119,7 +119,8 @@ type line struct {
 	due    time.Time // not before
 }
 
-// suspect reports whether the head of a line may be what ends the channel, and with it the flight of others: it is sent alone.
+// suspect reports whether the head of a line may be what ends the channel, and with it the flight of others: it is
+// sent alone.
 func (l *line) suspect() bool { return l.faults > 0 }
 
 // result is what became of a message on its way.
@@ -209,7 +210,8 @@ func (r *Relay) work(ctx context.Context, lead *leadership) error {
 	}
 }
 
-// begin prepares a relay that leads now. What a Volatile broker had when the process ended may be lost; what it was given since, it has.
+// begin prepares a relay that leads now. What a Volatile broker had when the process ended may be lost; what it was
+// given since, it has.
 func (w *relaying) begin(ctx context.Context) error {
 	if w.volatile && len(w.published) == 0 {
 		err := w.DB.Do(ctx, func(ctx context.Context, tx *Tx) error {

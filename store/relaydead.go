@@ -12,8 +12,8 @@ import (
 // sendTries is how often a message that the broker refuses for its own sake is sent until it is given up.
 const sendTries = 6
 
-// Unsent is the handler of a dead letter that is a row of the outbox which the broker did not take. The row stays in the outbox, marked, and
-// holds the later ones of its subject until the dead letter is tried again or dropped.
+// Unsent is the handler of a dead letter that is a row of the outbox which the broker did not take. The row stays in
+// the outbox, marked, and holds the later ones of its subject until the dead letter is tried again or dropped.
 const Unsent = "outbox"
 
 // givenUp marks such a row.

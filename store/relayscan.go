@@ -10,9 +10,9 @@ import (
 
 // scan reads pending rows in the order of their ids, until it has seen all or the window is full.
 //
-// What one scan reads is of one snapshot: an event that was committed between two looks at the table could otherwise be found and sent while an
-// earlier one of its subject, committed since the first look, is not. For the same reason a scan that the full window ended is not
-// gone on with but begun anew, once there is room.
+// What one scan reads is of one snapshot: an event that was committed between two looks at the table could otherwise
+// be found and sent while an earlier one of its subject, committed since the first look, is not. For the same reason
+// a scan that the full window ended is not gone on with but begun anew, once there is room.
 func (w *relaying) scan(ctx context.Context) error {
 	if !w.wants() {
 		return nil
@@ -78,8 +78,8 @@ func (w *relaying) pending(ctx context.Context, db bun.IDB, after int64) (ids []
 	return ids, err
 }
 
-// wants reports whether there may be rows that the window has room for. A window that was full is filled again when half of it is free, as the
-// rows that it holds are read once more then.
+// wants reports whether there may be rows that the window has room for. A window that was full is filled again when
+// half of it is free, as the rows that it holds are read once more then.
 func (w *relaying) wants() bool {
 	return !w.caught && !w.full() && (!w.crowded || len(w.held) <= relayWindow/2 && w.bytes <= relayBytes/2)
 }
@@ -91,7 +91,8 @@ func (w *relaying) end() error {
 	return nil
 }
 
-// hold takes those rows into the window that are not in it yet. A row is changed and deleted by the relay alone, so they may be read later than their ids.
+// hold takes those rows into the window that are not in it yet. A row is changed and deleted by the relay alone, so
+// they may be read later than their ids.
 func (w *relaying) hold(ctx context.Context, db bun.IDB, ids []int64) error {
 	fresh := make([]int64, 0, len(ids))
 	for _, id := range ids {

@@ -116,7 +116,8 @@ func (w *relaying) settle(ctx context.Context, all bool) error {
 	return nil
 }
 
-// mark makes scans pass over rows whose message was published a while ago and is not handled everywhere yet. Such a row does not count as unsent.
+// mark makes scans pass over rows whose message was published a while ago and is not handled everywhere yet. Such a
+// row does not count as unsent.
 func (w *relaying) mark(ctx context.Context, age time.Duration) error {
 	var ids []int64
 	for _, p := range w.published {
@@ -136,7 +137,8 @@ func (w *relaying) mark(ctx context.Context, age time.Duration) error {
 	return nil
 }
 
-// change runs a statement over ids. On PostgreSQL it uses the session that has the lock: a relay that lost it deletes nothing more.
+// change runs a statement over ids. On PostgreSQL it uses the session that has the lock: a relay that lost it deletes
+// nothing more.
 func (w *relaying) change(ctx context.Context, query string, ids []int64) error {
 	if w.DB.Read().Dialect().Name() == dialect.PG {
 		return w.ask(ctx, func(ctx context.Context) error {
@@ -150,7 +152,8 @@ func (w *relaying) change(ctx context.Context, query string, ids []int64) error 
 	})
 }
 
-// How long the relay waits at its end: for a word of what is on its way, for the last of these words, and then for the database.
+// How long the relay waits at its end: for a word of what is on its way, for the last of these words, and then for
+// the database.
 const (
 	lastWord  = 5 * time.Second
 	lastWords = 3 * lastWord

@@ -34,7 +34,8 @@ func (t *Tx) HandledSequence(handler string, e events.Envelope) {
 	t.sequences[key] = max(t.sequences[key], e.Sequence)
 }
 
-// putSequences writes the highest sequences that the unit has handled, in an order in which no two units block each other.
+// putSequences writes the highest sequences that the unit has handled, in an order in which no two units block each
+// other.
 func (t *Tx) putSequences() {
 	order := func(a, b sequenceKey) int {
 		return cmp.Or(cmp.Compare(a.handler, b.handler), cmp.Compare(a.subject, b.subject), cmp.Compare(a.source, b.source))
@@ -44,7 +45,8 @@ func (t *Tx) putSequences() {
 	}
 }
 
-// Overtaken reports whether a handler has handled a message of the same subject and source that was emitted after this one.
+// Overtaken reports whether a handler has handled a message of the same subject and source that was emitted after
+// this one.
 func (t *Tx) Overtaken(ctx context.Context, handler string, e events.Envelope) (bool, error) {
 	if e.Sequence <= 0 {
 		return false, nil

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// silentFor is how long a query may go without a byte from or to the server: a server that is frozen, or another one behind the same
-// address, answers keepalives and says nothing. Every query of the pool has this bound, whatever deadline its caller has.
+// silentFor is how long a query may go without a byte from or to the server: a server that is frozen, or another one
+// behind the same address, answers keepalives and says nothing. Every query of the pool has this bound, whatever
+// deadline its caller has.
 const silentFor = 30 * time.Second
 
 // dial connects to a server whose silence ends a connection, except while limited is false.

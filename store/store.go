@@ -80,8 +80,8 @@ type options struct {
 	observe     func(query string)
 }
 
-// DefaultConnections is how many connections the pool of a database on PostgreSQL has at most, besides the one of the relay: with them, the
-// twelve processes of a default installation fit into the hundred of a default server.
+// DefaultConnections is how many connections the pool of a database on PostgreSQL has at most, besides the one of the
+// relay: with them, the twelve processes of a default installation fit into the hundred of a default server.
 const DefaultConnections = 6
 
 // Connections bounds the connections of the pool (PostgreSQL; 0: DefaultConnections).
@@ -100,12 +100,12 @@ func (d *DB) Read() bun.IDB { return d.engine.read() }
 // maxTries bounds how often a unit that met a deadlock or the like is run.
 const maxTries = 12
 
-// Do runs fn as one unit of work: what it changes and emits is committed together, or nothing is. A
-// unit that met a deadlock, a serialization failure or a busy database is run again from the start, so fn must have no
-// effect but through tx. No unit of work may wait for anything outside the database.
+// Do runs fn as one unit of work: what it changes and emits is committed together, or nothing is. A unit that met a
+// deadlock, a serialization failure or a busy database is run again from the start, so fn must have no effect but
+// through tx. No unit of work may wait for anything outside the database.
 //
-// A statement that failed fails the unit, even if fn passes over it. A database that cannot be reached is a fault of kind
-// unavailable; whether the unit was committed is then not known when the connection ended during the commit.
+// A statement that failed fails the unit, even if fn passes over it. A database that cannot be reached is a fault of
+// kind unavailable; whether the unit was committed is then not known when the connection ended during the commit.
 //
 // A unit inside a unit of the same database is an error: it would wait for itself.
 func (d *DB) Do(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
@@ -158,8 +158,8 @@ func (d *DB) after(tx *Tx) {
 // Committed is signalled (buffered, coalesced) after each commit that left rows in the outbox.
 func (d *DB) Committed() <-chan struct{} { return d.committed }
 
-// Ping reports whether the database answers and takes writes. After a write that was refused, only another one shows that; it
-// changes nothing.
+// Ping reports whether the database answers and takes writes. After a write that was refused, only another one shows
+// that; it changes nothing.
 func (d *DB) Ping(ctx context.Context) error {
 	if err := d.engine.ping(ctx); err != nil {
 		return d.explain(ctx, err)

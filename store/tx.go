@@ -110,7 +110,8 @@ func (t *Tx) emit(service string, m events.Typed) error {
 }
 
 // Later adds a statement whose result nobody needs, to be sent together with others in one round trip: right before
-// the next statement of the unit whose result somebody needs, or with the commit. Order is kept. bun queries (NewInsert() …) fit.
+// the next statement of the unit whose result somebody needs, or with the commit. Order is kept. bun queries
+// (NewInsert() …) fit.
 func (t *Tx) Later(q bun.Query) {
 	b, err := q.AppendQuery(t.session.db.QueryGen(), nil)
 	if err != nil {
@@ -128,8 +129,8 @@ func (t *Tx) Flush(ctx context.Context) error {
 	return t.session.flush(ctx)
 }
 
-// Once runs fn before the commit, once for each key however often it is called in this unit (a batch of
-// messages shares one unit): for work that several messages make due together. What it emits comes from all of them; the
+// Once runs fn before the commit, once for each key however often it is called in this unit (a batch of messages
+// shares one unit): for work that several messages make due together. What it emits comes from all of them; the
 // envelope names the first.
 func (t *Tx) Once(key string, fn func(ctx context.Context, tx *Tx) error) {
 	if d := t.once[key]; d != nil {
@@ -150,7 +151,8 @@ func (t *Tx) Once(key string, fn func(ctx context.Context, tx *Tx) error) {
 	})
 }
 
-// Gather is Once with something to say: fn gets the items of all calls with this key in this unit, in order. A key is of one type of item.
+// Gather is Once with something to say: fn gets the items of all calls with this key in this unit, in order. A key is
+// of one type of item.
 func Gather[T any](t *Tx, key string, item T, fn func(ctx context.Context, tx *Tx, items []T) error) {
 	if t.gathered == nil {
 		t.gathered = map[string]any{}
@@ -228,8 +230,8 @@ func (t *Tx) finish(ctx context.Context) error {
 	return t.session.put(ctx)
 }
 
-// session is the connection of a unit of work. It is a bun.IDB that keeps statements of Later in their order with the others, and
-// remembers that one failed.
+// session is the connection of a unit of work. It is a bun.IDB that keeps statements of Later in their order with the
+// others, and remembers that one failed.
 type session struct {
 	bun.Conn
 	db      *bun.DB

@@ -1,3 +1,3 @@
-// Package compare has the benchmarks that measure stega beside other libraries. It is a module of its own, so that stega does not depend on
-// them.
+// Package compare has the benchmarks that measure stega beside other libraries. It is a module of its own, so that
+// stega does not depend on them.
 package compare

@@ -42,8 +42,8 @@ func envelope() events.Envelope {
 
 var body = bytes.Repeat([]byte("x"), 512)
 
-// BenchmarkPublish publishes 512 bytes with confirms to the same kind of quorum queue. Watermill's publisher waits for the confirmation of
-// each message, so it is measured alone and from 32 goroutines with a channel each.
+// BenchmarkPublish publishes 512 bytes with confirms to the same kind of quorum queue. Watermill's publisher waits
+// for the confirmation of each message, so it is measured alone and from 32 goroutines with a channel each.
 func BenchmarkPublish(b *testing.B) {
 	b.Run("stega", func(b *testing.B) {
 		br, _ := declared(b)

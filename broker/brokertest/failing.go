@@ -57,8 +57,8 @@ func restartInTheMiddle(w *world) {
 	inTheMiddle(w, 10_000, map[int]func(){3_000: func() { w.h.Restart(w.t) }})
 }
 
-// inTheMiddle publishes as a relay does, again what was not confirmed, and disturbs the broker after so many were received. All must be
-// received in the end.
+// inTheMiddle publishes as a relay does, again what was not confirmed, and disturbs the broker after so many were
+// received. All must be received in the end.
 func inTheMiddle(w *world, n int, disturb map[int]func()) {
 	w.declare(service(alpha, red))
 	c := w.subscribe(alpha, broker.Events, 200)

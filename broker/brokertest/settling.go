@@ -98,7 +98,8 @@ func mixedSettling(w *world) {
 	assert.Equal(w.t, []int64{41}, numbers(w.handle(w.subscribe(alpha, broker.Commands, 10), 1)))
 }
 
-// ackedAtTheEnd acks and then ends at once: by a stop, a close, or the end of the connection. What was acked does not come again.
+// ackedAtTheEnd acks and then ends at once: by a stop, a close, or the end of the connection. What was acked does not
+// come again.
 func ackedAtTheEnd(w *world) {
 	w.declare(service(alpha, red))
 	w.publish(many(red, 40)...)
@@ -127,7 +128,8 @@ func ackedAtTheEnd(w *world) {
 	}
 }
 
-// ackedInPieces acks hundreds of deliveries between open ones, each of which is told by itself, and ends while the server has them before it.
+// ackedInPieces acks hundreds of deliveries between open ones, each of which is told by itself, and ends while the
+// server has them before it.
 func ackedInPieces(w *world) {
 	const n = 1000
 	w.declare(service(alpha, red))

@@ -7,8 +7,8 @@ import (
 	"stega/broker"
 )
 
-// Subscribe begins to take messages from a queue of a service. Of several consumers of events or dead letters the oldest is
-// served; the next has its turn when that one has stopped and settled all that it took.
+// Subscribe begins to take messages from a queue of a service. Of several consumers of events or dead letters the
+// oldest is served; the next has its turn when that one has stopped and settled all that it took.
 func (b *Broker) Subscribe(_ context.Context, service string, q broker.Queue, prefetch int) (broker.Consumer, error) {
 	if prefetch < 1 {
 		return nil, fmt.Errorf("subscribe to the %s of %s: a prefetch of %d", q, service, prefetch)
@@ -28,8 +28,8 @@ func (b *Broker) Subscribe(_ context.Context, service string, q broker.Queue, pr
 	return c, nil
 }
 
-// consumer is a subscription. The lock of the broker guards it, and the sending end of its channel, which always has room: it
-// has space for as many as may be unsettled.
+// consumer is a subscription. The lock of the broker guards it, and the sending end of its channel, which always has
+// room: it has space for as many as may be unsettled.
 type consumer struct {
 	q          *queue
 	prefetch   int

@@ -59,9 +59,9 @@ var (
 	_ broker.Volatile = (*Broker)(nil)
 )
 
-// Open starts the broker with its log and its dead letters in dir, which it makes when it is missing. What is
-// there and cannot be used is moved aside, with a warning. Nothing is bound before Declare. Only one broker may use a folder at a
-// time, which is for the caller to see to.
+// Open starts the broker with its log and its dead letters in dir, which it makes when it is missing. What is there
+// and cannot be used is moved aside, with a warning. Nothing is bound before Declare. Only one broker may use a
+// folder at a time, which is for the caller to see to.
 func Open(ctx context.Context, dir string, log *slog.Logger) (*Broker, error) {
 	srv, err := start(ctx, dir, log)
 	if err != nil {

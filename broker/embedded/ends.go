@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// Queues are empty at each start, and with them the counts of deliveries. A message that ends its process would do so for ever. So the folder
-// remembers the last starts that followed an unclean end: each is one more delivery of every message that was emitted before it and comes again.
+// Queues are empty at each start, and with them the counts of deliveries. A message that ends its process would do so
+// for ever. So the folder remembers the last starts that followed an unclean end: each is one more delivery of every
+// message that was emitted before it and comes again.
 
 // maxEnds is how many unclean ends are remembered; it is more than any reader of the counts distinguishes.
 const maxEnds = 32
@@ -25,8 +26,8 @@ type ends struct {
 	Unclean []time.Time `json:"unclean"` // the starts that followed an unclean end, oldest first
 }
 
-// openEnds reads what the folder remembers, and notes that a run has begun. What cannot be read or written is of no further consequence:
-// messages then count as new.
+// openEnds reads what the folder remembers, and notes that a run has begun. What cannot be read or written is of no
+// further consequence: messages then count as new.
 func openEnds(dir string, now time.Time, log *slog.Logger) *ends {
 	e := &ends{path: filepath.Join(dir, "ends.json"), log: log}
 	if text, err := os.ReadFile(e.path); err == nil {

@@ -2,8 +2,8 @@ package embedded
 
 import "slices"
 
-// handled counts, for each message that was published since Open, the copies of it that are not settled. The lock of the
-// broker guards it.
+// handled counts, for each message that was published since Open, the copies of it that are not settled. The lock of
+// the broker guards it.
 type handled struct {
 	open map[string]int // by message id
 	fns  []*func(string)
@@ -25,8 +25,8 @@ func (h *handled) settle(id string, copies int) bool {
 }
 
 // OnHandled calls fn with the id of each message that all its services have settled, after its publisher was told
-// that it is published. A message that nobody subscribed to is handled once it is in the log. fn must not block; a call that is under way
-// when stop is called still ends.
+// that it is published. A message that nobody subscribed to is handled once it is in the log. fn must not block; a
+// call that is under way when stop is called still ends.
 func (b *Broker) OnHandled(fn func(id string)) (stop func()) {
 	entry := &fn
 	b.mu.Lock()

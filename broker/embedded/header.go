@@ -13,8 +13,8 @@ import (
 	"stega/events"
 )
 
-// The attributes of a message are headers "ce-<name>", as the CloudEvents binding for NATS has it: a name with a colon, as
-// AMQP has it, cannot be told from its value here.
+// The attributes of a message are headers "ce-<name>", as the CloudEvents binding for NATS has it: a name with a
+// colon, as AMQP has it, cannot be told from its value here.
 const (
 	ceSpec        = "ce-specversion"
 	ceID          = "ce-id"

@@ -16,8 +16,8 @@ const mendEvery = time.Second
 // stopped says whether the server has stopped storing.
 func (i *instance) stopped() bool { return i.mending.Load() || !i.srv.JetStreamEnabled() }
 
-// mend begins a server again that has stopped storing. After an error of the disk it does not answer any more, and it keeps
-// that up when the disk is well again.
+// mend begins a server again that has stopped storing. After an error of the disk it does not answer any more, and it
+// keeps that up when the disk is well again.
 func (b *Broker) mend() {
 	defer b.tasks.Done()
 	look := time.NewTicker(mendEvery)

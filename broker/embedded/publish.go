@@ -15,7 +15,8 @@ import (
 )
 
 // Publish hands a message over: an event to the log and from there to each service that subscribed to its topic, a
-// command to the queue of its service. It waits while one of these queues, or the window of unconfirmed messages, is full.
+// command to the queue of its service. It waits while one of these queues, or the window of unconfirmed messages, is
+// full.
 func (b *Broker) Publish(ctx context.Context, m broker.Outgoing, done func(error)) error {
 	f := &flight{message: &m.Message, done: done}
 	f.message.Time = m.Time.Round(0).UTC() // as it would come off a wire
@@ -253,8 +254,8 @@ func (p *pipeline) oldest() (sent time.Time, waiting bool) {
 	return time.Time{}, false
 }
 
-// tell tells publishers what became of their messages. It stands apart from deliver so that a publisher may publish again
-// from there and wait for room.
+// tell tells publishers what became of their messages. It stands apart from deliver so that a publisher may publish
+// again from there and wait for room.
 func (p *pipeline) tell() {
 	for open := true; open; {
 		_, open = <-p.answers

@@ -31,7 +31,8 @@ func addresses(s string) (urls []*url.URL, err error) {
 	return urls, nil
 }
 
-// hosts makes URLs of one whose hosts are parted by commas: user and scheme stand before the first host, the path after the last.
+// hosts makes URLs of one whose hosts are parted by commas: user and scheme stand before the first host, the path
+// after the last.
 func hosts(parts []string) []string {
 	first, last := parts[0], parts[len(parts)-1]
 	if len(parts) == 1 {

@@ -195,7 +195,8 @@ func (o *outlet) verdict(e entry, returned map[[3]string]int, reason error) erro
 	return broker.ErrNacked
 }
 
-// offending reports whether the server ended a channel or connection because of what was sent on it, such as a message that is too large.
+// offending reports whether the server ended a channel or connection because of what was sent on it, such as a
+// message that is too large.
 func offending(e *amqp.Error) bool {
 	switch e.Code {
 	case amqp.PreconditionFailed, amqp.ContentTooLarge, amqp.FrameError, amqp.SyntaxError:

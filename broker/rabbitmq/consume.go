@@ -295,8 +295,8 @@ func (c *consumer) receive(s *subscription, d *amqp.Delivery) broker.Delivery {
 	return out
 }
 
-// tick tells the server of the acks that waited long enough. That it cannot be told is no news: the session is lost then, and what
-// is unacked comes again.
+// tick tells the server of the acks that waited long enough. That it cannot be told is no news: the session is lost
+// then, and what is unacked comes again.
 func (s *subscription) tick() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -310,10 +310,11 @@ func (s *subscription) hurry() {
 	_ = s.acks.hurry()
 }
 
-// flush waits until the queue was told of the acks. Of a quorum queue that is behind by 32 commands a channel keeps further acks to itself until the
-// queue has caught up, and forgets them when it is closed. To subscribe and to end that again are commands that it does wait for: after the first the
-// queue has caught up, and before the second the channel has passed on what it kept. The subscription is never active, as there is one that is. After
-// an error, what the queue was not told of comes again.
+// flush waits until the queue was told of the acks. Of a quorum queue that is behind by 32 commands a channel keeps
+// further acks to itself until the queue has caught up, and forgets them when it is closed. To subscribe and to end
+// that again are commands that it does wait for: after the first the queue has caught up, and before the second the
+// channel has passed on what it kept. The subscription is never active, as there is one that is. After an error, what
+// the queue was not told of comes again.
 func (s *subscription) flush(queue, name string) error {
 	tag := name + " ends"
 	if _, err := s.ch.Consume(queue, tag, false, false, false, false, nil); err != nil {

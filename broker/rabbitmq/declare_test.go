@@ -17,7 +17,8 @@ import (
 
 var declared = broker.Topology{Services: []broker.ServiceTopology{{Service: "alpha", Topics: []string{"suite.done"}}}}
 
-// A server whose quorum queues are not running yet ends the connection of whoever declares one. It passes, so Declare tries again.
+// A server whose quorum queues are not running yet ends the connection of whoever declares one. It passes, so Declare
+// tries again.
 func TestADeclarationOutlastsAServerThatIsNotReadyForIt(t *testing.T) {
 	r := servers.RabbitMQ(t)
 	var logged bytes.Buffer

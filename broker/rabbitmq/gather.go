@@ -2,19 +2,20 @@ package rabbitmq
 
 import "time"
 
-// How long an ack waits to be told with others. It is more than a unit of work takes, which acks all that it handled in a burst.
+// How long an ack waits to be told with others. It is more than a unit of work takes, which acks all that it handled
+// in a burst.
 const (
 	gatherFor = 25 * time.Millisecond
 	lateTicks = 4 // times that, while a delivery before it is open: without that one the server wants a message for each
 )
 
-// gathering keeps acks back, so that one message to the server acks many deliveries of a channel: an ack by itself costs the server
-// as much as a delivery, and the room that many make is filled in one piece. It lists what the server counts as unacked in the order of
-// delivery, which is that of the tags. The acks from the beginning of the list up to the first delivery that is not acked are
-// a run, and are told as one.
+// gathering keeps acks back, so that one message to the server acks many deliveries of a channel: an ack by itself
+// costs the server as much as a delivery, and the room that many make is filled in one piece. It lists what the
+// server counts as unacked in the order of delivery, which is that of the tags. The acks from the beginning of the
+// list up to the first delivery that is not acked are a run, and are told as one.
 //
-// No ack waits for another to come: all are told when nothing is open, when they take up so much room that the server might have none
-// to deliver into, and when the clock says so. All is called under the lock of the subscription.
+// No ack waits for another to come: all are told when nothing is open, when they take up so much room that the server
+// might have none to deliver into, and when the clock says so. All is called under the lock of the subscription.
 type gathering struct {
 	tell  func(tag uint64, multiple bool) error
 	many  int         // a run of as many is told

@@ -145,7 +145,8 @@ func TestGathering(t *testing.T) {
 	})
 }
 
-// Whatever comes in whatever order, an ack names what is unacked and reaches over nothing that is open, and in the end all acks were told.
+// Whatever comes in whatever order, an ack names what is unacked and reaches over nothing that is open, and in the
+// end all acks were told.
 func TestGatheringInAnyOrder(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {

@@ -21,8 +21,9 @@ import (
 
 var _ broker.Inspector = (*Broker)(nil)
 
-// Inspect implements broker.Inspector. Exchanges and queues are declared passively, which takes no permission. AMQP 0-9-1 cannot list
-// bindings; AMQP 1.0, which the server speaks on the same port, can, for any user of the virtual host.
+// Inspect implements broker.Inspector. Exchanges and queues are declared passively, which takes no permission. AMQP
+// 0-9-1 cannot list bindings; AMQP 1.0, which the server speaks on the same port, can, for any user of the virtual
+// host.
 func (b *Broker) Inspect(ctx context.Context, t broker.Topology) ([]broker.Lack, error) {
 	if b.open.Err() != nil {
 		return nil, broker.ErrClosed

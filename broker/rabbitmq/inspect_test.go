@@ -65,7 +65,8 @@ func TestWhatVanishedIsNamed(t *testing.T) {
 	})
 }
 
-// A right to publish that was taken away is named until a message is taken again, and does not keep the server busy meanwhile.
+// A right to publish that was taken away is named until a message is taken again, and does not keep the server busy
+// meanwhile.
 func TestARefusedPublishIsNamedUntilOneIsTaken(t *testing.T) {
 	t.Parallel()
 	r := servers.RabbitMQ(t)

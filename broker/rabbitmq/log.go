@@ -15,7 +15,8 @@ import (
 // An ack on a stream is only credit for more, so a quarter of the credit is given back at a time.
 const logCredit = 256
 
-// emptyAfter is how long the first entry of the log is waited for before it is called empty, when the broker does not count any.
+// emptyAfter is how long the first entry of the log is waited for before it is called empty, when the broker does not
+// count any.
 const emptyAfter = 2 * time.Second
 
 // proveWithin bounds how long the entry that was read last is waited for after a reader was attached again.
@@ -35,8 +36,8 @@ type reader struct {
 // errOtherLog ends a reader: the log is gone, or is another one than before.
 var errOtherLog = errors.New("the log is not the one that was read")
 
-// Log implements broker.Broker. A position is an offset of the stream. Once it returns, the reader is attached. After a new attachment, the
-// entry that was read last must come again: it proves that the stream is the same one.
+// Log implements broker.Broker. A position is an offset of the stream. Once it returns, the reader is attached. After
+// a new attachment, the entry that was read last must come again: it proves that the stream is the same one.
 func (b *Broker) Log(ctx context.Context, from uint64) (<-chan broker.LogEntry, error) {
 	r := &reader{b: b, since: time.Now(), end: from == broker.LogEnd, next: from, out: make(chan broker.LogEntry)}
 	first, err := attached(ctx, b, b.names.log(), r.attach)
@@ -121,7 +122,8 @@ func (r *reader) run(ctx context.Context, t *tail) {
 	}
 }
 
-// read hands out entries until the channel or ctx ends. With prove, the first one must be the one that was handed out last.
+// read hands out entries until the channel or ctx ends. With prove, the first one must be the one that was handed out
+// last.
 func (r *reader) read(ctx context.Context, t *tail, prove bool) error {
 	defer func() { _ = t.ch.Close() }()
 	late := time.NewTimer(proveWithin)
@@ -162,7 +164,8 @@ func (r *reader) read(ctx context.Context, t *tail, prove bool) error {
 	}
 }
 
-// proves reports whether a delivery is the entry that was handed out last; with an error, another one stands in its place.
+// proves reports whether a delivery is the entry that was handed out last; with an error, another one stands in its
+// place.
 func (r *reader) proves(d *amqp.Delivery) (bool, error) {
 	offset, ok := whole(d.Headers["x-stream-offset"])
 	switch {
@@ -198,7 +201,8 @@ func (r *reader) handOut(ctx context.Context, d *amqp.Delivery) bool {
 	}
 }
 
-// LogBounds implements broker.Broker. The recent entry is of the last chunk of the stream; where the stream ends the protocol does not say.
+// LogBounds implements broker.Broker. The recent entry is of the last chunk of the stream; where the stream ends the
+// protocol does not say.
 func (b *Broker) LogBounds(ctx context.Context) (broker.LogBounds, error) {
 	return attached(ctx, b, b.names.log(), func(conn *connection) (broker.LogBounds, error) {
 		bounds := broker.LogBounds{}

@@ -1,12 +1,12 @@
 // Package rabbitmq is the broker on RabbitMQ 4.
 //
 // A Broker holds two connections, one to publish and one to consume, as an alarm of the server stops those that
-// publish. Each mends itself: a session is a connection with its channels, and nothing outlives it but the wish to have
-// another one. Deliveries belong to their session, for after a reconnect the same delivery tag is another message;
-// the recovery of the client library, which reuses channels and so confuses the two, stays off.
+// publish. Each mends itself: a session is a connection with its channels, and nothing outlives it but the wish to
+// have another one. Deliveries belong to their session, for after a reconnect the same delivery tag is another
+// message; the recovery of the client library, which reuses channels and so confuses the two, stays off.
 //
-// Publishes are pipelined in a window of unconfirmed messages. Services need no right to configure: Declare is run by an
-// administrator, and deploy/rabbitmq-definitions.json says what a service's own user may do.
+// Publishes are pipelined in a window of unconfirmed messages. Services need no right to configure: Declare is run by
+// an administrator, and deploy/rabbitmq-definitions.json says what a service's own user may do.
 package rabbitmq
 
 import (
@@ -98,8 +98,8 @@ type Broker struct {
 
 var _ broker.Broker = (*Broker)(nil)
 
-// Open connects to the server. When it cannot be reached, or refuses the user, the error is a fault that says what to do;
-// a patient one keeps trying in the background instead, and State says how it goes.
+// Open connects to the server. When it cannot be reached, or refuses the user, the error is a fault that says what to
+// do; a patient one keeps trying in the background instead, and State says how it goes.
 func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	urls, err := addresses(cfg.URL)
 	if err != nil {

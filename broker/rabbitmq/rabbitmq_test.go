@@ -97,8 +97,8 @@ func await(t testing.TB, what string, condition func() bool) {
 	require.Eventually(t, condition, 60*time.Second, 20*time.Millisecond, what)
 }
 
-// A server that is slow to write has acks in hand that it did not pass on to the queue, and forgets them when their channel closes. The end
-// of a consumer waits until they count.
+// A server that is slow to write has acks in hand that it did not pass on to the queue, and forgets them when their
+// channel closes. The end of a consumer waits until they count.
 func TestAcksThatASlowServerHasInHand(t *testing.T) {
 	r := servers.RabbitMQ(t)
 	b := open(t, rabbitmq.Config{URL: r.URL(), Name: t.Name()})

@@ -13,7 +13,8 @@ import (
 	"stega/fault"
 )
 
-// askAgain is how often something that the server refuses to take is tried. Each try ends the channel, with all that is unconfirmed on it.
+// askAgain is how often something that the server refuses to take is tried. Each try ends the channel, with all that
+// is unconfirmed on it.
 const askAgain = time.Second
 
 // refusals are what the server does not let this process publish, until it takes something of the kind again.

@@ -185,7 +185,8 @@ func (l *link) dial(ctx context.Context) (conn *connection, err error) {
 	return nil, errors.Join(errs...)
 }
 
-// elsewhere ends a connection whose node cannot do what is asked, so that the next one is to another; false when there is none.
+// elsewhere ends a connection whose node cannot do what is asked, so that the next one is to another; false when
+// there is none.
 func (l *link) elsewhere(conn *connection) bool {
 	if len(l.b.urls) < 2 {
 		return false

@@ -34,9 +34,9 @@ func (x *settler) back() error {
 	return x.s.ch.Nack(x.d.DeliveryTag, false, true)
 }
 
-// Release implements broker.Settler: a nack, which from version 4.3 on does not count as a failed delivery. While the consumer
-// stops nothing is said: a nacked message would be delivered to it once more, and go back behind those that came after it. The end of the
-// channel gives all back in their order.
+// Release implements broker.Settler: a nack, which from version 4.3 on does not count as a failed delivery. While the
+// consumer stops nothing is said: a nacked message would be delivered to it once more, and go back behind those that
+// came after it. The end of the channel gives all back in their order.
 func (x *settler) Release() error {
 	return x.settle(func() error {
 		select {
@@ -48,8 +48,8 @@ func (x *settler) Release() error {
 	})
 }
 
-// Reject implements broker.Settler. The protocol's own reject carries no reason; so a copy with the reason goes to the dead
-// queue, and once that is confirmed the original is acked. When it is not, the message is given back and the
+// Reject implements broker.Settler. The protocol's own reject carries no reason; so a copy with the reason goes to
+// the dead queue, and once that is confirmed the original is acked. When it is not, the message is given back and the
 // error says why.
 func (x *settler) Reject(reason string) error {
 	if !x.done.CompareAndSwap(false, true) || x.s.isOver() {

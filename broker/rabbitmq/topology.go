@@ -109,11 +109,11 @@ func (t *topics) add(service string, more []string) []string {
 	return slices.Clone(t.of[service])
 }
 
-// Declare implements broker.Broker. Its user needs the right to configure. The protocol cannot list bindings: those that are taken away
-// are of topics in the catalogue, or that this process declared before.
+// Declare implements broker.Broker. Its user needs the right to configure. The protocol cannot list bindings: those
+// that are taken away are of topics in the catalogue, or that this process declared before.
 //
-// A server that has just started refuses to declare quorum queues until it is done with those that it has. Declare tries again what
-// passes, for Config.DeclareTimeout; what the server refuses for good is an error at once.
+// A server that has just started refuses to declare quorum queues until it is done with those that it has. Declare
+// tries again what passes, for Config.DeclareTimeout; what the server refuses for good is an error at once.
 func (b *Broker) Declare(ctx context.Context, t broker.Topology) error {
 	if b.open.Err() != nil {
 		return broker.ErrClosed
@@ -142,8 +142,8 @@ func (b *Broker) Declare(ctx context.Context, t broker.Topology) error {
 	}
 }
 
-// passing reports whether an error can pass by itself: it is not the server's answer to the request, but the end of a connection or a
-// failure inside the server.
+// passing reports whether an error can pass by itself: it is not the server's answer to the request, but the end of a
+// connection or a failure inside the server.
 func passing(err error) bool {
 	if _, ok := errors.AsType[*fault.Fault](err); ok {
 		return false
@@ -277,8 +277,8 @@ func (d *depths) of(queue string) *depth {
 	return d.queues[queue]
 }
 
-// Depth implements broker.Broker: what the server has ready, and what this process took and has not settled. What another
-// process took is not in it, as the protocol does not tell.
+// Depth implements broker.Broker: what the server has ready, and what this process took and has not settled. What
+// another process took is not in it, as the protocol does not tell.
 func (b *Broker) Depth(ctx context.Context, service string, q broker.Queue) (int, error) {
 	if b.open.Err() != nil {
 		return 0, broker.ErrClosed

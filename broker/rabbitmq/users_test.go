@@ -14,7 +14,8 @@ import (
 	"stega/internal/servers"
 )
 
-// What deploy/rabbitmq-definitions.json grants the user of a service is enough for all that a service does, and for no more.
+// What deploy/rabbitmq-definitions.json grants the user of a service is enough for all that a service does, and for
+// no more.
 func TestAServicesOwnUserCanDoItsWorkAndNoMore(t *testing.T) {
 	r := servers.RabbitMQ(t)
 	admin := open(t, rabbitmq.Config{URL: r.URL()})

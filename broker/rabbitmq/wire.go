@@ -70,7 +70,8 @@ func encode(m events.Message) (amqp.Publishing, error) {
 	if e.Sequence != 0 {
 		headers[headerSequence] = e.Sequence
 	}
-	// The protocol's own type and timestamp would say the same once more: the server takes each apart and, for the log, translates it.
+	// The protocol's own type and timestamp would say the same once more: the server takes each apart and, for the log,
+	// translates it.
 	return amqp.Publishing{
 		Headers: headers, ContentType: e.ContentType, DeliveryMode: amqp.Persistent, MessageId: e.ID, Body: m.Data,
 	}, nil
@@ -125,8 +126,8 @@ func decode(d *amqp.Delivery) (events.Message, error) {
 	return m, nil
 }
 
-// read reads a message that came through the exchange of events under the routing key of its type, which is what the server lets its
-// publisher publish; under any other key the type is a claim that nobody checked.
+// read reads a message that came through the exchange of events under the routing key of its type, which is what the
+// server lets its publisher publish; under any other key the type is a claim that nobody checked.
 func (b *Broker) read(d *amqp.Delivery) (events.Message, error) {
 	m, err := decode(d)
 	if err == nil && d.Exchange == b.names.events() && d.RoutingKey != m.Type {
@@ -158,8 +159,8 @@ func whole(v any) (int64, bool) {
 	return 0, false
 }
 
-// attempts is how often the message was delivered before. Since 4.3 the server counts what was only given back apart from
-// what failed.
+// attempts is how often the message was delivered before. Since 4.3 the server counts what was only given back apart
+// from what failed.
 func attempts(headers amqp.Table) int {
 	failed, _ := whole(headers["x-delivery-count"])
 	acquired, _ := whole(headers["x-acquired-count"])

@@ -22,7 +22,8 @@ type readonly struct{}
 
 func (readonly) service() string { return "readonly" + run }
 
-// ReadOnly runs a consumer while its database takes no writes: whatever it holds waits, and nothing is counted against it.
+// ReadOnly runs a consumer while its database takes no writes: whatever it holds waits, and nothing is counted
+// against it.
 func ReadOnly(t *testing.T, b broker.Broker, newStore NewStore, readOnly func(on bool)) {
 	w := newWorld(t, b)
 	began, gate := make(chan struct{}, 100), make(chan struct{})
@@ -88,7 +89,8 @@ func ReadOnly(t *testing.T, b broker.Broker, newStore NewStore, readOnly func(on
 	assert.Equal(t, want, s.emitted(3+3*subjects))
 }
 
-// dying takes the first n events of a service from its queue and rejects them, as the broker does with what was delivered too often.
+// dying takes the first n events of a service from its queue and rejects them, as the broker does with what was
+// delivered too often.
 func (s *service) dying(n int, reason string) {
 	s.t.Helper()
 	c, err := s.broker.Subscribe(s.t.Context(), s.name, broker.Events, n)

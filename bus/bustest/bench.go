@@ -16,8 +16,8 @@ import (
 // queued is how many events wait when the loop begins; the queues of the embedded broker hold no more than 20,000.
 const queued = 15_000
 
-// Throughput measures how many events a second the loop handles, with the inbox and one row of a read view for each, from a queue
-// that was filled before.
+// Throughput measures how many events a second the loop handles, with the inbox and one row of a read view for each,
+// from a queue that was filled before.
 func Throughput(b *testing.B, newBroker func(t testing.TB) broker.Broker, newStore NewStore) {
 	w := newWorld(b, newBroker(b))
 	s := w.service(newStore, func(s *service) {

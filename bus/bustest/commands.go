@@ -23,8 +23,8 @@ func (w write) Subject() string { return w.ID }
 // writers is how many commands are submitted at the same time.
 const writers = 32
 
-// Commands measures how many commands a second the command bus takes from 32 clients at once, each with an entity, its operation and an
-// event, in the database alone: nothing is relayed.
+// Commands measures how many commands a second the command bus takes from 32 clients at once, each with an entity,
+// its operation and an event, in the database alone: nothing is relayed.
 func Commands(b *testing.B, newStore NewStore) {
 	b.Helper()
 	db := newStore(b, "bench")

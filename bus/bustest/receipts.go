@@ -39,7 +39,8 @@ func (s *service) said(enough func(all []events.Message) bool) []events.Message 
 	return all
 }
 
-// receipts are the items of receipts about messages, as "message handler state: what it caused", in the order of their commits.
+// receipts are the items of receipts about messages, as "message handler state: what it caused", in the order of
+// their commits.
 func receipts(all []events.Message) (items []events.Receipt) {
 	for _, m := range all {
 		if m.Type != (events.Handled{}).Topic() {

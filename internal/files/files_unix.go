@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TryLock locks a file for this process alone, until it is closed, and reports whether it did: it does not wait for others. A shared lock
-// is there beside other shared ones.
+// TryLock locks a file for this process alone, until it is closed, and reports whether it did: it does not wait for
+// others. A shared lock is there beside other shared ones.
 func TryLock(f *os.File, shared bool) (bool, error) {
 	how := unix.LOCK_EX
 	if shared {

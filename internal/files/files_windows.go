@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// TryLock locks a file for this process alone, until it is closed, and reports whether it did: it does not wait for others. A shared lock
-// is there beside other shared ones.
+// TryLock locks a file for this process alone, until it is closed, and reports whether it did: it does not wait for
+// others. A shared lock is there beside other shared ones.
 func TryLock(f *os.File, shared bool) (bool, error) {
 	flags := uint32(windows.LOCKFILE_FAIL_IMMEDIATELY)
 	if !shared {

@@ -37,7 +37,8 @@ func (a *axis) widen(least float64) {
 // share is where a value is between the ends: 0 is lo, 1 is hi.
 func (a *axis) share(v float64) float64 { return (v - a.lo) / (a.hi - a.lo) }
 
-// little is how far, in steps, values may lie beyond a round one without a whole step more: what is to be seen is not pressed together for them.
+// little is how far, in steps, values may lie beyond a round one without a whole step more: what is to be seen is not
+// pressed together for them.
 const little = 0.1
 
 // numbers divides the axis into about n round steps, and has it begin and end on one, or a little beyond.

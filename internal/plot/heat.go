@@ -9,9 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// Heat draws a square matrix, values[i][j] in the row of labels[i] and the column of labels[j], in colours from lo (blue) over the middle, 0 when that is
-// between them, to hi (red). A NaN has no colour. A terminal that is too narrow for the numbers shows the colours alone, or shades without colours, and
-// the means of blocks when it is too narrow for those.
+// Heat draws a square matrix, values[i][j] in the row of labels[i] and the column of labels[j], in colours from lo
+// (blue) over the middle, 0 when that is between them, to hi (red). A NaN has no colour. A terminal that is too
+// narrow for the numbers shows the colours alone, or shades without colours, and the means of blocks when it is too
+// narrow for those.
 func Heat(w io.Writer, o Options, labels []string, values [][]float64, lo, hi float64) error {
 	h, err := newHeat(o, labels, values, lo, hi)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package plot draws series over time, points, and matrices for people: with characters on a terminal, or as SVG. What it draws depends on nothing
-// but what it is given.
+// Package plot draws series over time, points, and matrices for people: with characters on a terminal, or as SVG.
+// What it draws depends on nothing but what it is given.
 package plot
 
 import (
@@ -11,7 +11,8 @@ import (
 	"unicode"
 )
 
-// Series is points to draw: y[i] at x[i]. A point with a NaN or an infinity, or one beyond 1e300, is left out, and a line has a gap there.
+// Series is points to draw: y[i] at x[i]. A point with a NaN or an infinity, or one beyond 1e300, is left out, and a
+// line has a gap there.
 type Series struct {
 	Name string
 	X, Y []float64

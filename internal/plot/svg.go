@@ -145,8 +145,8 @@ func (c *chart) svgSeries(s *sheet, in area, i int) {
 	}
 }
 
-// runs are the points of a line, a run for each part without a gap; one that stands alone is a run of twice itself, which is drawn as a dot. Points that
-// fall on the pixel of the one before are left out.
+// runs are the points of a line, a run for each part without a gap; one that stands alone is a run of twice itself,
+// which is drawn as a dot. Points that fall on the pixel of the one before are left out.
 func (c *chart) runs(in area, series Series) (runs []string) {
 	var run []string
 	flush := func() {

@@ -1,5 +1,5 @@
-// Package reference gives tests the figures of other programs that this one is checked against; testdata/README.md names their
-// sources.
+// Package reference gives tests the figures of other programs that this one is checked against; testdata/README.md
+// names their sources.
 package reference
 
 import (

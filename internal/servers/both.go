@@ -20,8 +20,8 @@ type moved struct {
 	url map[string]string
 }
 
-// OnPostgreSQL runs tests once more, each as a subtest of its own name, with the databases of one service on PostgreSQL:
-// Database returns one there in place of a file. Tests that go through stegatest need no change.
+// OnPostgreSQL runs tests once more, each as a subtest of its own name, with the databases of one service on
+// PostgreSQL: Database returns one there in place of a file. Tests that go through stegatest need no change.
 func OnPostgreSQL(t *testing.T, service string, tests ...func(*testing.T)) {
 	for _, test := range tests {
 		name := runtime.FuncForPC(reflect.ValueOf(test).Pointer()).Name()
@@ -34,8 +34,8 @@ func OnPostgreSQL(t *testing.T, service string, tests ...func(*testing.T)) {
 	}
 }
 
-// Database returns the URL of a service's database in a test: url, which is that of a file of SQLite, or in a test of OnPostgreSQL
-// the URL of a database on PostgreSQL that stands for this file, the same one for each call.
+// Database returns the URL of a service's database in a test: url, which is that of a file of SQLite, or in a test of
+// OnPostgreSQL the URL of a database on PostgreSQL that stands for this file, the same one for each call.
 func Database(t testing.TB, service, url string) string {
 	t.Helper()
 	m := movedTest(t.Name())

@@ -95,8 +95,8 @@ func (p *PG) CutConnections(t testing.TB) {
 	p.Exec(t, `SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '`+p.Database+`'`)
 }
 
-// PostgresReadOnly makes the server take no writes, or take them again, for all tests of the process: one that does so must not run in
-// parallel with others. At the end of the test it takes writes.
+// PostgresReadOnly makes the server take no writes, or take them again, for all tests of the process: one that does
+// so must not run in parallel with others. At the end of the test it takes writes.
 func PostgresReadOnly(t testing.TB, on bool) {
 	t.Helper()
 	url, value := administrator(t), "off"

@@ -39,7 +39,8 @@ var rabbit = &server{
 	},
 }
 
-// Rabbit is a virtual host of its own on the RabbitMQ of the process, with a user of its own who may do everything in it.
+// Rabbit is a virtual host of its own on the RabbitMQ of the process, with a user of its own who may do everything in
+// it.
 type Rabbit struct {
 	ManagementURL string // of the HTTP API, without a path
 	User          string // the administrator
@@ -237,8 +238,8 @@ func (r *Rabbit) Restart(t testing.TB) {
 	r.Start(t)
 }
 
-// Hold keeps the server from writing the log of its quorum queues, so that it takes commands and does nothing of what they say, until the
-// function that it returns is called. A test that does it must not run in parallel with others.
+// Hold keeps the server from writing the log of its quorum queues, so that it takes commands and does nothing of what
+// they say, until the function that it returns is called. A test that does it must not run in parallel with others.
 func (r *Rabbit) Hold(t testing.TB) (release func()) {
 	t.Helper()
 	of := func(call string) string {
@@ -251,9 +252,10 @@ func (r *Rabbit) Hold(t testing.TB) (release func()) {
 	return release
 }
 
-// StopQuorumQueues ends what runs the quorum queues inside the server, as after a failure of theirs: it answers a declaration of such a queue by
-// ending the connection with 541 INTERNAL_ERROR, until the function that it returns is called. The queues that exist already are of no use
-// afterwards. A test that does it must not run in parallel with others.
+// StopQuorumQueues ends what runs the quorum queues inside the server, as after a failure of theirs: it answers a
+// declaration of such a queue by ending the connection with 541 INTERNAL_ERROR, until the function that it returns is
+// called. The queues that exist already are of no use afterwards. A test that does it must not run in parallel with
+// others.
 func (r *Rabbit) StopQuorumQueues(t testing.TB) (restart func()) {
 	t.Helper()
 	rabbit.eval(t, `ok =:= supervisor:terminate_child(ra_systems_sup, quorum_queues).`)

@@ -1,15 +1,15 @@
-// Package servers gives tests real servers: a RabbitMQ and a PostgreSQL, each started in a container when the first test
-// asks for it, shared by all tests of the process, and removed when the process ends. Every call gets a
+// Package servers gives tests real servers: a RabbitMQ and a PostgreSQL, each started in a container when the first
+// test asks for it, shared by all tests of the process, and removed when the process ends. Every call gets a
 // namespace of its own in it, a virtual host or a database, so tests may run in parallel.
 //
 // A package that uses it has
 //
 //	func TestMain(m *testing.M) { servers.Main(m) }
 //
-// Without Docker its tests are skipped, which the output says; with CI=true they fail instead. With -short they are skipped.
-// STEGA_TEST_RABBITMQ_URL (with STEGA_TEST_RABBITMQ_MANAGEMENT_URL when its management does not answer on port 15672) and
-// STEGA_TEST_POSTGRES_URL point at servers that run already; the user in them must be an administrator. Tests
-// that stop a server are skipped then.
+// Without Docker its tests are skipped, which the output says; with CI=true they fail instead. With -short they are
+// skipped. STEGA_TEST_RABBITMQ_URL (with STEGA_TEST_RABBITMQ_MANAGEMENT_URL when its management does not answer on
+// port 15672) and STEGA_TEST_POSTGRES_URL point at servers that run already; the user in them must be an
+// administrator. Tests that stop a server are skipped then.
 package servers
 
 import (
@@ -104,7 +104,8 @@ func terminate() {
 	}
 }
 
-// lastLines bounds how much of the end of a server's log is printed whole; of what came before, only warnings and errors are.
+// lastLines bounds how much of the end of a server's log is printed whole; of what came before, only warnings and
+// errors are.
 const lastLines = 80
 
 // logs prints what the servers of the process logged: a test that failed may have failed because of them.

@@ -34,8 +34,8 @@ type Composed struct {
 	image string // one that exists; empty: it is built
 }
 
-// Compose prepares a stack, and removes it with its volumes when the test ends. STEGA_TEST_IMAGE names an image to use; without it, one
-// is built.
+// Compose prepares a stack, and removes it with its volumes when the test ends. STEGA_TEST_IMAGE names an image to
+// use; without it, one is built.
 func Compose(t testing.TB) *Composed {
 	t.Helper()
 	if testing.Short() {
@@ -156,7 +156,8 @@ func (c *Composed) Containers() (all []Container) {
 	return all
 }
 
-// SQL runs statements as the administrator of a service's database, each by itself, and returns the rows that come of them.
+// SQL runs statements as the administrator of a service's database, each by itself, and returns the rows that come of
+// them.
 func (c *Composed) SQL(service string, statements ...string) string {
 	c.t.Helper()
 	args := []string{"exec", "-T", "-e", "PGOPTIONS=-c default_transaction_read_only=off", "postgres",

@@ -89,7 +89,8 @@ func (p *Program) Said() string {
 	return p.said.all.String()
 }
 
-// Launch starts the program with more environment, and returns when it says that it is ready; false means that it ended before.
+// Launch starts the program with more environment, and returns when it says that it is ready; false means that it
+// ended before.
 func Launch(t testing.TB, env []string, args ...string) (*Program, bool) {
 	t.Helper()
 	p := &Program{t: t, args: args, keep: tokenFile(t), over: make(chan struct{}), said: &output{}}
@@ -143,7 +144,8 @@ func tokenFile(t testing.TB) string {
 
 var tokenFiles sync.Map // by the names of tests
 
-// Token is an admin token of the program: of its data folder, of the boundary's file, or the secret where the boundary does not run.
+// Token is an admin token of the program: of its data folder, of the boundary's file, or the secret where the
+// boundary does not run.
 func (p *Program) Token() string {
 	p.t.Helper()
 	file := p.keep

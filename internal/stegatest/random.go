@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Rand returns random numbers from a seed that the test logs. STEGA_TEST_SEED is the seed of a run that is to be repeated.
+// Rand returns random numbers from a seed that the test logs. STEGA_TEST_SEED is the seed of a run that is to be
+// repeated.
 func Rand(t testing.TB, stream uint64) *rand.Rand {
 	t.Helper()
 	seed := rand.Uint64()

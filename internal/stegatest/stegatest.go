@@ -1,5 +1,5 @@
-// Package stegatest runs all of stega in a test, exactly as "stega up" does: every service and role in one process, with
-// databases and broker in a folder of the test; and talks to it over HTTP.
+// Package stegatest runs all of stega in a test, exactly as "stega up" does: every service and role in one process,
+// with databases and broker in a folder of the test; and talks to it over HTTP.
 package stegatest
 
 import (
@@ -52,7 +52,8 @@ const (
 	resolved = "wait=50"
 )
 
-// Unsettled is the same server for somebody who waits for the outcome of his writes, and not for what follows from them.
+// Unsettled is the same server for somebody who waits for the outcome of his writes, and not for what follows from
+// them.
 func (s *Server) Unsettled() *Server {
 	other := *s
 	other.prefer = resolved
@@ -206,7 +207,8 @@ type Problem struct {
 	}
 }
 
-// Write sends a write and waits until all that follows from it can be read; where no boundary runs, for its outcome alone.
+// Write sends a write and waits until all that follows from it can be read; where no boundary runs, for its outcome
+// alone.
 func (s *Server) Write(method, path, body string, headers ...string) store.Operation {
 	s.t.Helper()
 	a := s.Do(method, path, body, append([]string{"Prefer", s.prefer}, headers...)...)

@@ -41,7 +41,8 @@ func For(ctx context.Context, so func() bool) error {
 	return nil
 }
 
-// Skip skips a test for want of something that the machine lacks, or fails it where CI=true: there everything must be shown.
+// Skip skips a test for want of something that the machine lacks, or fails it where CI=true: there everything must be
+// shown.
 func Skip(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {

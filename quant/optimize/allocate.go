@@ -11,10 +11,11 @@ import (
 type Allocation struct {
 	Shares   []int64 // of each asset; negative: sold short
 	Leftover float64 // money that is not spent: of the long side, and of what may be sold short
-	// RMSE is the root of the mean squared difference of the weights that the shares have and those that were asked for. With short positions the weights are parts
-	// of the sum of all positions, as in PyPortfolioOpt.
+	// RMSE is the root of the mean squared difference of the weights that the shares have and those that were asked for.
+	// With short positions the weights are parts of the sum of all positions, as in PyPortfolioOpt.
 	RMSE float64
-	// Exact says that no other allocation is nearer by Σ|wᵢ·money − sharesᵢ·priceᵢ| + leftover. A greedy one is never said to be exact.
+	// Exact says that no other allocation is nearer by Σ|wᵢ·money − sharesᵢ·priceᵢ| + leftover. A greedy one is never
+	// said to be exact.
 	Exact bool
 }
 
@@ -24,7 +25,8 @@ type Order struct {
 	Weights []float64 // that sum to at most one on the long side, when there are no short positions
 	Prices  []float64 // of one share, above zero
 	Money   float64
-	// Short is how much may be sold short, in parts of the money: .3 makes a 130/30 portfolio. Zero stands for the sum of the negative weights.
+	// Short is how much may be sold short, in parts of the money: .3 makes a 130/30 portfolio. Zero stands for the sum
+	// of the negative weights.
 	Short float64
 	// Reinvest buys long positions for what the short ones bring in.
 	Reinvest bool
@@ -38,9 +40,10 @@ type side struct {
 	money   float64
 }
 
-// AllocateGreedily buys the number of whole shares that each weight pays for, in the order of weights, and then, one share at a time, the asset that is farthest
-// below its weight among those that the rest can pay for. Long and short positions are allocated each by itself, with weights that sum to one.
-// It never spends more than there is. (The algorithm is that of PyPortfolioOpt.) Errors: *InvalidError.
+// AllocateGreedily buys the number of whole shares that each weight pays for, in the order of weights, and then, one
+// share at a time, the asset that is farthest below its weight among those that the rest can pay for. Long and short
+// positions are allocated each by itself, with weights that sum to one. It never spends more than there is. (The
+// algorithm is that of PyPortfolioOpt.) Errors: *InvalidError.
 func AllocateGreedily(o Order) (*Allocation, error) {
 	return o.allocate(func(s side) ([]int64, bool) { return s.greedy(), false })
 }

@@ -9,8 +9,8 @@ import (
 	"stega/quant"
 )
 
-// View is an opinion on returns: the portfolio Weights will return Return. A weight of one for an asset is an absolute view; weights that sum to zero
-// are a relative one.
+// View is an opinion on returns: the portfolio Weights will return Return. A weight of one for an asset is an
+// absolute view; weights that sum to zero are a relative one.
 type View struct {
 	Weights []float64 // N
 	Return  float64   // a year
@@ -18,7 +18,8 @@ type View struct {
 	Confidence float64
 }
 
-// AbsoluteView says what one of n assets will return. An asset that is not there makes a view without weights, which BlackLitterman refuses.
+// AbsoluteView says what one of n assets will return. An asset that is not there makes a view without weights, which
+// BlackLitterman refuses.
 func AbsoluteView(n, asset int, annual float64) View {
 	if asset < 0 || asset >= n {
 		return View{Return: annual}
@@ -28,7 +29,8 @@ func AbsoluteView(n, asset int, annual float64) View {
 	return v
 }
 
-// RelativeView says by how much one of n assets will outperform another. An asset that is not there makes a view without weights, which BlackLitterman refuses.
+// RelativeView says by how much one of n assets will outperform another. An asset that is not there makes a view
+// without weights, which BlackLitterman refuses.
 func RelativeView(n, better, worse int, by float64) View {
 	if min(better, worse) < 0 || max(better, worse) >= n {
 		return View{Return: by}
@@ -46,8 +48,9 @@ type Uncertainty string
 const (
 	// Proportional is Ω = τ·diag(PΣPᵀ) (He and Litterman 1999).
 	Proportional Uncertainty = ""
-	// Idzorek is Ω = τ·(1−c)/c·diag(PΣPᵀ) for the confidence c of each view (Idzorek 2005, in the closed form of Walters, The Black-Litterman model in detail, 2014). A
-	// view with confidence 0 has no effect, one with confidence 1 is certain.
+	// Idzorek is Ω = τ·(1−c)/c·diag(PΣPᵀ) for the confidence c of each view (Idzorek 2005, in the closed form of
+	// Walters, The Black-Litterman model in detail, 2014). A view with confidence 0 has no effect, one with confidence 1
+	// is certain.
 	Idzorek Uncertainty = "idzorek"
 )
 
@@ -230,14 +233,15 @@ func pseudoInverse(a *mat.Dense) (*mat.Dense, error) {
 	return out, nil
 }
 
-// MarketRiskAversion is the price of risk that the returns of a market imply, (R − riskFree)/σ², with R the arithmetic mean and σ² the variance of simple returns, both a
-// year. NaN for fewer than two returns.
+// MarketRiskAversion is the price of risk that the returns of a market imply, (R − riskFree)/σ², with R the
+// arithmetic mean and σ² the variance of simple returns, both a year. NaN for fewer than two returns.
 func MarketRiskAversion(returns []float64, periods, riskFree float64) float64 {
 	d := quant.Deviation(returns)
 	return (quant.Mean(returns)*periods - riskFree) / (d * d * periods)
 }
 
-// MarketImpliedReturns are those at which the market would hold what it holds: aversion·Σw + riskFree, with w the shares of capitalizations. Errors: *InvalidError.
+// MarketImpliedReturns are those at which the market would hold what it holds: aversion·Σw + riskFree, with w the
+// shares of capitalizations. Errors: *InvalidError.
 func MarketImpliedReturns(covariance *mat.SymDense, capitalizations []float64, aversion, riskFree float64) ([]float64, error) {
 	if covariance == nil || covariance.IsEmpty() {
 		return nil, invalid("covariance", "there is none")
@@ -263,8 +267,9 @@ func MarketImpliedReturns(covariance *mat.SymDense, capitalizations []float64, a
 	return out, nil
 }
 
-// ImpliedWeights are those of an investor without constraints who expects the returns: w ∝ Σ⁻¹r, scaled so that they sum to one, which the aversion to risk does
-// not change. It is an *UnboundedError when they sum to zero, and an *InvalidError for a covariance that has no inverse.
+// ImpliedWeights are those of an investor without constraints who expects the returns: w ∝ Σ⁻¹r, scaled so that they
+// sum to one, which the aversion to risk does not change. It is an *UnboundedError when they sum to zero, and an
+// *InvalidError for a covariance that has no inverse.
 func ImpliedWeights(covariance *mat.SymDense, returns []float64, names []string) ([]float64, error) {
 	r, err := newRisk(covariance, names, refuse)
 	if err != nil {

@@ -214,7 +214,8 @@ func (f *feasible) add(name string, row conic.Row, lower, upper float64) error {
 	return nil
 }
 
-// binds says whether weights within their bounds can break row·w ≤ bound. A row that never binds would only widen the range of the solver's numbers.
+// binds says whether weights within their bounds can break row·w ≤ bound. A row that never binds would only widen the
+// range of the solver's numbers.
 func (f *feasible) binds(row conic.Row, bound float64) bool {
 	most := 0.0
 	for k, i := range row.Index {
@@ -280,8 +281,9 @@ func (f *feasible) independent() error {
 	return nil
 }
 
-// Check says what is wrong with constraints over some assets as far as it shows without returns or a covariance: a limit that is none, or limits, budget and groups
-// that contradict each other one by one. Errors: *InvalidError, *InfeasibleError.
+// Check says what is wrong with constraints over some assets as far as it shows without returns or a covariance: a
+// limit that is none, or limits, budget and groups that contradict each other one by one. Errors: *InvalidError,
+// *InfeasibleError.
 func Check(names []string, c Constraints) error {
 	_, err := newFeasible(len(names), names, c)
 	return err

@@ -24,7 +24,8 @@ const conditioned = 1e12
 // refuse repairs nothing.
 const refuse quant.RepairMethod = ""
 
-// newRisk looks at a matrix, and repairs it when asked to. Of a matrix that is singular, or nearly, it says so in a note.
+// newRisk looks at a matrix, and repairs it when asked to. Of a matrix that is singular, or nearly, it says so in a
+// note.
 func newRisk(sigma *mat.SymDense, names naming, repair quant.RepairMethod) (*risk, error) {
 	if sigma == nil || sigma.IsEmpty() {
 		return nil, invalid("covariance", "there is none")

@@ -8,9 +8,10 @@ import (
 	"stega/quant/optimize/internal/conic"
 )
 
-// line follows the solutions x(λ) = x + (λ − here)·β of min ½xᵀSx − λ·μᵀx with Ax = b and bounds. The variables are the weights, and the slack of each
-// inequality that is not a bound. Those between their bounds are free, and K = [[S, Aᵀ], [A, 0]] over them says where they go; its inverse is kept, and
-// gets a row and column more or less at each corner.
+// line follows the solutions x(λ) = x + (λ − here)·β of min ½xᵀSx − λ·μᵀx with Ax = b and bounds. The variables are
+// the weights, and the slack of each inequality that is not a bound. Those between their bounds are free, and K =
+// [[S, Aᵀ], [A, 0]] over them says where they go; its inverse is kept, and gets a row and column more or less at each
+// corner.
 type line struct {
 	n, m         int // variables, equations
 	s            []float64
@@ -36,7 +37,8 @@ const (
 	renew   = 40 // corners until the inverse is made anew
 )
 
-// newLine begins at λ = 0 with the weights of least variance that the interior point method has found: what is at its bound is guessed from their prices, and put right.
+// newLine begins at λ = 0 with the weights of least variance that the interior point method has found: what is at its
+// bound is guessed from their prices, and put right.
 func newLine(m *meanVariance, t *task, found *conic.Solution) (*line, error) {
 	w := m.within(found.D)
 	var slacks []limit

@@ -17,10 +17,11 @@ type Measure string
 const (
 	// CVaR is the conditional value at risk: the mean loss in the worst 1−β of the periods (Rockafellar and Uryasev 2000).
 	CVaR Measure = "cvar"
-	// CDaR is the conditional drawdown at risk: the mean of the worst 1−β of the drawdowns of the sum of returns since the start, which begins at zero and
-	// is not compounded (Chekhlov, Uryasev, Zabarankin 2005).
+	// CDaR is the conditional drawdown at risk: the mean of the worst 1−β of the drawdowns of the sum of returns since
+	// the start, which begins at zero and is not compounded (Chekhlov, Uryasev, Zabarankin 2005).
 	CDaR Measure = "cdar"
-	// Semideviation is √(periods/T·Σ min(r − benchmark, 0)²), a year (Markowitz, Starer, Fram, Gerber, Avoiding the downside, 2019).
+	// Semideviation is √(periods/T·Σ min(r − benchmark, 0)²), a year (Markowitz, Starer, Fram, Gerber, Avoiding the
+	// downside, 2019).
 	Semideviation Measure = "semideviation"
 )
 
@@ -34,7 +35,8 @@ type Scenarios struct {
 	Confidence float64
 	Periods    float64 // a year; 0 stands for 252
 	Benchmark  float64 // per period, below which a return is a loss; of the semideviation
-	// Held measures drawdowns of positions that are bought once and kept, in parts of what they cost, instead of the sum of returns: compounded.
+	// Held measures drawdowns of positions that are bought once and kept, in parts of what they cost, instead of the sum
+	// of returns: compounded.
 	Held     bool
 	RiskFree float64 // a year
 	Constraints
@@ -44,7 +46,8 @@ type Scenarios struct {
 	Progress func(Progress)
 }
 
-// downside is a problem of loss that was checked. Returns are divided by unit, their size, so that weights and losses are alike.
+// downside is a problem of loss that was checked. Returns are divided by unit, their size, so that weights and losses
+// are alike.
 type downside struct {
 	*Scenarios
 	*feasible
@@ -114,8 +117,8 @@ func (d *downside) measureUnit() error {
 	return nil
 }
 
-// task is the program of the constraints with factor times the risk, and L2 and costs, as its objective: the semivariance per period, or what the
-// measure is, in units of d.unit.
+// task is the program of the constraints with factor times the risk, and L2 and costs, as its objective: the
+// semivariance per period, or what the measure is, in units of d.unit.
 func (d *downside) task(factor float64) *task {
 	n, T := d.n+1, d.periodsCount
 	alpha := d.n
@@ -225,8 +228,8 @@ func (d *downside) measure(w []float64) float64 {
 	return TailMean(losses, d.beta)
 }
 
-// TailMean is the mean of the largest 1−β of T values, the one on the border counted in part: min over a of a + Σ max(v − a, 0)/(T(1−β)). Of losses, that is the
-// conditional value at risk. NaN without values.
+// TailMean is the mean of the largest 1−β of T values, the one on the border counted in part: min over a of a + Σ
+// max(v − a, 0)/(T(1−β)). Of losses, that is the conditional value at risk. NaN without values.
 func TailMean(values []float64, beta float64) float64 {
 	sorted := append([]float64(nil), values...)
 	sort.Sort(sort.Reverse(sort.Float64Slice(sorted)))
@@ -243,10 +246,11 @@ func TailMean(values []float64, beta float64) float64 {
 	return sum / size
 }
 
-// MinRisk minimises the risk; of the semideviation, its square per period. L2·‖w‖² and Cost·‖w − Before‖₁ are added to it.
+// MinRisk minimises the risk; of the semideviation, its square per period. L2·‖w‖² and Cost·‖w − Before‖₁ are added
+// to it.
 //
-// Errors: *InvalidError, *InfeasibleError, *ConvergenceError, that of the context. Those of the other functions of Scenarios are the same. An
-// interior point takes about 20 iterations of O(T·N²).
+// Errors: *InvalidError, *InfeasibleError, *ConvergenceError, that of the context. Those of the other functions of
+// Scenarios are the same. An interior point takes about 20 iterations of O(T·N²).
 func MinRisk(ctx context.Context, scenarios Scenarios) (*Portfolio, error) {
 	d, err := newDownside(&scenarios, false)
 	if err != nil {
@@ -284,7 +288,8 @@ func RiskForReturn(ctx context.Context, scenarios Scenarios, target float64) (*P
 	return d.portfolio(t, s), nil
 }
 
-// ReturnForRisk maximises wᵀμ − L2·‖w‖² − Cost·‖w − Before‖₁ among the portfolios with at most the risk asked for, in the unit of Portfolio.Risk.
+// ReturnForRisk maximises wᵀμ − L2·‖w‖² − Cost·‖w − Before‖₁ among the portfolios with at most the risk asked for, in
+// the unit of Portfolio.Risk.
 func ReturnForRisk(ctx context.Context, scenarios Scenarios, target float64) (*Portfolio, error) {
 	d, err := newDownside(&scenarios, true)
 	if err != nil {
@@ -331,7 +336,8 @@ func (d *downside) tooCalm(ctx context.Context, target float64) error {
 	return infeasible([]string{"target risk"}, "the target %s %.6g is below the least that the constraints allow, %.6g", d.Measure, target, least.Risk)
 }
 
-// MaxSemiUtility maximises wᵀμ/periods − aversion/2·s² − L2·‖w‖² − Cost·‖w − Before‖₁, with s² the semivariance per period. The measure must be Semideviation.
+// MaxSemiUtility maximises wᵀμ/periods − aversion/2·s² − L2·‖w‖² − Cost·‖w − Before‖₁, with s² the semivariance per
+// period. The measure must be Semideviation.
 func MaxSemiUtility(ctx context.Context, scenarios Scenarios, aversion float64) (*Portfolio, error) {
 	if scenarios.Measure != Semideviation {
 		return nil, invalid("measure", "utility is defined for the semideviation, not for %q", scenarios.Measure)

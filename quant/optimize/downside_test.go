@@ -15,7 +15,8 @@ import (
 	"stega/quant/optimize"
 )
 
-// sampled keeps, of each period that ends as said, the first price of each symbol that there is one of, as pandas' resample().first() does.
+// sampled keeps, of each period that ends as said, the first price of each symbol that there is one of, as pandas'
+// resample().first() does.
 func (d *table) sampled(period func(time.Time) time.Time) *table {
 	out := &table{symbols: d.symbols, prices: make([][]float64, len(d.prices))}
 	for t, date := range d.dates {
@@ -42,7 +43,8 @@ func monthEnd(t time.Time) time.Time {
 	return time.Date(t.Year(), t.Month()+1, 0, 0, 0, 0, 0, time.UTC)
 }
 
-// PyPortfolioOpt, tests/test_efficient_cvar.py, test_efficient_cdar.py and test_efficient_semivariance.py; rows C12 to C24.
+// PyPortfolioOpt, tests/test_efficient_cvar.py, test_efficient_cdar.py and test_efficient_semivariance.py; rows C12
+// to C24.
 func TestDownsideFigures(t *testing.T) {
 	t.Parallel()
 	d := d20(t)
@@ -117,8 +119,8 @@ func TestDownsideFigures(t *testing.T) {
 	})
 }
 
-// The least risk of a market neutral portfolio is none at all. All scenarios are then at the corner at once, of which there is room for a few: with a border of
-// all of them, ten thousand took minutes and a gigabyte.
+// The least risk of a market neutral portfolio is none at all. All scenarios are then at the corner at once, of which
+// there is room for a few: with a border of all of them, ten thousand took minutes and a gigabyte.
 func TestTheLeastRiskOfANeutralPortfolioIsNone(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 1))

@@ -41,7 +41,8 @@ type UnboundedError struct{ Detail string }
 
 func (e *UnboundedError) Error() string { return "no portfolio is best: " + e.Detail }
 
-// ConvergenceError says that the solver found no answer that is good enough, of a problem that has one: its numbers differ too much in size.
+// ConvergenceError says that the solver found no answer that is good enough, of a problem that has one: its numbers
+// differ too much in size.
 type ConvergenceError struct {
 	Iterations int
 	Gap        float64 // of the best point, relative; as the next two

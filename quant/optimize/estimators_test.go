@@ -13,7 +13,8 @@ import (
 	"stega/quant/optimize"
 )
 
-// PyPortfolioOpt, tests/test_efficient_frontier.py, test_cla.py and test_hrp.py; the rows of B and C over other covariances than the sample's.
+// PyPortfolioOpt, tests/test_efficient_frontier.py, test_cla.py and test_hrp.py; the rows of B and C over other
+// covariances than the sample's.
 func TestFiguresOverOtherEstimators(t *testing.T) {
 	t.Parallel()
 	d, ctx := d20(t), context.Background()

@@ -7,10 +7,11 @@ import (
 	"slices"
 )
 
-// AllocateExactly finds the whole shares x ≥ 0 that minimise Σ|wᵢ·money − xᵢ·pᵢ| + (money − Σxᵢ·pᵢ) without spending more than there is, each of the long and the short
-// side by itself, by branch and bound. What is left of the money is what positions fall short, less what others exceed, so that this is twice the sum of what positions fall
-// short, and the question which of them to round up: a knapsack. It is solved exactly for some hundred positions in milliseconds as a rule; past a few million branches the best
-// that was found is given, and said not to be Exact.
+// AllocateExactly finds the whole shares x ≥ 0 that minimise Σ|wᵢ·money − xᵢ·pᵢ| + (money − Σxᵢ·pᵢ) without spending
+// more than there is, each of the long and the short side by itself, by branch and bound. What is left of the money
+// is what positions fall short, less what others exceed, so that this is twice the sum of what positions fall short,
+// and the question which of them to round up: a knapsack. It is solved exactly for some hundred positions in
+// milliseconds as a rule; past a few million branches the best that was found is given, and said not to be Exact.
 //
 // The objective is that of lp_portfolio of PyPortfolioOpt. Errors: *InvalidError, that of the context.
 func AllocateExactly(ctx context.Context, o Order) (*Allocation, error) {
@@ -24,8 +25,9 @@ func AllocateExactly(ctx context.Context, o Order) (*Allocation, error) {
 	return out, ctx.Err()
 }
 
-// knapsack decides which positions get one share more than their weight pays for. A share more of i costs price(i) and is worth short(i), what the position falls
-// short; a share less of another brings its price in, and costs as much worth.
+// knapsack decides which positions get one share more than their weight pays for. A share more of i costs price(i)
+// and is worth short(i), what the position falls short; a share less of another brings its price in, and costs as
+// much worth.
 type knapsack struct {
 	ctx     context.Context // of the one call that it lives for
 	s       side
@@ -66,7 +68,8 @@ func (k *knapsack) solve() []int64 {
 // margin is by how much an answer must be better to count.
 func (k *knapsack) margin() float64 { return 1e-12 * k.s.money }
 
-// branch decides on the positions from at on, with the worth so far, and the money left, which may be less than nothing.
+// branch decides on the positions from at on, with the worth so far, and the money left, which may be less than
+// nothing.
 func (k *knapsack) branch(at int, worth, left float64) {
 	if k.visits++; k.visits > branches || k.visits%4096 == 0 && k.ctx.Err() != nil {
 		k.stopped = true
@@ -90,7 +93,8 @@ func (k *knapsack) branch(at int, worth, left float64) {
 	k.branch(at+1, worth, left)
 }
 
-// bound is more than any completion is worth: the rest of the money buys the best of what comes, in parts too, and missing money is raised without loss.
+// bound is more than any completion is worth: the rest of the money buys the best of what comes, in parts too, and
+// missing money is raised without loss.
 func (k *knapsack) bound(at int, worth, left float64) float64 {
 	if left < 0 {
 		return worth + left

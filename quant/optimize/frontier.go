@@ -9,8 +9,9 @@ import (
 	"sort"
 )
 
-// Frontier is the whole efficient frontier: the portfolios of least variance for every return, from the least volatility up to the highest return. Between
-// two corners the weights are a mixture of both, so that every point is exact.
+// Frontier is the whole efficient frontier: the portfolios of least variance for every return, from the least
+// volatility up to the highest return. Between two corners the weights are a mixture of both, so that every point is
+// exact.
 type Frontier struct {
 	Corners []Corner // from the least volatility to the highest return
 	m       *meanVariance
@@ -26,11 +27,13 @@ type Corner struct {
 	Volatility float64
 }
 
-// TraceFrontier finds the frontier by the critical line algorithm: the portfolios that minimise ½·wᵀ(Σ + L2·I)w − λ·wᵀμ for all λ ≥ 0. It begins at
-// the least volatility and follows the line on which the same constraints hold until one more holds or one less, over and over; each such corner costs
-// O(N·f) for f weights between their bounds. Costs of trading are not possible here.
+// TraceFrontier finds the frontier by the critical line algorithm: the portfolios that minimise ½·wᵀ(Σ + L2·I)w −
+// λ·wᵀμ for all λ ≥ 0. It begins at the least volatility and follows the line on which the same constraints hold
+// until one more holds or one less, over and over; each such corner costs O(N·f) for f weights between their bounds.
+// Costs of trading are not possible here.
 //
-// Sources: Markowitz, The optimization of a quadratic function subject to linear constraints (1956); Niedermayer, Applying Markowitz's critical line algorithm (2007).
+// Sources: Markowitz, The optimization of a quadratic function subject to linear constraints (1956); Niedermayer,
+// Applying Markowitz's critical line algorithm (2007).
 func TraceFrontier(ctx context.Context, problem Problem) (*Frontier, error) {
 	m, err := check(&problem, true)
 	if err != nil {
@@ -39,7 +42,8 @@ func TraceFrontier(ctx context.Context, problem Problem) (*Frontier, error) {
 	if m.Cost != 0 {
 		return nil, invalid("cost", "the frontier with costs of trading has no corners: ask for points of it with EfficientReturn")
 	}
-	// A singular matrix has no one frontier of weights: a little is then added to each variance, and more when that is not enough.
+	// A singular matrix has no one frontier of weights: a little is then added to each variance, and more when that is
+	// not enough.
 	size := 0.0
 	for i := range m.n {
 		size += m.risk.gram[i*m.n+i] / float64(m.n)
@@ -161,7 +165,8 @@ func (f *Frontier) AtReturn(target float64) (*Portfolio, error) {
 	return f.portfolio(along(last.Weights, f.ray, (target-last.Return)/dot(f.ray, f.m.Returns))), nil
 }
 
-// AtVolatility is the portfolio of highest return with at most the volatility. It is an *InfeasibleError below the least.
+// AtVolatility is the portfolio of highest return with at most the volatility. It is an *InfeasibleError below the
+// least.
 func (f *Frontier) AtVolatility(target float64) (*Portfolio, error) {
 	first, last := f.Corners[0], f.Corners[len(f.Corners)-1]
 	if !(target >= first.Volatility) {
@@ -222,8 +227,8 @@ func (f *Frontier) MaxSharpe(riskFree float64) *Portfolio {
 	return best
 }
 
-// Points are n portfolios with returns at equal distances, from the least volatility to the highest return, or to top where that is less. Without bounds
-// there must be a top.
+// Points are n portfolios with returns at equal distances, from the least volatility to the highest return, or to top
+// where that is less. Without bounds there must be a top.
 func (f *Frontier) Points(n int, top float64) ([]*Portfolio, error) {
 	top = math.Min(top, f.Highest())
 	low := f.Corners[0].Return

@@ -9,12 +9,14 @@ import (
 	"stega/quant"
 )
 
-// HierarchicalRiskParity weighs assets without expected returns and without inverting a matrix (López de Prado, Building diversified portfolios that
-// outperform out of sample, 2016): the assets are put in the order of a hierarchical clustering of the distances √((1−ρ)/2); the order is halved over and over, and at each
-// halving the weight is shared out in inverse proportion to the variances of the halves, each with weights 1/σ² inside.
+// HierarchicalRiskParity weighs assets without expected returns and without inverting a matrix (López de Prado,
+// Building diversified portfolios that outperform out of sample, 2016): the assets are put in the order of a
+// hierarchical clustering of the distances √((1−ρ)/2); the order is halved over and over, and at each halving the
+// weight is shared out in inverse proportion to the variances of the halves, each with weights 1/σ² inside.
 //
-// The correlation should be that of returns, complete by pairs in the deviations too. Nil derives it from the covariance, which is the same thing only when
-// all series have the same days. The usual method is quant.SingleLinkage. It takes O(N²) time.
+// The correlation should be that of returns, complete by pairs in the deviations too. Nil derives it from the
+// covariance, which is the same thing only when all series have the same days. The usual method is
+// quant.SingleLinkage. It takes O(N²) time.
 //
 // Errors: *InvalidError for values that are not finite, sizes that differ, and assets that do not move.
 func HierarchicalRiskParity(covariance, correlation *mat.SymDense, method quant.LinkageMethod, names []string) ([]float64, error) {

@@ -115,7 +115,8 @@ func (m *meanVariance) performance(w []float64) *Portfolio {
 
 // MinVolatility minimises wᵀΣw + L2·‖w‖² + Cost·‖w − Before‖₁ (Markowitz 1952).
 //
-// Errors: *InvalidError, *InfeasibleError, *ConvergenceError, that of the context. Those of the other functions of a Problem are the same.
+// Errors: *InvalidError, *InfeasibleError, *ConvergenceError, that of the context. Those of the other functions of a
+// Problem are the same.
 func MinVolatility(ctx context.Context, problem Problem) (*Portfolio, error) {
 	m, err := check(&problem, false)
 	if err != nil {
@@ -133,8 +134,8 @@ func (m *meanVariance) least(ctx context.Context) (*Portfolio, error) {
 	return m.portfolio(t, s, m.within(s.D)), nil
 }
 
-// MaxUtility maximises wᵀμ − aversion/2·wᵀΣw − L2·‖w‖² − Cost·‖w − Before‖₁, with an aversion above zero. It is an *UnboundedError when a direction
-// without risk and without bounds gains.
+// MaxUtility maximises wᵀμ − aversion/2·wᵀΣw − L2·‖w‖² − Cost·‖w − Before‖₁, with an aversion above zero. It is an
+// *UnboundedError when a direction without risk and without bounds gains.
 func MaxUtility(ctx context.Context, problem Problem, aversion float64) (*Portfolio, error) {
 	if !(aversion > 0) || math.IsInf(aversion, 0) {
 		return nil, invalid("aversion", "%v is not above zero", aversion)
@@ -167,7 +168,8 @@ func (m *meanVariance) free() error {
 	return nil
 }
 
-// EfficientReturn minimises wᵀΣw + L2·‖w‖² + Cost·‖w − Before‖₁ among the portfolios that have at least the return asked for, wᵀμ ≥ target.
+// EfficientReturn minimises wᵀΣw + L2·‖w‖² + Cost·‖w − Before‖₁ among the portfolios that have at least the return
+// asked for, wᵀμ ≥ target.
 func EfficientReturn(ctx context.Context, problem Problem, target float64) (*Portfolio, error) {
 	m, err := check(&problem, true)
 	if err != nil {
@@ -201,7 +203,8 @@ func (f *feasible) reachable(returns []float64, target float64) error {
 	return nil
 }
 
-// greedy is the highest return within bounds and budget, the other constraints left out, and the asset with the highest one.
+// greedy is the highest return within bounds and budget, the other constraints left out, and the asset with the
+// highest one.
 func (f *feasible) greedy(returns []float64) (top float64, best int) {
 	order := byReturn(returns)
 	left := f.budget
@@ -236,7 +239,8 @@ func (f *feasible) explain(ctx context.Context, returns []float64, target float6
 		target, top, list(conflict.Constraints))
 }
 
-// EfficientRisk maximises wᵀμ − L2·‖w‖² − Cost·‖w − Before‖₁ among the portfolios that have at most the volatility asked for, √(wᵀΣw) ≤ target.
+// EfficientRisk maximises wᵀμ − L2·‖w‖² − Cost·‖w − Before‖₁ among the portfolios that have at most the volatility
+// asked for, √(wᵀΣw) ≤ target.
 func EfficientRisk(ctx context.Context, problem Problem, target float64) (*Portfolio, error) {
 	if !(target > 0) || math.IsInf(target, 0) {
 		return nil, invalid("target", "the volatility %v is not above zero", target)

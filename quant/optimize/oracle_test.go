@@ -110,7 +110,8 @@ func figures(t *testing.T, p *optimize.Portfolio, err error, tolerance float64, 
 	}
 }
 
-// PyPortfolioOpt, tests/test_efficient_frontier.py; rows B of the reference figures. Its solvers are good to about 1e-5 themselves.
+// PyPortfolioOpt, tests/test_efficient_frontier.py; rows B of the reference figures. Its solvers are good to about
+// 1e-5 themselves.
 func TestEfficientFrontierFigures(t *testing.T) {
 	t.Parallel()
 	base := problem(t)

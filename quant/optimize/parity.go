@@ -8,7 +8,8 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// RiskContributions are the shares of the assets in the volatility of a portfolio, wᵢ(Σw)ᵢ/(wᵀΣw). They sum to one, and are NaN without risk.
+// RiskContributions are the shares of the assets in the volatility of a portfolio, wᵢ(Σw)ᵢ/(wᵀΣw). They sum to one,
+// and are NaN without risk.
 func RiskContributions(covariance *mat.SymDense, weights []float64) []float64 {
 	w := mat.NewVecDense(len(weights), append([]float64(nil), weights...))
 	var sw mat.VecDense
@@ -21,11 +22,14 @@ func RiskContributions(covariance *mat.SymDense, weights []float64) []float64 {
 	return out
 }
 
-// RiskParity finds the long weights whose shares in the volatility are the budgets, which need not sum to one; nil asks for equal shares, which is equal risk
-// contribution (Maillard, Roncalli, Teïletche 2010). A budget of zero leaves its asset out. There is exactly one such portfolio: it is x/Σx where x minimises the convex
-// ½xᵀΣx − Σ bᵢ·ln xᵢ, by Newton's method (Spinu, An algorithm for computing risk parity weights, 2013). Bounds, groups, L2 and costs of the problem have no part in it.
+// RiskParity finds the long weights whose shares in the volatility are the budgets, which need not sum to one; nil
+// asks for equal shares, which is equal risk contribution (Maillard, Roncalli, Teïletche 2010). A budget of zero
+// leaves its asset out. There is exactly one such portfolio: it is x/Σx where x minimises the convex ½xᵀΣx − Σ bᵢ·ln
+// xᵢ, by Newton's method (Spinu, An algorithm for computing risk parity weights, 2013). Bounds, groups, L2 and costs
+// of the problem have no part in it.
 //
-// It is an *InvalidError when an asset with a budget does not move at all, and an *UnboundedError when long positions can cancel out all risk.
+// It is an *InvalidError when an asset with a budget does not move at all, and an *UnboundedError when long positions
+// can cancel out all risk.
 func RiskParity(ctx context.Context, problem Problem, budgets []float64) (*Portfolio, error) {
 	problem.Constraints, problem.L2, problem.Cost, problem.Before = Constraints{}, 0, 0, nil
 	m, err := check(&problem, false)
@@ -188,7 +192,8 @@ func InverseVolatility(covariance *mat.SymDense, names []string) ([]float64, err
 	return inverse(covariance, names, func(v float64) float64 { return 1 / math.Sqrt(v) })
 }
 
-// InverseVariance weighs each asset by 1/σ², so that they sum to one: the least variance of assets without correlation. An asset that does not move is an *InvalidError.
+// InverseVariance weighs each asset by 1/σ², so that they sum to one: the least variance of assets without
+// correlation. An asset that does not move is an *InvalidError.
 func InverseVariance(covariance *mat.SymDense, names []string) ([]float64, error) {
 	return inverse(covariance, names, func(v float64) float64 { return 1 / v })
 }

@@ -106,7 +106,8 @@ func product(a, b []float64) float64 {
 	return sum
 }
 
-// feasible are random portfolios that keep the constraints, each between the equal weights and what a random objective gives.
+// feasible are random portfolios that keep the constraints, each between the equal weights and what a random
+// objective gives.
 func feasible(t *testing.T, r *rand.Rand, p optimize.Problem, count int) [][]float64 {
 	t.Helper()
 	n := len(p.Returns)

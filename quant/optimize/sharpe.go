@@ -21,12 +21,14 @@ func byReturn(returns []float64) []int {
 
 // MaxSharpe maximises (wᵀμ − Cost·‖w − Before‖₁ − RiskFree)/√(wᵀΣw): the tangency portfolio.
 //
-// In y = κw the problem is convex: minimise yᵀΣy + L2·‖y‖² with (μ − RiskFree)ᵀy − Cost·‖y − κ·Before‖₁ ≥ 1, Σy = κ, κ ≥ 0, and every constraint on w
-// times κ. L2 is added there, to y and not to w, as PyPortfolioOpt does, so that it weighs more the smaller the excess returns are.
-// (Charnes and Cooper 1962; Cornuejols and Tütüncü, Optimization Methods in Finance, 2006, section 8.2.)
+// In y = κw the problem is convex: minimise yᵀΣy + L2·‖y‖² with (μ − RiskFree)ᵀy − Cost·‖y − κ·Before‖₁ ≥ 1, Σy = κ,
+// κ ≥ 0, and every constraint on w times κ. L2 is added there, to y and not to w, as PyPortfolioOpt does, so that it
+// weighs more the smaller the excess returns are. (Charnes and Cooper 1962; Cornuejols and Tütüncü, Optimization
+// Methods in Finance, 2006, section 8.2.)
 //
-// It is an *InfeasibleError when no portfolio earns more than RiskFree, and an *UnboundedError when positions without bounds only come nearer and nearer
-// to the highest ratio. A market-neutral portfolio has no scale of its own, and is refused.
+// It is an *InfeasibleError when no portfolio earns more than RiskFree, and an *UnboundedError when positions without
+// bounds only come nearer and nearer to the highest ratio. A market-neutral portfolio has no scale of its own, and is
+// refused.
 func MaxSharpe(ctx context.Context, problem Problem) (*Portfolio, error) {
 	m, err := check(&problem, true)
 	if err != nil {

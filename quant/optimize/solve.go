@@ -7,7 +7,8 @@ import (
 	"stega/quant/optimize/internal/conic"
 )
 
-// solved is how good an answer must be: its gap, and what it misses of constraints and gradient, relative to their size.
+// solved is how good an answer must be: its gap, and what it misses of constraints and gradient, relative to their
+// size.
 const solved = 1e-7
 
 // task is a program under construction: the weights are the first n of its dense variables.
@@ -18,8 +19,8 @@ type task struct {
 	progress func(Progress)
 }
 
-// task makes a program of the constraints, with further dense variables after the weights. With a unit, which is the index of one of them, the
-// weights are multiples of that variable.
+// task makes a program of the constraints, with further dense variables after the weights. With a unit, which is the
+// index of one of them, the weights are multiples of that variable.
 func (f *feasible) task(more, unit int, progress func(Progress)) *task {
 	n := f.n + more
 	t := &task{feasible: f, progress: progress, program: &conic.Program{N: n, Q: make([]float64, n)}}
@@ -79,7 +80,8 @@ func (t *task) addBlock(b conic.Block, cost, curvature float64) int {
 	return len(p.Blocks) - 1
 }
 
-// run solves the program. An answer that is not good enough is none; why says then what is wrong, or nil when nothing is known.
+// run solves the program. An answer that is not good enough is none; why says then what is wrong, or nil when nothing
+// is known.
 func (t *task) run(ctx context.Context, why func() error) (*conic.Solution, error) {
 	var progress func(int, float64)
 	if t.progress != nil {
@@ -103,8 +105,9 @@ func (t *task) run(ctx context.Context, why func() error) (*conic.Solution, erro
 	return nil, &ConvergenceError{Iterations: s.Iterations, Gap: s.Gap, Primal: s.Primal, Dual: s.Dual}
 }
 
-// conflict says which constraints contradict each other, or nil when none do. It looks for the weights within their bounds that break the other
-// constraints by the least sum; the multipliers of that problem are those of Farkas' lemma, and name the rows of a proof.
+// conflict says which constraints contradict each other, or nil when none do. It looks for the weights within their
+// bounds that break the other constraints by the least sum; the multipliers of that problem are those of Farkas'
+// lemma, and name the rows of a proof.
 func (f *feasible) conflict(ctx context.Context, rows []limit) error {
 	var soft, hard []limit
 	for _, l := range rows {
@@ -177,7 +180,8 @@ func (f *feasible) highest(ctx context.Context, returns []float64) (float64, err
 	return dot(returns, f.within(s.D)), nil
 }
 
-// nothing is the size of weights that are only what an iteration has left of zero: of a market neutral portfolio that had best hold nothing.
+// nothing is the size of weights that are only what an iteration has left of zero: of a market neutral portfolio that
+// had best hold nothing.
 const nothing = 1e-9
 
 // within puts weights that rounding has moved out of their bounds back.

@@ -59,7 +59,8 @@ func overlay(ledger []Operation, own []store.Operation) []Operation {
 	return ledger
 }
 
-// one answers an operation; with Prefer: wait it waits until the command has run or, when settled is preferred too, until the operation is over.
+// one answers an operation; with Prefer: wait it waits until the command has run or, when settled is preferred too,
+// until the operation is over.
 func (s *Service) one(c echo.Context) error {
 	if err := rest.Known(c, "tree"); err != nil {
 		return err

@@ -137,7 +137,8 @@ func TestReadsAfterAnOperation(t *testing.T) {
 	assert.Equal(t, "operation_unknown", s.Do(http.MethodGet, "/v1/symbols?after="+events.NewID(), "").Problem().Code)
 }
 
-// While a consumer never starts, what it would have to do is not settled, and it is said who is waited for. When it starts, all settles.
+// While a consumer never starts, what it would have to do is not settled, and it is said who is waited for. When it
+// starts, all settles.
 func TestAConsumerThatNeverStartedIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
@@ -221,8 +222,8 @@ func TestARebuildSettles(t *testing.T) {
 	}
 }
 
-// An event that is lost on its way to a service leaves its operation stalled. A rebuild of the service brings what it would have
-// changed, and settles the operation.
+// An event that is lost on its way to a service leaves its operation stalled. A rebuild of the service brings what it
+// would have changed, and settles the operation.
 func TestARebuildSettlesOperationsWhoseEventWasLost(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()

@@ -139,7 +139,8 @@ func TestAnOperationWaitsForNothingBesideWhatItCaused(t *testing.T) {
 	assert.Equal(t, []string{Settled, Pending, Pending}, b.outcomes("A", "B", "C"))
 }
 
-// An operation that stands as stalled although nothing is outstanding, as an earlier version left it, is settled by a sweep, and so are those behind it.
+// An operation that stands as stalled although nothing is outstanding, as an earlier version left it, is settled by a
+// sweep, and so are those behind it.
 func TestASweepSettlesWhatStandsAsStalledWithoutReason(t *testing.T) {
 	t.Parallel()
 	b := newBooks(t, map[string][]string{"t": {"returns"}})
@@ -275,8 +276,8 @@ func (s *suite) handle(at int) {
 	}
 }
 
-// done is the definition: an operation is settled when its command has run, and every message that follows from it, by whichever way, is known to the operation
-// that accounts for it and was handled.
+// done is the definition: an operation is settled when its command has run, and every message that follows from it,
+// by whichever way, is known to the operation that accounts for it and was handled.
 func (s *suite) done(operation string) bool {
 	seen := map[string]bool{}
 	todo := []string{operation}
@@ -298,8 +299,8 @@ func (s *suite) done(operation string) bool {
 	return true
 }
 
-// Operations that depend on each other in any way, with receipts in any order, with sweeps and restarts in between: each is settled by the last
-// receipt that it needs, and never before.
+// Operations that depend on each other in any way, with receipts in any order, with sweeps and restarts in between:
+// each is settled by the last receipt that it needs, and never before.
 func TestOperationsThatDependOnEachOtherSettleByTheDefinition(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(25) {

@@ -14,14 +14,15 @@ import (
 	"stega/rest"
 )
 
-// PositionHeader carries, on every read, the position of the log that it is as of: subscribing from there misses nothing.
+// PositionHeader carries, on every read, the position of the log that it is as of: subscribing from there misses
+// nothing.
 const PositionHeader = "Stega-Position"
 
 // afterWait is how long a read with ?after= waits when the client does not say.
 const afterWait = 5 * time.Second
 
-// Front adds to what the services answer: the position that a read is as of, ?after=<operation> on reads, and writes that are answered once
-// all that follows from them is committed (Prefer: wait=N, settled).
+// Front adds to what the services answer: the position that a read is as of, ?after=<operation> on reads, and writes
+// that are answered once all that follows from them is committed (Prefer: wait=N, settled).
 func (s *Service) Front(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var err error

@@ -49,7 +49,8 @@ func (s *Service) handled(_ context.Context, tx *store.Tx, e events.Handled) err
 	return nil
 }
 
-// takes says which services take the topics that an entry names, so that a later version of the program judges it no differently.
+// takes says which services take the topics that an entry names, so that a later version of the program judges it no
+// differently.
 func (s *Service) takes(e *entry) {
 	note := func(emitted []events.Emitted) {
 		for _, m := range emitted {
@@ -75,14 +76,15 @@ type posting struct {
 	entry entry
 }
 
-// enter puts an entry down for the ledger. All entries of a unit of work are posted together at its end, so that the ledger is read and written once
-// for as many messages as came at once.
+// enter puts an entry down for the ledger. All entries of a unit of work are posted together at its end, so that the
+// ledger is read and written once for as many messages as came at once.
 func (s *Service) enter(tx *store.Tx, id string, e entry) {
 	s.takes(&e)
 	store.Gather(tx, "ledger", posting{id, e}, s.post)
 }
 
-// post adds entries to the ledger and says what changed by them, for their operations and for those that depend on these.
+// post adds entries to the ledger and says what changed by them, for their operations and for those that depend on
+// these.
 func (s *Service) post(ctx context.Context, tx *store.Tx, postings []posting) error {
 	return s.keepBook(ctx, tx, func(b *book) error {
 		ids := make([]string, len(postings))
@@ -146,8 +148,9 @@ func (b *book) touch(a *account) {
 	}
 }
 
-// evaluate settles the accounts that were touched and, wherever what an operation waits for changed, those that depend on it. An outcome follows
-// from the trees alone, which do not change any more here, so one look at each account is enough, in whatever order and however they depend on each other.
+// evaluate settles the accounts that were touched and, wherever what an operation waits for changed, those that
+// depend on it. An outcome follows from the trees alone, which do not change any more here, so one look at each
+// account is enough, in whatever order and however they depend on each other.
 func (b *book) evaluate(ctx context.Context, late bool) error {
 	direct := len(b.touched)
 	for i := 0; i < len(b.touched); i++ { //nolint:intrange // it grows on the way
@@ -194,8 +197,8 @@ func (b *book) dependents(ctx context.Context, id string) ([]*account, error) {
 	return open, nil
 }
 
-// judge sets an operation's row by its tree and publishes a change. late means that it has been waiting for long. It reports whether what the
-// operation waits for may have changed.
+// judge sets an operation's row by its tree and publishes a change. late means that it has been waiting for long. It
+// reports whether what the operation waits for may have changed.
 func (b *book) judge(ctx context.Context, a *account, late bool) (changed bool, err error) {
 	row, t := &a.row, a.tree
 	open, err := b.waiting(ctx, t)
@@ -281,8 +284,8 @@ func tell(tx *store.Tx, id string, e events.Typed) error {
 	return tx.Emit(e)
 }
 
-// waiting lists what an operation waits for: its own messages, and those that it caused together with other operations, each with what followed from it. What
-// else those operations wait for does not concern it.
+// waiting lists what an operation waits for: its own messages, and those that it caused together with other
+// operations, each with what followed from it. What else those operations wait for does not concern it.
 func (b *book) waiting(ctx context.Context, t *tree) ([]events.Waiting, error) {
 	open := t.open()
 	if len(t.foreign) == 0 {

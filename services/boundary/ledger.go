@@ -51,7 +51,8 @@ func (r *ledgerRow) describe(t *tree) {
 	}
 }
 
-// alone makes units that change the ledger take turns: two that know half each of what they must compare would both be wrong.
+// alone makes units that change the ledger take turns: two that know half each of what they must compare would both
+// be wrong.
 func alone(ctx context.Context, tx *store.Tx) error {
 	if tx.Dialect().Name() != dialect.PG {
 		return nil
@@ -114,8 +115,8 @@ func (b *book) load(ctx context.Context, id string) (*account, error) {
 	return b.accounts[id], nil
 }
 
-// fetch reads operations, those that are not open already. A tree in memory is the one of the row only when their stamps are the same: a unit that
-// was taken back leaves another one behind.
+// fetch reads operations, those that are not open already. A tree in memory is the one of the row only when their
+// stamps are the same: a unit that was taken back leaves another one behind.
 func (b *book) fetch(ctx context.Context, ids []string) error {
 	var missing []string
 	for _, id := range ids {
@@ -211,7 +212,8 @@ func (s *Service) keep(id string, c cached) {
 	s.cache[id] = c
 }
 
-// sweep marks operations as stalled that wait for long, looks again now and then at those that are stalled or failed, and forgets old ones.
+// sweep marks operations as stalled that wait for long, looks again now and then at those that are stalled or failed,
+// and forgets old ones.
 func (s *Service) sweep(ctx context.Context) error {
 	now := time.Now()
 	var errs []error

@@ -13,12 +13,12 @@ import (
 	"stega/store"
 )
 
-// A message that was lost on its way to a service leaves its operation open for good. A rebuild of the service brings the effect that
-// is missing: the views then have the state of the owners. So a settled rebuild closes what operations wait for at the service, as far as
-// the messages were emitted before it began.
+// A message that was lost on its way to a service leaves its operation open for good. A rebuild of the service brings
+// the effect that is missing: the views then have the state of the owners. So a settled rebuild closes what
+// operations wait for at the service, as far as the messages were emitted before it began.
 
-// emittedBefore is how long before a rebuild a message must have been emitted: the unit of work that emitted it must be committed
-// when the owner reads its state.
+// emittedBefore is how long before a rebuild a message must have been emitted: the unit of work that emitted it must
+// be committed when the owner reads its state.
 const emittedBefore = 5 * time.Second
 
 // rebuild describes the rebuild of a service's views, as the entry of its operation.
@@ -90,8 +90,9 @@ func (b *book) reflect(ctx context.Context, a *account) error {
 	return nil
 }
 
-// reflected returns receipts, by service, of the handlings that a rebuild stands for: those that never came, and those that were given
-// up before it began, for it removes their dead letters. The messages of an earlier rebuild of the same views are obsolete.
+// reflected returns receipts, by service, of the handlings that a rebuild stands for: those that never came, and
+// those that were given up before it began, for it removes their dead letters. The messages of an earlier rebuild of
+// the same views are obsolete.
 func (t *tree) reflected(v views, now time.Time) map[string][]events.Receipt {
 	all := map[string][]events.Receipt{}
 	request, page := (events.ReplayRequested{}).Topic(), (events.ReplayPaged{}).Topic()

@@ -47,8 +47,8 @@ func dead(operation, message string, at time.Time) fact {
 	return f
 }
 
-// A settled rebuild stands for messages that were emitted before it and never came, or died before it: what waits for them settles, and so
-// does what waits for that.
+// A settled rebuild stands for messages that were emitted before it and never came, or died before it: what waits for
+// them settles, and so does what waits for that.
 func TestARebuildStandsForWhatWasLost(t *testing.T) {
 	t.Parallel()
 	for _, restarted := range []bool{false, true} {

@@ -1,8 +1,9 @@
-// Package boundary is the one public door: it accounts for what follows from each operation, pushes events and outcomes to clients, and
-// routes requests to the services.
+// Package boundary is the one public door: it accounts for what follows from each operation, pushes events and
+// outcomes to clients, and routes requests to the services.
 //
-// Every service says in a receipt, committed together with its effect, which messages it handled and what they caused. The ledger of this
-// package joins the receipts of an operation into a tree, and the operation is settled when no handling of a known message is outstanding.
+// Every service says in a receipt, committed together with its effect, which messages it handled and what they
+// caused. The ledger of this package joins the receipts of an operation into a tree, and the operation is settled
+// when no handling of a known message is outstanding.
 package boundary
 
 import (
@@ -35,7 +36,8 @@ type Options struct {
 	Lookup func(ctx context.Context, id string) (store.Operation, error)
 	// Latest asks the services for their latest operations, from before the id in cursor.
 	Latest func(ctx context.Context, limit int, cursor string) ([]store.Operation, error)
-	// Watch tells of what comes for a channel of the stream, such as operation:<id>, from now on; events may be closed at any time.
+	// Watch tells of what comes for a channel of the stream, such as operation:<id>, from now on; events may be closed
+	// at any time.
 	Watch func(channel string) (events <-chan broker.LogEntry, stop func())
 	// Position is how far this process has read the log; empty while that is not known.
 	Position func() string

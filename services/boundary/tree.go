@@ -8,9 +8,10 @@ import (
 	"stega/events"
 )
 
-// tree is all that is known of what one operation caused. It is a set of facts, each of which holds for good, so it does not matter in which
-// order they come or how often: a message exists when the handling that caused it has said so, and it was handled when every handler of every service
-// that takes its topic has said so. Nothing is taken for done because of a position or a time.
+// tree is all that is known of what one operation caused. It is a set of facts, each of which holds for good, so it
+// does not matter in which order they come or how often: a message exists when the handling that caused it has said
+// so, and it was handled when every handler of every service that takes its topic has said so. Nothing is taken for
+// done because of a position or a time.
 type tree struct {
 	id      string
 	state   events.OperationState // the last that was said of the command

@@ -128,7 +128,8 @@ func (w *world) command(id string) {
 	w.facts = append(w.facts, fact{id, entry{Service: "thing", State: &state, Takes: w.takes}, true})
 }
 
-// Whatever follows from an operation, in whatever order the receipts come: it is settled when the last one that is needed has come, and never before.
+// Whatever follows from an operation, in whatever order the receipts come: it is settled when the last one that is
+// needed has come, and never before.
 func TestAnOperationIsSettledByTheLastReceiptAndNeverBefore(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(400) {

@@ -12,8 +12,8 @@ import (
 	"stega/series"
 )
 
-// Matrix is the answer about correlations or covariances, which are annual; null where a figure is not defined. The rows and columns of matrix and
-// observations are those of symbols.
+// Matrix is the answer about correlations or covariances, which are annual; null where a figure is not defined. The
+// rows and columns of matrix and observations are those of symbols.
 type Matrix struct {
 	PortfolioID  string                `json:"portfolio_id,omitempty"`
 	Version      int64                 `json:"version,omitempty"` // of the portfolio

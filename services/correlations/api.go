@@ -98,7 +98,8 @@ func (w *subject) complete() error {
 		WithHint("import some with POST /v1/prices, or list what there is with GET /v1/symbols")
 }
 
-// tag is the entity tag of an answer: a hash of the question and of all that the answer is made of, so it is the same wherever it is made.
+// tag is the entity tag of an answer: a hash of the question and of all that the answer is made of, so it is the same
+// wherever it is made.
 func (w subject) tag(question string) string {
 	h := sha256.New()
 	_, _ = fmt.Fprintf(h, "1 %s %s %d %t\n", question, w.portfolio, w.version, w.census.total <= maxUniverse)
@@ -139,8 +140,9 @@ func (s *Service) matrix(c echo.Context) error {
 	return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, body)
 }
 
-// estimate makes the matrix: of the sums of the universe where these have all that it takes, and of the returns themselves where not. Which of the
-// two it is depends on the question and on the data alone, as the last bits of the figures differ.
+// estimate makes the matrix: of the sums of the universe where these have all that it takes, and of the returns
+// themselves where not. Which of the two it is depends on the question and on the data alone, as the last bits of the
+// figures differ.
 func (s *Service) estimate(ctx context.Context, q query, who subject) (estimate, error) {
 	all, err := s.memory.of(ctx, s.db.Read(), who.census)
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 	"stega/store"
 )
 
-// batch is the returns that the messages of one unit of work tell: what is to be read is read at once, and so is written what changed.
+// batch is the returns that the messages of one unit of work tell: what is to be read is read at once, and so is
+// written what changed.
 type batch struct {
 	fresh map[string][]series.Point
 	spans map[string][]span // the days of which these are all that there is
@@ -176,7 +177,8 @@ func (b *batch) of(symbol string) *symbolRow {
 	return r
 }
 
-// goOn begins a year, or appends to the last one; it reads nothing for that. False means that the points lie within what there is.
+// goOn begins a year, or appends to the last one; it reads nothing for that. False means that the points lie within
+// what there is.
 func (b *batch) goOn(p part) bool {
 	at, found := 0, false
 	if r := b.known[p.symbol]; r != nil {

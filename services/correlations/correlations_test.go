@@ -100,7 +100,8 @@ func (w world) matrix(query string) (m matrix) {
 
 const realSymbols = "GOOG AAPL FB BABA AMZN GE AMD WMT BAC GM T UAA SHLD XOM RRC BBY MA PFE JPM SBUX"
 
-// The figures are those of PyPortfolioOpt's tests on the same file, as the tables A, B and C of the reference list them.
+// The figures are those of PyPortfolioOpt's tests on the same file, as the tables A, B and C of the reference list
+// them.
 func TestFiguresOfRealPrices(t *testing.T) {
 	t.Parallel()
 	w := up(t)
@@ -280,7 +281,8 @@ func (w world) rolls(query string, a, b []float64, window int) {
 	}
 }
 
-// Weeks and months have what the returns service makes of them, beside each other where they begin and end in the same ones, whatever their last days are.
+// Weeks and months have what the returns service makes of them, beside each other where they begin and end in the
+// same ones, whatever their last days are.
 func TestWeeksAndMonths(t *testing.T) {
 	t.Parallel()
 	w := up(t)
@@ -329,7 +331,8 @@ func TestWeeksAndMonths(t *testing.T) {
 	assert.Contains(t, m.Undefined[0].Detail, "frequency=weekly")
 }
 
-// periods is the returns of weeks or months as the returns service answers them, side by side by the periods that they begin and end in.
+// periods is the returns of weeks or months as the returns service answers them, side by side by the periods that
+// they begin and end in.
 func (w world) periods(symbols []string, f series.Frequency, window string) [][]float64 {
 	parse := func(day string) civil.Date {
 		d, err := civil.Parse(day)
@@ -371,8 +374,8 @@ func (w world) periods(symbols []string, f series.Frequency, window string) [][]
 	return returns
 }
 
-// aligned is the returns of symbols as the returns service answers them, over all stretches of days that any of them has one of, and how many days with
-// a return come after each.
+// aligned is the returns of symbols as the returns service answers them, over all stretches of days that any of them
+// has one of, and how many days with a return come after each.
 func (w world) aligned(symbols []string, window string) (returns [][]float64, ages []float64) {
 	type row struct{ day, since string }
 	found := make([]map[row]float64, len(symbols))
@@ -431,7 +434,8 @@ func daily(returns [][]float64, ages []float64) [][]float64 {
 	return out
 }
 
-// The same facts in any order, in pieces, repeated and corrected, end in the same read views and the same answers, byte for byte, and so does a rebuild.
+// The same facts in any order, in pieces, repeated and corrected, end in the same read views and the same answers,
+// byte for byte, and so does a rebuild.
 func TestAnyOrderEndsInTheSameViewsAndAnswers(t *testing.T) {
 	t.Parallel()
 	whole, pieces, daily := up(t), up(t), up(t)

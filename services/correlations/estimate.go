@@ -120,8 +120,8 @@ type Repaired struct {
 	Largest  float64            `json:"largest"`  // of the changes of single cells
 }
 
-// repair makes a matrix positive semidefinite, unless cells are not defined: then there is nothing to be said about it. A correlation keeps the ones on
-// its diagonal.
+// repair makes a matrix positive semidefinite, unless cells are not defined: then there is nothing to be said about
+// it. A correlation keeps the ones on its diagonal.
 func (e *estimate) repair(q query) (semidefinite *bool, repaired *Repaired, err error) {
 	before := e.matrix
 	if q.repair == "none" {
@@ -193,7 +193,8 @@ type Undefined struct {
 // maxReasons bounds the reasons of an answer: a thousand symbols have half a million pairs.
 const maxReasons = 100
 
-// reasons are those of the first cells that are not defined, of a symbol where it is alone to blame and else of the pair, and how many there are in all.
+// reasons are those of the first cells that are not defined, of a symbol where it is alone to blame and else of the
+// pair, and how many there are in all.
 func (e *estimate) reasons(q query, symbols []string) (out []Undefined, count int) {
 	out = []Undefined{}
 	add := func(observations int, symbols ...string) {

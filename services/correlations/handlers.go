@@ -9,7 +9,8 @@ import (
 	"stega/store"
 )
 
-// assetUpdated merges returns into the series of their symbol, together with those of the other messages of the unit of work.
+// assetUpdated merges returns into the series of their symbol, together with those of the other messages of the unit
+// of work.
 func (s *Service) assetUpdated(_ context.Context, tx *store.Tx, e events.AssetUpdated) error {
 	if err := e.Check(); err != nil {
 		return fault.Invalid("returns_invalid", "the returns of %s make no sense: %s", e.Symbol, err)

@@ -55,7 +55,8 @@ type memory struct {
 	days int // of all that are held
 }
 
-// maxHeld is how many days of all symbols are held, at 16 bytes each; beyond that, what was not asked for just now goes.
+// maxHeld is how many days of all symbols are held, at 16 bytes each; beyond that, what was not asked for just now
+// goes.
 const maxHeld = 8 << 20
 
 // census is what there is of symbols in the database.
@@ -86,7 +87,8 @@ func count(ctx context.Context, db bun.IDB, symbols []string) (census, error) {
 	return c, rows.Err()
 }
 
-// of is the series of a census, none of them older than it. What is held already is not read again, and of what changed only the years that did.
+// of is the series of a census, none of them older than it. What is held already is not read again, and of what
+// changed only the years that did.
 func (m *memory) of(ctx context.Context, db bun.IDB, c census) ([]*held, error) {
 	all := make([]*held, len(c.rows))
 	var stale []int
@@ -174,7 +176,8 @@ func (w wanted) read(ctx context.Context, db bun.IDB) (map[string][]heldYear, er
 	return read, rows.Err()
 }
 
-// renew puts years that were read over those that were held, and leaves out those without a stamp, of which nothing is left.
+// renew puts years that were read over those that were held, and leaves out those without a stamp, of which nothing
+// is left.
 func renew(symbol string, old *held, current []stamp, read []heldYear) *held {
 	h := &held{symbol: symbol, countable: true}
 	years := map[int]heldYear{}
@@ -247,8 +250,8 @@ func (m *memory) keep(all []*held) {
 	}
 }
 
-// within is the points of a series that are returns of a window, a run of them for each year: those of its days but for the first, whose return
-// begins before it.
+// within is the points of a series that are returns of a window, a run of them for each year: those of its days but
+// for the first, whose return begins before it.
 func (h *held) within(w window) iter.Seq[[]series.Point] {
 	return func(yield func([]series.Point) bool) {
 		first := true

@@ -40,8 +40,8 @@ type query struct {
 	repair    string
 }
 
-// The bounds of an answer: how many symbols it has, and how many steps it takes, which are pairs times days. Ranks are made anew for each pair, so
-// these take fewer: some seconds of a core either way.
+// The bounds of an answer: how many symbols it has, and how many steps it takes, which are pairs times days. Ranks
+// are made anew for each pair, so these take fewer: some seconds of a core either way.
 const (
 	maxSymbols = 1000
 	maxRanked  = 50_000_000

@@ -17,8 +17,9 @@ import (
 	"stega/series"
 )
 
-// Rolling is the answer about the correlation of a pair over time: values[i] is that of the window that ends on dates[i], null where one of the two does
-// not vary in it. A window is a number of returns that both have between the same days.
+// Rolling is the answer about the correlation of a pair over time: values[i] is that of the window that ends on
+// dates[i], null where one of the two does not vary in it. A window is a number of returns that both have between the
+// same days.
 type Rolling struct {
 	Symbols   []string         `json:"symbols"`
 	Frequency series.Frequency `json:"frequency"`

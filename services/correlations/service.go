@@ -1,6 +1,6 @@
-// Package correlations makes correlations and covariances of all symbols. It keeps the returns of each symbol packed, as events tell them, and in memory the
-// sums from which the matrix follows, so that a new day is an update and not a computation anew; these are made of what the database has, and are
-// never older than it.
+// Package correlations makes correlations and covariances of all symbols. It keeps the returns of each symbol packed,
+// as events tell them, and in memory the sums from which the matrix follows, so that a new day is an update and not a
+// computation anew; these are made of what the database has, and are never older than it.
 package correlations
 
 import (

@@ -11,8 +11,9 @@ import (
 	"stega/series"
 )
 
-// universe has the exact sums of all symbols over all of their days, as of the series that it was last shown. Because they are exact they depend on these
-// alone, so whoever starts afresh, or has some of the symbols only, comes to the same bits. It is safe for concurrent use.
+// universe has the exact sums of all symbols over all of their days, as of the series that it was last shown. Because
+// they are exact they depend on these alone, so whoever starts afresh, or has some of the symbols only, comes to the
+// same bits. It is safe for concurrent use.
 type universe struct {
 	mu    sync.Mutex
 	sums  *quant.Running
@@ -27,7 +28,8 @@ const (
 	largestSquares = 1e6
 )
 
-// of is the sums of some symbols, which are to be countable. all is asked for the series of all symbols when there are new ones.
+// of is the sums of some symbols, which are to be countable. all is asked for the series of all symbols when there
+// are new ones.
 func (u *universe) of(wanted []*held, all func() ([]*held, error)) (*quant.Running, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -155,7 +157,8 @@ func (u *universe) with(all []*held) []*held {
 	return out
 }
 
-// differences visits the rows in which one series reads differently from another, with what the later one has: NaN when it has nothing.
+// differences visits the rows in which one series reads differently from another, with what the later one has: NaN
+// when it has nothing.
 func differences(old, fresh *held, visit func(p series.Point)) {
 	before := map[int]heldYear{}
 	if old != nil {
@@ -198,7 +201,8 @@ func differ(a, b []series.Point, visit func(p series.Point)) {
 	}
 }
 
-// apply changes rows: a new one is added, one that changes much is exchanged, and of others cells are corrected. After an error the sums are of no use.
+// apply changes rows: a new one is added, one that changes much is exchanged, and of others cells are corrected.
+// After an error the sums are of no use.
 func (u *universe) apply(changes map[series.Row][]cell) error {
 	keys := slices.SortedFunc(maps.Keys(changes), series.Row.Compare)
 	rows := u.rows(keys)

@@ -79,8 +79,9 @@ func (s *Service) ask(t *testing.T, query string) string {
 	return recorder.Header().Get("ETag") + recorder.Body.String()
 }
 
-// The sums that grow by new days, late days, corrections, and symbols that join answer bit by bit what sums answer that are made afresh, and to 1e-12
-// what the definition says; and another process on the same database never answers from what it held before.
+// The sums that grow by new days, late days, corrections, and symbols that join answer bit by bit what sums answer
+// that are made afresh, and to 1e-12 what the definition says; and another process on the same database never answers
+// from what it held before.
 func TestSumsThatGrowAreThoseMadeAfresh(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(6) {

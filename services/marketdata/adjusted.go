@@ -15,8 +15,9 @@ import (
 // adjustedDigits is how many digits a computed adjusted close has, of which a floating-point number knows some fifteen.
 const adjustedDigits = 12
 
-// adjust gives each bar the adjusted close that it has not from its source: that of the closes and the actions after it, as far as the bars go, which is to
-// the last one that there is. The returns between adjusted closes are those of the returns service.
+// adjust gives each bar the adjusted close that it has not from its source: that of the closes and the actions after
+// it, as far as the bars go, which is to the last one that there is. The returns between adjusted closes are those of
+// the returns service.
 func adjust(bars []Bar) {
 	b := quant.Bars{
 		Close: make([]float64, len(bars)), Adjusted: make([]float64, len(bars)), Dividend: make([]float64, len(bars)), Split: make([]float64, len(bars)),

@@ -113,7 +113,8 @@ type part struct {
 	first, last civil.Date
 }
 
-// parts divides prices into parts that are read and written at once: of not too many symbols, nor of bars, though a symbol is never divided.
+// parts divides prices into parts that are read and written at once: of not too many symbols, nor of bars, though a
+// symbol is never divided.
 func parts(src prices) iter.Seq2[part, error] {
 	return func(yield func(part, error) bool) {
 		var bars [][]Bar // used again
@@ -154,7 +155,8 @@ func parts(src prices) iter.Seq2[part, error] {
 // flushBars is how many bars' events an import holds in memory.
 const flushBars = 100_000
 
-// mergeYears merges bars into the packed years of a symbol. It returns the bars that changed and the rows that hold them.
+// mergeYears merges bars into the packed years of a symbol. It returns the bars that changed and the rows that hold
+// them.
 func mergeYears(symbol string, kept map[int]row, fresh []Bar) (changed []Bar, rows []row, err error) {
 	for len(fresh) > 0 {
 		year := fresh[0].Day.Year()

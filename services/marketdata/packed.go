@@ -15,9 +15,9 @@ import (
 // Bar is the prices of one symbol on one day.
 type Bar = pricefile.Bar
 
-// A packed series is a version byte and, for each bar in the order of days: the days since the bar before as a uvarint (the first: since
-// 1800-01-01), a byte whose bit i says that value i is there, and of each value its scale as a byte and its digits as a uvarint. Numbers have
-// no trailing zeros, so equal bars have equal bytes.
+// A packed series is a version byte and, for each bar in the order of days: the days since the bar before as a
+// uvarint (the first: since 1800-01-01), a byte whose bit i says that value i is there, and of each value its scale
+// as a byte and its digits as a uvarint. Numbers have no trailing zeros, so equal bars have equal bytes.
 const packedVersion = 1
 
 var packedFrom = civil.Of(1800, 1, 1)

@@ -135,8 +135,8 @@ func currentSchedule(ctx context.Context, tx *store.Tx, id string, version int64
 // errTaken says that another process runs what is due, or that it is due no more.
 var errTaken = errors.New("the run is taken")
 
-// claim takes a run that is due, as its only taker: of all that try, one finds the row as it was. The run is an operation of its own, as if
-// somebody had asked for it.
+// claim takes a run that is due, as its only taker: of all that try, one finds the row as it was. The run is an
+// operation of its own, as if somebody had asked for it.
 func (s *Service) claim(ctx context.Context, tx *store.Tx, r scheduleRow) error {
 	due, now := r.NextAt, s.clock.Now()
 	if err := r.plan(now); err != nil {

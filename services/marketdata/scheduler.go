@@ -22,7 +22,8 @@ func (systemClock) Now() time.Time { return time.Now() }
 
 func (systemClock) At(t time.Time) <-chan time.Time { return time.After(time.Until(t)) }
 
-// lookAgain is how often schedules are looked at besides when one is due, since another process may change them, and somebody the clock.
+// lookAgain is how often schedules are looked at besides when one is due, since another process may change them, and
+// somebody the clock.
 const lookAgain = 5 * time.Second
 
 // dueAtATime is how many runs are taken between two looks.
@@ -44,7 +45,8 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// runDue takes what is due, and says when to look again. What was missed while no process was there is due once, however often it was missed.
+// runDue takes what is due, and says when to look again. What was missed while no process was there is due once,
+// however often it was missed.
 func (s *Service) runDue(ctx context.Context) (next time.Time, err error) {
 	now := s.clock.Now()
 	next = now.Add(lookAgain)

@@ -1,5 +1,5 @@
-// Package marketdata keeps daily prices. It takes them from files that people send and from providers that it pulls from, when it is asked to or by
-// a schedule, keeps them exactly, and tells what is new or was corrected.
+// Package marketdata keeps daily prices. It takes them from files that people send and from providers that it pulls
+// from, when it is asked to or by a schedule, keeps them exactly, and tells what is new or was corrected.
 package marketdata
 
 import (

@@ -12,8 +12,9 @@ import (
 
 // timing is when something runs: a cron expression in the time of some place.
 //
-// Where clocks are put forward, what would run in the hour that is left out runs when it ends; where they are put back, what runs in the hour
-// that comes twice runs the first time. An expression for every hour goes by the time that passes, and knows of neither.
+// Where clocks are put forward, what would run in the hour that is left out runs when it ends; where they are put
+// back, what runs in the hour that comes twice runs the first time. An expression for every hour goes by the time
+// that passes, and knows of neither.
 type timing struct {
 	spec *cron.SpecSchedule
 	zone *time.Location
@@ -82,8 +83,8 @@ func (t timing) after(before time.Time) time.Time {
 		return spec.Next(before).UTC()
 	}
 	spec.Location = time.UTC
-	// The parser's own next time skips what falls into an hour that is left out. So it goes through the days as a calendar on the wall
-	// does, and the clock on the wall is then looked up.
+	// The parser's own next time skips what falls into an hour that is left out. So it goes through the days as a
+	// calendar on the wall does, and the clock on the wall is then looked up.
 	wall := onTheWall(before.In(t.zone))
 	for {
 		if wall = spec.Next(wall); wall.IsZero() {
@@ -101,7 +102,8 @@ func onTheWall(t time.Time) time.Time {
 	return time.Date(year, month, day, t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
 }
 
-// when is the time at which clocks show what is on the wall: the first time, when they show it twice, and the end of the gap, when they never do.
+// when is the time at which clocks show what is on the wall: the first time, when they show it twice, and the end of
+// the gap, when they never do.
 func (t timing) when(wall time.Time) time.Time {
 	before, after := t.offset(wall.Add(-24*time.Hour)), t.offset(wall.Add(24*time.Hour))
 	first, second := wall.Add(-max(before, after)), wall.Add(-min(before, after))

@@ -72,7 +72,8 @@ func TestTimingsThatMakeNoSense(t *testing.T) {
 	}
 }
 
-// Whatever the expression and the zone, the next time is later, and clocks show a minute that the expression names or the end of a gap.
+// Whatever the expression and the zone, the next time is later, and clocks show a minute that the expression names or
+// the end of a gap.
 func FuzzTiming(f *testing.F) {
 	for _, seed := range []string{"30 16 * * 1-5", "0,20,40 2 * * *", "*/7 1-3 * * *", "@hourly", "TZ=", "0 0 29 2 *", "5/15 */2 1,15 jan-mar ?"} {
 		f.Add(seed, "America/New_York", int64(1_710_000_000))

@@ -29,7 +29,8 @@ func onPostgres(t *testing.T) (s *stegatest.Server, returns string) {
 	}), databases["returns"]
 }
 
-// told are the closes of a symbol's day in the order in which they were told. What was sent twice counts once, as it does for the inbox.
+// told are the closes of a symbol's day in the order in which they were told. What was sent twice counts once, as it
+// does for the inbox.
 func told(t *testing.T, s *stegatest.Server, symbol, day string) (closes []string) {
 	seen := map[string]bool{}
 	for _, line := range s.Log() {

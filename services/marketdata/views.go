@@ -25,14 +25,16 @@ type row struct {
 	Data     []byte
 }
 
-// turns is the advisory lock of those that read prices in order to write or tell them, and turnsOfSchedules of those that make schedules.
+// turns is the advisory lock of those that read prices in order to write or tell them, and turnsOfSchedules of those
+// that make schedules.
 const (
 	turns            = 0x57e6a
 	turnsOfSchedules = 0x57e6c
 )
 
-// takeTurns holds up other imports and replays until the unit of work ends: two that read the same year of a symbol at once would lose the bars of
-// one, and a replay could tell an old price after its correction. SQLite has one writer anyway.
+// takeTurns holds up other imports and replays until the unit of work ends: two that read the same year of a symbol
+// at once would lose the bars of one, and a replay could tell an old price after its correction. SQLite has one
+// writer anyway.
 func takeTurns(ctx context.Context, tx *store.Tx, of int) error {
 	if tx.Dialect().Name() != dialect.PG {
 		return nil

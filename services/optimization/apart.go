@@ -6,8 +6,9 @@ import (
 	"stega/store"
 )
 
-// apart holds units of work of other lanes and jobs apart from this one, where each would read what the other writes: one with returns reads which
-// optimizations follow its symbols, one with portfolios or answers writes that, and reads what has moved.
+// apart holds units of work of other lanes and jobs apart from this one, where each would read what the other writes:
+// one with returns reads which optimizations follow its symbols, one with portfolios or answers writes that, and
+// reads what has moved.
 type apart struct{ returns, followed []string }
 
 // apartOf returns what a unit of work holds apart, from when its handlers have run until it ends.

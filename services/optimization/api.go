@@ -62,7 +62,8 @@ func (s *Service) Routes(v1 *echo.Group, port rest.Service) {
 	})
 }
 
-// submit has an optimization made. Its id is that of its operation, so that one that was not made yet, or never will be, can be looked up by it.
+// submit has an optimization made. Its id is that of its operation, so that one that was not made yet, or never will
+// be, can be looked up by it.
 func submit(c echo.Context, port rest.Service, r Request, hash string) error {
 	if err := check(&r); err != nil {
 		return err
@@ -204,7 +205,8 @@ func (o Optimization) summary() Summary {
 	return s
 }
 
-// list lists optimizations, the newest first, those that are still to be made among them, unless those of a portfolio or a name are asked for.
+// list lists optimizations, the newest first, those that are still to be made among them, unless those of a portfolio
+// or a name are asked for.
 func (s *Service) list(c echo.Context) error {
 	if err := rest.Known(c, "limit", "cursor", "portfolio_id", "name"); err != nil {
 		return err

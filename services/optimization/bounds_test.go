@@ -86,7 +86,8 @@ func TestNamesThatDeceiveAreRefused(t *testing.T) {
 	assert.Equal(t, "/groups/1/name", a.Problem().Errors[0].Pointer)
 }
 
-// One that runs is listed however much happened since it began; saved ones are found by name, and there are only so many.
+// One that runs is listed however much happened since it began; saved ones are found by name, and there are only so
+// many.
 func TestListsOfOptimizations(t *testing.T) {
 	t.Parallel()
 	w := world{Server: stegatest.Up(t, func(c *process.Config) { c.Options.Optimization.MaxSaved = 2 }), t: t}

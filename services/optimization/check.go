@@ -25,7 +25,8 @@ type checker struct {
 	named map[string]int // where each of the symbols is; nil when the request names none
 }
 
-// check says what can be known of a request from itself alone: all that is wrong with it, in one fault. It brings symbols into their usual form.
+// check says what can be known of a request from itself alone: all that is wrong with it, in one fault. It brings
+// symbols into their usual form.
 func check(r *Request) error {
 	c := &checker{Request: r, fault: fault.Invalid("optimization_invalid", "nothing can be optimized like that")}
 	if c.tooLong() {

@@ -8,8 +8,9 @@ import (
 	"stega/store"
 )
 
-// An optimization that follows is in the queue once, however much moves: its row says since when. Whoever changes what it follows puts it there in the same
-// unit of work, unless it is there already; the job takes it out in the unit that keeps its answer, unless something moved since it read its data.
+// An optimization that follows is in the queue once, however much moves: its row says since when. Whoever changes
+// what it follows puts it there in the same unit of work, unless it is there already; the job takes it out in the
+// unit that keeps its answer, unless something moved since it read its data.
 
 // forgotten is after how long in the queue an optimization is put there again: its job must be lost, or dead.
 const forgotten = time.Hour

@@ -19,8 +19,9 @@ import (
 	"stega/quant/optimize"
 )
 
-// A share has a price each day, a fund one on Wednesdays and an index one on Tuesdays. By days they have nothing in common; by weeks they do, and
-// what is estimated of them is put together here by hand from the last prices of the weeks.
+// A share has a price each day, a fund one on Wednesdays and an index one on Tuesdays. By days they have nothing in
+// common; by weeks they do, and what is estimated of them is put together here by hand from the last prices of the
+// weeks.
 func TestWeeksOfSymbolsThatArePricedOnOtherDays(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(5, 5))

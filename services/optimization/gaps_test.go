@@ -17,8 +17,9 @@ import (
 	"stega/quant"
 )
 
-// A return that spans days without a price is set beside returns of the same span, and beside none where there is none: what is estimated of two symbols,
-// one of which lacks every seventh day, is put together here by hand from the prices.
+// A return that spans days without a price is set beside returns of the same span, and beside none where there is
+// none: what is estimated of two symbols, one of which lacks every seventh day, is put together here by hand from the
+// prices.
 func TestReturnsThatSpanDaysWithoutAPrice(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(7, 7))

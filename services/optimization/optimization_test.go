@@ -120,7 +120,8 @@ func (w world) body(t testing.TB, settings string) string {
 	return string(body)
 }
 
-// The figures are those of the reference tables B and C, from PyPortfolioOpt's own tests: return, volatility (or risk) and Sharpe ratio.
+// The figures are those of the reference tables B and C, from PyPortfolioOpt's own tests: return, volatility (or
+// risk) and Sharpe ratio.
 func TestFigures(t *testing.T) {
 	t.Parallel()
 	w := stocks(t)

@@ -155,7 +155,8 @@ func TestWhatTheDataDoNotAllow(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
 	w := world{Server: s, t: t}
-	// CASH does not move, TWIN is a copy of S000, EARLY ends before LATE begins, ONCE has one price, and DOUBLE doubles every day.
+	// CASH does not move, TWIN is a copy of S000, EARLY ends before LATE begins, ONCE has one price, and DOUBLE doubles
+	// every day.
 	price := 100.0
 	rng := rand.New(rand.NewPCG(7, 9))
 	csv := market(3, 60, func(day int) []string {

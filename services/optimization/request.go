@@ -11,8 +11,8 @@ import (
 	"stega/series"
 )
 
-// Request is what a client asks for. What is left out is filled in with defaults before it runs, and kept so with the answer: sent again, the inputs of
-// an answer ask for the same thing.
+// Request is what a client asks for. What is left out is filled in with defaults before it runs, and kept so with the
+// answer: sent again, the inputs of an answer ask for the same thing.
 type Request struct {
 	Name        string   `json:"name,omitempty"`
 	Symbols     []string `json:"symbols,omitempty"` // or those of a portfolio
@@ -93,8 +93,8 @@ type Group struct {
 	Max     *float64 `json:"max,omitempty"`
 }
 
-// View is an opinion on returns: that a symbol will return so much a year, that it will return so much more than another one, or that a
-// portfolio of weights will.
+// View is an opinion on returns: that a symbol will return so much a year, that it will return so much more than
+// another one, or that a portfolio of weights will.
 type View struct {
 	Symbol     string             `json:"symbol,omitempty"`
 	Over       string             `json:"over,omitempty"`

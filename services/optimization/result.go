@@ -12,7 +12,8 @@ import (
 	"stega/store"
 )
 
-// Optimization is the answer about one. Weights are ratios of wealth, figures are a year, and null where they are not defined.
+// Optimization is the answer about one. Weights are ratios of wealth, figures are a year, and null where they are not
+// defined.
 type Optimization struct {
 	ID          string                `json:"id"` // that of the operation that made it, too
 	Name        string                `json:"name,omitempty"`
@@ -53,7 +54,8 @@ type Result struct {
 	TookMS   float64   `json:"took_ms"`
 }
 
-// Active is a constraint that holds the answer back, and by how much the objective gains for each unit that it gives way.
+// Active is a constraint that holds the answer back, and by how much the objective gains for each unit that it gives
+// way.
 type Active struct {
 	Constraint string  `json:"constraint"`
 	Price      float64 `json:"price"`

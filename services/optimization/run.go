@@ -30,7 +30,8 @@ type job struct {
 	held    events.Portfolio
 }
 
-// run makes an optimization and keeps it together with the success of its operation. One that cannot be is kept too, and says why.
+// run makes an optimization and keeps it together with the success of its operation. One that cannot be is kept too,
+// and says why.
 func (s *Service) run(ctx context.Context, run *bus.Run, c Run) error {
 	asked, err := json.Marshal(c.Request)
 	if err != nil {
@@ -60,8 +61,8 @@ func (s *Service) run(ctx context.Context, run *bus.Run, c Run) error {
 	})
 }
 
-// room refuses an optimization beyond the quota. It is looked at before the work and again when the answer is kept; the few that run at
-// the same time may exceed it.
+// room refuses an optimization beyond the quota. It is looked at before the work and again when the answer is kept;
+// the few that run at the same time may exceed it.
 func (s *Service) room(ctx context.Context, db bun.IDB) error {
 	n, err := db.NewSelect().Table("optimizations").Count(ctx)
 	if err != nil {
@@ -93,8 +94,8 @@ func failed(tx *store.Tx, r *row, failure error) error {
 	return nil
 }
 
-// recompute makes an optimization that follows anew, once what it follows has come to rest. An answer that cannot be is kept as a failure, and it goes
-// on following.
+// recompute makes an optimization that follows anew, once what it follows has come to rest. An answer that cannot be
+// is kept as a failure, and it goes on following.
 func (s *Service) recompute(ctx context.Context, run *bus.Run, c Recompute) error {
 	if err := s.rest(ctx, c.ID); err != nil {
 		return err
@@ -234,7 +235,8 @@ func (j *job) keepAnswer(ctx context.Context, tx *store.Tx, r *row, result *Resu
 	return tx.Emit(completed(r, result))
 }
 
-// settle says that an optimization has caught up with what it follows; when it has not, it stays in the queue and goes round again.
+// settle says that an optimization has caught up with what it follows; when it has not, it stays in the queue and
+// goes round again.
 func (j *job) settle(ctx context.Context, tx *store.Tx, r *row) error {
 	r.Seen, r.QueuedAt = j.seen, 0
 	if r.Follow == 0 {

@@ -1,6 +1,7 @@
-// Package optimization finds optimal weights. It keeps the return series of each symbol packed, the last closes and the portfolios, all from events
-// alone. An optimization is a job: it takes a window of those series, estimates, solves, and keeps its answer together with what it was made of.
-// One that follows its portfolio is made anew whenever returns or the portfolio move.
+// Package optimization finds optimal weights. It keeps the return series of each symbol packed, the last closes and
+// the portfolios, all from events alone. An optimization is a job: it takes a window of those series, estimates,
+// solves, and keeps its answer together with what it was made of. One that follows its portfolio is made anew
+// whenever returns or the portfolio move.
 package optimization
 
 import (
@@ -21,8 +22,8 @@ type Service struct {
 
 // Options are the settings of the service.
 type Options struct {
-	// Quiet is for how long nothing must have moved before an optimization that follows is made anew, and Longest how long it is put off at
-	// most; 250 ms and 5 s when zero.
+	// Quiet is for how long nothing must have moved before an optimization that follows is made anew, and Longest how
+	// long it is put off at most; 250 ms and 5 s when zero.
 	Quiet, Longest time.Duration
 	// MaxSaved is how many optimizations are kept; 10,000 when zero.
 	MaxSaved int

@@ -60,7 +60,8 @@ func keptYears(ctx context.Context, tx *store.Tx, symbols []string, from, to civ
 	return all, nil
 }
 
-// yearsOf are the years of the symbol of an event, as this unit of work has them. What all its events need is read at once.
+// yearsOf are the years of the symbol of an event, as this unit of work has them. What all its events need is read at
+// once.
 func yearsOf(ctx context.Context, tx *store.Tx, e events.AssetUpdated) (map[int]seriesRow, error) {
 	all, err := store.Shared(tx, "years", func() (map[string]map[int]seriesRow, error) {
 		symbols := []string{e.Symbol}
@@ -84,7 +85,8 @@ func yearsOf(ctx context.Context, tx *store.Tx, e events.AssetUpdated) (map[int]
 	return alone[e.Symbol], err
 }
 
-// spanOf returns the days that an event may change; all of them when it is replayed, since then what there is may be wrong in any way.
+// spanOf returns the days that an event may change; all of them when it is replayed, since then what there is may be
+// wrong in any way.
 func spanOf(e events.AssetUpdated) (from, to civil.Date) {
 	if e.Replay != nil {
 		return (&events.Replay{}).Span()
@@ -92,8 +94,8 @@ func spanOf(e events.AssetUpdated) (from, to civil.Date) {
 	return e.Days[0], e.Days[len(e.Days)-1]
 }
 
-// replaceSeries puts points, which are ordered, in the place of those from one day to another. It returns the years that are not what they were, and those
-// of which nothing is left.
+// replaceSeries puts points, which are ordered, in the place of those from one day to another. It returns the years
+// that are not what they were, and those of which nothing is left.
 func replaceSeries(old map[int]seriesRow, symbol string, fresh []series.Point, from, to civil.Date) (changed []seriesRow, gone []int) {
 	parts := map[int][]series.Point{}
 	for year := range old {
@@ -141,7 +143,8 @@ func readable(year int, data []byte) []series.Point {
 	return points
 }
 
-// mergeSeries puts points, which are ordered, into the years of a symbol, and returns the years that are not what they were.
+// mergeSeries puts points, which are ordered, into the years of a symbol, and returns the years that are not what
+// they were.
 func mergeSeries(old map[int]seriesRow, symbol string, fresh []series.Point) ([]seriesRow, error) {
 	var changed []seriesRow
 	for year, points := range series.Years(fresh) {
@@ -178,7 +181,8 @@ func saveSeries(tx *store.Tx, symbol string, rows []seriesRow) {
 	}
 }
 
-// loadSeries reads the points of symbols whose day is between from and to, from the years that have such days; nil is open.
+// loadSeries reads the points of symbols whose day is between from and to, from the years that have such days; nil is
+// open.
 func loadSeries(ctx context.Context, db bun.IDB, symbols []string, from, to *civil.Date) (map[string][]series.Point, error) {
 	var rows []seriesRow
 	query := db.NewSelect().Model(&rows).Column("symbol", "year", "data").Where("symbol IN (?)", bun.List(symbols)).
@@ -219,8 +223,8 @@ func unknownSymbols(ctx context.Context, db bun.IDB, symbols []string) ([]string
 	}), nil
 }
 
-// seen is a word for what is known at present of a portfolio and of symbols: it changes with each of them. In a unit of work it keeps them from
-// changing until the unit ends.
+// seen is a word for what is known at present of a portfolio and of symbols: it changes with each of them. In a unit
+// of work it keeps them from changing until the unit ends.
 func seen(ctx context.Context, db bun.IDB, portfolioID string, symbols []string) (string, error) {
 	lock := ""
 	if _, inside := db.(*store.Tx); inside && db.Dialect().Name() == dialect.PG {

@@ -23,8 +23,9 @@ type window struct {
 	series.Frequency
 }
 
-// load reads a window. The first price of each symbol in it has no return there: that would look at a price from before.
-// Missing returns that are taken for 0 are those of days; else a return that spans days stands beside others that span them.
+// load reads a window. The first price of each symbol in it has no return there: that would look at a price from
+// before. Missing returns that are taken for 0 are those of days; else a return that spans days stands beside others
+// that span them.
 func load(ctx context.Context, db bun.IDB, symbols []string, r *Request) (*window, error) {
 	all, err := loadSeries(ctx, db, symbols, r.From, r.To)
 	if err != nil {

@@ -57,8 +57,8 @@ func (c Delete) Subject() string { return c.ID }
 // maxAssets bounds a portfolio.
 const maxAssets = 1000
 
-// check says what can be known of a portfolio from itself alone: all that is wrong with it, in one fault. It returns the name without
-// spaces around it, and brings symbols into their usual form.
+// check says what can be known of a portfolio from itself alone: all that is wrong with it, in one fault. It returns
+// the name without spaces around it, and brings symbols into their usual form.
 func check(name string, assets []events.Asset) (string, error) {
 	f := fault.Invalid("portfolio_invalid", "the portfolio cannot be kept as it is")
 	wrong := func(pointer, format string, args ...any) {

@@ -1,5 +1,5 @@
-// Package portfolio keeps portfolios: named sets of assets with weights. It owns their names, versions and ids, and tells what becomes of
-// them in events that carry the whole portfolio.
+// Package portfolio keeps portfolios: named sets of assets with weights. It owns their names, versions and ids, and
+// tells what becomes of them in events that carry the whole portfolio.
 package portfolio
 
 import (

@@ -22,7 +22,8 @@ import (
 	"stega/internal/stegatest"
 )
 
-// The returns of a symbol with a dividend of 2 on 100, and a split of four: 100, 99 (with the dividend 98 to 99), 25 (a quarter of 100).
+// The returns of a symbol with a dividend of 2 on 100, and a split of four: 100, 99 (with the dividend 98 to 99), 25
+// (a quarter of 100).
 func TestActionsAdjustReturns(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
@@ -71,8 +72,8 @@ func (b bar) line() string {
 	return fmt.Sprintf("%s,X,%s,%s,%s\n", b.day, strconv.FormatFloat(b.close, 'f', -1, 64), optional(b.dividend), optional(b.split))
 }
 
-// Bars, then actions; actions, then bars; and pieces of both in any order, some of them wrong at first and some twice: the views are the same to the last
-// byte, and so is what somebody holds who merged what was told.
+// Bars, then actions; actions, then bars; and pieces of both in any order, some of them wrong at first and some
+// twice: the views are the same to the last byte, and so is what somebody holds who merged what was told.
 func TestActionsInAnyOrderEndInTheSameViews(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(11, 5))
@@ -166,7 +167,8 @@ func sameReturns(a, b map[civil.Date]float64) bool {
 	return len(a) == len(b)
 }
 
-// Apple's closes as they were traded, with its splits and dividends, return what Yahoo's adjusted closes do, as far as the six places of the file go.
+// Apple's closes as they were traded, with its splits and dividends, return what Yahoo's adjusted closes do, as far
+// as the six places of the file go.
 func TestRawPricesAndActionsReturnWhatAdjustedPricesDo(t *testing.T) {
 	t.Parallel()
 	rows, err := csv.NewReader(bytes.NewReader(reference.Read(t, "yahoofinance-AAPL-20040819-20180120.csv"))).ReadAll()
@@ -196,7 +198,8 @@ var dividends = strings.Fields(`2012-08-09 2.65 2012-11-07 2.65 2013-02-07 2.65 
 2014-08-07 .47 2014-11-06 .47 2015-02-05 .47 2015-05-07 .52 2015-08-06 .52 2015-11-05 .52 2016-02-04 .52 2016-05-05 .57 2016-08-04 .57 2016-11-03 .57
 2017-02-09 .57 2017-05-11 .63 2017-08-10 .63 2017-11-10 .63`)
 
-// traded undoes in the closes of a file what two splits, 2 for 1 and 7 for 1, did to them, and says the splits and dividends in their place.
+// traded undoes in the closes of a file what two splits, 2 for 1 and 7 for 1, did to them, and says the splits and
+// dividends in their place.
 func traded(t *testing.T, rows [][]string) string {
 	var b strings.Builder
 	b.WriteString("date,symbol,close,dividend,split\n")

@@ -131,8 +131,9 @@ func (s *Service) followed(ctx context.Context, id string, q query) (subject, se
 	return subject{PortfolioID: id, Version: p.Version, Rebalance: q.rebalance}, series, err
 }
 
-// Series is the answer about a series: values[i] is that of dates[i]. Simple and log returns begin with the second price; cumulative
-// returns and drawdowns begin with the first, at 0. With a benchmark, both are on the days that they have in common.
+// Series is the answer about a series: values[i] is that of dates[i]. Simple and log returns begin with the second
+// price; cumulative returns and drawdowns begin with the first, at 0. With a benchmark, both are on the days that
+// they have in common.
 type Series struct {
 	subject
 

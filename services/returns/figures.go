@@ -31,7 +31,8 @@ func (q query) sample(s series, rival []float64) sample {
 	}
 }
 
-// steady takes away differences that are only the rounding of floating-point numbers, so that nothing is divided by them.
+// steady takes away differences that are only the rounding of floating-point numbers, so that nothing is divided by
+// them.
 func steady(returns []float64) []float64 {
 	if len(returns) == 0 {
 		return returns
@@ -50,7 +51,8 @@ func steady(returns []float64) []float64 {
 	return out
 }
 
-// figure is one statistic: how it is made, of how many returns at least, and why it is not defined when there are as many.
+// figure is one statistic: how it is made, of how many returns at least, and why it is not defined when there are as
+// many.
 type figure struct {
 	name      string
 	of        func(x *sample) float64

@@ -81,7 +81,8 @@ func at(t *testing.T, body []byte, path string) float64 {
 	return v
 }
 
-// Rows of tables D, F and G of the reference that prices can be made for: returns without a first one that is missing, which counts as time there.
+// Rows of tables D, F and G of the reference that prices can be made for: returns without a first one that is
+// missing, which counts as time there.
 func TestFiguresOfTheReference(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
@@ -373,7 +374,8 @@ func TestFiguresAreThoseOfTheSeriesThatIsShown(t *testing.T) {
 	assert.InDelta(t, quant.CumulativeReturn(own.Values), total-1, 1e-9)
 }
 
-// The days that two have in common count, and returns over days that one lacks are compounded: 100, 110, 121 beside 50, none, 60 is 21 % beside 20 %.
+// The days that two have in common count, and returns over days that one lacks are compounded: 100, 110, 121 beside
+// 50, none, 60 is 21 % beside 20 %.
 func TestABenchmarkIsComparedWithOnCommonDays(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)

@@ -71,7 +71,8 @@ func (s *Service) replace(ctx context.Context, tx *store.Tx, years *years, e eve
 	return err
 }
 
-// holdersChanged announces, once in a unit of work, that the returns of the portfolios with a symbol may read differently.
+// holdersChanged announces, once in a unit of work, that the returns of the portfolios with a symbol may read
+// differently.
 func (s *Service) holdersChanged(tx *store.Tx, symbol string) {
 	tx.Once("holders of "+symbol, func(ctx context.Context, tx *store.Tx) error {
 		ids, err := holders(ctx, tx, symbol)
@@ -82,7 +83,8 @@ func (s *Service) holdersChanged(tx *store.Tx, symbol string) {
 	})
 }
 
-// yearsOf are the years of the symbol of an event, as this unit of work has them. What all its events need is read at once.
+// yearsOf are the years of the symbol of an event, as this unit of work has them. What all its events need is read at
+// once.
 func yearsOf(ctx context.Context, tx *store.Tx, e events.PricesImported) (*years, error) {
 	all, err := store.Shared(tx, "years", func() (map[string]*years, error) {
 		from, to := spanOf(e)
@@ -106,7 +108,8 @@ func yearsOf(ctx context.Context, tx *store.Tx, e events.PricesImported) (*years
 	return alone[e.Symbol], err
 }
 
-// spanOf returns the days that an event may change; all of them when it is replayed, since then what there is may be wrong in any way.
+// spanOf returns the days that an event may change; all of them when it is replayed, since then what there is may be
+// wrong in any way.
 func spanOf(e events.PricesImported) (from, to civil.Date) {
 	if e.Replay != nil {
 		return (&events.Replay{}).Span()

@@ -13,8 +13,8 @@ import (
 	"stega/quant"
 )
 
-// point is the prices of one day: the close, and what makes it comparable with those of other days, each NaN when the source does not say it. Statistics are
-// floating point; the exact prices are marketdata's.
+// point is the prices of one day: the close, and what makes it comparable with those of other days, each NaN when the
+// source does not say it. Statistics are floating point; the exact prices are marketdata's.
 type point struct {
 	day      civil.Date
 	close    float64
@@ -44,8 +44,9 @@ func (p point) same(o point) bool {
 	return p.day == o.day && p.close == o.close
 }
 
-// between is the return from one point to the next: that of the adjusted closes when both have one, and else that of the closes, adjusted for the dividend and
-// the split of the later. So a file without adjusted closes beside one with them makes no jump.
+// between is the return from one point to the next: that of the adjusted closes when both have one, and else that of
+// the closes, adjusted for the dividend and the split of the later. So a file without adjusted closes beside one with
+// them makes no jump.
 func between(a, b point) float64 {
 	return quant.Bars{
 		Close: []float64{a.close, b.close}, Adjusted: []float64{a.adjusted, b.adjusted}, Dividend: []float64{a.dividend, b.dividend},
@@ -53,7 +54,8 @@ func between(a, b point) float64 {
 	}.Return(1)
 }
 
-// pointsOf takes what matters here out of an event, whose columns were checked. A dividend of nothing and a split into one are none.
+// pointsOf takes what matters here out of an event, whose columns were checked. A dividend of nothing and a split
+// into one are none.
 func pointsOf(e events.PricesImported) []point {
 	points := make([]point, len(e.Days))
 	for i := range points {
@@ -95,8 +97,9 @@ func bitsOf(f int) (int, error) {
 	return 0, fmt.Errorf("%w: format %d", errPacked, f)
 }
 
-// A packed year is, for each day in order, a uvarint of the days since the day before (the first: since the first of January), shifted by a bit for each value
-// beside the close that may be there, and eight bytes of the close and of each that is. Equal points have equal bytes.
+// A packed year is, for each day in order, a uvarint of the days since the day before (the first: since the first of
+// January), shifted by a bit for each value beside the close that may be there, and eight bytes of the close and of
+// each that is. Equal points have equal bytes.
 func pack(points []point) []byte {
 	out := make([]byte, 0, 10*len(points))
 	last := civil.Of(points[0].day.Year(), 1, 1)

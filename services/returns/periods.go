@@ -10,8 +10,8 @@ import (
 // maxDrawdowns bounds how many drawdowns are answered at once.
 const maxDrawdowns = 1000
 
-// Drawdown is a time below the highest wealth so far. Length counts the periods from start to end, or to the last day when the peak is not reached again yet,
-// and recovery those from the trough on.
+// Drawdown is a time below the highest wealth so far. Length counts the periods from start to end, or to the last day
+// when the peak is not reached again yet, and recovery those from the trough on.
 type Drawdown struct {
 	Depth    *float64    `json:"depth"`
 	Start    civil.Date  `json:"start"`  // the peak before

@@ -33,8 +33,8 @@ type query struct {
 	window int
 }
 
-// shared are the parameters of all paths, and elsewhere those of some, with what they are for: they are known on all paths, and refused where they
-// would do nothing.
+// shared are the parameters of all paths, and elsewhere those of some, with what they are for: they are known on all
+// paths, and refused where they would do nothing.
 var (
 	shared    = []string{"from", "to", "frequency", "rebalance"}
 	elsewhere = map[string]string{

@@ -54,7 +54,8 @@ func emit(ctx context.Context, tx *store.Tx, symbols []string, mark events.Repla
 // turns is the advisory lock of those that tell returns.
 const turns = 0x57e6b
 
-// alone holds up all merges until the unit of work ends, for a replay could tell an old return after its correction. SQLite has one writer anyway.
+// alone holds up all merges until the unit of work ends, for a replay could tell an old return after its correction.
+// SQLite has one writer anyway.
 func alone(ctx context.Context, tx *store.Tx) error {
 	if tx.Dialect().Name() != dialect.PG {
 		return nil

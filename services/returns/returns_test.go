@@ -39,7 +39,8 @@ type summary struct {
 
 const sixtyForty = `{"name":"core","assets":[{"symbol":"AAPL","weight":"0.6"},{"symbol":"MA","weight":"0.4"}]}`
 
-// The figures are those of table A of the reference (A4), and else of a straight computation over the file with exact sums (Python's math.fsum).
+// The figures are those of table A of the reference (A4), and else of a straight computation over the file with exact
+// sums (Python's math.fsum).
 func TestFiguresOfRealPrices(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
@@ -150,7 +151,8 @@ func TestSeriesOfEveryKind(t *testing.T) {
 	}
 }
 
-// The same facts in any order, in pieces, repeated and corrected, end in the same read views, which equal those that are rebuilt.
+// The same facts in any order, in pieces, repeated and corrected, end in the same read views, which equal those that
+// are rebuilt.
 func TestAnyOrderEndsInTheSameViews(t *testing.T) {
 	t.Parallel()
 	type world struct {

@@ -15,7 +15,8 @@ import (
 	spans "stega/series"
 )
 
-// series is returns with their days: returns[i] is that of the period that ends on days[i+1]; days[0] is the first price's.
+// series is returns with their days: returns[i] is that of the period that ends on days[i+1]; days[0] is the first
+// price's.
 type series struct {
 	days    []civil.Date
 	returns []float64

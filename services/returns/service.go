@@ -1,5 +1,5 @@
-// Package returns makes returns and risk of prices and portfolios. It keeps the prices of each symbol packed and follows portfolios, both from
-// events alone, and answers over any window of days.
+// Package returns makes returns and risk of prices and portfolios. It keeps the prices of each symbol packed and
+// follows portfolios, both from events alone, and answers over any window of days.
 package returns
 
 import (

@@ -23,8 +23,9 @@ import (
 	"stega/store"
 )
 
-// Two lanes handle, at the same time, a portfolio and the first prices of its symbols, or the first prices of two symbols of one portfolio: whatever
-// the order of their commits, the last word about the portfolio is that nothing is missing.
+// Two lanes handle, at the same time, a portfolio and the first prices of its symbols, or the first prices of two
+// symbols of one portfolio: whatever the order of their commits, the last word about the portfolio is that nothing is
+// missing.
 func TestTheLastWordAboutAPortfolioIsTrue(t *testing.T) {
 	db, err := store.Open(t.Context(), "returns", servers.Postgres(t).URL())
 	require.NoError(t, err)

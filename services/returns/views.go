@@ -45,8 +45,8 @@ type years struct {
 	gone  []int // years of which nothing is left
 }
 
-// loadYears reads the years of symbols; the points only of those from one day to another, and of the years next to them, which is what merge
-// and around look at. A symbol that nothing is known of has no years.
+// loadYears reads the years of symbols; the points only of those from one day to another, and of the years next to
+// them, which is what merge and around look at. A symbol that nothing is known of has no years.
 func loadYears(ctx context.Context, tx *store.Tx, symbols []string, from, to civil.Date) (map[string]*years, error) {
 	all := make(map[string]*years, len(symbols))
 	for _, symbol := range symbols {
@@ -91,8 +91,8 @@ func (y *years) merge(fresh []point) (changed []point, err error) {
 
 var keepYear = store.NewUpsert("series", 2, "symbol", "year", "first_day", "last_day", "days", "format", "data")
 
-// replace puts points in the place of those from one day to another. It returns those that are new or differ; whole means that days are gone, or that what
-// was there could not be read.
+// replace puts points in the place of those from one day to another. It returns those that are new or differ; whole
+// means that days are gone, or that what was there could not be read.
 func (y *years) replace(fresh []point, from, to civil.Date) (changed []point, whole bool) {
 	touched := map[int]bool{}
 	for year := range y.rows {

@@ -35,7 +35,8 @@ func (c *counting) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// takesNoWrites makes the server read-only while confirmations are under way: rows that were sent cannot be deleted then.
+// takesNoWrites makes the server read-only while confirmations are under way: rows that were sent cannot be deleted
+// then.
 func takesNoWrites(t *testing.T, h Harness) {
 	if h.ReadOnly == nil {
 		t.Skip("there is no server")
@@ -370,8 +371,8 @@ func through(t testing.TB, address string) (*store.DB, *cable) {
 	return reopen(t, u.String()), c
 }
 
-// fallsSilent holds that no query, unit or upkeep without a deadline of its own waits for a server that answers keepalives and nothing else, and
-// that each works again over a new connection.
+// fallsSilent holds that no query, unit or upkeep without a deadline of its own waits for a server that answers
+// keepalives and nothing else, and that each works again over a new connection.
 func fallsSilent(t *testing.T, h Harness) {
 	if address := h.URL(t); !strings.HasPrefix(address, "postgres") {
 		t.Skip("there is no server")

@@ -23,8 +23,8 @@ const (
 	killOp  = "STORETEST_KILL_OPERATION"
 )
 
-// Child runs one command in a process that kills itself before a given statement, and reports whether this process is one. A
-// TestMain calls it first.
+// Child runs one command in a process that kills itself before a given statement, and reports whether this process is
+// one. A TestMain calls it first.
 func Child() (is bool) {
 	at, err := strconv.Atoi(os.Getenv(killAt))
 	if err != nil {

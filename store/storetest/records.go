@@ -377,7 +377,8 @@ func tidies(t *testing.T, h Harness) {
 
 func second[V any](_ V, err error) error { return err }
 
-// cancels asks for the end of an operation that runs: from then on it can only fail, and once it is over nothing can be asked for.
+// cancels asks for the end of an operation that runs: from then on it can only fail, and once it is over nothing can
+// be asked for.
 func cancels(t *testing.T, h Harness) {
 	db := open(t, h)
 	id := events.NewID()

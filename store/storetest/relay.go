@@ -18,8 +18,8 @@ import (
 	"stega/store"
 )
 
-// recorder is a broker that does what a scenario says, which a real one cannot be told to: refuse a certain message, confirm it late, or
-// lose the connection. It takes messages and delivers none.
+// recorder is a broker that does what a scenario says, which a real one cannot be told to: refuse a certain message,
+// confirm it late, or lose the connection. It takes messages and delivers none.
 type recorder struct {
 	broker.Broker // nothing else is called
 
@@ -335,7 +335,8 @@ func takesOver(t *testing.T, h Harness) {
 	assert.Equal(t, upTo(2), a.versions(t, "s"))
 }
 
-// restarts runs units while the server is restarted. Those that fail are run again under their own claim, as a redelivery would.
+// restarts runs units while the server is restarted. Those that fail are run again under their own claim, as a
+// redelivery would.
 func restarts(t *testing.T, h Harness) {
 	if h.Restart == nil {
 		t.Skip("there is no server to restart")

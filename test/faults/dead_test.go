@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// deadLetterRetried makes an import dead at one consumer, corrects it, and retries the dead letter: the correction has waited behind it, and stays.
+// deadLetterRetried makes an import dead at one consumer, corrects it, and retries the dead letter: the correction
+// has waited behind it, and stays.
 func deadLetterRetried(t *testing.T, l *load) {
 	sound := l.after(func() {
 		l.SQL("returns", "DROP TRIGGER IF EXISTS unlucky ON series", "DROP FUNCTION IF EXISTS unlucky()")

@@ -30,7 +30,8 @@ const (
 	over    = 2 * time.Minute  // how soon all that was written has settled, once the fault is over
 )
 
-// TestFaults runs all cases on one stack, one after the other: what one leaves behind, the check after the next would find.
+// TestFaults runs all cases on one stack, one after the other: what one leaves behind, the check after the next would
+// find.
 func TestFaults(t *testing.T) {
 	if os.Getenv("STEGA_FAULTS") == "" {
 		t.Skip("STEGA_FAULTS=1 runs it")
@@ -186,8 +187,8 @@ func (l *load) settled(id string, deadline time.Time) string {
 	}
 }
 
-// check requires that everything that was accepted has settled, that nothing is dead, parked or unsent, that each event is once in the
-// log but for a few, and that the views are those that a rebuild makes.
+// check requires that everything that was accepted has settled, that nothing is dead, parked or unsent, that each
+// event is once in the log but for a few, and that the views are those that a rebuild makes.
 func (l *load) check() {
 	l.t.Helper()
 	l.within(over, "all are ready", func() (bool, string) { return l.ready() })

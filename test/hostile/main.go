@@ -1,9 +1,11 @@
-// Command hostile attacks a server with the requests of a client that means harm, and checks that a second client is answered meanwhile.
+// Command hostile attacks a server with the requests of a client that means harm, and checks that a second client is
+// answered meanwhile.
 //
 //	go run ./test/hostile -url http://127.0.0.1:8420 -token READ -good-token READ [-write-token WRITE] -duration 10m [-seed N]
 //
-// It exits with 1 when a read of the second client is not answered with 200 within 5 s, when a hostile request is answered with 500 or with
-// 429 without Retry-After, or when one is not answered within 30 s (without its body: a minute); with 2 when it is called wrongly.
+// It exits with 1 when a read of the second client is not answered with 200 within 5 s, when a hostile request is
+// answered with 500 or with 429 without Retry-After, or when one is not answered within 30 s (without its body: a
+// minute); with 2 when it is called wrongly.
 package main
 
 import (

@@ -28,7 +28,8 @@ func (a *attack) hold(ctx context.Context, do func()) {
 	}
 }
 
-// slow opens connections whose requests never come whole, and waits for what the server does: more at a time, now and then, than it takes.
+// slow opens connections whose requests never come whole, and waits for what the server does: more at a time, now and
+// then, than it takes.
 func (a *attack) slow(ctx context.Context, r *rand.Rand) {
 	n := 1
 	if r.IntN(100) == 0 {

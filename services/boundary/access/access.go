@@ -1,5 +1,6 @@
-// Package access decides who may do what at the edge: tokens with scopes, limits on the rate of requests, and an audit of writes.
-// Access.Wrap puts it in front of all that a process serves. No request is trusted for where it comes from, unless Options.Local says so.
+// Package access decides who may do what at the edge: tokens with scopes, limits on the rate of requests, and an
+// audit of writes. Access.Wrap puts it in front of all that a process serves. No request is trusted for where it
+// comes from, unless Options.Local says so.
 package access
 
 import (
@@ -48,8 +49,8 @@ type Caller struct {
 // Via is how a caller came in.
 type Via string
 
-// The ways: a token in the header, the session of a browser that used a one-time link, none (see Options.Local), and the secret that processes
-// share.
+// The ways: a token in the header, the session of a browser that used a one-time link, none (see Options.Local), and
+// the secret that processes share.
 const (
 	ViaToken   Via = "token"
 	ViaLink    Via = "link"
@@ -63,8 +64,8 @@ const (
 	service = "service"
 )
 
-// From is who asks, as Wrap found out. There is none on a path that is open, and on the stream for a client that sends its
-// token as its first message.
+// From is who asks, as Wrap found out. There is none on a path that is open, and on the stream for a client that
+// sends its token as its first message.
 func From(ctx context.Context) (Caller, bool) {
 	who, ok := ctx.Value(admittedKey{}).(admitted)
 	return who.Caller, ok
@@ -75,12 +76,14 @@ type Options struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Limits  Limits
-	// Service is the secret that the processes of one installation share. Services, which have no tokens of their own, take it from the gateway;
-	// a process with the boundary's database takes tokens only.
+	// Service is the secret that the processes of one installation share. Services, which have no tokens of their own,
+	// take it from the gateway; a process with the boundary's database takes tokens only.
 	Service string
-	// Local is the scope of requests without a token that a program of this machine makes directly to a loopback listener; Open: they have none.
+	// Local is the scope of requests without a token that a program of this machine makes directly to a loopback
+	// listener; Open: they have none.
 	Local Scope
-	// Proxies are the addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto count: for limits, the audit and cookies, and nothing else.
+	// Proxies are the addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto count: for limits, the audit and
+	// cookies, and nothing else.
 	Proxies []netip.Prefix
 	// Keep is how long the audit is kept; 0 is 90 days. Rows is how many lines it has at most; 0 is a million.
 	Keep time.Duration
@@ -103,7 +106,8 @@ type Access struct {
 	refused *prometheus.CounterVec
 }
 
-// New makes the access control on the boundary's database. Without one (nil) only the service's secret lets requests in.
+// New makes the access control on the boundary's database. Without one (nil) only the service's secret lets requests
+// in.
 func New(db *store.DB, o Options) *Access {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -136,7 +140,8 @@ func New(db *store.DB, o Options) *Access {
 	return a
 }
 
-// Run writes the audit, and when tokens were last used, until ctx ends, and then what is left of it: it must outlive the requests.
+// Run writes the audit, and when tokens were last used, until ctx ends, and then what is left of it: it must outlive
+// the requests.
 func (a *Access) Run(ctx context.Context, ready func()) error {
 	if a.tokens == nil {
 		ready()

@@ -17,7 +17,8 @@ import (
 	"stega/store"
 )
 
-// Entry is one line of the audit: a write and what it made, or requests that changed nothing, of one caller, route and status within a minute.
+// Entry is one line of the audit: a write and what it made, or requests that changed nothing, of one caller, route
+// and status within a minute.
 type Entry struct {
 	ID        string    `json:"id"`
 	At        time.Time `json:"at"`
@@ -86,8 +87,9 @@ const (
 	lastTry = 5 * time.Second
 )
 
-// audit writes what was done beside the requests that did it: an answer does not wait for its line. A line is committed some milliseconds after the
-// answer; a process that is killed in between loses it. One that could not be written otherwise is in the log, in full.
+// audit writes what was done beside the requests that did it: an answer does not wait for its line. A line is
+// committed some milliseconds after the answer; a process that is killed in between loses it. One that could not be
+// written otherwise is in the log, in full.
 type audit struct {
 	db      *store.DB
 	log     *slog.Logger
@@ -319,7 +321,8 @@ func (a *audit) trim(ctx context.Context) error {
 	})
 }
 
-// list is the lines from the newest on, older than one; token and operation, when they are not empty, pick those of one.
+// list is the lines from the newest on, older than one; token and operation, when they are not empty, pick those of
+// one.
 func (a *audit) list(ctx context.Context, limit int, before, token, operation string) ([]Entry, error) {
 	var rows []entryRow
 	q := a.db.Read().NewSelect().Model(&rows).OrderExpr("id DESC").Limit(int64(limit))

@@ -208,7 +208,8 @@ func child() bool {
 	return true
 }
 
-// Whenever the process is killed, no write has two lines, none has a line that was not made, and only those of the last moment are missing.
+// Whenever the process is killed, no write has two lines, none has a line that was not made, and only those of the
+// last moment are missing.
 func TestAKillLosesOnlyTheLinesOfTheLastMoment(t *testing.T) {
 	t.Parallel()
 	url := sqlite(t)

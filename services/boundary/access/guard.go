@@ -24,7 +24,8 @@ type guard struct {
 	next  http.Handler
 }
 
-// Wrap puts the access control in front of a handler. Options.Local counts only where the listener's address is of loopback.
+// Wrap puts the access control in front of a handler. Options.Local counts only where the listener's address is of
+// loopback.
 func (a *Access) Wrap(listener net.Addr, next http.Handler) http.Handler {
 	g := &guard{Access: a, table: newTable(Routes()), next: next}
 	if isLoopback(listener) {
@@ -119,8 +120,8 @@ func (g *guard) carry(r *http.Request, who admitted) (*http.Request, func()) {
 	return r.WithContext(ctx), func() { stop(); cancel(nil) }
 }
 
-// Watch calls ended once the token, or without one what the request of ctx came in with, is revoked or expires; stop ends the watch. It is for what
-// outlives its request.
+// Watch calls ended once the token, or without one what the request of ctx came in with, is revoked or expires; stop
+// ends the watch. It is for what outlives its request.
 func (a *Access) Watch(ctx context.Context, token string, ended func(error)) (stop func()) {
 	who, _ := ctx.Value(admittedKey{}).(admitted)
 	by := who.by
@@ -169,7 +170,8 @@ func (g *guard) tooOften(wait time.Duration) error {
 		WithHint("wait as long as Retry-After says; the limit is %g requests a second", g.limits.limits.Rate), wait}
 }
 
-// admit finds the caller of a request. A client of the stream that is to send its token as its first message has no name.
+// admit finds the caller of a request. A client of the stream that is to send its token as its first message has no
+// name.
 func (g *guard) admit(r *http.Request, route Route) (admitted, error) {
 	if values := r.Header.Values("Authorization"); len(values) > 0 {
 		scheme, token, _ := strings.Cut(values[0], " ")
@@ -203,8 +205,9 @@ func (g *guard) afterLimit(r *http.Request, err error) error {
 	return err
 }
 
-// bearer is the caller with a token. What cannot be a token counts against the address. What can be one, and is not known yet, is looked up under
-// limits of its own: a flood without a token, from whatever address, does not keep valid tokens out.
+// bearer is the caller with a token. What cannot be a token counts against the address. What can be one, and is not
+// known yet, is looked up under limits of its own: a flood without a token, from whatever address, does not keep
+// valid tokens out.
 func (g *guard) bearer(r *http.Request, token string) (admitted, error) {
 	if g.isService(token) {
 		name, id := g.spokenFor(r)
@@ -291,7 +294,8 @@ func (a *Access) identify(ctx context.Context, text string) (Caller, error) {
 	return Caller{Token: t.ID, Name: t.Name, Scope: t.Scope, Via: ViaToken}, nil
 }
 
-// Authorize finds whose token a text is, and requires a scope of it: for a client that sends its token by other ways than the header.
+// Authorize finds whose token a text is, and requires a scope of it: for a client that sends its token by other ways
+// than the header.
 func (a *Access) Authorize(ctx context.Context, token string, needed Scope) (Caller, error) {
 	caller, err := a.identify(ctx, token)
 	if err == nil && !caller.Scope.Covers(needed) {

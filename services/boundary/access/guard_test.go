@@ -215,7 +215,8 @@ func TestLocalAccessIsForProgramsOfThisMachine(t *testing.T) {
 	}
 }
 
-// A browser cannot send a header with a WebSocket: it is let through without a caller, and its first message has the token.
+// A browser cannot send a header with a WebSocket: it is let through without a caller, and its first message has the
+// token.
 func TestAStreamMayShowItsTokenLater(t *testing.T) {
 	t.Parallel()
 	a := New(open(t, sqlite(t)), Options{})

@@ -58,8 +58,9 @@ func (l *limiters) take(who string) (wait time.Duration) {
 	return reserve(l.limiter(who, rate.Limit(l.limits.Rate), l.limits.Burst, now), now)
 }
 
-// lookup counts a look for a token that is not known yet, by the first byte of its hash: whoever guesses from an address exhausts some of the
-// buckets of that address, and all of them together are less than what all addresses have.
+// lookup counts a look for a token that is not known yet, by the first byte of its hash: whoever guesses from an
+// address exhausts some of the buckets of that address, and all of them together are less than what all addresses
+// have.
 func (l *limiters) lookup(network string, first byte) (wait time.Duration) {
 	if l.limits.Rate < 0 {
 		return 0

@@ -15,8 +15,9 @@ import (
 	"stega/store"
 )
 
-// KeepLocal sees to it that a file has a token of scope admin, by which programs of the same user find their way in: it makes one at the first
-// start, and keeps it. Who removes the file, or revokes the token, gets another one at the next start.
+// KeepLocal sees to it that a file has a token of scope admin, by which programs of the same user find their way in:
+// it makes one at the first start, and keeps it. Who removes the file, or revokes the token, gets another one at the
+// next start.
 func (a *Access) KeepLocal(ctx context.Context, file string) error {
 	text, err := readSecret(file)
 	switch {

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// forwarding are the headers by which proxies name the client that they speak for, besides all that begin with X-Forwarded-.
+// forwarding are the headers by which proxies name the client that they speak for, besides all that begin with
+// X-Forwarded-.
 var forwarding = []string{
 	"Forwarded", "Via", "X-Real-Ip", "Cf-Connecting-Ip", "True-Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Original-Forwarded-For",
 	"X-Envoy-External-Address", "Fastly-Client-Ip",
@@ -29,9 +30,10 @@ func remote(r *http.Request) netip.Addr {
 	return at.Addr().Unmap()
 }
 
-// fromHere reports whether a program of this machine made a request directly, as far as the request shows: it comes from loopback, carries no
-// header of a proxy, and no web page made it. A page can make a browser of this machine send requests, under a name of its own that resolves to
-// loopback; the Host header then has that name, and Origin names the page.
+// fromHere reports whether a program of this machine made a request directly, as far as the request shows: it comes
+// from loopback, carries no header of a proxy, and no web page made it. A page can make a browser of this machine
+// send requests, under a name of its own that resolves to loopback; the Host header then has that name, and Origin
+// names the page.
 func fromHere(r *http.Request) bool {
 	if !remote(r).IsLoopback() {
 		return false
@@ -61,7 +63,8 @@ func localHost(host string) bool {
 	return strings.EqualFold(name, "localhost") || name == "127.0.0.1" || name == "::1"
 }
 
-// sameOrigin reports whether a request was not made by a page of another site. Programs that are no browsers say nothing of it.
+// sameOrigin reports whether a request was not made by a page of another site. Programs that are no browsers say
+// nothing of it.
 func sameOrigin(r *http.Request, secure bool) bool {
 	origins := r.Header.Values("Origin")
 	if len(origins) > 1 {

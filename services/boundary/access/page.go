@@ -50,8 +50,8 @@ func (a *Access) start(c echo.Context) error {
 	return a.show(c, http.StatusOK, caller, "")
 }
 
-// login trades the code of a one-time link for the cookie of a session. What only looks ahead, or comes from a page of another site, does not use
-// the code up.
+// login trades the code of a one-time link for the cookie of a session. What only looks ahead, or comes from a page
+// of another site, does not use the code up.
 func (a *Access) login(c echo.Context) error {
 	r := c.Request()
 	site := r.Header.Get("Sec-Fetch-Site")

@@ -20,14 +20,16 @@ const (
 	proofNonceMax = 64
 )
 
-// Proof is the answer to POST /v1/proof: whoever knows the token of the token file can see from it that the server does too. It is bound to the
-// address that the connection reached, so that another process cannot pass it on as its own.
+// Proof is the answer to POST /v1/proof: whoever knows the token of the token file can see from it that the server
+// does too. It is bound to the address that the connection reached, so that another process cannot pass it on as its
+// own.
 type Proof struct {
 	Proof   string `json:"proof"`
 	Address string `json:"address"`
 }
 
-// ProofOf returns the proof for a nonce and an address: the HMAC-SHA-256 under the SHA-256 of the token's text, in base64url.
+// ProofOf returns the proof for a nonce and an address: the HMAC-SHA-256 under the SHA-256 of the token's text, in
+// base64url.
 func ProofOf(token, nonce, address string) string {
 	return proofOf(sha256.Sum256([]byte(token)), nonce, address)
 }

@@ -32,9 +32,10 @@ func (a *Access) isProxy(address netip.Addr) bool {
 	return slices.ContainsFunc(a.proxies, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
-// client is the address that a request counts against and that the audit has: that of the peer, or, when that is a trusted proxy, the last address
-// in X-Forwarded-For that is none. Proxies append to that header, so what is left of it is the client's own to say. The header Forwarded is not
-// read: a proxy that appends to one of the two passes the other on as the client sent it.
+// client is the address that a request counts against and that the audit has: that of the peer, or, when that is a
+// trusted proxy, the last address in X-Forwarded-For that is none. Proxies append to that header, so what is left of
+// it is the client's own to say. The header Forwarded is not read: a proxy that appends to one of the two passes the
+// other on as the client sent it.
 func (a *Access) client(r *http.Request) netip.Addr {
 	at := remote(r)
 	if len(a.proxies) == 0 {

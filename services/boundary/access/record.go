@@ -92,8 +92,8 @@ func operation(answer http.Header) string {
 	return ""
 }
 
-// record hands a line to the audit. A process without the boundary's database, which the gateway or somebody with the services' secret reached, logs
-// it. Requests that changed nothing share a line with others of their kind.
+// record hands a line to the audit. A process without the boundary's database, which the gateway or somebody with the
+// services' secret reached, logs it. Requests that changed nothing share a line with others of their kind.
 func (g *guard) record(e Entry, route Route) {
 	switch {
 	case g.audit == nil && e.Status < http.StatusBadRequest:

@@ -15,7 +15,8 @@ type Route struct {
 	known   bool   // it is in the table
 }
 
-// makesToken reports whether a route takes a token always, whatever Options.Local says: what it makes outlives that setting.
+// makesToken reports whether a route takes a token always, whatever Options.Local says: what it makes outlives that
+// setting.
 func (r Route) makesToken() bool {
 	return r.Method == http.MethodPost && (r.Path == "/v1/tokens" || r.Path == "/v1/links")
 }
@@ -29,7 +30,8 @@ func (r Route) differs() bool { return r.Path == "/" || r.Path == "/readyz" }
 // recorded reports whether the audit has requests of a route: writes, and reads of tokens, the audit and dead letters.
 func (r Route) recorded() bool { return !safe(r.Method) || r.Scope == Admin && r.known }
 
-// Routes is the table of all paths. What is not in it takes the scope admin; a test holds that everything that a process serves is.
+// Routes is the table of all paths. What is not in it takes the scope admin; a test holds that everything that a
+// process serves is.
 func Routes() []Route {
 	return []Route{
 		{"GET", "/healthz", Open, "", true},
@@ -117,8 +119,8 @@ func newTable(routes []Route) table {
 	return t
 }
 
-// find is the route of a request, its command filled in; one that is not known needs admin. Paths are compared as they were sent, for
-// a router could read an encoded one either way.
+// find is the route of a request, its command filled in; one that is not known needs admin. Paths are compared as
+// they were sent, for a router could read an encoded one either way.
 func (t table) find(method, escaped string) Route {
 	if method == http.MethodHead {
 		method = http.MethodGet

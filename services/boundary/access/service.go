@@ -44,7 +44,8 @@ func CheckSecret(secret string) error {
 		WithHint("set STEGA_SERVICE_TOKEN to a random one, such as that of: openssl rand -hex 32")
 }
 
-// CallerHeader names the caller for whom the boundary sends a request to a service. Services believe it with their secret only.
+// CallerHeader names the caller for whom the boundary sends a request to a service. Services believe it with their
+// secret only.
 const CallerHeader = "Stega-Caller"
 
 // CallerOf is the value of CallerHeader for the caller of a request; empty when there is none.

@@ -15,8 +15,8 @@ import (
 	"stega/store"
 )
 
-// A browser signs in with a one-time link: its code is worth a session once, within linkLife. A session lasts sessionLife, ends with the token
-// that made the link, and never has more scope than that token.
+// A browser signs in with a one-time link: its code is worth a session once, within linkLife. A session lasts
+// sessionLife, ends with the token that made the link, and never has more scope than that token.
 const (
 	linkLife    = 5 * time.Minute
 	sessionLife = 12 * time.Hour
@@ -65,7 +65,8 @@ func (t *tokens) insertSession(ctx context.Context, tx *store.Tx, r sessionRow) 
 	return err
 }
 
-// signIn trades the code of a link for a session. Of several that send one code, on whatever replica, one gets a session.
+// signIn trades the code of a link for a session. Of several that send one code, on whatever replica, one gets a
+// session.
 func (t *tokens) signIn(ctx context.Context, code string) (session string, token Token, err error) {
 	used := unauthorized("link_invalid", "the link was used, has expired, or is none of this server").WithHint("make another with: stega open")
 	by, ok := hashOfRandom(code)
@@ -152,8 +153,8 @@ func in(hashes []digest) any {
 	return bun.List(list)
 }
 
-// cookie is the name of the session's cookie. Browsers send cookies to every port of a host, so the port is in the name; one that only HTTPS
-// carries has the prefix that browsers enforce.
+// cookie is the name of the session's cookie. Browsers send cookies to every port of a host, so the port is in the
+// name; one that only HTTPS carries has the prefix that browsers enforce.
 func (a *Access) cookie(r *http.Request) string {
 	name := "stega_session"
 	if u, err := url.Parse("//" + r.Host); err == nil && u.Port() != "" {
@@ -170,8 +171,9 @@ func (a *Access) secure(r *http.Request) bool {
 	return r.TLS != nil || a.isProxy(remote(r)) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
 }
 
-// session is the caller by the session of a browser; false: the request has none that counts. A cookie counts only for requests of the server's
-// own pages, and, when they only read, for those that a person makes by an address or a bookmark.
+// session is the caller by the session of a browser; false: the request has none that counts. A cookie counts only
+// for requests of the server's own pages, and, when they only read, for those that a person makes by an address or a
+// bookmark.
 func (g *guard) session(r *http.Request) (hash digest, ok bool) {
 	if g.tokens == nil {
 		return hash, false

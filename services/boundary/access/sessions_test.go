@@ -202,7 +202,8 @@ func TestACookieCountsForThePagesOfTheServer(t *testing.T) {
 	assert.Equal(t, 401, ask(t, h, "GET", "/v1/symbols", "", bearer(strings.TrimPrefix(session[1], "stega_session_8420="))...).Code)
 }
 
-// What came in with a token, or with a session of it, ends with it: here at once, elsewhere and by expiry within a second.
+// What came in with a token, or with a session of it, ends with it: here at once, elsewhere and by expiry within a
+// second.
 func TestRequestsUnderWayEndWithTheirToken(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, at string) {

@@ -26,11 +26,12 @@ import (
 	"stega/services/boundary/access"
 )
 
-// open lists the routes that need no token, with what they answer without one: health, a page that shows how to sign in, the refusal of a link that
-// is none, and the refusal of a challenge that is none. None of them has data.
+// open lists the routes that need no token, with what they answer without one: health, a page that shows how to sign
+// in, the refusal of a link that is none, and the refusal of a challenge that is none. None of them has data.
 var open = map[string]int{"GET /healthz": 200, "GET /readyz": 200, "GET /": 200, "GET /login": 401, "POST /v1/proof": 422}
 
-// isOpen reports whether a status is that of an open route. A server that has much to do may answer that it is not ready.
+// isOpen reports whether a status is that of an open route. A server that has much to do may answer that it is not
+// ready.
 func isOpen(row string, want, status int) bool {
 	return status == want || row == "GET /readyz" && status == http.StatusServiceUnavailable
 }
@@ -65,8 +66,9 @@ func send(t *testing.T, base string, r access.Route, change func(*http.Request))
 	return answer.StatusCode, string(b)
 }
 
-// Every route, in every situation in which a request can come from somebody who has no token, and with each token, on a whole server. A new route
-// is here as soon as it is in the table, where a test of package process requires it; an open one needs a row above.
+// Every route, in every situation in which a request can come from somebody who has no token, and with each token, on
+// a whole server. A new route is here as soon as it is in the table, where a test of package process requires it; an
+// open one needs a row above.
 func TestEveryRouteInEverySituation(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t, func(c *process.Config) { c.Limits.Rate = -1 })
@@ -168,7 +170,8 @@ func forward(t *testing.T, to string) string {
 	return "http://" + l.Addr().String()
 }
 
-// behindNginx is what nginx does with "proxy_pass" alone: the Host is that of the upstream, and nothing names the client.
+// behindNginx is what nginx does with "proxy_pass" alone: the Host is that of the upstream, and nothing names the
+// client.
 func behindNginx(t *testing.T, to string) string {
 	t.Helper()
 	u, err := url.Parse(to)
@@ -242,7 +245,8 @@ func TestAnotherUserOfTheMachineIsRefused(t *testing.T) {
 	assert.NotContains(t, out.String(), "TOKEN")
 }
 
-// What streams ends with its token: the tail of the log, server-sent events, and WebSockets, whether the token came in the header or as a message.
+// What streams ends with its token: the tail of the log, server-sent events, and WebSockets, whether the token came
+// in the header or as a message.
 func TestRevocationEndsWhatStreams(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)

@@ -210,7 +210,8 @@ func (t *tokens) list(ctx context.Context, limit int, after string) ([]Token, er
 	return list, nil
 }
 
-// revoke ends a token, its sessions, and all requests and streams that came in with them: in this process at once and in others within a second.
+// revoke ends a token, its sessions, and all requests and streams that came in with them: in this process at once and
+// in others within a second.
 func (t *tokens) revoke(ctx context.Context, id string) (Token, error) {
 	var r row
 	err := t.db.Do(ctx, func(ctx context.Context, tx *store.Tx) error {
@@ -249,7 +250,8 @@ func (t *tokens) valid(ctx context.Context, hash digest, load loader) (Token, er
 	if err != nil {
 		return Token{}, err
 	}
-	// The row was found by its hash, which tells nothing of the secret; the comparison is here so that no change of how it is found can matter.
+	// The row was found by its hash, which tells nothing of the secret; the comparison is here so that no change of how
+	// it is found can matter.
 	if r == nil || subtle.ConstantTimeCompare(r.Hash, hash[:]) != 1 {
 		return Token{}, unknownToken()
 	}

@@ -249,7 +249,8 @@ func TestOfManyWhoShowATokenOneLooksItUp(t *testing.T) {
 	assert.Equal(t, looked+1, loads.Load(), "for a while")
 }
 
-// A look that began before a revocation has read the token as it was: it must not be remembered, and nobody who comes later may share it.
+// A look that began before a revocation has read the token as it was: it must not be remembered, and nobody who comes
+// later may share it.
 func TestALookFromBeforeARevocationIsNotRemembered(t *testing.T) {
 	t.Parallel()
 	clock := newClock()

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// recheckEvery is how often the tokens of requests and streams under way are read again, all in one query: what another process revokes, and
-	// what expires, ends within a second.
+	// recheckEvery is how often the tokens of requests and streams under way are read again, all in one query: what
+	// another process revokes, and what expires, ends within a second.
 	recheckEvery = 500 * time.Millisecond
 	// recheckBatch bounds the hashes of one query.
 	recheckBatch = 500
@@ -33,7 +33,8 @@ type watch struct {
 	ended func(error)
 }
 
-// add registers a watch; stop removes it. ended is called at most once, and not after stop has returned from before the end.
+// add registers a watch; stop removes it. ended is called at most once, and not after stop has returned from before
+// the end.
 func (w *watches) add(by credential, id string, ended func(error)) (stop func()) {
 	one := &watch{id, ended}
 	w.mu.Lock()
@@ -101,8 +102,8 @@ func (w *watches) watched() (tokens, sessions []digest) {
 	return tokens, sessions
 }
 
-// recheck ends what came in with tokens and sessions that are worth nothing any more. While the database is away nothing is ended: nothing can
-// have been revoked.
+// recheck ends what came in with tokens and sessions that are worth nothing any more. While the database is away
+// nothing is ended: nothing can have been revoked.
 func (t *tokens) recheck(ctx context.Context) {
 	tokens, sessions := t.watches.watched()
 	t.recheckOf(ctx, tokens, false, t.loadAll)

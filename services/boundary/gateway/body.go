@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// upload is the body of a request on its way to a service. It remembers whether the client is to blame when it breaks off; how
-// long the client may take is bounded before the gateway (rest.Pace).
+// upload is the body of a request on its way to a service. It remembers whether the client is to blame when it breaks
+// off; how long the client may take is bounded before the gateway (rest.Pace).
 type upload struct {
 	io.ReadCloser
 
@@ -44,8 +44,8 @@ func (u *upload) broken() error {
 	return u.err
 }
 
-// download is the body of a service's answer. It ends when nothing comes for a while; the time in which the client does not take what has come
-// does not count.
+// download is the body of a service's answer. It ends when nothing comes for a while; the time in which the client
+// does not take what has come does not count.
 type download struct {
 	io.ReadCloser
 	idle  *time.Timer

@@ -23,8 +23,8 @@ const (
 	failed
 )
 
-// breaker keeps requests from a service that does not answer: they would wait, and keep it from coming back. After some failures in a row
-// it opens; after a while one request may try, and when it works all may.
+// breaker keeps requests from a service that does not answer: they would wait, and keep it from coming back. After
+// some failures in a row it opens; after a while one request may try, and when it works all may.
 type breaker struct {
 	failures int           // in a row that open it
 	first    time.Duration // how long it stays open at first; doubled with each try that fails

@@ -9,7 +9,8 @@ import (
 	"stega/fault"
 )
 
-// claims remember which service an operation id was sent to: each service keeps the ids of its own writes, and none those of the others.
+// claims remember which service an operation id was sent to: each service keeps the ids of its own writes, and none
+// those of the others.
 type claims struct {
 	mu    sync.Mutex
 	of    map[string]string
@@ -46,8 +47,8 @@ func (c *claims) drop(id string) {
 	c.order = slices.DeleteFunc(c.order, func(other string) bool { return other == id })
 }
 
-// claim refuses an operation id that was used for a write to another service: it is one operation, and has one command. over is told how the write was
-// answered.
+// claim refuses an operation id that was used for a write to another service: it is one operation, and has one
+// command. over is told how the write was answered.
 func (g *Gateway) claim(ctx context.Context, id, service string) (over func(status int), err error) {
 	id = strings.ToLower(id)
 	owner, fresh := g.claims.take(id, service)

@@ -15,7 +15,8 @@ import (
 // maxList bounds the list of one service.
 const maxList = 32 << 20
 
-// letters is what all services have of dead letters. Who could not be asked is named: a short list must not look like a whole one.
+// letters is what all services have of dead letters. Who could not be asked is named: a short list must not look like
+// a whole one.
 type letters struct {
 	Items       []json.RawMessage `json:"items"`
 	Unavailable []string          `json:"unavailable,omitempty"`

@@ -1,5 +1,5 @@
-// Package gateway is the way from the one public address to the services: it knows which paths belong to whom, lets nothing else
-// through, and stands between clients and services that are slow, away, or break off.
+// Package gateway is the way from the one public address to the services: it knows which paths belong to whom, lets
+// nothing else through, and stands between clients and services that are slow, away, or break off.
 package gateway
 
 import (
@@ -172,13 +172,15 @@ func tooLarge(limit int64) error {
 	return fault.New(fault.KindTooLarge, "body_too_large", "the body has more than %d bytes", limit).WithHint("split it")
 }
 
-// notPassed are headers that end here: what is between the client and the gateway, and what the gateway alone may say to a service.
+// notPassed are headers that end here: what is between the client and the gateway, and what the gateway alone may say
+// to a service.
 var notPassed = []string{
 	"Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Proxy-Authenticate", "Proxy-Authorization",
 	"Authorization", "Cookie", "Stega-Caller", "Forwarded", "Via", "X-Real-Ip", "Idempotency-Key", "X-Idempotency-Key",
 }
 
-// outgoing is the request as a service gets it: its path built anew from what was understood of it, and no header that speaks for somebody else.
+// outgoing is the request as a service gets it: its path built anew from what was understood of it, and no header
+// that speaks for somebody else.
 func (g *Gateway) outgoing(r *http.Request, segments []string) *http.Request {
 	out := r.WithContext(r.Context())
 	out.URL = &url.URL{Path: "/" + strings.Join(segments, "/"), RawQuery: r.URL.RawQuery}

@@ -11,9 +11,9 @@ import (
 // maxPath bounds a path.
 const maxPath = 1024
 
-// clean reads the path of a request as one list of segments, the same for everybody who reads it. What could be read in two ways is refused and not
-// repaired: somebody behind the gateway could repair it in another way. Segments have what symbols, ids and topics have, and only what
-// has a meaning in URLs may be encoded.
+// clean reads the path of a request as one list of segments, the same for everybody who reads it. What could be read
+// in two ways is refused and not repaired: somebody behind the gateway could repair it in another way. Segments have
+// what symbols, ids and topics have, and only what has a meaning in URLs may be encoded.
 func clean(r *http.Request) ([]string, error) {
 	u := r.URL
 	if u.Scheme != "" || u.Host != "" || u.Opaque != "" || u.User != nil || r.RequestURI != "" && r.RequestURI[0] != '/' {
@@ -71,6 +71,6 @@ func unreserved(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~", c) >= 0
 }
 
-// mark reports whether a character is one of those that symbols have besides: some clients encode them, and some do not. A slash in a
-// symbol cannot be asked for in a path.
+// mark reports whether a character is one of those that symbols have besides: some clients encode them, and some do
+// not. A slash in a symbol cannot be asked for in a path.
 func mark(c byte) bool { return strings.IndexByte("^=:&", c) >= 0 }

@@ -77,7 +77,8 @@ func (openError) Error() string {
 	return "the service did not answer before, and is left in peace for a while"
 }
 
-// RoundTrip asks the service: reads again when it gave no answer, for they change nothing, and nothing of an answer has been passed on yet.
+// RoundTrip asks the service: reads again when it gave no answer, for they change nothing, and nothing of an answer
+// has been passed on yet.
 func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	tries := 1
 	if reads(r.Method) {

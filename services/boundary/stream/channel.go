@@ -108,7 +108,8 @@ func (c *channel) covers(words []string) bool {
 	return true
 }
 
-// index finds the channels that carry an entry. Opening, releasing and matching take time by the words of one channel, however many there are.
+// index finds the channels that carry an entry. Opening, releasing and matching take time by the words of one
+// channel, however many there are.
 type index struct {
 	channels map[string]*channel
 	patterns branch     // the wild ones

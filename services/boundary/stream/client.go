@@ -191,7 +191,8 @@ func (c *client) leave() {
 	h.work.Done()
 }
 
-// watch closes the client once what it came in with is revoked or expires. A newer token takes the place of the one before.
+// watch closes the client once what it came in with is revoked or expires. A newer token takes the place of the one
+// before.
 func (c *client) watch(ctx context.Context, token string) {
 	if c.h.o.Watch == nil {
 		return
@@ -251,7 +252,8 @@ func (c *client) close(code int, reason string, drop bool) {
 	}
 }
 
-// writing notes that a batch is about to be written. The answer to a ping can come before the write is known to have ended.
+// writing notes that a batch is about to be written. The answer to a ping can come before the write is known to have
+// ended.
 func (c *client) writing(batch []item) {
 	until := time.Now().Add(c.h.o.Write)
 	c.writeBy.Store(until.UnixNano())

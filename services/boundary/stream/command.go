@@ -37,7 +37,8 @@ type (
 
 const commandHint = `a command looks like {"id":1,"subscribe":{"channel":"portfolio.*"}}; the verbs are subscribe, unsubscribe, auth and ping`
 
-// decodeCommand reads a command. With an id above 0 an error can be answered, and the connection goes on; without one it cannot.
+// decodeCommand reads a command. With an id above 0 an error can be answered, and the connection goes on; without one
+// it cannot.
 func decodeCommand(data []byte) (command, error) {
 	var c command
 	unique := rest.Unique(data)
@@ -91,7 +92,8 @@ func (c *command) verb(name string) any {
 	return nil
 }
 
-// strict refuses fields that this version does not know: leaving one out could mean something else than what was asked for.
+// strict refuses fields that this version does not know: leaving one out could mean something else than what was
+// asked for.
 func strict(data []byte, into any) error {
 	if !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
 		return errors.New("it is not an object")

@@ -189,7 +189,8 @@ func TestAVerdictFollowsFromTheFault(t *testing.T) {
 	assert.Equal(t, codeAgain, verdict(errors.New("x")))
 }
 
-// Who publishes repeats what was not confirmed, so an event can stand in the log twice. It is pushed once, and its second position is one to resume from.
+// Who publishes repeats what was not confirmed, so an event can stand in the log twice. It is pushed once, and its
+// second position is one to resume from.
 func TestAnEventThatStandsInTheLogTwiceIsPushedOnce(t *testing.T) {
 	t.Parallel()
 	all, err := parseChannel("#")

@@ -22,8 +22,8 @@ var (
 	errNotYet   = errors.New("the event log was not reached yet")
 )
 
-// Run follows the log and serves clients until ctx ends; ready is called once the end of the log was reached. Then every client
-// that Drain has not closed yet is cut off.
+// Run follows the log and serves clients until ctx ends; ready is called once the end of the log was reached. Then
+// every client that Drain has not closed yet is cut off.
 func (h *Hub) Run(ctx context.Context, ready func()) error {
 	swept := make(chan struct{})
 	sweeping, stop := context.WithCancel(ctx)
@@ -161,8 +161,8 @@ const (
 	proveKnown   = 10 * time.Second
 )
 
-// begin says where to read from: from the last entry that was read, which must come again within prove, or at first from a while before
-// the end, where there is nothing to prove.
+// begin says where to read from: from the last entry that was read, which must come again within prove, or at first
+// from a while before the end, where there is nothing to prove.
 func (h *Hub) begin(bounds broker.LogBounds) (from uint64, prove time.Duration, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -219,7 +219,8 @@ func (h *Hub) sameLocked(bounds broker.LogBounds) (same, known bool) {
 	case bounds.Recent.Position > tail.Position:
 		return bounds.Origin <= tail.Position, true
 	}
-	// The recent entry is at the end or shortly before it: in the window, unless that is very small, or the log another one.
+	// The recent entry is at the end or shortly before it: in the window, unless that is very small, or the log another
+	// one.
 	id, inside := h.window.at(bounds.Recent.Position)
 	return inside && id == bounds.Recent.ID, inside
 }
@@ -251,8 +252,8 @@ func (h *Hub) take(ctx context.Context, l broker.LogEntry) error {
 	return nil
 }
 
-// lost reports whether the log has dropped the entry of a position that a reader was about to get; a gap can also be an entry that cannot be
-// read.
+// lost reports whether the log has dropped the entry of a position that a reader was about to get; a gap can also be
+// an entry that cannot be read.
 func (h *Hub) lost(ctx context.Context, position uint64) bool {
 	bounds, err := h.log.LogBounds(ctx)
 	return err != nil || bounds.First > position

@@ -60,8 +60,8 @@ func bearer(r *http.Request) (token string, given bool) {
 	return strings.TrimSpace(token), true
 }
 
-// fromHere reports whether the page that a request comes from, if it comes from one, is the server's own or an allowed one. Browsers send
-// cookies and reach loopback on behalf of any page, but they always say which.
+// fromHere reports whether the page that a request comes from, if it comes from one, is the server's own or an
+// allowed one. Browsers send cookies and reach loopback on behalf of any page, but they always say which.
 func (h *Hub) fromHere(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if origin == "" {

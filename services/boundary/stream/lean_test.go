@@ -15,7 +15,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// leanClient is a client that costs its own process little: the frames are read by hand, and a mask of zeros masks nothing.
+// leanClient is a client that costs its own process little: the frames are read by hand, and a mask of zeros masks
+// nothing.
 type leanClient struct {
 	addr      string
 	i         int

@@ -7,8 +7,8 @@ import (
 	"stega/fault"
 )
 
-// Position is a place in the log. The id of the event that stands there proves that a log is the one that the position was taken from. The
-// zero position is before everything.
+// Position is a place in the log. The id of the event that stands there proves that a log is the one that the
+// position was taken from. The zero position is before everything.
 type Position struct {
 	Position uint64 `json:"position"`
 	ID       string `json:"id"`

@@ -11,8 +11,8 @@ type item struct {
 	cost  int    // what the queue counts it for
 }
 
-// queue is what waits to be written to one client, bounded in bytes. A frame counts for a quarter of the bound at most, so that one that is
-// larger than the bound can be sent at all; its bytes are shared with all who get it.
+// queue is what waits to be written to one client, bounded in bytes. A frame counts for a quarter of the bound at
+// most, so that one that is larger than the bound can be sent at all; its bytes are shared with all who get it.
 type queue struct {
 	mu    sync.Mutex
 	items []item
@@ -74,8 +74,8 @@ func (q *queue) replace(key string) {
 	delete(q.keys, key)
 }
 
-// take appends the next frames to an empty batch, up to about size bytes. When there are none nobody is busy any more; but when the queue
-// has ended, the writer is to finish.
+// take appends the next frames to an empty batch, up to about size bytes. When there are none nobody is busy any
+// more; but when the queue has ended, the writer is to finish.
 func (q *queue) take(batch []item, size int) (taken []item, finish bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -127,7 +127,8 @@ func (q *queue) spacious(limit int) <-chan struct{} {
 	return q.room
 }
 
-// end takes nothing more in, and drops what waits when asked to. It says whether somebody must begin to write, to finish.
+// end takes nothing more in, and drops what waits when asked to. It says whether somebody must begin to write, to
+// finish.
 func (q *queue) end(drop bool) (first bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

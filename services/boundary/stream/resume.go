@@ -63,7 +63,8 @@ var (
 			WithHint("read the state anew, and subscribe from the position that comes with it")
 )
 
-// prove makes sure that a position is one of this log, and that all that came since can still be read; else it says why not.
+// prove makes sure that a position is one of this log, and that all that came since can still be read; else it says
+// why not.
 func (h *Hub) prove(ctx context.Context, p Position) error {
 	err := h.proven(ctx, p)
 	result := "log"

@@ -90,7 +90,8 @@ func (r *reader) complete(want map[string][]int) bool {
 	return true
 }
 
-// Whatever is cut off whenever, each channel's events come once each, in order; from memory and, as the window is tiny here, from the log.
+// Whatever is cut off whenever, each channel's events come once each, in order; from memory and, as the window is
+// tiny here, from the log.
 func TestRandomDisconnectsLoseNothingAndDoubleNothing(t *testing.T) {
 	t.Parallel()
 	resumeModel(t, openLog(t, t.TempDir()), 600)

@@ -1,17 +1,19 @@
 // Package stream pushes what happens to clients, over WebSocket or as server-sent events.
 //
-// A Hub follows the retained log of all events (broker.Log), decodes each entry once, keeps the last ones in memory, and hands
-// each to those who subscribed to it: to an operation ("operation:<id>"), to a subject ("subject:<subject>"), or to topics ("portfolio.created",
-// "portfolio.*", "*.created", "#"). A frame is serialized once for all who receive the same.
+// A Hub follows the retained log of all events (broker.Log), decodes each entry once, keeps the last ones in memory,
+// and hands each to those who subscribed to it: to an operation ("operation:<id>"), to a subject
+// ("subject:<subject>"), or to topics ("portfolio.created", "portfolio.*", "*.created", "#"). A frame is serialized
+// once for all who receive the same.
 //
-// Every push carries its position in the log. A client that comes back names the position that it has seen last for a channel, and
-// gets all that came since, complete and in order, before anything newer of that channel: from memory as a rule, from the log when it is older.
-// When that cannot be, because the log does not reach back so far (position_expired) or is another one (position_unknown), the subscription is
-// refused; what is delivered is never partial. That it is the same log is proven by the id of the event at the position.
+// Every push carries its position in the log. A client that comes back names the position that it has seen last for a
+// channel, and gets all that came since, complete and in order, before anything newer of that channel: from memory as
+// a rule, from the log when it is older. When that cannot be, because the log does not reach back so far
+// (position_expired) or is another one (position_unknown), the subscription is refused; what is delivered is never
+// partial. That it is the same log is proven by the id of the event at the position.
 //
-// A client that does not read is closed rather than waited for: its queue is bounded in bytes (queue.go), and the code
-// tells it to come back and resume. Idle connections are cheap: one goroutine that reads, none that writes, no timers (sweep.go),
-// and buffers of a few hundred bytes (websocket.go).
+// A client that does not read is closed rather than waited for: its queue is bounded in bytes (queue.go), and the
+// code tells it to come back and resume. Idle connections are cheap: one goroutine that reads, none that writes, no
+// timers (sweep.go), and buffers of a few hundred bytes (websocket.go).
 package stream
 
 import (
@@ -40,13 +42,15 @@ type Options struct {
 	Operation func(ctx context.Context, id string) (json.RawMessage, error)
 	// Authorize says whether a token may read the stream; "" is no token. Without it everybody may.
 	Authorize func(token string) error
-	// Watch calls ended once a token, or for "" what the request of ctx came in with, is revoked or expires; stop ends the watch. Without it nothing does.
+	// Watch calls ended once a token, or for "" what the request of ctx came in with, is revoked or expires; stop ends
+	// the watch. Without it nothing does.
 	Watch func(ctx context.Context, token string, ended func(error)) (stop func())
 	// Trusted says whether a request without a token was let in for another reason, such as where it comes from.
 	Trusted func(r *http.Request) bool
 	// Caller names who sent a request that has no token in its header; nil: nobody is told apart.
 	Caller func(r *http.Request) string
-	// Origins are hosts besides the server's own whose pages may connect, such as "app.example.com" or "https://*.example.com".
+	// Origins are hosts besides the server's own whose pages may connect, such as "app.example.com" or
+	// "https://*.example.com".
 	Origins []string
 	Version string // of the server, for the hello
 

@@ -195,8 +195,8 @@ func (h *Hub) ask(ctx context.Context, id string) (json.RawMessage, error) {
 		return nil, busy(ctx.Err())
 	}
 	operation, err := h.o.Operation(ctx, id)
-	// While a service is away it is not known whether that one has it. What is new to the ledger will be pushed, and a client that could subscribe only
-	// with all services there could not write to the others either.
+	// While a service is away it is not known whether that one has it. What is new to the ledger will be pushed, and a
+	// client that could subscribe only with all services there could not write to the others either.
 	if f, ok := errors.AsType[*fault.Fault](err); ok && (f.Kind == fault.KindNotFound || f.Code == "service_unavailable") {
 		return nil, nil
 	}

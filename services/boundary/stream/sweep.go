@@ -75,8 +75,9 @@ func (c *client) ping() {
 	}
 }
 
-// Drain takes no new clients, and tells those that are there to come back: spread over a while, so that they do not all come at once to where
-// they go next. It returns when all have gone, or ctx ends; those that are left are cut off when Run ends.
+// Drain takes no new clients, and tells those that are there to come back: spread over a while, so that they do not
+// all come at once to where they go next. It returns when all have gone, or ctx ends; those that are left are cut off
+// when Run ends.
 func (h *Hub) Drain(ctx context.Context) {
 	h.mu.Lock()
 	h.draining = true

@@ -33,9 +33,9 @@ func (w *watcher) close() {
 	}
 }
 
-// Watch subscribes in the process: from now on every entry of the channel comes. events is closed after stop, when the hub ends or the
-// log begins anew or cannot be followed, and when the receiver falls behind by 64 entries; one who waits for something then looks again.
-// A name that is no channel has no events.
+// Watch subscribes in the process: from now on every entry of the channel comes. events is closed after stop, when
+// the hub ends or the log begins anew or cannot be followed, and when the receiver falls behind by 64 entries; one
+// who waits for something then looks again. A name that is no channel has no events.
 func (h *Hub) Watch(name string) (events <-chan broker.LogEntry, stop func()) {
 	w := &watcher{out: make(chan broker.LogEntry, watchAhead)}
 	parsed, err := parseChannel(name)

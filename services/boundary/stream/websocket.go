@@ -13,8 +13,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// What one connection keeps while it is idle: the library's buffers, which need not be large, as what is pushed goes around them, and
-// reads that are larger go straight to where they belong.
+// What one connection keeps while it is idle: the library's buffers, which need not be large, as what is pushed goes
+// around them, and reads that are larger go straight to where they belong.
 const (
 	readBuffer  = 512
 	writeBuffer = 256 // a control frame must fit: it is then one write
@@ -71,7 +71,8 @@ type socket struct {
 	wire *wire
 }
 
-// webSocket serves a client over WebSocket. It returns once the connection is established, so that nothing of the HTTP server stays behind.
+// webSocket serves a client over WebSocket. It returns once the connection is established, so that nothing of the
+// HTTP server stays behind.
 func (h *Hub) webSocket(w http.ResponseWriter, r *http.Request, token string, admitted bool) error {
 	c, crowded := h.join(asWebSocket, remote(r))
 	if crowded != nil && !h.serving() {

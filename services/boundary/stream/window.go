@@ -15,8 +15,8 @@ type window struct {
 	ids     map[string]int // how many entries of each event it holds
 }
 
-// begin empties the window. The next entry will be the first that it holds; whole says that it will be the first of the log, which stands
-// at origin.
+// begin empties the window. The next entry will be the first that it holds; whole says that it will be the first of
+// the log, which stands at origin.
 func (w *window) begin(whole bool, origin uint64) {
 	*w = window{limit: w.limit, whole: whole, origin: origin}
 }

@@ -70,7 +70,8 @@ func parseNumber(b []byte) (number, problem) {
 	return n, ""
 }
 
-// parseSlow reads numbers with an exponent, more digits than matter, or a dollar sign before them, as some vendors write prices.
+// parseSlow reads numbers with an exponent, more digits than matter, or a dollar sign before them, as some vendors
+// write prices.
 func parseSlow(b []byte) (number, problem) {
 	var n number
 	rest := bytes.TrimPrefix(b, []byte("$"))

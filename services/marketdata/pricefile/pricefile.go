@@ -1,5 +1,5 @@
-// Package pricefile reads files of daily prices: CSV as people and vendors write it, streamed in bounded
-// memory and validated wholly before anybody sees a price of it.
+// Package pricefile reads files of daily prices: CSV as people and vendors write it, streamed in bounded memory and
+// validated wholly before anybody sees a price of it.
 //
 // Three forms are told apart by the header:
 //
@@ -9,18 +9,18 @@
 //   - single: what vendors serve for one symbol, Date,Open,High,Low,Close,Adj Close,Volume, whose symbol comes
 //     from Options; columns that nobody needs are ignored, and a row of nulls is a day without a price.
 //
-// Fields are separated by commas, semicolons or tabs, whichever the header shows, and may be quoted. Lines end
-// in LF or CRLF, a byte order mark, blank lines and Excel's line "sep=;" are passed over. Numbers have a decimal point
-// and up to 19 digits, may stand behind a dollar sign, and are kept exactly; trailing zeros of a fraction are dropped, so that
-// 2.20 and 2.2 are one price. Where fields are not separated by commas, all numbers of a file may have a decimal comma instead; a
-// file in which each of them might be one between thousands is refused.
+// Fields are separated by commas, semicolons or tabs, whichever the header shows, and may be quoted. Lines end in LF
+// or CRLF, a byte order mark, blank lines and Excel's line "sep=;" are passed over. Numbers have a decimal point and
+// up to 19 digits, may stand behind a dollar sign, and are kept exactly; trailing zeros of a fraction are dropped, so
+// that 2.20 and 2.2 are one price. Where fields are not separated by commas, all numbers of a file may have a decimal
+// comma instead; a file in which each of them might be one between thousands is refused.
 //
 // Dates are YYYY-MM-DD, with a time of day after it ignored, or any form that can mean one day only. Whether
-// 03/04/2024 is in March or in April is decided over the whole file, and a file that leaves it open is refused
-// until Options.DateFormat names the form.
+// 03/04/2024 is in March or in April is decided over the whole file, and a file that leaves it open is refused until
+// Options.DateFormat names the form.
 //
-// What is read stays in a Spool, compact and per symbol, in memory at first and beyond a budget in a temporary
-// file that has no name.
+// What is read stays in a Spool, compact and per symbol, in memory at first and beyond a budget in a temporary file
+// that has no name.
 package pricefile
 
 import (

@@ -267,7 +267,8 @@ func (e *endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Whatever the bytes, reading ends without a panic: with a fault that has a hint, or with bars that are ordered and positive.
+// Whatever the bytes, reading ends without a panic: with a fault that has a hint, or with bars that are ordered and
+// positive.
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{
 		"date,symbol,close\n2024-01-02,A,1\n", "date,A,B\n2024-01-02,1,\n", "Date,Open,High,Low,Close,Adj Close,Volume\n2024-01-02,1,2,1,2,2,5\n",

@@ -28,7 +28,8 @@ type Bar struct {
 	Split    decimal.NullDecimal // new shares for one old
 }
 
-// Spool holds the prices of a file, compact and per symbol, in memory and beyond its budget in a temporary file without a name.
+// Spool holds the prices of a file, compact and per symbol, in memory and beyond its budget in a temporary file
+// without a name.
 type Spool struct {
 	series  map[string]*series
 	symbols []string // sorted, of those that have prices
@@ -83,8 +84,8 @@ func (s *Spool) of(symbol string) *series {
 	return r
 }
 
-// add appends a row: its day and line as differences to the row before, a mask when there is more than a close, and each value as its
-// scale and its digits.
+// add appends a row: its day and line as differences to the row before, a mask when there is more than a close, and
+// each value as its scale and its digits.
 func (s *Spool) add(r *series, key int32, line int, row *row) error {
 	before := len(r.data)
 	if cap(r.data)-before < 16*values {

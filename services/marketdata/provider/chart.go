@@ -91,7 +91,8 @@ func readChart(body []byte, now time.Time) ([]Bar, error) {
 	return c.bars(zone, now)
 }
 
-// zone is where the exchange is. The offset is that of today, also for days when it was another: it serves where the name does not.
+// zone is where the exchange is. The offset is that of today, also for days when it was another: it serves where the
+// name does not.
 func (c *chart) zone() (*time.Location, error) {
 	if c.Meta.Zone != "" {
 		if zone, err := time.LoadLocation(c.Meta.Zone); err == nil && c.Meta.Zone != "Local" {
@@ -199,7 +200,8 @@ func (c *chart) rows(zone *time.Location, now time.Time) ([]row, error) {
 	return kept, nil
 }
 
-// on is the first of the rows that is not before a day, which is where an action of that day takes effect; nil when there is none yet.
+// on is the first of the rows that is not before a day, which is where an action of that day takes effect; nil when
+// there is none yet.
 func on(rows []row, d civil.Date) *row {
 	i, _ := slices.BinarySearchFunc(rows, d, func(r row, d civil.Date) int { return int(r.day - d) })
 	if i == len(rows) {
@@ -325,8 +327,9 @@ func (r row) bar(shares *big.Rat) (Bar, error) {
 	return b, nil
 }
 
-// times is a number times a factor. Numbers come as 32-bit floats (185.63999938964844): one that is exactly such a float is taken for the shortest
-// decimal that is no farther away than those can tell (185.64), before and after it is multiplied.
+// times is a number times a factor. Numbers come as 32-bit floats (185.63999938964844): one that is exactly such a
+// float is taken for the shortest decimal that is no farther away than those can tell (185.64), before and after it
+// is multiplied.
 func times(n json.Number, factor *big.Rat) (decimal.Decimal, error) {
 	v, err := n.Float64()
 	if err != nil || v < 0 {

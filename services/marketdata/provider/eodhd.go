@@ -33,8 +33,8 @@ type EODHDOptions struct {
 // bulkSymbols is how many symbols one request for the latest prices names.
 const bulkSymbols = 100
 
-// EODHD is an end-of-day HTTP API: GET /eod-bulk-last-day/{EXCHANGE} for the latest bars and GET /eod/{SYMBOL.EXCHANGE} for history, as
-// JSON with date, open, high, low, close, adjusted_close and volume.
+// EODHD is an end-of-day HTTP API: GET /eod-bulk-last-day/{EXCHANGE} for the latest bars and GET
+// /eod/{SYMBOL.EXCHANGE} for history, as JSON with date, open, high, low, close, adjusted_close and volume.
 type EODHD struct {
 	exchange string
 	web      *web
@@ -128,7 +128,8 @@ func (e *EODHD) History(ctx context.Context, symbol string, from *civil.Date) ([
 	return bars, nil
 }
 
-// listed is a symbol's code and exchange: what follows the last point, when it looks like an exchange, else the one of the options.
+// listed is a symbol's code and exchange: what follows the last point, when it looks like an exchange, else the one
+// of the options.
 func (e *EODHD) listed(symbol string) (code, exchange string) {
 	if i := strings.LastIndexByte(symbol, '.'); i > 0 && len(symbol)-i-1 >= 2 {
 		return symbol[:i], symbol[i+1:]

@@ -16,9 +16,9 @@ import (
 	"stega/services/marketdata/pricefile"
 )
 
-// Folder is a folder of CSV files in any of the forms of package pricefile; a file in the single form is named after its symbol, AAPL.csv. When
-// two files have a bar of the same day, the file whose name sorts last counts. Links are followed within the folder; what is no
-// regular file is refused.
+// Folder is a folder of CSV files in any of the forms of package pricefile; a file in the single form is named after
+// its symbol, AAPL.csv. When two files have a bar of the same day, the file whose name sorts last counts. Links are
+// followed within the folder; what is no regular file is refused.
 type Folder struct {
 	dir  string
 	open func(dir, name string) (*os.File, error)
@@ -163,8 +163,8 @@ func (f *Folder) read(ctx context.Context, name string) (*pricefile.Spool, error
 	return spool, err
 }
 
-// openRegular opens a file of a folder that is a regular one, or a link to one within the folder. Reading anything else, such as a
-// named pipe or a device, may never end, and a link may lead to a file that is nobody's prices.
+// openRegular opens a file of a folder that is a regular one, or a link to one within the folder. Reading anything
+// else, such as a named pipe or a device, may never end, and a link may lead to a file that is nobody's prices.
 func openRegular(dir, name string) (*os.File, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -215,8 +215,8 @@ func regular(dir, name string, mode fs.FileMode) error {
 		WithHint("remove it from %s, or give it a name that does not end in .csv", dir)
 }
 
-// await runs f and returns its result, or the cause of ctx when that ends first: nothing ends a call to a file system that
-// does not answer. A result that comes later goes to discard, unless that is nil.
+// await runs f and returns its result, or the cause of ctx when that ends first: nothing ends a call to a file system
+// that does not answer. A result that comes later goes to discard, unless that is nil.
 func await[T any](ctx context.Context, f func() (T, error), discard func(T)) (T, error) {
 	type result struct {
 		value T

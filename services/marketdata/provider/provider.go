@@ -1,5 +1,5 @@
-// Package provider fetches daily prices from elsewhere: from a folder of CSV files, or from an HTTP API: an end-of-day one of the EODHD kind,
-// the CSV that Stooq serves, the chart JSON that Yahoo serves.
+// Package provider fetches daily prices from elsewhere: from a folder of CSV files, or from an HTTP API: an
+// end-of-day one of the EODHD kind, the CSV that Stooq serves, the chart JSON that Yahoo serves.
 package provider
 
 import (
@@ -13,7 +13,8 @@ import (
 // Bar is the prices of one symbol on one day.
 type Bar = pricefile.Bar
 
-// Provider is where prices come from. Errors are faults: one whose kind is unavailable may pass, others stay until something is changed.
+// Provider is where prices come from. Errors are faults: one whose kind is unavailable may pass, others stay until
+// something is changed.
 type Provider interface {
 	// Latest is the newest bars of each symbol that the provider knows.
 	Latest(ctx context.Context, symbols []string) (map[string][]Bar, error)
@@ -31,12 +32,13 @@ type Single interface {
 // Bulk is a provider that reads the histories of many symbols in one go.
 type Bulk interface {
 	Provider
-	// Histories visits the bars of symbols from a day on, or all when from is nil. A symbol may be visited more than once: of
-	// two bars of the same day the later visit's counts. A symbol without any bar is a fault.
+	// Histories visits the bars of symbols from a day on, or all when from is nil. A symbol may be visited more than
+	// once: of two bars of the same day the later visit's counts. A symbol without any bar is a fault.
 	Histories(ctx context.Context, symbols []string, from *civil.Date, visit func(symbol string, bars []Bar) error) error
 }
 
-// recentDays is how far back Recent looks: far enough that a run that was missed leaves no gap, and that a correction of yesterday is seen.
+// recentDays is how far back Recent looks: far enough that a run that was missed leaves no gap, and that a correction
+// of yesterday is seen.
 const recentDays = 10
 
 // eachRecent asks for the bars of the last days, symbol by symbol.

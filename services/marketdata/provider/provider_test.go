@@ -25,7 +25,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
 }
 
-// api answers like the end-of-day API does: /eod/{SYMBOL.EXCHANGE} and /eod-bulk-last-day/{EXCHANGE}, with the key as a query parameter.
+// api answers like the end-of-day API does: /eod/{SYMBOL.EXCHANGE} and /eod-bulk-last-day/{EXCHANGE}, with the key as
+// a query parameter.
 type api struct {
 	*httptest.Server
 	mu    sync.Mutex

@@ -22,9 +22,9 @@ type StooqOptions struct {
 	Now func() time.Time // the system's when nil
 }
 
-// Stooq is an HTTP API that serves a file for each symbol: GET /q/d/l/?s=aapl.us&i=d&d1=20240102&d2=20240131 with Date, Open, High, Low, Close
-// and Volume. What is wrong it says in words where the file should be, with status 200. Its closes are adjusted for splits and dividends as of the day
-// of the answer.
+// Stooq is an HTTP API that serves a file for each symbol: GET /q/d/l/?s=aapl.us&i=d&d1=20240102&d2=20240131 with
+// Date, Open, High, Low, Close and Volume. What is wrong it says in words where the file should be, with status 200.
+// Its closes are adjusted for splits and dividends as of the day of the answer.
 type Stooq struct {
 	market string
 	web    *web
@@ -78,7 +78,8 @@ func (s *Stooq) History(ctx context.Context, symbol string, from *civil.Date) ([
 // today is a day that has begun everywhere.
 func (s *Stooq) today() civil.Date { return civil.FromTime(s.now().UTC()).AddDays(1) }
 
-// called is how Stooq calls a symbol: in lower case and with its market, unless it is an index (^SPX) or a rate, which have none.
+// called is how Stooq calls a symbol: in lower case and with its market, unless it is an index (^SPX) or a rate,
+// which have none.
 func (s *Stooq) called(symbol string) string {
 	name := strings.ToLower(symbol)
 	if strings.HasPrefix(name, "^") || strings.ContainsAny(name, "=/:&") {

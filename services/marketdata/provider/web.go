@@ -79,8 +79,8 @@ func newWeb(s site, l Limits) *web {
 // maxRedirects is how many redirects are followed.
 const maxRedirects = 3
 
-// stay follows a redirect on the same scheme, host and port alone: requests carry a key, and another place could be one inside
-// the network of this process. The referrer would be a URL with the key.
+// stay follows a redirect on the same scheme, host and port alone: requests carry a key, and another place could be
+// one inside the network of this process. The referrer would be a URL with the key.
 func stay(next *http.Request, before []*http.Request) error {
 	next.Header.Del("Referer")
 	from := before[0].URL

@@ -20,8 +20,9 @@ type YahooOptions struct {
 	Now func() time.Time // the system's when nil
 }
 
-// Yahoo is an HTTP API that serves a chart for each symbol: GET /v8/finance/chart/AAPL?period1=&period2=&interval=1d&events=div|split as JSON of
-// columns. Its prices are divided by the splits since then; bars are given as they were paid, with the split on its day, so that what is kept and what
+// Yahoo is an HTTP API that serves a chart for each symbol: GET
+// /v8/finance/chart/AAPL?period1=&period2=&interval=1d&events=div|split as JSON of columns. Its prices are divided by
+// the splits since then; bars are given as they were paid, with the split on its day, so that what is kept and what
 // comes later fit together.
 type Yahoo struct {
 	web *web
@@ -57,8 +58,8 @@ func (y *Yahoo) Recent(ctx context.Context, symbol string) ([]Bar, error) {
 	return bars, err
 }
 
-// History asks for the bars of a symbol. Adjusted closes change with each later dividend: only a whole history has them, for those of different
-// answers do not fit together.
+// History asks for the bars of a symbol. Adjusted closes change with each later dividend: only a whole history has
+// them, for those of different answers do not fit together.
 func (y *Yahoo) History(ctx context.Context, symbol string, from *civil.Date) ([]Bar, error) {
 	if from == nil {
 		return y.chart(ctx, symbol, yahooBegin)
@@ -74,7 +75,8 @@ func withoutAdjusted(bars []Bar) {
 	}
 }
 
-// called is how Yahoo calls a symbol. It writes BRK.B as BRK-B, and has no exchange whose suffix is one of these letters.
+// called is how Yahoo calls a symbol. It writes BRK.B as BRK-B, and has no exchange whose suffix is one of these
+// letters.
 func (y *Yahoo) called(symbol string) string {
 	for _, class := range []string{"A", "B", "C"} {
 		if name, ok := strings.CutSuffix(symbol, "."+class); ok {

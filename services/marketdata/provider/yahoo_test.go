@@ -27,7 +27,8 @@ func chartOf(meta, stamps, quote, adjusted, events string) string {
 
 const newYork = `"gmtoffset":-18000,"timezone":"EST","exchangeTimezoneName":"America/New_York"`
 
-// Four days around a split of four for one on Monday, 2020-08-31 and a dividend on the Friday before, as the API tells them; Thursday is null.
+// Four days around a split of four for one on Monday, 2020-08-31 and a dividend on the Friday before, as the API
+// tells them; Thursday is null.
 var splitChart = chartOf(newYork, "[1598448600,1598535000,1598621400,1598880600,1598967000]",
 	`{"open":[126.18,null,126.01249694824219,127.58000183105469,132.75999450683594],"high":[126.99,null,126.44249725341797,131,134.80000305175781],
 	"low":[125.08,null,124.57749938964844,126,130.52999877929688],"close":[126.5224990844726562,null,124.80750274658203,129.03999328613281,134.17999267578125],
@@ -121,7 +122,8 @@ func TestADayThatIsNotOverHasNoCloseAtYahoo(t *testing.T) {
 
 func TestYahooSplitsThatLeaveNoWholeNumberAndActionsOnHolidays(t *testing.T) {
 	t.Parallel()
-	// Seven for one on a holiday takes effect on the next day, together with one for ten; two dividends of a day are paid both.
+	// Seven for one on a holiday takes effect on the next day, together with one for ten; two dividends of a day are
+	// paid both.
 	text := chartOf(newYork, "[1704205800,1704378600]",
 		`{"open":[null,null],"high":[null,null],"low":[null,null],"close":[922.24285888671875,640.5],"volume":[null,7]}`, "[null,null]",
 		`"dividends":{"1704205800":{"amount":0.1,"date":1704205800},"1704205801":{"amount":0.05,"date":1704205801},"1704500000":{"amount":9,"date":1704500000}},

@@ -2,8 +2,9 @@ package conic
 
 import "math"
 
-// scaling is the Nesterov-Todd scaling W of a point s, z, with W·z = W⁻¹·s = λ: for the rows of the orthant a diagonal √(s/z), for the cone
-// β·(2vvᵀ − J), kept as the unit vector w that W² = β²·(2wwᵀ − J) has. (Vandenberghe, The CVXOPT linear and quadratic cone program solvers, 2010.)
+// scaling is the Nesterov-Todd scaling W of a point s, z, with W·z = W⁻¹·s = λ: for the rows of the orthant a
+// diagonal √(s/z), for the cone β·(2vvᵀ − J), kept as the unit vector w that W² = β²·(2wwᵀ − J) has. (Vandenberghe,
+// The CVXOPT linear and quadratic cone program solvers, 2010.)
 type scaling struct {
 	nl     int
 	d      []float64 // s/z of the orthant's rows

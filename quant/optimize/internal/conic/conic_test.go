@@ -191,7 +191,8 @@ func TestACone(t *testing.T) {
 		}
 		p.P, p.Cone = nil, &conic.Cone{Root: root, Gram: gram, Bound: bound}
 		got := solve(t, p)
-		// With the dual of the cone as the price of risk, the problem without the cone has the same answer: cone·‖Rd‖ ≈ cone·dᵀSd/(2·bound).
+		// With the dual of the cone as the price of risk, the problem without the cone has the same answer: cone·‖Rd‖ ≈
+		// cone·dᵀSd/(2·bound).
 		p.Cone, p.P = nil, make([]float64, n*n)
 		for i, v := range gram {
 			p.P[i] = v * got.Cone / bound

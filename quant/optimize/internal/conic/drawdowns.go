@@ -4,16 +4,18 @@ import (
 	"gonum.org/v1/gonum/floats"
 )
 
-// Drawdowns has for each of T periods the drawdown u of the sum of returns since the start, at least what is lost since the highest value so far, and
-// z, at least how far u is beyond the drawdown at risk a, which is the last dense variable:
+// Drawdowns has for each of T periods the drawdown u of the sum of returns since the start, at least what is lost
+// since the highest value so far, and z, at least how far u is beyond the drawdown at risk a, which is the last dense
+// variable:
 //
 //	u(t) ≥ u(t−1) − R(t)·d, with u(0) = 0,  u ≥ 0,  z ≥ u − a,  z ≥ 0.
 //
-// The column of R for a is zero. a + Σz/(T(1−β)) is the conditional drawdown at risk. (Chekhlov, Uryasev, Zabarankin, Drawdown measure
-// in portfolio optimization, 2005.)
+// The column of R for a is zero. a + Σz/(T(1−β)) is the conditional drawdown at risk. (Chekhlov, Uryasev, Zabarankin,
+// Drawdown measure in portfolio optimization, 2005.)
 //
-// Eliminating z leaves a tridiagonal matrix over u. Rows along a drawdown have weights that grow without limit, so that no difference of large numbers
-// may be taken: the excess of the diagonal over the rest is carried along instead (Grassmann, Taksar, Heyman, 1985).
+// Eliminating z leaves a tridiagonal matrix over u. Rows along a drawdown have weights that grow without limit, so
+// that no difference of large numbers may be taken: the excess of the diagonal over the rest is carried along instead
+// (Grassmann, Taksar, Heyman, 1985).
 type Drawdowns struct {
 	T, N   int
 	R      []float64 // T×N, row by row
@@ -111,8 +113,9 @@ func (b *Drawdowns) Factor(c []float64, _ float64, m *Normal) {
 	m.AddRows(b.buf, b.flow)
 }
 
-// invert is e = D⁻¹(e − B·d) with g = R·d and a the last of d, and leaves in flow, for each t, the weight of the second row times what is missing
-// to it, p(t) = c₂(t)·(u(t−1) − u(t) − g(t)). With rest(t) = x, eliminating the past leaves x·u(t) + p(t+1) = sum(t).
+// invert is e = D⁻¹(e − B·d) with g = R·d and a the last of d, and leaves in flow, for each t, the weight of the
+// second row times what is missing to it, p(t) = c₂(t)·(u(t−1) − u(t) − g(t)). With rest(t) = x, eliminating the past
+// leaves x·u(t) + p(t+1) = sum(t).
 func (b *Drawdowns) invert(e, g []float64, alpha float64) {
 	T, c := b.T, b.c
 	u, z := e[:T], e[T:]

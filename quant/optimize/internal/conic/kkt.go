@@ -13,9 +13,10 @@ import (
 //
 //	P·dx + Aᵀdy + Gᵀdz = bx,  A·dx = by,  G·dx − W²·dz = bz.
 //
-// The rows of G and the variables of blocks are eliminated, which leaves a symmetric matrix H over the dense variables, with ρAᵀA added so that it
-// is definite whenever the system has one solution. The equations, the side rows, and the one term of rank one that a cone makes, border
-// H and are solved by their Schur complement. What elimination costs in digits comes back by refinement against the whole system.
+// The rows of G and the variables of blocks are eliminated, which leaves a symmetric matrix H over the dense
+// variables, with ρAᵀA added so that it is definite whenever the system has one solution. The equations, the side
+// rows, and the one term of rank one that a cone makes, border H and are solved by their Schur complement. What
+// elimination costs in digits comes back by refinement against the whole system.
 type kkt struct {
 	p     *Program
 	s     shape

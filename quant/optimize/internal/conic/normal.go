@@ -11,9 +11,10 @@ import (
 	"gonum.org/v1/gonum/lapack/lapack64"
 )
 
-// Normal is the matrix Σ weight·row·rowᵀ over the dense variables. The weights of active rows grow without limit, and would drown what the others say. A row
-// of several values therefore counts with at most the weight heavy, and what is above borders the matrix. When there are more such rows than make a corner
-// of the feasible region, such as all scenarios of a portfolio of nothing, the line is drawn higher: only the heaviest drown others.
+// Normal is the matrix Σ weight·row·rowᵀ over the dense variables. The weights of active rows grow without limit, and
+// would drown what the others say. A row of several values therefore counts with at most the weight heavy, and what
+// is above borders the matrix. When there are more such rows than make a corner of the feasible region, such as all
+// scenarios of a portfolio of nothing, the line is drawn higher: only the heaviest drown others.
 type Normal struct {
 	n      int
 	m      []float64 // upper triangle

@@ -1,12 +1,13 @@
-// Package conic solves convex quadratic programs with linear constraints and at most one second-order cone, by a primal-dual interior point
-// method. It is made for portfolios: a few to a few hundred variables that everything hangs on, the weights, and perhaps thousands of
-// further ones that each hang on one scenario only and are eliminated at linear cost (Block).
+// Package conic solves convex quadratic programs with linear constraints and at most one second-order cone, by a
+// primal-dual interior point method. It is made for portfolios: a few to a few hundred variables that everything
+// hangs on, the weights, and perhaps thousands of further ones that each hang on one scenario only and are eliminated
+// at linear cost (Block).
 //
 //	minimise    ½ dᵀPd + qᵀd + Σ_b (cost(b)·weights(b)ᵀe(b) + ½·curvature(b)·‖e(b)‖²)
 //	subject to  Equal·d = B,  Less·d ≤ H,  the rows of each block,  Side(d, e) ≤ bound,  the cone
 //
-// Solve says how well it did and leaves it to the caller to say what a failure means: see the package optimize, which names the constraints
-// that contradict each other.
+// Solve says how well it did and leaves it to the caller to say what a failure means: see the package optimize, which
+// names the constraints that contradict each other.
 package conic
 
 import "gonum.org/v1/gonum/floats"
@@ -55,9 +56,9 @@ func (r Row) outer(m []float64, n int, factor float64) {
 	}
 }
 
-// Block is a group of variables e of its own, with inequalities that tie them to the dense variables d and to nothing else. Rows are
-// G(d, e) ≤ h. Factor prepares Reduce and Expand, for the weights c of the rows: the matrix GᵀCG + curvature·I over (d, e) has the
-// parts M over d, B over e and d, and D over e.
+// Block is a group of variables e of its own, with inequalities that tie them to the dense variables d and to nothing
+// else. Rows are G(d, e) ≤ h. Factor prepares Reduce and Expand, for the weights c of the rows: the matrix GᵀCG +
+// curvature·I over (d, e) has the parts M over d, B over e and d, and D over e.
 type Block interface {
 	Size() (variables, rows int)
 	Weights(dst []float64)                            // of e in the risk that the block stands for
@@ -76,7 +77,8 @@ type Side struct {
 	Bound float64
 }
 
-// Cone is ‖Root·d‖ ≤ Bound, with Gram = RootᵀRoot, or, without a Root, Factor·‖e‖ ≤ Bound over the variables of a block.
+// Cone is ‖Root·d‖ ≤ Bound, with Gram = RootᵀRoot, or, without a Root, Factor·‖e‖ ≤ Bound over the variables of a
+// block.
 type Cone struct {
 	Root   []float64 // k×N, row by row
 	Gram   []float64 // N×N

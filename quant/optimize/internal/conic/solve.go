@@ -7,7 +7,8 @@ import (
 	"gonum.org/v1/gonum/floats"
 )
 
-// Solution is where the method ended. The duals say by how much the objective falls when a right-hand side rises by one.
+// Solution is where the method ended. The duals say by how much the objective falls when a right-hand side rises by
+// one.
 type Solution struct {
 	D, E       []float64 // the dense variables; those of all blocks
 	Equal      []float64 // duals of the equations, of either sign
@@ -44,11 +45,12 @@ type state struct {
 	w           scaling
 }
 
-// Solve runs the method: infeasible start, predictor and corrector of Mehrotra, one step length for primal and dual variables. It stops when the
-// duality gap and both residuals are below 1e-12, or when nothing gets better any more, and gives the best point that it met, which need not be
-// a solution. The only error is that of the context.
+// Solve runs the method: infeasible start, predictor and corrector of Mehrotra, one step length for primal and dual
+// variables. It stops when the duality gap and both residuals are below 1e-12, or when nothing gets better any more,
+// and gives the best point that it met, which need not be a solution. The only error is that of the context.
 //
-// Source: Andersen, Dahl, Vandenberghe, Interior-point methods for large-scale cone programming (2011), algorithm coneqp.
+// Source: Andersen, Dahl, Vandenberghe, Interior-point methods for large-scale cone programming (2011), algorithm
+// coneqp.
 func Solve(ctx context.Context, p *Program, progress func(iteration int, gap float64)) (*Solution, error) {
 	st := prepare(p)
 	k := newKKT(p, st.shape, st.scale, &st.w)

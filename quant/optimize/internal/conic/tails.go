@@ -4,9 +4,10 @@ import (
 	"gonum.org/v1/gonum/floats"
 )
 
-// Tails has one variable e for each of T scenarios, that is at least what the portfolio loses in it: e ≥ −R·d − Shift, and e ≥ 0 with Positive.
-// Minimising Σe gives the conditional value at risk (with the column of R of the value at risk set to one), ½‖e‖² the semivariance. (Rockafellar
-// and Uryasev, Optimization of conditional value-at-risk, 2000.)
+// Tails has one variable e for each of T scenarios, that is at least what the portfolio loses in it: e ≥ −R·d −
+// Shift, and e ≥ 0 with Positive. Minimising Σe gives the conditional value at risk (with the column of R of the
+// value at risk set to one), ½‖e‖² the semivariance. (Rockafellar and Uryasev, Optimization of conditional
+// value-at-risk, 2000.)
 type Tails struct {
 	T, N     int
 	R        []float64 // T×N, row by row, over all dense variables
@@ -93,8 +94,8 @@ func (b *Tails) Expand(de, d []float64) {
 	}
 }
 
-// Turnover has one variable for each position, that is at least what is bought or sold of it: e ≥ |d − Before·d[Unit]|, or without a unit (−1)
-// e ≥ |d − Before|.
+// Turnover has one variable for each position, that is at least what is bought or sold of it: e ≥ |d −
+// Before·d[Unit]|, or without a unit (−1) e ≥ |d − Before|.
 type Turnover struct {
 	Before []float64
 	Unit   int
