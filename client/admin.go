@@ -181,6 +181,14 @@ type AuditEntry struct {
 	Command   string    `json:"command,omitempty"`
 	Operation string    `json:"operation_id,omitempty"`
 	Status    int       `json:"status"`
+	Detail    Made      `json:"detail,omitzero"` // what the request made
+	Requests  int64     `json:"requests,omitempty"`
+}
+
+// Made is what a request made: a token, or the session of a browser.
+type Made struct {
+	Name  string `json:"name,omitempty"`
+	Scope string `json:"scope,omitempty"`
 }
 
 // Audit lists writes, the newest first, by a token and of an operation, when these are not empty.

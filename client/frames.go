@@ -51,7 +51,6 @@ type Push struct {
 	Number    uint64     `json:"position"`
 	Event     Event      `json:"event"`
 	Operation *Operation `json:"operation,omitempty"` // of an operation's channel; it may tell a part only
-	Coalesced int        `json:"coalesced,omitempty"` // how many older ones it stands for
 }
 
 // Position is where the event is in the log.

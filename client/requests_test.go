@@ -51,7 +51,7 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	assert.Equal(t, int64(1), same(t, p, err).Version)
 	list, err := c.Portfolios(ctx, client.Page{Limit: 1}, "CORE")
 	assert.Len(t, same(t, list, err).Items, 1)
-	symbols, err := c.Symbols(ctx, client.Page{}, "A")
+	symbols, err := c.Symbols(ctx, client.Page{}, "A", "")
 	assert.Equal(t, 3, same(t, symbols, err).Items[0].Count)
 	symbol, err := c.Symbol(ctx, "MA")
 	same(t, symbol, err)
@@ -157,7 +157,7 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	require.Error(t, err, "no provider was set")
 	providers, err := c.Providers(ctx)
 	assert.Len(t, same(t, providers, err).Items, 4)
-	found, err := c.FindSymbols(ctx, client.Page{}, "M", "a")
+	found, err := c.Symbols(ctx, client.Page{}, "M", "a")
 	assert.Equal(t, "MA", same(t, found, err).Items[0].Symbol)
 
 	plan := client.Plan{Name: "close", Cron: "30 16 * * 1-5", TimeZone: "America/New_York", Kind: "latest", Symbols: []string{"AAPL"}}

@@ -88,13 +88,8 @@ type Symbol struct {
 	Count  int        `json:"count"`
 }
 
-// Symbols lists the symbols that begin with some text.
-func (c *Client) Symbols(ctx context.Context, p Page, begin string) (Answer[List[Symbol]], error) {
-	return c.FindSymbols(ctx, p, begin, "")
-}
-
-// FindSymbols lists the symbols that begin with some text and have another anywhere in them; both may be empty.
-func (c *Client) FindSymbols(ctx context.Context, p Page, begin, search string) (Answer[List[Symbol]], error) {
+// Symbols lists the symbols that begin with some text and have another anywhere in them; both may be empty.
+func (c *Client) Symbols(ctx context.Context, p Page, begin, search string) (Answer[List[Symbol]], error) {
 	q := p.query()
 	set(q, "prefix", begin)
 	set(q, "search", search)

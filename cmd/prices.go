@@ -175,7 +175,7 @@ func newSymbols(g *globals) *cobra.Command {
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			begin := strings.Join(args, "")
 			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[client.List[client.Symbol]], error) {
-				return cl.FindSymbols(ctx, p, begin, search)
+				return cl.Symbols(ctx, p, begin, search)
 			})
 			if err != nil {
 				return err

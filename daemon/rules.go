@@ -25,7 +25,7 @@ func portfolioReturns(id string) fact { return fact("returns of portfolio " + id
 
 // dependsOn are the facts behind a read; none when they are not known.
 func dependsOn(path string, query url.Values) []fact {
-	if query.Has("after") || query.Has("at") {
+	if query.Has("after") {
 		return nil
 	}
 	parts := strings.Split(strings.TrimPrefix(path, "/v1/"), "/")
@@ -111,7 +111,7 @@ func queueable(method, path string) bool {
 	switch method {
 	case http.MethodPost:
 		return !one && (kind == "portfolios" || kind == "prices" || kind == "optimizations" || kind == "schedules") || rest == "prices/pull"
-	case http.MethodPut, http.MethodDelete, http.MethodPatch:
+	case http.MethodPut, http.MethodDelete:
 		return one && (kind == "portfolios" || kind == "schedules") && name != "" && !strings.Contains(name, "/")
 	}
 	return false
