@@ -51,13 +51,14 @@ func retryAfter(h http.Header) time.Duration {
 
 // The codes of faults that the client itself finds.
 const (
-	CodeServerUnavailable = "server_unavailable" // the request did not reach the server
-	CodeAnswerLost        = "answer_lost"        // it may have
-	CodeStreamMissing     = "stream_missing"     // the server has no stream
-	CodeWaitTimeout       = "wait_timeout"
-	CodeSettleFailed      = "settle_failed"
-	CodeWriteQueued       = "write_queued"
-	CodeServerUnproven    = "server_unproven" // what listens does not know the token of this machine's server
+	CodeServerUnavailable   = "server_unavailable" // the request did not reach the server
+	CodeAnswerLost          = "answer_lost"        // it may have
+	CodeStreamMissing       = "stream_missing"     // the server has no stream
+	CodeWaitTimeout         = "wait_timeout"
+	CodeSettleFailed        = "settle_failed"
+	CodeWriteQueued         = "write_queued"
+	CodeCertificateRequired = "certificate_required" // the server asks for a certificate of the client
+	CodeServerUnproven      = "server_unproven"      // what listens does not know the token of this machine's server
 )
 
 // unanswered is what a request without an answer ends with: the end of its context, or a fault of kind unavailable.
@@ -69,7 +70,7 @@ func (c *Client) unanswered(ctx context.Context, err error) error {
 		return f
 	}
 	if text := err.Error(); strings.Contains(text, "tls: certificate required") || strings.Contains(text, "tls: bad certificate") { // an alert has no type
-		return fault.New(fault.KindUnauthorized, "certificate_required", "%s asks for a certificate of the client", c.options.URL).
+		return fault.New(fault.KindUnauthorized, CodeCertificateRequired, "%s asks for a certificate of the client", c.options.URL).
 			WithHint("name one with --tls-cert and --tls-key, or in STEGA_CLIENT_CERT and STEGA_CLIENT_KEY").Because(err)
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {

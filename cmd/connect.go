@@ -165,7 +165,7 @@ func (g *globals) run(do action) func(*cobra.Command, []string) error {
 // blame says where a token is from that the server does not take.
 func (g *globals) blame(err error) error {
 	f, ok := errors.AsType[*fault.Fault](err)
-	if !ok || f.Kind != fault.KindUnauthorized {
+	if !ok || f.Kind != fault.KindUnauthorized || f.Code == client.CodeCertificateRequired {
 		return err
 	}
 	said := *f
