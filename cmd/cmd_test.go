@@ -155,15 +155,3 @@ func TestHelp(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, string(want), all.String())
 }
-
-func TestTheDemoIsTheSameForTheSameSeed(t *testing.T) {
-	t.Parallel()
-	assert.Equal(t, demoPrices(7), demoPrices(7))
-	assert.NotEqual(t, demoPrices(7), demoPrices(8))
-	for line := range strings.Lines(string(demoPrices(1))) {
-		for _, symbol := range strings.Split(strings.TrimSpace(line), ",")[1:] {
-			assert.True(t, strings.HasPrefix(symbol, "DEMO-"), "%s does not say that it is synthetic", symbol)
-		}
-		break
-	}
-}

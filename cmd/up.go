@@ -21,8 +21,8 @@ import (
 func newUp(g *globals) *cobra.Command {
 	var at listening
 	var data, folder string
-	var demo, remote bool
-	var seed uint64
+	var demo demo
+	var remote bool
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Run everything on this machine",
@@ -30,11 +30,13 @@ func newUp(g *globals) *cobra.Command {
 Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 		Example: `  stega up
   stega up --data ./here --addr 127.0.0.1:9000
-  stega up --demo          # with a synthetic market to look at`,
+  stega up --demo          # with a synthetic market
+  stega up --demo --live   # which goes on, a day every few seconds`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx := c.Context()
 			files.OwnByDefault()
+			demo.on = demo.on || demo.live
 			if err := at.check(c.ErrOrStderr()); err != nil {
 				return err
 			}
@@ -79,7 +81,7 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 				if code != "" {
 					printf(c.ErrOrStderr(), "sign in with a browser, once and within 5 minutes: %s/login?code=%s\n", at.url(addr), code)
 				}
-				if demo {
+				if demo.on {
 					go func() {
 						token, err := os.ReadFile(filepath.Join(data, "token"))
 						if err != nil {
@@ -88,7 +90,7 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 							return
 						}
 						here := place{URL: at.url(addr), Token: strings.TrimSpace(string(token))}
-						if failed = runDemo(ctx, c.ErrOrStderr(), here, seed); failed != nil {
+						if failed = demo.run(ctx, c.ErrOrStderr(), here); failed != nil {
 							end()
 						}
 					}()
@@ -104,8 +106,9 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 	at.flags(c)
 	f.StringVar(&data, "data", dataFolder(), "the data folder")
 	f.StringVar(&folder, "prices-folder", "", "a folder of CSV files that prices are pulled from (default: STEGA_PRICES_FOLDER)")
-	f.BoolVar(&demo, "demo", false, "import a synthetic market, and portfolios of it")
-	f.Uint64Var(&seed, "seed", 1, "what the synthetic market grows from")
+	f.BoolVar(&demo.on, "demo", false, "import a synthetic market, portfolios of it, and an optimization")
+	f.BoolVar(&demo.live, "live", false, "with the demo, import a further day every few seconds")
+	f.Uint64Var(&demo.seed, "seed", 1, "seed of the synthetic market")
 	// What started stega so goes on to do so.
 	f.BoolVar(&remote, "allow-remote", false, "")
 	_ = f.MarkDeprecated("allow-remote", "it is not needed: who is not on this machine needs a token, whatever the address") // it fails for unknown flags
