@@ -15,12 +15,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stega/internal/stegatest"
+	"stega/internal/wait"
 )
 
 var tourBlock = regexp.MustCompile("(?s)<!-- tour -->\n```sh\n(.*?)```")
 
-// The README's tour runs as it is written, against a server on a free port; a line "#=> text" says what the command
-// before it must print.
+// The README's tour runs as it is written, against stega up --demo on a free port; a line "#=> text" names what the
+// command before it must print.
 func TestTheReadmesTour(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("README.md")
@@ -32,11 +33,18 @@ func TestTheReadmesTour(t *testing.T) {
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "stega"), ".")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	server := stegatest.Up(t)
-
 	kept := filepath.Join(dir, ".local", "share", "stega")
-	require.NoError(t, os.MkdirAll(kept, 0o700))
-	require.NoError(t, os.WriteFile(filepath.Join(kept, "token"), []byte(server.Token+"\n"), 0o600))
+	server, ok := stegatest.Launch(t, nil, "up", "--demo", "--data", kept, "--addr", "127.0.0.1:0")
+	require.True(t, ok, "%s", server.Said())
+	wait.Until(t, "the demo is there", func() bool { return strings.Contains(server.Said(), "In another terminal, try") })
+	for example := range strings.Lines(server.Said()) {
+		if args := strings.Fields(example); len(args) > 1 && args[0] == "stega" && strings.HasPrefix(example, "  ") { // what it suggests
+			try := exec.CommandContext(t.Context(), filepath.Join(dir, "stega"), args[1:]...)
+			try.Env = append(os.Environ(), "HOME="+dir, "STEGA_URL="+server.URL, "STEGA_DATA="+kept, "STEGA_DAEMON=off")
+			out, err := try.CombinedOutput()
+			require.NoError(t, err, "%s: %s", example, out)
+		}
+	}
 
 	var script strings.Builder
 	script.WriteString("set -euo pipefail\n")
