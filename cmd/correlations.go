@@ -49,7 +49,7 @@ shows the correlation of two symbols over time, in windows of --window-days.`,
 			}
 			f.q.Symbols = args
 			if f.portfolio != "" {
-				p, err := findPortfolio(ctx, g.at, cl, f.portfolio)
+				p, err := resolvePortfolio(ctx, g.at, cl, f.portfolio)
 				if err != nil {
 					return err
 				}

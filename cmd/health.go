@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"fmt"
 	"runtime/debug"
 	"time"
 
@@ -51,11 +52,12 @@ const healthTimeout = 5 * time.Second
 type build struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision"`
+	Date     string `json:"date"` // of the revision
 	Go       string `json:"go"`
 }
 
 func version() build {
-	v := build{"devel", "unknown", "unknown"}
+	v := build{"devel", "unknown", "unknown", "unknown"}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v
@@ -65,22 +67,30 @@ func version() build {
 		v.Version = info.Main.Version
 	}
 	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
+		switch s.Key {
+		case "vcs.revision":
 			v.Revision = s.Value
+		case "vcs.time":
+			v.Date = s.Value
 		}
 	}
 	return v
 }
 
+// String is one line: version, commit and date, compiler.
+func (b build) String() string {
+	return fmt.Sprintf("stega %s (commit %s of %s, %s)", b.Version, b.Revision, b.Date, b.Go)
+}
+
 func newVersion(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Say which stega this is", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions, Example: "  stega version -o json",
+		Use: "version", Short: "Print version, commit and date", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions, Example: "  stega version -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			v := version()
 			if done, err := g.print(c.OutOrStdout(), v); done {
 				return err
 			}
-			return writef(c.OutOrStdout(), "stega %s (%s, %s)\n", v.Version, v.Revision, v.Go)
+			return writef(c.OutOrStdout(), "%s\n", v)
 		},
 	}
 }

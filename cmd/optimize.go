@@ -95,7 +95,7 @@ func newOptimizeList(g *globals) *cobra.Command {
 		Example: "  stega optimize list\n  stega optimize list --portfolio core -o csv",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 			if portfolio != "" {
-				p, err := findPortfolio(ctx, g.at, cl, portfolio)
+				p, err := resolvePortfolio(ctx, g.at, cl, portfolio)
 				if err != nil {
 					return err
 				}

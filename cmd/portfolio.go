@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"stega/client"
 	"stega/events"
 	"stega/fault"
+	"stega/text"
 )
 
 func newPortfolio(g *globals) *cobra.Command {
@@ -69,7 +71,7 @@ func newPortfolioGet(g *globals) *cobra.Command {
 		Use: "get NAME|ID", Aliases: []string{"show"}, Short: "Show one portfolio", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(portfolioNames),
 		Example: "  stega portfolio get core\n  stega portfolio get core -o yaml > core.yaml",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
-			p, err := findPortfolio(ctx, g.at, cl, args[0])
+			p, err := resolvePortfolio(ctx, g.at, cl, args[0])
 			if err != nil {
 				return err
 			}
@@ -109,6 +111,36 @@ func findPortfolio(ctx context.Context, at place, cl *client.Client, asked strin
 		f = f.WithHint("did you mean %q? list them with: stega portfolio list", near)
 	}
 	return events.Portfolio{}, f
+}
+
+// maxPrefixed bounds the portfolios among which a prefix of a name is looked for.
+const maxPrefixed = 1000
+
+// resolvePortfolio finds a portfolio to read by its id, its name, or a prefix of its name that no other name has. A
+// command that changes a portfolio takes the whole name: see findPortfolio.
+func resolvePortfolio(ctx context.Context, at place, cl *client.Client, asked string) (events.Portfolio, error) {
+	p, err := findPortfolio(ctx, at, cl, asked)
+	if f, ok := errors.AsType[*fault.Fault](err); !ok || f.Code != "portfolio_unknown" {
+		return p, err
+	}
+	a, failed := cl.Portfolios(ctx, client.Page{Limit: maxPrefixed}, "")
+	if failed != nil || a.Value.NextCursor != "" {
+		return p, err
+	}
+	var found []events.Portfolio
+	for _, p := range a.Value.Items {
+		if strings.HasPrefix(text.Fold(p.Name), text.Fold(asked)) {
+			found = append(found, p)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return p, err
+	case 1:
+		return found[0], nil
+	}
+	return p, fault.NotFound("portfolio_ambiguous", "several portfolios have names that begin with %q", asked).
+		WithHint("write %q or %q in full", found[0].Name, found[1].Name)
 }
 
 func newPortfolioCreate(g *globals) *cobra.Command {

@@ -26,6 +26,7 @@ func newPrices(g *globals) *cobra.Command {
 func (g *globals) windowFlags(c *cobra.Command, w *client.Window) {
 	c.Flags().StringVar(&w.From, "from", "", "from this day, YYYY-MM-DD (default: the first)")
 	c.Flags().StringVar(&w.To, "to", "", "to this day (default: the last)")
+	periodFlag(c, &w.From)
 	c.Flags().StringVar(&w.After, "after", "", "wait, a short time, until all that follows from this operation is there")
 	_ = c.RegisterFlagCompletionFunc("after", g.many(operationIDs))
 	_ = c.RegisterFlagCompletionFunc("from", cobra.NoFileCompletions)

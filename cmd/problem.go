@@ -71,6 +71,7 @@ func (f *problemFlags) flags(c *cobra.Command, g *globals) {
 	s.StringVar(&f.marketWorths, "market-caps", "", "what symbols are worth in the market, such as AAPL:900,MSFT:800")
 	s.StringVar(&f.r.From, "from", "", "from this day, YYYY-MM-DD (default: the first)")
 	s.StringVar(&f.r.To, "to", "", "to this day (default: the last)")
+	periodFlag(c, &f.r.From)
 	s.DurationVar(&f.limit, "solve-timeout", 0, "how long the server may take (default: 5m)")
 	_ = c.RegisterFlagCompletionFunc("portfolio", g.many(portfolioNames))
 	_ = c.RegisterFlagCompletionFunc("market", g.many(symbolNames))
@@ -99,7 +100,7 @@ func (f *problemFlags) request(ctx context.Context, g *globals, cl *client.Clien
 	case f.portfolio != "":
 		reading, cancel := g.limit(ctx)
 		defer cancel()
-		p, err := findPortfolio(reading, g.at, cl, f.portfolio)
+		p, err := resolvePortfolio(reading, g.at, cl, f.portfolio)
 		if err != nil {
 			return r, err
 		}

@@ -163,7 +163,7 @@ func whose(ctx context.Context, cl *client.Client, at place, word, as string) (o
 	}
 	symbol, notSymbol := events.Symbol(word)
 	if as == "portfolio" || as == "" && (uuid.Validate(word) == nil || notSymbol != nil || strings.Contains(word, " ")) {
-		p, err := findPortfolio(ctx, at, cl, word)
+		p, err := resolvePortfolio(ctx, at, cl, word)
 		return owner{portfolio: p}, err
 	}
 	if as == "symbol" {
@@ -193,6 +193,12 @@ func either(ctx context.Context, cl *client.Client, at place, word, symbol strin
 		return owner{}, err
 	case priced:
 		return owner{symbol: symbol}, nil
+	}
+	if p, err = resolvePortfolio(ctx, at, cl, word); err == nil {
+		return owner{portfolio: p}, nil
+	}
+	if f, ok := errors.AsType[*fault.Fault](err); ok && f.Code == "portfolio_ambiguous" {
+		return owner{}, err
 	}
 	return owner{}, k.nothing(word)
 }

@@ -75,25 +75,67 @@ func rootOf(g *globals) *cobra.Command {
 	root := group(&cobra.Command{
 		Use: "stega", Short: "Portfolios, prices, and the returns and risk that follow from them", Long: about,
 		Example:       "  stega up --demo\n  stega portfolio list",
-		SilenceErrors: true, SilenceUsage: true,
+		SilenceErrors: true, SilenceUsage: true, Version: version().String(),
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return g.check(c) },
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetHelpCommand(newHelp())
 	g.flags(root)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fault.Usage("flag_invalid", "%s", err).WithHint("see: %s --help", c.CommandPath())
 	})
-	root.AddCommand(
-		newPortfolio(g), newPrices(g), newSymbols(g), newSchedule(g), newReturns(g), newCorrelations(g), newOptimize(g), newFrontier(g),
-		newAllocate(g), newOp(g), newWatch(g), newLogin(g), newContext(g),
-		newPublish(g), newEvents(g), newDead(g), newRebuild(g), newToken(g), newAudit(g), newAPI(g), newOpen(g), newHealth(g), newVersion(g),
-		serverless(newUp(g)), serverless(newServe(g)), serverless(newMigrate(g)), serverless(newSecrets()), serverless(newBench(g)),
-		serverless(newDaemon(g)), serverless(newQueue(g)), newDoctor(g),
-	)
+	add := func(id, title string, commands ...*cobra.Command) {
+		root.AddGroup(&cobra.Group{ID: id, Title: title})
+		for _, c := range commands {
+			c.GroupID = id
+		}
+		root.AddCommand(commands...)
+	}
+	add("data", "Portfolios and prices:", newPortfolio(g), newPrices(g), newSymbols(g), newSchedule(g))
+	add("analysis", "Analysis:", newReturns(g), newCorrelations(g), newOptimize(g), newFrontier(g), newAllocate(g))
+	add("events", "Writes and events:",
+		newOp(g), newWatch(g), newEvents(g), newPublish(g), newDead(g), newRebuild(g), serverless(newQueue(g)))
+	add("access", "Servers and access:", newLogin(g), newContext(g), newToken(g), newAudit(g), newAPI(g), newOpen(g), newHealth(g),
+		newDoctor(g), serverless(newDaemon(g)))
+	add("run", "Run stega:",
+		serverless(newUp(g)), serverless(newServe(g)), serverless(newMigrate(g)), serverless(newSecrets()), serverless(newBench(g)))
+	root.AddCommand(newVersion(g))
 	for _, c := range root.Commands() {
 		argued(c)
 	}
 	return root
+}
+
+// newHelp returns the command that shows the help of another, and refuses one that does not exist.
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Show the help of a command",
+		ValidArgsFunction: func(c *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
+			parent, _, err := c.Root().Find(args)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			var names []string
+			for _, sub := range parent.Commands() {
+				if sub.IsAvailableCommand() && strings.HasPrefix(sub.Name(), begin) {
+					names = append(names, sub.Name()+"\t"+sub.Short)
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			found, rest, err := c.Root().Find(args)
+			if err == nil && len(rest) == 0 {
+				found.InitDefaultHelpFlag()
+				return found.Help()
+			}
+			if found == nil || err != nil {
+				found, rest = c.Root(), args
+			}
+			return unknown(found, rest[0])
+		},
+	}
 }
 
 // argued makes a command, and those below it, say what it takes when arguments do not fit.
@@ -183,19 +225,24 @@ func group(c *cobra.Command) *cobra.Command {
 		if len(args) == 0 {
 			return c.Help()
 		}
-		f := fault.Usage("command_unknown", "there is no command %q of %s", args[0], c.CommandPath())
-		var names []string
-		for _, sub := range c.Commands() {
-			if sub.IsAvailableCommand() {
-				names = append(names, sub.Name())
-			}
-		}
-		if near := closest(args[0], names); near != "" {
-			return f.WithHint("did you mean: %s %s", c.CommandPath(), near)
-		}
-		return f.WithHint("see: %s --help", c.CommandPath())
+		return unknown(c, args[0])
 	}
 	return c
+}
+
+// unknown is the fault of a command that does not exist.
+func unknown(c *cobra.Command, name string) error {
+	f := fault.Usage("command_unknown", "there is no command %q of %s", name, c.CommandPath())
+	var names []string
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	if near := closest(name, names); near != "" {
+		return f.WithHint("did you mean: %s %s", c.CommandPath(), near)
+	}
+	return f.WithHint("see: %s --help", c.CommandPath())
 }
 
 // serverless leaves out of the help of a command what is about a server elsewhere.
