@@ -212,13 +212,18 @@ type Problem struct {
 func (s *Server) Write(method, path, body string, headers ...string) store.Operation {
 	s.t.Helper()
 	a := s.Do(method, path, body, append([]string{"Prefer", s.prefer}, headers...)...)
-	if a.Status == http.StatusAccepted { // the machine is slow: the server does not wait any longer
+	if a.Status == http.StatusAccepted { // the server had too much to do to wait, or waited long enough
 		var accepted struct {
 			ID string `json:"operation_id"`
 		}
 		a.JSON(&accepted)
+		pace := time.NewTicker(100 * time.Millisecond) // many may look at once, and requests are limited
+		defer pace.Stop()
 		s.Eventually(method+" "+path+" has its outcome", func() bool {
-			a = s.Do(http.MethodGet, "/v1/operations/"+accepted.ID, "")
+			<-pace.C
+			if a = s.Do(http.MethodGet, "/v1/operations/"+accepted.ID, ""); a.Status != http.StatusOK {
+				return false
+			}
 			var now struct {
 				store.Operation
 				Settled bool `json:"settled"`

@@ -217,19 +217,13 @@ func (g *guard) bearer(r *http.Request, token string) (admitted, error) {
 	if !ok || g.tokens == nil {
 		return admitted{}, g.afterLimit(r, unknownToken())
 	}
-	if err := g.lookup(r, hash); err != nil {
-		return admitted{}, err
-	}
-	t, err := g.tokens.valid(r.Context(), hash, g.tokens.load)
+	t, err := g.tokens.valid(r.Context(), hash, g.counted(r, g.tokens.load))
 	return g.known(t, ViaToken, credential{hash: hash}, err)
 }
 
 // bySession is the caller with the session of a browser, which makes no tokens and no links: they could outlive it.
 func (g *guard) bySession(r *http.Request, route Route, hash digest) (admitted, error) {
-	if err := g.lookup(r, hash); err != nil {
-		return admitted{}, err
-	}
-	t, err := g.tokens.valid(r.Context(), hash, g.tokens.loadSession)
+	t, err := g.tokens.valid(r.Context(), hash, g.counted(r, g.tokens.loadSession))
 	if f := fault.Of(err); err != nil && f.Kind == fault.KindUnauthorized {
 		err = sessionOver()
 	}
@@ -251,12 +245,18 @@ func (g *guard) known(t Token, via Via, by credential, err error) (admitted, err
 	return admitted{Caller{Token: t.ID, Name: t.Name, Scope: t.Scope, Via: via}, &by}, nil
 }
 
-// lookup counts what is looked up in the database.
-func (g *guard) lookup(r *http.Request, hash digest) error {
-	if g.tokens.cache.holds(hash) {
-		return nil
+// counted limits how often tokens that are not known yet are looked up in the database. Requests with the same token
+// that arrive together share one look, and it counts once.
+func (g *guard) counted(r *http.Request, load loader) loader {
+	from := network(g.client(r))
+	return func(ctx context.Context, hash digest) (*row, error) {
+		if !g.tokens.cache.holds(hash) {
+			if err := g.tooOften(g.limits.lookup(from, hash[0])); err != nil {
+				return nil, err
+			}
+		}
+		return load(ctx, hash)
 	}
-	return g.tooOften(g.limits.lookup(network(g.client(r)), hash[0]))
 }
 
 // missing is the refusal of a request without a token, on loopback as elsewhere.

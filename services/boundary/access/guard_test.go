@@ -303,6 +303,33 @@ func TestWhoAsksTooOftenWaits(t *testing.T) {
 	assert.Equal(t, 204, ask(t, h, "GET", "/healthz", "", "Remote", "198.51.100.7:1").Code)
 }
 
+// Requests that arrive together with a token that is not known yet share one look for it, which counts once.
+func TestManyRequestsMayBeginATokenTogether(t *testing.T) {
+	t.Parallel()
+	a := New(open(t, sqlite(t)), Options{})
+	g := a.Wrap(outside, nil).(*guard)
+	_, secret, err := a.tokens.create(t.Context(), "one", Read, 0)
+	require.NoError(t, err)
+	hash, ok := hashOf(secret)
+	require.True(t, ok)
+	r := httptest.NewRequest(http.MethodGet, "/v1/symbols", nil)
+	release, ended := make(chan struct{}), make(chan error, 8*lookupBurst)
+	load := g.counted(r, func(ctx context.Context, hash digest) (*row, error) {
+		<-release
+		return a.tokens.load(ctx, hash)
+	})
+	for range cap(ended) {
+		go func() {
+			_, err := a.tokens.valid(t.Context(), hash, load)
+			ended <- err
+		}()
+	}
+	close(release)
+	for range cap(ended) {
+		require.NoError(t, <-ended)
+	}
+}
+
 func TestTheMemoryOfLimitsIsBounded(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
