@@ -102,10 +102,27 @@ func relay(t testing.TB, db *store.DB, b broker.Broker) (stop func()) {
 }
 
 // versions lists what was sent of a subject, by number.
+// distinct returns each message once: a relay that ends sends those again whose confirmations it has not recorded.
+func (r *recorder) distinct() (all []events.Message) {
+	seen := map[string]bool{}
+	for _, m := range r.all() {
+		if !seen[m.ID] {
+			seen[m.ID], all = true, append(all, m)
+		}
+	}
+	return all
+}
+
 func (r *recorder) versions(t testing.TB, subject string) []int64 {
 	t.Helper()
+	return versions(t, r.all(), subject)
+}
+
+// versions are the numbers of the messages of a subject.
+func versions(t testing.TB, all []events.Message, subject string) []int64 {
+	t.Helper()
 	got := []int64{}
-	for _, m := range r.all() {
+	for _, m := range all {
 		if m.Subject == subject {
 			kind, ok := events.Lookup(m.Type)
 			require.True(t, ok)
