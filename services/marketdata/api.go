@@ -193,15 +193,17 @@ func (s *Service) find(c echo.Context) (string, Summary, error) {
 }
 
 func (s *Service) symbols(c echo.Context) error {
-	if err := rest.Known(c, "limit", "cursor", "prefix", "search"); err != nil {
+	if err := rest.Known(c, "limit", "cursor", "q", "prefix", "search"); err != nil {
 		return err
 	}
 	page, err := rest.Paged(c)
 	if err != nil {
 		return err
 	}
-	asked := symbolQuery{
-		after: page.After, prefix: strings.ToUpper(c.QueryParam("prefix")), search: strings.ToUpper(c.QueryParam("search")),
+	// q is what prefix was called before it had a name.
+	asked := symbolQuery{after: page.After, search: strings.ToUpper(c.QueryParam("search"))}
+	for _, name := range []string{"q", "prefix"} {
+		asked.prefixes = append(asked.prefixes, strings.ToUpper(c.QueryParam(name)))
 	}
 	list, err := summaries(c.Request().Context(), s.db.Read(), page.Limit+1, asked)
 	if err != nil {

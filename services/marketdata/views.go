@@ -137,10 +137,10 @@ type Summary struct {
 
 // symbolQuery says which symbols are asked for; what is empty asks for nothing.
 type symbolQuery struct {
-	after  string // those after this one
-	only   string
-	prefix string // how they begin
-	search string // what is in them
+	after    string // those after this one
+	only     string
+	prefixes []string // how they begin
+	search   string   // what is in them
 }
 
 // summaries lists symbols, in their order.
@@ -154,8 +154,10 @@ func summaries(ctx context.Context, db bun.IDB, limit int, asked symbolQuery) ([
 	if asked.only != "" {
 		query = query.Where("symbol = ?", asked.only)
 	}
-	if asked.prefix != "" {
-		query = query.Where("symbol >= ? AND symbol < ?", asked.prefix, asked.prefix+"\x7f")
+	for _, prefix := range asked.prefixes {
+		if prefix != "" {
+			query = query.Where("symbol >= ? AND symbol < ?", prefix, prefix+"\x7f")
+		}
 	}
 	if asked.search != "" {
 		query = query.Where("replace(symbol, ?, '') <> symbol", asked.search) // which both databases know, and which has no wildcards
