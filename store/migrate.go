@@ -22,37 +22,36 @@ type migration struct {
 	sql  string
 }
 
-// migrations are the package's own, for its kind of database, and then the service's.
+// migrations returns the package's own, for both kinds of database and for this one, and then the service's.
 func (d *DB) migrations(service fs.FS) ([]migration, error) {
 	kind := "sqlite"
 	if d.Read().Dialect().Name() == dialect.PG {
 		kind = "postgres"
 	}
-	files, err := fs.Sub(own, "migrations/"+kind)
-	if err != nil {
-		return nil, err
+	all, err := migrationsOf("store", own, "migrations/*.up.sql", "migrations/"+kind+"/*.up.sql")
+	if err != nil || service == nil {
+		return all, err
 	}
-	var all []migration
-	for _, from := range []struct {
-		prefix string
-		files  fs.FS
-	}{{"store", files}, {d.service, service}} {
-		if from.files == nil {
-			continue
-		}
-		names, err := fs.Glob(from.files, "*.up.sql")
+	of, err := migrationsOf(d.service, service, "*.up.sql")
+	return append(all, of...), err
+}
+
+// migrationsOf reads the files that match one of some patterns, in the order of their base names.
+func migrationsOf(prefix string, files fs.FS, patterns ...string) (all []migration, err error) {
+	for _, pattern := range patterns {
+		names, err := fs.Glob(files, pattern)
 		if err != nil {
 			return nil, err
 		}
-		slices.Sort(names)
 		for _, name := range names {
-			text, err := fs.ReadFile(from.files, name)
+			text, err := fs.ReadFile(files, name)
 			if err != nil {
 				return nil, fmt.Errorf("read migration %s: %w", name, err)
 			}
-			all = append(all, migration{path.Join(from.prefix, strings.TrimSuffix(name, ".up.sql")), string(text)})
+			all = append(all, migration{path.Join(prefix, strings.TrimSuffix(path.Base(name), ".up.sql")), string(text)})
 		}
 	}
+	slices.SortFunc(all, func(a, b migration) int { return strings.Compare(a.name, b.name) })
 	return all, nil
 }
 

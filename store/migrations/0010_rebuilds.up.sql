@@ -1,4 +1,4 @@
--- The rebuild of the read views that is under way. There is one at most.
+-- The rebuild of the read views of a service that is under way (package replay). There is one at most.
 CREATE TABLE rebuilds (
     one        INTEGER PRIMARY KEY, -- 1
     operation  TEXT NOT NULL,
