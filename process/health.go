@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -26,8 +25,6 @@ type Health struct {
 const (
 	// inspectEvery is how often the broker is asked whether the exchanges and the log are there.
 	inspectEvery = 3 * time.Second
-	// inspectAgain is how often what is missing is logged.
-	inspectAgain = time.Minute
 	// unsentLimit is the age of an unsent event from which on the relay is taken for stuck.
 	unsentLimit = 30 * time.Second
 )
@@ -150,8 +147,7 @@ func (p *Process) inspect(ctx context.Context) error {
 	}
 	tick := time.NewTicker(inspectEvery)
 	defer tick.Stop()
-	var said string
-	var saidAt time.Time
+	report := broker.LackLog{Log: p.cfg.Log}
 	for {
 		limited, cancel := context.WithTimeout(ctx, 2*inspectEvery)
 		lacks, err := inspector.Inspect(limited, broker.Topology{})
@@ -160,19 +156,7 @@ func (p *Process) inspect(ctx context.Context) error {
 			p.inspected.mu.Lock()
 			p.inspected.last = lacks
 			p.inspected.mu.Unlock()
-			var parts []string
-			for _, l := range lacks {
-				parts = append(parts, l.Err.Error())
-			}
-			text := strings.Join(parts, "; ")
-			switch {
-			case text == "" && said != "":
-				p.cfg.Log.Info("the broker has all that was missing")
-			case text != said || text != "" && time.Since(saidAt) > inspectAgain:
-				p.cfg.Log.Error("the broker lacks what this process needs", "missing", text)
-				saidAt = time.Now()
-			}
-			said = text
+			report.Report(lacks)
 		}
 		select {
 		case <-ctx.Done():

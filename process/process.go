@@ -17,7 +17,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -27,7 +26,6 @@ import (
 	"stega/broker"
 	"stega/bus"
 	"stega/fault"
-	"stega/migrations"
 	"stega/rest"
 	"stega/services"
 	"stega/services/boundary"
@@ -244,25 +242,6 @@ func (p *Process) boundary() *store.DB {
 	return nil
 }
 
-func (p *Process) schema(ctx context.Context, db *store.DB) error {
-	files, err := migrations.Of(db.Service())
-	if err != nil {
-		return err
-	}
-	if p.cfg.Migrate {
-		return db.Migrate(ctx, files)
-	}
-	pending, err := db.Pending(ctx, files)
-	if err != nil {
-		return err
-	}
-	if len(pending) > 0 {
-		return fault.Unavailable("schema_outdated", "the database of %s lacks %d migrations", db.Service(), len(pending)).
-			WithHint("run: stega migrate")
-	}
-	return nil
-}
-
 // wire connects services with command buses, consumers and metrics.
 func (p *Process) wire() error {
 	metrics := bus.NewMetrics(p.registry)
@@ -459,57 +438,3 @@ func (p *Process) databases() []*store.DB {
 }
 
 var _ rest.Service = (*part)(nil)
-
-// Migrate brings the databases of services and the topology of the broker up to date; said hears what was done.
-func Migrate(
-	ctx context.Context, services []string, database func(service string) string, connect func(context.Context) (broker.Broker, error),
-	said func(format string, args ...any),
-) error {
-	for _, name := range services {
-		if err := migrate(ctx, name, database(name), said); err != nil {
-			return err
-		}
-	}
-	b, err := connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = b.Close() }()
-	topology, err := Topology()
-	if err != nil {
-		return err
-	}
-	if err := b.Declare(ctx, topology); err != nil {
-		return fmt.Errorf("declare the broker's topology: %w", err)
-	}
-	for _, s := range topology.Services {
-		said("broker: %s takes %s", s.Service, strings.Join(s.Topics, ", "))
-	}
-	return nil
-}
-
-func migrate(ctx context.Context, service, url string, said func(format string, args ...any)) error {
-	db, err := store.Open(ctx, service, url)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	files, err := migrations.Of(service)
-	if err != nil {
-		return err
-	}
-	pending, err := db.Pending(ctx, files)
-	if err != nil {
-		return err
-	}
-	if err := db.Migrate(ctx, files); err != nil {
-		return err
-	}
-	if len(pending) == 0 {
-		said("%s: up to date", service)
-	}
-	for _, name := range pending {
-		said("%s: applied %s", service, name)
-	}
-	return nil
-}

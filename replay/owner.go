@@ -1,7 +1,7 @@
 // Package replay rebuilds read views while they are in use. The owners of state publish it again, page by page, as
-// events; the service that rebuilds puts each entity in the place of what it has of it, and at the end asks its owner
-// about those that nobody replayed. So a view is never emptied, a page is a short unit of work, and a crash resumes
-// with the next message.
+// events; the service that rebuilds replaces what it has of each entity, and at the end requests those entities from
+// their owner that it has and that were not replayed. So a view is never emptied, a page is a short unit of work, and
+// a crash resumes with the next message.
 package replay
 
 import (
@@ -31,8 +31,8 @@ const pageKeys = 250
 
 // Replay handles a request: it publishes one page.
 func (o Owner) Replay(ctx context.Context, tx *store.Tx, e events.ReplayRequested) error {
-	asked := func(topic string) bool { return slices.Contains(o.Topics, topic) }
-	if e.Owner != "" && e.Owner != o.Service || !slices.ContainsFunc(e.Topics, asked) {
+	carried := func(topic string) bool { return slices.Contains(o.Topics, topic) }
+	if e.Owner != "" && e.Owner != o.Service || !slices.ContainsFunc(e.Topics, carried) {
 		return nil
 	}
 	keys := e.Keys

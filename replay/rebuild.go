@@ -118,10 +118,10 @@ func abandoned(r *rebuild, cancelled bool) *fault.Fault {
 		return fault.Conflict("operation_cancelled", "the rebuild was cancelled; what it has replaced stays")
 	}
 	return fault.Unavailable("rebuild_abandoned", "nothing came of the rebuild since %s", time.UnixMicro(r.movedAt).UTC().Format(time.RFC3339)).
-		WithHint("see whether the services that own the data run: GET /v1/health")
+		WithHint("check with stega doctor that the services that own the data run, and rebuild again")
 }
 
-// cancelled reports whether somebody requested the end of an operation.
+// cancelled reports whether the end of an operation was requested.
 func cancelled(ctx context.Context, tx *store.Tx, operation string) (bool, error) {
 	var at int64
 	err := tx.QueryRowContext(ctx, "SELECT cancel_requested_at FROM operations WHERE id = ?", operation).Scan(&at)
