@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"stega/internal/wait"
 )
 
 // A data folder that others can enter becomes the user's alone, with all that stega keeps in it; what is not stega's
@@ -47,7 +49,7 @@ func TestADataFolderThatIsThereBecomesPrivate(t *testing.T) {
 func TestADataFolderOfSomebodyElseIsRefused(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
-		t.Skip("only root can give a folder away")
+		wait.Skip(t, "only root can give a folder away")
 	}
 	dir := t.TempDir()
 	require.NoError(t, os.Chown(dir, 12345, 12345))

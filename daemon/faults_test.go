@@ -86,7 +86,7 @@ func (p *process) kill() {
 func (p *process) suspend() {
 	threads := fmt.Sprintf("/proc/%d/task", p.cmd.Process.Pid)
 	if _, err := os.Stat(threads); err != nil {
-		p.t.Skip("whether a process stands still is told by " + threads)
+		wait.Skip(p.t, "%s is not there, which shows whether a process stands still", threads)
 	}
 	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGSTOP))
 	wait.Until(p.t, "the daemon stands still", func() bool {
@@ -282,7 +282,7 @@ func TestPermissionsArePutRightOrRefused(t *testing.T) {
 	t.Run("a folder of another user is refused", func(t *testing.T) {
 		t.Parallel()
 		if os.Getuid() != 0 {
-			t.Skip("only root can make a folder of another user")
+			wait.Skip(t, "only root can make a folder of another user")
 		}
 		h := newHome(t)
 		require.NoError(t, os.MkdirAll(filepath.Dir(h.socket()), 0o700))
@@ -340,7 +340,7 @@ func dialAsAnother(path string) {
 func TestAnotherUserIsNotAnswered(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
-		t.Skip("only root can run a helper as another user")
+		wait.Skip(t, "only root can run a helper as another user")
 	}
 	h := newHome(t)
 	d := serveIn(t, h, "http://127.0.0.1:1")

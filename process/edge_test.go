@@ -103,11 +103,13 @@ func TestABodyThatFlowsMayTakeItsTime(t *testing.T) {
 	in, out := io.Pipe()
 	go func() {
 		_, _ = io.WriteString(out, "date,symbol,close\n")
+		pace := time.NewTicker(50 * time.Millisecond) // of a slow client
+		defer pace.Stop()
 		for day := range 28 {
 			for symbol := range 200 {
 				_, _ = fmt.Fprintf(out, "2024-01-%02d,S%d,%d.5\n", day+1, symbol, 100+symbol)
 			}
-			time.Sleep(50 * time.Millisecond) // a client that is slow
+			<-pace.C
 		}
 		_ = out.Close()
 	}()

@@ -51,7 +51,7 @@ func publish(t *testing.T, b *Broker, messages ...broker.Outgoing) {
 			told.Done()
 		}))
 	}
-	wait(t, "the confirmations", told.Wait)
+	returns(t, "the confirmations", told.Wait)
 }
 
 func subscribe(t *testing.T, b *Broker, service string, q broker.Queue) broker.Consumer {
@@ -79,8 +79,8 @@ func receive[T any](t *testing.T, what string, c <-chan T) T {
 	}
 }
 
-// wait waits until f returns.
-func wait(t *testing.T, what string, f func()) {
+// returns waits until f returns.
+func returns(t *testing.T, what string, f func()) {
 	t.Helper()
 	done := make(chan struct{}, 1)
 	go func() {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stega/broker"
+	"stega/internal/wait"
 )
 
 func TestALogThatStoppedIsReportedAndBeginsAgain(t *testing.T) {
@@ -43,7 +44,7 @@ func TestAFullDiskIsReportedAndTheLogBeginsAgainWhenThereIsRoom(t *testing.T) {
 	t.Parallel()
 	const full = "/dev/full"
 	if _, err := os.Stat(full); err != nil {
-		t.Skip(full + " is not there")
+		wait.Skip(t, "%s is not there", full)
 	}
 	dir := t.TempDir()
 	b := open(t, dir)
@@ -71,7 +72,7 @@ func TestAFullDiskIsReportedAndTheLogBeginsAgainWhenThereIsRoom(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return b.srv.heard.at.Load() != 0 }, patience, time.Millisecond)
 	require.NoError(t, os.Remove(second))
-	wait(t, "all of them", left.Wait)
+	returns(t, "all of them", left.Wait)
 	assert.NotZero(t, failed.Load())
 	require.Eventually(t, func() bool { return b.State() == broker.State{Connected: true} }, patience, time.Millisecond)
 	entries, err := b.Log(t.Context(), 0)
@@ -85,7 +86,7 @@ func TestAFullDiskFailsARejectAndTheNextOneSucceeds(t *testing.T) {
 	t.Parallel()
 	const full = "/dev/full"
 	if _, err := os.Stat(full); err != nil {
-		t.Skip(full + " is not there")
+		wait.Skip(t, "%s is not there", full)
 	}
 	dir := t.TempDir()
 	b := open(t, dir)

@@ -84,7 +84,7 @@ func TestPublishFromDoneMayWaitForRoom(t *testing.T) {
 			assert.NoError(t, b.Publish(t.Context(), large(strconv.Itoa(n+i)), func(error) {}))
 		}))
 	}
-	wait(t, "all of them", left.Wait)
+	returns(t, "all of them", left.Wait)
 }
 
 func TestAMessageThatIsTooLargeIsRefused(t *testing.T) {

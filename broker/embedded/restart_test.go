@@ -212,7 +212,7 @@ func TestARestartInTheMiddleLosesNothingThatTheOutboxKeeps(t *testing.T) {
 			}, patience, time.Millisecond)
 			require.NoError(t, c.Close())
 		}
-		wait(t, fmt.Sprintf("run %d", run), consuming.Wait)
+		returns(t, fmt.Sprintf("run %d", run), consuming.Wait)
 		stop()
 		require.NoError(t, b.Close())
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stega/internal/stegatest"
+	"stega/internal/wait"
 	"stega/process"
 	"stega/services/boundary/access"
 )
@@ -204,11 +205,11 @@ func private(t *testing.T) string {
 func TestAnotherUserOfTheMachineIsRefused(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
-		t.Skip("only root can run a program as another user")
+		wait.Skip(t, "only root can run a program as another user")
 	}
 	bash, err := exec.LookPath("bash")
 	if err != nil {
-		t.Skip("there is no bash")
+		wait.Skip(t, "there is no bash")
 	}
 	data := t.TempDir()
 	s := stegatest.Start(t, stegatest.Config(data, func(c *process.Config) { c.Limits.Rate = -1 }))
