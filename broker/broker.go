@@ -53,36 +53,50 @@ type Outgoing struct {
 	Service string
 }
 
-// Broker is a connection to a message broker that mends itself. All methods may be used concurrently.
-type Broker interface {
-	// Declare makes the exchange, queues, bindings and the log. It is idempotent, and removes bindings that
-	// a service no longer has.
-	Declare(ctx context.Context, t Topology) error
-
+// Publisher sends messages to a broker.
+type Publisher interface {
 	// Publish hands a message to the broker and returns when it is on its way, waiting only while the window
 	// of unconfirmed messages is full or the connection is being restored. Then done is called exactly once,
 	// from another goroutine: with nil when the broker took responsibility, else with one of the errors above;
 	// after ErrUnknown the message may have arrived. When Publish itself returns an error, the
 	// message was not sent and done is not called.
 	Publish(ctx context.Context, m Outgoing, done func(error)) error
+}
 
+// Subscriber takes messages from the queues of services.
+type Subscriber interface {
 	// Subscribe begins to take messages from a queue of a service, at most prefetch of them unsettled at
 	// a time. It reconnects by itself until Stop or Close. Events and dead letters go to one consumer at a time
 	// (the others stand by), commands to competing ones.
 	Subscribe(ctx context.Context, service string, q Queue, prefetch int) (Consumer, error)
 
-	// Log reads the retained log of all events from a position on, live without end, until ctx ends, when the channel is
-	// closed. From 0 is the oldest that is retained; LogEnd is what comes from now on. The channel is also closed when the
-	// log is gone, or is another one than before: positions of the one mean nothing in the other.
+	// Depth returns the number of messages that wait in a queue or are not settled yet.
+	Depth(ctx context.Context, service string, q Queue) (int, error)
+}
+
+// Log reads the retained log of all events.
+type Log interface {
+	// Log returns the entries from a position on, live without end, until ctx ends, when the channel is closed. From 0
+	// is the oldest entry that is retained; LogEnd is what comes from now on. The channel is also closed when the log
+	// is gone, or is another one than before: positions of the one mean nothing in the other.
 	Log(ctx context.Context, from uint64) (<-chan LogEntry, error)
 
-	// LogBounds says how far the retained log reaches at present.
+	// LogBounds returns how far the log reaches at present.
 	LogBounds(ctx context.Context) (LogBounds, error)
+}
 
-	// Depth is the number of messages that wait in a queue or are not settled yet.
-	Depth(ctx context.Context, service string, q Queue) (int, error)
+// Broker is a connection to a message broker that restores itself. All methods may be used concurrently. Those who
+// need less take a Publisher, a Subscriber or a Log.
+type Broker interface {
+	Publisher
+	Subscriber
+	Log
 
-	// State says how the connection is.
+	// Declare makes the exchange, queues, bindings and the log. It is idempotent, and removes bindings that
+	// a service no longer has.
+	Declare(ctx context.Context, t Topology) error
+
+	// State returns the state of the connection.
 	State() State
 
 	// Close ends all consumers and the connection; unsettled deliveries come again later.

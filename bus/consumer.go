@@ -21,7 +21,7 @@ import (
 type Consumer struct {
 	Dispatcher *Dispatcher
 	DB         *store.DB
-	Broker     broker.Broker
+	Broker     Source
 	Log        *slog.Logger
 	Middleware []Middleware
 	Options    ConsumerOptions
@@ -29,6 +29,13 @@ type Consumer struct {
 	pauses pauses
 	hands  hands
 	lacks  atomic.Pointer[[]broker.Lack]
+}
+
+// Source is the part of a broker that a Consumer uses. When it is a broker.Inspector too, the consumer watches over
+// its queues and bindings.
+type Source interface {
+	broker.Subscriber
+	broker.Log
 }
 
 // ConsumerOptions has what can be set; zero values mean the defaults.
@@ -214,7 +221,7 @@ type loop struct {
 	service  string
 	d        *Dispatcher
 	db       *store.DB
-	broker   broker.Broker
+	broker   Source
 	watcher  *watcher // nil for a broker whose parts cannot vanish
 	log      *slog.Logger
 	opts     ConsumerOptions

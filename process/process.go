@@ -166,11 +166,15 @@ func (p *Process) open(ctx context.Context) error {
 	b.Takes, b.Log, b.Lookup, b.Latest, b.Watch, b.Position = takes, p.cfg.Log, p.lookup, p.latest, p.watch, p.position
 	p.cfg.Options.Marketdata.Log = p.cfg.Log
 	for _, name := range p.cfg.Services {
+		m, err := find(name)
+		if err != nil {
+			return err
+		}
 		db, err := store.Open(ctx, name, p.cfg.Database(name), store.Connections(p.cfg.Connections))
 		if err != nil {
 			return err
 		}
-		part := &part{db: db, service: build(name, db, p.cfg.Options)}
+		part := &part{db: db, service: m.build(db, p.cfg.Options)}
 		p.parts = append(p.parts, part)
 		if err := p.schema(ctx, db); err != nil {
 			return err
@@ -346,7 +350,7 @@ func (p *Process) work(ctx context.Context, ready, draining func()) error {
 		relay := &store.Relay{DB: part.db, Broker: p.broker, Log: p.cfg.Log.With("service", part.service.Name())}
 		start(relay.Run)
 		group.Go(func() error { return p.upkeep(workers, part.db) })
-		if s, ok := part.service.(interface{ Run(context.Context) error }); ok && part.consumer != nil {
+		if s, ok := part.service.(services.Runner); ok && part.consumer != nil {
 			group.Go(func() error { return s.Run(workers) })
 		}
 	}

@@ -27,8 +27,8 @@ func TestEveryRouteSaysWhoMayUseIt(t *testing.T) {
 	defer func() { require.NoError(t, db.Close()) }()
 	p := &Process{cfg: Config{Roles: []Role{API}, Log: slog.New(slog.DiscardHandler)}, registry: prometheus.NewRegistry()}
 	p.access = access.New(db, access.Options{})
-	for _, name := range Names() {
-		p.parts = append(p.parts, &part{service: build(name, db, Options{}), db: db})
+	for _, m := range suite() {
+		p.parts = append(p.parts, &part{service: m.build(db, Options{}), db: db})
 	}
 	alone := p.routes().Routes()
 	p.door = boundary.New(db, boundary.Options{})

@@ -12,15 +12,15 @@ import (
 	"stega/services"
 )
 
-// Topology is what all services of the suite need of a broker, derived from what they register.
+// Topology returns what all services of the suite need of a broker, derived from what they register.
 func Topology() (broker.Topology, error) {
 	var t broker.Topology
-	for _, name := range Names() {
-		d, err := dispatcher(build(name, nil, Options{}))
+	for _, m := range suite() {
+		d, err := dispatcher(m.build(nil, Options{}))
 		if err != nil {
 			return t, err
 		}
-		t.Services = append(t.Services, broker.ServiceTopology{Service: name, Topics: d.Topics()})
+		t.Services = append(t.Services, broker.ServiceTopology{Service: m.name, Topics: d.Topics()})
 	}
 	return t, nil
 }
@@ -42,15 +42,15 @@ func Takes() (map[string][]string, error) {
 	return takes, nil
 }
 
-// Routes lists everything that the services of the suite answer to.
+// Routes lists the handlers of each service of the suite.
 func Routes() (map[string][]bus.Route, error) {
 	routes := map[string][]bus.Route{}
-	for _, name := range Names() {
-		d, err := dispatcher(build(name, nil, Options{}))
+	for _, m := range suite() {
+		d, err := dispatcher(m.build(nil, Options{}))
 		if err != nil {
 			return nil, err
 		}
-		routes[name] = d.Routes()
+		routes[m.name] = d.Routes()
 	}
 	return routes, nil
 }
@@ -60,16 +60,14 @@ func Select(asked []string) ([]string, error) {
 	var names []string
 	for _, a := range asked {
 		for name := range strings.SplitSeq(a, ",") {
-			name = strings.TrimSpace(name)
-			switch {
-			case name == "all":
+			if name = strings.TrimSpace(name); name == "all" {
 				names = append(names, Names()...)
-			case slices.Contains(Names(), name):
-				names = append(names, name)
-			default:
-				return nil, fault.Usage("service_unknown", "there is no service %q", name).
-					WithHint("the services are %s, and all", strings.Join(Names(), ", "))
+				continue
 			}
+			if _, err := find(name); err != nil {
+				return nil, err
+			}
+			names = append(names, name)
 		}
 	}
 	if len(names) == 0 {

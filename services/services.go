@@ -3,6 +3,8 @@
 package services
 
 import (
+	"context"
+
 	"github.com/labstack/echo/v4"
 
 	"stega/bus"
@@ -17,4 +19,10 @@ type Service interface {
 	Register(d *bus.Dispatcher)
 	// Routes adds the service's paths below /v1.
 	Routes(v1 *echo.Group, port rest.Service)
+}
+
+// Runner is implemented by a service that works by itself besides, such as by a schedule.
+type Runner interface {
+	// Run works until ctx ends. The process calls it in the consumer role.
+	Run(ctx context.Context) error
 }

@@ -28,7 +28,7 @@ import (
 // or cut off, repeat messages, which the inboxes drop, and never send one before its predecessor.
 type Relay struct {
 	DB     *DB
-	Broker broker.Broker
+	Broker broker.Publisher
 	Log    *slog.Logger
 
 	mu        sync.Mutex

@@ -21,8 +21,6 @@ import (
 // recorder is a broker that does what a scenario says, which a real one cannot be told to: refuse a certain message,
 // confirm it late, or lose the connection. It takes messages and delivers none.
 type recorder struct {
-	broker.Broker // nothing else is called
-
 	mu     sync.Mutex
 	sent   []events.Message
 	refuse func(m broker.Outgoing, try int) error
@@ -84,7 +82,7 @@ func (r *recorder) wait(t testing.TB, n int) {
 // relay relays to the recorder until stop.
 func (r *recorder) relay(t testing.TB, db *store.DB) (stop func()) { return relay(t, db, r) }
 
-func relay(t testing.TB, db *store.DB, b broker.Broker) (stop func()) {
+func relay(t testing.TB, db *store.DB, b broker.Publisher) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

@@ -30,12 +30,6 @@ import (
 	"stega/events"
 )
 
-// Log is the retained log of all events; every broker.Broker is one.
-type Log interface {
-	Log(ctx context.Context, from uint64) (<-chan broker.LogEntry, error)
-	LogBounds(ctx context.Context) (broker.LogBounds, error)
-}
-
 // Options of a hub. What is zero gets the default that stands beside it.
 type Options struct {
 	// Operation is what is known of an operation now, as JSON; a fault of the kind not found when nothing is.
@@ -107,7 +101,7 @@ func (o *Options) complete() {
 
 // Hub pushes events to its clients. It serves while Run runs.
 type Hub struct {
-	log      Log
+	log      broker.Log
 	o        Options
 	internal map[string]bool // topics that the bus itself publishes
 	metrics  *metrics
@@ -140,7 +134,7 @@ const (
 )
 
 // New makes a hub over a log.
-func New(log Log, o Options) *Hub {
+func New(log broker.Log, o Options) *Hub {
 	o.complete()
 	h := &Hub{
 		log: log, o: o, internal: map[string]bool{}, metrics: newMetrics(o.Registerer),

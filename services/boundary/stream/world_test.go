@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { servers.Main(m) }
 
 // publisher is what tests need of a broker.
 type publisher interface {
-	Log
+	broker.Log
 	Publish(ctx context.Context, m broker.Outgoing, done func(error)) error
 }
 
