@@ -128,7 +128,7 @@ func handle(ctx context.Context, p *place) (r Events, err error) {
 		return r, err
 	}
 	defer func() { _ = b.Close() }()
-	d := bus.NewDispatcher(bound)
+	d := bus.NewDispatcher(bound, bus.Standard(p.Log, bus.NewMetrics(nil))...)
 	var handled sync.WaitGroup
 	bus.Handle(d, func(_ context.Context, tx *store.Tx, e events.PortfolioReturnsUpdated) error {
 		tx.Later(tx.NewRaw(`INSERT INTO bench_view (subject, version) VALUES (?, ?)
@@ -149,7 +149,7 @@ func handle(ctx context.Context, p *place) (r Events, err error) {
 		ready := make(chan struct{})
 		began := time.Now()
 		handled.Go(func() {
-			consumer := &bus.Consumer{Dispatcher: d, DB: db, Broker: b, Log: p.Log, Middleware: bus.Standard(p.Log, bus.NewMetrics(nil))}
+			consumer := &bus.Consumer{Dispatcher: d, DB: db, Broker: b, Log: p.Log}
 			failed = consumer.Run(ctx, func() { close(ready) })
 			stop()
 		})

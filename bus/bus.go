@@ -68,12 +68,3 @@ func IsPermanent(err error) bool {
 	f, ok := errors.AsType[*fault.Fault](err)
 	return ok && f.Kind.Permanent()
 }
-
-// do runs a unit of work; a panic in it is an error that rolls it back.
-func do(ctx context.Context, db *store.DB, fn func(ctx context.Context, tx *store.Tx) error) error {
-	return guard(func() error {
-		return db.Do(ctx, func(ctx context.Context, tx *store.Tx) error {
-			return guard(func() error { return fn(ctx, tx) })
-		})
-	})
-}

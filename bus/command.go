@@ -14,15 +14,12 @@ import (
 // CommandBus takes commands: it runs a handler inline in one unit of work (entity, operation and outbox rows
 // together), or hands a deferred command to the service's job queue.
 type CommandBus struct {
-	d        *Dispatcher
-	db       *store.DB
-	dispatch func(ctx context.Context, c Call) error
+	d  *Dispatcher
+	db *store.DB
 }
 
 // NewCommandBus makes the command bus of a service.
-func NewCommandBus(d *Dispatcher, db *store.DB, mw ...Middleware) *CommandBus {
-	return &CommandBus{d: d, db: db, dispatch: compose(mw)}
-}
+func NewCommandBus(d *Dispatcher, db *store.DB) *CommandBus { return &CommandBus{d: d, db: db} }
 
 // Submission is a command with what the client said about it.
 type Submission struct {
@@ -112,7 +109,7 @@ func (s *submission) cause(ctx context.Context) events.Envelope {
 }
 
 // start records the operation; false means that it exists already.
-func (s *submission) start(ctx context.Context, tx *store.Tx) (bool, error) {
+func (s *submission) start(ctx context.Context, tx *store.Tx, cause events.Envelope) (bool, error) {
 	s.existing = nil
 	s.op.AcceptedAt = tx.Now()
 	existing, err := tx.StartOperation(ctx, s.op)
@@ -120,7 +117,7 @@ func (s *submission) start(ctx context.Context, tx *store.Tx) (bool, error) {
 		return false, fmt.Errorf("record the operation: %w", err)
 	}
 	s.existing = existing
-	tx.Because(s.cause(ctx))
+	tx.Because(cause)
 	return existing == nil, nil
 }
 
@@ -138,8 +135,8 @@ func (s *submission) finish(ctx context.Context, tx *store.Tx, f *fault.Fault) e
 }
 
 func (s *submission) deferred(ctx context.Context) error {
-	err := do(ctx, s.bus.db, func(ctx context.Context, tx *store.Tx) error {
-		fresh, err := s.start(ctx, tx)
+	err := runUnit(ctx, s.bus.db, func(ctx context.Context, tx *store.Tx) error {
+		fresh, err := s.start(ctx, tx, s.cause(ctx))
 		if err != nil || !fresh {
 			return err
 		}
@@ -160,22 +157,7 @@ func (s *submission) deferred(ctx context.Context) error {
 }
 
 func (s *submission) inline(ctx context.Context) error {
-	var refused error // what the handler said
-	call := Call{Service: s.op.Service, Handler: s.route.Handler, Message: s.cause(ctx), Command: true}
-	call.run = func(ctx context.Context) error {
-		return do(ctx, s.bus.db, func(ctx context.Context, tx *store.Tx) error {
-			refused = nil
-			fresh, err := s.start(ctx, tx)
-			if err != nil || !fresh {
-				return err
-			}
-			if refused = s.route.call(ctx, work{tx: tx}, s.command); refused != nil {
-				return refused
-			}
-			return s.finish(ctx, tx, nil)
-		})
-	}
-	err := s.bus.dispatch(ctx, call)
+	err := s.bus.d.Dispatch(ctx, s.route, s.cause(ctx), s.command, s.unit)
 	if err == nil {
 		return nil
 	}
@@ -187,6 +169,20 @@ func (s *submission) inline(ctx context.Context) error {
 		return s.unrecorded(ctx, err)
 	}
 	return nil
+}
+
+// unit is the unit of work of an inline command: the operation, what the handler does, and the outcome.
+func (s *submission) unit(ctx context.Context, cause events.Envelope, handle func(ctx context.Context, w work) error) error {
+	return runUnit(ctx, s.bus.db, func(ctx context.Context, tx *store.Tx) error {
+		fresh, err := s.start(ctx, tx, cause)
+		if err != nil || !fresh {
+			return err
+		}
+		if err := handle(ctx, work{tx: tx}); err != nil {
+			return err
+		}
+		return s.finish(ctx, tx, nil)
+	})
 }
 
 // passing reports whether the same command may succeed when it is submitted again: what it needs is away, or its
@@ -204,8 +200,8 @@ func passing(ctx context.Context, err error) bool {
 
 // fail records an operation that its handler refused, in a unit of its own.
 func (s *submission) fail(ctx context.Context, f *fault.Fault) error {
-	return do(ctx, s.bus.db, func(ctx context.Context, tx *store.Tx) error {
-		fresh, err := s.start(ctx, tx)
+	return runUnit(ctx, s.bus.db, func(ctx context.Context, tx *store.Tx) error {
+		fresh, err := s.start(ctx, tx, s.cause(ctx))
 		if err != nil || !fresh {
 			return err
 		}

@@ -23,7 +23,6 @@ type Consumer struct {
 	DB         *store.DB
 	Broker     Source
 	Log        *slog.Logger
-	Middleware []Middleware
 	Options    ConsumerOptions
 
 	pauses pauses
@@ -225,7 +224,6 @@ type loop struct {
 	watcher  *watcher // nil for a broker whose parts cannot vanish
 	log      *slog.Logger
 	opts     ConsumerOptions
-	dispatch func(ctx context.Context, c Call) error
 	breaker  *breaker
 	pauses   *pauses
 	hands    *hands
@@ -238,7 +236,7 @@ func newLoop(c *Consumer) *loop {
 	opts := c.Options.withDefaults(c.DB)
 	service := c.Dispatcher.service
 	l := &loop{
-		service: service, d: c.Dispatcher, db: c.DB, broker: c.Broker, log: c.Log, opts: opts, dispatch: compose(c.Middleware),
+		service: service, d: c.Dispatcher, db: c.DB, broker: c.Broker, log: c.Log, opts: opts,
 		breaker: newBreaker(opts.BreakAfter, &c.pauses, opts.Metrics.breaker.WithLabelValues(service)),
 		pauses:  &c.pauses, hands: &c.hands, draining: make(chan struct{}), due: make(chan struct{}, 1),
 	}

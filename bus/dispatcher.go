@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -15,9 +16,11 @@ import (
 	"stega/store"
 )
 
-// Dispatcher knows the handlers of one service.
+// Dispatcher has the handlers of one service, and runs them. The command bus, the event loop, the redriver and the
+// jobs all call Dispatch; nothing else calls a handler.
 type Dispatcher struct {
 	service  string
+	chain    func(ctx context.Context, c Call) error // the middleware around a call
 	routes   []*Route
 	events   map[string][]*Route // by topic
 	commands map[string]*Route
@@ -25,9 +28,71 @@ type Dispatcher struct {
 	sealed   atomic.Bool
 }
 
-// NewDispatcher makes the dispatcher of a service.
-func NewDispatcher(service string) *Dispatcher {
-	return &Dispatcher{service: service, events: map[string][]*Route{}, commands: map[string]*Route{}}
+// NewDispatcher returns the dispatcher of a service. Middleware goes around every dispatch; the first is the outermost.
+func NewDispatcher(service string, mw ...Middleware) *Dispatcher {
+	d := &Dispatcher{service: service, events: map[string][]*Route{}, commands: map[string]*Route{}}
+	d.chain = func(ctx context.Context, c Call) error { return c.run(ctx) }
+	for _, m := range slices.Backward(mw) {
+		d.chain = m(d.chain)
+	}
+	return d
+}
+
+// unitOfWork opens the unit of work of a dispatch, or joins one that is open, and calls handle in it. What handle emits
+// names cause as the message that it comes from.
+type unitOfWork func(ctx context.Context, cause events.Envelope, handle func(ctx context.Context, w work) error) error
+
+// Dispatch runs the handler of a route with a decoded message, behind the middleware. A panic of the handler is an
+// error with its stack.
+//
+// A command and a job open their unit of work in here, so the outcome that the middleware sees includes the commit.
+// Events share units, which the event loop and the redriver open around their dispatches (see runUnit): one commit for
+// a batch is what makes the loop fast. There the middleware sees what the handler returned; the loop counts and logs
+// what became of the message.
+func (d *Dispatcher) Dispatch(ctx context.Context, r *Route, e events.Envelope, message any, unit unitOfWork) error {
+	return d.chain(ctx, Call{
+		Service: d.service, Handler: r.Handler, Message: e, Command: r.Command, Deferred: r.Deferred,
+		run: func(ctx context.Context) error {
+			e.TraceParent = traceParent(ctx, e.TraceParent)
+			return unit(ctx, e, func(ctx context.Context, w work) error {
+				return recovered(func() error { return r.call(ctx, w, message) })
+			})
+		},
+	})
+}
+
+// in joins a unit of work that is open.
+func in(tx *store.Tx) unitOfWork {
+	return func(ctx context.Context, cause events.Envelope, handle func(ctx context.Context, w work) error) error {
+		tx.Because(cause)
+		return handle(ctx, work{tx: tx})
+	}
+}
+
+// runUnit runs a unit of work. A panic in it, such as one in a function that a handler has put off with tx.Once, is an
+// error that rolls it back.
+func runUnit(ctx context.Context, db *store.DB, fn func(ctx context.Context, tx *store.Tx) error) error {
+	return recovered(func() error { return db.Do(ctx, fn) })
+}
+
+// decode returns the message in data. It comes before Dispatch: a batch reads for all its messages together, and a
+// message that is tried again is not decoded again. A decoder that panics is an error.
+func (r *Route) decode(data []byte) (message any, err error) {
+	err = recovered(func() error {
+		message, err = r.unmarshal(data)
+		return err
+	})
+	return message, err
+}
+
+// recovered turns a panic of f into an error with its stack. It is the one place that recovers.
+func recovered(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &panicked{value: v, stack: debug.Stack()}
+		}
+	}()
+	return f()
 }
 
 // Route is one registration.
@@ -40,9 +105,9 @@ type Route struct {
 	// Continues says that the operation goes on when the handler has succeeded.
 	Continues bool
 
-	job    bool // waits for things outside and commits by itself
-	decode func(data []byte) (any, error)
-	call   func(ctx context.Context, w work, m any) error
+	job       bool // waits for things outside and commits by itself
+	unmarshal func(data []byte) (any, error)
+	call      func(ctx context.Context, w work, m any) error
 }
 
 // work is what a handler works on: a unit of work, or a job that makes one when it is ready.
@@ -78,7 +143,7 @@ func register[M events.Typed](d *Dispatcher, r *Route, call func(context.Context
 	for _, o := range opts {
 		o(r)
 	}
-	r.decode = func(data []byte) (any, error) {
+	r.unmarshal = func(data []byte) (any, error) {
 		if events.TooDeep(data) {
 			return nil, fmt.Errorf("the data of %s nests deeper than %d levels", r.Topic, events.MaxDepth)
 		}
@@ -93,7 +158,7 @@ func register[M events.Typed](d *Dispatcher, r *Route, call func(context.Context
 		if !ok {
 			return Permanent(fmt.Errorf("%s was called with a %T instead of a %T", r.Handler, message, zero))
 		}
-		return guard(func() error { return call(ctx, w, m) })
+		return call(ctx, w, m)
 	}
 	d.add(r, zero)
 }

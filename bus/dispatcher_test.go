@@ -21,6 +21,13 @@ type rename struct {
 func (rename) Topic() string     { return "shop.rename" }
 func (r rename) Subject() string { return r.Name }
 
+// grenade cannot be decoded.
+type grenade struct{}
+
+func (grenade) Topic() string               { return "shop.throw" }
+func (grenade) Subject() string             { return "" }
+func (*grenade) UnmarshalJSON([]byte) error { panic("pulled") }
+
 type stray struct{}
 
 func (stray) Topic() string   { return "elsewhere.do" }
@@ -32,6 +39,13 @@ func (impostor) Topic() string   { return "portfolio.created" }
 func (impostor) Subject() string { return "" }
 
 func nop[M events.Typed](context.Context, *store.Tx, M) error { return nil }
+
+// within is a unit of work that has no database.
+func within(w work) unitOfWork {
+	return func(ctx context.Context, _ events.Envelope, handle func(ctx context.Context, w work) error) error {
+		return handle(ctx, w)
+	}
+}
 
 func nopJob[M events.Typed](context.Context, *Run, M) error { return nil }
 
@@ -98,7 +112,7 @@ func TestRoutes(t *testing.T) {
 	assert.Equal(t, []string{"portfolio.created", "portfolio.updated"}, d.Topics())
 }
 
-func TestCall(t *testing.T) {
+func TestDispatch(t *testing.T) {
 	d := NewDispatcher("shop")
 	var got rename
 	Handle(d, func(_ context.Context, _ *store.Tx, m rename) error {
@@ -109,24 +123,32 @@ func TestCall(t *testing.T) {
 		return nil
 	})
 	route := d.commands["shop.rename"]
+	dispatch := func(m any) error {
+		return d.Dispatch(t.Context(), route, events.Envelope{}, m, within(work{}))
+	}
 	t.Run("decodes data and hands it to the handler", func(t *testing.T) {
-		m, err := decode(route, []byte(`{"name":"x"}`))
+		m, err := route.decode([]byte(`{"name":"x"}`))
 		require.NoError(t, err)
-		require.NoError(t, route.call(t.Context(), work{}, m))
+		require.NoError(t, dispatch(m))
 		assert.Equal(t, rename{Name: "x"}, got)
 	})
 	t.Run("names the topic of data that does not fit", func(t *testing.T) {
-		_, err := decode(route, []byte(`{"name":7}`))
+		_, err := route.decode([]byte(`{"name":7}`))
 		require.ErrorContains(t, err, "the data is not a shop.rename")
 	})
 	t.Run("turns a panic into an error with its stack, to be tried again", func(t *testing.T) {
-		err := route.call(t.Context(), work{}, rename{Name: "bomb"})
+		err := dispatch(rename{Name: "bomb"})
 		require.ErrorContains(t, err, "panic: boom")
 		require.ErrorContains(t, err, "dispatcher_test.go")
 		assert.False(t, IsPermanent(err))
 	})
+	t.Run("turns a panic of a decoder into an error", func(t *testing.T) {
+		Handle(d, nop[grenade])
+		_, err := d.commands["shop.throw"].decode([]byte(`{}`))
+		require.ErrorContains(t, err, "panic: pulled")
+	})
 	t.Run("refuses a message of another type for good", func(t *testing.T) {
-		assert.True(t, IsPermanent(route.call(t.Context(), work{}, stray{})))
+		assert.True(t, IsPermanent(dispatch(stray{})))
 	})
 }
 

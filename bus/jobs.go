@@ -59,7 +59,7 @@ func (l *loop) jobDelivered(ctx context.Context, d broker.Delivery, held *inFlig
 		l.reject(d, fmt.Sprintf("%s has no job %s", l.service, d.Type))
 		return
 	}
-	value, err := decode(route, d.Data)
+	value, err := route.decode(d.Data)
 	if err != nil {
 		l.reject(d, err.Error())
 		return
@@ -277,40 +277,36 @@ func (j *job) claim() []store.Claim {
 	return []store.Claim{c}
 }
 
-// attempt runs the handler once, behind the middleware.
+// attempt runs the handler once.
 func (j *job) attempt(ctx context.Context) error {
-	call := Call{
-		Service: j.service, Handler: j.route.Handler, Message: j.message.Envelope, Command: true, Deferred: true,
-	}
 	j.hands.take(j.outage.who, j.route.Handler, j.message.ID, JobTimeout)
 	defer j.hands.free(j.outage.who)
-	call.run = func(ctx context.Context) error {
-		cause := j.message.Envelope
-		cause.TraceParent = traceParent(ctx, cause.TraceParent)
-		if !j.route.job {
-			return j.commit(ctx, cause, func(ctx context.Context, tx *store.Tx) error {
-				return j.route.call(ctx, work{tx: tx}, j.value)
-			})
-		}
-		run := &Run{job: j, cause: cause}
-		err := j.route.call(ctx, work{run: run}, j.value)
-		switch {
-		case err == nil && !run.done:
-			return run.Commit(ctx, nil)
-		case err != nil && run.done: // its effect stands
-			j.log.Error("a job failed after its commit", "handler", j.route.Handler, "message", j.message.ID, "error", err)
-			return nil
-		}
-		return err
+	return j.d.Dispatch(ctx, j.route, j.message.Envelope, j.value, j.unit)
+}
+
+// unit is the unit of work of a job: opened for a handler that works in it, or by one that first waits for things
+// outside, with Run.Commit.
+func (j *job) unit(ctx context.Context, cause events.Envelope, handle func(ctx context.Context, w work) error) error {
+	if !j.route.job {
+		return j.commit(ctx, cause, func(ctx context.Context, tx *store.Tx) error { return handle(ctx, work{tx: tx}) })
 	}
-	return j.dispatch(ctx, call)
+	run := &Run{job: j, cause: cause}
+	err := handle(ctx, work{run: run})
+	switch {
+	case err == nil && !run.done:
+		return run.Commit(ctx, nil)
+	case err != nil && run.done: // its effect stands
+		j.log.Error("a job failed after its commit", "handler", j.route.Handler, "message", j.message.ID, "error", err)
+		return nil
+	}
+	return err
 }
 
 // commit is the unit of work of a job's effect: inbox, effect and outcome together. What was committed before stays
 // as it is.
 func (j *job) commit(ctx context.Context, cause events.Envelope, fn func(ctx context.Context, tx *store.Tx) error) error {
 	for {
-		err := do(ctx, j.db, func(ctx context.Context, tx *store.Tx) error {
+		err := runUnit(ctx, j.db, func(ctx context.Context, tx *store.Tx) error {
 			fresh, err := tx.Claim(ctx, j.claim())
 			if err != nil {
 				return fmt.Errorf("write the inbox: %w", err)

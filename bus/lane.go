@@ -187,7 +187,7 @@ func (l *lane) take(ctx context.Context, d broker.Delivery) {
 		return
 	}
 	it := &item{deliveries: []broker.Delivery{d}, envelope: d.Envelope, open: len(routes)}
-	it.value, it.unreadable = decode(routes[0], d.Data)
+	it.value, it.unreadable = routes[0].decode(d.Data)
 	l.items[d.ID] = it
 	for _, r := range routes {
 		l.todo = append(l.todo, &task{item: it, route: r, lane: store.Lane{Handler: r.Handler, Subject: d.Subject}})
@@ -214,15 +214,6 @@ func (l *lane) unhandled(ctx context.Context, d broker.Delivery) {
 	}
 	l.settled("", outcomeUnhandled)
 	l.told(d.Ack())
-}
-
-// decode reads data; a type whose decoder panics cannot be read either.
-func decode(r *Route, data []byte) (value any, err error) {
-	err = guard(func() error {
-		value, err = r.decode(data)
-		return err
-	})
-	return value, err
 }
 
 // What an envelope may have at most, in bytes: these are keys of rows.
@@ -342,7 +333,7 @@ func (l *lane) unit(ctx context.Context, tasks []*task) (at int, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, unitLimit, errHung)
 	defer cancel()
 	parked := false
-	err = do(ctx, l.db, func(ctx context.Context, tx *store.Tx) error {
+	err = runUnit(ctx, l.db, func(ctx context.Context, tx *store.Tx) error {
 		at, parked = -1, false
 		// The inbox first: it waits for a process that was cut off from the broker and still handles one of these, and may
 		// park it.
@@ -394,7 +385,7 @@ func (l *lane) unit(ctx context.Context, tasks []*task) (at int, err error) {
 					}
 				}
 				l.hands.take(l.outage.who, t.route.Handler, t.item.envelope.ID, hungAfter)
-				if err := l.handle(ctx, work{tx: tx}, t.route, t.item.envelope, t.item.value); err != nil {
+				if err := l.d.Dispatch(ctx, t.route, t.item.envelope, t.item.value, in(tx)); err != nil {
 					at = i
 					return err
 				}
@@ -410,20 +401,6 @@ func (l *lane) unit(ctx context.Context, tasks []*task) (at int, err error) {
 		err = &timedOut{limit: unitLimit, err: err}
 	}
 	return at, err
-}
-
-// handle runs a handler behind the middleware.
-func (l *loop) handle(ctx context.Context, w work, r *Route, e events.Envelope, value any) error {
-	return l.dispatch(ctx, Call{
-		Service: l.service, Handler: r.Handler, Message: e, Command: r.Command, Deferred: r.Deferred,
-		run: func(ctx context.Context) error {
-			e.TraceParent = traceParent(ctx, e.TraceParent)
-			if w.tx != nil {
-				w.tx.Because(e)
-			}
-			return r.call(ctx, w, value)
-		},
-	})
 }
 
 // done settles the first n tasks, whose unit is committed: what has no task left is acked.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -30,34 +29,15 @@ type Call struct {
 // Middleware wraps every dispatch of a command or event the same way.
 type Middleware func(next func(ctx context.Context, c Call) error) func(ctx context.Context, c Call) error
 
-// compose puts middleware around a call; the first is the outermost.
-func compose(mw []Middleware) func(ctx context.Context, c Call) error {
-	dispatch := func(ctx context.Context, c Call) error { return c.run(ctx) }
-	for _, m := range slices.Backward(mw) {
-		dispatch = m(dispatch)
-	}
-	return dispatch
-}
-
 // Default limits of a dispatch.
 const (
 	HandlerTimeout = 30 * time.Second // inline commands and events
 	JobTimeout     = 15 * time.Minute // deferred commands
 )
 
-// Standard is the middleware that every process uses, outermost first: Recover, Trace, Measure, Log, Timeout.
-// The unit of work is inside of all.
+// Standard returns the middleware that every process uses, outermost first: Trace, Measure, Log, Timeout.
 func Standard(log *slog.Logger, m *Metrics) []Middleware {
-	return []Middleware{Recover(), Trace(), Measure(m), Log(log), Timeout(HandlerTimeout, JobTimeout)}
-}
-
-// Recover turns a panic into an error with its stack.
-func Recover() Middleware {
-	return func(next func(context.Context, Call) error) func(context.Context, Call) error {
-		return func(ctx context.Context, c Call) error {
-			return guard(func() error { return next(ctx, c) })
-		}
-	}
+	return []Middleware{Trace(), Measure(m), Log(log), Timeout(HandlerTimeout, JobTimeout)}
 }
 
 // propagator reads and writes the W3C trace context of envelopes.

@@ -19,6 +19,7 @@ import (
 
 	"stega/events"
 	"stega/fault"
+	"stega/store"
 )
 
 // Middleware is composed in one place; the first is the outermost.
@@ -32,23 +33,27 @@ func Example_order() {
 			}
 		}
 	}
-	dispatch := compose([]Middleware{say("recover"), say("trace"), say("metrics"), say("log"), say("timeout")})
-	_ = dispatch(context.Background(), Call{run: func(context.Context) error {
-		fmt.Println("unit of work")
+	d := NewDispatcher("shop", say("trace"), say("metrics"), say("log"), say("timeout"))
+	Handle(d, func(context.Context, *store.Tx, rename) error {
+		fmt.Println("handler")
 		return nil
-	}})
+	})
+	unit := func(ctx context.Context, _ events.Envelope, handle func(ctx context.Context, w work) error) error {
+		fmt.Println("unit of work")
+		return handle(ctx, work{})
+	}
+	_ = d.Dispatch(context.Background(), d.commands["shop.rename"], events.Envelope{}, rename{}, unit)
 	// Output:
-	// recover begins
 	// trace begins
 	// metrics begins
 	// log begins
 	// timeout begins
 	// unit of work
+	// handler
 	// timeout ends
 	// log ends
 	// metrics ends
 	// trace ends
-	// recover ends
 }
 
 func TestStandard(t *testing.T) {
@@ -61,7 +66,7 @@ func TestStandard(t *testing.T) {
 	var log bytes.Buffer
 	registry := prometheus.NewRegistry()
 	metrics := NewMetrics(registry)
-	dispatch := compose(Standard(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), metrics))
+	dispatch := NewDispatcher("shop", Standard(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), metrics)...).chain
 	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	call := Call{
 		Service: "shop", Handler: "shop:x", Command: true,
@@ -90,7 +95,7 @@ func TestStandard(t *testing.T) {
 			call.run = func(context.Context) error { return outcome }
 			require.ErrorIs(t, dispatch(t.Context(), call), outcome)
 		}
-		call.run = func(context.Context) error { return guard(func() error { panic("boom") }) }
+		call.run = func(context.Context) error { return recovered(func() error { panic("boom") }) }
 		require.ErrorContains(t, dispatch(t.Context(), call), "panic: boom")
 		assert.Contains(t, log.String(), "level=WARN")
 		for outcome, want := range map[string]float64{"ok": 1, "refused": 1, "failed": 2} {
@@ -102,13 +107,8 @@ func TestStandard(t *testing.T) {
 	})
 }
 
-func TestRecoverMiddleware(t *testing.T) {
-	dispatch := compose([]Middleware{Recover()})
-	require.ErrorContains(t, dispatch(t.Context(), Call{run: func(context.Context) error { panic("boom") }}), "panic: boom")
-}
-
 func TestTimeout(t *testing.T) {
-	dispatch := compose([]Middleware{Timeout(time.Millisecond, time.Hour)})
+	dispatch := NewDispatcher("shop", Timeout(time.Millisecond, time.Hour)).chain
 	slow := func(ctx context.Context) error {
 		<-ctx.Done()
 		return ctx.Err()
@@ -129,7 +129,7 @@ func TestTimeout(t *testing.T) {
 	t.Run("is not to blame when the caller has gone", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		err := compose([]Middleware{Timeout(time.Hour, time.Hour)})(ctx, Call{run: slow})
+		err := NewDispatcher("shop", Timeout(time.Hour, time.Hour)).chain(ctx, Call{run: slow})
 		require.ErrorIs(t, err, context.Canceled)
 	})
 }

@@ -89,7 +89,7 @@ func (r *redriver) next(ctx context.Context) (t *retry, err error) {
 	limited, cancel := context.WithTimeoutCause(ctx, unitLimit, errHung)
 	defer cancel()
 	slow := false
-	err = do(limited, r.db, func(ctx context.Context, tx *store.Tx) error {
+	err = runUnit(limited, r.db, func(ctx context.Context, tx *store.Tx) error {
 		t, slow = nil, false
 		m, ok, err := tx.NextDue(ctx)
 		if err != nil {
@@ -181,7 +181,7 @@ func (r *redriver) alone(ctx context.Context, t *retry) (*retry, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, unitLimit, errHung)
 	defer cancel()
 	slow, gone := false, false
-	err := do(limited, r.db, func(ctx context.Context, tx *store.Tx) error {
+	err := runUnit(limited, r.db, func(ctx context.Context, tx *store.Tx) error {
 		slow = false
 		m, ok, err := tx.Take(ctx, t.m.ID)
 		if gone = err == nil && (!ok || m.State != t.m.State); gone || err != nil {
@@ -231,7 +231,7 @@ func (r *redriver) handleAgain(ctx context.Context, tx *store.Tx, m store.Parked
 	if len(routes) == 0 {
 		return Permanent(fmt.Errorf("nobody named %q handles %s in %s any more", m.Handler, m.Message.Type, r.service))
 	}
-	value, err := decode(routes[0], m.Message.Data)
+	value, err := routes[0].decode(m.Message.Data)
 	if err != nil {
 		return Permanent(err)
 	}
@@ -251,7 +251,7 @@ func (r *redriver) handleAgain(ctx context.Context, tx *store.Tx, m store.Parked
 		}
 		if !overtaken {
 			r.hands.take(r.outage.who, route.Handler, m.Message.ID, hungAfter)
-			if err := r.handle(ctx, work{tx: tx}, route, m.Message.Envelope, value); err != nil {
+			if err := r.d.Dispatch(ctx, route, m.Message.Envelope, value, in(tx)); err != nil {
 				return err
 			}
 		}
@@ -286,7 +286,7 @@ func (r *redriver) lease(ctx context.Context, tx *store.Tx, t *retry, route *Rou
 		loop: r.loop, route: route, message: m.Message, parked: &m, outage: &outage{loop: r.loop, who: "job " + m.Message.ID},
 	}
 	var err error
-	if j.value, err = decode(route, m.Message.Data); err != nil {
+	if j.value, err = route.decode(m.Message.Data); err != nil {
 		j.failure = Permanent(err)
 	} else if m.Attempts >= r.opts.MaxAttempts {
 		j.failure = Permanent(fmt.Errorf("the job did not end in any of %d attempts; the last failure: %s", m.Attempts, m.LastError))

@@ -86,6 +86,7 @@ const DefaultConnections = store.DefaultConnections
 type Process struct {
 	cfg      Config
 	registry *prometheus.Registry
+	metrics  *bus.Metrics
 	tls      *tls.Config // nil: plain HTTP
 	access   *access.Access
 	broker   broker.Broker
@@ -126,6 +127,7 @@ func Run(ctx context.Context, cfg Config, ready func(addr string)) error {
 		cfg.Grace = 20 * time.Second
 	}
 	p := &Process{cfg: cfg, registry: prometheus.NewRegistry()}
+	p.metrics = bus.NewMetrics(p.registry)
 	p.tails.each, p.tails.total = tailsEach, tailsTotal
 	p.cfg.HTTP = p.cfg.HTTP.filled()
 	p.requests.each, p.requests.total = min(atOnce, max(8, p.cfg.HTTP.PerAddress/4)), math.MaxInt
@@ -182,7 +184,7 @@ func (p *Process) open(ctx context.Context) error {
 		if door, ok := part.service.(*boundary.Service); ok && p.has(API) {
 			p.door = door
 		}
-		if part.dispatcher, err = dispatcher(part.service); err != nil {
+		if part.dispatcher, err = dispatcher(part.service, bus.Standard(p.cfg.Log, p.metrics)...); err != nil {
 			return err
 		}
 	}
@@ -248,15 +250,13 @@ func (p *Process) boundary() *store.DB {
 
 // wire connects services with command buses, consumers and metrics.
 func (p *Process) wire() error {
-	metrics := bus.NewMetrics(p.registry)
 	for _, part := range p.parts {
-		middleware := bus.Standard(p.cfg.Log, metrics)
-		part.commands = bus.NewCommandBus(part.dispatcher, part.db, middleware...)
+		part.commands = bus.NewCommandBus(part.dispatcher, part.db)
 		if p.has(Consumer) {
 			part.consumer = &bus.Consumer{
 				Dispatcher: part.dispatcher, DB: part.db, Broker: p.broker,
-				Log: p.cfg.Log.With("service", part.service.Name()), Middleware: middleware,
-				Options: bus.ConsumerOptions{Grace: p.cfg.Grace, Metrics: metrics},
+				Log:     p.cfg.Log.With("service", part.service.Name()),
+				Options: bus.ConsumerOptions{Grace: p.cfg.Grace, Metrics: p.metrics},
 			}
 		}
 	}

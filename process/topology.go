@@ -110,8 +110,8 @@ func Roles(asked []string) ([]Role, error) {
 	return slices.Compact(roles), nil
 }
 
-func dispatcher(s services.Service) (*bus.Dispatcher, error) {
-	d := bus.NewDispatcher(s.Name())
+func dispatcher(s services.Service, mw ...bus.Middleware) (*bus.Dispatcher, error) {
+	d := bus.NewDispatcher(s.Name(), mw...)
 	s.Register(d)
 	if err := d.Seal(); err != nil {
 		return nil, fmt.Errorf("service %s: %w", s.Name(), err)

@@ -33,7 +33,7 @@ func Commands(b *testing.B, newStore NewStore) {
 		return err
 	})
 	require.NoError(b, err)
-	d := bus.NewDispatcher("bench")
+	d := bus.NewDispatcher("bench", bus.Standard(quiet(), bus.NewMetrics(nil))...)
 	assets := `[` + strings.Repeat(`{"symbol":"AAPL","weight":"0.5"},`, 4) + `]`
 	bus.Handle(d, func(ctx context.Context, tx *store.Tx, w write) error {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO entities (id, name, assets) VALUES (?, ?, ?)`, w.ID, w.Name, assets); err != nil {
@@ -42,7 +42,7 @@ func Commands(b *testing.B, newStore NewStore) {
 		return tx.Emit(happened{PortfolioID: w.ID, Version: 1})
 	})
 	require.NoError(b, d.Seal())
-	commands := bus.NewCommandBus(d, db, bus.Standard(quiet(), bus.NewMetrics(nil))...)
+	commands := bus.NewCommandBus(d, db)
 	var left atomic.Int64
 	left.Store(int64(b.N))
 	b.ReportAllocs()

@@ -14,13 +14,21 @@ import (
 )
 
 func panics(w *world, newStore NewStore) {
-	var runs atomic.Int64
-	s := w.service(newStore, simple(func(happened) error {
-		if runs.Add(1) <= 7 {
-			panic("boom")
-		}
-		return nil
-	}))
+	var runs, late atomic.Int64
+	s := w.service(newStore, func(s *service) {
+		bus.Handle(s.dispatcher, func(ctx context.Context, tx *store.Tx, m happened) error {
+			if runs.Add(1) <= 7 {
+				panic("boom")
+			}
+			tx.Once("late", func(context.Context, *store.Tx) error { // outside of the handler, before the commit
+				if late.Add(1) <= 7 {
+					panic("late boom")
+				}
+				return nil
+			})
+			return note(ctx, tx, "h", m.PortfolioID, m.Version)
+		}, bus.Name("h"))
+	})
 	w.declare(s)
 	s.relay()
 	s.run()
@@ -56,7 +64,7 @@ func undecodable(w *world, newStore NewStore) {
 func unhandled(w *world, newStore NewStore) {
 	s := w.service(newStore, simple(never))
 	w.declare(s)
-	old := &service{world: w, name: s.name, dispatcher: bus.NewDispatcher(s.name)}
+	old := &service{world: w, name: s.name, dispatcher: dispatcher(s.name)}
 	simple(never)(old)
 	bus.Handle(old.dispatcher, func(context.Context, *store.Tx, noted) error { return nil })
 	w.declare(old) // the queue is still bound to a topic that the service no longer handles

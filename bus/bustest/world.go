@@ -59,7 +59,7 @@ func (w *world) service(newStore NewStore, register func(s *service)) *service {
 
 func (w *world) serviceNamed(name string, newStore NewStore, register func(s *service)) *service {
 	w.t.Helper()
-	s := &service{world: w, name: name, db: newStore(w.t, name), dispatcher: bus.NewDispatcher(name)}
+	s := &service{world: w, name: name, db: newStore(w.t, name), dispatcher: dispatcher(name)}
 	s.options = bus.ConsumerOptions{
 		QuickDelay: time.Millisecond, RetryBase: 10 * time.Millisecond, RetryMax: 100 * time.Millisecond,
 		ProbeBase: 10 * time.Millisecond, ProbeMax: 100 * time.Millisecond, Poll: 20 * time.Millisecond,
@@ -73,6 +73,11 @@ func (w *world) serviceNamed(name string, newStore NewStore, register func(s *se
 	register(s)
 	require.NoError(w.t, s.dispatcher.Seal())
 	return s
+}
+
+// dispatcher returns a dispatcher with the middleware of every process.
+func dispatcher(service string) *bus.Dispatcher {
+	return bus.NewDispatcher(service, bus.Standard(quiet(), bus.NewMetrics(nil))...)
 }
 
 // declare makes the topology of services, each with the topics that it handles.
@@ -128,8 +133,7 @@ func (s *service) run(stand ...broker.Broker) *running {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{s: s, stop: cancel, done: make(chan struct{})}
 	s.consumer = &bus.Consumer{
-		Dispatcher: s.dispatcher, DB: s.db, Broker: s.broker, Log: quiet(),
-		Middleware: bus.Standard(quiet(), bus.NewMetrics(nil)), Options: s.options,
+		Dispatcher: s.dispatcher, DB: s.db, Broker: s.broker, Log: quiet(), Options: s.options,
 	}
 	if len(stand) > 0 {
 		s.consumer.Broker = stand[0]
