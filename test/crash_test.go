@@ -1,4 +1,4 @@
-package main
+package test
 
 import (
 	"bytes"
@@ -29,16 +29,8 @@ import (
 	"stega/process"
 )
 
-func TestMain(m *testing.M) {
-	defer stegatest.RemoveBinary()
-	if err := os.Setenv("STEGA_DAEMON", "off"); err != nil { // the programs that tests run are to leave nothing behind
-		panic(err)
-	}
-	servers.Main(m)
-}
-
-// world is a stega that comes and goes, with clients that write to it all the while.
-type world struct {
+// workload is a stega that comes and goes, with clients that write to it all the while.
+type workload struct {
 	t       *testing.T
 	url     atomic.Pointer[string]
 	metrics atomic.Pointer[string] // where the consumer tells of its queues
@@ -51,7 +43,7 @@ type world struct {
 // client is one writer. It does one thing after the other, each under an operation id of its own, and repeats a
 // request until it is answered; so it knows what must be there in the end.
 type client struct {
-	w      *world
+	w      *workload
 	n      int
 	rng    *rand.Rand
 	prices map[string]string // of its symbol, by day
@@ -77,8 +69,8 @@ type write struct {
 	mayFail   string // with this code
 }
 
-func newWorld(t *testing.T, clients int) *world {
-	w := &world{t: t, stop: make(chan struct{})}
+func newWorkload(t *testing.T, clients int) *workload {
+	w := &workload{t: t, stop: make(chan struct{})}
 	for n := range clients {
 		w.clients = append(w.clients, &client{w: w, n: n, rng: rand.New(rand.NewPCG(uint64(n), 7)), prices: map[string]string{}})
 	}
@@ -86,7 +78,7 @@ func newWorld(t *testing.T, clients int) *world {
 }
 
 // at says where the api and the consumer are now.
-func (w *world) at(api, consumer *stegatest.Program) {
+func (w *workload) at(api, consumer *stegatest.Program) {
 	token := api.Token()
 	w.token.Store(&token)
 	w.url.Store(&api.URL)
@@ -94,7 +86,7 @@ func (w *world) at(api, consumer *stegatest.Program) {
 }
 
 // work lets the clients write until rest.
-func (w *world) work() {
+func (w *workload) work() {
 	for _, c := range w.clients {
 		w.running.Go(func() {
 			for {
@@ -109,7 +101,7 @@ func (w *world) work() {
 	}
 }
 
-func (w *world) rest() {
+func (w *workload) rest() {
 	close(w.stop)
 	w.running.Wait()
 }
@@ -228,7 +220,7 @@ func (c *client) send(method, path, contentType, body, mayFail string) (id strin
 var plain = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 
 // ask is status 0 when nothing answers.
-func (w *world) ask(method, path, contentType, body string, headers ...string) (int, []byte) {
+func (w *workload) ask(method, path, contentType, body string, headers ...string) (int, []byte) {
 	base := *w.url.Load()
 	if path == "/metrics" {
 		base = *w.metrics.Load()
@@ -254,7 +246,7 @@ func (w *world) ask(method, path, contentType, body string, headers ...string) (
 	return answer.StatusCode, b
 }
 
-func (w *world) get(path string, into any) {
+func (w *workload) get(path string, into any) {
 	w.t.Helper()
 	status, answer := w.ask(http.MethodGet, path, "", "", "Prefer", "wait=30")
 	require.Equal(w.t, http.StatusOK, status, "%s: %s", path, answer)
@@ -263,7 +255,7 @@ func (w *world) get(path string, into any) {
 
 // check requires that every write that was answered has an outcome, that what is there is exactly what the clients
 // made of it, and that the read views equal those that are grown anew.
-func (w *world) check(database string) {
+func (w *workload) check(database string) {
 	w.t.Helper()
 	outcomes := map[string]int{}
 	for _, c := range w.clients {
@@ -325,7 +317,7 @@ func (w *world) check(database string) {
 	assert.Empty(w.t, dead.Items)
 }
 
-func (w *world) portfolios() {
+func (w *workload) portfolios() {
 	w.t.Helper()
 	got, want := []string{}, []string{}
 	for cursor := ""; ; {
@@ -363,7 +355,7 @@ var outstanding = regexp.MustCompile(`(?m)^stega_(?:outbox_rows|queue_messages|p
 
 // settled waits until nothing is in any outbox, queue or line, ten times in a row, as a message between the broker
 // and a consumer is in no count for a moment.
-func (w *world) settled() {
+func (w *workload) settled() {
 	w.t.Helper()
 	calm := 0
 	var metrics []byte
@@ -408,7 +400,7 @@ func TestKillsOfUp(t *testing.T) {
 		require.True(t, ok, "%s", p.Said())
 		return p
 	}
-	w := newWorld(t, 4)
+	w := newWorkload(t, 4)
 	p := launch()
 	w.at(p, p)
 	w.work()
@@ -431,7 +423,7 @@ func TestKillsOfUp(t *testing.T) {
 func TestKillsOnRabbitMQAndPostgreSQL(t *testing.T) {
 	rabbit, pg := servers.RabbitMQ(t), servers.Postgres(t)
 	launch := apart(t, rabbit, pg, "STEGA_PRICES_FOLDER="+pulledPrices(t))
-	w := newWorld(t, 4)
+	w := newWorkload(t, 4)
 	api, consumer := launch("api"), launch("consumer")
 	w.at(api, consumer)
 	w.work()

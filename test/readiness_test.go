@@ -1,4 +1,4 @@
-package main
+package test
 
 import (
 	"bufio"
@@ -515,7 +515,7 @@ func TestHealthAndDoctorShowWhatReadyzAnswers(t *testing.T) {
 
 // Each condition of the table in ARCHITECTURE.md names the tests that show it.
 func TestEachRowOfTheReadinessTableHasATest(t *testing.T) {
-	page, err := os.ReadFile("ARCHITECTURE.md")
+	page, err := os.ReadFile("../ARCHITECTURE.md")
 	require.NoError(t, err)
 	_, section, _ := strings.Cut(string(page), "\n## Readiness\n")
 	section, _, _ = strings.Cut(section, "\n## ")
