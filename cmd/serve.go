@@ -83,7 +83,7 @@ With --token-file, the boundary makes a first admin token at its first start and
 			log := g.logger(c.ErrOrStderr())
 			config := process.Config{
 				Services: names, Roles: as, Addr: at.addr, Database: where.databaseOf, Connections: pool, Options: opts, Log: log,
-				TLS: at.tls, Secret: shared, TokenFile: tokenFile, Elsewhere: elsewhere,
+				TLS: at.tls, Secret: shared, TokenFile: tokenFile, Upstreams: elsewhere,
 				Broker: func(ctx context.Context) (broker.Broker, error) { return openPatiently(ctx, where.broker, title, log) },
 			}
 			if err := at.access(&config); err != nil {

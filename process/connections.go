@@ -381,7 +381,7 @@ const atOnce = 256
 // place, and one caller has a bounded number at a time.
 func (p *Process) admitted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		caller := callerOf(r.Context())
+		caller := rest.Caller(r.Context())
 		if caller == "" {
 			next.ServeHTTP(w, r)
 			return
@@ -397,6 +397,6 @@ func (p *Process) admitted(next http.Handler) http.Handler {
 		if c, ok := r.Context().Value(connectionKey{}).(*connection); ok {
 			defer c.work()()
 		}
-		next.ServeHTTP(w, r.WithContext(rest.WithCaller(r.Context(), caller)))
+		next.ServeHTTP(w, r)
 	})
 }

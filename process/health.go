@@ -61,9 +61,9 @@ func (p *Process) health(ctx context.Context) Health {
 	for _, l := range p.inspected.lacks() {
 		h.Missing[l.Part] = plain(l.Err)
 	}
-	if p.hub != nil && p.hub.Trouble() != nil && s.Connected {
+	if p.edge.Trouble() != nil && s.Connected {
 		h.Missing["event log"] = "cannot be followed"
-	} else if p.hub != nil && p.hub.Trouble() != nil {
+	} else if p.edge.Trouble() != nil {
 		h.Degraded["event log"] = "cannot be followed while the broker is away"
 	}
 	for _, part := range p.parts {

@@ -14,48 +14,30 @@ import (
 	"stega/events"
 	"stega/fault"
 	"stega/rest"
-	"stega/services/boundary/gateway"
 	"stega/store"
 )
 
 // handler is all that the process serves over HTTP.
 func (p *Process) handler() http.Handler {
-	e := rest.Heads(p.routes())
-	if p.door == nil {
-		return e
-	}
-	return p.door.Front(p.routed(e))
+	return p.edge.Handler(rest.Heads(p.routes()))
 }
 
 // routes are the paths that the process itself answers.
 func (p *Process) routes() *echo.Echo {
-	options := rest.Options{Log: p.cfg.Log}
-	if p.door != nil {
-		options.Areas = gateway.Areas()
-	}
-	e := rest.New(options)
-	e.Use(p.gate.through)
+	e := rest.New(rest.Options{Log: p.cfg.Log, Areas: p.edge.Areas()})
+	e.Use(p.drain.middleware)
 	e.GET("/healthz", func(c echo.Context) error { return c.JSON(http.StatusOK, map[string]string{"status": "ok"}) })
 	e.GET("/readyz", p.readyz)
 	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{})))
 	v1 := e.Group("/v1")
 	rest.DeadLetters(v1, p.databases()...)
-	v1.POST("/operations/:id/cancel", p.cancel)
 	v1.POST("/events/:topic", p.publish)
 	v1.GET("/events", p.tail)
-	if p.boundary() != nil {
-		p.access.Routes(v1)
-		p.access.Pages(e)
-	}
+	p.edge.Routes(e)
 	if p.has(API) {
 		for _, part := range p.parts {
 			part.service.Routes(v1, part)
 		}
-	}
-	if p.door == nil {
-		rest.Operations(v1, p.databases()...)
-	} else {
-		v1.GET("/stream", echo.WrapHandler(p.hub))
 	}
 	return e
 }

@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
@@ -31,7 +32,6 @@ import (
 	"stega/services/boundary"
 	"stega/services/boundary/access"
 	"stega/services/boundary/gateway"
-	"stega/services/boundary/stream"
 	"stega/store"
 )
 
@@ -57,8 +57,8 @@ type Config struct {
 	Limits access.Limits
 	// HTTP bounds the connections of HTTP.
 	HTTP Connections
-	// Elsewhere are the services that the boundary reaches over HTTP; those of the process itself need not be named.
-	Elsewhere []gateway.Upstream
+	// Upstreams are the services that the boundary reaches over HTTP; those of the process itself need not be named.
+	Upstreams []gateway.Upstream
 	Database  func(service string) string
 	// Connections bounds the connections to each database of PostgreSQL, besides the relay's; 0: DefaultConnections.
 	Connections int
@@ -88,22 +88,38 @@ type Process struct {
 	registry *prometheus.Registry
 	metrics  *bus.Metrics
 	tls      *tls.Config // nil: plain HTTP
-	access   *access.Access
 	broker   broker.Broker
 	parts    []*part
 	ready    atomic.Bool
 
 	inspected inspected
-
-	// Of a process that is a door to the suite; nil in others.
-	door    *boundary.Service
-	hub     *stream.Hub
-	gateway *gateway.Gateway
+	edge      edge
 
 	tails    shares // of GET /v1/events
 	requests shares // that were let in
 
-	gate gate // what HTTP goes through, until the end
+	drain drain // of HTTP
+}
+
+// edge is the HTTP side of a process: the public server of the boundary, or that of a process behind it.
+type edge interface {
+	// Guard lets those requests in that may come in at a listener.
+	Guard(listener net.Addr, next http.Handler) http.Handler
+	// Handler returns what the listener serves, of which own are the paths of the process.
+	Handler(own http.Handler) http.Handler
+	// Routes adds paths of the edge to those of the process.
+	Routes(e *echo.Echo)
+	// Areas lists the first segments below /v1 that Handler serves besides.
+	Areas() []string
+	// Run works until ctx ends; it calls ready once it can be used.
+	Run(ctx context.Context, ready func()) error
+	// Ready is called when the process is ready, and Drain when its end begins.
+	Ready(ctx context.Context)
+	Drain(ctx context.Context)
+	// Close follows the last request.
+	Close()
+	// Trouble returns why the log of events cannot be followed, if it should be.
+	Trouble() error
 }
 
 // part is one service in this process.
@@ -164,8 +180,7 @@ func (p *Process) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b := &p.cfg.Options.Boundary
-	b.Takes, b.Log, b.Lookup, b.Latest, b.Watch, b.Position = takes, p.cfg.Log, p.lookup, p.latest, p.watch, p.position
+	p.cfg.Options.Boundary = boundary.Options{Takes: takes, Log: p.cfg.Log}
 	p.cfg.Options.Marketdata.Log = p.cfg.Log
 	for _, name := range p.cfg.Services {
 		m, err := find(name)
@@ -180,9 +195,6 @@ func (p *Process) open(ctx context.Context) error {
 		p.parts = append(p.parts, part)
 		if err := p.schema(ctx, db); err != nil {
 			return err
-		}
-		if door, ok := part.service.(*boundary.Service); ok && p.has(API) {
-			p.door = door
 		}
 		if part.dispatcher, err = dispatcher(part.service, bus.Standard(p.cfg.Log, p.metrics)...); err != nil {
 			return err
@@ -202,50 +214,36 @@ func (p *Process) open(ctx context.Context) error {
 			return fmt.Errorf("declare the broker's topology: %w", err)
 		}
 	}
-	if err := p.guard(ctx); err != nil {
+	if p.edge, err = p.newEdge(ctx); err != nil {
 		return err
 	}
 	return p.wire()
 }
 
-// guard makes the access control, on the boundary's database where there is one.
-func (p *Process) guard(ctx context.Context) error {
+// newEdge makes the HTTP side: the public server in the api role of the boundary, that of a process behind it in all
+// others.
+func (p *Process) newEdge(ctx context.Context) (edge, error) {
 	if p.cfg.Secret != "" {
 		if err := access.CheckSecret(p.cfg.Secret); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	p.access = access.New(p.boundary(), access.Options{
-		Log: p.cfg.Log, Metrics: p.registry, Limits: p.cfg.Limits, Service: p.cfg.Secret, Local: p.cfg.LocalAccess, Proxies: p.cfg.Proxies,
-		Keep: p.cfg.Audit.Keep, Rows: p.cfg.Audit.Rows,
-	})
-	if p.cfg.TokenFile == "" || p.boundary() == nil || !p.has(API) {
-		return nil
+	o := boundary.ServerOptions{
+		Log: p.cfg.Log, Metrics: p.registry, Databases: p.databases(), Events: p.broker, Upstreams: p.cfg.Upstreams,
+		TokenFile: p.cfg.TokenFile, SignIn: p.cfg.SignIn,
+		Access: access.Options{
+			Log: p.cfg.Log, Metrics: p.registry, Limits: p.cfg.Limits, Service: p.cfg.Secret, Local: p.cfg.LocalAccess, Proxies: p.cfg.Proxies,
+			Keep: p.cfg.Audit.Keep, Rows: p.cfg.Audit.Rows,
+		},
 	}
-	return p.access.KeepLocal(ctx, p.cfg.TokenFile)
-}
-
-// signIn hands out a link for a browser.
-func (p *Process) signIn(ctx context.Context) {
-	if p.cfg.SignIn == nil || p.cfg.TokenFile == "" || p.boundary() == nil || !p.has(API) {
-		return
-	}
-	code, err := p.access.FirstLink(ctx)
-	if err != nil {
-		p.cfg.Log.Warn("no link to sign in with could be made; make one with: stega open", "error", err)
-		return
-	}
-	p.cfg.SignIn(code)
-}
-
-// boundary is the database of the boundary; nil in a process that does not run it.
-func (p *Process) boundary() *store.DB {
 	for _, part := range p.parts {
-		if part.service.Name() == "boundary" {
-			return part.db
+		if ledger, ok := part.service.(*boundary.Service); ok && p.has(API) {
+			return boundary.NewServer(ctx, ledger, o)
+		} else if ok {
+			return boundary.NewInternal(part.db, o), nil
 		}
 	}
-	return nil
+	return boundary.NewInternal(nil, o), nil
 }
 
 // wire connects services with command buses, consumers and metrics.
@@ -260,12 +258,6 @@ func (p *Process) wire() error {
 			}
 		}
 	}
-	if p.door != nil {
-		p.hub = stream.New(p.broker, stream.Options{
-			Operation: p.operation, Log: p.cfg.Log, Registerer: p.registry, Authorize: p.mayRead, Trusted: admitted, Watch: p.access.Watch,
-			Caller: func(r *http.Request) string { return callerOf(r.Context()) },
-		})
-	}
 	return p.registry.Register(newCollector(p))
 }
 
@@ -277,7 +269,7 @@ func (p *Process) run(ctx context.Context, plain net.Listener, ready func(addr s
 	ctx, broken := context.WithCancel(ctx)
 	defer broken()
 	server := &http.Server{
-		Handler: rest.Pace{}.Wrap(p.access.Wrap(listener.Addr(), p.admitted(p.handler()))), TLSConfig: p.tls, ConnContext: withConnection,
+		Handler: rest.Pace{}.Wrap(p.edge.Guard(listener.Addr(), p.admitted(p.handler()))), TLSConfig: p.tls, ConnContext: withConnection,
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 100, WriteByteTimeout: stallAfter, SendPingTimeout: time.Minute, PingTimeout: 15 * time.Second},
 		ErrorLog: slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelWarn),
@@ -298,21 +290,17 @@ func (p *Process) run(ctx context.Context, plain net.Listener, ready func(addr s
 	// Commands that clients are waiting for finish before the relay stops.
 	err := p.work(ctx, func() {
 		p.ready.Store(true)
-		p.signIn(ctx)
+		p.edge.Ready(ctx)
 		ready(listener.Addr().String())
 	}, func() {
 		p.ready.Store(false)
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Grace/2)
 		defer cancel()
-		if p.hub != nil {
-			p.hub.Drain(stop)
-		}
-		p.gate.close(stop)
+		p.edge.Drain(stop)
+		p.drain.wait(stop)
 	})
 	err = errors.Join(err, server.Close(), httpGroup.Wait())
-	if p.gateway != nil {
-		p.gateway.Close()
-	}
+	p.edge.Close()
 	return err
 }
 
@@ -341,7 +329,6 @@ func (p *Process) work(ctx context.Context, ready, draining func()) error {
 			start(part.consumer.Run)
 		}
 	}
-	start(p.access.Run)
 	if !await(ctx, workers, starting) {
 		stop()
 		return group.Wait()
@@ -355,12 +342,10 @@ func (p *Process) work(ctx context.Context, ready, draining func()) error {
 		}
 	}
 	group.Go(func() error { return p.inspect(workers) })
-	if p.hub != nil {
-		start(func(ctx context.Context, up func()) error {
-			group.Go(func() error { p.unlessAway(ctx, up); return nil })
-			return p.hub.Run(ctx, up)
-		})
-	}
+	start(func(ctx context.Context, up func()) error {
+		group.Go(func() error { p.unlessAway(ctx, up); return nil })
+		return p.edge.Run(ctx, up)
+	})
 	if await(ctx, workers, starting) {
 		ready()
 		select {

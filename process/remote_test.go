@@ -39,7 +39,7 @@ func TestADoorToServicesElsewhere(t *testing.T) {
 	t.Cleanup(func() { _ = b.Close() })
 	run := func(services []string, upstreams ...gateway.Upstream) *stegatest.Server {
 		return stegatest.Start(t, stegatest.Config(data, func(cfg *process.Config) {
-			cfg.Services, cfg.Elsewhere, cfg.Secret = services, upstreams, "what the processes of this test share"
+			cfg.Services, cfg.Upstreams, cfg.Secret = services, upstreams, "what the processes of this test share"
 			cfg.Broker = func(context.Context) (broker.Broker, error) { return kept{b}, nil }
 		}))
 	}
@@ -110,7 +110,7 @@ func TestAServiceElsewhereLogsTheCallerOfAWrite(t *testing.T) {
 	var log bytes.Buffer
 	run := func(service string, upstreams ...gateway.Upstream) *stegatest.Server {
 		return stegatest.Start(t, stegatest.Config(data, func(cfg *process.Config) {
-			cfg.Services, cfg.Elsewhere = []string{service}, upstreams
+			cfg.Services, cfg.Upstreams = []string{service}, upstreams
 			cfg.Broker = func(context.Context) (broker.Broker, error) { return kept{b}, nil }
 			if service == "portfolio" {
 				cfg.Log = slog.New(slog.NewJSONHandler(locked{&mu, &log}, nil))

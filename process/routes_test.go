@@ -26,13 +26,14 @@ func TestEveryRouteSaysWhoMayUseIt(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close()) }()
 	p := &Process{cfg: Config{Roles: []Role{API}, Log: slog.New(slog.DiscardHandler)}, registry: prometheus.NewRegistry()}
-	p.access = access.New(db, access.Options{})
 	for _, m := range suite() {
 		p.parts = append(p.parts, &part{service: m.build(db, Options{}), db: db})
 	}
-	alone := p.routes().Routes()
-	p.door = boundary.New(db, boundary.Options{})
-	all := append(alone, p.routes().Routes()...)
+	p.edge = boundary.NewInternal(nil, boundary.ServerOptions{Databases: p.databases()})
+	all := p.routes().Routes()
+	p.edge, err = boundary.NewServer(t.Context(), boundary.New(db, boundary.Options{}), boundary.ServerOptions{Log: p.cfg.Log, Databases: p.databases()})
+	require.NoError(t, err)
+	all = append(all, p.routes().Routes()...)
 	require.Greater(t, len(all), 60)
 	var known []string
 	for _, r := range access.Routes() {

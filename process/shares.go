@@ -1,11 +1,6 @@
 package process
 
-import (
-	"context"
-	"sync"
-
-	"stega/services/boundary/access"
-)
+import "sync"
 
 // shares bounds how many of a thing one caller, and all callers together, have at a time.
 type shares struct {
@@ -36,16 +31,4 @@ func (s *shares) take(caller string) (release func()) {
 			delete(s.of, caller)
 		}
 	}
-}
-
-// ownerName is the caller with the token of the data folder, which may be another token tomorrow.
-const ownerName = "local"
-
-// callerOf names who sent a request: the id of its token, or the name of a caller without one.
-func callerOf(ctx context.Context) string {
-	c, _ := access.From(ctx)
-	if c.Token != "" && c.Name != ownerName {
-		return c.Token
-	}
-	return c.Name
 }

@@ -32,7 +32,7 @@ func (p *Process) tail(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	release := p.tails.take(callerOf(c.Request().Context()))
+	release := p.tails.take(rest.Caller(c.Request().Context()))
 	if release == nil {
 		return fault.New(fault.KindRateLimited, "too_many_tails", "the log is read by as many requests as may be: %d of one token, %d in all", tailsEach, tailsTotal).
 			WithHint("end one of them, or subscribe to GET /v1/stream, where one connection carries many channels")

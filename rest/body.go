@@ -25,7 +25,7 @@ const maxBody = 1 << 20
 func Hash(c echo.Context, body []byte) string {
 	h := sha256.New()
 	r := c.Request()
-	_, _ = fmt.Fprintf(h, "%q %s %s?%s %s\n", caller(r.Context()), r.Method, r.URL.Path, r.URL.RawQuery, r.Header.Get("If-Match"))
+	_, _ = fmt.Fprintf(h, "%q %s %s?%s %s\n", Caller(r.Context()), r.Method, r.URL.Path, r.URL.RawQuery, r.Header.Get("If-Match"))
 	_, _ = h.Write(body)
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -9,8 +9,8 @@ func WithCaller(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, callerKey{}, id)
 }
 
-// caller is the caller of a request; empty where there is no access control.
-func caller(ctx context.Context) string {
+// Caller returns the caller of a request; empty where there is no access control.
+func Caller(ctx context.Context) string {
 	id, _ := ctx.Value(callerKey{}).(string)
 	return id
 }

@@ -14,7 +14,8 @@ import (
 	"stega/store"
 )
 
-// Operations adds GET /operations and /operations/{id} over the databases of a process.
+// Operations adds GET /operations, GET /operations/{id} and POST /operations/{id}/cancel over the databases of a
+// process.
 func Operations(v1 *echo.Group, dbs ...*store.DB) {
 	v1.GET("/operations", func(c echo.Context) error {
 		if err := Known(c, "limit", "cursor"); err != nil {
@@ -55,6 +56,7 @@ func Operations(v1 *echo.Group, dbs ...*store.DB) {
 		}
 		return c.JSON(http.StatusOK, Ended{Operation: o})
 	})
+	v1.POST("/operations/:id/cancel", func(c echo.Context) error { return CancelIn(c, dbs...) })
 }
 
 // Ended is an operation as a service tells it, which knows when its command has ended, and not what follows: that is

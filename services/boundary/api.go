@@ -16,13 +16,7 @@ import (
 	"stega/store"
 )
 
-// Routes adds the service's paths below /v1.
-func (s *Service) Routes(v1 *echo.Group, _ rest.Service) {
-	v1.GET("/operations", s.list)
-	v1.GET("/operations/:id", s.one)
-}
-
-func (s *Service) list(c echo.Context) error {
+func (s *Server) list(c echo.Context) error {
 	if err := rest.Known(c, "limit", "cursor"); err != nil {
 		return err
 	}
@@ -30,13 +24,13 @@ func (s *Service) list(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	all, err := s.Operations(c.Request().Context(), page.Limit+1, page.After)
+	all, err := s.ledger.Operations(c.Request().Context(), page.Limit+1, page.After)
 	if err != nil {
 		return err
 	}
-	own, err := s.opts.Latest(c.Request().Context(), page.Limit+1, page.After)
+	own, err := s.operations.latest(c.Request().Context(), page.Limit+1, page.After)
 	if err != nil { // those whose services are away are as the ledger has them
-		s.opts.Log.Debug("operations are listed as the ledger has them", "error", err)
+		s.log.Debug("operations are listed as the ledger has them", "error", err)
 	}
 	all = overlay(all, own)
 	return rest.Pages(c, page, all, func(o Operation) string { return o.ID })
@@ -61,7 +55,7 @@ func overlay(ledger []Operation, own []store.Operation) []Operation {
 
 // one answers an operation; with Prefer: wait it waits until the command has run or, when settled is preferred too,
 // until the operation is over.
-func (s *Service) one(c echo.Context) error {
+func (s *Server) one(c echo.Context) error {
 	if err := rest.Known(c, "tree"); err != nil {
 		return err
 	}
@@ -89,15 +83,15 @@ func (s *Service) one(c echo.Context) error {
 }
 
 // Look finds an operation in the ledger or, since that hears of it only a moment later, with the service that runs it.
-func (s *Service) Look(ctx context.Context, id string, tree bool) (Operation, error) {
-	o, err := s.Operation(ctx, id, tree)
-	if s.opts.Lookup == nil || err == nil && o.Done() {
+func (s *Server) Look(ctx context.Context, id string, tree bool) (Operation, error) {
+	o, err := s.ledger.Operation(ctx, id, tree)
+	if err == nil && o.Done() {
 		return o, err
 	}
 	if f, ok := errors.AsType[*fault.Fault](err); err != nil && (!ok || f.Kind != fault.KindNotFound) {
 		return o, err
 	}
-	own, lookup := s.opts.Lookup(ctx, id)
+	own, lookup := s.operations.lookup(ctx, id)
 	switch {
 	case lookup == nil && err != nil: // the ledger has not heard of it yet
 		return Operation{Operation: own, Outcome: Pending}, nil //nolint:nilerr // see above
@@ -110,8 +104,8 @@ func (s *Service) Look(ctx context.Context, id string, tree bool) (Operation, er
 }
 
 // await waits until an operation is as asked, or ctx ends; it returns it as it is then.
-func (s *Service) await(ctx context.Context, id string, tree bool, until func(Operation) bool) (Operation, error) {
-	news, stop := s.opts.Watch("operation:" + id)
+func (s *Server) await(ctx context.Context, id string, tree bool, until func(Operation) bool) (Operation, error) {
+	news, stop := s.hub.Watch("operation:" + id)
 	defer func() { stop() }()
 	for {
 		o, err := s.Look(context.WithoutCancel(ctx), id, tree)
@@ -122,7 +116,7 @@ func (s *Service) await(ctx context.Context, id string, tree bool, until func(Op
 		case _, open := <-news:
 			if !open { // the hub has lost the thread: take it up again, and look
 				stop()
-				news, stop = s.opts.Watch("operation:" + id)
+				news, stop = s.hub.Watch("operation:" + id)
 				if err := pause(ctx, lostPause); err != nil {
 					return o, nil
 				}

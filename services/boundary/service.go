@@ -1,23 +1,26 @@
-// Package boundary is the one public door: it accounts for what follows from each operation, pushes events and
-// outcomes to clients, and routes requests to the services.
+// Package boundary is the public side of the suite, in two parts.
 //
-// Every service says in a receipt, committed together with its effect, which messages it handled and what they
-// caused. The ledger of this package joins the receipts of an operation into a tree, and the operation is settled
-// when no handling of a known message is outstanding.
+// Service is the ledger of operations, a service like the others: every service publishes receipts, committed together
+// with their effect, of the messages that it handled and of those that they caused. The ledger joins the receipts of an
+// operation into a tree, and the operation is settled when no handling of a known message is outstanding.
+//
+// Server is the one public HTTP server, put together in NewServer: access control, the gateway to the services, the
+// stream of events, and the paths of operations.
 package boundary
 
 import (
-	"context"
 	"log/slog"
 	"sync"
 	"time"
 
-	"stega/broker"
+	"github.com/labstack/echo/v4"
+
 	"stega/bus"
+	"stega/rest"
 	"stega/store"
 )
 
-// Service is the boundary.
+// Service is the ledger of operations.
 type Service struct {
 	db    *store.DB
 	opts  Options
@@ -27,20 +30,11 @@ type Service struct {
 	forgot time.Time // when old operations were last deleted
 }
 
-// Options are the settings of the boundary.
+// Options are the settings of the ledger.
 type Options struct {
 	// Takes says which services take a topic, as far as this program knows them.
 	Takes map[string][]string
 	Log   *slog.Logger
-	// Lookup asks the services for an operation of theirs; a fault of kind not found when none has it.
-	Lookup func(ctx context.Context, id string) (store.Operation, error)
-	// Latest asks the services for their latest operations, from before the id in cursor.
-	Latest func(ctx context.Context, limit int, cursor string) ([]store.Operation, error)
-	// Watch tells of what comes for a channel of the stream, such as operation:<id>, from now on; events may be closed
-	// at any time.
-	Watch func(channel string) (events <-chan broker.LogEntry, stop func())
-	// Position is how far this process has read the log; empty while that is not known.
-	Position func() string
 }
 
 // New makes the service on its database, which may be nil when only Register is called.
@@ -62,3 +56,6 @@ func (s *Service) Register(d *bus.Dispatcher) {
 	bus.Handle(d, s.handled)
 	bus.Handle(d, s.rebuilding)
 }
+
+// Routes adds nothing: the paths of operations are those of the Server.
+func (s *Service) Routes(*echo.Group, rest.Service) {}

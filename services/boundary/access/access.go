@@ -46,6 +46,15 @@ type Caller struct {
 	Via   Via    `json:"via"`
 }
 
+// key names the caller in what is counted or kept for each: the id of its token, or the name of a caller without one.
+// The token of the data folder goes by its name, for it may be another one tomorrow.
+func (c Caller) key() string {
+	if c.Token != "" && c.Name != local {
+		return c.Token
+	}
+	return c.Name
+}
+
 // Via is how a caller came in.
 type Via string
 

@@ -112,7 +112,8 @@ func (g *guard) carry(r *http.Request, who admitted) (*http.Request, func()) {
 	if who.Name == "" {
 		return r, func() {}
 	}
-	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), admittedKey{}, who))
+	ctx := rest.WithCaller(context.WithValue(r.Context(), admittedKey{}, who), who.key())
+	ctx, cancel := context.WithCancelCause(ctx)
 	stop := func() {}
 	if who.by != nil {
 		stop = g.tokens.watches.add(*who.by, who.Token, cancel)

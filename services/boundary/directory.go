@@ -1,4 +1,4 @@
-package process
+package boundary
 
 import (
 	"context"
@@ -17,10 +17,18 @@ import (
 	"stega/fault"
 	"stega/rest"
 	"stega/services/boundary/access"
+	"stega/services/boundary/gateway"
 	"stega/store"
 )
 
-// remote asks a service that runs in other processes for its operations.
+// directory finds operations in the services that run them: in the databases of this process, and over HTTP in other
+// processes. A service has an operation a moment before the ledger does.
+type directory struct {
+	here    []*store.DB
+	remotes []remote
+}
+
+// remote is a service that runs in other processes.
 type remote struct {
 	service string
 	base    *url.URL
@@ -28,19 +36,20 @@ type remote struct {
 	client  *http.Client
 }
 
-// remotes are the services that this process is the door of and does not run itself.
-func (p *Process) remotes() []remote {
+// newDirectory returns the directory of the databases of this process and of services in other processes, which take
+// the secret as a token.
+func newDirectory(here []*store.DB, upstreams []gateway.Upstream, secret string) directory {
+	d := directory{here: here}
 	client := &http.Client{Timeout: 3 * time.Second}
-	var all []remote
-	for _, u := range p.cfg.Elsewhere {
+	for _, u := range upstreams {
 		if u.URL != nil {
-			all = append(all, remote{u.Service, u.URL, p.cfg.Secret, client})
+			d.remotes = append(d.remotes, remote{u.Service, u.URL, secret, client})
 		}
 	}
-	return all
+	return d
 }
 
-// json asks for a path and reads the answer; a fault of the service comes back as the same fault.
+// json requests a path and decodes the answer; a fault of the service is returned as the same fault.
 func (r remote) json(ctx context.Context, method, path string, query url.Values, into any) error {
 	at := r.base.JoinPath(path)
 	at.RawQuery = query.Encode()
@@ -74,14 +83,14 @@ func (r remote) json(ctx context.Context, method, path string, query url.Values,
 	return &f
 }
 
-// lookup asks the services, here and elsewhere, for an operation.
-func (p *Process) lookup(ctx context.Context, id string) (store.Operation, error) {
-	o, err := rest.Find(ctx, id, p.databases()...)
+// lookup returns an operation; a fault of kind not found when no service has it.
+func (d directory) lookup(ctx context.Context, id string) (store.Operation, error) {
+	o, err := rest.Find(ctx, id, d.here...)
 	if !missing(err) {
 		return o, err
 	}
 	var away error
-	for _, r := range p.remotes() {
+	for _, r := range d.remotes {
 		var o store.Operation
 		e := r.json(ctx, http.MethodGet, "/v1/operations/"+url.PathEscape(id), nil, &o)
 		if e == nil {
@@ -102,13 +111,13 @@ func missing(err error) bool {
 	return ok && f.Kind == fault.KindNotFound
 }
 
-// latest asks the services for their latest operations.
-func (p *Process) latest(ctx context.Context, limit int, cursor string) (all []store.Operation, err error) {
-	for _, db := range p.databases() {
+// latest returns the latest operations of all services, from before the id in cursor.
+func (d directory) latest(ctx context.Context, limit int, cursor string) (all []store.Operation, err error) {
+	for _, db := range d.here {
 		some, e := db.Operations(ctx, limit, cursor)
 		all, err = append(all, some...), errors.Join(err, e)
 	}
-	for _, r := range p.remotes() {
+	for _, r := range d.remotes {
 		query := url.Values{"limit": {strconv.Itoa(limit)}}
 		if cursor != "" {
 			query.Set("cursor", rest.Cursor(cursor))
@@ -120,17 +129,17 @@ func (p *Process) latest(ctx context.Context, limit int, cursor string) (all []s
 	return all, err
 }
 
-// cancel asks the service that runs an operation to end it.
-func (p *Process) cancel(c echo.Context) error {
+// cancel answers POST /v1/operations/{id}/cancel: it requests the end of an operation from the service that runs it.
+func (d directory) cancel(c echo.Context) error {
 	ctx, id := c.Request().Context(), strings.ToLower(c.Param("id"))
-	if _, err := rest.Find(ctx, id, p.databases()...); err == nil {
-		return rest.CancelIn(c, p.databases()...)
+	if _, err := rest.Find(ctx, id, d.here...); err == nil {
+		return rest.CancelIn(c, d.here...)
 	}
-	o, err := p.lookup(ctx, id)
+	o, err := d.lookup(ctx, id)
 	if err != nil {
 		return err
 	}
-	for _, r := range p.remotes() {
+	for _, r := range d.remotes {
 		if r.service != o.Service {
 			continue
 		}

@@ -21,9 +21,9 @@ const PositionHeader = "Stega-Position"
 // afterWait is how long a read with ?after= waits when the client does not say.
 const afterWait = 5 * time.Second
 
-// Front adds to what the services answer: the position that a read is as of, ?after=<operation> on reads, and writes
+// consistent adds to what the services answer: the position that a read is as of, ?after=<operation> on reads, and writes
 // that are answered once all that follows from them is committed (Prefer: wait=N, settled).
-func (s *Service) Front(next http.Handler) http.Handler {
+func (s *Server) consistent(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var err error
 		switch {
@@ -40,7 +40,7 @@ func (s *Service) Front(next http.Handler) http.Handler {
 	})
 }
 
-func (s *Service) read(w http.ResponseWriter, r *http.Request, next http.Handler) error {
+func (s *Server) read(w http.ResponseWriter, r *http.Request, next http.Handler) error {
 	if after := r.URL.Query().Get("after"); after != "" {
 		if err := s.after(r, strings.ToLower(after)); err != nil {
 			return err
@@ -48,9 +48,7 @@ func (s *Service) read(w http.ResponseWriter, r *http.Request, next http.Handler
 		r = without(r, "after")
 	}
 	// The position first, then the data: what is published after it is pushed to those who subscribe from it.
-	if at := s.opts.Position(); at != "" {
-		w.Header().Set(PositionHeader, at)
-	}
+	w.Header().Set(PositionHeader, s.hub.Position().String())
 	next.ServeHTTP(w, r)
 	return nil
 }
@@ -70,7 +68,7 @@ func without(r *http.Request, name string) *http.Request {
 }
 
 // after waits until what follows from an operation can be read.
-func (s *Service) after(r *http.Request, id string) error {
+func (s *Server) after(r *http.Request, id string) error {
 	p, err := rest.Preferred(r.Header)
 	if err != nil {
 		return err
@@ -122,7 +120,7 @@ func behind(w events.Waiting) string {
 }
 
 // write hands a write on. One that prefers to be answered when it is settled is answered here.
-func (s *Service) write(w http.ResponseWriter, r *http.Request, next http.Handler) error {
+func (s *Server) write(w http.ResponseWriter, r *http.Request, next http.Handler) error {
 	p, err := rest.Preferred(r.Header)
 	if err != nil {
 		return err
