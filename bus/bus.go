@@ -35,7 +35,7 @@ type Option func(*Route)
 func Deferred() Option { return func(r *Route) { r.Deferred = true } }
 
 // Continues keeps the operation of a deferred command running when its handler has succeeded: a later handler ends it
-// with store.Tx.FinishOperation.
+// with store.Operations.Finish.
 func Continues() Option { return func(r *Route) { r.Continues = true } }
 
 // Name is the durable name of a handler, which inbox rows carry; by default "<service>:<topic>". Handlers of

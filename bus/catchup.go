@@ -292,7 +292,7 @@ func (p *pass) save(ctx context.Context) error {
 	}
 	slices.SortFunc(moved, func(a, b store.LogMark) int { return cmp.Compare(a.Topic, b.Topic) })
 	err := p.db.Do(ctx, func(_ context.Context, tx *store.Tx) error {
-		tx.SetLogMarks(moved)
+		store.InboxOf(tx).SetLogMarks(moved)
 		return nil
 	})
 	if upto := p.upto; err == nil {

@@ -350,7 +350,9 @@ func TestCommandsInAQueueThatVanishedRunOnce(t *testing.T) {
 		first, second, bad, cancelled := n.submit(1), n.submit(2), n.submit(refused), n.submit(3)
 		n.sent(4)
 		n.delete("queues/" + n.server.Vhost + "/stega.node.commands")
-		require.NoError(t, n.db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error { return tx.RequestCancel(ctx, cancelled.ID) }))
+		require.NoError(t, n.db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+			return store.OperationsOf(tx).RequestCancel(ctx, cancelled.ID)
+		}))
 		n.declare(false)
 		n.run(false)
 		n.status(first, store.Succeeded)

@@ -112,7 +112,7 @@ func (s *submission) cause(ctx context.Context) events.Envelope {
 func (s *submission) start(ctx context.Context, tx *store.Tx, cause events.Envelope) (bool, error) {
 	s.existing = nil
 	s.op.AcceptedAt = tx.Now()
-	existing, err := tx.StartOperation(ctx, s.op)
+	existing, err := store.OperationsOf(tx).Start(ctx, s.op)
 	if err != nil {
 		return false, fmt.Errorf("record the operation: %w", err)
 	}
@@ -123,7 +123,7 @@ func (s *submission) start(ctx context.Context, tx *store.Tx, cause events.Envel
 
 // finish records the outcome in the same unit of work.
 func (s *submission) finish(ctx context.Context, tx *store.Tx, f *fault.Fault) error {
-	if err := tx.FinishOperation(ctx, s.op.ID, f); err != nil {
+	if err := store.OperationsOf(tx).Finish(ctx, s.op.ID, f); err != nil {
 		return fmt.Errorf("record the outcome: %w", err)
 	}
 	now := tx.Now()

@@ -81,7 +81,7 @@ func (l *loop) bury(ctx context.Context, o *outage, d broker.Delivery) error {
 		for _, r := range routes {
 			claims = append(claims, store.Claim{MessageID: m.Message.ID, Handler: r.Handler})
 		}
-		fresh, err := tx.Claim(ctx, claims)
+		fresh, err := store.InboxOf(tx).Claim(ctx, claims)
 		if err != nil || !fresh[0] {
 			return err
 		}
@@ -100,13 +100,13 @@ func (l *loop) bury(ctx context.Context, o *outage, d broker.Delivery) error {
 			stored = append(stored, m)
 		}
 		for _, one := range stored {
-			if err := tx.Park(ctx, one); err != nil {
+			if err := store.InboxOf(tx).Park(ctx, one); err != nil {
 				return err
 			}
-			tx.Receipt(l.d.parkedReceipt(one))
+			store.ReceiptsOf(tx).Add(l.d.parkedReceipt(one))
 		}
 		if l.d.commands[m.Message.Type] != nil {
-			tx.CommandSettled(m.Message.ID)
+			store.InboxOf(tx).CommandSettled(m.Message.ID)
 		}
 		if len(stored) == 0 { // it was handled
 			return nil
@@ -134,7 +134,7 @@ func (l *loop) failOperation(ctx context.Context, tx *store.Tx, m store.ParkedMe
 	f := fault.New(fault.KindInternal, "undeliverable", "the command could not be handed to its handler").
 		WithHint("look for this operation in the server's log").Because(errors.New(m.LastError))
 	tx.Because(m.Message.Envelope)
-	if err := tx.FinishOperation(ctx, op.ID, f); err != nil && !errors.Is(err, store.ErrOperationOver) {
+	if err := store.OperationsOf(tx).Finish(ctx, op.ID, f); err != nil && !errors.Is(err, store.ErrOperationOver) {
 		return fmt.Errorf("record the outcome: %w", err)
 	}
 	return nil

@@ -200,12 +200,12 @@ func (j *job) begin(ctx context.Context) (over bool, err error) {
 	err = j.outage.persist(ctx, func(ctx context.Context, tx *store.Tx) error {
 		over, accepted, j.operation = false, false, ""
 		if j.parked == nil {
-			fresh, err := tx.Claim(ctx, j.claim())
+			fresh, err := store.InboxOf(tx).Claim(ctx, j.claim())
 			if err != nil {
 				return fmt.Errorf("look into the inbox: %w", err)
 			}
 			if over = !fresh[0]; over {
-				tx.CommandSettled(j.message.ID)
+				store.InboxOf(tx).CommandSettled(j.message.ID)
 				return nil
 			}
 		}
@@ -214,7 +214,7 @@ func (j *job) begin(ctx context.Context) (over bool, err error) {
 			return err
 		}
 		if over = op != nil && op.Done() && j.parked == nil; over { // it was given up, and comes once more
-			tx.CommandSettled(j.message.ID)
+			store.InboxOf(tx).CommandSettled(j.message.ID)
 			return nil
 		}
 		if op != nil && !op.Done() {
@@ -239,12 +239,12 @@ func (j *job) begin(ctx context.Context) (over bool, err error) {
 	}
 	return false, j.outage.persist(ctx, func(ctx context.Context, tx *store.Tx) error {
 		if j.parked == nil {
-			tx.CommandBegun(j.message.ID, j.opts.JobLease)
+			store.InboxOf(tx).CommandBegun(j.message.ID, j.opts.JobLease)
 		}
 		if !accepted {
 			return nil
 		}
-		return tx.MarkRunning(ctx, j.operation)
+		return store.OperationsOf(tx).MarkRunning(ctx, j.operation)
 	})
 }
 
@@ -307,7 +307,7 @@ func (j *job) unit(ctx context.Context, cause events.Envelope, handle func(ctx c
 func (j *job) commit(ctx context.Context, cause events.Envelope, fn func(ctx context.Context, tx *store.Tx) error) error {
 	for {
 		err := runUnit(ctx, j.db, func(ctx context.Context, tx *store.Tx) error {
-			fresh, err := tx.Claim(ctx, j.claim())
+			fresh, err := store.InboxOf(tx).Claim(ctx, j.claim())
 			if err != nil {
 				return fmt.Errorf("write the inbox: %w", err)
 			}
@@ -321,12 +321,12 @@ func (j *job) commit(ctx context.Context, cause events.Envelope, fn func(ctx con
 				}
 			}
 			if j.parked != nil {
-				if err := tx.Unpark(ctx, j.parked.ID); err != nil {
+				if err := store.InboxOf(tx).Unpark(ctx, j.parked.ID); err != nil {
 					return fmt.Errorf("take the job from the parked ones: %w", err)
 				}
 			}
-			tx.CommandSettled(j.message.ID)
-			tx.Receipt(j.d.receipt(j.message.Envelope, j.route.Handler, events.ReceiptHandled))
+			store.InboxOf(tx).CommandSettled(j.message.ID)
+			store.ReceiptsOf(tx).Add(j.d.receipt(j.message.Envelope, j.route.Handler, events.ReceiptHandled))
 			return j.finish(ctx, tx, nil)
 		})
 		if err == nil {
@@ -343,7 +343,7 @@ func (j *job) finish(ctx context.Context, tx *store.Tx, f *fault.Fault) error {
 	if j.operation == "" || f == nil && j.route.Continues {
 		return nil
 	}
-	err := tx.FinishOperation(ctx, j.operation, f)
+	err := store.OperationsOf(tx).Finish(ctx, j.operation, f)
 	if errors.Is(err, store.ErrCancelRequested) { // before the job looked again
 		return cancelled()
 	}
@@ -370,7 +370,7 @@ func (j *job) fail(ctx context.Context, failure error) error {
 	err := j.outage.insist(ctx, "record a job", func(ctx context.Context, tx *store.Tx) error {
 		j.schedule(&m, tx.Now(), dead)
 		if j.parked == nil {
-			fresh, err := tx.Claim(ctx, j.claim())
+			fresh, err := store.InboxOf(tx).Claim(ctx, j.claim())
 			if err != nil || !fresh[0] {
 				return err
 			}
@@ -378,9 +378,9 @@ func (j *job) fail(ctx context.Context, failure error) error {
 		if err := j.set(ctx, tx, m, kept); err != nil {
 			return err
 		}
-		tx.CommandSettled(j.message.ID)
+		store.InboxOf(tx).CommandSettled(j.message.ID)
 		tx.Because(j.message.Envelope)
-		tx.Receipt(j.receiptOf(m, kept))
+		store.ReceiptsOf(tx).Add(j.receiptOf(m, kept))
 		if !dead {
 			return nil
 		}
@@ -416,11 +416,11 @@ func (j *job) receiptOf(m store.ParkedMessage, kept bool) events.Receipt {
 func (j *job) overtaken(ctx context.Context) error {
 	j.settled(j.route.Handler, outcomeDuplicate)
 	return j.outage.insist(ctx, "remove a job", func(ctx context.Context, tx *store.Tx) error {
-		tx.CommandSettled(j.message.ID)
+		store.InboxOf(tx).CommandSettled(j.message.ID)
 		if j.parked == nil {
 			return nil
 		}
-		return tx.Unpark(ctx, j.parked.ID)
+		return store.InboxOf(tx).Unpark(ctx, j.parked.ID)
 	})
 }
 
@@ -428,12 +428,12 @@ func (j *job) overtaken(ctx context.Context) error {
 func (j *job) set(ctx context.Context, tx *store.Tx, m store.ParkedMessage, kept bool) error {
 	switch {
 	case j.parked != nil && kept:
-		return tx.Repark(ctx, m)
+		return store.InboxOf(tx).Repark(ctx, m)
 	case j.parked != nil:
-		return tx.Unpark(ctx, m.ID)
+		return store.InboxOf(tx).Unpark(ctx, m.ID)
 	case kept:
 		m.ParkedAt = tx.Now()
-		return tx.Park(ctx, m)
+		return store.InboxOf(tx).Park(ctx, m)
 	default:
 		return nil
 	}
@@ -447,7 +447,7 @@ func (j *job) giveBack(ctx context.Context) {
 	m.Attempts--
 	err := j.db.Do(ctx, func(ctx context.Context, tx *store.Tx) error {
 		m.State, m.DueAt = store.Parked, tx.Now()
-		return tx.Repark(ctx, m)
+		return store.InboxOf(tx).Repark(ctx, m)
 	})
 	if err != nil {
 		j.log.Warn("an interrupted job is tried again when its lease is over", "message", j.message.ID, "error", err)

@@ -205,7 +205,7 @@ func (l *lane) unhandled(ctx context.Context, d broker.Delivery) {
 		return
 	}
 	err := l.outage.insist(ctx, "note a message that nobody handles", func(_ context.Context, tx *store.Tx) error {
-		tx.Receipt(l.d.receipt(d.Envelope, "", events.ReceiptUnhandled))
+		store.ReceiptsOf(tx).Add(l.d.receipt(d.Envelope, "", events.ReceiptUnhandled))
 		return nil
 	})
 	if err != nil {
@@ -337,11 +337,11 @@ func (l *lane) unit(ctx context.Context, tasks []*task) (at int, err error) {
 		at, parked = -1, false
 		// The inbox first: it waits for a process that was cut off from the broker and still handles one of these, and may
 		// park it.
-		fresh, err := tx.Claim(ctx, l.claims)
+		fresh, err := store.InboxOf(tx).Claim(ctx, l.claims)
 		if err != nil {
 			return fmt.Errorf("write the inbox: %w", err)
 		}
-		lined, err := tx.Lined(ctx, l.lanes)
+		lined, err := store.InboxOf(tx).Lined(ctx, l.lanes)
 		if err != nil {
 			return fmt.Errorf("look for parked messages: %w", err)
 		}
@@ -351,7 +351,7 @@ func (l *lane) unit(ctx context.Context, tasks []*task) (at int, err error) {
 				expected = append(expected, t.item.value)
 			}
 		}
-		tx.Expect(expected)
+		store.InboxOf(tx).Expect(expected)
 		for i, t := range tasks {
 			switch {
 			case !fresh[i]:
@@ -364,10 +364,10 @@ func (l *lane) unit(ctx context.Context, tasks []*task) (at int, err error) {
 					m.LastError = fmt.Sprintf("it was delivered %d times before, and not settled", t.item.deliveries[0].Attempts)
 					m.Cause = "the consumer ended with it in hand"
 				}
-				if err := tx.Park(ctx, m); err != nil {
+				if err := store.InboxOf(tx).Park(ctx, m); err != nil {
 					return fmt.Errorf("line up a message: %w", err)
 				}
-				tx.Receipt(l.d.parkedReceipt(m))
+				store.ReceiptsOf(tx).Add(l.d.parkedReceipt(m))
 			default:
 				t.outcome = outcomeHandled
 				if t.item.unreadable != nil {

@@ -18,7 +18,7 @@ func (l *loop) overtaken(ctx context.Context, tx *store.Tx, r *Route, e events.E
 	if !r.Hold {
 		return false, nil
 	}
-	overtaken, err := tx.Overtaken(ctx, r.Handler, e)
+	overtaken, err := store.InboxOf(tx).Overtaken(ctx, r.Handler, e)
 	if err != nil || !overtaken {
 		return false, err
 	}
@@ -35,7 +35,7 @@ func (l *loop) overtaken(ctx context.Context, tx *store.Tx, r *Route, e events.E
 // handled notes in the unit of work of a message that a handler has handled it.
 func (l *loop) handled(tx *store.Tx, r *Route, e events.Envelope) {
 	if r.Hold {
-		tx.HandledSequence(r.Handler, e)
+		store.InboxOf(tx).HandledSequence(r.Handler, e)
 	}
-	tx.Receipt(l.d.receipt(e, r.Handler, events.ReceiptHandled))
+	store.ReceiptsOf(tx).Add(l.d.receipt(e, r.Handler, events.ReceiptHandled))
 }

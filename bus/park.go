@@ -52,14 +52,14 @@ func (l *lane) park(ctx context.Context, t *task, failure error) error {
 	m := store.ParkedMessage{Handler: t.route.Handler, Message: t.message(), Holds: t.route.Hold, Attempts: 1}
 	dead := l.failed(&m, failure)
 	err := l.outage.insist(ctx, "park a message", func(ctx context.Context, tx *store.Tx) error {
-		fresh, err := tx.Claim(ctx, []store.Claim{{MessageID: t.item.envelope.ID, Handler: t.route.Handler}})
+		fresh, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: t.item.envelope.ID, Handler: t.route.Handler}})
 		if err != nil || !fresh[0] {
 			return err
 		}
 		m.ParkedAt = tx.Now()
 		l.schedule(&m, tx.Now(), dead)
-		tx.Receipt(l.d.parkedReceipt(m))
-		return tx.Park(ctx, m)
+		store.ReceiptsOf(tx).Add(l.d.parkedReceipt(m))
+		return store.InboxOf(tx).Park(ctx, m)
 	})
 	if err != nil {
 		return err

@@ -91,7 +91,7 @@ func (r *redriver) next(ctx context.Context) (t *retry, err error) {
 	slow := false
 	err = runUnit(limited, r.db, func(ctx context.Context, tx *store.Tx) error {
 		t, slow = nil, false
-		m, ok, err := tx.NextDue(ctx)
+		m, ok, err := store.InboxOf(tx).NextDue(ctx)
 		if err != nil {
 			return fmt.Errorf("take a parked message: %w", err)
 		}
@@ -113,7 +113,7 @@ func (r *redriver) next(ctx context.Context) (t *retry, err error) {
 			slow = hung(err)
 			return err
 		}
-		return tx.Unpark(ctx, m.ID)
+		return store.InboxOf(tx).Unpark(ctx, m.ID)
 	})
 	switch {
 	case err != nil && slow:
@@ -146,7 +146,7 @@ func (r *redriver) suspect(ctx context.Context, tx *store.Tx, t *retry) error {
 	t.alone = true
 	m.Attempts++
 	m.DueAt = tx.Now().Add(exponential(r.opts.RetryBase, r.opts.RetryMax, m.Attempts)) // others first, when the process begins again
-	return tx.Repark(ctx, *m)
+	return store.InboxOf(tx).Repark(ctx, *m)
 }
 
 // firstRetries is how many retries of a consumer that has begun count as attempts before they are made: if one ended
@@ -162,14 +162,14 @@ func (r *redriver) count(ctx context.Context, tx *store.Tx, t *retry) error {
 	t.alone, t.counted = true, true
 	m.Attempts++
 	m.State, m.DueAt = store.Parked, tx.Now().Add(exponential(r.opts.RetryBase, r.opts.RetryMax, m.Attempts)) // others first
-	return tx.Repark(ctx, *m)
+	return store.InboxOf(tx).Repark(ctx, *m)
 }
 
 func (r *redriver) giveUp(ctx context.Context, tx *store.Tx, t *retry, failure error) error {
 	t.dead = true
 	r.schedule(&t.m, tx.Now(), r.failed(&t.m, Permanent(failure)))
-	tx.Receipt(r.d.parkedReceipt(t.m))
-	return tx.Repark(ctx, t.m)
+	store.ReceiptsOf(tx).Add(r.d.parkedReceipt(t.m))
+	return store.InboxOf(tx).Repark(ctx, t.m)
 }
 
 // alone handles a message in a unit of its own. Whatever comes of it but the end of the process, it is a suspect no
@@ -183,7 +183,7 @@ func (r *redriver) alone(ctx context.Context, t *retry) (*retry, error) {
 	slow, gone := false, false
 	err := runUnit(limited, r.db, func(ctx context.Context, tx *store.Tx) error {
 		slow = false
-		m, ok, err := tx.Take(ctx, t.m.ID)
+		m, ok, err := store.InboxOf(tx).Take(ctx, t.m.ID)
 		if gone = err == nil && (!ok || m.State != t.m.State); gone || err != nil {
 			return err
 		}
@@ -191,7 +191,7 @@ func (r *redriver) alone(ctx context.Context, t *retry) (*retry, error) {
 			slow = hung(err)
 			return err
 		}
-		return tx.Unpark(ctx, m.ID)
+		return store.InboxOf(tx).Unpark(ctx, m.ID)
 	})
 	switch {
 	case err == nil && gone:
@@ -206,7 +206,7 @@ func (r *redriver) alone(ctx context.Context, t *retry) (*retry, error) {
 		_ = r.db.Do(restore, func(ctx context.Context, tx *store.Tx) error {
 			m := t.m
 			m.Attempts, m.DueAt = m.Attempts-1, tx.Now()
-			return tx.Repark(ctx, m)
+			return store.InboxOf(tx).Repark(ctx, m)
 		})
 	}
 	return t, err
@@ -237,7 +237,7 @@ func (r *redriver) handleAgain(ctx context.Context, tx *store.Tx, m store.Parked
 	}
 	for _, route := range routes {
 		if m.Handler == "" {
-			fresh, err := tx.Claim(ctx, []store.Claim{{MessageID: m.Message.ID, Handler: route.Handler}})
+			fresh, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: m.Message.ID, Handler: route.Handler}})
 			if err != nil {
 				return fmt.Errorf("write the inbox: %w", err)
 			}
@@ -268,8 +268,8 @@ func (r *redriver) repark(ctx context.Context, m store.ParkedMessage, failure er
 	dead := r.failed(&m, failure)
 	err := r.outage.persist(ctx, func(ctx context.Context, tx *store.Tx) error {
 		r.schedule(&m, tx.Now(), dead)
-		tx.Receipt(r.d.parkedReceipt(m))
-		return tx.Repark(ctx, m)
+		store.ReceiptsOf(tx).Add(r.d.parkedReceipt(m))
+		return store.InboxOf(tx).Repark(ctx, m)
 	})
 	if err != nil {
 		return fmt.Errorf("park message %s again: %w", m.Message.ID, err)
@@ -300,7 +300,7 @@ func (r *redriver) lease(ctx context.Context, tx *store.Tx, t *retry, route *Rou
 			m.Attempts++
 		}
 	}
-	return tx.Repark(ctx, m)
+	return store.InboxOf(tx).Repark(ctx, m)
 }
 
 // start runs a leased job beside the redriver.

@@ -46,7 +46,7 @@ func (r *Run) Progress(ctx context.Context, done, total int64, text string) erro
 	}
 	r.told = time.Now()
 	return r.job.db.Do(ctx, func(_ context.Context, tx *store.Tx) error {
-		return tx.Progress(r.job.operation, store.Progress{Done: done, Total: total, Text: text})
+		return store.OperationsOf(tx).Progress(r.job.operation, store.Progress{Done: done, Total: total, Text: text})
 	})
 }
 

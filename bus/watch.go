@@ -152,7 +152,7 @@ func (w *watcher) begin(ctx context.Context) error {
 	}
 	err = w.db.Do(ctx, func(_ context.Context, tx *store.Tx) error {
 		for _, topic := range w.d.Topics() {
-			tx.BeginLogMark(store.LogMark{Topic: topic, Position: here.Position, MessageID: here.MessageID})
+			store.InboxOf(tx).BeginLogMark(store.LogMark{Topic: topic, Position: here.Position, MessageID: here.MessageID})
 		}
 		return nil
 	})
@@ -215,7 +215,7 @@ func (l *lane) unbound(ctx context.Context, topic string) error {
 	}
 	here := w.mark.Load()
 	return l.outage.insist(ctx, "mark the log", func(_ context.Context, tx *store.Tx) error {
-		tx.BeginLogMark(store.LogMark{Topic: topic, Position: here.Position, MessageID: here.MessageID})
+		store.InboxOf(tx).BeginLogMark(store.LogMark{Topic: topic, Position: here.Position, MessageID: here.MessageID})
 		return nil
 	})
 }

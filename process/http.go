@@ -69,11 +69,11 @@ func (p *Process) publish(c echo.Context) error {
 		operation := store.Operation{
 			ID: id, Command: "stega.publish", Subject: event.Subject(), EntityID: event.Subject(), Status: store.Accepted, AcceptedAt: tx.Now(),
 		}
-		if _, err := tx.StartOperation(ctx, operation); err != nil {
+		if _, err := store.OperationsOf(tx).Start(ctx, operation); err != nil {
 			return err
 		}
 		tx.Because(events.Envelope{ID: id, Correlation: id, Type: operation.Command})
-		return errors.Join(tx.Emit(event), tx.FinishOperation(ctx, id, nil))
+		return errors.Join(tx.Emit(event), store.OperationsOf(tx).Finish(ctx, id, nil))
 	})
 	if err != nil {
 		return err

@@ -294,7 +294,7 @@ func (v *Views) save(ctx context.Context, tx *store.Tx, r *rebuild, paged bool) 
 	if !paged {
 		return nil
 	}
-	return tx.Progress(r.operation, store.Progress{Done: replaced, Total: max(total, replaced+left), Text: "entities replaced"})
+	return store.OperationsOf(tx).Progress(r.operation, store.Progress{Done: replaced, Total: max(total, replaced+left), Text: "entities replaced"})
 }
 
 // end ends the rebuild and its operation: with success when f is nil.
@@ -309,7 +309,7 @@ func (v *Views) end(ctx context.Context, tx *store.Tx, r *rebuild, f *fault.Faul
 	cause := tx.Cause()
 	defer tx.Because(cause)
 	tx.Because(events.Envelope{ID: r.operation, Correlation: r.operation, TraceParent: cause.TraceParent})
-	return tx.FinishOperation(ctx, r.operation, f)
+	return store.OperationsOf(tx).Finish(ctx, r.operation, f)
 }
 
 // stalled fails a rebuild whose replay was given up.

@@ -92,7 +92,7 @@ func CancelIn(c echo.Context, dbs ...*store.DB) error {
 		if db.Service() != o.Service {
 			continue
 		}
-		err := db.Do(c.Request().Context(), func(ctx context.Context, tx *store.Tx) error { return tx.RequestCancel(ctx, o.ID) })
+		err := db.Do(c.Request().Context(), func(ctx context.Context, tx *store.Tx) error { return store.OperationsOf(tx).RequestCancel(ctx, o.ID) })
 		if err != nil {
 			return err
 		}

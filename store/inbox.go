@@ -5,6 +5,16 @@ import (
 	"strings"
 )
 
+// Inbox has, in one unit of work, what the bus records of the messages of the service: which were handled, which are
+// parked, and how far the log is handled.
+type Inbox struct {
+	tx        *Tx
+	sequences map[sequenceKey]int64 // that this unit has handled
+}
+
+// InboxOf returns the inbox of a unit of work.
+func InboxOf(tx *Tx) *Inbox { return &tx.inbox }
+
 // Claim names one handling of one message.
 type Claim struct {
 	MessageID string
@@ -16,18 +26,18 @@ const claimRows = 500
 
 // Claim marks messages as handled by a handler, in this unit, and says which of them were new. A message that
 // is not new was handled before and must not be handled again. Of two equal claims, the second is not new.
-func (t *Tx) Claim(ctx context.Context, claims []Claim) (fresh []bool, err error) {
+func (in *Inbox) Claim(ctx context.Context, claims []Claim) (fresh []bool, err error) {
 	fresh = make([]bool, len(claims))
 	for from := 0; from < len(claims); from += claimRows {
 		to := min(from+claimRows, len(claims))
-		if err := t.claim(ctx, claims[from:to], fresh[from:to]); err != nil {
+		if err := in.claim(ctx, claims[from:to], fresh[from:to]); err != nil {
 			return nil, err
 		}
 	}
 	return fresh, nil
 }
 
-func (t *Tx) claim(ctx context.Context, claims []Claim, fresh []bool) error {
+func (in *Inbox) claim(ctx context.Context, claims []Claim, fresh []bool) error {
 	var b strings.Builder
 	args := make([]any, 0, 3*len(claims))
 	index := make(map[Claim]int, len(claims))
@@ -42,12 +52,12 @@ func (t *Tx) claim(ctx context.Context, claims []Claim, fresh []bool) error {
 		}
 		index[c] = i
 		b.WriteString("(?, ?, ?)")
-		args = append(args, c.MessageID, c.Handler, t.now.UnixMicro())
+		args = append(args, c.MessageID, c.Handler, in.tx.now.UnixMicro())
 	}
 	b.WriteString(" ON CONFLICT DO NOTHING")
 	// All are new, nearly always: the number of rows says so without reading them.
 	if len(claims) == 1 {
-		result, err := t.ExecContext(ctx, b.String(), args...)
+		result, err := in.tx.ExecContext(ctx, b.String(), args...)
 		if err != nil {
 			return err
 		}
@@ -56,7 +66,7 @@ func (t *Tx) claim(ctx context.Context, claims []Claim, fresh []bool) error {
 		return err
 	}
 	b.WriteString(" RETURNING message_id, handler")
-	rows, err := t.QueryContext(ctx, b.String(), args...)
+	rows, err := in.tx.QueryContext(ctx, b.String(), args...)
 	if err != nil {
 		return err
 	}

@@ -95,10 +95,21 @@ func (d *DB) operation(r operationRow) (Operation, error) {
 	return o, nil
 }
 
-// StartOperation records an operation in this unit. When the id is known already, existing has it and nothing is
+// Operations changes the operations of the service in one unit of work.
+type Operations struct {
+	tx       *Tx
+	started  map[string]*Operation // that this unit recorded
+	finished []string              // that this unit ended
+	states   []state               // to publish with the unit
+}
+
+// OperationsOf returns the operations of a unit of work.
+func OperationsOf(tx *Tx) *Operations { return &tx.operations }
+
+// Start records an operation in this unit. When the id is known already, existing has it and nothing is
 // written.
-func (t *Tx) StartOperation(ctx context.Context, o Operation) (existing *Operation, err error) {
-	result, err := t.ExecContext(ctx, `INSERT INTO operations (id, command, subject, entity_id, status, error, accepted_at, finished_at, body_hash)
+func (ops *Operations) Start(ctx context.Context, o Operation) (existing *Operation, err error) {
+	result, err := ops.tx.ExecContext(ctx, `INSERT INTO operations (id, command, subject, entity_id, status, error, accepted_at, finished_at, body_hash)
 		VALUES (?, ?, ?, ?, ?, '', ?, 0, ?) ON CONFLICT (id) DO NOTHING`,
 		o.ID, o.Command, o.Subject, o.EntityID, o.Status, micros(o.AcceptedAt), o.BodyHash)
 	if err != nil {
@@ -109,24 +120,24 @@ func (t *Tx) StartOperation(ctx context.Context, o Operation) (existing *Operati
 		return nil, err
 	}
 	if n == 1 {
-		if t.started == nil {
-			t.started = map[string]*Operation{}
+		if ops.started == nil {
+			ops.started = map[string]*Operation{}
 		}
-		t.started[o.ID] = &o
-		t.states = append(t.states, state{OperationState: t.db.stateOf(o), deferred: true})
+		ops.started[o.ID] = &o
+		ops.states = append(ops.states, state{OperationState: ops.tx.db.stateOf(o), deferred: true})
 		return nil, nil //nolint:nilnil // there was none
 	}
 	var row operationRow
-	if err := t.NewSelect().Model(&row).Where("id = ?", o.ID).Scan(ctx); err != nil {
+	if err := ops.tx.NewSelect().Model(&row).Where("id = ?", o.ID).Scan(ctx); err != nil {
 		return nil, err
 	}
-	was, err := t.db.operation(row)
+	was, err := ops.tx.db.operation(row)
 	return &was, err
 }
 
-// FinishOperation sets the outcome: succeeded when f is nil, else failed. Finishing a finished one again is
+// Finish sets the outcome: succeeded when f is nil, else failed. Finishing a finished one again is
 // ErrOperationOver; one that is to end cannot succeed: ErrCancelRequested.
-func (t *Tx) FinishOperation(ctx context.Context, id string, f *fault.Fault) error {
+func (ops *Operations) Finish(ctx context.Context, id string, f *fault.Fault) error {
 	status, text := Succeeded, ""
 	if f != nil {
 		b, err := json.Marshal(f)
@@ -135,13 +146,13 @@ func (t *Tx) FinishOperation(ctx context.Context, id string, f *fault.Fault) err
 		}
 		status, text = Failed, plain(string(b))
 	}
-	query := t.NewRaw(`UPDATE operations SET status = ?, error = ?, finished_at = ? WHERE id = ? AND finished_at = 0
-		RETURNING command, subject, entity_id, accepted_at, cancel_requested_at`, status, text, t.now.UnixMicro(), id)
-	o := t.started[id]
+	query := ops.tx.NewRaw(`UPDATE operations SET status = ?, error = ?, finished_at = ? WHERE id = ? AND finished_at = 0
+		RETURNING command, subject, entity_id, accepted_at, cancel_requested_at`, status, text, ops.tx.now.UnixMicro(), id)
+	o := ops.started[id]
 	if o != nil { // nobody else knows it yet, nor needs to hear that it was accepted
-		delete(t.started, id)
-		t.states = slices.DeleteFunc(t.states, func(s state) bool { return s.ID == id })
-		t.Later(query)
+		delete(ops.started, id)
+		ops.states = slices.DeleteFunc(ops.states, func(s state) bool { return s.ID == id })
+		ops.tx.Later(query)
 	} else {
 		o = &Operation{ID: id}
 		var accepted, cancelRequested int64
@@ -157,16 +168,16 @@ func (t *Tx) FinishOperation(ctx context.Context, id string, f *fault.Fault) err
 		}
 		o.AcceptedAt = at(accepted)
 	}
-	t.finished = append(t.finished, id)
-	s := t.db.stateOf(*o)
-	s.Status, s.FinishedAt = string(status), &t.now
+	ops.finished = append(ops.finished, id)
+	s := ops.tx.db.stateOf(*o)
+	s.Status, s.FinishedAt = string(status), &ops.tx.now
 	if text != "" {
 		s.Error = json.RawMessage(text)
 	}
-	if c := t.cause; c.ID != "" && c.ID != id { // it ran as a job: whoever hears only of its end knows of the job by it
-		s.Emitted = []events.Emitted{{ID: c.ID, Topic: c.Type, Subject: c.Subject, Service: t.db.service}}
+	if c := ops.tx.cause; c.ID != "" && c.ID != id { // it ran as a job: whoever hears only of its end knows of the job by it
+		s.Emitted = []events.Emitted{{ID: c.ID, Topic: c.Type, Subject: c.Subject, Service: ops.tx.db.service}}
 	}
-	t.states = append(t.states, state{OperationState: s})
+	ops.states = append(ops.states, state{OperationState: s})
 	return nil
 }
 
@@ -178,34 +189,34 @@ func (d *DB) stateOf(o Operation) events.OperationState {
 }
 
 // MarkRunning moves an accepted operation to running.
-func (t *Tx) MarkRunning(_ context.Context, id string) error {
-	t.Later(t.NewRaw("UPDATE operations SET status = ? WHERE id = ? AND status = ?", Running, id, Accepted))
-	return t.progressed(id, Progress{At: t.now})
+func (ops *Operations) MarkRunning(_ context.Context, id string) error {
+	ops.tx.Later(ops.tx.NewRaw("UPDATE operations SET status = ? WHERE id = ? AND status = ?", Running, id, Accepted))
+	return ops.progressed(id, Progress{At: ops.tx.now})
 }
 
 // Progress records and publishes how far an operation that runs is.
-func (t *Tx) Progress(id string, p Progress) error {
-	p.At = t.now
+func (ops *Operations) Progress(id string, p Progress) error {
+	p.At = ops.tx.now
 	b, err := json.Marshal(p)
 	if err != nil {
 		return err
 	}
-	t.Later(t.NewRaw("UPDATE operations SET progress = ? WHERE id = ? AND finished_at = 0", plain(string(b)), id))
-	return t.progressed(id, p)
+	ops.tx.Later(ops.tx.NewRaw("UPDATE operations SET progress = ? WHERE id = ? AND finished_at = 0", plain(string(b)), id))
+	return ops.progressed(id, p)
 }
 
-func (t *Tx) progressed(id string, p Progress) error {
-	cause := t.cause
-	defer t.Because(cause)
-	t.Because(events.Envelope{ID: id, Correlation: id})
-	return t.Emit(events.OperationProgressed{ID: id, Done: p.Done, Total: p.Total, Text: p.Text, At: p.At})
+func (ops *Operations) progressed(id string, p Progress) error {
+	cause := ops.tx.cause
+	defer ops.tx.Because(cause)
+	ops.tx.Because(events.Envelope{ID: id, Correlation: id})
+	return ops.tx.Emit(events.OperationProgressed{ID: id, Done: p.Done, Total: p.Total, Text: p.Text, At: p.At})
 }
 
 // RequestCancel asks a running operation to end. Its job sees its context end; one that never began is failed by
 // whoever takes it. It is a fault of kind conflict when the operation is over; otherwise the operation cannot succeed
 // any more.
-func (t *Tx) RequestCancel(ctx context.Context, id string) error {
-	result, err := t.ExecContext(ctx, "UPDATE operations SET cancel_requested_at = ? WHERE id = ? AND finished_at = 0", t.now.UnixMicro(), id)
+func (ops *Operations) RequestCancel(ctx context.Context, id string) error {
+	result, err := ops.tx.ExecContext(ctx, "UPDATE operations SET cancel_requested_at = ? WHERE id = ? AND finished_at = 0", ops.tx.now.UnixMicro(), id)
 	if err != nil {
 		return err
 	}
@@ -214,7 +225,7 @@ func (t *Tx) RequestCancel(ctx context.Context, id string) error {
 			WithHint("see what became of it: GET /v1/operations/%.64s", id))
 	}
 	// One that failed and waits for its next try need not wait any longer. One that runs notices by itself.
-	t.Later(t.NewRaw("UPDATE parked SET due_at = ? WHERE correlation = ? AND causation = ? AND state = ?", t.now.UnixMicro(), id, id, Parked))
+	ops.tx.Later(ops.tx.NewRaw("UPDATE parked SET due_at = ? WHERE correlation = ? AND causation = ? AND state = ?", ops.tx.now.UnixMicro(), id, id, Parked))
 	return nil
 }
 

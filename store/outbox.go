@@ -24,7 +24,7 @@ func (t *Tx) outbox(ctx context.Context) error {
 		return nil
 	}
 	emitted := t.emitted
-	t.emitted, t.bytes = nil, 0
+	t.emitted = nil
 	t.wrote += len(emitted)
 	counts := map[string]int{}
 	for i := range emitted {

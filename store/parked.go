@@ -102,7 +102,7 @@ func micros(t time.Time) int64 {
 }
 
 // Park sets a message aside in this unit.
-func (t *Tx) Park(ctx context.Context, m ParkedMessage) error {
+func (in *Inbox) Park(ctx context.Context, m ParkedMessage) error {
 	e := m.Message.Envelope
 	row := parkedRow{
 		Handler: m.Handler, MessageID: plain(e.ID), Source: plain(e.Source), Topic: plain(e.Type), Subject: plain(e.Subject),
@@ -113,7 +113,7 @@ func (t *Tx) Park(ctx context.Context, m ParkedMessage) error {
 	if row.Data == nil {
 		row.Data = []byte{}
 	}
-	t.Later(t.NewInsert().Model(&row).ExcludeColumn("id"))
+	in.tx.Later(in.tx.NewInsert().Model(&row).ExcludeColumn("id"))
 	return nil
 }
 
@@ -122,7 +122,7 @@ const inLine = "(state <> 'dead' OR holds)"
 
 // Lined says for which of (handler, subject) there are messages parked or waiting (or dead and holding), so that
 // later ones must line up.
-func (t *Tx) Lined(ctx context.Context, keys []Lane) (map[Lane]bool, error) {
+func (in *Inbox) Lined(ctx context.Context, keys []Lane) (map[Lane]bool, error) {
 	lined := map[Lane]bool{}
 	if len(keys) == 0 {
 		return lined, nil
@@ -141,7 +141,7 @@ func (t *Tx) Lined(ctx context.Context, keys []Lane) (map[Lane]bool, error) {
 		args = append(args, stored.Handler, stored.Subject)
 	}
 	b.WriteString(")")
-	rows, err := t.QueryContext(ctx, b.String(), args...)
+	rows, err := in.tx.QueryContext(ctx, b.String(), args...)
 	if err != nil {
 		return nil, err
 	}
@@ -169,22 +169,22 @@ const heads = `state <> 'dead' AND NOT EXISTS (SELECT 1 FROM parked AS earlier
 // NextDue takes (locked for this unit, skipping what others hold) the first message of a lane whose head is due, or
 // ok == false. Only heads are returned: the oldest not-dead message of its lane, when no dead one holds the lane. A
 // waiting head is due at once.
-func (t *Tx) NextDue(ctx context.Context) (m ParkedMessage, ok bool, err error) {
-	return t.take(ctx, t.due())
+func (in *Inbox) NextDue(ctx context.Context) (m ParkedMessage, ok bool, err error) {
+	return in.take(ctx, in.due())
 }
 
 // Take takes the parked message of an id like NextDue; ok is false when another unit holds it, or it is gone.
-func (t *Tx) Take(ctx context.Context, id int64) (m ParkedMessage, ok bool, err error) {
-	return t.take(ctx, t.NewSelect().TableExpr("parked AS p").ColumnExpr("p.*").Where("id = ?", id))
+func (in *Inbox) Take(ctx context.Context, id int64) (m ParkedMessage, ok bool, err error) {
+	return in.take(ctx, in.tx.NewSelect().TableExpr("parked AS p").ColumnExpr("p.*").Where("id = ?", id))
 }
 
-func (t *Tx) due() *bun.SelectQuery {
-	return t.NewSelect().TableExpr("parked AS p").ColumnExpr("p.*").Where(heads).Where("due_at <= ? OR state = 'waiting'", t.now.UnixMicro()).
+func (in *Inbox) due() *bun.SelectQuery {
+	return in.tx.NewSelect().TableExpr("parked AS p").ColumnExpr("p.*").Where(heads).Where("due_at <= ? OR state = 'waiting'", in.tx.now.UnixMicro()).
 		OrderExpr("due_at, id").Limit(1)
 }
 
-func (t *Tx) take(ctx context.Context, query *bun.SelectQuery) (m ParkedMessage, ok bool, err error) {
-	if t.Dialect().Name() == dialect.PG {
+func (in *Inbox) take(ctx context.Context, query *bun.SelectQuery) (m ParkedMessage, ok bool, err error) {
+	if in.tx.Dialect().Name() == dialect.PG {
 		query = query.For("UPDATE OF p SKIP LOCKED")
 	}
 	var rows []parkedRow
@@ -198,14 +198,14 @@ func (t *Tx) take(ctx context.Context, query *bun.SelectQuery) (m ParkedMessage,
 }
 
 // Unpark removes a message that was handled, or dropped.
-func (t *Tx) Unpark(_ context.Context, id int64) error {
-	t.Later(t.NewRaw("DELETE FROM parked WHERE id = ?", id))
+func (in *Inbox) Unpark(_ context.Context, id int64) error {
+	in.tx.Later(in.tx.NewRaw("DELETE FROM parked WHERE id = ?", id))
 	return nil
 }
 
 // Repark updates attempts, error, state and due time after another failure.
-func (t *Tx) Repark(_ context.Context, m ParkedMessage) error {
-	t.Later(t.NewRaw(`UPDATE parked SET attempts = ?, last_error = ?, cause = ?, state = ?, due_at = ?, died_at = ? WHERE id = ?`,
+func (in *Inbox) Repark(_ context.Context, m ParkedMessage) error {
+	in.tx.Later(in.tx.NewRaw(`UPDATE parked SET attempts = ?, last_error = ?, cause = ?, state = ?, due_at = ?, died_at = ? WHERE id = ?`,
 		m.Attempts, plain(m.LastError), plain(m.Cause), m.State, micros(m.DueAt), micros(m.DiedAt), m.ID))
 	return nil
 }
@@ -267,7 +267,7 @@ func (d *DB) Revive(ctx context.Context, id int64, data []byte) error {
 		if message, err := tx.unsent(ctx, id); err != nil {
 			return err
 		} else if message != "" {
-			return errors.Join(tx.resend(ctx, message, data), tx.Unpark(ctx, id))
+			return errors.Join(tx.resend(ctx, message, data), tx.inbox.Unpark(ctx, id))
 		}
 		query := tx.NewUpdate().Table("parked").Set("state = ?, attempts = 0, due_at = ?, died_at = 0", Parked, tx.now.UnixMicro()).Where("id = ?", id)
 		if data != nil {

@@ -82,11 +82,11 @@ func (t *Tx) giveUp(ctx context.Context, head *outboxRow, l *line) error {
 	}
 	m.Message.Subject = shown(m.Message.Subject)
 	e := m.Message.Envelope
-	t.Receipt(events.Receipt{
+	t.receipts.Add(events.Receipt{
 		Message: e.ID, Topic: e.Type, About: e.Subject, Operation: e.Correlation, State: events.ReceiptDead, SentAt: e.Time,
 		Attempts: m.Attempts, Error: m.LastError,
 	})
-	return t.Park(ctx, m)
+	return t.inbox.Park(ctx, m)
 }
 
 // maxShown bounds what is shown of a text that may be long.

@@ -23,40 +23,40 @@ func sequenceOf(handler string, e events.Envelope) sequenceKey {
 }
 
 // HandledSequence records, in this unit, that a handler has handled a message of its subject, for Overtaken.
-func (t *Tx) HandledSequence(handler string, e events.Envelope) {
+func (in *Inbox) HandledSequence(handler string, e events.Envelope) {
 	if e.Sequence <= 0 {
 		return
 	}
-	if t.sequences == nil {
-		t.sequences = map[sequenceKey]int64{}
+	if in.sequences == nil {
+		in.sequences = map[sequenceKey]int64{}
 	}
 	key := sequenceOf(handler, e)
-	t.sequences[key] = max(t.sequences[key], e.Sequence)
+	in.sequences[key] = max(in.sequences[key], e.Sequence)
 }
 
 // putSequences writes the highest sequences that the unit has handled, in an order in which no two units block each
 // other.
-func (t *Tx) putSequences() {
+func (in *Inbox) putSequences() {
 	order := func(a, b sequenceKey) int {
 		return cmp.Or(cmp.Compare(a.handler, b.handler), cmp.Compare(a.subject, b.subject), cmp.Compare(a.source, b.source))
 	}
-	for _, key := range slices.SortedFunc(maps.Keys(t.sequences), order) {
-		t.Put(noteSequence, key.handler, key.subject, key.source, t.sequences[key])
+	for _, key := range slices.SortedFunc(maps.Keys(in.sequences), order) {
+		in.tx.Put(noteSequence, key.handler, key.subject, key.source, in.sequences[key])
 	}
 }
 
 // Overtaken reports whether a handler has handled a message of the same subject and source that was emitted after
 // this one.
-func (t *Tx) Overtaken(ctx context.Context, handler string, e events.Envelope) (bool, error) {
+func (in *Inbox) Overtaken(ctx context.Context, handler string, e events.Envelope) (bool, error) {
 	if e.Sequence <= 0 {
 		return false, nil
 	}
 	key := sequenceOf(handler, e)
-	if t.sequences[key] > e.Sequence {
+	if in.sequences[key] > e.Sequence {
 		return true, nil
 	}
 	var handled int64
-	err := t.QueryRowContext(ctx, "SELECT sequence FROM handled_sequences WHERE handler = ? AND subject = ? AND source = ?",
+	err := in.tx.QueryRowContext(ctx, "SELECT sequence FROM handled_sequences WHERE handler = ? AND subject = ? AND source = ?",
 		key.handler, key.subject, key.source).Scan(&handled)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil

@@ -152,7 +152,7 @@ func (d *DB) after(tx *Tx) {
 		default:
 		}
 	}
-	d.waiters.wake(tx.finished)
+	d.waiters.wake(tx.operations.finished)
 }
 
 // Committed is signalled (buffered, coalesced) after each commit that left rows in the outbox.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -14,7 +13,8 @@ import (
 	"stega/events"
 )
 
-// Tx is a unit of work under way. It is a bun.IDB, for the handler's own tables, and for one goroutine.
+// Tx is a unit of work under way, as a handler has it. It is a bun.IDB, for the handler's own tables, and for one
+// goroutine. What the bus records in the same unit has types of its own: Inbox, Operations and Receipts.
 type Tx struct {
 	bun.IDB
 
@@ -22,25 +22,16 @@ type Tx struct {
 	session *session
 	now     time.Time
 	cause   events.Envelope
+	beside  []events.Envelope // further messages that emissions come from, besides the cause
+	ended   bool
 
-	emitted  []emission
-	bytes    int
-	once     map[string]*deed
-	gathered map[string]any                    // what Gather keeps, by key
-	expected []any                             // the messages that it handles
-	shared   map[string]any                    // what Shared keeps, by key
-	last     []func(ctx context.Context) error // what Once put off
-	wrote    int                               // outbox rows
-	started  map[string]*Operation             // operations that this unit recorded
-	finished []string                          // operations that are over
-	ended    bool
+	emitted []emission
+	wrote   int // outbox rows
+	batch   batch
 
-	sequences map[sequenceKey]int64 // that it has handled
-
-	beside   []events.Envelope // further messages that emissions come from, besides the cause
-	children map[string][]events.Emitted
-	states   []state
-	receipts []events.Receipt
+	inbox      Inbox
+	operations Operations
+	receipts   Receipts
 }
 
 // emission is one message that is to join the outbox.
@@ -61,7 +52,9 @@ var errEnded = errors.New("the unit of work has ended")
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 func newTx(d *DB, s *session) *Tx {
-	return &Tx{IDB: s, db: d, session: s, now: now()}
+	tx := &Tx{IDB: s, db: d, session: s, now: now()}
+	tx.inbox.tx, tx.operations.tx, tx.receipts.tx = tx, tx, tx
+	return tx
 }
 
 // Because names the message whose handling the following emissions come from: they get its correlation and
@@ -104,8 +97,7 @@ func (t *Tx) emit(service string, m events.Typed) error {
 		e.Subject = id
 	}
 	t.emitted = append(t.emitted, emission{events.Message{Envelope: e, Data: data}, service})
-	t.bytes += len(data)
-	t.caused(&t.emitted[len(t.emitted)-1])
+	t.receipts.caused(&t.emitted[len(t.emitted)-1])
 	return nil
 }
 
@@ -129,101 +121,15 @@ func (t *Tx) Flush(ctx context.Context) error {
 	return t.session.flush(ctx)
 }
 
-// Once runs fn before the commit, once for each key however often it is called in this unit (a batch of messages
-// shares one unit): for work that several messages make due together. What it emits comes from all of them; the
-// envelope names the first.
-func (t *Tx) Once(key string, fn func(ctx context.Context, tx *Tx) error) {
-	if d := t.once[key]; d != nil {
-		d.join(append(slices.Clone(t.beside), t.cause))
-		return
-	}
-	if t.once == nil {
-		t.once = map[string]*deed{}
-	}
-	d := &deed{cause: t.cause, beside: slices.Clone(t.beside)}
-	t.once[key] = d
-	t.last = append(t.last, func(ctx context.Context) error {
-		delete(t.once, key)
-		t.Because(d.cause)
-		t.beside = d.beside
-		defer func() { t.beside = nil }()
-		return fn(ctx, t)
-	})
-}
-
-// Gather is Once with something to say: fn gets the items of all calls with this key in this unit, in order. A key is
-// of one type of item.
-func Gather[T any](t *Tx, key string, item T, fn func(ctx context.Context, tx *Tx, items []T) error) {
-	if t.gathered == nil {
-		t.gathered = map[string]any{}
-	}
-	items, ok := t.gathered[key].(*[]T)
-	if !ok {
-		items = new([]T)
-		t.gathered[key] = items
-	}
-	*items = append(*items, item)
-	t.Once(key, func(ctx context.Context, tx *Tx) error {
-		delete(t.gathered, key)
-		return fn(ctx, tx, *items)
-	})
-}
-
-// Expect says which messages this unit handles, so that the first that reads may read for all of them.
-func (t *Tx) Expect(messages []any) { t.expected = messages }
-
-// Expected are the messages of one type that this unit handles, as far as is known.
-func Expected[M any](t *Tx) (all []M) {
-	for _, m := range t.expected {
-		if m, ok := m.(M); ok {
-			all = append(all, m)
-		}
-	}
-	return all
-}
-
-// Shared is a value of this unit that several handlers use. It is made when the first asks; a key is of one type.
-func Shared[V any](t *Tx, key string, make func() (V, error)) (V, error) {
-	if v, ok := t.shared[key].(V); ok {
-		return v, nil
-	}
-	v, err := make()
-	if err == nil {
-		if t.shared == nil {
-			t.shared = map[string]any{}
-		}
-		t.shared[key] = v
-	}
-	return v, err
-}
-
-// deed is something that Once put off, with the messages that made it due.
-type deed struct {
-	cause  events.Envelope
-	beside []events.Envelope
-}
-
-func (d *deed) join(causes []events.Envelope) {
-	for _, c := range causes {
-		if c.ID != d.cause.ID && !slices.ContainsFunc(d.beside, func(o events.Envelope) bool { return o.ID == c.ID }) {
-			d.beside = append(d.beside, c)
-		}
-	}
-}
-
 // finish does what is due before the commit.
 func (t *Tx) finish(ctx context.Context) error {
-	for len(t.last) > 0 {
-		fn := t.last[0]
-		t.last = t.last[1:]
-		if err := fn(ctx); err != nil {
-			return err
-		}
-	}
-	if err := t.account(); err != nil {
+	if err := t.batch.finish(ctx); err != nil {
 		return err
 	}
-	t.putSequences()
+	if err := t.receipts.emit(); err != nil {
+		return err
+	}
+	t.inbox.putSequences()
 	if err := t.outbox(ctx); err != nil {
 		return err
 	}

@@ -371,7 +371,7 @@ func cancelsRetried(w *world, newStore NewStore) {
 	op := s.submit(chore[twice]{"x", 1})
 	s.run()
 	<-began
-	require.NoError(w.t, s.db.Do(w.t.Context(), func(ctx context.Context, tx *store.Tx) error { return tx.RequestCancel(ctx, op.ID) }))
+	require.NoError(w.t, s.db.Do(w.t.Context(), func(ctx context.Context, tx *store.Tx) error { return store.OperationsOf(tx).RequestCancel(ctx, op.ID) }))
 	// The redriver looks every 20 ms; a second execution would begin, or end the operation, while the first has not ended.
 	for range 20 {
 		w.publish(message("tick", 1))

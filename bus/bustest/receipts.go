@@ -220,7 +220,7 @@ func cancels(w *world, newStore NewStore) {
 		})
 	})
 	cancel := func(op store.Operation) error {
-		return s.db.Do(w.t.Context(), func(ctx context.Context, tx *store.Tx) error { return tx.RequestCancel(ctx, op.ID) })
+		return s.db.Do(w.t.Context(), func(ctx context.Context, tx *store.Tx) error { return store.OperationsOf(tx).RequestCancel(ctx, op.ID) })
 	}
 	early := s.submit(chore[ending]{"early", 1})
 	require.NoError(w.t, cancel(early))

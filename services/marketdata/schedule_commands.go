@@ -158,7 +158,7 @@ func (s *Service) claim(ctx context.Context, tx *store.Tx, r scheduleRow) error 
 	operation := store.Operation{
 		ID: id, Command: pull.Topic(), Subject: pull.Subject(), EntityID: r.ID, Status: store.Accepted, AcceptedAt: tx.Now(),
 	}
-	if _, err := tx.StartOperation(ctx, operation); err != nil {
+	if _, err := store.OperationsOf(tx).Start(ctx, operation); err != nil {
 		return err
 	}
 	tx.Because(events.Envelope{ID: id, Correlation: id, Type: operation.Command})

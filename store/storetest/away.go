@@ -207,21 +207,21 @@ func nested(t *testing.T, h Harness) {
 func oddBytes(t *testing.T, h Harness) {
 	db := open(t, h)
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		_, err := tx.Claim(ctx, []store.Claim{{MessageID: "seen", Handler: "h"}})
+		_, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "seen", Handler: "h"}})
 		return err
 	})
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		fresh, err := tx.Claim(ctx, []store.Claim{{MessageID: "seen", Handler: "h"}, {MessageID: "new\x00", Handler: "h"}, {MessageID: "a\xff", Handler: "h"}})
+		fresh, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "seen", Handler: "h"}, {MessageID: "new\x00", Handler: "h"}, {MessageID: "a\xff", Handler: "h"}})
 		require.NoError(t, err)
 		assert.Equal(t, []bool{false, true, true}, fresh)
-		fresh, err = tx.Claim(ctx, []store.Claim{{MessageID: "other", Handler: "h"}, {MessageID: "new\x00", Handler: "h"}, {MessageID: "a\xff", Handler: "h"}})
+		fresh, err = store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "other", Handler: "h"}, {MessageID: "new\x00", Handler: "h"}, {MessageID: "a\xff", Handler: "h"}})
 		require.NoError(t, err)
 		assert.Equal(t, []bool{true, false, false}, fresh)
-		return tx.Park(ctx, store.ParkedMessage{Handler: "h", State: store.Parked, Message: events.Message{Envelope: events.Envelope{ID: "m", Subject: "a\xff"}}})
+		return store.InboxOf(tx).Park(ctx, store.ParkedMessage{Handler: "h", State: store.Parked, Message: events.Message{Envelope: events.Envelope{ID: "m", Subject: "a\xff"}}})
 	})
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
 		odd, plain := store.Lane{Handler: "h", Subject: "a\xff"}, store.Lane{Handler: "h", Subject: "a"}
-		lined, err := tx.Lined(ctx, []store.Lane{odd, plain})
+		lined, err := store.InboxOf(tx).Lined(ctx, []store.Lane{odd, plain})
 		assert.True(t, lined[odd])
 		assert.False(t, lined[plain])
 		return err

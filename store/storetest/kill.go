@@ -51,19 +51,19 @@ func Child() (is bool) {
 // command is a unit of work with everything that one may have.
 func command(id string) func(ctx context.Context, tx *store.Tx) error {
 	return func(ctx context.Context, tx *store.Tx) error {
-		existing, err := tx.StartOperation(ctx, operation(id))
+		existing, err := store.OperationsOf(tx).Start(ctx, operation(id))
 		if err != nil || existing != nil {
 			return err
 		}
 		tx.Because(events.Envelope{ID: id, Correlation: id})
-		fresh, err := tx.Claim(ctx, []store.Claim{{MessageID: id, Handler: "a"}, {MessageID: id, Handler: "b"}})
+		fresh, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: id, Handler: "a"}, {MessageID: id, Handler: "b"}})
 		if err != nil || !fresh[0] {
 			return errors.Join(err, errors.New("claimed before"))
 		}
 		if err := errors.Join(trail(ctx, tx, 1, id), emit(tx, "s", 1), tx.Flush(ctx), trail(ctx, tx, 2, id), emit(tx, "s", 2)); err != nil {
 			return err
 		}
-		return tx.FinishOperation(ctx, id, nil)
+		return store.OperationsOf(tx).Finish(ctx, id, nil)
 	}
 }
 

@@ -20,19 +20,19 @@ func overtaken(t *testing.T, h Harness) {
 		return events.Envelope{Source: "stega/owner", Subject: "it's ? a \\ subject\x00", Sequence: sequence}
 	}
 	is := func(ctx context.Context, tx *store.Tx, handler string, e events.Envelope) bool {
-		late, err := tx.Overtaken(ctx, handler, e)
+		late, err := store.InboxOf(tx).Overtaken(ctx, handler, e)
 		require.NoError(t, err)
 		return late
 	}
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
 		assert.False(t, is(ctx, tx, "h", e(1)))
-		tx.HandledSequence("h", e(3))
+		store.InboxOf(tx).HandledSequence("h", e(3))
 		assert.True(t, is(ctx, tx, "h", e(2)), "of the same unit")
-		tx.HandledSequence("h", e(2))
+		store.InboxOf(tx).HandledSequence("h", e(2))
 		return nil
 	})
 	require.ErrorIs(t, db.Do(t.Context(), func(_ context.Context, tx *store.Tx) error {
-		tx.HandledSequence("h", e(9))
+		store.InboxOf(tx).HandledSequence("h", e(9))
 		return errOops
 	}), errOops)
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
@@ -42,7 +42,7 @@ func overtaken(t *testing.T, h Harness) {
 		assert.False(t, is(ctx, tx, "other", e(2)))
 		assert.False(t, is(ctx, tx, "h", events.Envelope{Source: "stega/other", Subject: e(2).Subject, Sequence: 2}))
 		assert.False(t, is(ctx, tx, "h", e(0)), "messages that are not counted")
-		tx.HandledSequence("h", e(1))
+		store.InboxOf(tx).HandledSequence("h", e(1))
 		return nil
 	})
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
@@ -74,8 +74,8 @@ func lostCommands(t *testing.T, h Harness) {
 	all := lost()
 	require.Len(t, all, 4, "those of the service itself")
 	unit(t, db, func(_ context.Context, tx *store.Tx) error {
-		tx.CommandBegun(all[0], time.Hour)
-		tx.CommandSettled(all[1])
+		store.InboxOf(tx).CommandBegun(all[0], time.Hour)
+		store.InboxOf(tx).CommandSettled(all[1])
 		return nil
 	})
 	assert.ElementsMatch(t, all[2:], lost())

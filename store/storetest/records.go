@@ -20,33 +20,33 @@ import (
 func claims(t *testing.T, h Harness) {
 	db := open(t, h)
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		fresh, err := tx.Claim(ctx, []store.Claim{{MessageID: "m1", Handler: "a"}, {MessageID: "m1", Handler: "b"}, {MessageID: "m2", Handler: "a"}, {MessageID: "m1", Handler: "a"}})
+		fresh, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "m1", Handler: "a"}, {MessageID: "m1", Handler: "b"}, {MessageID: "m2", Handler: "a"}, {MessageID: "m1", Handler: "a"}})
 		assert.Equal(t, []bool{true, true, true, false}, fresh)
 		return err
 	})
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		fresh, err := tx.Claim(ctx, []store.Claim{{MessageID: "m3", Handler: "a"}, {MessageID: "m1", Handler: "b"}, {MessageID: "m2", Handler: "b"}})
+		fresh, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "m3", Handler: "a"}, {MessageID: "m1", Handler: "b"}, {MessageID: "m2", Handler: "b"}})
 		assert.Equal(t, []bool{true, false, true}, fresh)
 		require.NoError(t, err)
-		fresh, err = tx.Claim(ctx, []store.Claim{{MessageID: "m3", Handler: "a"}})
+		fresh, err = store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "m3", Handler: "a"}})
 		assert.Equal(t, []bool{false}, fresh)
 		return err
 	})
 	err := db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
-		fresh, err := tx.Claim(ctx, []store.Claim{{MessageID: "m4", Handler: "a"}})
+		fresh, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "m4", Handler: "a"}})
 		assert.Equal(t, []bool{true}, fresh)
 		return errors.Join(err, errOops)
 	})
 	require.ErrorIs(t, err, errOops)
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		fresh, err := tx.Claim(ctx, []store.Claim{{MessageID: "m4", Handler: "a"}})
+		fresh, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "m4", Handler: "a"}})
 		assert.Equal(t, []bool{true}, fresh, "a claim that was taken back leaves nothing")
 		require.NoError(t, err)
 		many := make([]store.Claim, 2000)
 		for i := range many {
 			many[i] = store.Claim{MessageID: fmt.Sprintf("many %d", i/2), Handler: "a"}
 		}
-		fresh, err = tx.Claim(ctx, many)
+		fresh, err = store.InboxOf(tx).Claim(ctx, many)
 		for i := range fresh {
 			assert.Equal(t, i%2 == 0, fresh[i])
 		}
@@ -63,7 +63,7 @@ func claimRace(t *testing.T, h Harness) {
 			won := 0
 			err := db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
 				won = 0
-				fresh, err := tx.Claim(ctx, []store.Claim{{MessageID: "m", Handler: "h"}})
+				fresh, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "m", Handler: "h"}})
 				if err == nil && fresh[0] {
 					won = 1
 					err = trail(ctx, tx, 1, "effect")
@@ -97,18 +97,18 @@ func parks(t *testing.T, h Harness) {
 		soon := tx.Now().Add(-time.Second)
 		want = parkedMessage(tx, "a", 1, store.Parked, soon)
 		return errors.Join(
-			tx.Park(ctx, want), tx.Park(ctx, parkedMessage(tx, "a", 2, store.Waiting, soon)),
-			tx.Park(ctx, parkedMessage(tx, "b", 1, store.Parked, tx.Now().Add(time.Hour))), tx.Park(ctx, parkedMessage(tx, "b", 2, store.Waiting, tx.Now())),
+			store.InboxOf(tx).Park(ctx, want), store.InboxOf(tx).Park(ctx, parkedMessage(tx, "a", 2, store.Waiting, soon)),
+			store.InboxOf(tx).Park(ctx, parkedMessage(tx, "b", 1, store.Parked, tx.Now().Add(time.Hour))), store.InboxOf(tx).Park(ctx, parkedMessage(tx, "b", 2, store.Waiting, tx.Now())),
 		)
 	})
 	a, b, c := store.Lane{Handler: "h", Subject: "a"}, store.Lane{Handler: "h", Subject: "b"}, store.Lane{Handler: "h", Subject: "c"}
 	other := store.Lane{Handler: "other", Subject: "a"}
 	var first store.ParkedMessage
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		lined, err := tx.Lined(ctx, []store.Lane{a, b, c, other})
+		lined, err := store.InboxOf(tx).Lined(ctx, []store.Lane{a, b, c, other})
 		require.NoError(t, err)
 		assert.Equal(t, map[store.Lane]bool{a: true, b: true}, lined)
-		m, ok, err := tx.NextDue(ctx)
+		m, ok, err := store.InboxOf(tx).NextDue(ctx)
 		require.NoError(t, err)
 		require.True(t, ok)
 		first = m
@@ -122,14 +122,14 @@ func parks(t *testing.T, h Harness) {
 	assert.Equal(t, want.DueAt, due)
 
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		require.NoError(t, tx.Unpark(ctx, first.ID))
-		m, ok, err := tx.NextDue(ctx)
+		require.NoError(t, store.InboxOf(tx).Unpark(ctx, first.ID))
+		m, ok, err := store.InboxOf(tx).NextDue(ctx)
 		require.NoError(t, err)
 		require.True(t, ok, "the next of the lane is due at once")
 		assert.Equal(t, "a-2", m.Message.ID)
 		m.State, m.DueAt, m.Attempts, m.LastError = store.Parked, tx.Now().Add(time.Minute), 2, "again"
-		require.NoError(t, tx.Repark(ctx, m))
-		_, ok, err = tx.NextDue(ctx)
+		require.NoError(t, store.InboxOf(tx).Repark(ctx, m))
+		_, ok, err = store.InboxOf(tx).NextDue(ctx)
 		assert.False(t, ok, "b is not due, and its second waits for the first")
 		return err
 	})
@@ -137,16 +137,16 @@ func parks(t *testing.T, h Harness) {
 		for _, m := range must(db.DeadLetters(ctx, "", 10, 0))(t) {
 			if m.State == store.Parked {
 				m.State, m.DiedAt = store.DeadNow, tx.Now()
-				require.NoError(t, tx.Repark(ctx, m))
+				require.NoError(t, store.InboxOf(tx).Repark(ctx, m))
 			}
 			if m.Message.ID == "b-1" {
 				tx.Later(tx.NewRaw("UPDATE parked SET holds = true WHERE id = ?", m.ID))
 			}
 		}
-		lined, err := tx.Lined(ctx, []store.Lane{a, b})
+		lined, err := store.InboxOf(tx).Lined(ctx, []store.Lane{a, b})
 		assert.Equal(t, map[store.Lane]bool{b: true}, lined)
 		require.NoError(t, err)
-		_, ok, err := tx.NextDue(ctx)
+		_, ok, err := store.InboxOf(tx).NextDue(ctx)
 		assert.False(t, ok, "a dead message holds its lane")
 		return err
 	})
@@ -166,7 +166,7 @@ func parkRace(t *testing.T, db *store.DB) {
 				if n == 0 {
 					state = store.Parked
 				}
-				if err := tx.Park(ctx, parkedMessage(tx, fmt.Sprintf("race %d", l), n, state, tx.Now())); err != nil {
+				if err := store.InboxOf(tx).Park(ctx, parkedMessage(tx, fmt.Sprintf("race %d", l), n, state, tx.Now())); err != nil {
 					return err
 				}
 			}
@@ -180,7 +180,7 @@ func parkRace(t *testing.T, db *store.DB) {
 			for taken.Load() < lanes*each {
 				ok := false
 				err := db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
-					m, got, err := tx.NextDue(ctx)
+					m, got, err := store.InboxOf(tx).NextDue(ctx)
 					if ok = got; err != nil || !ok {
 						return err
 					}
@@ -189,7 +189,7 @@ func parkRace(t *testing.T, db *store.DB) {
 						return err
 					}
 					assert.Equal(t, m.Message.Sequence, before, "those before it in its lane were taken before")
-					return errors.Join(tx.Unpark(ctx, m.ID), trail(ctx, tx, int(m.Message.Sequence), m.Message.Subject))
+					return errors.Join(store.InboxOf(tx).Unpark(ctx, m.ID), trail(ctx, tx, int(m.Message.Sequence), m.Message.Subject))
 				})
 				if assert.NoError(t, err) && ok {
 					taken.Add(1)
@@ -221,11 +221,11 @@ func letters(t *testing.T, h Harness) {
 		for i := range 5 {
 			m := parkedMessage(tx, fmt.Sprint("s", i), 1, store.DeadNow, time.Time{})
 			m.DiedAt = tx.Now()
-			if err := tx.Park(ctx, m); err != nil {
+			if err := store.InboxOf(tx).Park(ctx, m); err != nil {
 				return err
 			}
 		}
-		return tx.Park(ctx, parkedMessage(tx, "p", 1, store.Parked, tx.Now().Add(time.Hour)))
+		return store.InboxOf(tx).Park(ctx, parkedMessage(tx, "p", 1, store.Parked, tx.Now().Add(time.Hour)))
 	})
 	all := must(db.DeadLetters(t.Context(), "", 100, 0))(t)
 	require.Len(t, all, 6)
@@ -242,7 +242,7 @@ func letters(t *testing.T, h Harness) {
 	assert.True(t, m.DiedAt.IsZero())
 	assert.JSONEq(t, `{"fixed":true}`, string(m.Message.Data))
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		m, ok, err := tx.NextDue(ctx)
+		m, ok, err := store.InboxOf(tx).NextDue(ctx)
 		assert.True(t, ok)
 		assert.Equal(t, id, m.ID)
 		return err
@@ -270,12 +270,12 @@ func operations(t *testing.T, h Harness) {
 	good, bad, slow := operation(events.NewID()), operation(events.NewID()), operation(events.NewID())
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
 		for _, o := range []store.Operation{good, bad, slow} {
-			existing, err := tx.StartOperation(ctx, o)
+			existing, err := store.OperationsOf(tx).Start(ctx, o)
 			require.NoError(t, err)
 			assert.Nil(t, existing)
 		}
 		return errors.Join(
-			tx.FinishOperation(ctx, good.ID, nil), tx.FinishOperation(ctx, bad.ID, fault.Conflict("taken", "the name is taken").WithHint("choose another")),
+			store.OperationsOf(tx).Finish(ctx, good.ID, nil), store.OperationsOf(tx).Finish(ctx, bad.ID, fault.Conflict("taken", "the name is taken").WithHint("choose another")),
 		)
 	})
 	got := must(db.Operation(t.Context(), good.ID))(t)
@@ -289,19 +289,19 @@ func operations(t *testing.T, h Harness) {
 	assert.Equal(t, fault.KindConflict, got.Error.Kind)
 
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		existing, err := tx.StartOperation(ctx, store.Operation{ID: good.ID, Command: "other", Status: store.Accepted, AcceptedAt: tx.Now()})
+		existing, err := store.OperationsOf(tx).Start(ctx, store.Operation{ID: good.ID, Command: "other", Status: store.Accepted, AcceptedAt: tx.Now()})
 		require.NoError(t, err)
 		assert.Equal(t, good, *existing)
 		return nil
 	})
-	err := db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error { return tx.FinishOperation(ctx, good.ID, nil) })
+	err := db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error { return store.OperationsOf(tx).Finish(ctx, good.ID, nil) })
 	require.Error(t, err, "it is over")
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		return errors.Join(tx.MarkRunning(ctx, slow.ID), tx.MarkRunning(ctx, good.ID))
+		return errors.Join(store.OperationsOf(tx).MarkRunning(ctx, slow.ID), store.OperationsOf(tx).MarkRunning(ctx, good.ID))
 	})
 	assert.Equal(t, store.Running, must(db.Operation(t.Context(), slow.ID))(t).Status)
 	assert.Equal(t, store.Succeeded, must(db.Operation(t.Context(), good.ID))(t).Status)
-	unit(t, db, func(ctx context.Context, tx *store.Tx) error { return tx.FinishOperation(ctx, slow.ID, nil) })
+	unit(t, db, func(ctx context.Context, tx *store.Tx) error { return store.OperationsOf(tx).Finish(ctx, slow.ID, nil) })
 	assert.Equal(t, store.Succeeded, must(db.Operation(t.Context(), slow.ID))(t).Status)
 
 	list := must(db.Operations(t.Context(), 2, ""))(t)
@@ -320,7 +320,7 @@ func waits(t *testing.T, h Harness) {
 	db := reopen(t, url)
 	id := events.NewID()
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		_, err := tx.StartOperation(ctx, operation(id))
+		_, err := store.OperationsOf(tx).Start(ctx, operation(id))
 		return err
 	})
 	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
@@ -339,7 +339,7 @@ func waits(t *testing.T, h Harness) {
 			assert.Equal(t, store.Succeeded, o.Status)
 		})
 	}
-	unit(t, db, func(ctx context.Context, tx *store.Tx) error { return tx.FinishOperation(ctx, id, nil) })
+	unit(t, db, func(ctx context.Context, tx *store.Tx) error { return store.OperationsOf(tx).Finish(ctx, id, nil) })
 	group.Wait()
 	_, err = db.WaitOperation(t.Context(), "nonsense")
 	require.Error(t, err)
@@ -350,16 +350,16 @@ func tidies(t *testing.T, h Harness) {
 	old, open, recent := events.NewID(), events.NewID(), events.NewID()
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
 		for _, id := range []string{old, open, recent} {
-			if _, err := tx.StartOperation(ctx, operation(id)); err != nil {
+			if _, err := store.OperationsOf(tx).Start(ctx, operation(id)); err != nil {
 				return err
 			}
 		}
-		if _, err := tx.Claim(ctx, []store.Claim{{MessageID: "old", Handler: "h"}, {MessageID: "recent", Handler: "h"}}); err != nil {
+		if _, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "old", Handler: "h"}, {MessageID: "recent", Handler: "h"}}); err != nil {
 			return err
 		}
 		past := tx.Now().Add(-48 * time.Hour).UnixMicro()
 		tx.Later(tx.NewRaw("UPDATE inbox SET handled_at = ? WHERE message_id = 'old'", past))
-		return errors.Join(tx.FinishOperation(ctx, old, nil), tx.FinishOperation(ctx, recent, nil), tx.Flush(ctx),
+		return errors.Join(store.OperationsOf(tx).Finish(ctx, old, nil), store.OperationsOf(tx).Finish(ctx, recent, nil), tx.Flush(ctx),
 			second(tx.ExecContext(ctx, "UPDATE operations SET finished_at = ? WHERE id = ?", past, old)),
 			second(tx.ExecContext(ctx, "UPDATE operations SET accepted_at = ? WHERE id = ?", past, open)))
 	})
@@ -383,20 +383,20 @@ func cancels(t *testing.T, h Harness) {
 	db := open(t, h)
 	id := events.NewID()
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		_, err := tx.StartOperation(ctx, store.Operation{ID: id, Command: "c", Status: store.Accepted, AcceptedAt: tx.Now()})
+		_, err := store.OperationsOf(tx).Start(ctx, store.Operation{ID: id, Command: "c", Status: store.Accepted, AcceptedAt: tx.Now()})
 		return err
 	})
 	finish := func(f *fault.Fault) error {
 		return db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
-			return errors.Join(trail(ctx, tx, 1, "effect"), tx.FinishOperation(ctx, id, f))
+			return errors.Join(trail(ctx, tx, 1, "effect"), store.OperationsOf(tx).Finish(ctx, id, f))
 		})
 	}
-	unit(t, db, func(ctx context.Context, tx *store.Tx) error { return tx.RequestCancel(ctx, id) })
+	unit(t, db, func(ctx context.Context, tx *store.Tx) error { return store.OperationsOf(tx).RequestCancel(ctx, id) })
 	require.ErrorIs(t, finish(nil), store.ErrCancelRequested)
 	assert.Zero(t, count(t, db, "trail"), "nothing is left of what it did")
 	assert.False(t, must(db.Operation(t.Context(), id))(t).Done())
 	require.NoError(t, finish(fault.Conflict("operation_cancelled", "it was cancelled").WithHint("begin anew")))
 	assert.Equal(t, store.Failed, must(db.Operation(t.Context(), id))(t).Status)
-	err := db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error { return tx.RequestCancel(ctx, id) })
+	err := db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error { return store.OperationsOf(tx).RequestCancel(ctx, id) })
 	assert.Equal(t, "operation_over", fault.Of(err).Code)
 }
