@@ -19,7 +19,7 @@ import (
 
 // handler is all that the process serves over HTTP.
 func (p *Process) handler() http.Handler {
-	return p.edge.Handler(rest.Heads(p.routes()))
+	return rest.Tagged(p.edge.Handler(rest.Heads(p.routes())))
 }
 
 // routes are the paths that the process itself answers.
