@@ -225,6 +225,16 @@ func Write(c echo.Context, svc Service, cmd events.Typed, entityID, bodyHash str
 	return Submit(c, svc, bus.Submission{EntityID: entityID, BodyHash: bodyHash, Command: cmd})
 }
 
+// EntityID returns the id of the entity that a write creates, which is that of its operation: a client that chooses the
+// one knows the other before the write has arrived, and whatever is under way can be found by it.
+func EntityID(c echo.Context) string {
+	header := c.Request().Header
+	if header.Get("Operation-Id") == "" {
+		header.Set("Operation-Id", events.NewID())
+	}
+	return strings.ToLower(header.Get("Operation-Id")) // one that is malformed is refused when it is submitted
+}
+
 // Submit answers a write as Write does; the operation's id is the client's.
 func Submit(c echo.Context, svc Service, s bus.Submission) error {
 	p, err := Preferred(c.Request().Header)

@@ -47,7 +47,7 @@ func (s *Service) post(c echo.Context, port rest.Service) error {
 		return err
 	}
 	defer func() { _ = spool.Close() }()
-	id := events.NewID()
+	id := rest.EntityID(c)
 	return rest.Write(c, port, ImportPrices{ID: id, prices: spool}, id, rest.Hash(c, []byte(spool.Digest())))
 }
 
@@ -71,7 +71,7 @@ func (s *Service) pull(c echo.Context, port rest.Service) error {
 	if err := CheckProvider(b.Provider); err != nil {
 		return err
 	}
-	cmd := PullPrices{ID: events.NewID(), Kind: b.Kind, Provider: b.Provider}
+	cmd := PullPrices{ID: rest.EntityID(c), Kind: b.Kind, Provider: b.Provider}
 	f := fault.Invalid("pull_invalid", "prices cannot be pulled like that")
 	wrong := func(pointer, detail string) {
 		_ = f.With(fault.Item{Pointer: pointer, Detail: detail})

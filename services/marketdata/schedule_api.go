@@ -8,7 +8,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"stega/bus"
-	"stega/events"
 	"stega/rest"
 	"stega/store"
 )
@@ -22,7 +21,7 @@ func (s *Service) scheduleRoutes(v1 *echo.Group, port rest.Service) {
 		if err != nil {
 			return err
 		}
-		id := events.NewID()
+		id := rest.EntityID(c)
 		defer s.wake()
 		return rest.Write(c, port, CreateSchedule{ID: id, plan: p}, id, hash)
 	})

@@ -10,10 +10,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
-	"stega/events"
 	"stega/fault"
 	"stega/rest"
 	"stega/store"
@@ -62,20 +60,13 @@ func (s *Service) Routes(v1 *echo.Group, port rest.Service) {
 	})
 }
 
-// submit has an optimization made. Its id is that of its operation, so that one that was not made yet, or never will
-// be, can be looked up by it.
+// submit answers a request for an optimization. Its id is that of its operation, so that one that is under way, or
+// failed, is found by it.
 func submit(c echo.Context, port rest.Service, r Request, hash string) error {
 	if err := check(&r); err != nil {
 		return err
 	}
-	header := c.Request().Header
-	if header.Get("Operation-Id") == "" {
-		header.Set("Operation-Id", events.NewID())
-	}
-	id := header.Get("Operation-Id")
-	if parsed, err := uuid.Parse(id); err == nil { // one that is none is refused below
-		id = parsed.String()
-	}
+	id := rest.EntityID(c)
 	return rest.Write(c, port, Run{ID: id, Request: r}, id, hash)
 }
 

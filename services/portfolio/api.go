@@ -58,7 +58,7 @@ func (s *Service) Routes(v1 *echo.Group, port rest.Service) {
 		if err != nil {
 			return err
 		}
-		id := events.NewID()
+		id := rest.EntityID(c)
 		return rest.Write(c, port, Create{ID: id, Name: name, Assets: assets}, id, hash)
 	})
 	v1.PUT("/portfolios/:id", func(c echo.Context) error {
