@@ -51,6 +51,7 @@ type Client struct {
 	pace    pace            // of reconnects and repeats
 	margin  time.Duration   // how much later than promised a ping may be
 	reached atomic.Bool     // the server answered once
+	relayed atomic.Bool     // a daemon answered for a server that is away
 
 	mu      sync.Mutex
 	streams []*shared // of operations that are waited for

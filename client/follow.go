@@ -128,7 +128,9 @@ func (c *Client) follow(ctx context.Context, id string, cmd *Command, w Wait) (O
 	ctx, end := limited(ctx, in, cmd, w)
 	defer end()
 	stop, err := c.listen(ctx, in, cmd != nil && cmd.Unsent)
-	if has(err, CodeStreamMissing) {
+	// Without a stream each answer is held until the outcome is there. So it is while a daemon answers for a server that is
+	// away: it queues the write, or has queued it.
+	if has(err, CodeStreamMissing) || has(err, CodeServerUnavailable) && c.relayed.Load() {
 		return c.hold(ctx, in, cmd, w)
 	}
 	if err != nil {
@@ -136,22 +138,30 @@ func (c *Client) follow(ctx context.Context, id string, cmd *Command, w Wait) (O
 		return op, err
 	}
 	defer stop()
-	return c.wait(ctx, in, w, func(ctx context.Context, trying func(error)) (Operation, error) {
+	return c.wait(ctx, in, cmd, w, func(ctx context.Context, trying func(error)) (Operation, error) {
 		if cmd == nil {
-			return c.lookAt(ctx, id)
+			return c.lookAt(ctx, in)
 		}
 		return c.deliver(ctx, *cmd, "", trying)
 	})
 }
 
-// lookAt reads an operation, again while something that is needed for that is away: what becomes of it is pushed
-// meanwhile.
-func (c *Client) lookAt(ctx context.Context, id string) (Operation, error) {
+// lookAt reads an operation, again while something that is needed for that is away: its outcome is pushed meanwhile. As
+// long as a daemon has it in its queue, of which nothing is pushed, the daemon holds each request.
+func (c *Client) lookAt(ctx context.Context, in *inbox) (Operation, error) {
+	prefer := ""
 	for failed := 0; ; failed++ {
-		a, err := c.Operation(ctx, id)
+		op, err := c.held(ctx, in.op.ID, nil, prefer, nil)
 		f, ok := errors.AsType[*fault.Fault](err)
-		if !ok || !passing(f) || f.Code == CodeServerUnavailable && !c.reached.Load() || !sleep(ctx, c.pace.wait(failed), nil) {
-			return a.Value, err
+		switch {
+		case err == nil && op.Status == Queued:
+			in.put(&op)
+			prefer = heldAnswer
+		case err == nil, !ok, !passing(f), f.Code == CodeServerUnavailable && !c.reached.Load():
+			return op, err
+		}
+		if (err != nil || failed > 0) && !sleep(ctx, c.pace.wait(failed), nil) {
+			return op, context.Cause(ctx)
 		}
 	}
 }
@@ -211,8 +221,10 @@ type answer struct {
 	err error
 }
 
-// wait sends, and waits for pushes.
-func (c *Client) wait(ctx context.Context, in *inbox, w Wait, submit func(context.Context, func(error)) (Operation, error)) (Operation, error) {
+// wait sends a command, or reads the operation of one that was sent before, and waits for pushes.
+func (c *Client) wait(
+	ctx context.Context, in *inbox, cmd *Command, w Wait, submit func(context.Context, func(error)) (Operation, error),
+) (Operation, error) {
 	sending, stop := context.WithCancel(ctx)
 	defer stop()
 	answers, trying := make(chan answer, 1), make(chan error, 1)
@@ -241,7 +253,7 @@ func (c *Client) wait(ctx context.Context, in *inbox, w Wait, submit func(contex
 		} else if ended != nil {
 			return op, fmt.Errorf("wait for operation %s: %w", op.ID, ended)
 		}
-		if op.Status == Queued && kept == nil {
+		if cmd != nil && op.Status == Queued && kept == nil {
 			kept = time.After(patienceForQueue)
 		}
 		select {
@@ -288,13 +300,13 @@ func (t *teller) tell(op Operation) {
 	}
 }
 
-// holdFor is how long the server is asked to hold an answer.
-const holdFor = 50 * time.Second
+// heldAnswer is the preference of a request whose answer the server holds until the outcome is there, or for a while.
+const heldAnswer = "wait=50"
 
 // hold waits without a stream, for a service that runs by itself has none: the server holds its answer until the
 // outcome is there.
 func (c *Client) hold(ctx context.Context, in *inbox, cmd *Command, w Wait) (Operation, error) {
-	prefer := fmt.Sprintf("wait=%d", int(holdFor.Seconds()))
+	prefer := heldAnswer
 	if w.For == ForSettled {
 		prefer += ", settled"
 	}
@@ -302,6 +314,7 @@ func (c *Client) hold(ctx context.Context, in *inbox, cmd *Command, w Wait) (Ope
 	for {
 		asked := time.Now()
 		op, err := c.held(ctx, in.op.ID, cmd, prefer, w.Trying)
+		sent := cmd != nil
 		cmd = nil
 		if err != nil {
 			known, _ := in.look()
@@ -311,8 +324,11 @@ func (c *Client) hold(ctx context.Context, in *inbox, cmd *Command, w Wait) (Ope
 		op, _ = in.look()
 		told.tell(op)
 		over, err := w.met(&op)
-		if over {
+		switch {
+		case over:
 			return op, err
+		case sent && op.Status == Queued:
+			return op, queued(op)
 		}
 		if op.Done() && op.Outcome == "" {
 			return op, fault.Unavailable("settled_untold", "%s does not tell when what follows from a write is settled", c.options.URL).
@@ -329,8 +345,10 @@ func (c *Client) held(ctx context.Context, id string, cmd *Command, prefer strin
 	if cmd != nil {
 		return c.deliver(ctx, *cmd, prefer, trying)
 	}
-	a, err := call[Operation](ctx, c, Request{
-		Method: http.MethodGet, Path: "/v1/operations/" + url.PathEscape(id), Header: http.Header{"Prefer": {prefer}},
-	})
+	header := http.Header{}
+	if prefer != "" {
+		header.Set("Prefer", prefer)
+	}
+	a, err := call[Operation](ctx, c, Request{Method: http.MethodGet, Path: "/v1/operations/" + url.PathEscape(id), Header: header})
 	return a.Value, err
 }

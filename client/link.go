@@ -84,6 +84,9 @@ func (c *Client) refusedStream(ctx context.Context, answer *http.Response, err e
 		return fault.Unavailable(CodeStreamMissing, "%s has no stream", c.options.URL).Because(err)
 	}
 	f := problem(answer, c.options.URL)
+	if f.Code == CodeServerUnavailable {
+		c.relayed.Store(true)
+	}
 	if f.Kind == fault.KindNotFound {
 		return fault.NotFound(CodeStreamMissing, "%s has no stream", c.options.URL).
 			WithHint("the stream is served by the boundary, and by stega up").Because(f)
@@ -172,7 +175,6 @@ const (
 	closeUnauthorized = 4500
 	closeMalformed    = 4501
 	closeForbidden    = 4502
-	closeMissing      = 4503 // by the daemon: its server has no stream
 	closeFinal        = 4500 // from here to 4999 it is of no use to connect again
 )
 
@@ -199,8 +201,6 @@ func verdict(err error) error {
 		return why(fault.KindUnauthorized, "token_invalid", "the token is missing, wrong or revoked")
 	case closed.Code == closeForbidden:
 		return why(fault.KindForbidden, "token_forbidden", "the token does not cover it")
-	case closed.Code == closeMissing:
-		return why(fault.KindNotFound, CodeStreamMissing, "the server has no stream")
 	case closed.Code == closeMalformed:
 		return why(fault.KindMalformed, "stream_refused", "what was sent was not understood")
 	case closed.Code == websocket.StatusMessageTooBig:

@@ -39,8 +39,7 @@ type server struct {
 	greet    func(n int, w http.ResponseWriter) bool // false: the handshake was refused
 	write    func(n int, w http.ResponseWriter, r *http.Request)
 	writes   int
-	early    *Operation // pushed before a subscription is answered
-	busy     int        // how many subscriptions are refused for a while
+	busy     int // how many subscriptions are refused for a while
 }
 
 func newServer(t *testing.T) *server {
@@ -150,9 +149,6 @@ func (s *server) command(ws *websocket.Conn, c command) {
 	if f := s.refusal(want.From); f != nil {
 		s.send(ws, map[string]any{"id": c.ID, "error": f})
 		return
-	}
-	if s.early != nil { // as a daemon may
-		s.send(ws, map[string]any{"push": map[string]any{"channels": []string{want.Channel}, "position": 0, "operation": s.early, "event": map[string]any{}}})
 	}
 	s.conns[ws][want.Channel] = true
 	standing := Standing{Channel: want.Channel, Position: s.tail(), Resumed: want.From != nil}

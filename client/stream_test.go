@@ -154,7 +154,7 @@ func TestCloseCodesSayWhetherToComeBack(t *testing.T) {
 	t.Parallel()
 	for code, kind := range map[websocket.StatusCode]fault.Kind{
 		4001: "", 4002: "", 4003: "", 4004: "", 4005: "", 4321: "", websocket.StatusGoingAway: "", websocket.StatusInternalError: "",
-		websocket.StatusNormalClosure: "", 4500: fault.KindUnauthorized, 4501: fault.KindMalformed, 4503: fault.KindNotFound, 4502: fault.KindForbidden, 4777: fault.KindForbidden,
+		websocket.StatusNormalClosure: "", 4500: fault.KindUnauthorized, 4501: fault.KindMalformed, 4502: fault.KindForbidden, 4777: fault.KindForbidden,
 		websocket.StatusMessageTooBig: fault.KindTooLarge,
 	} {
 		t.Run(strconv.Itoa(int(code)), func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -373,13 +374,24 @@ func TestANewOperationIsListenedForFromTheNewestPosition(t *testing.T) {
 	}
 }
 
-// A daemon tells how an operation stands when it learns of it, which may be before it has answered the subscription.
-func TestWhatIsToldBeforeTheAnswerCounts(t *testing.T) {
+// A daemon in front of a server that is away has no stream, and queues the write.
+func TestAWriteThatADaemonQueuesIsReportedAtOnce(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
-	s.early = &Operation{ID: "o", Status: Succeeded, Settled: true}
-	s.ops["o"] = Operation{ID: "o", Status: Accepted}
-	op, err := s.client().Await(t.Context(), "o", Wait{For: ForSettled, Timeout: 10 * time.Second})
+	d := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			w.WriteHeader(http.StatusAccepted)
+			_, _ = io.WriteString(w, `{"operation_id":"`+r.Header.Get("Operation-Id")+`","id":"e","status":"queued"}`)
+			return
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, `{"kind":"unavailable","code":"server_unavailable","detail":"nothing answers"}`)
+	}))
+	defer d.Close()
+	c, err := New(Options{URL: d.URL, RetryFor: -1})
 	require.NoError(t, err)
-	assert.True(t, op.Settled)
+	defer c.Close()
+	op, err := c.Submit(t.Context(), create, Wait{For: ForSettled, Timeout: 10 * time.Second})
+	assert.True(t, has(err, CodeWriteQueued), "%v", err)
+	assert.Equal(t, Queued, op.Status)
+	assert.Equal(t, "e", op.EntityID)
 }

@@ -217,13 +217,13 @@ func (sub *Subscription) end(err error) {
 func (sub *Subscription) push(l *link, p Push) {
 	sub.mu.Lock()
 	at := p.Position()
-	now := at.Position == 0 // how things stand, told by who has no log, and perhaps before the answer to subscribe
-	fresh := !sub.over && (now || sub.on == l && (sub.want.Coalesce || sub.from == nil || at.Position > sub.from.Position))
-	if fresh && !now && (sub.from == nil || at.Position > sub.from.Position) {
+	later := sub.from == nil || at.Position > sub.from.Position
+	due := !sub.over && sub.on == l && (sub.want.Coalesce || later)
+	if due && later {
 		sub.from = &at
 	}
 	sub.mu.Unlock()
-	if fresh && sub.to.Push != nil {
+	if due && sub.to.Push != nil {
 		sub.to.Push(p)
 	}
 }

@@ -207,22 +207,13 @@ func newDaemonStop() *cobra.Command {
 	}
 }
 
-// stopDaemon ends a daemon and waits until it has ended.
+// stopDaemon stops a daemon and waits until it has ended.
 func stopDaemon(ctx context.Context, d *daemon.Connection) error {
-	if err := d.Ask(ctx, "POST", "/daemon/stop", nil); err != nil {
-		return err
-	}
 	paths, err := daemon.Locate(os.Getenv)
 	if err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline) && ctx.Err() == nil; {
-		if holder, held, err := daemon.Holder(paths); err == nil && (!held || holder.PID != d.PID) {
-			return nil
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	return fault.New(fault.KindTimeout, "daemon_not_stopped", "the daemon, process %d, does not end", d.PID).WithHint("see: stega daemon logs; or: kill %d", d.PID)
+	return d.Stop(ctx, paths)
 }
 
 func newDaemonRestart() *cobra.Command {
@@ -265,10 +256,10 @@ func statusTable(out io.Writer, s daemon.Status) error {
 	if len(s.Servers) == 0 {
 		return nil
 	}
-	t := table{head: []string{"SERVER", "STREAM", "QUEUED", "FAILED", "CACHED", "FRESH", "BYTES"}}
+	t := table{head: []string{"SERVER", "CONNECTION", "QUEUED", "FAILED", "CACHED", "BYTES"}}
 	for _, one := range s.Servers {
-		t.add(one.URL, one.Stream.State, strconv.FormatInt(int64(one.Queue.Queued+one.Queue.Sending+one.Queue.Accepted), 10),
-			strconv.FormatInt(int64(one.Queue.Failed), 10), strconv.Itoa(one.Cache.Answers), strconv.Itoa(one.Cache.Fresh), strconv.FormatInt(one.Cache.Bytes, 10))
+		t.add(one.URL, one.Link.State, strconv.Itoa(one.Queue.Queued+one.Queue.Sending+one.Queue.Accepted), strconv.Itoa(one.Queue.Failed),
+			strconv.Itoa(one.Cache.Answers), strconv.FormatInt(one.Cache.Bytes, 10))
 	}
 	return t.write(out)
 }

@@ -11,7 +11,7 @@ import (
 	"stega/fault"
 )
 
-// Status is what a daemon says of itself.
+// Status describes a running daemon.
 type Status struct {
 	Owner
 	Refused  int64          `json:"connections_refused"` // of other users
@@ -19,20 +19,19 @@ type Status struct {
 	Servers  []ServerStatus `json:"servers"`
 }
 
-// ServerStatus is how a daemon stands with a server.
+// ServerStatus describes a server that a daemon serves.
 type ServerStatus struct {
-	URL    string    `json:"url"`
-	Folder string    `json:"folder"`
-	Stream FeedState `json:"stream"`
-	Queue  Depth     `json:"queue"`
+	URL    string `json:"url"`
+	Folder string `json:"folder"`
+	Link   Link   `json:"connection"`
+	Queue  Depth  `json:"queue"`
 	Cache  struct {
 		Answers int   `json:"answers"`
-		Fresh   int   `json:"fresh"`
 		Bytes   int64 `json:"bytes"`
 	} `json:"cache"`
 }
 
-// handler is all that the daemon serves.
+// handler serves the paths of the daemon, and passes all others to a server.
 func (d *Daemon) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /daemon/version", d.answer(func(w http.ResponseWriter, _ *http.Request) error { return reply(w, http.StatusOK, d.owner()) }))
@@ -48,14 +47,14 @@ func (d *Daemon) handler() http.Handler {
 		d.stop(errStop)
 		return err
 	}))
-	mux.HandleFunc("POST /daemon/replace", d.answer(d.replace))
-	mux.HandleFunc("GET /v1/stream", d.answer(d.to((*upstream).relay)))
+	mux.HandleFunc("GET /v1/stream", d.answer(d.to((*upstream).stream)))
 	mux.HandleFunc("GET /v1/operations/{id}", d.answer(d.to((*upstream).operation)))
 	mux.HandleFunc("/daemon/", d.answer(func(http.ResponseWriter, *http.Request) error {
-		return fault.NotFound("path_unknown", "the daemon has nothing at this path").WithHint("is it of another version? see: stega daemon status")
+		return fault.NotFound("path_unknown", "the daemon has nothing at this path").
+			WithHint("compare the versions: stega daemon status, stega version")
 	}))
 	mux.HandleFunc("/", d.answer(d.to(func(u *upstream, w http.ResponseWriter, r *http.Request) error {
-		if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions {
+		if reads(r.Method) {
 			return u.read(w, r)
 		}
 		return u.write(w, r)
@@ -63,7 +62,7 @@ func (d *Daemon) handler() http.Handler {
 	return mux
 }
 
-// answer introduces the daemon, and tells faults.
+// answer adds the headers of the daemon, and answers faults.
 func (d *Daemon) answer(do func(w http.ResponseWriter, r *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		d.requests.Add(1)
@@ -107,7 +106,7 @@ func reply(w http.ResponseWriter, status int, v any) error {
 	return nil
 }
 
-// to finds the server that a request is for: the one that it names, or the current one.
+// to finds the server of a request: the one that it names, or the current one.
 func (d *Daemon) to(do func(u *upstream, w http.ResponseWriter, r *http.Request) error) func(w http.ResponseWriter, r *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		server := r.Header.Get("Stega-Server")
@@ -131,20 +130,21 @@ func (d *Daemon) to(do func(u *upstream, w http.ResponseWriter, r *http.Request)
 }
 
 func (d *Daemon) owner() Owner {
-	return Owner{PID: os.Getpid(), Build: d.o.Build, Socket: d.door.socket(), Started: d.started}
+	return Owner{PID: os.Getpid(), Build: d.o.Build, Socket: d.socket.at(), Started: d.started}
 }
 
 func (d *Daemon) status(w http.ResponseWriter, r *http.Request) error {
-	s := Status{Owner: d.owner(), Refused: d.door.refused(), InFlight: d.requests.Load(), Servers: []ServerStatus{}}
+	s := Status{Owner: d.owner(), Refused: d.socket.refused(), InFlight: d.requests.Load(), Servers: []ServerStatus{}}
 	for _, u := range d.opened() {
-		one := ServerStatus{URL: u.url, Folder: u.dir, Stream: u.feed.now()}
+		one := ServerStatus{URL: u.url, Folder: u.dir, Link: u.linkNow()}
 		var err error
 		if one.Queue, err = u.queue.depth(r.Context()); err != nil {
 			return err
 		}
-		if u.cache != nil {
-			one.Cache.Answers, one.Cache.Bytes = u.cache.size()
-			one.Cache.Fresh = u.fresh.count()
+		if u.answers != nil {
+			if one.Cache.Answers, one.Cache.Bytes, err = u.answers.size(r.Context()); err != nil {
+				return err
+			}
 		}
 		s.Servers = append(s.Servers, one)
 	}
@@ -152,7 +152,7 @@ func (d *Daemon) status(w http.ResponseWriter, r *http.Request) error {
 	return reply(w, http.StatusOK, s)
 }
 
-// queued lists what is queued, for the server that is named or for all.
+// queued lists the queued writes, of one server or of all.
 func (d *Daemon) queued(w http.ResponseWriter, r *http.Request) error {
 	only := r.URL.Query().Get("server")
 	if only != "" {
@@ -176,7 +176,7 @@ func (d *Daemon) queued(w http.ResponseWriter, r *http.Request) error {
 	return reply(w, http.StatusOK, map[string]any{"items": items})
 }
 
-// one finds a queued write by its operation, or the beginning of it when no other begins so.
+// one finds a queued write by its operation, or by a unique prefix of it.
 func (d *Daemon) one(do func(w http.ResponseWriter, r *http.Request, u *upstream, it Item) error) func(w http.ResponseWriter, r *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		id := strings.ToLower(r.PathValue("id"))
@@ -198,7 +198,7 @@ func (d *Daemon) one(do func(w http.ResponseWriter, r *http.Request, u *upstream
 			return fault.NotFound("queue_item_unknown", "there is no queued write %.64s", id).WithHint("see: stega queue list")
 		case 1:
 		default:
-			return fault.Invalid("queue_item_ambiguous", "%d queued writes begin with %s", len(found), id).WithHint("write more of the id")
+			return fault.Invalid("queue_item_ambiguous", "%d queued writes begin with %s", len(found), id).WithHint("give more of the id")
 		}
 		it, err := of.queue.get(r.Context(), found[0])
 		if err != nil {
@@ -228,13 +228,4 @@ func drop(w http.ResponseWriter, r *http.Request, u *upstream, it Item) error {
 	u.nudge() // others may have waited behind it
 	w.WriteHeader(http.StatusNoContent)
 	return nil
-}
-
-// compact is JSON without a line end.
-func compact(v any) json.RawMessage {
-	b, err := json.Marshal(v)
-	if err != nil { // a fault with what cannot be written
-		return json.RawMessage(`{}`)
-	}
-	return b
 }

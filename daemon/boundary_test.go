@@ -18,26 +18,23 @@ import (
 	"stega/client"
 )
 
-// boundary stands for a server in tests of the cache and of streams: it says what it is told to say, goes away and
-// comes back at one address, and counts what it is asked.
+// boundary is a server of tests: it answers what the test sets, goes away and comes back at one address, and counts its
+// requests.
 type boundary struct {
 	t    testing.TB
 	addr string
 
-	mu       sync.Mutex
-	server   *http.Server
-	log      []client.Event
-	values   map[string]string // bodies of paths
-	asked    map[string]int
-	writes   []*http.Request
-	bodies   []string
-	refuse   func(r *http.Request, body string) (status int, answer any)
-	streams  map[*websocket.Conn]map[string]bool
-	done     map[string]bool // operations
-	silent   bool            // pushes are held back
-	held     []func()
-	noStream bool
-	tokens   []string // that are good; none: any
+	mu      sync.Mutex
+	server  *http.Server
+	log     []client.Event
+	values  map[string]string // bodies of paths
+	asked   map[string]int
+	writes  []*http.Request
+	bodies  []string
+	refuse  func(r *http.Request, body string) (status int, answer any)
+	streams map[*websocket.Conn]map[string]bool
+	done    map[string]bool // operations
+	tokens  []string        // that are good; none: any
 }
 
 func newBoundary(t testing.TB) *boundary {
@@ -96,28 +93,7 @@ func (b *boundary) change(topic, subject string, values map[string]string) {
 		if !channels["#"] {
 			continue
 		}
-		push := func() { b.tell(ws, pushOf(at, e)) }
-		if b.silent {
-			b.held = append(b.held, push)
-		} else {
-			push()
-		}
-	}
-}
-
-// settle tells in the log that an operation is settled.
-func (b *boundary) settle(operation string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var e client.Event
-	e.ID, e.Type, e.Subject, e.Data = fmt.Sprintf("e%d", len(b.log)+1), "operation.settled", operation, json.RawMessage(`{}`)
-	b.log = append(b.log, e)
-	for ws, channels := range b.streams {
-		if name := "operation:" + operation; channels[name] {
-			b.tell(ws, map[string]any{"push": map[string]any{
-				"channels": []string{name}, "position": len(b.log), "event": e, "operation": client.Operation{ID: operation, Status: client.Succeeded, Settled: true},
-			}})
-		}
+		b.tell(ws, pushOf(at, e))
 	}
 }
 
@@ -129,19 +105,6 @@ func (b *boundary) tell(ws *websocket.Conn, frame any) {
 	text, err := json.Marshal(frame)
 	if err == nil {
 		_ = ws.Write(context.Background(), websocket.MessageText, text)
-	}
-}
-
-// hold keeps pushes back, or lets those that were go.
-func (b *boundary) hold(silent bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.silent = silent
-	if !silent {
-		for _, push := range b.held {
-			push()
-		}
-		b.held = nil
 	}
 }
 
@@ -216,10 +179,6 @@ func (b *boundary) get(w http.ResponseWriter, r *http.Request) {
 
 // stream speaks as much of the protocol as the daemon needs.
 func (b *boundary) stream(w http.ResponseWriter, r *http.Request) {
-	if b.noStream {
-		http.NotFound(w, r)
-		return
-	}
 	ws, err := websocket.Accept(w, r, nil)
 	if err != nil {
 		return
@@ -272,14 +231,6 @@ func (b *boundary) subscribe(ws *websocket.Conn, id uint64, channel string, from
 			b.tell(ws, pushOf(int(i)+1, b.log[i]))
 		}
 	}
-}
-
-// reset begins another log, as a server does whose data were thrown away.
-func (b *boundary) reset(values map[string]string) {
-	b.mu.Lock()
-	b.log, b.values = nil, values
-	b.mu.Unlock()
-	b.change("portfolio.created", "other", nil)
 }
 
 // received are the writes that came, as "METHOD path body".

@@ -25,28 +25,28 @@ import (
 type ConnectOptions struct {
 	Paths  Paths
 	Build  Build
-	Server string            // the URL of the server that requests are for; empty: the current one of the daemon
+	Server string            // the URL of the server of the requests; empty: the current one of the daemon
 	Start  bool              // start a daemon when there is none
-	Warn   func(hint string) // told once when the daemon is newer than the program
-	Within time.Duration     // how long a daemon that is started may take; 0: two seconds
+	Warn   func(hint string) // called when the daemon is newer than the program, or older and not replaced
+	Within time.Duration     // for a daemon to start; 0: two seconds
 }
 
-// Connection is a way through the daemon.
+// Connection is a connection to the daemon.
 type Connection struct {
 	Owner              // the daemon
-	HTTP  *http.Client // its URL is whatever the client likes: requests go to the daemon, which sends them on to the server
+	HTTP  *http.Client // whatever the URL of a request, it goes to the daemon, which passes it on to the server
 }
 
-// helloWithin is how long a daemon may take to say who it is.
+// helloWithin bounds the time in which a daemon identifies itself.
 const helloWithin = 5 * time.Second
 
-// errNone says that there is no daemon, errHangs that somebody listens and says nothing.
+// errNone means that there is no daemon, errHangs that a process listens and does not answer.
 var (
 	errNone  = errors.New("no daemon answers")
-	errHangs = fmt.Errorf("nothing came in %s", helloWithin)
+	errHangs = fmt.Errorf("no answer within %s", helloWithin)
 )
 
-// Connect finds the daemon, starts one when there is none and that is asked for, and has it replaced when it is older
+// Connect finds the daemon. It starts one when there is none and the options request it, and replaces one that is older
 // than the program.
 func Connect(ctx context.Context, o ConnectOptions) (*Connection, error) {
 	if o.Within == 0 {
@@ -60,7 +60,8 @@ func Connect(ctx context.Context, o ConnectOptions) (*Connection, error) {
 		c, err = start(ctx, o)
 	}
 	if errors.Is(err, errNone) {
-		f := fault.Unavailable("daemon_missing", "no daemon runs").WithHint("start it with: stega daemon start; see what is wrong with: stega doctor")
+		f := fault.Unavailable("daemon_missing", "no daemon is running").
+			WithHint("start it with: stega daemon start; find problems with: stega doctor")
 		if err.Error() != errNone.Error() { // there is more to say
 			f = f.Because(err)
 		}
@@ -73,7 +74,7 @@ func Connect(ctx context.Context, o ConnectOptions) (*Connection, error) {
 	case o.Build.Newer(c.Build):
 		return upgrade(ctx, o, c)
 	case c.Newer(o.Build) && o.Warn != nil:
-		o.Warn(fmt.Sprintf("the daemon is %s, newer than this stega, %s: upgrade, or say: stega daemon restart", describe(c.Build), describe(o.Build)))
+		o.Warn(fmt.Sprintf("the daemon is %s, newer than this stega, %s: upgrade stega, or run: stega daemon restart", describe(c.Build), describe(o.Build)))
 	}
 	return c, nil
 }
@@ -82,7 +83,10 @@ func describe(b Build) string {
 	return fmt.Sprintf("%s of %s", b.Version, b.Built.Local().Format(time.DateTime))
 }
 
-// find asks at each place where the socket may be, and last where the lock says that it is.
+// envReady names the pipe on which a daemon that was spawned reports that it is ready.
+const envReady = "STEGA_DAEMON_READY_FD"
+
+// find tries each path where the socket may be, and at last the one that the lock names.
 func find(ctx context.Context, o ConnectOptions) (*Connection, error) {
 	var places []string
 	for _, candidate := range o.Paths.Candidates {
@@ -103,7 +107,7 @@ func find(ctx context.Context, o ConnectOptions) (*Connection, error) {
 		}
 		if errors.Is(err, errHangs) && held && path == holder.Socket { // none can be started beside it
 			return nil, fault.Unavailable("daemon_hung", "the daemon at %s does not answer", path).
-				WithHint("see what it did last with: stega daemon logs; then end it: kill -9 %d", holder.PID).Because(errHangs)
+				WithHint("read its log with: stega daemon logs; then end it: kill -9 %d", holder.PID).Because(errHangs)
 		}
 		if !errors.Is(err, os.ErrNotExist) {
 			why = append(why, err)
@@ -115,7 +119,7 @@ func find(ctx context.Context, o ConnectOptions) (*Connection, error) {
 	return nil, errors.Join(why...)
 }
 
-// hello asks who is at a socket. A socket of another user is never spoken to.
+// hello connects to a socket, and finds which daemon listens there. It never connects to a socket of another user.
 func hello(ctx context.Context, o ConnectOptions, path string) (*Connection, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -143,7 +147,7 @@ func hello(ctx context.Context, o ConnectOptions, path string) (*Connection, err
 	return nil, err
 }
 
-// introduced says on each request which program asks, and for which server.
+// introduced adds headers to each request: which program sends it, and for which server.
 type introduced struct {
 	o    ConnectOptions
 	next http.RoundTripper
@@ -165,7 +169,7 @@ func (i introduced) CloseIdleConnections() {
 	}
 }
 
-// Ask asks the daemon itself.
+// Ask sends a request to the daemon itself, and decodes its answer.
 func (c *Connection) Ask(ctx context.Context, method, path string, into any) error {
 	return c.ask(ctx, method, path, nil, into)
 }
@@ -181,13 +185,14 @@ func (c *Connection) ask(ctx context.Context, method, path string, body, into an
 	}
 	a, err := c.HTTP.Do(r)
 	if err != nil {
-		return fault.Unavailable("daemon_unavailable", "the daemon does not answer").WithHint("see what is wrong with: stega doctor").Because(err)
+		return fault.Unavailable("daemon_unavailable", "the daemon does not answer").WithHint("find out why with: stega doctor").Because(err)
 	}
 	defer func() { _ = a.Body.Close() }()
 	if a.StatusCode >= http.StatusBadRequest {
 		var f fault.Fault
 		if err := json.NewDecoder(a.Body).Decode(&f); err != nil || f.Code == "" {
-			return fault.New(fault.KindInternal, "answer_strange", "the daemon answers %s", a.Status).WithHint("is it stega that runs there?")
+			return fault.New(fault.KindInternal, "answer_strange", "the daemon answers with %s", a.Status).
+				WithHint("check what listens at its socket: stega doctor")
 		}
 		return &f
 	}
@@ -197,31 +202,45 @@ func (c *Connection) ask(ctx context.Context, method, path string, body, into an
 	return json.NewDecoder(a.Body).Decode(into)
 }
 
-// upgrade has an older daemon replaced by the running program.
+// upgrade stops an older daemon and starts the running program in its place. What is queued is on disk.
 func upgrade(ctx context.Context, o ConnectOptions, c *Connection) (*Connection, error) {
-	program, err := os.Executable()
+	err := c.Stop(ctx, o.Paths)
+	if err == nil {
+		c, err = start(ctx, o)
+	}
+	if err != nil && o.Warn != nil {
+		o.Warn("the daemon is older than this stega, and could not be replaced: stega daemon restart")
+	}
 	if err != nil {
-		return c, nil //nolint:nilerr // the older one does too
+		return find(ctx, o)
 	}
-	err = c.ask(ctx, http.MethodPost, "/daemon/replace", map[string]string{"executable": program}, nil)
-	c.HTTP.CloseIdleConnections()
-	for deadline := time.Now().Add(15 * time.Second); err == nil && time.Now().Before(deadline) && ctx.Err() == nil; {
-		next, failed := find(ctx, o)
-		if failed == nil && next.ID != c.ID {
-			return next, nil
-		}
-		if failed == nil {
-			next.HTTP.CloseIdleConnections()
-		}
-		time.Sleep(20 * time.Millisecond) // it finishes what is in flight
-	}
-	if o.Warn != nil {
-		o.Warn("the daemon is older than this stega, and could not be replaced: say stega daemon restart")
-	}
-	return find(ctx, o)
+	return c, nil
 }
 
-// start starts a daemon, detached, and waits until it is ready. Of several that want one at once, one starts it.
+// stopWithin bounds the time in which a daemon ends: that of the requests in flight, and some more.
+const stopWithin = 20 * time.Second
+
+// Stop stops the daemon and returns when it has ended.
+func (c *Connection) Stop(ctx context.Context, p Paths) error {
+	if err := c.Ask(ctx, http.MethodPost, "/daemon/stop", nil); err != nil {
+		return err
+	}
+	c.HTTP.CloseIdleConnections()
+	for deadline := time.Now().Add(stopWithin); time.Now().Before(deadline); {
+		if holder, held, err := Holder(p); err == nil && (!held || holder.PID != c.PID) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return fault.New(fault.KindTimeout, "daemon_not_stopped", "the daemon, process %d, does not end", c.PID).
+		WithHint("read its log: stega daemon logs; or end it: kill %d", c.PID)
+}
+
+// start starts a daemon, detached, and waits until it is ready. Of several processes at once, one starts it.
 func start(ctx context.Context, o ConnectOptions) (*Connection, error) {
 	if err := private(o.Paths.State); err != nil {
 		return nil, err
@@ -247,7 +266,7 @@ func start(ctx context.Context, o ConnectOptions) (*Connection, error) {
 	return find(ctx, o)
 }
 
-// Spawn starts this program as a daemon that outlives it, and waits until it says that it is ready.
+// Spawn starts this program as a daemon that outlives it, and waits until it is ready.
 func Spawn(p Paths, within time.Duration) error {
 	program, err := os.Executable()
 	if err != nil {
@@ -258,10 +277,10 @@ func Spawn(p Paths, within time.Duration) error {
 	}
 	log, err := os.OpenFile(p.Log(), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
-		return fault.Unavailable("daemon_log_unusable", "the log %s cannot be written", p.Log()).WithHint("does the disk have room?").Because(err)
+		return fault.Unavailable("daemon_log_unusable", "the log %s cannot be written", p.Log()).WithHint("check that the disk has room").Because(err)
 	}
 	defer func() { _ = log.Close() }()
-	ready, told, err := os.Pipe()
+	ready, signal, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("start the daemon: %w", err)
 	}
@@ -269,8 +288,8 @@ func Spawn(p Paths, within time.Duration) error {
 	cmd := exec.Command(program, "daemon", "run") //nolint:gosec,noctx // it is this program, and outlives it
 	cmd.Args[0] = "stega"
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, "/"
-	cmd.ExtraFiles = []*os.File{told}
-	for _, e := range clean(os.Environ()) { // whoever asks says for which server, and with which token
+	cmd.ExtraFiles = []*os.File{signal}
+	for _, e := range clean(os.Environ()) { // each request names its server and brings its token
 		if name, _, _ := strings.Cut(e, "="); name != "STEGA_URL" && name != "STEGA_TOKEN" {
 			cmd.Env = append(cmd.Env, e)
 		}
@@ -278,7 +297,7 @@ func Spawn(p Paths, within time.Duration) error {
 	cmd.Env = append(cmd.Env, envReady+"=3")
 	cmd.SysProcAttr = detached()
 	err = cmd.Start()
-	_ = told.Close()
+	_ = signal.Close()
 	if err != nil {
 		return fault.Unavailable("daemon_not_started", "the daemon could not be started").Because(err)
 	}
@@ -295,11 +314,11 @@ func Spawn(p Paths, within time.Duration) error {
 	} else if f.Code != "" {
 		return &f
 	}
-	return fault.Unavailable("daemon_not_started", "the daemon, process %d, did not get ready within %s", pid, within).
-		WithHint("see why with: stega daemon logs").Because(err)
+	return fault.Unavailable("daemon_not_started", "the daemon, process %d, was not ready within %s", pid, within).
+		WithHint("read its log with: stega daemon logs").Because(err)
 }
 
-// Ready tells whoever started the daemon that it is ready, or why it is not: the process that spawned it, and systemd.
+// Ready notifies the process that started the daemon, and systemd, that it is ready or why it is not.
 func Ready(getenv func(string) string, failed error) {
 	if fd := getenv(envReady); fd == "3" {
 		pipe := os.NewFile(3, envReady)

@@ -1,10 +1,9 @@
-// Package daemon is the per-user daemon between the command line and servers of stega. It listens on a Unix socket
-// that is its user's alone and answers there what the server answers, faster and longer: reads come from a cache that
-// pushes keep fresh, and writes that are made while the server is away are kept on disk and sent, in order and under
-// their own operation ids, when it returns.
+// Package daemon is the daemon of one user between the command line and servers of stega. It listens on a Unix socket
+// that only its user can open, and passes requests on to the server that they name: reads with the entity tag of the
+// answer from before, writes under their operation ids, streams as they are. While a server is away, writes are queued
+// on disk and sent later, in order, and reads are answered from before, marked with their age.
 //
-// The package has both sides: Run is the daemon, Connect is how a command reaches it and starts it when there is
-// none.
+// The package has both sides: Run runs the daemon, and Connect finds it for a command and starts it when there is none.
 package daemon
 
 import (
@@ -28,20 +27,20 @@ type Options struct {
 	Paths   Paths
 	Build   Build
 	Servers Servers
-	Local   func(token string) bool // reports whether a token is of this machine's server, which has to prove that it knows it; nil: none is
+	Local   func(token string) bool // reports whether a token is of this machine's server, which must prove to know it; nil: none is
 	Log     *slog.Logger
 
-	Guard      time.Duration // between two looks at the own socket; 0: two seconds
-	Drain      time.Duration // how long what is in flight may take when the daemon ends; 0: ten seconds
-	CacheBytes int64         // bound of the cache of each server; 0: 64 MiB
-	Inherited  *Inherited    // what a daemon that this one replaces handed over
+	Guard      time.Duration // between two checks of the own socket; 0: two seconds
+	Drain      time.Duration // for requests in flight when the daemon ends; 0: ten seconds
+	CacheBytes int64         // bound of the kept answers of each server; 0: 64 MiB
+	Inherited  *os.File      // the socket that systemd opened; nil: none
 }
 
-// Servers tells where servers are and which token opens them.
+// Servers names servers and the tokens for them.
 type Servers interface {
-	// Current is the server of requests that name none.
+	// Current returns the server of requests that name none.
 	Current() (Server, error)
-	// Token is the token for a server, empty when there is none.
+	// Token returns the token for a server, empty when there is none.
 	Token(url string) string
 }
 
@@ -51,7 +50,7 @@ type Server struct {
 	Token string
 }
 
-// Build says which program this is.
+// Build identifies a program.
 type Build struct {
 	Version string    `json:"version"`
 	ID      string    `json:"build"` // differs between any two builds
@@ -64,7 +63,7 @@ type Daemon struct {
 	log     *slog.Logger
 	started time.Time
 	lock    *Lock
-	door    *door
+	socket  *listener
 	http    *http.Server
 
 	mu        sync.Mutex
@@ -74,16 +73,12 @@ type Daemon struct {
 
 	requests atomic.Int64 // in flight
 	stop     func(cause error)
-	next     string // the program that takes over, when one does
 }
 
-// errStop is why a daemon ends that was told to.
-var errStop = errors.New("the daemon was told to stop")
+// errStop is why a daemon ends at the request of a client.
+var errStop = errors.New("a client requested it")
 
-// errReplace is why a daemon ends whose place a newer one takes.
-var errReplace = errors.New("a newer daemon takes over")
-
-// Run is the daemon, until the context ends or somebody tells it to stop. ready is called once it answers.
+// Run runs the daemon until the context ends or a client stops it. ready is called once it answers.
 func Run(ctx context.Context, o Options, ready func(socket string)) error {
 	if supported != nil {
 		return supported
@@ -98,24 +93,21 @@ func Run(ctx context.Context, o Options, ready func(socket string)) error {
 	d.stop = stop
 	d.group, d.ctx = errgroup.WithContext(ctx)
 	d.resume()
-	d.group.Go(func() error { return d.door.guard(d.ctx, d.o.Guard, d.lock, d.moved) })
+	d.group.Go(func() error { return d.socket.guard(d.ctx, d.o.Guard, d.lock, d.moved) })
 	d.group.Go(func() error { return d.serve(d.ctx) })
-	d.log.Info("the daemon is ready", "socket", d.door.socket(), "version", o.Build.Version, "build", o.Build.ID)
-	ready(d.door.socket())
+	d.log.Info("the daemon is ready", "socket", d.socket.at(), "version", o.Build.Version, "build", o.Build.ID)
+	ready(d.socket.at())
 	err = d.group.Wait()
 	d.closeUpstreams()
-	cause := context.Cause(ctx)
-	d.log.Info("the daemon ends", "why", cause)
-	if errors.Is(cause, errReplace) {
-		return d.handOver()
-	}
-	d.door.close()
+	d.log.Info("the daemon ends", "cause", context.Cause(ctx))
+	d.socket.close()
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
 }
 
+// open takes the lock and the socket.
 func open(o *Options) (*Daemon, error) {
 	o.fill()
 	d := &Daemon{o: *o, log: o.Log, started: time.Now(), upstreams: map[string]*upstream{}}
@@ -123,15 +115,15 @@ func open(o *Options) (*Daemon, error) {
 		return nil, err
 	}
 	var err error
-	if d.lock, err = acquire(o.Paths.lock(), o.Inherited); err != nil {
+	if d.lock, err = acquire(o.Paths.lock()); err != nil {
 		return nil, err
 	}
-	if d.door, err = newDoor(o.Paths, o.Inherited, d.log); err != nil {
+	if d.socket, err = listen(o.Paths, o.Inherited, d.log); err != nil {
 		d.lock.Release()
 		return nil, err
 	}
-	if err := d.moved(d.door.socket()); err != nil {
-		d.door.close()
+	if err := d.moved(d.socket.at()); err != nil {
+		d.socket.close()
 		d.lock.Release()
 		return nil, err
 	}
@@ -153,25 +145,25 @@ func (o *Options) fill() {
 	}
 }
 
-// moved writes down where the daemon listens.
+// moved records where the daemon listens.
 func (d *Daemon) moved(socket string) error {
 	return d.lock.write(Owner{PID: os.Getpid(), Build: d.o.Build, Socket: socket, Started: d.started})
 }
 
-// serve answers on the door until the context ends, then finishes what is in flight.
+// serve answers on the socket until the context ends, then finishes the requests in flight.
 func (d *Daemon) serve(ctx context.Context) error {
 	d.http = &http.Server{
 		Handler: d.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- d.http.Serve(d.door) }()
+	go func() { failed <- d.http.Serve(d.socket) }()
 	select {
 	case err := <-failed:
 		return fault.Unavailable("daemon_socket_lost", "the daemon cannot listen any more").Because(err)
 	case <-ctx.Done():
 	}
-	d.door.pause() // a replacement goes on with the very socket, so it is not closed here
+	d.socket.pause()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.o.Drain)
 	defer cancel()
 	if err := d.http.Shutdown(drain); err != nil {

@@ -168,11 +168,11 @@ func (d *running) status() Status {
 	return s
 }
 
-// connected waits until the feed of the only server stands.
+// connected sends the first request to the server.
 func (d *running) connected() {
 	d.t.Helper()
-	d.do("GET", "/v1/portfolios", "")
-	wait.Until(d.t, "the feed stands", func() bool { return d.status().Servers[0].Stream.State == Connected })
+	require.Equal(d.t, http.StatusOK, d.do("GET", "/v1/portfolios", "").status)
+	require.Equal(d.t, Connected, d.status().Servers[0].Link.State)
 }
 
 func (d *running) queue() []Item {

@@ -220,23 +220,18 @@ func (p Patient) daemon(ctx context.Context) []Finding {
 		})
 	}
 	for _, one := range s.Servers {
-		findings = append(findings, streamFinding(one), queueFinding(one), Finding{
-			Name: "cache of " + one.URL, Verdict: OK, Detail: fmt.Sprintf("%d answers, %d of them fresh, %d KiB", one.Cache.Answers, one.Cache.Fresh, one.Cache.Bytes>>10),
+		findings = append(findings, linkFinding(one), queueFinding(one), Finding{
+			Name: "cache of " + one.URL, Verdict: OK, Detail: fmt.Sprintf("%d answers, %d KiB", one.Cache.Answers, one.Cache.Bytes>>10),
 		})
 	}
 	return findings
 }
 
-func streamFinding(s ServerStatus) Finding {
-	f := Finding{Name: "stream of " + s.URL, Verdict: OK, Detail: fmt.Sprintf("%s since %s, position %d", s.Stream.State, s.Stream.Since.Local().Format(time.DateTime), s.Stream.Position)}
-	if s.Stream.State != Connected {
-		f.Verdict, f.Hint = Warn, "without it each read asks the server; it is tried again by itself"
-	}
-	if s.Stream.Fault != nil {
-		f.Detail += ": " + s.Stream.Fault.Detail
-		if s.Stream.Fault.Hint != "" {
-			f.Hint = s.Stream.Fault.Hint
-		}
+func linkFinding(s ServerStatus) Finding {
+	f := Finding{Name: "connection to " + s.URL, Verdict: OK, Detail: fmt.Sprintf("%s since %s", s.Link.State, s.Link.Since.Local().Format(time.DateTime))}
+	if s.Link.Fault != nil {
+		f.Verdict, f.Hint = Warn, s.Link.Fault.Hint
+		f.Detail += ": " + s.Link.Fault.Detail
 	}
 	return f
 }

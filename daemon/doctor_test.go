@@ -50,7 +50,7 @@ func TestTheDoctorExplains(t *testing.T) {
 		detail      string
 	}{
 		{"a server that is away", "server http://127.0.0.1:1", func(*testing.T) string { return "http://127.0.0.1:1" }, nil, Fail, "nothing answers"},
-		{"a server that is no URL", "server nonsense", func(*testing.T) string { return "nonsense" }, nil, Fail, "is not where stega can run"},
+		{"a server that is no URL", "server nonsense", func(*testing.T) string { return "nonsense" }, nil, Fail, "is not a URL of a server"},
 		{"a server that is not ready", "server", func(t *testing.T) string { return sick(t, 0, map[string]string{"broker": "no connection"}, "read") }, nil, Fail, "broker: no connection"},
 		{"another clock", "clock", func(t *testing.T) string { return sick(t, time.Hour, nil, "read") }, nil, Warn, "1h0m0s from yours"},
 		{"the same clock", "clock", func(t *testing.T) string { return sick(t, 0, nil, "read") }, nil, OK, "agrees"},
@@ -66,7 +66,7 @@ func TestTheDoctorExplains(t *testing.T) {
 		{"a lock that nobody holds", "lock", nil, nil, Note, "no daemon runs"},
 		{"a lock that cannot be read", "lock", nil, func(t *testing.T, h *home) {
 			require.NoError(t, os.MkdirAll(filepath.Join(h.state, "stega", "daemon.lock"), 0o700))
-		}, Fail, "look at the lock"},
+		}, Fail, "read the lock"},
 		{"a state folder that others enter", "state folder", nil, func(t *testing.T, h *home) {
 			require.NoError(t, os.MkdirAll(filepath.Join(h.state, "stega"), 0o700))
 			require.NoError(t, os.Chmod(filepath.Join(h.state, "stega"), 0o755))
@@ -114,6 +114,6 @@ func TestTheDoctorSeesTheDaemon(t *testing.T) {
 	assert.Contains(t, said["daemon"].Hint, "the daemon is older")
 	assert.Equal(t, "1 writes wait, 0 KiB", said["queue of "+b.url()].Detail)
 	assert.Contains(t, said["cache of "+b.url()].Detail, "answers")
-	assert.Contains(t, said, "stream of "+b.url())
+	assert.Contains(t, said["connection to "+b.url()].Detail, Away)
 	assert.Equal(t, OK, said["socket "+h.socket()].Verdict)
 }

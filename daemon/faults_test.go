@@ -164,7 +164,7 @@ func TestADaemonThatHangsIsNamedAndPassedBy(t *testing.T) {
 	end := fmt.Sprintf("kill -9 %d", p.cmd.Process.Pid)
 	assert.Contains(t, stderr, end)
 	found, _, _ := h.run(program, "doctor", "--url", "http://127.0.0.1:1")
-	assert.Contains(t, found, "see what it did last with: stega daemon logs; then end it: "+end)
+	assert.Contains(t, found, "read its log with: stega daemon logs; then end it: "+end)
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGCONT))
 	assert.Equal(t, p.cmd.Process.Pid, h.connection("").PID, "no other took its place")
 }

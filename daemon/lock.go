@@ -19,19 +19,11 @@ type Owner struct {
 	Started time.Time `json:"started"`
 }
 
-// Lock is held by the one daemon of a user, and by nobody once it is dead, however it died.
+// Lock is held by the one daemon of a user. The system releases it when its process ends, however it ends.
 type Lock struct{ file *os.File }
 
-// Inherited are the files that a daemon hands over to the one that replaces it.
-type Inherited struct {
-	Lock   *os.File
-	Socket *os.File
-}
-
-func acquire(path string, inherited *Inherited) (*Lock, error) {
-	if inherited != nil && inherited.Lock != nil {
-		return &Lock{file: inherited.Lock}, nil
-	}
+// acquire takes the lock, or returns a fault that names the daemon which holds it.
+func acquire(path string) (*Lock, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fault.Unavailable("daemon_lock_unusable", "the lock %s cannot be used", path).
@@ -50,14 +42,14 @@ func acquire(path string, inherited *Inherited) (*Lock, error) {
 	}
 	_ = file.Close()
 	if err != nil {
-		return nil, fault.Unavailable("daemon_lock_unusable", "the lock %s cannot be taken", path).WithHint("is it on a network disk? set XDG_STATE_HOME").Because(err)
+		return nil, fault.Unavailable("daemon_lock_unusable", "the lock %s cannot be taken", path).WithHint("if it is on a network disk, set XDG_STATE_HOME to a local folder").Because(err)
 	}
 	o, _ := readOwner(path)
-	return nil, fault.Conflict("daemon_running", "a daemon runs already, process %d, version %s, at %s", o.PID, o.Version, o.Socket).
+	return nil, fault.Conflict("daemon_running", "a daemon is running already, process %d, version %s, at %s", o.PID, o.Version, o.Socket).
 		WithHint("use it, or end it with: stega daemon stop")
 }
 
-// write says who holds the lock.
+// write records the daemon that holds the lock.
 func (l *Lock) write(o Owner) error {
 	b, err := json.Marshal(o)
 	if err != nil {
@@ -67,12 +59,12 @@ func (l *Lock) write(o Owner) error {
 		err = l.file.Truncate(int64(len(b) + 1))
 	}
 	if err != nil {
-		return fault.Unavailable("daemon_lock_unusable", "the lock of the daemon cannot be written").WithHint("does the disk have room?").Because(err)
+		return fault.Unavailable("daemon_lock_unusable", "the lock of the daemon cannot be written").WithHint("check that the disk has room").Because(err)
 	}
 	return nil
 }
 
-// intact reports whether the lock is where others look for it.
+// intact reports whether the lock is still the file at its path.
 func (l *Lock) intact(path string) bool {
 	mine, err := l.file.Stat()
 	if err != nil {
@@ -82,22 +74,22 @@ func (l *Lock) intact(path string) bool {
 	return err == nil && os.SameFile(mine, there)
 }
 
-// Release lets the lock go. The file stays, for removing it would race with the next daemon.
+// Release releases the lock. The file stays, for removing it would race with the next daemon.
 func (l *Lock) Release() { _ = l.file.Close() }
 
-// Holder is the daemon that holds the lock at present; false when there is none.
+// Holder returns the daemon that holds the lock; false when none does.
 func Holder(p Paths) (Owner, bool, error) {
 	file, err := os.OpenFile(p.lock(), os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return Owner{}, false, nil
 	}
 	if err != nil {
-		return Owner{}, false, fmt.Errorf("look at the lock: %w", err)
+		return Owner{}, false, fmt.Errorf("read the lock: %w", err)
 	}
 	defer func() { _ = file.Close() }()
 	free, err := files.TryLock(file, true)
 	if err != nil {
-		return Owner{}, false, fmt.Errorf("look at the lock: %w", err)
+		return Owner{}, false, fmt.Errorf("read the lock: %w", err)
 	}
 	if free {
 		return Owner{}, false, nil

@@ -1,8 +1,6 @@
 package daemon
 
 import (
-	"errors"
-	"os"
 	"syscall"
 
 	"stega/fault"
@@ -12,12 +10,6 @@ import (
 var supported error = fault.New(fault.KindUnavailable, "daemon_unsupported", "the daemon does not run on Windows").
 	WithHint("commands go straight to the server without it")
 
-var errUnsupported = errors.New("not on Windows")
-
 func detached() *syscall.SysProcAttr { return nil }
-
-func become(string, []string, []string) error { return errUnsupported }
-
-func duplicate(*os.File) (int, error) { return -1, errUnsupported }
 
 func closeOnExec(int) {}

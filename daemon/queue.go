@@ -19,9 +19,9 @@ import (
 // The states of a queued write.
 const (
 	Queued   = "queued"   // waits for the server
-	Sending  = "sending"  // is on its way, perhaps for the second time: its id makes that harmless
+	Sending  = "sending"  // is being sent, perhaps for the second time: its id makes that harmless
 	Accepted = "accepted" // the server has it, and has not run it yet
-	Failed   = "failed"   // was refused, and waits for its user
+	Failed   = "failed"   // was refused, and waits for the decision of its user
 )
 
 // The bounds of a queue.
@@ -64,16 +64,16 @@ CREATE TABLE IF NOT EXISTS bodies (seq INTEGER PRIMARY KEY, body BLOB NOT NULL)`
 
 const itemColumns = `seq, operation, method, path, content_type, if_match, entity, size, state, fault, instead_of, attempts, queued_at, tried_at`
 
-// queue keeps the writes for one server on disk until the server has them.
+// queue stores the writes for one server on disk until the server has them.
 type queue struct {
 	db     *sql.DB
 	server string
 
-	mu      sync.Mutex
-	waiters map[string][]*waiter // of outcomes, by operation
+	mu       sync.Mutex
+	watchers map[string][]chan json.RawMessage // by operation
 }
 
-// openQueue opens the queue of a server. What was on its way when the last daemon ended goes again.
+// openQueue opens the queue of a server. Writes that were being sent when the last daemon ended are queued again.
 func openQueue(ctx context.Context, path, server string) (*queue, error) {
 	// On a full disk, what was sent must still be taken off: a journal that stays needs no new room for that, as a
 	// write-ahead log does.
@@ -85,12 +85,12 @@ func openQueue(ctx context.Context, path, server string) (*queue, error) {
 	if err != nil && !full(err) { // with a full disk what is there can still be sent
 		return nil, errors.Join(unkept("a write", err), db.Close())
 	}
-	return &queue{db: db, server: server, waiters: map[string][]*waiter{}}, nil
+	return &queue{db: db, server: server, watchers: map[string][]chan json.RawMessage{}}, nil
 }
 
 func (q *queue) close() error { return q.db.Close() }
 
-// add keeps a write; when it returns, it is on the disk. The same write twice is kept once.
+// add stores a write durably. The same write added twice is stored once.
 func (q *queue) add(ctx context.Context, it Item) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -120,7 +120,7 @@ func (q *queue) add(ctx context.Context, it Item) error {
 	return nil
 }
 
-// insert keeps a write and its body, which is apart because the rest changes often.
+// insert stores a write and its body, which has a table of its own because the rest changes often.
 func (q *queue) insert(ctx context.Context, it Item, digest []byte) error {
 	tx, err := q.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -143,7 +143,7 @@ func (q *queue) insert(ctx context.Context, it Item, digest []byte) error {
 	return tx.Commit()
 }
 
-// list is what is queued, in the order in which it is sent.
+// list returns the queued writes in the order in which they are sent.
 func (q *queue) list(ctx context.Context) ([]Item, error) {
 	rows, err := q.db.QueryContext(ctx, `SELECT `+itemColumns+` FROM queue ORDER BY seq`)
 	if err != nil {
@@ -171,9 +171,9 @@ func (q *queue) list(ctx context.Context) ([]Item, error) {
 
 func (q *queue) scan(row interface{ Scan(...any) error }) (Item, error) {
 	it := Item{Server: q.server}
-	var told string
+	var text string
 	var queued, tried int64
-	err := row.Scan(&it.seq, &it.Operation, &it.Method, &it.Path, &it.ContentType, &it.IfMatch, &it.entity, &it.Size, &it.State, &told, &it.InPlaceOf,
+	err := row.Scan(&it.seq, &it.Operation, &it.Method, &it.Path, &it.ContentType, &it.IfMatch, &it.entity, &it.Size, &it.State, &text, &it.InPlaceOf,
 		&it.Attempts, &queued, &tried)
 	if err != nil {
 		return it, err
@@ -183,16 +183,16 @@ func (q *queue) scan(row interface{ Scan(...any) error }) (Item, error) {
 		at := time.UnixMilli(tried).UTC()
 		it.TriedAt = &at
 	}
-	if told != "" {
+	if text != "" {
 		it.Fault = &fault.Fault{}
-		if err := json.Unmarshal([]byte(told), it.Fault); err != nil {
+		if err := json.Unmarshal([]byte(text), it.Fault); err != nil {
 			return it, fmt.Errorf("read the queue: %w", err)
 		}
 	}
 	return it, nil
 }
 
-// get is one write with its body.
+// get returns one write with its body.
 func (q *queue) get(ctx context.Context, operation string) (Item, error) {
 	it, err := q.scan(q.db.QueryRowContext(ctx, `SELECT `+itemColumns+` FROM queue WHERE operation = ?`, strings.ToLower(operation)))
 	if err == nil {
@@ -204,7 +204,7 @@ func (q *queue) get(ctx context.Context, operation string) (Item, error) {
 	return it, err
 }
 
-// next is the first write that may be sent: none of its entity is on its way, or failed, before it.
+// next returns the first write that may be sent: none of its entity is unfinished before it.
 func (q *queue) next(ctx context.Context) (Item, bool, error) {
 	row := q.db.QueryRowContext(ctx, `SELECT `+itemColumns+` FROM queue AS q WHERE state = ? AND NOT EXISTS (
 		SELECT 1 FROM queue AS b WHERE b.seq < q.seq AND b.entity = q.entity AND q.entity <> '') ORDER BY seq LIMIT 1`, Queued)
@@ -218,14 +218,14 @@ func (q *queue) next(ctx context.Context) (Item, bool, error) {
 	return it, err == nil, err
 }
 
-// before reports whether a write must wait behind others: such as can be sent, or are of the same entity.
+// before reports whether a write must wait behind others: those that can be sent, and those of the same entity.
 func (q *queue) before(ctx context.Context, entity string) (busy bool, err error) {
 	err = q.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM queue AS q WHERE q.state = 'sending' OR q.entity = ? AND q.entity <> '' OR q.state = 'queued'
 		AND NOT EXISTS (SELECT 1 FROM queue AS b WHERE b.seq < q.seq AND b.entity = q.entity AND q.entity <> ''))`, entity).Scan(&busy)
 	return busy, err
 }
 
-// accepted are the writes that the server has and has not run.
+// accepted returns the writes that the server has accepted and not run yet.
 func (q *queue) accepted(ctx context.Context) ([]Item, error) {
 	all, err := q.list(ctx)
 	var some []Item
@@ -237,46 +237,46 @@ func (q *queue) accepted(ctx context.Context) ([]Item, error) {
 	return some, err
 }
 
-// mark says how a write fares.
+// mark records the state of a write, and the fault of its last try.
 func (q *queue) mark(ctx context.Context, it Item, state string, f *fault.Fault) error {
-	told := ""
+	text := ""
 	if f != nil {
 		b, err := json.Marshal(f)
 		if err != nil {
 			return err
 		}
-		told = string(b)
+		text = string(b)
 	}
 	tries := 0
 	if state == Sending {
 		tries = 1
 	}
 	_, err := q.db.ExecContext(ctx, `UPDATE queue SET state = ?, fault = ?, attempts = attempts + ?, tried_at = ? WHERE seq = ?`,
-		state, told, tries, time.Now().UnixMilli(), it.seq)
+		state, text, tries, time.Now().UnixMilli(), it.seq)
 	return err
 }
 
-// remove forgets a write: it is done, or not wanted.
+// remove removes a write that is done, or not wanted any more.
 func (q *queue) remove(ctx context.Context, it Item) error {
 	tx, err := q.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	for _, forget := range []string{"DELETE FROM queue WHERE seq = ?", "DELETE FROM bodies WHERE seq = ?"} {
-		if _, err := tx.ExecContext(ctx, forget, it.seq); err != nil {
+	for _, statement := range []string{"DELETE FROM queue WHERE seq = ?", "DELETE FROM bodies WHERE seq = ?"} {
+		if _, err := tx.ExecContext(ctx, statement, it.seq); err != nil {
 			return err
 		}
 	}
 	return tx.Commit()
 }
 
-// shrink gives the room of what was sent back to the disk.
+// shrink returns the space of sent writes to the disk.
 func (q *queue) shrink(ctx context.Context) {
 	_, _ = q.db.ExecContext(ctx, "PRAGMA incremental_vacuum") // when it cannot be, the room is used by the next writes
 }
 
-// again queues a failed write once more. Its operation is over, so it gets a new id; it keeps its place.
+// again queues a failed write once more, at its old place. Its operation is over, so it gets a new id.
 func (q *queue) again(ctx context.Context, it Item, anyVersion bool) (string, error) {
 	if it.State != Failed {
 		return "", fault.Conflict("queue_item_not_failed", "the write %s is %s, and only a failed one can be retried", it.Operation, it.State)
@@ -294,7 +294,7 @@ func (q *queue) again(ctx context.Context, it Item, anyVersion bool) (string, er
 	return id, nil
 }
 
-// Depth is how much is queued.
+// Depth counts the queued writes by state.
 type Depth struct {
 	Queued   int   `json:"queued"`
 	Sending  int   `json:"sending"`
@@ -303,38 +303,38 @@ type Depth struct {
 	Bytes    int64 `json:"bytes"`
 }
 
+// depth counts what is queued.
 func (q *queue) depth(ctx context.Context) (d Depth, err error) {
 	err = q.db.QueryRowContext(ctx, `SELECT coalesce(sum(state = 'queued'), 0), coalesce(sum(state = 'sending'), 0), coalesce(sum(state = 'accepted'), 0),
 		coalesce(sum(state = 'failed'), 0), coalesce(sum(size), 0) FROM queue`).Scan(&d.Queued, &d.Sending, &d.Accepted, &d.Failed, &d.Bytes)
 	return d, err
 }
 
-// watch calls back when a write is over that is queued, or will be: with its operation as the server tells it, or
-// without when the server would not take it. What is queued of it now is returned.
-func (q *queue) watch(ctx context.Context, operation string, told func(Item, json.RawMessage)) (it Item, queued bool, stop func()) {
+// watch returns a channel that receives a write, as an operation, once it is over: done, failed or refused. A write that
+// is not queued any more is over at once, and the channel receives nothing.
+func (q *queue) watch(ctx context.Context, operation string) (over <-chan json.RawMessage, stop func()) {
 	operation = strings.ToLower(operation)
+	w := make(chan json.RawMessage, 1)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	it, err := q.get(ctx, operation)
-	w := &waiter{told: told}
-	q.waiters[operation] = append(q.waiters[operation], w)
-	return it, err == nil, func() {
+	if _, err := q.get(ctx, operation); err != nil {
+		close(w)
+		return w, func() {}
+	}
+	q.watchers[operation] = append(q.watchers[operation], w)
+	return w, func() {
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		q.waiters[operation] = slices.DeleteFunc(q.waiters[operation], func(o *waiter) bool { return o == w })
-		if len(q.waiters[operation]) == 0 {
-			delete(q.waiters, operation)
+		q.watchers[operation] = slices.DeleteFunc(q.watchers[operation], func(o chan json.RawMessage) bool { return o == w })
+		if len(q.watchers[operation]) == 0 {
+			delete(q.watchers, operation)
 		}
 	}
 }
 
-// waiter waits for the end of a write. What it is told by must not wait.
-type waiter struct {
-	told func(it Item, operation json.RawMessage)
-}
-
-// over settles a write and tells those that watch it: it is removed, or failed with a fault.
-func (q *queue) over(ctx context.Context, it Item, f *fault.Fault, operation json.RawMessage) error {
+// settle removes a write that is done, or marks it as failed, and notifies those that watch it. operation is how the
+// server describes it; nil when the server refused it.
+func (q *queue) settle(ctx context.Context, it Item, f *fault.Fault, operation json.RawMessage) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var err error
@@ -344,9 +344,12 @@ func (q *queue) over(ctx context.Context, it Item, f *fault.Fault, operation jso
 		it.State, it.Fault = Failed, f
 		err = q.mark(ctx, it, Failed, f)
 	}
-	for _, w := range q.waiters[it.Operation] {
-		w.told(it, operation)
+	if operation == nil {
+		operation = operationOf(it)
 	}
-	delete(q.waiters, it.Operation)
+	for _, w := range q.watchers[it.Operation] {
+		w <- operation // it has room for one
+	}
+	delete(q.watchers, it.Operation)
 	return err
 }

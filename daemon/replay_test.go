@@ -59,7 +59,7 @@ func TestWritesThatAreMadeWhileTheServerIsAwayAreMadeOnceWhenItReturns(t *testin
 		require.Equal(t, http.StatusAccepted, a.status, a.body)
 		assert.Equal(t, "true", a.header.Get("Stega-Queued"))
 		assert.Equal(t, "/v1/operations/"+id, a.header.Get("Location"))
-		assert.JSONEq(t, `{"operation_id":"`+id+`","status":"queued"}`, a.body)
+		assert.JSONEq(t, `{"operation_id":"`+id+`","id":"`+id+`","status":"queued"}`, a.body)
 		again := d.do("POST", "/v1/portfolios", fmt.Sprintf(core, fmt.Sprintf("p%02d", i)), "Operation-Id", id)
 		assert.Equal(t, http.StatusAccepted, again.status, "the same write twice is one")
 		ids = append(ids, id)
@@ -77,6 +77,7 @@ func TestWritesThatAreMadeWhileTheServerIsAwayAreMadeOnceWhenItReturns(t *testin
 	for i, p := range list.Items { // ids grow with time
 		assert.Equal(t, fmt.Sprintf("p%02d", i), p.Name, "in the order in which they were made")
 		assert.Equal(t, 1, p.Version)
+		assert.Equal(t, ids[i], p.ID, "its id was known when it was queued")
 	}
 	for _, id := range ids {
 		assert.Contains(t, d.do("GET", "/v1/operations/"+id, "").body, `"status":"succeeded"`)
@@ -155,7 +156,7 @@ func TestAWriteBehindOthersWaitsAsItsClientPrefers(t *testing.T) {
 		d.do("POST", "/v1/portfolios", strconv.Itoa(i))
 	}
 	b.up()
-	wait.Until(t, "the feed stands", func() bool { return d.status().Servers[0].Stream.State == Connected })
+	d.connected()
 	a := d.do("POST", "/v1/portfolios", "5", "Prefer", "wait=30")
 	assert.Equal(t, http.StatusOK, a.status, a.body)
 	assert.Contains(t, a.body, `"status":"succeeded"`)
@@ -223,7 +224,7 @@ func TestBodiesThatAreTooLargeAreNotQueued(t *testing.T) {
 	b.down()
 	a := d.do("POST", "/v1/prices", large, "Content-Type", "text/csv")
 	assert.Equal(t, http.StatusServiceUnavailable, a.status)
-	assert.Contains(t, a.body, "more than 32 MiB are not kept")
+	assert.Contains(t, a.body, "a body of more than 32 MiB is not queued")
 	assert.Empty(t, d.queue())
 	a = d.do("POST", "/v1/prices", large[1:], "Content-Type", "text/csv")
 	assert.Equal(t, http.StatusAccepted, a.status, a.body)

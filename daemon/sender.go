@@ -13,10 +13,10 @@ import (
 	"stega/fault"
 )
 
-// The pace at which a server that is away is tried; the feed, which sees it return, usually says so sooner.
+// The pace at which a server that is away is tried. Any answer that it gives to another request is noticed sooner.
 const (
 	firstPause = 100 * time.Millisecond
-	longPause  = 10 * time.Second
+	longPause  = 5 * time.Second
 )
 
 // errAway says that the server did not take a write, and may take it later.
@@ -24,7 +24,7 @@ var errAway = errors.New("the server is away")
 
 // send sends what is queued, in order, whenever the server is there.
 func (u *upstream) send(ctx context.Context) {
-	defer u.watchers.Wait()
+	defer u.watched.Wait()
 	if watched, err := u.queue.accepted(ctx); err == nil {
 		for _, it := range watched {
 			u.watchLater(ctx, it)
@@ -54,7 +54,7 @@ func (u *upstream) send(ctx context.Context) {
 	}
 }
 
-// pause waits until there may be something to send: for a call, and after a failure at most for a while.
+// pause waits for a nudge, and after a failure at most until the next try is due.
 func (u *upstream) pause(ctx context.Context, failures int, failed bool) {
 	wait := time.Hour
 	if failed {
@@ -69,9 +69,9 @@ func (u *upstream) pause(ctx context.Context, failures int, failed bool) {
 	}
 }
 
-// one sends one write and settles what became of it; an error means that it stays where it is.
+// one sends one write and settles it; an error means that it stays queued.
 func (u *upstream) one(ctx context.Context, it Item) error {
-	keep := context.WithoutCancel(ctx) // what became of it is noted although the daemon ends
+	keep := context.WithoutCancel(ctx) // the outcome is recorded even while the daemon ends
 	if err := u.queue.mark(ctx, it, Sending, it.Fault); err != nil && !full(err) {
 		return err
 	}
@@ -93,10 +93,10 @@ func (u *upstream) one(ctx context.Context, it Item) error {
 		return errors.Join(errAway, u.queue.mark(keep, it, Queued, f))
 	}
 	u.log.Warn("a queued write was refused", "operation", it.Operation, "code", f.Code, "detail", f.Detail)
-	return u.queue.over(keep, it, f, nil)
+	return u.queue.settle(keep, it, f, nil)
 }
 
-// replay sends a write under its own operation id, and waits a while for what becomes of it.
+// replay sends a write under its own operation id, and waits a while for its outcome.
 func (u *upstream) replay(ctx context.Context, it Item) (status int, body []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
@@ -115,31 +115,33 @@ func (u *upstream) replay(ctx context.Context, it Item) (status int, body []byte
 }
 
 func (u *upstream) do(r *http.Request) (status int, body []byte, err error) {
-	if token := u.bearer(); token != "" {
-		r.Header.Set("Authorization", "Bearer "+token)
-	}
+	u.authorize(r)
 	a, err := u.http.Do(r)
 	if err != nil {
+		if r.Context().Err() == nil {
+			_ = u.unreached(err)
+		}
 		return 0, nil, err
 	}
+	u.answered(a.StatusCode)
 	defer func() { _ = a.Body.Close() }()
 	body, err = io.ReadAll(io.LimitReader(a.Body, 4<<20))
 	return a.StatusCode, body, err
 }
 
-// refusal is the fault in an answer; nil when it is none.
+// refusal returns the fault of an answer; nil for an answer of success.
 func refusal(status int, body []byte) *fault.Fault {
 	if status == http.StatusOK || status == http.StatusAccepted {
 		return nil
 	}
 	var f fault.Fault
 	if err := json.Unmarshal(body, &f); err != nil || !f.Kind.Known() {
-		f = *fault.New(fault.KindUnavailable, "answer_strange", "the server answers %d, and not as stega does", status).WithHint("what runs at its URL?")
+		f = *fault.New(fault.KindUnavailable, "answer_strange", "the server answers with status %d, and not as stega does", status).WithHint("check what runs at its URL")
 	}
 	return &f
 }
 
-// finish settles a write whose command has run: it is done, or what it was refused for is kept with it.
+// finish settles a write whose command has run: it is done, or kept with the fault that refused it.
 func (u *upstream) finish(ctx context.Context, it Item, operation []byte) error {
 	var o struct {
 		Status string       `json:"status"`
@@ -148,22 +150,22 @@ func (u *upstream) finish(ctx context.Context, it Item, operation []byte) error 
 	if err := json.Unmarshal(operation, &o); err != nil {
 		return errors.Join(errAway, err)
 	}
-	u.fresh.wrote()
+	u.answers.notified()
 	if o.Status != "failed" {
 		u.log.Info("a queued write is done", "operation", it.Operation)
-		return u.queue.over(ctx, it, nil, operation)
+		return u.queue.settle(ctx, it, nil, operation)
 	}
 	if o.Error == nil {
 		o.Error = fault.New(fault.KindInternal, "operation_failed", "the operation failed")
 	}
 	u.log.Warn("a queued write failed", "operation", it.Operation, "code", o.Error.Code, "detail", o.Error.Detail)
-	return u.queue.over(ctx, it, o.Error, operation)
+	return u.queue.settle(ctx, it, o.Error, operation)
 }
 
-// watchLater waits for the end of a command that the server runs later. The server holds each question until then, up
-// to half a minute.
+// watchLater waits for the end of a command that the server runs later. The server holds each request for it, up to half
+// a minute.
 func (u *upstream) watchLater(ctx context.Context, it Item) {
-	u.watchers.Go(func() {
+	u.watched.Go(func() {
 		for failures := 0; ctx.Err() == nil; {
 			over, err := u.watchOnce(ctx, it)
 			if over {
@@ -180,10 +182,11 @@ func (u *upstream) watchLater(ctx context.Context, it Item) {
 	})
 }
 
+// watchOnce waits for the end of a command with one request.
 func (u *upstream) watchOnce(ctx context.Context, it Item) (over bool, err error) {
-	asking, cancel := context.WithTimeout(ctx, time.Minute)
+	limited, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	r, err := http.NewRequestWithContext(asking, http.MethodGet, u.url+"/v1/operations/"+it.Operation, nil)
+	r, err := http.NewRequestWithContext(limited, http.MethodGet, u.url+"/v1/operations/"+it.Operation, nil)
 	if err != nil {
 		return false, err
 	}
@@ -193,7 +196,7 @@ func (u *upstream) watchOnce(ctx context.Context, it Item) (over bool, err error
 		return false, err
 	}
 	if f := refusal(status, body); f != nil {
-		if f.Kind == fault.KindNotFound { // it is not the server that took it: there it was lost, and may be sent again
+		if f.Kind == fault.KindNotFound { // the server that accepted it is gone with its data: it is sent again
 			return true, u.queue.mark(context.WithoutCancel(ctx), it, Queued, f)
 		}
 		return false, f
@@ -210,6 +213,7 @@ func (u *upstream) watchOnce(ctx context.Context, it Item) (over bool, err error
 	return true, u.finish(context.WithoutCancel(ctx), it, body)
 }
 
+// rest waits before the next try, the longer the more have failed.
 func (u *upstream) rest(ctx context.Context, failures int) {
 	timer := time.NewTimer(rand.N(min(longPause, firstPause<<min(failures, 10))))
 	defer timer.Stop()

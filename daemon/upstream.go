@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -25,34 +24,47 @@ import (
 // maxUpstreams bounds how many servers one daemon serves.
 const maxUpstreams = 32
 
-// upstream is one server as the daemon knows it: its connections, its queue, its cache, and the feed of its pushes.
-// What is asked with another token than the one in the user's settings has an upstream of its own: nobody is
-// answered, and no queued write is sent, with the rights of another.
+// upstream is one server: its connection, its queue, and its kept answers. Requests with another token than the one in
+// the user's settings have an upstream of their own: no client is answered, and no queued write is sent, with the
+// rights of another token.
 type upstream struct {
-	url      string
-	token    string // that is not in the settings; empty: theirs
-	servers  Servers
-	life     context.Context // ends with the daemon
-	log      *slog.Logger
-	http     *http.Client
-	dir      string
-	queue    *queue
-	cache    *cache // nil when the disk does not take it
-	fresh    *freshness
-	storing  sync.Mutex // an answer and what it is as of change together
-	feed     feed
-	mute     atomic.Int64  // until when it is not asked for what is cached, in nanoseconds
-	kick     chan struct{} // look at the queue now
-	watchers sync.WaitGroup
+	url     string
+	base    *url.URL
+	token   string // of requests that bring another than the one in the settings; empty: that one
+	servers Servers
+	life    context.Context // ends with the daemon
+	log     *slog.Logger
+	http    *http.Client
+	dir     string
+	queue   *queue
+	answers *answers      // nil when the disk does not take it
+	kick    chan struct{} // wakes the sender
+	watched sync.WaitGroup
 
 	local func(token string) bool
-	prove atomic.Bool // a client says that the token is of this machine's server
+	prove atomic.Bool // a client requires that the server proves to know the token
 
 	mu   sync.Mutex
 	last string // the token that was used last
+	link Link
 }
 
-// proving is the token that the server has to prove to know; empty when it is any server's.
+// Link is the state of the connection to a server, as the last request found it.
+type Link struct {
+	State string       `json:"state"` // unused, connected, away, refused
+	Since time.Time    `json:"since"`
+	Fault *fault.Fault `json:"error,omitempty"`
+}
+
+// The states of a link.
+const (
+	Unused    = "unused"
+	Connected = "connected"
+	Away      = "away"
+	Refused   = "refused" // the token
+)
+
+// proving returns the token that the server has to prove to know; empty when any server may have the token.
 func (u *upstream) proving() string {
 	token := u.bearer()
 	if token != "" && strings.HasPrefix(u.url, "http:") && (u.prove.Load() || u.local != nil && u.local(token)) {
@@ -61,17 +73,18 @@ func (u *upstream) proving() string {
 	return ""
 }
 
-// normal is a server's URL in the form that tells it from others.
+// normal returns a server's URL in its canonical form.
 func normal(server string) (string, error) {
 	u, err := url.Parse(server)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return "", fault.Usage("url_invalid", "%q is not where stega can run", text.RedactURL(server)).WithHint("a URL looks like http://127.0.0.1:8420")
+		return "", fault.Usage("url_invalid", "%q is not a URL of a server", text.RedactURL(server)).
+			WithHint("a URL looks like http://127.0.0.1:8420")
 	}
 	return u.Scheme + "://" + strings.ToLower(u.Host) + strings.TrimRight(u.Path, "/"), nil
 }
 
-// folder is where the files for a server, and for a token that is not in the settings, are. Its name says enough for
-// people, and the sum tells them apart.
+// folder returns the folder for a server, and for a token that is not in the settings. Its name is readable, and the
+// hash in it makes it unique.
 func folder(paths Paths, server, token string) string {
 	if token != "" {
 		token = " " + token
@@ -86,8 +99,8 @@ func folder(paths Paths, server, token string) string {
 	return filepath.Join(paths.servers(), name[:min(len(name), 64)]+"-"+hex.EncodeToString(sum[:4]))
 }
 
-// upstream is the server of a URL; it is opened when it is first asked for. Without a token, it is asked with that of
-// the settings.
+// upstream returns the server of a URL, which is opened at its first request. Without a token, requests to it carry that
+// of the settings.
 func (d *Daemon) upstream(server, token string, prove bool) (*upstream, error) {
 	server, err := normal(server)
 	if err != nil {
@@ -110,14 +123,14 @@ func (d *Daemon) upstream(server, token string, prove bool) (*upstream, error) {
 		return nil, stopping()
 	}
 	if len(d.upstreams) >= maxUpstreams {
-		return nil, fault.Unavailable("servers_too_many", "the daemon talks to %d servers already", maxUpstreams).WithHint("say: stega daemon restart")
+		return nil, fault.Unavailable("servers_too_many", "the daemon has connections to %d servers already", maxUpstreams).
+			WithHint("restart it: stega daemon restart")
 	}
 	u, err := openUpstream(d.ctx, &d.o, server, token, prove)
 	if err != nil {
 		return nil, err
 	}
 	d.upstreams[key] = u
-	d.group.Go(func() error { u.follow(d.ctx, d.o.Build); return nil })
 	d.group.Go(func() error { u.send(d.ctx); return nil })
 	return u, nil
 }
@@ -126,21 +139,25 @@ func stopping() *fault.Fault {
 	return fault.Unavailable("daemon_stopping", "the daemon is ending").WithHint("try again")
 }
 
-// mustProve has the server prove that it knows the token from now on, also after the daemon was started anew.
+// mustProve requires from now on that the server proves to know the token, also after a restart of the daemon.
 func (u *upstream) mustProve(prove bool) error {
 	if !prove || u.prove.Swap(true) || u.token == "" {
 		return nil
 	}
 	if err := os.WriteFile(filepath.Join(u.dir, "prove"), nil, 0o600); err != nil {
-		return unkept("what its server has to prove", err)
+		return unkept("the setting of its server", err)
 	}
 	return nil
 }
 
 func openUpstream(ctx context.Context, o *Options, server, token string, prove bool) (*upstream, error) {
+	base, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
 	u := &upstream{
-		url: server, token: token, servers: o.Servers, life: ctx, log: o.Log.With("server", server), dir: folder(o.Paths, server, token), fresh: newFreshness(), kick: make(chan struct{}, 1),
-		local: o.Local,
+		url: server, base: base, token: token, servers: o.Servers, life: ctx, log: o.Log.With("server", server), dir: folder(o.Paths, server, token),
+		kick: make(chan struct{}, 1), local: o.Local, link: Link{State: Unused, Since: time.Now()},
 	}
 	dialer := net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}
 	u.http = &http.Client{
@@ -165,20 +182,19 @@ func openUpstream(ctx context.Context, o *Options, server, token string, prove b
 	if err := u.mustProve(prove); err != nil {
 		return nil, err
 	}
-	var err error
 	if u.queue, err = openQueue(ctx, filepath.Join(u.dir, "queue.db"), server); err != nil {
 		return nil, err
 	}
-	if u.cache, err = openCache(ctx, filepath.Join(u.dir, "cache.db"), o.CacheBytes, u.log); err != nil {
-		u.log.Warn("there is no cache", "error", err)
+	if u.answers, err = openAnswers(ctx, filepath.Join(u.dir, "cache.db"), o.CacheBytes, u.log); err != nil {
+		u.log.Warn("no answers are kept", "error", err)
 	}
 	return u, nil
 }
 
-// forgotten is after how long the files for a server go that nobody asked for, and nothing is queued for.
+// forgotten is the time after which the files for an unused server without queued writes are removed.
 const forgotten = 90 * 24 * time.Hour
 
-// resume opens the servers that writes are queued for, and removes the files of those that are long forgotten.
+// resume opens the servers that writes are queued for, and removes the files of those that are long unused.
 func (d *Daemon) resume() {
 	dirs, err := os.ReadDir(d.o.Paths.servers())
 	if err != nil {
@@ -210,7 +226,7 @@ func (d *Daemon) resume() {
 	}
 }
 
-// waiting is how much is in a queue.
+// waiting returns how many writes are in a queue.
 func waiting(ctx context.Context, path string) (n int, err error) {
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return 0, nil
@@ -223,13 +239,14 @@ func waiting(ctx context.Context, path string) (n int, err error) {
 	return d.Queued + d.Sending + d.Accepted + d.Failed, errors.Join(err, q.close())
 }
 
+// closeUpstreams closes the files and connections of all servers.
 func (d *Daemon) closeUpstreams() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, u := range d.upstreams {
 		err := u.queue.close()
-		if u.cache != nil {
-			err = errors.Join(err, u.cache.close())
+		if u.answers != nil {
+			err = errors.Join(err, u.answers.close())
 		}
 		if err != nil {
 			u.log.Warn("closing", "error", err)
@@ -238,6 +255,7 @@ func (d *Daemon) closeUpstreams() {
 	}
 }
 
+// opened returns the servers that are open.
 func (d *Daemon) opened() []*upstream {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -248,7 +266,7 @@ func (d *Daemon) opened() []*upstream {
 	return all
 }
 
-// bearer is the token for the server.
+// bearer returns the token for the server.
 func (u *upstream) bearer() string {
 	if u.token != "" {
 		return u.token
@@ -256,7 +274,7 @@ func (u *upstream) bearer() string {
 	return u.servers.Token(u.url)
 }
 
-// identify takes note of another token in the settings: what was refused is tried again.
+// identify wakes the sender when the settings have another token: what was refused is tried again.
 func (u *upstream) identify() {
 	token := u.bearer()
 	u.mu.Lock()
@@ -264,12 +282,11 @@ func (u *upstream) identify() {
 	u.last = token
 	u.mu.Unlock()
 	if changed {
-		u.feed.restart()
 		u.nudge()
 	}
 }
 
-// nudge has the queue looked at.
+// nudge wakes the sender.
 func (u *upstream) nudge() {
 	select {
 	case u.kick <- struct{}{}:
@@ -277,40 +294,54 @@ func (u *upstream) nudge() {
 	}
 }
 
-// hop are the headers that are between two neighbours, or for the daemon alone.
-var hop = []string{
-	"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-	"Stega-Server", "Stega-Version", "Stega-Build", "Stega-Built", "Stega-Queue", "Stega-Prove",
+// answered records that the server answered with a status. When it was away before, the sender wakes.
+func (u *upstream) answered(status int) {
+	switch {
+	case gone(status):
+		u.linked(Away, fault.Unavailable("server_unavailable", "%s answers with status %d", u.url, status))
+	case status == http.StatusUnauthorized:
+		u.linked(Refused, fault.New(fault.KindUnauthorized, "token_refused", "%s refuses the token", u.url).WithHint("log in with: stega login"))
+	case u.linked(Connected, nil):
+		u.nudge()
+	}
 }
 
-// request is a request as it goes to the server.
-func (u *upstream) request(ctx context.Context, r *http.Request) (*http.Request, error) {
-	out, err := http.NewRequestWithContext(ctx, r.Method, u.url+r.URL.RequestURI(), nil)
-	if err != nil {
-		return nil, fault.Malformed("path_malformed", "the path %q cannot be read", r.URL.Path).Because(err)
-	}
-	out.Header = r.Header.Clone()
-	for _, name := range hop {
-		out.Header.Del(name)
-	}
-	out.Header.Del("Authorization")
-	if token := u.bearer(); token != "" {
-		out.Header.Set("Authorization", "Bearer "+token)
-	}
-	return out, nil
+// unreached records that the server did not answer, and returns the fault of it.
+func (u *upstream) unreached(err error) error {
+	f := u.away(err)
+	u.linked(Away, f)
+	return f
 }
 
-// away is what is said when the server does not answer.
+// linked sets the state of the link, and reports whether it is another than before.
+func (u *upstream) linked(state string, f *fault.Fault) (changed bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.link.Fault = f
+	if changed = u.link.State != state; changed {
+		u.log.Info("the connection changed", "state", state, "was", u.link.State)
+		u.link.State, u.link.Since = state, time.Now()
+	}
+	return changed
+}
+
+func (u *upstream) connected() bool { return u.linkNow().State == Connected }
+
+func (u *upstream) linkNow() Link {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.link
+}
+
+// away returns the fault of a server that does not answer.
 func (u *upstream) away(err error) *fault.Fault {
-	if f, ok := errors.AsType[*fault.Fault](err); ok && f.Code == client.CodeServerUnproven {
+	if f, ok := errors.AsType[*fault.Fault](err); ok {
 		return f
 	}
-	f := fault.Unavailable("server_unavailable", "nothing answers at %s", u.url).
-		WithHint("start it with: stega up; or say where it runs with STEGA_URL or stega login")
+	f := fault.Unavailable(client.CodeServerUnavailable, "nothing answers at %s", u.url).
+		WithHint("start it with: stega up; or name its address with --url, STEGA_URL or stega login")
 	if err != nil {
 		f = f.Because(err)
 	}
 	return f
 }
-
-func (u *upstream) String() string { return fmt.Sprintf("server %s", u.url) }

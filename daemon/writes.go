@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,11 +17,11 @@ import (
 	"stega/fault"
 )
 
-// write passes a write to the server, and keeps it when the server is away. Behind writes that wait it waits too, so
-// that order holds.
+// write passes a write to the server, and queues it when the server is away or when it belongs behind writes that are
+// queued already.
 func (u *upstream) write(w http.ResponseWriter, r *http.Request) error {
 	if !queueable(r.Method, r.URL.Path) || r.Header.Get("Stega-Queue") == "no" {
-		return u.pass(w, r)
+		return u.pass(w, r, u.notify(r))
 	}
 	id, err := operationID(r)
 	if err != nil {
@@ -43,20 +42,55 @@ func (u *upstream) write(w http.ResponseWriter, r *http.Request) error {
 	if busy && rest == nil {
 		return u.keep(w, r, it)
 	}
-	a, away := u.forward(r, body, rest)
-	if away != nil {
-		if r.Context().Err() != nil && errors.Is(away, r.Context().Err()) {
-			return stopping()
-		}
-		if rest != nil {
-			return fault.Unavailable("server_unavailable", "nothing answers at %s, and more than %d MiB are not kept until it does", u.url, maxQueuedBody>>20).
-				WithHint("send it again when the server is back, or in smaller pieces").Because(away)
-		}
-		return u.keep(w, r, it)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	if rest != nil {
+		r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), rest))
+	} else {
+		r.ContentLength = int64(len(body))
 	}
-	defer func() { _ = a.Body.Close() }()
-	u.fresh.wrote()
-	return u.copy(w, a)
+	notify := u.notify(r)
+	away := u.pass(w, r, func(a *http.Response) error {
+		if gone(a.StatusCode) && rest == nil {
+			return errors.New(a.Status) // its id makes it harmless to send it again
+		}
+		return notify(a)
+	})
+	switch {
+	case away == nil:
+		return nil
+	case r.Context().Err() != nil:
+		return stopping()
+	case rest != nil:
+		return fault.Unavailable("server_unavailable", "nothing answers at %s, and a body of more than %d MiB is not queued", u.url, maxQueuedBody>>20).
+			WithHint("send it again when the server is back, or in smaller pieces").Because(away)
+	}
+	return u.keep(w, r, it)
+}
+
+// queueable reports whether a write may wait for the server: it must be an operation, which a repetition under the
+// same id does not repeat.
+func queueable(method, path string) bool {
+	rest, ok := strings.CutPrefix(path, "/v1/")
+	if !ok {
+		return false
+	}
+	kind, name, one := strings.Cut(rest, "/")
+	switch method {
+	case http.MethodPost:
+		return !one && (kind == "portfolios" || kind == "prices" || kind == "optimizations" || kind == "schedules") || rest == "prices/pull"
+	case http.MethodPut, http.MethodDelete:
+		return one && (kind == "portfolios" || kind == "schedules") && name != "" && !strings.Contains(name, "/")
+	}
+	return false
+}
+
+// entityOf returns the entity that a write changes, whose writes keep their order even when one of them is refused;
+// empty for a write that creates one.
+func entityOf(method, path string) string {
+	if method == http.MethodPost {
+		return ""
+	}
+	return path
 }
 
 // operationID is the id that the client minted, or a new one.
@@ -89,45 +123,15 @@ func readBody(r *http.Request) (body []byte, rest io.Reader, err error) {
 	return body, nil, nil
 }
 
-// forward sends a write to the server. It is away when there is no answer, or one that says so: the same id makes it
-// harmless to send it again.
-func (u *upstream) forward(r *http.Request, body []byte, rest io.Reader) (a *http.Response, away error) {
-	out, err := u.request(r.Context(), r)
-	if err != nil {
-		return nil, err
-	}
-	reader := io.Reader(bytes.NewReader(body))
-	if rest != nil {
-		reader = io.MultiReader(reader, rest)
-	}
-	out.Body, out.ContentLength = io.NopCloser(reader), r.ContentLength
-	if rest == nil {
-		out.ContentLength = int64(len(body))
-		if len(body) == 0 {
-			out.Body = http.NoBody
-		}
-	}
-	a, err = u.http.Do(out)
-	if err != nil {
-		return nil, err
-	}
-	if gone(a.StatusCode) && rest == nil {
-		_ = a.Body.Close()
-		return nil, errors.New(a.Status)
-	}
-	return a, nil
-}
-
-// keep queues a write and says so. When the server is there and only others are before it, it waits as long as its
-// client prefers.
+// keep queues a write and answers 202. While the server is there and only other writes are before it, the answer waits
+// as long as its client prefers.
 func (u *upstream) keep(w http.ResponseWriter, r *http.Request, it Item) error {
 	if err := u.queue.add(context.WithoutCancel(r.Context()), it); err != nil {
 		return err
 	}
 	u.log.Info("a write is queued", "operation", it.Operation, "method", it.Method, "path", it.Path)
-	u.fresh.wrote()
 	u.nudge()
-	if wait, settled := preferred(r.Header); wait > 0 && u.feed.up() {
+	if wait, settled := preferred(r.Header); wait > 0 && u.connected() {
 		began := time.Now()
 		operation := u.outcome(r.Context(), it.Operation, wait)
 		if operation != nil && settled {
@@ -140,30 +144,25 @@ func (u *upstream) keep(w http.ResponseWriter, r *http.Request, it Item) error {
 	}
 	w.Header().Set("Location", "/v1/operations/"+it.Operation)
 	w.Header().Set("Stega-Queued", "true")
-	entity := ""
-	if it.entity != "" {
-		entity = path.Base(it.entity)
-	}
 	return reply(w, http.StatusAccepted, struct {
 		Operation string `json:"operation_id"`
-		ID        string `json:"id,omitempty"` // unknown of what the server is to create
+		ID        string `json:"id,omitempty"`
 		Status    string `json:"status"`
-	}{it.Operation, entity, Queued})
+	}{it.Operation, it.entityID(), Queued})
+}
+
+// entityID returns the id of the entity that a write changes or creates: a new entity has the id of its operation.
+func (it Item) entityID() string {
+	if it.entity != "" {
+		return path.Base(it.entity)
+	}
+	return it.Operation
 }
 
 // outcome waits for the end of a queued write; nil when it takes longer.
 func (u *upstream) outcome(ctx context.Context, operation string, wait time.Duration) json.RawMessage {
-	over := make(chan json.RawMessage, 1)
-	_, queued, stop := u.queue.watch(ctx, operation, func(it Item, o json.RawMessage) {
-		if o == nil {
-			o = standing(it)
-		}
-		over <- o
-	})
+	over, stop := u.queue.watch(ctx, operation)
 	defer stop()
-	if !queued {
-		return nil
-	}
 	late := time.NewTimer(wait)
 	defer late.Stop()
 	select {
@@ -175,8 +174,8 @@ func (u *upstream) outcome(ctx context.Context, operation string, wait time.Dura
 	return nil
 }
 
-// settled is an operation that is over, once it has settled, which the server tells; as it was, when that takes
-// longer than the wait.
+// settled waits until the server has settled an operation that is over; when that takes longer than the wait, it
+// returns the operation as it was.
 func (u *upstream) settled(ctx context.Context, id string, wait time.Duration, over json.RawMessage) json.RawMessage {
 	var o struct {
 		Status string `json:"status"`
@@ -184,7 +183,7 @@ func (u *upstream) settled(ctx context.Context, id string, wait time.Duration, o
 	if json.Unmarshal(over, &o) != nil || o.Status != client.Succeeded || wait < time.Second {
 		return over
 	}
-	ctx, cancel := context.WithTimeout(ctx, wait+patienceStale)
+	ctx, cancel := context.WithTimeout(ctx, wait+patienceKept)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.url+"/v1/operations/"+id, nil)
 	if err != nil {
@@ -197,7 +196,8 @@ func (u *upstream) settled(ctx context.Context, id string, wait time.Duration, o
 	return over
 }
 
-// preferred is the wait that a client prefers (RFC 7240), at most a minute, and whether it waits until all has settled.
+// preferred returns the wait that a client prefers (RFC 7240), at most a minute, and whether it lasts until the operation
+// has settled.
 func preferred(h http.Header) (wait time.Duration, settled bool) {
 	for _, line := range h.Values("Prefer") {
 		for p := range strings.SplitSeq(line, ",") {
@@ -216,9 +216,12 @@ func preferred(h http.Header) (wait time.Duration, settled bool) {
 	return wait, settled
 }
 
-// standing is a queued write as an operation.
-func standing(it Item) json.RawMessage {
-	o := client.Operation{ID: it.Operation, Command: it.Method + " " + it.Path, Status: it.State, Outcome: client.Pending, AcceptedAt: it.QueuedAt, Error: it.Fault}
+// operationOf returns a queued write as an operation.
+func operationOf(it Item) json.RawMessage {
+	o := client.Operation{
+		ID: it.Operation, Command: it.Method + " " + it.Path, EntityID: it.entityID(), Status: it.State, Outcome: client.Pending, AcceptedAt: it.QueuedAt,
+		Error: it.Fault,
+	}
 	if it.State == Sending { // whether it arrived is not known yet
 		o.Status = Queued
 	}
@@ -232,22 +235,29 @@ func standing(it Item) json.RawMessage {
 	return b
 }
 
-// operation answers for an operation that the server does not know yet, or has refused.
+// operation answers for an operation that the server has not got yet, or has refused.
 func (u *upstream) operation(w http.ResponseWriter, r *http.Request) error {
 	it, err := u.queue.get(r.Context(), r.PathValue("id"))
 	if err != nil || it.State == Accepted {
-		return u.pass(w, r)
+		return u.pass(w, r, u.notify(r))
 	}
-	if wait, _ := preferred(r.Header); wait > 0 && it.State != Failed {
+	if wait, settled := preferred(r.Header); wait > 0 && it.State != Failed {
+		began := time.Now()
 		if o := u.outcome(r.Context(), it.Operation, wait); o != nil {
+			if settled {
+				o = u.settled(r.Context(), it.Operation, wait-time.Since(began), o)
+			}
 			return reply(w, http.StatusOK, o)
+		}
+		if it, err = u.queue.get(r.Context(), it.Operation); err != nil { // it was sent meanwhile
+			return u.pass(w, r, u.notify(r))
 		}
 	}
 	w.Header().Set("Stega-Queued", "true")
-	return reply(w, http.StatusOK, standing(it))
+	return reply(w, http.StatusOK, operationOf(it))
 }
 
-// denials are the faults that a better token mends.
-var denials = []fault.Kind{fault.KindUnauthorized, fault.KindForbidden}
-
-func denied(f *fault.Fault) bool { return slices.Contains(denials, f.Kind) }
+// denied reports whether another token may mend a refusal.
+func denied(f *fault.Fault) bool {
+	return f.Kind == fault.KindUnauthorized || f.Kind == fault.KindForbidden
+}

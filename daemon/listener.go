@@ -16,55 +16,55 @@ import (
 	"stega/internal/files"
 )
 
-// door is the socket that the daemon listens on. It is a listener that outlives its socket: when the path was
-// unlinked, or its folder went, guard binds it anew. Only connections of the daemon's own user come through.
-type door struct {
+// listener accepts the connections of the daemon's own user on its socket. It outlives the socket: when the path was
+// unlinked, or its folder removed, guard binds it again.
+type listener struct {
 	paths  Paths
 	log    *slog.Logger
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
 
-	mu       sync.Mutex
-	listener *net.UnixListener
-	path     string
-	ino      uint64
-	denied   int64
-	paused   bool
+	mu     sync.Mutex
+	socket *net.UnixListener
+	path   string
+	ino    uint64
+	denied int64
 }
 
-func newDoor(paths Paths, inherited *Inherited, log *slog.Logger) (*door, error) {
+// listen listens on the socket that systemd opened, or else on one of its own.
+func listen(paths Paths, inherited *os.File, log *slog.Logger) (*listener, error) {
 	paths.Candidates = slices.Clone(paths.Candidates) // which change as folders come and go
-	d := &door{paths: paths, log: log, conns: make(chan net.Conn), closed: make(chan struct{})}
-	if inherited != nil && inherited.Socket != nil {
-		return d, d.adopt(inherited.Socket)
+	d := &listener{paths: paths, log: log, conns: make(chan net.Conn), closed: make(chan struct{})}
+	if inherited != nil {
+		return d, d.adopt(inherited)
 	}
 	return d, d.bind(paths.Socket())
 }
 
-// adopt listens on a socket that somebody else opened: systemd, or the daemon before this one.
-func (d *door) adopt(file *os.File) error {
+// adopt listens on a socket that systemd opened.
+func (d *listener) adopt(file *os.File) error {
 	l, err := net.FileListener(file)
 	_ = file.Close()
 	unix, ok := l.(*net.UnixListener)
 	if err != nil || !ok {
-		return fault.Usage("socket_invalid", "what was handed over to listen on is not a Unix socket").Because(err)
+		return fault.Usage("socket_invalid", "the file that systemd handed over is not a Unix socket").Because(err)
 	}
 	path := unix.Addr().String()
 	info, err := os.Lstat(path)
 	if err != nil {
-		return fault.Usage("socket_invalid", "the socket %s that was handed over is gone", path).Because(err)
+		return fault.Usage("socket_invalid", "the socket %s that systemd handed over is gone", path).Because(err)
 	}
 	d.use(unix, path, files.Inode(info))
 	return nil
 }
 
-// use takes a listener in the place of the one before.
-func (d *door) use(l *net.UnixListener, path string, ino uint64) {
-	l.SetUnlinkOnClose(false) // by then the path may be that of another socket
+// use replaces the socket of before.
+func (d *listener) use(l *net.UnixListener, path string, ino uint64) {
+	l.SetUnlinkOnClose(false) // the path may be another socket's by then
 	d.mu.Lock()
-	old, oldPath, oldIno := d.listener, d.path, d.ino
-	d.listener, d.path, d.ino = l, path, ino
+	old, oldPath, oldIno := d.socket, d.path, d.ino
+	d.socket, d.path, d.ino = l, path, ino
 	d.mu.Unlock()
 	if old != nil {
 		_ = old.Close()
@@ -75,8 +75,8 @@ func (d *door) use(l *net.UnixListener, path string, ino uint64) {
 	go d.accept(l)
 }
 
-// bind listens at a path. What a dead daemon left there is removed; a socket that somebody listens on never is.
-func (d *door) bind(c Candidate) error {
+// bind listens at a path. It removes the socket of a dead daemon, and never one that a process listens on.
+func (d *listener) bind(c Candidate) error {
 	if err := short(c.Path); err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (d *door) bind(c Candidate) error {
 	if err := check(dir); err != nil {
 		return err
 	}
-	unlock, err := lockDir(dir) // looking and binding are one step for every daemon that wants this path
+	unlock, err := lockDir(dir) // checking and binding are one step for all daemons that try this path
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func lockDir(dir string) (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
-// vacate makes room at a path when what is there is the socket of a dead daemon.
+// vacate removes the socket of a dead daemon from a path.
 func vacate(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -146,7 +146,7 @@ func vacate(path string) error {
 	return nil
 }
 
-// stale reports whether nobody listens on a socket. In doubt somebody does.
+// stale reports whether no process listens on a socket. When that is not certain, it is not stale.
 func stale(path string) bool {
 	c, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "unix", path)
 	if err == nil {
@@ -155,21 +155,21 @@ func stale(path string) bool {
 	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
-// unlink removes a socket unless it has become another's.
+// unlink removes a socket, unless the path has another one by now.
 func unlink(path string, ino uint64) {
 	if info, err := os.Lstat(path); err == nil && files.Inode(info) == ino {
 		_ = os.Remove(path)
 	}
 }
 
-// accept lets in whoever may come in, until its listener ends.
-func (d *door) accept(l *net.UnixListener) {
+// accept hands on the connections of the daemon's user, until the socket is closed.
+func (d *listener) accept(l *net.UnixListener) {
 	for {
 		c, err := l.AcceptUnix()
 		if err != nil {
 			if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 				select {
-				case <-time.After(50 * time.Millisecond): // some will be closed
+				case <-time.After(50 * time.Millisecond): // until others are closed
 					continue
 				case <-d.closed:
 				}
@@ -177,7 +177,7 @@ func (d *door) accept(l *net.UnixListener) {
 			return
 		}
 		if uid, err := peer(c); err != nil || uid != os.Getuid() {
-			d.log.Warn("a connection of another user was refused", "uid", uid, "error", err)
+			d.log.Warn("a connection of another user is refused", "uid", uid, "error", err)
 			d.mu.Lock()
 			d.denied++
 			d.mu.Unlock()
@@ -193,12 +193,12 @@ func (d *door) accept(l *net.UnixListener) {
 	}
 }
 
-// guard looks at the socket now and then, and binds it anew when it is gone. moved is told where it is then. When the
-// lock is gone, another daemon may have begun with files of its own, and this one ends.
-func (d *door) guard(ctx context.Context, every time.Duration, lock *Lock, moved func(socket string) error) error {
+// guard checks the socket regularly, binds it again when it is gone, and calls moved with its path. When the lock is
+// gone, another daemon may have started with files of its own, and this one ends.
+func (d *listener) guard(ctx context.Context, every time.Duration, lock *Lock, moved func(socket string) error) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	said := ""
+	logged := ""
 	for {
 		select {
 		case <-ctx.Done():
@@ -206,29 +206,29 @@ func (d *door) guard(ctx context.Context, every time.Duration, lock *Lock, moved
 		case <-tick.C:
 		}
 		if !lock.intact(d.paths.lock()) {
-			return fault.Unavailable("daemon_state_lost", "the folder %s was removed under the daemon, and what it kept there with it", d.paths.State).
-				WithHint("the next command starts a daemon with a new one")
+			return fault.Unavailable("daemon_state_lost", "the folder %s of the daemon was removed, with the files in it", d.paths.State).
+				WithHint("the next command starts a daemon with a new folder")
 		}
 		path, ok := d.intact()
 		if ok {
-			said = ""
+			logged = ""
 			continue
 		}
 		at := d.paths.Socket()
 		err := d.bind(at)
 		if err == nil {
-			d.log.Info("the socket was gone and is there again", "was", path, "socket", at.Path)
+			d.log.Info("the socket was gone and is bound again", "was", path, "socket", at.Path)
 			err = moved(at.Path)
 		}
-		if err != nil && err.Error() != said {
-			said = err.Error()
-			d.log.Error("the socket cannot be put back", "socket", at.Path, "error", err)
+		if err != nil && err.Error() != logged {
+			logged = err.Error()
+			d.log.Error("the socket cannot be bound again", "socket", at.Path, "error", err)
 		}
 	}
 }
 
-// intact reports whether the socket is where it belongs and still is the daemon's.
-func (d *door) intact() (path string, ok bool) {
+// intact reports whether the socket is at its path and is the daemon's.
+func (d *listener) intact() (path string, ok bool) {
 	for i := range d.paths.Candidates {
 		d.paths.Candidates[i].look()
 	}
@@ -238,46 +238,40 @@ func (d *door) intact() (path string, ok bool) {
 	return d.path, err == nil && files.Inode(info) == d.ino
 }
 
-func (d *door) socket() string {
+// at returns the path of the socket.
+func (d *listener) at() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.path
 }
 
-func (d *door) refused() int64 {
+// refused returns how many connections of other users were refused.
+func (d *listener) refused() int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.denied
 }
 
-// pause leaves further connections waiting in the kernel, for the next daemon or for nobody.
-func (d *door) pause() {
+// pause accepts no further connections.
+func (d *listener) pause() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.paused = true
-	_ = d.listener.SetDeadline(time.Unix(1, 0))
+	_ = d.socket.SetDeadline(time.Unix(1, 0))
 }
 
-// file is the socket to hand over.
-func (d *door) file() (*os.File, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.listener.File()
-}
-
-// close ends listening and removes the socket, unless it has become another's.
-func (d *door) close() {
+// close closes the socket and removes it, unless the path has another one by now.
+func (d *listener) close() {
 	_ = d.Close()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.listener != nil {
-		_ = d.listener.Close()
+	if d.socket != nil {
+		_ = d.socket.Close()
 		unlink(d.path, d.ino)
 	}
 }
 
-// Accept is the next connection of the daemon's user.
-func (d *door) Accept() (net.Conn, error) {
+// Accept returns the next connection of the daemon's user.
+func (d *listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-d.conns:
 		return c, nil
@@ -286,11 +280,11 @@ func (d *door) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends Accept. The socket itself stays until close, as another daemon may go on with it.
-func (d *door) Close() error {
+// Close ends Accept. The socket itself stays until close, after the requests in flight.
+func (d *listener) Close() error {
 	d.once.Do(func() { close(d.closed) })
 	return nil
 }
 
-// Addr is where the socket is.
-func (d *door) Addr() net.Addr { return &net.UnixAddr{Name: d.socket(), Net: "unix"} }
+// Addr returns the address of the socket.
+func (d *listener) Addr() net.Addr { return &net.UnixAddr{Name: d.at(), Net: "unix"} }
