@@ -15,52 +15,52 @@ import (
 	"stega/text"
 )
 
-// Create makes a portfolio.
+// Create creates a portfolio.
 type Create struct {
 	ID     string
 	Name   string
 	Assets []events.Asset
 }
 
-// Topic is portfolio.create.
+// Topic returns portfolio.create.
 func (Create) Topic() string { return "portfolio.create" }
 
-// Subject is the portfolio's id.
+// Subject returns the portfolio's id.
 func (c Create) Subject() string { return c.ID }
 
 // Update gives a portfolio a new name and new assets.
 type Update struct {
 	ID      string
-	Version int64 // the version that it must have; 0 for any
+	Version int64 // the version that the portfolio must have; 0 for any
 	Name    string
 	Assets  []events.Asset
 }
 
-// Topic is portfolio.update.
+// Topic returns portfolio.update.
 func (Update) Topic() string { return "portfolio.update" }
 
-// Subject is the portfolio's id.
+// Subject returns the portfolio's id.
 func (c Update) Subject() string { return c.ID }
 
 // Delete removes a portfolio.
 type Delete struct {
 	ID      string
-	Version int64 // the version that it must have; 0 for any
+	Version int64 // the version that the portfolio must have; 0 for any
 }
 
-// Topic is portfolio.delete.
+// Topic returns portfolio.delete.
 func (Delete) Topic() string { return "portfolio.delete" }
 
-// Subject is the portfolio's id.
+// Subject returns the portfolio's id.
 func (c Delete) Subject() string { return c.ID }
 
-// maxAssets bounds a portfolio.
+// maxAssets bounds the assets of a portfolio.
 const maxAssets = 1000
 
-// check says what can be known of a portfolio from itself alone: all that is wrong with it, in one fault. It returns
-// the name without spaces around it, and brings symbols into their usual form.
+// check validates a portfolio without the database and returns one fault with every error. It returns the name
+// without surrounding spaces, and normalises the symbols in place.
 func check(name string, assets []events.Asset) (string, error) {
-	f := fault.Invalid("portfolio_invalid", "the portfolio cannot be kept as it is")
+	f := fault.Invalid("portfolio_invalid", "the portfolio is not valid")
 	wrong := func(pointer, format string, args ...any) {
 		_ = f.With(fault.Item{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 	}
@@ -84,6 +84,7 @@ func check(name string, assets []events.Asset) (string, error) {
 	return name, nil
 }
 
+// checkAssets reports each invalid symbol and weight through wrong, and weights that do not sum to exactly 1.
 func checkAssets(assets []events.Asset, wrong func(pointer, format string, args ...any)) {
 	sum, summed := decimal.Zero, true
 	seen := map[string]int{}
@@ -94,11 +95,11 @@ func checkAssets(assets []events.Asset, wrong func(pointer, format string, args 
 		if err != nil {
 			wrong(at+"/symbol", "%s", err)
 		} else if before, ok := seen[a.Symbol]; ok {
-			wrong(at+"/symbol", "%s is there twice, see /assets/%d", a.Symbol, before)
+			wrong(at+"/symbol", "%s is repeated: it is at /assets/%d already", a.Symbol, before)
 		}
 		seen[a.Symbol] = i
 		if a.Weight.IsZero() {
-			wrong(at+"/weight", "is missing or zero: leave the asset out, or give it a weight")
+			wrong(at+"/weight", "is missing or zero: remove the asset, or give it a weight")
 		}
 		if a.Weight.CmpAbs(decimal.Hundred) > 0 {
 			wrong(at+"/weight", "%s is not between -100 and 100: weights are ratios, 0.6 is 60 %%", a.Weight)
@@ -148,7 +149,8 @@ func (s *Service) delete(ctx context.Context, tx *store.Tx, c Delete) error {
 	return tx.Emit(events.PortfolioDeleted{Portfolio: p})
 }
 
-// current is a portfolio, locked for the unit of work, at the version that a client expects.
+// current returns a portfolio and locks it for the unit of work. It fails unless the portfolio is at the version that
+// the client expects.
 func current(ctx context.Context, tx *store.Tx, id string, version int64) (events.Portfolio, error) {
 	p, err := lock(ctx, tx, id)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -158,12 +160,16 @@ func current(ctx context.Context, tx *store.Tx, id string, version int64) (event
 		return p, fmt.Errorf("load portfolio %s: %w", id, err)
 	}
 	if version != 0 && p.Version != version {
-		return p, fault.New(fault.KindPrecondition, "version_mismatch", "portfolio %s is at version %d and not at %d", id, p.Version, version).
-			WithHint("read it again, and decide whether the change still makes sense")
+		return p, fault.New(
+			fault.KindPrecondition, "version_mismatch", "portfolio %s is at version %d and not at %d", id, p.Version, version,
+		).
+			WithHint("read the portfolio again, and decide whether the change still makes sense")
 	}
 	return p, nil
 }
 
+// unknown returns the fault of a portfolio that does not exist.
 func unknown(id string) error {
-	return fault.NotFound("portfolio_unknown", "there is no portfolio %.64s", id).WithHint("list them with: GET /v1/portfolios")
+	return fault.NotFound("portfolio_unknown", "there is no portfolio %.64s", id).
+		WithHint("list the portfolios with: GET /v1/portfolios")
 }

@@ -63,7 +63,7 @@ func TestLifeOfAPortfolio(t *testing.T) {
 
 	id := accepted.ID
 	var own []string
-	s.Eventually("all events of the portfolio are out", func() bool { // others may tell one thing of two of them
+	s.Eventually("all events of the portfolio are published", func() bool {
 		own = slices.DeleteFunc(s.Events(), func(e string) bool { return !strings.HasPrefix(e, "portfolio.") })
 		return len(own) >= 3
 	})
@@ -72,13 +72,14 @@ func TestLifeOfAPortfolio(t *testing.T) {
 		if line.Type == "portfolio.created" {
 			assert.Equal(t, accepted.OperationID, line.Correlation)
 			assert.JSONEq(t, fmt.Sprintf(`{"id":%q,"name":"core","version":1,"assets":[{"symbol":"AAPL","weight":"0.6"},
-				{"symbol":"MA","weight":"0.4"}],"created_at":%q,"updated_at":%q}`, id, p.CreatedAt.Format("2006-01-02T15:04:05.999999Z07:00"),
+				{"symbol":"MA","weight":"0.4"}],"created_at":%q,"updated_at":%q}`, id,
+				p.CreatedAt.Format("2006-01-02T15:04:05.999999Z07:00"),
 				p.CreatedAt.Format("2006-01-02T15:04:05.999999Z07:00")), string(line.Data))
 		}
 	}
 }
 
-func TestBadPortfoliosAreRefusedWithEverythingThatIsWrong(t *testing.T) {
+func TestInvalidPortfoliosAreRefusedWithEveryError(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
 	asset := func(symbol, weight string) string { return fmt.Sprintf(`{"symbol":%q,"weight":%s}`, symbol, weight) }
@@ -90,24 +91,49 @@ func TestBadPortfoliosAreRefusedWithEverythingThatIsWrong(t *testing.T) {
 		pointers   []string
 	}{
 		{"weights that sum to 0.9", of(asset("A", "0.5"), asset("B", "0.4")), 422, "portfolio_invalid", []string{"/assets"}},
-		{"weights that sum to a hair more than one", of(asset("A", "0.5"), asset("B", "0.5000000000000001")), 422, "portfolio_invalid", []string{"/assets"}},
+		{
+			"weights that sum to a hair more than one", of(asset("A", "0.5"), asset("B", "0.5000000000000001")), 422,
+			"portfolio_invalid", []string{"/assets"},
+		},
 		{"a symbol twice", of(asset("A", "0.5"), asset("a", "0.5")), 422, "portfolio_invalid", []string{"/assets/1/symbol"}},
 		{"a weight of zero", of(asset("A", "1"), asset("B", "0")), 422, "portfolio_invalid", []string{"/assets/1/weight"}},
-		{"a weight that is no number", of(asset("A", `"lots"`)), 422, "", nil},
-		{"a weight that would be rounded", of(asset("A", `"1.00000000000000000000000001"`)), 422, "field_invalid", []string{"/assets/0/weight"}},
-		{"a weight that would be rounded to nothing", of(asset("A", "1"), asset("B", "1e-26")), 422, "field_invalid", []string{"/assets/1/weight"}},
-		{"a symbol with a slash, which paths cannot have", of(asset("BRK/B", "1")), 422, "portfolio_invalid", []string{"/assets/0/symbol"}},
+		{"a weight in words", of(asset("A", `"lots"`)), 422, "", nil},
+		{
+			"a weight that would be rounded", of(asset("A", `"1.00000000000000000000000001"`)), 422, "field_invalid",
+			[]string{"/assets/0/weight"},
+		},
+		{
+			"a weight that would be rounded to nothing", of(asset("A", "1"), asset("B", "1e-26")), 422, "field_invalid",
+			[]string{"/assets/1/weight"},
+		},
+		{
+			"a symbol with a slash, which paths cannot have", of(asset("BRK/B", "1")), 422, "portfolio_invalid",
+			[]string{"/assets/0/symbol"},
+		},
 		{"a symbol that is two points", of(asset("..", "1")), 422, "portfolio_invalid", []string{"/assets/0/symbol"}},
 		{"a weight that is NaN", of(asset("A", `"NaN"`)), 422, "", nil},
 		{"a symbol with a space", of(asset("A B", "1")), 422, "portfolio_invalid", []string{"/assets/0/symbol"}},
 		{"no name and no assets", `{}`, 422, "portfolio_invalid", []string{"/name", "/assets"}},
 		{"an unknown field", `{"name":"x","assets":[],"colour":"red"}`, 422, "field_unknown", []string{"/colour"}},
-		{"an unknown field of an asset", `{"name":"x","assets":[{"symbol":"A","weight":"1","colour":"red"}]}`, 422, "field_unknown", []string{"/assets/0/colour"}},
+		{
+			"an unknown field of an asset", `{"name":"x","assets":[{"symbol":"A","weight":"1","colour":"red"}]}`, 422,
+			"field_unknown", []string{"/assets/0/colour"},
+		},
 		{"a field in another case", `{"name":"x","Name":"y","assets":[]}`, 422, "field_unknown", []string{"/Name"}},
-		{"a weight that is no number", `{"name":"x","assets":[{"symbol":"A","weight":"abc"}]}`, 422, "field_invalid", []string{"/assets/0/weight"}},
+		{
+			"a weight that is no number", `{"name":"x","assets":[{"symbol":"A","weight":"abc"}]}`, 422, "field_invalid",
+			[]string{"/assets/0/weight"},
+		},
 		{"a field twice", `{"name":"x","name":"y","assets":[]}`, 422, "field_repeated", []string{"/name"}},
-		{"a name that reads backwards", `{"name":"a\u202eb","assets":[{"symbol":"A","weight":"1"}]}`, 422, "portfolio_invalid", []string{"/name"}},
-		{"a name with letters that look like others", `{"name":"c\u043ere","assets":[{"symbol":"A","weight":"1"}]}`, 422, "portfolio_invalid", []string{"/name"}},
+		{
+			"a name that reads backwards", `{"name":"a\u202eb","assets":[{"symbol":"A","weight":"1"}]}`, 422,
+			"portfolio_invalid",
+			[]string{"/name"},
+		},
+		{
+			"a name with letters that look like others", `{"name":"c\u043ere","assets":[{"symbol":"A","weight":"1"}]}`, 422,
+			"portfolio_invalid", []string{"/name"},
+		},
 		{"a name that is a number", `{"name":1,"assets":[]}`, 422, "field_invalid", []string{"/name"}},
 		{"malformed JSON", `{"name":"x",`, 400, "json_malformed", nil},
 		{"an empty body", ``, 400, "json_malformed", nil},
@@ -129,15 +155,20 @@ func TestBadPortfoliosAreRefusedWithEverythingThatIsWrong(t *testing.T) {
 			}
 		})
 	}
-	assert.Equal(t, http.StatusUnsupportedMediaType, s.Do(http.MethodPost, "/v1/portfolios", core, "Content-Type", "text/plain").Status)
+	assert.Equal(
+		t, http.StatusUnsupportedMediaType,
+		s.Do(http.MethodPost, "/v1/portfolios", core, "Content-Type", "text/plain").Status,
+	)
 	assert.Equal(t, http.StatusMethodNotAllowed, s.Do(http.MethodPatch, "/v1/portfolios", core).Status)
 	assert.Equal(t, http.StatusNotFound, s.Do(http.MethodGet, "/v1/portfolio", "").Status)
-	assert.Equal(t, http.StatusUnprocessableEntity, s.Do(http.MethodPost, "/v1/portfolios", core, "Operation-Id", "mine").Status)
+	assert.Equal(
+		t, http.StatusUnprocessableEntity, s.Do(http.MethodPost, "/v1/portfolios", core, "Operation-Id", "mine").Status,
+	)
 
-	told := `{"id":"0198a2f6-0000-7000-8000-000000000001","name":"a\u202eb","version":1,"assets":[{"symbol":"A","weight":"1"}],
-		"created_at":"2024-01-01T00:00:00Z","updated_at":"2024-01-01T00:00:00Z"}`
-	a := s.Do(http.MethodPost, "/v1/events/portfolio.created", told)
-	assert.Equal(t, http.StatusUnprocessableEntity, a.Status, "an event is no way around it: %s", a.Body)
+	event := `{"id":"0198a2f6-0000-7000-8000-000000000001","name":"a\u202eb","version":1,
+		"assets":[{"symbol":"A","weight":"1"}],"created_at":"2024-01-01T00:00:00Z","updated_at":"2024-01-01T00:00:00Z"}`
+	a := s.Do(http.MethodPost, "/v1/events/portfolio.created", event)
+	assert.Equal(t, http.StatusUnprocessableEntity, a.Status, "an event is checked as a command is: %s", a.Body)
 
 	var list struct{ Items []events.Portfolio }
 	s.Get("/v1/portfolios", &list)
@@ -160,7 +191,9 @@ func TestNamesAreUnique(t *testing.T) {
 	assert.Equal(t, "name_taken", op.Error.Code)
 
 	// The two ways to write an accent make one name, which is kept in one way.
-	require.Nil(t, s.Write(http.MethodPut, "/v1/portfolios/"+second, strings.Replace(core, "core", "e\u0301te\u0301", 1)).Error)
+	require.Nil(
+		t, s.Write(http.MethodPut, "/v1/portfolios/"+second, strings.Replace(core, "core", "e\u0301te\u0301", 1)).Error,
+	)
 	for _, name := range []string{"\u00e9t\u00e9", "\u00c9T\u00c9", "E\u0301te\u0301"} {
 		op = s.Write(http.MethodPost, "/v1/portfolios", strings.Replace(core, "core", name, 1))
 		require.NotNil(t, op.Error, "%q", name)
@@ -176,7 +209,7 @@ func TestNamesAreUnique(t *testing.T) {
 	require.Nil(t, s.Write(http.MethodPut, "/v1/portfolios/"+second, core).Error)
 }
 
-func TestOneOfManyAtOnceGetsTheName(t *testing.T) {
+func TestOneOfManyConcurrentClientsGetsTheName(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
 	const clients = 16
@@ -215,16 +248,17 @@ func TestAnOperationIdIsAnIdempotencyKey(t *testing.T) {
 	other := s.Do(http.MethodPost, "/v1/portfolios", strings.Replace(core, "core", "else", 1), "Operation-Id", id)
 	assert.Equal(t, http.StatusUnprocessableEntity, other.Status)
 
-	// Another token that sends the same does not get the first one's answer as its own.
-	var made struct{ Token string }
-	s.Do(http.MethodPost, "/v1/tokens", `{"name":"other","scope":"write"}`).JSON(&made)
-	stranger := s.Do(http.MethodPost, "/v1/portfolios", core, "Operation-Id", id, "Authorization", "Bearer "+made.Token)
+	// A request with another token is refused, although its id and body are the same.
+	var created struct{ Token string }
+	s.Do(http.MethodPost, "/v1/tokens", `{"name":"other","scope":"write"}`).JSON(&created)
+	stranger := s.Do(http.MethodPost, "/v1/portfolios", core, "Operation-Id", id, "Authorization", "Bearer "+created.Token)
 	assert.Equal(t, http.StatusUnprocessableEntity, stranger.Status)
 	assert.Equal(t, "operation_id_reused", stranger.Problem().Code)
 
-	// An id that would stand in the wrong place of lists for good is refused.
+	// An id that would sort wrongly in lists is refused.
 	for _, odd := range []string{
-		"ffffffff-ffff-7fff-bfff-ffffffffffff", "ffffffff-ffff-4fff-bfff-ffffffffffff", "7b3e1c1a-6a5e-4d38-9c0f-0f6a1b2c3d4e", "00000000-0000-7000-8000-000000000000",
+		"ffffffff-ffff-7fff-bfff-ffffffffffff", "ffffffff-ffff-4fff-bfff-ffffffffffff",
+		"7b3e1c1a-6a5e-4d38-9c0f-0f6a1b2c3d4e", "00000000-0000-7000-8000-000000000000",
 	} {
 		a := s.Do(http.MethodPost, "/v1/portfolios", strings.Replace(core, "core", "odd", 1), "Operation-Id", odd)
 		assert.Equal(t, http.StatusUnprocessableEntity, a.Status, odd)

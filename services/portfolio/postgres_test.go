@@ -9,7 +9,7 @@ import (
 func TestOnPostgreSQL(t *testing.T) {
 	t.Parallel()
 	servers.OnPostgreSQL(
-		t, "portfolio", TestLifeOfAPortfolio, TestBadPortfoliosAreRefusedWithEverythingThatIsWrong, TestNamesAreUnique,
-		TestOneOfManyAtOnceGetsTheName, TestAnOperationIdIsAnIdempotencyKey, TestListsPage,
+		t, "portfolio", TestLifeOfAPortfolio, TestInvalidPortfoliosAreRefusedWithEveryError, TestNamesAreUnique,
+		TestOneOfManyConcurrentClientsGetsTheName, TestAnOperationIdIsAnIdempotencyKey, TestListsPage,
 	)
 }

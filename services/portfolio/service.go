@@ -1,5 +1,5 @@
-// Package portfolio keeps portfolios: named sets of assets with weights. It owns their names, versions and ids, and
-// tells what becomes of them in events that carry the whole portfolio.
+// Package portfolio keeps portfolios: named sets of assets with weights. It owns their names, versions and ids.
+// Each change is published as an event that carries the whole portfolio.
 package portfolio
 
 import (
@@ -12,13 +12,13 @@ type Service struct {
 	db *store.DB
 }
 
-// New makes the service on its database, which may be nil when only Register is called.
+// New returns the service on its database, which may be nil when only Register is called.
 func New(db *store.DB) *Service { return &Service{db: db} }
 
-// Name is portfolio.
+// Name returns "portfolio".
 func (s *Service) Name() string { return "portfolio" }
 
-// Register is everything that the service answers to.
+// Register registers the handlers of all commands and events of the service.
 func (s *Service) Register(d *bus.Dispatcher) {
 	bus.Handle(d, s.create)
 	bus.Handle(d, s.update)

@@ -20,7 +20,7 @@ type row struct {
 
 	ID        string `bun:",pk"`
 	Name      string
-	Folded    string // what makes names unique
+	Folded    string // the case-folded name, which is unique
 	Version   int64
 	Assets    string // as JSON
 	CreatedAt int64
@@ -37,12 +37,13 @@ func toRow(p events.Portfolio) (*row, error) {
 
 func (r *row) portfolio() (events.Portfolio, error) {
 	p := events.Portfolio{
-		ID: r.ID, Name: r.Name, Version: r.Version, CreatedAt: time.UnixMicro(r.CreatedAt).UTC(), UpdatedAt: time.UnixMicro(r.UpdatedAt).UTC(),
+		ID: r.ID, Name: r.Name, Version: r.Version, CreatedAt: time.UnixMicro(r.CreatedAt).UTC(),
+		UpdatedAt: time.UnixMicro(r.UpdatedAt).UTC(),
 	}
 	return p, json.Unmarshal([]byte(r.Assets), &p.Assets)
 }
 
-// insert and change run at once and not later, so that a name that is taken is known to the handler.
+// insert stores a new portfolio. It runs at once and is not queued, so that the handler can return name_taken.
 func insert(ctx context.Context, tx *store.Tx, p events.Portfolio) error {
 	r, err := toRow(p)
 	if err != nil {
@@ -52,6 +53,7 @@ func insert(ctx context.Context, tx *store.Tx, p events.Portfolio) error {
 	return refusal(err, p.Name)
 }
 
+// change overwrites a portfolio, at once like insert.
 func change(ctx context.Context, tx *store.Tx, p events.Portfolio) error {
 	r, err := toRow(p)
 	if err != nil {
@@ -65,7 +67,7 @@ func remove(tx *store.Tx, id string) {
 	tx.Later(tx.NewDelete().Table("portfolios").Where("id = ?", id))
 }
 
-// lock reads a portfolio for changing it.
+// lock reads a portfolio and locks its row until the unit of work ends. SQLite has one writer and needs no lock.
 func lock(ctx context.Context, tx *store.Tx, id string) (events.Portfolio, error) {
 	var r row
 	query := tx.NewSelect().Model(&r).Where("id = ?", id)
@@ -78,7 +80,8 @@ func lock(ctx context.Context, tx *store.Tx, id string) (events.Portfolio, error
 	return r.portfolio()
 }
 
-// list reads portfolios by id, from after one; name, when it is not empty, picks the one of that name.
+// list reads at most limit portfolios in the order of their ids, after the given one. A name that is not empty
+// selects the portfolio of that name.
 func list(ctx context.Context, db bun.IDB, limit int, after, name string) ([]events.Portfolio, error) {
 	var rows []row
 	query := db.NewSelect().Model(&rows).OrderExpr("id").Limit(int64(limit))
@@ -101,11 +104,11 @@ func list(ctx context.Context, db bun.IDB, limit int, after, name string) ([]eve
 	return portfolios, nil
 }
 
-// refusal is the fault that the database's refusal of a change stands for.
+// refusal turns a unique-key conflict of the database into the fault name_taken, and returns other errors unchanged.
 func refusal(err error, name string) error {
 	if err != nil && store.Conflict(err) {
 		return fault.Conflict("name_taken", "there is a portfolio named %q already", name).
-			WithHint("choose another name; upper and lower case do not make one different")
+			WithHint("choose another name; names that differ only in upper and lower case are the same")
 	}
 	return err
 }
