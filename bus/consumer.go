@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/uptrace/bun/dialect"
 
 	"stega/broker"
+	"stega/internal/backoff"
 	"stega/store"
 )
 
@@ -69,35 +71,28 @@ func (o ConsumerOptions) withDefaults(db *store.DB) ConsumerOptions {
 	if db.Read().Dialect().Name() == dialect.PG {
 		lanes = min(max(runtime.GOMAXPROCS(0), 2), 4) // one waits for its commit while another works; more only make the units smaller
 	}
-	def(&o.Lanes, lanes)
-	def(&o.Prefetch, 1024)
-	def(&o.Batch, 128)
-	def(&o.BatchBytes, 4<<20)
-	def(&o.Jobs, 2)
-	def(&o.QuickRetries, 3)
-	def(&o.QuickDelay, 20*time.Millisecond)
-	def(&o.RetryBase, time.Second)
-	def(&o.RetryMax, 5*time.Minute)
-	def(&o.MaxAttempts, 10)
-	def(&o.BreakAfter, 5)
-	def(&o.ProbeBase, 100*time.Millisecond)
-	def(&o.ProbeMax, 5*time.Second)
-	def(&o.Poll, 500*time.Millisecond)
-	def(&o.Inspect, 3*time.Second)
-	def(&o.Verify, 30*time.Second)
-	def(&o.JobLease, JobTimeout+5*time.Minute)
-	def(&o.Grace, 20*time.Second)
+	o.Lanes = cmp.Or(o.Lanes, lanes)
+	o.Prefetch = cmp.Or(o.Prefetch, 1024)
+	o.Batch = cmp.Or(o.Batch, 128)
+	o.BatchBytes = cmp.Or(o.BatchBytes, 4<<20)
+	o.Jobs = cmp.Or(o.Jobs, 2)
+	o.QuickRetries = cmp.Or(o.QuickRetries, 3)
+	o.QuickDelay = cmp.Or(o.QuickDelay, 20*time.Millisecond)
+	o.RetryBase = cmp.Or(o.RetryBase, time.Second)
+	o.RetryMax = cmp.Or(o.RetryMax, 5*time.Minute)
+	o.MaxAttempts = cmp.Or(o.MaxAttempts, 10)
+	o.BreakAfter = cmp.Or(o.BreakAfter, 5)
+	o.ProbeBase = cmp.Or(o.ProbeBase, 100*time.Millisecond)
+	o.ProbeMax = cmp.Or(o.ProbeMax, 5*time.Second)
+	o.Poll = cmp.Or(o.Poll, 500*time.Millisecond)
+	o.Inspect = cmp.Or(o.Inspect, 3*time.Second)
+	o.Verify = cmp.Or(o.Verify, 30*time.Second)
+	o.JobLease = cmp.Or(o.JobLease, JobTimeout+5*time.Minute)
+	o.Grace = cmp.Or(o.Grace, 20*time.Second)
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(nil)
 	}
 	return o
-}
-
-func def[T comparable](v *T, standard T) {
-	var zero T
-	if *v == zero {
-		*v = standard
-	}
 }
 
 // Paused says why the consumer takes no messages at present; empty when it does.
@@ -174,7 +169,7 @@ func (l *loop) buried(ctx context.Context) {
 	defer cancel()
 	for round := 0; ; round++ {
 		n, err := l.broker.Depth(ctx, l.service, broker.Dead)
-		if err != nil || n == 0 || !l.sleep(ctx, exponential(time.Millisecond, 100*time.Millisecond, round)) {
+		if err != nil || n == 0 || !l.sleep(ctx, backoff.Exponential(time.Millisecond, 100*time.Millisecond, round)) {
 			return
 		}
 	}

@@ -3,9 +3,7 @@ package bus
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
-	"time"
 
 	"stega/fault"
 )
@@ -77,23 +75,6 @@ func shape(s string) string {
 func wordByte(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c >= 0x80
 }
-
-// exponential is base·2ⁿ, at most limit.
-func exponential(base, limit time.Duration, n int) time.Duration {
-	d := base
-	for range n {
-		if d *= 2; d >= limit {
-			return limit
-		}
-	}
-	return min(d, limit)
-}
-
-// fullJitter spreads retries that became due together: anything up to d.
-func fullJitter(d time.Duration) time.Duration { return rand.N(d + 1) }
-
-// halfJitter keeps at least half of d, for waits that must not be skipped.
-func halfJitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 
 // away reports whether an error says that the database cannot be reached at present.
 func away(err error) bool {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
@@ -33,18 +32,6 @@ func TestCause(t *testing.T) {
 func TestText(t *testing.T) {
 	assert.LessOrEqual(t, len(text(errors.New(strings.Repeat("é", maxErrorText)))), maxErrorText+4)
 	assert.Equal(t, "ab", text(errors.New("a\x00b")))
-}
-
-func TestBackoff(t *testing.T) {
-	assert.Equal(t, 20*time.Millisecond, exponential(20*time.Millisecond, time.Minute, 0))
-	assert.Equal(t, 160*time.Millisecond, exponential(20*time.Millisecond, time.Minute, 3))
-	assert.Equal(t, time.Minute, exponential(time.Second, time.Minute, 60))
-	assert.Equal(t, time.Minute, exponential(time.Second, time.Minute, 1000))
-	for range 1000 {
-		full, half := fullJitter(time.Second), halfJitter(time.Second)
-		assert.True(t, full >= 0 && full <= time.Second)
-		assert.True(t, half >= time.Second/2 && half <= time.Second)
-	}
 }
 
 func TestBreaker(t *testing.T) {

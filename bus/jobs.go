@@ -10,6 +10,7 @@ import (
 	"stega/broker"
 	"stega/events"
 	"stega/fault"
+	"stega/internal/backoff"
 	"stega/store"
 )
 
@@ -143,7 +144,7 @@ func (j *job) execute(ctx context.Context) error {
 		if IsPermanent(err) || try >= j.opts.QuickRetries {
 			return j.fail(ctx, err)
 		}
-		if !j.sleep(ctx, halfJitter(exponential(j.opts.QuickDelay, j.opts.RetryMax, try))) {
+		if !j.sleep(ctx, backoff.Half(backoff.Exponential(j.opts.QuickDelay, j.opts.RetryMax, try))) {
 			return errStopped
 		}
 		try++

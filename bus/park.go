@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"stega/events"
+	"stega/internal/backoff"
 	"stega/store"
 )
 
@@ -24,7 +25,7 @@ func (t *task) waiting(now time.Time) store.ParkedMessage {
 func (l *lane) alone(ctx context.Context, err error) error {
 	t := l.todo[0]
 	for try := 0; try < l.opts.QuickRetries && t.probes == 0 && !IsPermanent(err); {
-		if !l.sleep(ctx, halfJitter(exponential(l.opts.QuickDelay, l.opts.RetryMax, try))) {
+		if !l.sleep(ctx, backoff.Half(backoff.Exponential(l.opts.QuickDelay, l.opts.RetryMax, try))) {
 			return errStopped
 		}
 		if _, err = l.unit(ctx, l.todo[:1]); err == nil {
@@ -95,7 +96,7 @@ func (l *loop) schedule(m *store.ParkedMessage, now time.Time, dead bool) {
 		return
 	}
 	m.State = store.Parked
-	m.DueAt = now.Add(fullJitter(exponential(l.opts.RetryBase, l.opts.RetryMax, max(0, m.Attempts-1))))
+	m.DueAt = now.Add(backoff.Full(backoff.Exponential(l.opts.RetryBase, l.opts.RetryMax, max(0, m.Attempts-1))))
 }
 
 // report tells what became of a message that failed.
@@ -124,7 +125,7 @@ func (l *lane) probe(ctx context.Context) error {
 			return nil
 		}
 		l.gather(ctx, l.opts.Prefetch, l.opts.BatchBytes)
-		timer := time.NewTimer(halfJitter(exponential(l.opts.ProbeBase, l.opts.ProbeMax, round)))
+		timer := time.NewTimer(backoff.Half(backoff.Exponential(l.opts.ProbeBase, l.opts.ProbeMax, round)))
 		select {
 		case <-timer.C:
 		case <-closed:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"stega/internal/backoff"
 	"stega/store"
 )
 
@@ -168,7 +169,7 @@ func (o *outage) judge(ctx context.Context, err error) verdict {
 		o.pause("the database takes no writes", err)
 	}
 	for first := true; ; first = false {
-		delay := halfJitter(exponential(o.loop.opts.ProbeBase, o.loop.opts.ProbeMax, o.rounds))
+		delay := backoff.Half(backoff.Exponential(o.loop.opts.ProbeBase, o.loop.opts.ProbeMax, o.rounds))
 		o.rounds++
 		if !o.loop.sleep(ctx, delay) {
 			o.loop.pauses.clear(o.who)
@@ -231,7 +232,7 @@ func (o *outage) insist(ctx context.Context, what string, unit func(ctx context.
 		}
 		o.told = true
 		o.loop.pauses.set(o.who, "the database refuses to "+what+": "+shape(err.Error()))
-		if !o.loop.sleep(ctx, halfJitter(exponential(o.loop.opts.ProbeBase, o.loop.opts.ProbeMax, round))) {
+		if !o.loop.sleep(ctx, backoff.Half(backoff.Exponential(o.loop.opts.ProbeBase, o.loop.opts.ProbeMax, round))) {
 			return errStopped
 		}
 	}

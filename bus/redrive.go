@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"stega/internal/backoff"
 	"stega/store"
 )
 
@@ -145,7 +146,7 @@ func (r *redriver) suspect(ctx context.Context, tx *store.Tx, t *retry) error {
 	}
 	t.alone = true
 	m.Attempts++
-	m.DueAt = tx.Now().Add(exponential(r.opts.RetryBase, r.opts.RetryMax, m.Attempts)) // others first, when the process begins again
+	m.DueAt = tx.Now().Add(backoff.Exponential(r.opts.RetryBase, r.opts.RetryMax, m.Attempts)) // others first, when the process begins again
 	return store.InboxOf(tx).Repark(ctx, *m)
 }
 
@@ -161,7 +162,7 @@ func (r *redriver) count(ctx context.Context, tx *store.Tx, t *retry) error {
 	}
 	t.alone, t.counted = true, true
 	m.Attempts++
-	m.State, m.DueAt = store.Parked, tx.Now().Add(exponential(r.opts.RetryBase, r.opts.RetryMax, m.Attempts)) // others first
+	m.State, m.DueAt = store.Parked, tx.Now().Add(backoff.Exponential(r.opts.RetryBase, r.opts.RetryMax, m.Attempts)) // others first
 	return store.InboxOf(tx).Repark(ctx, *m)
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"stega/fault"
+	"stega/internal/backoff"
 	"stega/rest"
 )
 
@@ -101,10 +102,11 @@ func (l *listener) count() (open, waiting int) {
 // Accept returns the next connection that there is room for. An error that passes, such as a lack of descriptors,
 // never ends it.
 func (l *listener) Accept() (net.Conn, error) {
-	for pause := 5 * time.Millisecond; ; {
+	pause := backoff.Backoff{Base: 5 * time.Millisecond, Max: time.Second}
+	for {
 		conn, err := l.Listener.Accept()
 		if err == nil {
-			pause = 5 * time.Millisecond
+			pause.Reset()
 			if c := l.admit(conn); c != nil {
 				return c, nil
 			}
@@ -114,13 +116,13 @@ func (l *listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		l.refused.WithLabelValues("failed").Inc()
-		if pause > 100*time.Millisecond {
+		wait := pause.Next()
+		if wait > 100*time.Millisecond {
 			l.log.Warn("no connection can be accepted at present", "error", err)
 		}
 		l.evict(&l.waiting) // its descriptor is free
 		select {
-		case <-time.After(pause):
-			pause = min(2*pause, time.Second)
+		case <-time.After(wait):
 		case <-l.closed:
 			return nil, net.ErrClosed
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -13,6 +12,7 @@ import (
 
 	"stega/broker"
 	"stega/events"
+	"stega/internal/backoff"
 )
 
 // Relay moves the outbox of one database to the broker, and nothing else does. One relay works per service at a time
@@ -66,14 +66,15 @@ func (r *Relay) Run(ctx context.Context, ready func()) error {
 		stop := v.OnHandled(r.onHandled)
 		defer stop()
 	}
-	for pause := retryMin; ; {
+	pause := backoff.Backoff{Base: retryMin, Max: retryMax}
+	for {
 		lead, err := r.DB.engine.lead(ctx, r.DB.service)
 		if err == nil {
 			began := time.Now()
 			err = r.work(ctx, lead)
 			lead.release()
 			if time.Since(began) > retryReset {
-				pause = retryMin
+				pause.Reset()
 			}
 		}
 		if ctx.Err() != nil {
@@ -83,12 +84,9 @@ func (r *Relay) Run(ctx context.Context, ready func()) error {
 			r.DB.refused.Store(true)
 		}
 		r.Log.Warn("the relay starts anew", "error", err)
-		select {
-		case <-time.After(pause/2 + rand.N(pause)):
-		case <-ctx.Done():
+		if !pause.Sleep(ctx) {
 			return nil
 		}
-		pause = min(2*pause, retryMax)
 	}
 }
 

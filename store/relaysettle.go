@@ -3,13 +3,13 @@ package store
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect"
 
 	"stega/broker"
+	"stega/internal/backoff"
 )
 
 // collect takes in what became of messages on their way.
@@ -71,8 +71,7 @@ func (w *relaying) again(l *line, err error, fault bool) {
 		l.faults++
 	}
 	l.err = err
-	wait := min(retryMin<<min(l.tries, 10), retryMax)
-	l.due = time.Now().Add(wait/2 + rand.N(wait/2))
+	l.due = time.Now().Add(backoff.Half(backoff.Exponential(retryMin, retryMax, l.tries)))
 	w.open = append(w.open, l)
 	if l.tries&(l.tries-1) == 0 {
 		head := &l.rows[0]

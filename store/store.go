@@ -6,7 +6,6 @@ package store
 
 import (
 	"context"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +14,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"stega/fault"
+	"stega/internal/backoff"
 )
 
 // DB is the database of one service.
@@ -128,11 +128,7 @@ func (d *DB) Do(ctx context.Context, fn func(ctx context.Context, tx *Tx) error)
 		if !again(err) || try == maxTries || ctx.Err() != nil {
 			return d.explain(ctx, err)
 		}
-		pause := time.NewTimer(rand.N(time.Millisecond << min(try, 7)))
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
+		if !backoff.Sleep(ctx, backoff.Full(backoff.Exponential(time.Millisecond, 128*time.Millisecond, try))) {
 			return ctx.Err()
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"stega/broker"
 	"stega/fault"
+	"stega/internal/backoff"
 )
 
 // maxPrefetch is what the server allows on a quorum queue.
@@ -66,7 +67,7 @@ func attached[T any](ctx context.Context, b *Broker, queue string, attach func(*
 	ctx, cancel := b.either(ctx)
 	defer cancel()
 	var none T
-	pause := backoff{max: b.cfg.MaxBackoff}
+	pause := backoff.Backoff{Base: backoffBase, Max: b.cfg.MaxBackoff}
 	said := ""
 	for {
 		conn, err := b.in.get(ctx)
@@ -86,7 +87,7 @@ func attached[T any](ctx context.Context, b *Broker, queue string, attach func(*
 			said = err.Error()
 			b.log.Warn("the broker does not attach to a queue yet, trying on", "queue", queue, "error", err)
 		}
-		if !pause.wait(ctx) {
+		if !pause.Sleep(ctx) {
 			return none, errors.Join(context.Cause(ctx), err)
 		}
 	}
@@ -155,7 +156,7 @@ func (c *consumer) attach(conn *connection) (*subscription, error) {
 func (c *consumer) run(sub *subscription) {
 	defer close(c.ended)
 	log := c.b.log.With("queue", c.queue)
-	pause := backoff{max: c.b.cfg.MaxBackoff}
+	pause := backoff.Backoff{Base: backoffBase, Max: c.b.cfg.MaxBackoff}
 	part := "queue " + c.queue
 	defer c.b.refused.clear(part)
 	said := ""
@@ -169,7 +170,7 @@ func (c *consumer) run(sub *subscription) {
 		// The connection goes on, so it is the queue that ended.
 		gap := errors.Is(err, errCancelled)
 		if time.Since(began) > c.b.cfg.MaxBackoff {
-			pause.reset()
+			pause.Reset()
 		}
 		if sub = c.resubscribe(&pause, func(err error) {
 			if f := queueFault(c.queue, err); f != nil {
@@ -191,7 +192,7 @@ func (c *consumer) run(sub *subscription) {
 }
 
 // resubscribe is nil when the consumer is to end.
-func (c *consumer) resubscribe(pause *backoff, failed func(error)) *subscription {
+func (c *consumer) resubscribe(pause *backoff.Backoff, failed func(error)) *subscription {
 	ctx, cancel := context.WithCancel(c.b.life)
 	defer cancel()
 	over := make(chan struct{})
@@ -203,7 +204,7 @@ func (c *consumer) resubscribe(pause *backoff, failed func(error)) *subscription
 		case <-over:
 		}
 	}()
-	for pause.wait(ctx) {
+	for pause.Sleep(ctx) {
 		conn, err := c.b.in.get(ctx)
 		if err != nil {
 			continue

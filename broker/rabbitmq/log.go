@@ -10,6 +10,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"stega/broker"
+	"stega/internal/backoff"
 )
 
 // An ack on a stream is only credit for more, so a quarter of the credit is given back at a time.
@@ -87,7 +88,7 @@ func (r *reader) run(ctx context.Context, t *tail) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(r.b.life, cancel)()
-	pause := backoff{max: r.b.cfg.MaxBackoff}
+	pause := backoff.Backoff{Base: backoffBase, Max: r.b.cfg.MaxBackoff}
 	for again := false; ; again = true {
 		began := time.Now()
 		if err := r.read(ctx, t, again && r.last.ID != ""); errors.Is(err, errOtherLog) {
@@ -95,11 +96,11 @@ func (r *reader) run(ctx context.Context, t *tail) {
 			return
 		}
 		if time.Since(began) > r.b.cfg.MaxBackoff {
-			pause.reset()
+			pause.Reset()
 		}
 		said := ""
 		for t = nil; t == nil; {
-			if !pause.wait(ctx) {
+			if !pause.Sleep(ctx) {
 				return
 			}
 			conn, err := r.b.in.get(ctx)

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"stega/broker"
+	"stega/internal/backoff"
 )
 
 // publisher sends messages over one channel after another. The window is one semaphore: each message weighs its
@@ -166,7 +167,7 @@ func (p *publisher) settle(timeout time.Duration) {
 // run keeps a channel to publish on.
 func (p *publisher) run() {
 	defer p.answers.end()
-	pause := backoff{max: p.b.cfg.MaxBackoff}
+	pause := backoff.Backoff{Base: backoffBase, Max: p.b.cfg.MaxBackoff}
 	for {
 		conn, err := p.b.out.get(p.b.life)
 		if err != nil {
@@ -186,8 +187,8 @@ func (p *publisher) run() {
 			p.b.log.Warn("the channel to publish on ended, opening another", "error", err)
 		}
 		if time.Since(began) > p.b.cfg.MaxBackoff {
-			pause.reset()
-		} else if !pause.wait(p.b.life) {
+			pause.Reset()
+		} else if !pause.Sleep(p.b.life) {
 			return
 		}
 	}

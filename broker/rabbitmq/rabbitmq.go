@@ -10,6 +10,7 @@
 package rabbitmq
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -53,22 +54,19 @@ func (c Config) withDefaults() Config {
 	if c.Prefix == "" {
 		c.Prefix = "stega"
 	}
-	set(&c.Window, 4096)
-	set(&c.WindowBytes, 16<<20)
-	set(&c.ConfirmTimeout, 30*time.Second)
-	set(&c.DialTimeout, 10*time.Second)
-	set(&c.Heartbeat, 10*time.Second)
-	set(&c.CloseTimeout, 2*time.Second)
-	set(&c.MaxBackoff, 5*time.Second)
-	set(&c.DeclareTimeout, time.Minute)
+	c.Window = cmp.Or(max(c.Window, 0), 4096)
+	c.WindowBytes = cmp.Or(max(c.WindowBytes, 0), 16<<20)
+	c.ConfirmTimeout = cmp.Or(max(c.ConfirmTimeout, 0), 30*time.Second)
+	c.DialTimeout = cmp.Or(max(c.DialTimeout, 0), 10*time.Second)
+	c.Heartbeat = cmp.Or(max(c.Heartbeat, 0), 10*time.Second)
+	c.CloseTimeout = cmp.Or(max(c.CloseTimeout, 0), 2*time.Second)
+	c.MaxBackoff = cmp.Or(max(c.MaxBackoff, 0), 5*time.Second)
+	c.DeclareTimeout = cmp.Or(max(c.DeclareTimeout, 0), time.Minute)
 	return c
 }
 
-func set[T int | int64 | time.Duration](v *T, value T) {
-	if *v <= 0 {
-		*v = value
-	}
-}
+// backoffBase is the first delay between tries.
+const backoffBase = 50 * time.Millisecond
 
 // Broker is a connection to RabbitMQ.
 type Broker struct {

@@ -1,10 +1,10 @@
 package rabbitmq
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/url"
 	"sync"
@@ -14,6 +14,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"stega/broker"
+	"stega/internal/backoff"
 )
 
 // connection is one connection, which ends and is never mended.
@@ -87,7 +88,7 @@ func (l *link) get(ctx context.Context) (*connection, error) {
 // run keeps a connection until the broker's life ends.
 func (l *link) run(conn *connection) {
 	log := l.b.log.With("broker", l.b.shown, "connection", l.role)
-	pause := backoff{max: l.b.cfg.MaxBackoff}
+	pause := backoff.Backoff{Base: backoffBase, Max: l.b.cfg.MaxBackoff}
 	for said := ""; ; {
 		if conn == nil {
 			var err error
@@ -100,7 +101,7 @@ func (l *link) run(conn *connection) {
 					said = err.Error()
 					log.Warn("the broker cannot be reached, trying on", "error", err)
 				}
-				if !pause.wait(l.b.life) {
+				if !pause.Sleep(l.b.life) {
 					return
 				}
 				continue
@@ -115,8 +116,8 @@ func (l *link) run(conn *connection) {
 		said = ""
 		log.Warn("the connection to the broker ended, making another", "error", err)
 		if time.Since(began) > l.b.cfg.MaxBackoff {
-			pause.reset()
-		} else if !pause.wait(l.b.life) {
+			pause.Reset()
+		} else if !pause.Sleep(l.b.life) {
 			return
 		}
 	}
@@ -143,7 +144,7 @@ func (l *link) hold(conn *connection) (err error) {
 			l.update(func() {
 				l.blocked = ""
 				if s.Active {
-					l.blocked = cmpOr(s.Reason, "no reason was given")
+					l.blocked = cmp.Or(s.Reason, "no reason was given")
 				} else {
 					l.unblocked = time.Now()
 				}
@@ -162,13 +163,6 @@ func (l *link) hold(conn *connection) (err error) {
 	l.update(func() { l.conn, l.err, l.blocked = nil, err, "" })
 	close(conn.over)
 	return err
-}
-
-func cmpOr(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a
 }
 
 // dial makes one connection, to the first node that takes it.
@@ -228,25 +222,4 @@ func (b *Broker) dial(ctx context.Context, to *url.URL, role string) (*connectio
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	return &connection{Connection: conn, url: to, over: make(chan struct{})}, nil
-}
-
-// backoff is a pause that doubles, with jitter, so that a hundred processes do not come back at the same instant.
-type backoff struct {
-	max  time.Duration
-	next time.Duration
-}
-
-func (p *backoff) reset() { p.next = 0 }
-
-// wait reports whether the pause was not cut short.
-func (p *backoff) wait(ctx context.Context) bool {
-	p.next = min(max(2*p.next, 50*time.Millisecond), p.max)
-	timer := time.NewTimer(p.next/2 + rand.N(p.next/2+1))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -14,6 +14,7 @@ import (
 	"stega/broker"
 	"stega/events"
 	"stega/fault"
+	"stega/internal/backoff"
 )
 
 // names are the names of all parts, which begin alike.
@@ -122,7 +123,7 @@ func (b *Broker) Declare(ctx context.Context, t broker.Topology) error {
 	defer cancel()
 	limit := time.NewTimer(b.cfg.DeclareTimeout)
 	defer limit.Stop()
-	pause := backoff{max: time.Second}
+	pause := backoff.Backoff{Base: backoffBase, Max: time.Second}
 	for refused := false; ; {
 		err := b.declareOnce(ctx, t)
 		if err == nil || ctx.Err() != nil || !passing(err) {
@@ -138,7 +139,7 @@ func (b *Broker) Declare(ctx context.Context, t broker.Topology) error {
 				WithHint("look at the broker's log, and try again when it is well").Because(err)
 		default:
 		}
-		pause.wait(ctx)
+		pause.Sleep(ctx)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"stega/fault"
+	"stega/internal/backoff"
 	"stega/rest"
 	"stega/store"
 )
@@ -117,7 +118,7 @@ func (s *Server) await(ctx context.Context, id string, tree bool, until func(Ope
 			if !open { // the hub has lost the thread: take it up again, and look
 				stop()
 				news, stop = s.hub.Watch("operation:" + id)
-				if err := pause(ctx, lostPause); err != nil {
+				if !backoff.Sleep(ctx, lostPause) {
 					return o, nil
 				}
 			}
@@ -128,14 +129,3 @@ func (s *Server) await(ctx context.Context, id string, tree bool, until func(Ope
 
 // lostPause keeps a waiter from going round while the hub itself waits for the broker.
 const lostPause = 200 * time.Millisecond
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}

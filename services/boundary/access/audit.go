@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/uptrace/bun"
 
+	"stega/internal/backoff"
 	"stega/store"
 )
 
@@ -220,7 +221,8 @@ func (a *audit) batch(first Entry) []Entry {
 
 // write writes a batch, again and again while the database is away.
 func (a *audit) write(ctx context.Context, batch []Entry) {
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+	pause := backoff.Backoff{Base: 50 * time.Millisecond, Max: 5 * time.Second}
+	for {
 		err := a.insert(ctx, batch)
 		if err == nil {
 			return
@@ -230,12 +232,7 @@ func (a *audit) write(ctx context.Context, batch []Entry) {
 			return
 		}
 		a.log.Warn("the audit is not written at present", "lines", len(batch), "error", err)
-		again := time.NewTimer(pause)
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			again.Stop()
-		}
+		pause.Sleep(ctx)
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 
+	"stega/internal/backoff"
 	"stega/internal/wait"
 	"stega/rest"
 )
@@ -318,12 +319,12 @@ func TestAConnectionOutlivesABody(t *testing.T) {
 	t.Parallel()
 	drain := func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		pause(r.Context(), time.Nanosecond)
+		backoff.Sleep(r.Context(), time.Nanosecond)
 	}
 	ended := make(chan error, 1)
 	late := func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		pause(r.Context(), 300*time.Millisecond)
+		backoff.Sleep(r.Context(), 300*time.Millisecond)
 		ended <- r.Context().Err()
 	}
 	s := servePaced(t, Options{Upstreams: []Upstream{

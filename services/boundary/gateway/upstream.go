@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"stega/fault"
+	"stega/internal/backoff"
 )
 
 // Upstream is one service behind the gateway: in this process, or elsewhere.
@@ -86,7 +86,7 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	for try := 1; ; try++ {
 		answer, err := u.attempt(r)
-		if try >= tries || !worthRepeating(answer, err) || !pause(r.Context(), u.o.Pause<<(try-1)) {
+		if try >= tries || !worthRepeating(answer, err) || !backoff.Sleep(r.Context(), backoff.Full(u.o.Pause<<(try-1))) {
 			return answer, err
 		}
 		if answer != nil {
@@ -113,18 +113,6 @@ func worthRepeating(answer *http.Response, err error) bool {
 func between(answer *http.Response) bool {
 	return (answer.StatusCode == http.StatusBadGateway || answer.StatusCode == http.StatusServiceUnavailable) &&
 		!strings.HasPrefix(answer.Header.Get("Content-Type"), "application/problem+json")
-}
-
-// pause waits for a random time of at most d; false when the request ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(rand.N(d) + 1)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // attempt asks once.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"stega/broker"
+	"stega/internal/backoff"
 )
 
 // How the log is followed.
@@ -31,7 +32,7 @@ func (h *Hub) Run(ctx context.Context, ready func()) error {
 		defer close(swept)
 		h.sweep(sweeping)
 	}()
-	pause := againAfter
+	pause := backoff.Backoff{Base: againAfter, Max: againMost}
 	var said repeated
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -47,13 +48,9 @@ func (h *Hub) Run(ctx context.Context, ready func()) error {
 			h.o.Log.Warn("the event log cannot be followed, trying on", "cause", err)
 		}
 		if time.Since(began) > againMost {
-			pause = againAfter
+			pause.Reset()
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-		}
-		pause = min(2*pause, againMost)
+		pause.Sleep(ctx)
 	}
 	stop()
 	<-swept

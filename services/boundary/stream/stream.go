@@ -17,6 +17,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -70,33 +71,26 @@ type Options struct {
 	Registerer prometheus.Registerer
 }
 
-func byDefault[T comparable](v *T, value T) {
-	var zero T
-	if *v == zero {
-		*v = value
-	}
-}
-
 func (o *Options) complete() {
-	byDefault(&o.Version, "dev")
-	byDefault(&o.Window, 32<<20)
-	byDefault(&o.Prefill, 16<<10)
-	byDefault(&o.Message, 64<<10)
-	byDefault(&o.Subscriptions, 128)
-	byDefault(&o.Queue, 1<<20)
-	byDefault(&o.Connections, 50_000)
-	byDefault(&o.PerAddress, 1000)
-	byDefault(&o.PerToken, 256)
-	byDefault(&o.Rate, 50)
-	byDefault(&o.Burst, 300)
-	byDefault(&o.Ping, 25*time.Second)
-	byDefault(&o.Pong, 10*time.Second)
-	byDefault(&o.Auth, 10*time.Second)
-	byDefault(&o.Read, 10*time.Second)
-	byDefault(&o.Write, 10*time.Second)
-	byDefault(&o.Ahead, 2*time.Second)
-	byDefault(&o.Drain, 2*time.Second)
-	byDefault(&o.Log, slog.New(slog.DiscardHandler))
+	o.Version = cmp.Or(o.Version, "dev")
+	o.Window = cmp.Or(o.Window, 32<<20)
+	o.Prefill = cmp.Or(o.Prefill, 16<<10)
+	o.Message = cmp.Or(o.Message, 64<<10)
+	o.Subscriptions = cmp.Or(o.Subscriptions, 128)
+	o.Queue = cmp.Or(o.Queue, 1<<20)
+	o.Connections = cmp.Or(o.Connections, 50_000)
+	o.PerAddress = cmp.Or(o.PerAddress, 1000)
+	o.PerToken = cmp.Or(o.PerToken, 256)
+	o.Rate = cmp.Or(o.Rate, 50)
+	o.Burst = cmp.Or(o.Burst, 300)
+	o.Ping = cmp.Or(o.Ping, 25*time.Second)
+	o.Pong = cmp.Or(o.Pong, 10*time.Second)
+	o.Auth = cmp.Or(o.Auth, 10*time.Second)
+	o.Read = cmp.Or(o.Read, 10*time.Second)
+	o.Write = cmp.Or(o.Write, 10*time.Second)
+	o.Ahead = cmp.Or(o.Ahead, 2*time.Second)
+	o.Drain = cmp.Or(o.Drain, 2*time.Second)
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 }
 
 // Hub pushes events to its clients. It serves while Run runs.

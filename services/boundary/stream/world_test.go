@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -61,8 +62,8 @@ func over(t testing.TB, log publisher, o Options) *world {
 	if o.Log == nil {
 		o.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
-	byDefault(&o.Ping, time.Hour) // machines can be slow, and some tests do not read for a while
-	byDefault(&o.Write, 2*wait.Patience)
+	o.Ping = cmp.Or(o.Ping, time.Hour) // machines can be slow, and some tests do not read for a while
+	o.Write = cmp.Or(o.Write, 2*wait.Patience)
 	w.hub = New(log, o)
 	var ctx context.Context
 	ctx, w.end = context.WithCancel(context.WithoutCancel(t.Context()))
