@@ -37,7 +37,7 @@ func (a *Access) Wrap(listener net.Addr, next http.Handler) http.Handler {
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rest.RequestID(r)
 	protect(w.Header(), r.TLS != nil)
-	answer := &recorder{ResponseWriter: w}
+	answer := &recorder{Recorder: rest.Recorder{ResponseWriter: w, Before: settle}}
 	route := g.table.find(r.Method, r.URL.EscapedPath())
 	if route.Scope == Open {
 		g.open(answer, r, route)

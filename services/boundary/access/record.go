@@ -11,39 +11,13 @@ import (
 
 	"stega/events"
 	"stega/fault"
+	"stega/rest"
 )
 
-// recorder remembers the status of an answer.
+// recorder records the status of an answer, and whether its handler returned.
 type recorder struct {
-	http.ResponseWriter
-	status   int
+	rest.Recorder
 	finished bool // the handler returned, and did not panic
-}
-
-func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 && status >= http.StatusOK { // those below are followed by the answer
-		r.status = status
-		settle(r.Header())
-	}
-	r.ResponseWriter.WriteHeader(status)
-}
-
-func (r *recorder) Write(b []byte) (int, error) {
-	if r.status == 0 {
-		r.WriteHeader(http.StatusOK)
-	}
-	return r.ResponseWriter.Write(b)
-}
-
-// Unwrap lets http.ResponseController reach what is below.
-func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
-
-// Flush sends what was written so far.
-func (r *recorder) Flush() {
-	if r.status == 0 {
-		r.WriteHeader(http.StatusOK)
-	}
-	_ = http.NewResponseController(r.ResponseWriter).Flush() // who cannot flush sends at the end
 }
 
 // maxPath bounds what the audit keeps of a path.
@@ -70,7 +44,7 @@ func detail(made any) Detail {
 
 // entry is the line of the audit for a request that was answered.
 func (g *guard) entry(r *http.Request, answer *recorder, route Route, caller Caller, at time.Time, notes *trail) Entry {
-	status := answer.status
+	status := answer.Status
 	switch {
 	case status == 0 && answer.finished:
 		status = http.StatusOK

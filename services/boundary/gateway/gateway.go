@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"log" //nolint:depguard // httputil takes no other
 	"log/slog"
 	"net"
@@ -79,7 +80,7 @@ func New(options Options) *Gateway {
 		u.breaker = breaker{failures: o.Failures, first: o.Cooldown, longest: 30 * o.Cooldown}
 		u.proxy = &httputil.ReverseProxy{
 			Rewrite: func(p *httputil.ProxyRequest) { g.address(u, p.Out); speakFor(p.In, p.Out.Header) }, Transport: u, FlushInterval: -1,
-			ModifyResponse: polish, ErrorLog: log.New(discard{}, "", 0),
+			ModifyResponse: polish, ErrorLog: log.New(io.Discard, "", 0),
 			ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { g.explain(w, r, u, err) },
 		}
 		g.upstreams[to.Service] = u
@@ -91,10 +92,6 @@ func New(options Options) *Gateway {
 	}
 	return g
 }
-
-type discard struct{}
-
-func (discard) Write(b []byte) (int, error) { return len(b), nil }
 
 // Close ends the connections that nobody uses.
 func (g *Gateway) Close() { g.transport.CloseIdleConnections() }
@@ -155,11 +152,11 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, u *upstream, s
 		out.Body = body
 		defer func() { _ = body.Close() }()
 	}
-	counted := &counter{ResponseWriter: w}
+	counted := &rest.Recorder{ResponseWriter: w}
 	began := time.Now()
 	defer func() {
-		over(counted.status)
-		g.m.observe(u.Service, r.Method, counted.status, time.Since(began))
+		over(counted.Status)
+		g.m.observe(u.Service, r.Method, counted.Status, time.Since(began))
 	}()
 	if u.Handler != nil {
 		u.Handler.ServeHTTP(counted, out)

@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"cmp"
-	"net/http"
 	"strconv"
 	"time"
 
@@ -53,31 +51,4 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 func (m *metrics) observe(service, method string, status int, took time.Duration) {
 	m.requests.WithLabelValues(service, method, strconv.Itoa(status)).Inc()
 	m.seconds.WithLabelValues(service).Observe(took.Seconds())
-}
-
-// counter remembers the status of an answer.
-type counter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (c *counter) WriteHeader(status int) {
-	if status >= http.StatusOK { // those below are followed by the answer
-		c.status = cmp.Or(c.status, status)
-	}
-	c.ResponseWriter.WriteHeader(status)
-}
-
-func (c *counter) Write(b []byte) (int, error) {
-	c.status = cmp.Or(c.status, http.StatusOK)
-	return c.ResponseWriter.Write(b)
-}
-
-// Unwrap lets http.ResponseController reach what is below.
-func (c *counter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
-
-// Flush sends what was written so far.
-func (c *counter) Flush() {
-	c.status = cmp.Or(c.status, http.StatusOK)
-	_ = http.NewResponseController(c.ResponseWriter).Flush() // who cannot flush sends at the end
 }

@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"encoding/json"
 	"net"
 	"net/http"
 	"net/url"
@@ -9,21 +8,22 @@ import (
 	"strings"
 
 	"stega/fault"
+	"stega/rest"
 )
 
 // ServeHTTP serves the stream: over WebSocket when the request asks for that, else as server-sent events.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet {
+		rest.NotAllowed(w, r, http.MethodGet)
+		return
+	}
 	if err := h.serve(w, r); err != nil {
-		refuse(w, err)
+		rest.Refuse(w, r, err)
 	}
 }
 
 // serve returns an error when nothing was answered yet.
 func (h *Hub) serve(w http.ResponseWriter, r *http.Request) error {
-	if r.Method != http.MethodGet {
-		w.Header().Set("Allow", http.MethodGet)
-		return fault.Malformed("method_not_allowed", "the stream is read with GET")
-	}
 	if !h.fromHere(r) {
 		return fault.New(fault.KindForbidden, "origin_forbidden", "pages of %s may not read this stream", short(r.Header.Get("Origin"))).
 			WithHint("open the page from the address of this server, or connect from a program that sends no Origin")
@@ -97,24 +97,4 @@ func remote(r *http.Request) string {
 		return r.RemoteAddr
 	}
 	return host
-}
-
-// refuse answers with problem details.
-func refuse(w http.ResponseWriter, err error) {
-	f := fault.Of(err)
-	status := f.Kind.Status()
-	if f.Code == "method_not_allowed" {
-		status = http.StatusMethodNotAllowed
-	}
-	if f.Kind == fault.KindUnavailable {
-		w.Header().Set("Retry-After", "1")
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(struct { // the client may have gone
-		Type   string `json:"type"`
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		*fault.Fault
-	}{"about:blank", http.StatusText(status), status, f})
 }
