@@ -25,8 +25,10 @@ func small(t testing.TB) bench.Config {
 func complete(t *testing.T, r bench.Report) {
 	t.Helper()
 	for name, v := range map[string]float64{
-		"published": r.Publish.Rate, "one alone": r.Publish.Alone.P50, "handled": r.Events.Rate, "answered": r.Commands.Rate, "visible": r.Commands.ViewRate,
-		"loaded answer": r.Commands.Loaded.Answer.P99, "loaded view": r.Commands.Loaded.View.P50, "paced": r.Commands.Paced.View.P99,
+		"published": r.Publish.Rate, "one alone": r.Publish.Alone.P50, "handled": r.Events.Rate, "answered": r.Commands.Rate,
+		"visible":       r.Commands.ViewRate,
+		"loaded answer": r.Commands.Loaded.Answer.P99, "loaded view": r.Commands.Loaded.View.P50,
+		"paced":           r.Commands.Paced.View.P99,
 		"import answered": r.Import.Answered, "import settled": r.Import.Settled,
 	} {
 		assert.Positive(t, v, name)
@@ -56,6 +58,7 @@ func TestOnServersNothingIsLeftBehind(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = c.Close(t.Context()) }()
 	left := 0
-	require.NoError(t, c.QueryRow(t.Context(), "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'stega%'").Scan(&left))
+	require.NoError(t, c.QueryRow(t.Context(),
+		"SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'stega%'").Scan(&left))
 	assert.Zero(t, left)
 }

@@ -67,7 +67,8 @@ func publish(ctx context.Context, p *place) (r Publish, err error) {
 	}
 	defer func() { _ = b.Close() }()
 	topic := events.PortfolioReturnsUpdated{}.Topic()
-	if err := b.Declare(ctx, broker.Topology{Services: []broker.ServiceTopology{{Service: sink, Topics: []string{topic}}}}); err != nil {
+	if err := b.Declare(ctx, broker.Topology{Services: []broker.ServiceTopology{{Service: sink,
+		Topics: []string{topic}}}}); err != nil {
 		return r, err
 	}
 	c, err := b.Subscribe(ctx, sink, broker.Events, 1000)
@@ -135,7 +136,8 @@ func handle(ctx context.Context, p *place) (r Events, err error) {
 			ON CONFLICT (subject) DO UPDATE SET version = excluded.version`, e.PortfolioID, e.Version))
 		return nil
 	})
-	if err := b.Declare(ctx, broker.Topology{Services: []broker.ServiceTopology{{Service: bound, Topics: d.Topics()}}}); err != nil {
+	if err := b.Declare(ctx, broker.Topology{Services: []broker.ServiceTopology{{Service: bound,
+		Topics: d.Topics()}}}); err != nil {
 		return r, err
 	}
 	var took time.Duration

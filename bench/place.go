@@ -35,7 +35,8 @@ const (
 )
 
 func newPlace(ctx context.Context, cfg Config) (*place, error) {
-	p := &place{Config: cfg, name: "stega_bench_" + strings.ToLower(rand.Text()[:8]), brokerKind: "embedded", databaseKind: "SQLite"}
+	p := &place{Config: cfg, name: "stega_bench_" + strings.ToLower(rand.Text()[:8]), brokerKind: "embedded",
+		databaseKind: "SQLite"}
 	if cfg.BrokerURL != "" {
 		p.brokerKind = "RabbitMQ"
 	}

@@ -118,9 +118,11 @@ func commands(ctx context.Context, p *place) (r Commands, err error) {
 }
 
 // burst creates n portfolios, as fast as the clients can or at a pace (a second), and waits until all are visible.
-func burst(ctx context.Context, p *place, n int, pace float64) (answered, visible time.Duration, paths Paths, err error) {
+func burst(ctx context.Context, p *place, n int,
+	pace float64) (answered, visible time.Duration, paths Paths, err error) {
 	k := &tracker{asked: map[string]time.Time{}, early: map[string]time.Time{}, left: n, done: make(chan struct{})}
-	stop, err := watch(ctx, p, events.PortfolioReturnsUpdated{}.Topic(), func(line process.LogLine) { k.told(line.Subject) })
+	stop, err := watch(ctx, p, events.PortfolioReturnsUpdated{}.Topic(),
+		func(line process.LogLine) { k.told(line.Subject) })
 	if err != nil {
 		return 0, 0, paths, err
 	}
@@ -180,7 +182,8 @@ func burst(ctx context.Context, p *place, n int, pace float64) (answered, visibl
 }
 
 func create(ctx context.Context, p *place) (id string, err error) {
-	body := fmt.Sprintf(`{"name":%q,"assets":[{"symbol":"AAPL","weight":"0.6"},{"symbol":"MA","weight":"0.4"}]}`, events.NewID())
+	body := fmt.Sprintf(`{"name":%q,"assets":[{"symbol":"AAPL","weight":"0.6"},{"symbol":"MA","weight":"0.4"}]}`,
+		events.NewID())
 	return write(ctx, p, "/v1/portfolios", "application/json", strings.NewReader(body))
 }
 

@@ -31,7 +31,8 @@ func TestDatesAgreeWithTheStandardLibrary(t *testing.T) {
 }
 
 func TestDaysThatDoNotExistAreRefused(t *testing.T) {
-	for _, s := range []string{"2023-02-29", "1900-02-29", "2024-13-01", "2024-00-10", "2024-04-31", "2024-1-01", "20240101", "2024-01-0x", "", "0000-01-01"} {
+	for _, s := range []string{"2023-02-29", "1900-02-29", "2024-13-01", "2024-00-10", "2024-04-31", "2024-1-01",
+		"20240101", "2024-01-0x", "", "0000-01-01"} {
 		_, err := civil.Parse(s)
 		assert.Error(t, err, s)
 	}

@@ -31,7 +31,8 @@ func CheckID(text string, now time.Time) (string, error) {
 	}
 	at := time.UnixMilli(millis)
 	if at.Before(now.Add(-oldestID)) || at.After(now.Add(newestID)) {
-		return id.String(), fmt.Errorf("%s is of %s, more than 30 days ago or 10 minutes ahead", id, at.UTC().Format(time.RFC3339))
+		return id.String(), fmt.Errorf("%s is of %s, more than 30 days ago or 10 minutes ahead", id,
+			at.UTC().Format(time.RFC3339))
 	}
 	return id.String(), nil
 }

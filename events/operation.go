@@ -152,19 +152,20 @@ type Handled struct {
 
 // Receipt says what became of a message in one handler.
 type Receipt struct {
-	Message   string    `json:"message"`
-	Topic     string    `json:"topic"`
-	About     string    `json:"subject,omitempty"`
-	Operation string    `json:"operation"` // its correlation
-	Handler   string    `json:"handler,omitempty"`
-	Handlers  []string  `json:"handlers,omitempty"` // all that the service has for the topic, when it is not this one alone
-	State     string    `json:"state"`              // see below
-	Attempts  int       `json:"attempts,omitempty"`
-	Error     string    `json:"error,omitempty"`
-	Emitted   []Emitted `json:"emitted,omitempty"`
-	Untold    int       `json:"untold,omitempty"` // how many more it emitted, which receipts of their own tell
-	SentAt    time.Time `json:"sent_at"`
-	At        time.Time `json:"at"`
+	Message   string `json:"message"`
+	Topic     string `json:"topic"`
+	About     string `json:"subject,omitempty"`
+	Operation string `json:"operation"` // its correlation
+	Handler   string `json:"handler,omitempty"`
+	// all that the service has for the topic, when it is not this one alone
+	Handlers []string  `json:"handlers,omitempty"`
+	State    string    `json:"state"` // see below
+	Attempts int       `json:"attempts,omitempty"`
+	Error    string    `json:"error,omitempty"`
+	Emitted  []Emitted `json:"emitted,omitempty"`
+	Untold   int       `json:"untold,omitempty"` // how many more it emitted, which receipts of their own tell
+	SentAt   time.Time `json:"sent_at"`
+	At       time.Time `json:"at"`
 }
 
 // The states of a receipt.

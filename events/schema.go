@@ -21,7 +21,8 @@ func (t Type) Schema() ([]byte, error) {
 
 // wireForm says how the types that write themselves look on the wire.
 func wireForm(t reflect.Type) *jsonschema.Schema {
-	exact := &jsonschema.Schema{Type: "string", Pattern: `^-?[0-9]+(\.[0-9]+)?$`, Description: "an exact decimal; a number is accepted too"}
+	exact := &jsonschema.Schema{Type: "string", Pattern: `^-?[0-9]+(\.[0-9]+)?$`,
+		Description: "an exact decimal; a number is accepted too"}
 	day := &jsonschema.Schema{Type: "string", Format: "date"}
 	switch t {
 	case reflect.TypeFor[civil.Date]():
@@ -32,11 +33,13 @@ func wireForm(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{Type: "array", Items: day, Description: "rising"}
 	case reflect.TypeFor[Column]():
 		return &jsonschema.Schema{
-			Type: "array", Items: &jsonschema.Schema{OneOf: []*jsonschema.Schema{exact, {Type: "null"}}}, Description: "one value for each date",
+			Type: "array", Items: &jsonschema.Schema{OneOf: []*jsonschema.Schema{exact, {Type: "null"}}},
+			Description: "one value for each date",
 		}
 	case reflect.TypeFor[Floats]():
 		return &jsonschema.Schema{
-			Type: "array", Items: &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "number"}, {Type: "null"}}}, Description: "one value for each date",
+			Type: "array", Items: &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "number"}, {Type: "null"}}},
+			Description: "one value for each date",
 		}
 	case reflect.TypeFor[time.Time]():
 		return &jsonschema.Schema{Type: "string", Format: "date-time"}

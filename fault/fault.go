@@ -166,7 +166,8 @@ func (f *Fault) With(items ...Item) *Fault {
 	room := MaxItems - len(f.Errors)
 	f.Errors = append(f.Errors, items[:min(len(items), max(0, room))]...)
 	if len(items) > room && len(f.Errors) == MaxItems {
-		f.Errors = append(f.Errors, Item{Detail: fmt.Sprintf("there is more that is wrong; these are the first %d", MaxItems)})
+		f.Errors = append(f.Errors, Item{Detail: fmt.Sprintf("there is more that is wrong; these are the first %d",
+			MaxItems)})
 	}
 	return f
 }
@@ -217,7 +218,8 @@ func Of(err error) *Fault {
 		return f
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return New(KindTimeout, "too_slow", "this took too long and was given up").WithHint("try again in a moment; stega may be busy").Because(err)
+		return New(KindTimeout, "too_slow",
+			"this took too long and was given up").WithHint("try again in a moment; stega may be busy").Because(err)
 	}
 	if errors.Is(err, context.Canceled) {
 		return New(KindCanceled, "canceled", "the request ended before it was answered").Because(err)

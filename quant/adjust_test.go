@@ -68,7 +68,8 @@ func TestAdjustedClosesHaveTheReturns(t *testing.T) {
 			}
 			return out
 		}
-		bars := quant.Bars{Close: column(1, 1, 100), Adjusted: column(rng.Float64(), 1, 100), Dividend: column(0.2, 0, 150), Split: column(0.2, 0, 5)}
+		bars := quant.Bars{Close: column(1, 1, 100), Adjusted: column(rng.Float64(), 1, 100), Dividend: column(0.2, 0, 150),
+			Split: column(0.2, 0, 5)}
 		adjusted := bars.AdjustedCloses()
 		for i, r := range quant.Simple(adjusted) {
 			require.InEpsilon(t, 1+bars.Return(i+1), 1+r, 1e-12)
@@ -85,7 +86,8 @@ const dividendsOfApple = `2012-08-09 .378571 2012-11-07 .378571 2013-02-07 .3785
 // its adjusted closes follow, as far as the six places of the file go.
 func TestAdjustedClosesOfAppleAreYahoos(t *testing.T) {
 	t.Parallel()
-	rows, err := csv.NewReader(strings.NewReader(string(reference.Read(t, "yahoofinance-AAPL-20040819-20180120.csv")))).ReadAll()
+	rows, err := csv.NewReader(strings.NewReader(string(reference.Read(t,
+		"yahoofinance-AAPL-20040819-20180120.csv")))).ReadAll()
 	require.NoError(t, err)
 	dividends := map[string]float64{}
 	words := strings.Fields(dividendsOfApple)
@@ -114,7 +116,8 @@ func TestAdjustedClosesOfAppleAreYahoos(t *testing.T) {
 		case "2014-06-09":
 			split = 7
 		}
-		bars.Close, bars.Dividend, bars.Split = append(bars.Close, close*shares), append(bars.Dividend, dividends[day]*shares), append(bars.Split, split)
+		bars.Close, bars.Dividend, bars.Split = append(bars.Close, close*shares),
+			append(bars.Dividend, dividends[day]*shares), append(bars.Split, split)
 		want = append(want, adjusted)
 	}
 	got := bars.AdjustedCloses()

@@ -13,7 +13,8 @@ import (
 	"stega/quant"
 )
 
-var linkages = []quant.LinkageMethod{quant.SingleLinkage, quant.CompleteLinkage, quant.AverageLinkage, quant.WardLinkage}
+var linkages = []quant.LinkageMethod{quant.SingleLinkage, quant.CompleteLinkage, quant.AverageLinkage,
+	quant.WardLinkage}
 
 // points in the plane, whose distances differ.
 func distances(r *rand.Rand, n int) *mat.SymDense {
@@ -161,7 +162,8 @@ func TestLinkageOfTheEdges(t *testing.T) {
 	_, err = quant.Linkage(mat.NewSymDense(2, nil), "nearest")
 	require.Error(t, err)
 	assert.Equal(t, []int{0}, quant.LeafOrder(nil))
-	d := quant.CorrelationDistance(mat.NewSymDense(3, []float64{1, -1, math.NaN(), -1, 1, 1.0000001, math.NaN(), 1.0000001, 1}))
+	d := quant.CorrelationDistance(mat.NewSymDense(3,
+		[]float64{1, -1, math.NaN(), -1, 1, 1.0000001, math.NaN(), 1.0000001, 1}))
 	assert.Equal(t, []float64{1, 0}, []float64{d.At(0, 1), d.At(1, 2)})
 	assert.InDelta(t, math.Sqrt(.5), d.At(0, 2), 1e-15)
 }

@@ -57,13 +57,15 @@ func NewCoMoments(ctx context.Context, returns [][]float64) (*CoMoments, error) 
 }
 
 // newCoMoments takes deviations from the value that about gives, which is NaN where a series is not defined.
-func newCoMoments(ctx context.Context, returns [][]float64, about func([]float64) (from float64, n int)) (*CoMoments, error) {
+func newCoMoments(ctx context.Context, returns [][]float64,
+	about func([]float64) (from float64, n int)) (*CoMoments, error) {
 	days, err := sameLength(returns)
 	if err != nil {
 		return nil, err
 	}
 	n := len(returns)
-	m := &CoMoments{series: n, days: days, defined: make([]bool, n), pattern: make([]int, n), patterns: 1, common: []int32{int32(days)}}
+	m := &CoMoments{series: n, days: days, defined: make([]bool, n), pattern: make([]int, n), patterns: 1,
+		common: []int32{int32(days)}}
 	p := newPacked(n, days)
 	means, counts := make([]float64, n), make([]int, n)
 	parts := (n + panelWidth - 1) / panelWidth

@@ -66,8 +66,10 @@ func TestCoMomentsAreThoseOfEachPair(t *testing.T) {
 	for _, c := range []struct {
 		series, days int
 		share        float64
-	}{{1, 1, 0}, {2, 2, 0}, {5, 40, 0}, {30, 400, 0}, {5, 40, .3}, {40, 300, .02}, {50, 700, .6}, {17, 90, .95}, {60, 1000, .2}} {
-		t.Run(fmt.Sprintf("%d series of %d days with %v missing are as their definition says", c.series, c.days, c.share), func(t *testing.T) {
+	}{{1, 1, 0}, {2, 2, 0}, {5, 40, 0}, {30, 400, 0}, {5, 40, .3}, {40, 300, .02}, {50, 700, .6}, {17, 90, .95},
+		{60, 1000, .2}} {
+		t.Run(fmt.Sprintf("%d series of %d days with %v missing are as their definition says", c.series, c.days,
+			c.share), func(t *testing.T) {
 			returns := gappy(r, c.series, c.days, c.share)
 			m, err := quant.NewCoMoments(t.Context(), returns)
 			require.NoError(t, err)
@@ -146,12 +148,14 @@ func TestCoMomentsOfTheEdges(t *testing.T) {
 	t.Parallel()
 	inf := math.Inf(1)
 	c, err := quant.Correlation(t.Context(), [][]float64{
-		{.1, .2, .3, .1}, {.3, .3, .3, .3}, {nan, nan, nan, nan}, {nan, nan, .1, nan}, {inf, .1, .2, .3}, {.1, -inf, inf, 1}, {.2, .2, .2, .5}, {1, 2, 3, nan},
+		{.1, .2, .3, .1}, {.3, .3, .3, .3}, {nan, nan, nan, nan}, {nan, nan, .1, nan}, {inf, .1, .2, .3}, {.1, -inf, inf, 1},
+		{.2, .2, .2, .5}, {1, 2, 3, nan},
 	})
 	require.NoError(t, err)
 	for j := range 8 {
 		for _, i := range []int{1, 2, 3, 4, 5} {
-			assert.True(t, math.IsNaN(c.At(i, j)), "constant, empty, single and infinite series correlate with nothing: %d %d", i, j)
+			assert.True(t, math.IsNaN(c.At(i, j)),
+				"constant, empty, single and infinite series correlate with nothing: %d %d", i, j)
 		}
 	}
 	assert.InDelta(t, 1, c.At(0, 7), 1e-12, "others do not mind")
@@ -169,7 +173,8 @@ func TestCoMomentsOfTheEdges(t *testing.T) {
 	require.ErrorIs(t, err, quant.ErrLength)
 	c, err = quant.Covariance(t.Context(), [][]float64{{1e9 + 1, 1e9 + 2, 1e9 + 3}, {1e9 + 1, 1e9 + 2, nan}}, 1)
 	require.NoError(t, err)
-	assert.Equal(t, mat.NewSymDense(2, []float64{1, .5, 0, .5}).RawSymmetric(), c.RawSymmetric(), "what is far from 0 does not cancel")
+	assert.Equal(t, mat.NewSymDense(2, []float64{1, .5, 0, .5}).RawSymmetric(), c.RawSymmetric(),
+		"what is far from 0 does not cancel")
 }
 
 func BenchmarkCorrelation(b *testing.B) {

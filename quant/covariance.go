@@ -16,7 +16,8 @@ type Missing string
 const (
 	MissingComplete Missing = "complete" // only periods in which every asset is observed count
 	MissingPairwise Missing = "pairwise" // each pair has its own common periods
-	MissingZero     Missing = "zero"     // a missing return is 0, as PyPortfolioOpt takes it: it draws risk towards 0, and is there to compare with
+	// a missing return is 0, as PyPortfolioOpt takes it: it draws risk towards 0, and is there to compare with
+	MissingZero Missing = "zero"
 )
 
 // ErrOption says that an option has a value that the function does not know.
@@ -64,7 +65,8 @@ func (missing Missing) fill(returns [][]float64) ([][]float64, error) {
 // period, over the common periods of each pair (MissingPairwise), or over all periods with 0 for what is missing
 // (MissingZero, as PyPortfolioOpt, whose benchmark is 0.000079). Source: Estrada, Mean-semivariance optimization: a
 // heuristic approach (2008). ErrLength, ErrOption. It is NaN for a pair without a common period.
-func Semicovariance(ctx context.Context, returns [][]float64, benchmark float64, missing Missing, periods float64) (*mat.SymDense, error) {
+func Semicovariance(ctx context.Context, returns [][]float64, benchmark float64, missing Missing,
+	periods float64) (*mat.SymDense, error) {
 	m, err := shortfalls(ctx, returns, benchmark, missing)
 	if err != nil {
 		return nil, err
@@ -80,7 +82,8 @@ func Semicovariance(ctx context.Context, returns [][]float64, benchmark float64,
 
 // Semicorrelation is the matrix of Σ d(x)·d(y)/√(Σ d(x)²·Σ d(y)²) of Semicovariance's d, all three over the common
 // periods of the pair.
-func Semicorrelation(ctx context.Context, returns [][]float64, benchmark float64, missing Missing) (*mat.SymDense, error) {
+func Semicorrelation(ctx context.Context, returns [][]float64, benchmark float64,
+	missing Missing) (*mat.SymDense, error) {
 	m, err := shortfalls(ctx, returns, benchmark, missing)
 	if err != nil {
 		return nil, err
@@ -130,7 +133,8 @@ const (
 // pair, with w(t) = (1−α)^age(t), α = 2/(span+1), and means without weights over all observations of each series, as
 // PyPortfolioOpt's exp_cov. ages are in periods; without them (nil), each row is a period, and age(t) = T−1−t.
 // ErrLength; ErrOption for a span below 1. It is NaN for a pair without a common period.
-func ExponentialCovariance(ctx context.Context, returns [][]float64, ages []float64, span, periods float64) (*mat.SymDense, error) {
+func ExponentialCovariance(ctx context.Context, returns [][]float64, ages []float64, span,
+	periods float64) (*mat.SymDense, error) {
 	m, seen, err := exponential(ctx, returns, ages, span)
 	if err != nil {
 		return nil, err
@@ -150,7 +154,8 @@ func ExponentialCovariance(ctx context.Context, returns [][]float64, ages []floa
 // ExponentialCorrelation is the matrix of the covariances of ExponentialCovariance over the deviations by the same
 // weights and means, all three over the common periods of the pair: not over those that each series has on its own,
 // which may be of another time.
-func ExponentialCorrelation(ctx context.Context, returns [][]float64, ages []float64, span float64) (*mat.SymDense, error) {
+func ExponentialCorrelation(ctx context.Context, returns [][]float64, ages []float64,
+	span float64) (*mat.SymDense, error) {
 	m, _, err := exponential(ctx, returns, ages, span)
 	if err != nil {
 		return nil, err
@@ -160,7 +165,8 @@ func ExponentialCorrelation(ctx context.Context, returns [][]float64, ages []flo
 
 // exponential makes the co-moments of deviations that are weighted by the roots of the weights, and these roots where
 // there is an observation.
-func exponential(ctx context.Context, returns [][]float64, ages []float64, span float64) (m *CoMoments, seen [][]float64, err error) {
+func exponential(ctx context.Context, returns [][]float64, ages []float64,
+	span float64) (m *CoMoments, seen [][]float64, err error) {
 	days, err := sameLength(returns)
 	if err != nil {
 		return nil, nil, err

@@ -103,7 +103,8 @@ func TestMeasuresOfWhatIsNotThereAreNaN(t *testing.T) {
 func TestNoMeasurePanics(t *testing.T) {
 	t.Parallel()
 	inf := math.Inf(1)
-	series := [][]float64{nil, {.1}, {0}, {-1}, {-2, 1}, {inf}, {inf, -inf, nan}, {.01, .01, .01}, {0, 0, 0}, {nan, .1}, {-1, -1, -1}, {1e308, 1e308}, {.1, -.2, inf}}
+	series := [][]float64{nil, {.1}, {0}, {-1}, {-2, 1}, {inf}, {inf, -inf, nan}, {.01, .01, .01}, {0, 0, 0}, {nan, .1},
+		{-1, -1, -1}, {1e308, 1e308}, {.1, -.2, inf}}
 	for _, x := range series {
 		for name, f := range measures {
 			assert.NotPanics(t, func() { f(x) }, "%s of %v", name, x)
@@ -135,7 +136,8 @@ func TestConstantSeriesHaveNoShape(t *testing.T) {
 	for _, name := range []string{"Skewness", "Kurtosis", "SampleSkewness", "SampleKurtosis", "Omega"} {
 		assert.True(t, math.IsNaN(measures[name](constant)), name)
 	}
-	for _, name := range []string{"MeanAbsoluteDeviation", "SemiDeviation", "DownsideDeviation", "UlcerIndex", "PainIndex"} {
+	for _, name := range []string{"MeanAbsoluteDeviation", "SemiDeviation", "DownsideDeviation", "UlcerIndex",
+		"PainIndex"} {
 		assert.Equal(t, 0.0, measures[name](constant), name)
 	}
 	for _, name := range []string{"Beta", "PairCorrelation", "Spearman", "Kendall", "Treynor"} {
@@ -149,9 +151,11 @@ func TestSkewnessAndKurtosisAreMoments(t *testing.T) {
 	mean, second, third, fourth := 33.0/8, 247.0/8, 2043.0/8, 17491.0/8
 	variance := second - mean*mean
 	assert.InDelta(t, (third-3*mean*second+2*mean*mean*mean)/math.Pow(variance, 1.5), quant.Skewness(x), 1e-12)
-	assert.InDelta(t, (fourth-4*mean*third+6*mean*mean*second-3*math.Pow(mean, 4))/variance/variance-3, quant.ExcessKurtosis(x), 1e-12)
+	assert.InDelta(t, (fourth-4*mean*third+6*mean*mean*second-3*math.Pow(mean, 4))/variance/variance-3,
+		quant.ExcessKurtosis(x), 1e-12)
 	assert.InDelta(t, quant.Skewness(x)*math.Sqrt(56)/6, quant.SampleSkewness(x), 1e-12)
-	assert.InDelta(t, 7.0/30*(9*quant.ExcessKurtosis(x)+6), quant.SampleExcessKurtosis(x), 1e-12, "(n−1)/((n−2)(n−3))·((n+1)·g2 + 6)")
+	assert.InDelta(t, 7.0/30*(9*quant.ExcessKurtosis(x)+6), quant.SampleExcessKurtosis(x), 1e-12,
+		"(n−1)/((n−2)(n−3))·((n+1)·g2 + 6)")
 }
 
 func TestDrawdownTable(t *testing.T) {
@@ -162,7 +166,8 @@ func TestDrawdownTable(t *testing.T) {
 	assert.InDeltaSlice(t, []float64{-.1, -.28, -.05}, []float64{all[0].Depth, all[1].Depth, all[2].Depth}, 1e-12)
 	assert.Equal(t, []int{0, 1, 2, 2, 1}, []int{all[0].Start, all[0].Trough, all[0].End, all[0].Length, all[0].Recovery})
 	assert.Equal(t, []int{2, 5, 6, 4, 1}, []int{all[1].Start, all[1].Trough, all[1].End, all[1].Length, all[1].Recovery})
-	assert.Equal(t, []int{7, 8, -1, 1, 0}, []int{all[2].Start, all[2].Trough, all[2].End, all[2].Length, all[2].Recovery}, "not over yet")
+	assert.Equal(t, []int{7, 8, -1, 1, 0}, []int{all[2].Start, all[2].Trough, all[2].End, all[2].Length, all[2].Recovery},
+		"not over yet")
 	worst := quant.WorstDrawdowns(returns, 2)
 	assert.Equal(t, []quant.DrawdownPeriod{all[1], all[0]}, worst)
 	assert.Empty(t, quant.WorstDrawdowns(returns, -1))
@@ -187,7 +192,8 @@ func TestRollingForms(t *testing.T) {
 
 func TestCalendarTable(t *testing.T) {
 	t.Parallel()
-	rows, err := quant.CalendarTable([]float64{.1, .1, nan, .2, -.5, nan}, []int{1999, 1999, 1999, 2000, 2000, 2001}, []int{11, 11, 12, 1, 3, 5})
+	rows, err := quant.CalendarTable([]float64{.1, .1, nan, .2, -.5, nan}, []int{1999, 1999, 1999, 2000, 2000, 2001},
+		[]int{11, 11, 12, 1, 3, 5})
 	require.NoError(t, err)
 	require.Len(t, rows, 3)
 	assert.InDelta(t, .21, rows[0].Months[10], 1e-12)

@@ -54,7 +54,8 @@ func TestWeightedCovariancesAgainstTheirFormulas(t *testing.T) {
 		}
 	})
 	t.Run("an exponential mean", func(t *testing.T) {
-		assert.InDelta(t, (.1*.25+.3)/1.25*12, quant.ExponentialReturn([]float64{.1, nan, .3, nan}, 3, quant.Arithmetic, 12), 1e-15)
+		assert.InDelta(t, (.1*.25+.3)/1.25*12,
+			quant.ExponentialReturn([]float64{.1, nan, .3, nan}, 3, quant.Arithmetic, 12), 1e-15)
 		assert.InDelta(t, math.Pow(1.2, 12)-1, quant.ExponentialReturn([]float64{nan, .2}, 3, quant.Geometric, 12), 1e-12)
 	})
 }
@@ -109,7 +110,8 @@ func TestShrinkageIsBetweenItsTargetAndTheSample(t *testing.T) {
 			for to, from := range order {
 				shuffled[to] = returns[from]
 			}
-			for _, target := range []quant.ShrinkageTarget{quant.ConstantVariance, quant.SingleFactor, quant.ConstantCorrelation} {
+			for _, target := range []quant.ShrinkageTarget{quant.ConstantVariance, quant.SingleFactor,
+				quant.ConstantCorrelation} {
 				a, err := quant.LedoitWolf(t.Context(), returns, target, missing, 252)
 				require.NoError(t, err, "%s %s", target, missing)
 				assert.True(t, a.Intensity >= 0 && a.Intensity <= 1)

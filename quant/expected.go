@@ -67,7 +67,8 @@ func ExponentialReturn(returns []float64, span float64, compounding Compounding,
 // all of the market, and E(market) the market's annual return, compounded or not. Without a market (nil), it is the
 // mean of the assets that are observed. This is capm_return of PyPortfolioOpt (Sharpe 1964). ErrLength. An asset
 // without two periods in common with the market has NaN.
-func CAPMReturns(returns [][]float64, market []float64, rf float64, compounding Compounding, periods float64) ([]float64, error) {
+func CAPMReturns(returns [][]float64, market []float64, rf float64, compounding Compounding,
+	periods float64) ([]float64, error) {
 	days, err := sameLength(returns)
 	if err != nil {
 		return nil, err

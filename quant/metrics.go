@@ -81,7 +81,8 @@ func BernardoLedoit(returns []float64) float64 { return Omega(returns, 0) }
 
 // DRatio is n(loss)·Σ max(−r, 0) / (n(gain)·Σ max(r, 0)): the lower, the better (Caporin and Lisi 2009; Bacon 2008).
 func DRatio(returns []float64) float64 {
-	return DownsideFrequency(returns, 0) * DownsidePotential(returns, 0) / (UpsideFrequency(returns, 0) * UpsidePotential(returns, 0))
+	return DownsideFrequency(returns, 0) * DownsidePotential(returns, 0) /
+		(UpsideFrequency(returns, 0) * UpsidePotential(returns, 0))
 }
 
 // AnnualSharpe is (GeometricReturn − rf)/AnnualVolatility, with an annual rf; see Sharpe for that of the mean.

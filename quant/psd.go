@@ -137,7 +137,9 @@ func CovarianceToCorrelation(covariance *mat.SymDense) *mat.SymDense {
 // CorrelationToCovariance makes S(i,j) = ρ(i,j)·σ(i)·σ(j). ErrLength when there is not one deviation for each row.
 func CorrelationToCovariance(correlation *mat.SymDense, deviations []float64) (*mat.SymDense, error) {
 	if len(deviations) != correlation.SymmetricDim() {
-		return nil, fmt.Errorf("%w: %d deviations for %d correlations", ErrLength, len(deviations), correlation.SymmetricDim())
+		return nil, fmt.Errorf("%w: %d deviations for %d correlations", ErrLength, len(deviations),
+			correlation.SymmetricDim())
 	}
-	return symmetric(len(deviations), func(i, j int) float64 { return correlation.At(i, j) * deviations[i] * deviations[j] }), nil
+	return symmetric(len(deviations),
+		func(i, j int) float64 { return correlation.At(i, j) * deviations[i] * deviations[j] }), nil
 }

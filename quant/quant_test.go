@@ -34,8 +34,9 @@ var (
 	flat     = percent(1, 1, 1, 1, 1, 1, 1, 1, 1)
 	sparse   = percent(0, 1, 10, -4, 2, 3, 2, 1, -10) // weekly, monthly
 	udu      = percent(10, -10, 10)
-	one      = []float64{-0.00171614, 0.01322056, 0.03063862, -0.01422057, -0.00489779, 0.01268925, -0.03357711, 0.01797036}
-	two      = []float64{0.01846232, 0.00793951, -0.01448395, 0.00422537, -0.00339611, 0.03756813, 0.0151531, 0.03549769}
+	one      = []float64{-0.00171614, 0.01322056, 0.03063862, -0.01422057, -0.00489779, 0.01268925, -0.03357711,
+		0.01797036}
+	two = []float64{0.01846232, 0.00793951, -0.01448395, 0.00422537, -0.00339611, 0.03756813, 0.0151531, 0.03549769}
 )
 
 func near(t *testing.T, want, got float64, name string) {
@@ -113,7 +114,8 @@ func first(depth float64, _, _, _ int) float64 { return depth }
 
 func TestWhatIsNotDefinedIsNaN(t *testing.T) {
 	for _, v := range []float64{
-		quant.AnnualReturn(nil, 252), quant.AnnualVolatility([]float64{.1}, 252), quant.Sharpe(nil, 0, 252), quant.Calmar(positive, 252),
+		quant.AnnualReturn(nil, 252), quant.AnnualVolatility([]float64{.1}, 252), quant.Sharpe(nil, 0, 252),
+		quant.Calmar(positive, 252),
 		quant.Mean([]float64{nan}), quant.Sharpe([]float64{0, 0}, 0, 252),
 	} {
 		assert.True(t, math.IsNaN(v))
@@ -191,8 +193,10 @@ func TestAnnualReturnsOfRealPrices(t *testing.T) {
 	rows, err := csv.NewReader(bytes.NewReader(reference.Read(t, "stock_prices.csv"))).ReadAll()
 	require.NoError(t, err)
 	want := map[string]float64{
-		"GOOG": 0.247967, "AAPL": 0.294304, "FB": 0.284037, "BABA": 0.1923164, "AMZN": 0.371327, "GE": 0.1360093, "AMD": 0.0328503, "WMT": 0.1200115,
-		"BAC": 0.105540, "GM": 0.0423457, "T": 0.1002559, "UAA": 0.1442237, "SHLD": -0.0792602, "XOM": 0.1430506, "RRC": 0.0736356, "BBY": 0.238835,
+		"GOOG": 0.247967, "AAPL": 0.294304, "FB": 0.284037, "BABA": 0.1923164, "AMZN": 0.371327, "GE": 0.1360093,
+		"AMD": 0.0328503, "WMT": 0.1200115,
+		"BAC": 0.105540, "GM": 0.0423457, "T": 0.1002559, "UAA": 0.1442237, "SHLD": -0.0792602, "XOM": 0.1430506,
+		"RRC": 0.0736356, "BBY": 0.238835,
 		"MA": 0.388665, "PFE": 0.226717, "JPM": 0.1561701, "SBUX": 0.2318153,
 	}
 	for column, symbol := range rows[0] {

@@ -94,7 +94,8 @@ func Kendall(x, y []float64) float64 {
 
 // ranking is a series by the order of its observations.
 type ranking struct {
-	place []int32 // by period: 0 for the least value, one more for each that is larger, the same for equal ones, and −1 for none
+	// by period: 0 for the least value, one more for each that is larger, the same for equal ones, and −1 for none
+	place []int32
 	order []int32 // the periods that are observed, by value
 }
 

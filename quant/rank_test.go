@@ -83,7 +83,8 @@ func TestRankCorrelationsAgainstCounting(t *testing.T) {
 		same(t, bruteKendall(x, y), quant.Kendall(x, y), 1e-12)
 		same(t, bruteSpearman(x, y), quant.Spearman(x, y), 1e-12)
 	}
-	assert.InDelta(t, 1, quant.Kendall([]float64{1, 2, math.Inf(1)}, []float64{-5, 0, 1}), 1e-15, "an infinite value has a rank")
+	assert.InDelta(t, 1, quant.Kendall([]float64{1, 2, math.Inf(1)}, []float64{-5, 0, 1}), 1e-15,
+		"an infinite value has a rank")
 	assert.True(t, math.IsNaN(quant.Kendall([]float64{1, 1}, []float64{1, 2})))
 	assert.True(t, math.IsNaN(quant.Spearman([]float64{1}, []float64{1, 2})))
 	assert.True(t, math.IsNaN(quant.Kendall([]float64{1}, []float64{1, 2})))
@@ -97,7 +98,8 @@ func TestMatricesOfRankCorrelations(t *testing.T) {
 		returns := gappy(r, 15, 120, share)
 		returns[3] = fill(120, .01)
 		for method, pair := range map[quant.CorrelationMethod]func(x, y []float64) float64{
-			quant.PearsonCorrelation: quant.PairCorrelation, quant.SpearmanCorrelation: quant.Spearman, quant.KendallCorrelation: quant.Kendall,
+			quant.PearsonCorrelation: quant.PairCorrelation, quant.SpearmanCorrelation: quant.Spearman,
+			quant.KendallCorrelation: quant.Kendall,
 		} {
 			t.Run(string(method)+" of a matrix is that of each pair", func(t *testing.T) {
 				m, err := quant.CorrelationBy(t.Context(), returns, method)

@@ -126,7 +126,8 @@ func TestWeightedCorrelationsAreOfTheCommonDays(t *testing.T) {
 	}
 	covariance, err := quant.ExponentialCovariance(t.Context(), [][]float64{x, y}, nil, span, 252)
 	require.NoError(t, err)
-	assert.Greater(t, covariance.At(0, 1), math.Sqrt(covariance.At(0, 0)*covariance.At(1, 1)), "the deviations are of different times")
+	assert.Greater(t, covariance.At(0, 1), math.Sqrt(covariance.At(0, 0)*covariance.At(1, 1)),
+		"the deviations are of different times")
 	check := func(dev func(s []float64, i int) float64, weight func(i int) float64, got float64) {
 		t.Helper()
 		var xy, xx, yy float64
@@ -141,7 +142,8 @@ func TestWeightedCorrelationsAreOfTheCommonDays(t *testing.T) {
 	}
 	m, err := quant.ExponentialCorrelation(t.Context(), [][]float64{x, y}, nil, span)
 	require.NoError(t, err)
-	check(func(s []float64, i int) float64 { return s[i] - quant.Mean(s) }, func(i int) float64 { return math.Pow(1-2/(span+1), float64(days-1-i)) }, m.At(0, 1))
+	check(func(s []float64, i int) float64 { return s[i] - quant.Mean(s) },
+		func(i int) float64 { return math.Pow(1-2/(span+1), float64(days-1-i)) }, m.At(0, 1))
 	m, err = quant.Semicorrelation(t.Context(), [][]float64{x, y}, 0, quant.MissingPairwise)
 	require.NoError(t, err)
 	check(func(s []float64, i int) float64 { return math.Min(s[i], 0) }, func(int) float64 { return 1 }, m.At(0, 1))

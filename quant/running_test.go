@@ -135,7 +135,8 @@ func TestRunningEqualsFreshWhateverHappens(t *testing.T) {
 		}
 		agree(t, days, symbols, m)
 		r.Shuffle(len(days), func(a, b int) { days[a], days[b] = days[b], days[a] })
-		require.Equal(t, encoded(t, running(t, symbols, days)), encoded(t, m), "what is rebuilt, in another order, has the same bytes")
+		require.Equal(t, encoded(t, running(t, symbols, days)), encoded(t, m),
+			"what is rebuilt, in another order, has the same bytes")
 		for _, day := range days {
 			require.NoError(t, m.Remove(day))
 		}
@@ -222,8 +223,10 @@ func TestDecodingTakesOneEncodingAlone(t *testing.T) {
 	}
 	require.NoError(t, check(sealed('c', 'o', 'm', 1, 1, 0, 6)), "a symbol without days is six zeros")
 	for _, body := range [][]byte{
-		{'c', 'o', 'm', 2, 1, 0, 6}, {'c', 'o', 'm', 1}, {'c', 'o', 'm', 1, 0xff, 0xff, 0x7f}, {'c', 'o', 'm', 1, 1, 0, 5}, {'c', 'o', 'm', 1, 1, 0, 7},
-		{'c', 'o', 'm', 1, 1, 0, 3, 0, 3}, {'c', 'o', 'm', 1, 1, 0, 6, 0}, {'c', 'o', 'm', 1, 1, 0, 0x86, 0}, {'c', 'o', 'm', 1, 1, 2, 0, 0, 5}, {'c', 'o', 'm', 1, 1, 200, 1},
+		{'c', 'o', 'm', 2, 1, 0, 6}, {'c', 'o', 'm', 1}, {'c', 'o', 'm', 1, 0xff, 0xff, 0x7f}, {'c', 'o', 'm', 1, 1, 0, 5},
+		{'c', 'o', 'm', 1, 1, 0, 7},
+		{'c', 'o', 'm', 1, 1, 0, 3, 0, 3}, {'c', 'o', 'm', 1, 1, 0, 6, 0}, {'c', 'o', 'm', 1, 1, 0, 0x86, 0},
+		{'c', 'o', 'm', 1, 1, 2, 0, 0, 5}, {'c', 'o', 'm', 1, 1, 200, 1},
 	} {
 		require.ErrorIs(t, check(sealed(body...)), quant.ErrEncoding, "%v", body)
 	}

@@ -13,9 +13,12 @@ type ShrinkageTarget string
 
 // The targets of LedoitWolf.
 const (
-	ConstantVariance    ShrinkageTarget = "constant_variance"    // the mean variance times I (Ledoit and Wolf 2004, A well-conditioned estimator for large-dimensional covariance matrices)
-	SingleFactor        ShrinkageTarget = "single_factor"        // the market model, of the mean of all assets (2003, Improved estimation of the covariance matrix of stock returns)
-	ConstantCorrelation ShrinkageTarget = "constant_correlation" // the mean correlation (2004, Honey, I shrunk the sample covariance matrix)
+	// the mean variance times I (Ledoit and Wolf 2004, A well-conditioned estimator for large-dimensional covariance matrices)
+	ConstantVariance ShrinkageTarget = "constant_variance"
+	// the market model, of the mean of all assets (2003, Improved estimation of the covariance matrix of stock returns)
+	SingleFactor ShrinkageTarget = "single_factor"
+	// the mean correlation (2004, Honey, I shrunk the sample covariance matrix)
+	ConstantCorrelation ShrinkageTarget = "constant_correlation"
 )
 
 // Shrunk is a covariance matrix that was drawn towards a target, and how far: Intensity is the δ of δ·target +
@@ -30,7 +33,8 @@ type Shrunk struct {
 // in PyPortfolioOpt. With MissingComplete all is over the periods in which every asset is observed; with MissingZero,
 // PyPortfolioOpt's way, a missing return is 0, but the sample of ConstantCorrelation is complete by pairs. ErrLength,
 // ErrOption; ErrUndefined with fewer than two periods or values that are not finite.
-func LedoitWolf(ctx context.Context, returns [][]float64, target ShrinkageTarget, missing Missing, periods float64) (Shrunk, error) {
+func LedoitWolf(ctx context.Context, returns [][]float64, target ShrinkageTarget, missing Missing,
+	periods float64) (Shrunk, error) {
 	c, err := center(ctx, returns, missing)
 	if err != nil {
 		return Shrunk{}, err
@@ -245,7 +249,8 @@ func (c *centered) constantCorrelation(sample *mat.SymDense) (*mat.SymDense, flo
 	})
 	square := c.across(func(_ int, x float64) float64 { return x * x })
 	pi := dot(square, square) / c.t
-	theta := dot(c.across(func(i int, x float64) float64 { return x * x * x / sd[i] }), c.across(func(i int, x float64) float64 { return sd[i] * x })) / c.t
+	theta := dot(c.across(func(i int, x float64) float64 { return x * x * x / sd[i] }),
+		c.across(func(i int, x float64) float64 { return sd[i] * x })) / c.t
 	rho := 0.0
 	for i, s := range c.x {
 		own, variance, fourth := c.sample.At(i, i), sample.At(i, i), 0.0

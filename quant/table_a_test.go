@@ -30,7 +30,8 @@ func prices(rows [][]float64) (returns [][]float64) {
 }
 
 var (
-	toy = prices([][]float64{{4, 2, .6, -12}, {4.2, 2.1, .59, -13.2}, {3.9, 2, .58, -11.3}, {4.3, 2.1, .62, -11.7}, {4.1, 2.2, .63, -10.1}})
+	toy = prices([][]float64{{4, 2, .6, -12}, {4.2, 2.1, .59, -13.2}, {3.9, 2, .58, -11.3}, {4.3, 2.1, .62, -11.7},
+		{4.1, 2.2, .63, -10.1}})
 	ten = toy[:3]
 )
 
@@ -59,7 +60,8 @@ func TestExpectedReturnsOfPyPortfolioOpt(t *testing.T) {
 	})
 	t.Run("A4 geometric returns of the twenty stocks", func(t *testing.T) {
 		for i, want := range []float64{
-			.247967, .294304, .284037, .1923164, .371327, .1360093, .0328503, .1200115, .105540, .0423457, .1002559, .1442237, -.0792602, .1430506, .0736356,
+			.247967, .294304, .284037, .1923164, .371327, .1360093, .0328503, .1200115, .105540, .0423457, .1002559, .1442237,
+			-.0792602, .1430506, .0736356,
 			.238835, .388665, .226717, .1561701, .2318153,
 		} {
 			assert.InDelta(t, want, quant.GeometricReturn(returns[i], 252), 1e-6, names[i])
@@ -82,12 +84,14 @@ func TestCovariancesOfPyPortfolioOpt(t *testing.T) {
 		s, err := quant.Covariance(t.Context(), ten, 1)
 		require.NoError(t, err)
 		a, b, c := .00264970955585574, .0020849735375206195, .00096770864287974
-		assert.InDeltaSlice(t, []float64{.006661687937656102, a, b, a, .0023450491307634215, c, b, c, .0016396416271856837}, entries(s), 1e-14)
+		assert.InDeltaSlice(t, []float64{.006661687937656102, a, b, a, .0023450491307634215, c, b, c, .0016396416271856837},
+			entries(s), 1e-14)
 	})
 	t.Run("A10 covariance of log returns", func(t *testing.T) {
 		s, err := quant.Covariance(t.Context(), [][]float64{quant.Log(ten[0]), quant.Log(ten[1]), quant.Log(ten[2])}, 1)
 		require.NoError(t, err)
-		assert.InDeltaSlice(t, []float64{.006507, .002652, .001965, .002652, .002345, .000950, .001965, .000950, .001561}, entries(s), 1e-5)
+		assert.InDeltaSlice(t, []float64{.006507, .002652, .001965, .002652, .002345, .000950, .001965, .000950, .001561},
+			entries(s), 1e-5)
 	})
 	t.Run("A11 both repairs make a matrix positive semidefinite, and say so", func(t *testing.T) {
 		bad := mat.NewSymDense(2, []float64{.03818144, .04182824, .04182824, .04149209})
@@ -171,7 +175,8 @@ func TestCovariancesOfPyPortfolioOpt(t *testing.T) {
 		}
 	})
 	t.Run("intensities of shrinkage are those of scikit-learn and PyPortfolioOpt", func(t *testing.T) {
-		for target, want := range map[quant.ShrinkageTarget]float64{quant.ConstantVariance: .00625610336754, quant.SingleFactor: .0185068889541} {
+		for target, want := range map[quant.ShrinkageTarget]float64{quant.ConstantVariance: .00625610336754,
+			quant.SingleFactor: .0185068889541} {
 			s, err := quant.LedoitWolf(t.Context(), returns, target, quant.MissingZero, 252)
 			require.NoError(t, err)
 			assert.InEpsilon(t, want, s.Intensity, 1e-9, string(target))

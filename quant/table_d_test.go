@@ -30,7 +30,8 @@ func TestMoreFiguresOfEmpyrical(t *testing.T) {
 		{"D11 sharpe of mixed over a benchmark", .34111411441060574, quant.Sharpe(quant.Excess(mixed, bench), 0, d)},
 		{"D15 sortino of two, weekly", 17.303077589064618, quant.Sortino(two, 0, quant.Weekly)},
 		{"D15 sortino of one, monthly", .6686117809312383, quant.Sortino(one, 0, quant.Monthly)},
-		{"D16 information ratio of mixed over nothing", .10859306069076737, quant.InformationRatio(mixed, make([]float64, 9), 1)},
+		{"D16 information ratio of mixed over nothing", .10859306069076737,
+			quant.InformationRatio(mixed, make([]float64, 9), 1)},
 		{"D16 information ratio of mixed over 1 %", -.06515583641446039, quant.InformationRatio(mixed, flat, 1)},
 		{"D17 alpha of mixed over negative", -.9997853834885004, first(quant.AlphaBeta(mixed[1:], negative[1:], 0, d))},
 		{"D17 beta of mixed over negative", -.71296296296296313, second(quant.AlphaBeta(mixed[1:], negative[1:], 0, d))},
@@ -40,7 +41,8 @@ func TestMoreFiguresOfEmpyrical(t *testing.T) {
 		{"D23 capture", -.52257643222960259, quant.Capture(allNeg, mixed, d)},
 		{"D23 down capture", .99956025703798634, quant.DownCapture(allNeg, mixed, d)},
 		{"D24 down capture", -11.27400221, quant.DownCapture(positive, mixed, d)},
-		{"D26 alpha while the benchmark does not fall", .432961242076658, first(quant.UpAlphaBeta(mixed[1:], positive[1:], 0, d))},
+		{"D26 alpha while the benchmark does not fall", .432961242076658,
+			first(quant.UpAlphaBeta(mixed[1:], positive[1:], 0, d))},
 		{"D26 beta while the benchmark does not fall", .4285714285, second(quant.UpAlphaBeta(mixed[1:], positive[1:], 0, d))},
 		{"D27 value at risk, worst of two", 1, quant.HistoricalVaR([]float64{1, 2}, 0)},
 		{"D27 value at risk at .3", 1.3, quant.HistoricalVaR([]float64{1, 2}, .3)},
@@ -83,13 +85,16 @@ func TestMoreFiguresOfEmpyrical(t *testing.T) {
 		require.NoError(t, err)
 		assert.InDeltaSlice(t, []float64{.038931091700480147}, got, 1e-14)
 	})
-	t.Run("D19 tail ratio of mixed", func(t *testing.T) { assert.InDelta(t, .9473684210526313, quant.TailRatio(mixed), .05) })
+	t.Run("D19 tail ratio of mixed",
+		func(t *testing.T) { assert.InDelta(t, .9473684210526313, quant.TailRatio(mixed), .05) })
 	t.Run("D21 rolling drawdown of negative", func(t *testing.T) {
 		assert.InDeltaSlice(t, []float64{-.2282, -.2745, -.2899, -.2747}, quant.RollingMaxDrawdown(negative, 6), 1e-4)
 	})
 	t.Run("D22 rolling sharpe of negative and of mixed", func(t *testing.T) {
-		assert.InDeltaSlice(t, []float64{-18.09162052, -26.79897486, -26.69138263, -25.72298838}, quant.RollingSharpe(negative, 6, 0, d), 1e-8)
-		assert.InDeltaSlice(t, []float64{7.57445259, 8.22784105, 8.22784105, -3.1374751}, quant.RollingSharpe(mixed, 6, 0, d), 1e-8)
+		assert.InDeltaSlice(t, []float64{-18.09162052, -26.79897486, -26.69138263, -25.72298838},
+			quant.RollingSharpe(negative, 6, 0, d), 1e-8)
+		assert.InDeltaSlice(t, []float64{7.57445259, 8.22784105, 8.22784105, -3.1374751},
+			quant.RollingSharpe(mixed, 6, 0, d), 1e-8)
 	})
 	t.Run("D25 rolling alpha and beta of mixed over negative", func(t *testing.T) {
 		alphas, betas := quant.RollingAlphaBeta(mixed, negative, 6, 0, d)

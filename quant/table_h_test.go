@@ -46,8 +46,10 @@ func TestFiguresOfPortfolioPerformance(t *testing.T) {
 		}
 		r, err := quant.TimeWeighted(ends, in, out)
 		require.NoError(t, err)
-		assert.InDeltaSlice(t, []float64{.023, .019175455, -.0220517, .0294117647, .0285714286, .012261967, -.0545454545, -.0865384615}, r[1:], 1e-6)
-		assert.InDeltaSlice(t, []float64{.023, .042616491, .019624983, .049614163, .079603343, .092841403, .03323197, -.056182678}, quant.Cumulative(r)[1:], 1e-6)
+		assert.InDeltaSlice(t, []float64{.023, .019175455, -.0220517, .0294117647, .0285714286, .012261967, -.0545454545,
+			-.0865384615}, r[1:], 1e-6)
+		assert.InDeltaSlice(t, []float64{.023, .042616491, .019624983, .049614163, .079603343, .092841403, .03323197,
+			-.056182678}, quant.Cumulative(r)[1:], 1e-6)
 	})
 	t.Run("H6 transfers do not change time-weighted returns", func(t *testing.T) {
 		deltas := []float64{.023, .043, .02, .05, .08, .1, .04, -.05}
@@ -92,7 +94,8 @@ func TestFiguresOfFFN(t *testing.T) {
 		assert.InDelta(t, -.921, quant.CAGR(f.values[0][0], f.values[0][9], days(0, 9)), 5e-4)
 	})
 	t.Run("F33 drawdown, base and return of the first days", func(t *testing.T) {
-		depth, base, total := []float64{-.086, -.048, -.033}, []float64{91.366, 95.191, 101.199}, []float64{-.079, -.038, .012}
+		depth, base, total := []float64{-.086, -.048, -.033}, []float64{91.366, 95.191, 101.199},
+			[]float64{-.079, -.038, .012}
 		for i := range f.values {
 			d, _, _, _ := quant.MaxDrawdown(quant.Simple(f.values[i][:10]))
 			assert.InDelta(t, depth[i], d, 5e-4)
@@ -154,7 +157,8 @@ func TestRatesOfReturnMakeFlowsWorthNothing(t *testing.T) {
 		assert.InDelta(t, 0, sum/scale, 1e-9)
 	}
 	for name, flows := range map[string][]quant.Flow{
-		"none": nil, "one sign": {{1, 2}, {2, 3}}, "one day": {{1, -5}, {1, 3}}, "infinite": {{1, -5}, {2, math.Inf(1)}}, "a day at any price": {{0, -1}, {1, 1e9}},
+		"none": nil, "one sign": {{1, 2}, {2, 3}}, "one day": {{1, -5}, {1, 3}}, "infinite": {{1, -5}, {2, math.Inf(1)}},
+		"a day at any price": {{0, -1}, {1, 1e9}},
 	} {
 		_, err := quant.XIRR(flows)
 		require.ErrorIs(t, err, quant.ErrNoRate, name)

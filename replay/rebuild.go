@@ -90,7 +90,8 @@ func (v *Views) Start(ctx context.Context, tx *store.Tx) error {
 			return err
 		}
 		if !cancelled && now.Sub(time.UnixMicro(r.movedAt)) < patience {
-			return fault.Conflict("rebuild_running", "the views of %s are being rebuilt by operation %s", v.Service, r.operation).
+			return fault.Conflict("rebuild_running", "the views of %s are being rebuilt by operation %s", v.Service,
+				r.operation).
 				WithHint("wait for it: GET /v1/operations/%s; or end it: POST /v1/operations/%s/cancel", r.operation, r.operation)
 		}
 		if err := v.end(ctx, tx, r, abandoned(r, cancelled)); err != nil {
@@ -117,7 +118,8 @@ func abandoned(r *rebuild, cancelled bool) *fault.Fault {
 	if cancelled {
 		return fault.Conflict("operation_cancelled", "the rebuild was cancelled; what it has replaced stays")
 	}
-	return fault.Unavailable("rebuild_abandoned", "nothing came of the rebuild since %s", time.UnixMicro(r.movedAt).UTC().Format(time.RFC3339)).
+	return fault.Unavailable("rebuild_abandoned", "nothing came of the rebuild since %s",
+		time.UnixMicro(r.movedAt).UTC().Format(time.RFC3339)).
 		WithHint("check with stega doctor that the services that own the data run, and rebuild again")
 }
 
@@ -273,7 +275,8 @@ func (v *Views) save(ctx context.Context, tx *store.Tx, r *rebuild, paged bool) 
 	}
 	var replaced, left int64
 	if all || paged {
-		err := tx.QueryRowContext(ctx, "SELECT coalesce(sum(replaced), 0), coalesce(sum(1 - replaced), 0) FROM rebuild_keys").Scan(&replaced, &left)
+		err := tx.QueryRowContext(ctx,
+			"SELECT coalesce(sum(replaced), 0), coalesce(sum(1 - replaced), 0) FROM rebuild_keys").Scan(&replaced, &left)
 		if err != nil {
 			return fmt.Errorf("count what was replaced: %w", err)
 		}
@@ -294,7 +297,8 @@ func (v *Views) save(ctx context.Context, tx *store.Tx, r *rebuild, paged bool) 
 	if !paged {
 		return nil
 	}
-	return store.OperationsOf(tx).Progress(r.operation, store.Progress{Done: replaced, Total: max(total, replaced+left), Text: "entities replaced"})
+	return store.OperationsOf(tx).Progress(r.operation,
+		store.Progress{Done: replaced, Total: max(total, replaced+left), Text: "entities replaced"})
 }
 
 // end ends the rebuild and its operation: with success when f is nil.
@@ -302,7 +306,8 @@ func (v *Views) end(ctx context.Context, tx *store.Tx, r *rebuild, f *fault.Faul
 	tx.Later(tx.NewRaw("DELETE FROM rebuilds"))
 	tx.Later(tx.NewRaw("DELETE FROM rebuild_keys"))
 	var open int
-	err := tx.QueryRowContext(ctx, "SELECT count(*) FROM operations WHERE id = ? AND finished_at = 0", r.operation).Scan(&open)
+	err := tx.QueryRowContext(ctx, "SELECT count(*) FROM operations WHERE id = ? AND finished_at = 0",
+		r.operation).Scan(&open)
 	if err != nil || open == 0 {
 		return err
 	}
@@ -322,7 +327,8 @@ func (v *Views) stalled(ctx context.Context, tx *store.Tx, e events.OperationSta
 		if err != nil || r == nil || r.operation != e.ID {
 			return err
 		}
-		return v.end(ctx, tx, r, fault.Conflict("rebuild_incomplete", "%s gave up %s of %s after %d attempts: %s", w.Service, w.Topic, w.Subject, w.Attempts, w.Error).
+		return v.end(ctx, tx, r, fault.Conflict("rebuild_incomplete", "%s gave up %s of %s after %d attempts: %s", w.Service,
+			w.Topic, w.Subject, w.Attempts, w.Error).
 			WithHint("see it with: stega dead list; mend the cause, and rebuild again"))
 	}
 	return nil

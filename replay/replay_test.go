@@ -121,7 +121,8 @@ func (s *suite) rebuild(service string) store.Operation {
 	}{&o.ID})
 	defer func() {
 		if !o.Done() {
-			s.t.Logf("%s: %s\n%s", service, s.Do(http.MethodGet, "/v1/operations/"+o.ID, "").Body, s.Do(http.MethodGet, "/v1/dead", "").Body)
+			s.t.Logf("%s: %s\n%s", service, s.Do(http.MethodGet, "/v1/operations/"+o.ID, "").Body,
+				s.Do(http.MethodGet, "/v1/dead", "").Body)
 		}
 	}()
 	s.Eventually("the rebuild has ended", func() bool {
@@ -290,7 +291,8 @@ func answers(t *testing.T, s *suite) {
 			}
 			path := paths[i%len(paths)]
 			a := s.Do(http.MethodGet, path, "")
-			if !assert.Equal(t, http.StatusOK, a.Status, "%s: %s", path, a.Body) || !assert.Equal(t, want[path], string(a.Body), path) {
+			if !assert.Equal(t, http.StatusOK, a.Status, "%s: %s", path, a.Body) ||
+				!assert.Equal(t, want[path], string(a.Body), path) {
 				return
 			}
 		}
@@ -369,7 +371,10 @@ func TestARebuildUnderWayRefusesAnother(t *testing.T) {
 	await := func(id string, so func(o store.Operation) bool) (o store.Operation) {
 		s.Eventually("operation "+id+" is so", func() bool {
 			o = store.Operation{}
-			return s.Do(http.MethodGet, "/v1/operations/"+id, "").Status == http.StatusOK && func() bool { s.Get("/v1/operations/"+id, &o); return so(o) }()
+			return s.Do(http.MethodGet, "/v1/operations/"+id, "").Status == http.StatusOK && func() bool {
+				s.Get("/v1/operations/"+id, &o)
+				return so(o)
+			}()
 		})
 		return o
 	}
@@ -438,7 +443,8 @@ func TestADeadPriceThatIsTriedAgainDoesNotReplaceItsCorrection(t *testing.T) {
 		s.Get("/v1/operations?limit=100", &operations)
 		return !slices.ContainsFunc(operations.Items, func(o struct{ Outcome string }) bool { return o.Outcome != "settled" })
 	})
-	require.Equal(t, string(corrected), string(s.Do(http.MethodGet, "/v1/returns/assets/S000/series?kind=cumulative", "").Body))
+	require.Equal(t, string(corrected),
+		string(s.Do(http.MethodGet, "/v1/returns/assets/S000/series?kind=cumulative", "").Body))
 	before := views(t, urls)
 	for service := range before {
 		require.Equal(t, store.Succeeded, s.rebuild(service).Status)

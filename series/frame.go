@@ -90,7 +90,8 @@ func newCalendar(all []iter.Seq[[]Point]) *calendar {
 	if low > high {
 		return nil
 	}
-	c := &calendar{low: low, since: make([]civil.Date, high-low+1), place: make([]int32, high-low+1), more: map[Row]int32{}}
+	c := &calendar{low: low, since: make([]civil.Date, high-low+1), place: make([]int32, high-low+1),
+		more: map[Row]int32{}}
 	for i := range c.since {
 		c.since[i] = none
 	}

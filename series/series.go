@@ -44,7 +44,8 @@ func Years(points []Point) iter.Seq2[int, []Point] {
 
 // Same reports whether two points say the same of the same day, whatever came before it.
 func (p Point) Same(o Point) bool {
-	return p.Day == o.Day && (p.Value != p.Value && o.Value != o.Value || math.Float64bits(p.Value) == math.Float64bits(o.Value))
+	return p.Day == o.Day && (p.Value != p.Value && o.Value != o.Value ||
+		math.Float64bits(p.Value) == math.Float64bits(o.Value))
 }
 
 // ByDay compares the day of a point, for binary searches.

@@ -102,12 +102,15 @@ func TestWhatAFrameSaysOfItsRows(t *testing.T) {
 		return slices.Values([][]Point{points})
 	}
 	f, err := Align([]iter.Seq[[]Point]{
-		linked(Point{Day: day + 1, Value: .1}, Point{Day: day + 2, Value: .2}, Point{Day: day + 3, Value: .3}, Point{Day: day + 5, Value: .5}),
-		linked(Point{Day: day + 1, Value: .3}, Point{Day: day + 3, Value: .4}, Point{Day: day + 5, Value: .7}), // none on the second
+		linked(Point{Day: day + 1, Value: .1}, Point{Day: day + 2, Value: .2}, Point{Day: day + 3, Value: .3},
+			Point{Day: day + 5, Value: .5}),
+		// none on the second
+		linked(Point{Day: day + 1, Value: .3}, Point{Day: day + 3, Value: .4}, Point{Day: day + 5, Value: .7}),
 		linked(Point{Day: day + 1, Value: .2}, Point{Day: day + 3, Value: .6}),
 	})
 	require.NoError(t, err)
-	assert.Equal(t, []Row{{day + 1, day}, {day + 2, day + 1}, {day + 3, day + 1}, {day + 3, day + 2}, {day + 5, day + 3}}, f.Rows)
+	assert.Equal(t, []Row{{day + 1, day}, {day + 2, day + 1}, {day + 3, day + 1}, {day + 3, day + 2}, {day + 5, day + 3}},
+		f.Rows)
 	assert.Equal(t, []float64{3, 2, 1, 1, 0}, f.Ages())
 	assert.Equal(t, 4, f.Days())
 	assert.Equal(t, "[0.2 0.2 0.5 NaN 0.6]", fmt.Sprintf("%.1f", f.Mean()), "of two rows of a day, the one that more have")
@@ -133,7 +136,8 @@ func TestMergedPointsSayWhetherAnythingIsNew(t *testing.T) {
 }
 
 func FuzzUnpack(f *testing.F) {
-	f.Add(Pack(nil, NewYear(2024), []Point{{Day: day, Value: math.NaN()}, {Day: day + 1, Value: .1}, {Day: day + 300, Value: -.5}}))
+	f.Add(Pack(nil, NewYear(2024), []Point{{Day: day, Value: math.NaN()}, {Day: day + 1, Value: .1},
+		{Day: day + 300, Value: -.5}}))
 	f.Add([]byte{1, 2})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		points, err := Unpack(nil, 2024, data)
@@ -151,7 +155,8 @@ func FuzzUnpack(f *testing.F) {
 
 func TestPointsAreCutIntoYears(t *testing.T) {
 	t.Parallel()
-	points := Of([]civil.Date{civil.Of(2023, 12, 31), civil.Of(2024, 1, 1), civil.Of(2024, 12, 31), civil.Of(2026, 5, 1)}, []float64{1, 2, 3, 4})
+	points := Of([]civil.Date{civil.Of(2023, 12, 31), civil.Of(2024, 1, 1), civil.Of(2024, 12, 31), civil.Of(2026, 5, 1)},
+		[]float64{1, 2, 3, 4})
 	var years []int
 	var cut []Point
 	for year, part := range Years(points) {

@@ -21,7 +21,8 @@ func TestTheComposedStack(t *testing.T) {
 	c := stegatest.Compose(t)
 	file := string(reference.Read(t, "stock_prices.csv"))
 	c.Up()
-	assert.Contains(t, c.Compose("logs", "boundary-api"), "docker compose exec boundary-api /stega token create", "the log says how to sign in")
+	assert.Contains(t, c.Compose("logs", "boundary-api"), "docker compose exec boundary-api /stega token create",
+		"the log says how to sign in")
 
 	t.Log("an import, and a consumer is killed in the middle")
 	c.Unsettled().Import(file, "")
@@ -41,7 +42,8 @@ func TestTheComposedStack(t *testing.T) {
 		})
 		return a.Body
 	}
-	for _, path := range []string{"", "/series", "/series?kind=drawdown", "?rebalance=monthly", "?rebalance=none&from=2010-01-01"} {
+	for _, path := range []string{"", "/series", "/series?kind=drawdown", "?rebalance=monthly",
+		"?rebalance=none&from=2010-01-01"} {
 		theirs := answers(c.Server, "/v1/returns/portfolios/"+id+path)
 		ours := answers(up, "/v1/returns/portfolios/"+other+path)
 		assert.Equal(t, string(bytes.ReplaceAll(ours, []byte(other), []byte(id))), string(theirs), path)
@@ -84,7 +86,8 @@ func TestTheComposedStack(t *testing.T) {
 	assert.Equal(t, "true", strings.TrimSpace(inside))
 
 	t.Log("its network is trusted with nothing")
-	for _, host := range []string{"boundary-api", "portfolio-api", "marketdata-api", "returns-api", "optimization-consumer"} {
+	for _, host := range []string{"boundary-api", "portfolio-api", "marketdata-api", "returns-api",
+		"optimization-consumer"} {
 		out, err := c.Docker("run", "--rm", "--network", c.Project+"_inside", "-e", "STEGA_DAEMON=off", c.Project,
 			"portfolio", "list", "--url", "http://"+host+":8420")
 		var exit *exec.ExitError
@@ -112,5 +115,6 @@ func TestTheComposedStack(t *testing.T) {
 	c.Import("date,symbol,close\n2030-01-02,AAPL,100\n", "")
 
 	c.Compose("stop", "--timeout", "40", "returns-consumer", "portfolio-api")
-	assert.Equal(t, 2, strings.Count(c.Compose("ps", "-a", "--status", "exited", "--format", "{{.Name}} {{.ExitCode}}", "returns-consumer", "portfolio-api"), " 0"))
+	assert.Equal(t, 2, strings.Count(c.Compose("ps", "-a", "--status", "exited", "--format", "{{.Name}} {{.ExitCode}}",
+		"returns-consumer", "portfolio-api"), " 0"))
 }

@@ -72,7 +72,8 @@ type write struct {
 func newWorkload(t *testing.T, clients int) *workload {
 	w := &workload{t: t, stop: make(chan struct{})}
 	for n := range clients {
-		w.clients = append(w.clients, &client{w: w, n: n, rng: rand.New(rand.NewPCG(uint64(n), 7)), prices: map[string]string{}})
+		w.clients = append(w.clients, &client{w: w, n: n, rng: rand.New(rand.NewPCG(uint64(n), 7)),
+			prices: map[string]string{}})
 	}
 	return w
 }
@@ -155,7 +156,8 @@ func (c *client) create() {
 	if shared { // with all clients
 		p.name, mayFail = fmt.Sprintf("shared %d", c.rng.IntN(20)), "name_taken"
 	}
-	id, done := c.send(http.MethodPost, "/v1/portfolios", "application/json", fmt.Sprintf(`{"name":%q,"assets":%s}`, p.name, assets(p.weight)), mayFail)
+	id, done := c.send(http.MethodPost, "/v1/portfolios", "application/json",
+		fmt.Sprintf(`{"name":%q,"assets":%s}`, p.name, assets(p.weight)), mayFail)
 	p.id = id
 	if shared {
 		p.doubted = done
@@ -169,7 +171,8 @@ func (c *client) update(p *held) {
 	}
 	p.weight = c.weight()
 	p.version++
-	c.send(http.MethodPut, "/v1/portfolios/"+p.id, "application/json", fmt.Sprintf(`{"name":%q,"assets":%s}`, p.name, assets(p.weight)), "")
+	c.send(http.MethodPut, "/v1/portfolios/"+p.id, "application/json",
+		fmt.Sprintf(`{"name":%q,"assets":%s}`, p.name, assets(p.weight)), "")
 }
 
 func (c *client) remove(p *held) {
@@ -386,7 +389,8 @@ func (w *workload) settled() {
 func pulledPrices(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(folder, "PULLED.csv"), []byte("Date,Close\n2024-01-02,1\n2024-01-03,2\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "PULLED.csv"),
+		[]byte("Date,Close\n2024-01-02,1\n2024-01-03,2\n"), 0o600))
 	return folder
 }
 
@@ -396,7 +400,8 @@ func TestKillsOfUp(t *testing.T) {
 	folder := pulledPrices(t)
 	rng := stegatest.Rand(t, 1)
 	launch := func() *stegatest.Program {
-		p, ok := stegatest.Launch(t, nil, "up", "--data", data, "--addr", "127.0.0.1:0", "--prices-folder", folder, "--log-level", "error")
+		p, ok := stegatest.Launch(t, nil, "up", "--data", data, "--addr", "127.0.0.1:0", "--prices-folder", folder,
+			"--log-level", "error")
 		require.True(t, ok, "%s", p.Said())
 		return p
 	}
@@ -466,7 +471,8 @@ func apart(t *testing.T, rabbit *servers.Rabbit, pg *servers.PG, env ...string) 
 	return func(role string) *stegatest.Program {
 		t.Helper()
 		for deadline := time.Now().Add(2 * stegatest.Patience); ; {
-			p, ok := stegatest.Launch(t, env, "serve", "--service=all", "--role="+role, "--addr=127.0.0.1:0", "--log-level=error")
+			p, ok := stegatest.Launch(t, env, "serve", "--service=all", "--role="+role, "--addr=127.0.0.1:0",
+				"--log-level=error")
 			if ok {
 				return p
 			}

@@ -20,7 +20,8 @@ import (
 func smallDisk(t *testing.T, mib int) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, fmt.Sprintf("size=%dm,mode=0700", mib)); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV,
+		fmt.Sprintf("size=%dm,mode=0700", mib)); err != nil {
 		t.Skipf("NO SMALL DISK: this test mounts a tmpfs, which only root may: %v", err)
 	}
 	t.Cleanup(func() { assert.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
@@ -93,7 +94,8 @@ func TestAFullDisk(t *testing.T) {
 		assert.Len(t, prices.Prices, 2, "reads go on")
 		s.Get("/v1/returns/portfolios/"+id, &struct{}{})
 		s.Get("/v1/portfolios/"+id, &struct{}{})
-		assert.Equal(t, http.StatusNotFound, s.Do(http.MethodGet, fmt.Sprintf("/v1/prices/S%d", taken), "").Status, "what was refused is not there")
+		assert.Equal(t, http.StatusNotFound, s.Do(http.MethodGet, fmt.Sprintf("/v1/prices/S%d", taken), "").Status,
+			"what was refused is not there")
 
 		if round == 0 { // what fills the disk now is stega itself; more room is all that helps
 			require.NoError(t, syscall.Mount("tmpfs", disk, "tmpfs", syscall.MS_REMOUNT, fmt.Sprintf("size=%dm", 200)))

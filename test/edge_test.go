@@ -136,7 +136,8 @@ func (s *submitter) submit(ctx context.Context, cmd edge.Command) (edge.Operatio
 		switch f := fault.Of(err); {
 		case err == nil || ctx.Err() != nil:
 			return op, err
-		case f.Code == edge.CodeAnswerLost, f.Code == edge.CodeServerUnavailable: // the daemon or the server was away for long
+		// the daemon or the server was away for long
+		case f.Code == edge.CodeAnswerLost, f.Code == edge.CodeServerUnavailable:
 		case f.Code == edge.CodeWriteQueued: // the daemon keeps it: it is waited for by itself
 			queued = true
 		case f.Kind == fault.KindUnavailable: // it starts or ends
@@ -151,14 +152,17 @@ func (s *submitter) submit(ctx context.Context, cmd edge.Command) (edge.Operatio
 
 func (s *submitter) body(version int) []byte {
 	b, _ := json.Marshal(map[string]any{
-		"name": fmt.Sprintf("client %d", s.n), "assets": []map[string]string{{"symbol": "A", "weight": fmt.Sprintf("0.%02d", 10+version)}, {"symbol": "B", "weight": fmt.Sprintf("0.%02d", 90-version)}},
+		"name": fmt.Sprintf("client %d", s.n),
+		"assets": []map[string]string{{"symbol": "A", "weight": fmt.Sprintf("0.%02d", 10+version)},
+			{"symbol": "B", "weight": fmt.Sprintf("0.%02d", 90-version)}},
 	})
 	return b
 }
 
 // work makes the portfolio and changes it so often.
 func (s *submitter) work(ctx context.Context, changes int) error {
-	op, err := s.submit(ctx, edge.Command{Method: http.MethodPost, Path: "/v1/portfolios", ContentType: "application/json", Body: s.body(1)})
+	op, err := s.submit(ctx, edge.Command{Method: http.MethodPost, Path: "/v1/portfolios",
+		ContentType: "application/json", Body: s.body(1)})
 	if err != nil {
 		return err
 	}
@@ -193,7 +197,8 @@ func (s *submitter) work(ctx context.Context, changes int) error {
 	}
 	for version := 2; version < 2+changes; version++ {
 		_, err := s.submit(ctx, edge.Command{
-			Method: http.MethodPut, Path: "/v1/portfolios/" + s.id, ContentType: "application/json", Body: s.body(version), IfMatch: fmt.Sprintf("%q", strconv.Itoa(version-1)),
+			Method: http.MethodPut, Path: "/v1/portfolios/" + s.id, ContentType: "application/json", Body: s.body(version),
+			IfMatch: fmt.Sprintf("%q", strconv.Itoa(version-1)),
 		})
 		if err != nil {
 			return fmt.Errorf("version %d: %s: %w", version, fault.Of(err).Code, err)
@@ -214,14 +219,16 @@ func (s *submitter) visible(ctx context.Context, version int) error {
 	for {
 		a, err := edge.Get[struct{ Version int }](ctx, s.c, "/v1/returns/portfolios/"+s.id, nil)
 		cached := a.Header.Get("Stega-Cache")
-		if err == nil && strings.HasPrefix(cached, "stale") { // the daemon says that the server is away, and how old its answer is
+		// the daemon says that the server is away, and how old its answer is
+		if err == nil && strings.HasPrefix(cached, "stale") {
 			if err := s.answers(ctx); err != nil {
 				return err
 			}
 			continue
 		}
 		if err == nil && a.Value.Version != version {
-			return fmt.Errorf("settled too early: version %d is settled and %d is shown (cache: %q)", version, a.Value.Version, cached)
+			return fmt.Errorf("settled too early: version %d is settled and %d is shown (cache: %q)", version,
+				a.Value.Version, cached)
 		}
 		if err == nil || ctx.Err() != nil {
 			return err
@@ -301,7 +308,8 @@ func TestKillsAtTheEdge(t *testing.T) {
 	socket := filepath.Join(dir, "s")
 	daemon := func() *stegatest.Program {
 		p, ok := stegatest.Launch(t, []string{
-			"HOME=" + dir, "XDG_STATE_HOME=" + dir, "XDG_CONFIG_HOME=" + dir, "XDG_RUNTIME_DIR=" + dir, "STEGA_SOCKET=" + socket, "STEGA_URL=" + w.url(),
+			"HOME=" + dir, "XDG_STATE_HOME=" + dir, "XDG_CONFIG_HOME=" + dir, "XDG_RUNTIME_DIR=" + dir,
+			"STEGA_SOCKET=" + socket, "STEGA_URL=" + w.url(),
 		}, "daemon", "run")
 		require.True(t, ok, "%s", p.Said())
 		launched = append(launched, p)
@@ -376,7 +384,8 @@ func prices(t *testing.T, url, token string) {
 	require.NoError(t, err)
 	defer c.Close()
 	_, err = c.Submit(t.Context(), edge.Command{
-		Method: http.MethodPost, Path: "/v1/prices", ContentType: "text/csv", Body: []byte("date,A,B\n2024-01-02,1,2\n2024-01-03,2,3\n2024-01-04,3,3\n"),
+		Method: http.MethodPost, Path: "/v1/prices", ContentType: "text/csv",
+		Body: []byte("date,A,B\n2024-01-02,1,2\n2024-01-03,2,3\n2024-01-04,3,3\n"),
 	}, edge.Wait{For: edge.ForSettled})
 	require.NoError(t, err)
 }

@@ -85,7 +85,8 @@ func TestServersThatAreAwayForAWhile(t *testing.T) {
 	api.Get("/v1/returns/portfolios/"+id, &view)
 	api.Get("/v1/returns/assets/A/series", &struct{}{})
 	later := api.Unsettled().Portfolio(`{"name":"later","assets":[{"symbol":"B","weight":"1"}]}`)
-	require.Nil(t, api.Unsettled().Write(http.MethodPut, "/v1/portfolios/"+id, `{"name":"core","assets":[{"symbol":"A","weight":"1"}]}`).Error)
+	require.Nil(t, api.Unsettled().Write(http.MethodPut, "/v1/portfolios/"+id,
+		`{"name":"core","assets":[{"symbol":"A","weight":"1"}]}`).Error)
 	api.Unsettled().Import("date,A\n2024-01-03,12\n2024-01-04,13\n", "")
 	pull := api.Do(http.MethodPost, "/v1/prices/pull", `{"kind":"backfill","symbols":["PULLED"]}`)
 	require.Equal(t, http.StatusAccepted, pull.Status, "%s", pull.Body)
@@ -135,7 +136,8 @@ func TestServersThatAreAwayForAWhile(t *testing.T) {
 	assert.Equal(t, http.StatusServiceUnavailable, unread.Status)
 	assert.Equal(t, "database_unavailable", unread.Problem().Code)
 	// An event that comes meanwhile waits on the broker.
-	out, err = exec.CommandContext(t.Context(), stegatest.Binary(t), "publish", "marketdata.prices_imported", "--broker-url", rabbit.URL(),
+	out, err = exec.CommandContext(t.Context(), stegatest.Binary(t), "publish", "marketdata.prices_imported",
+		"--broker-url", rabbit.URL(),
 		"--data", `{"symbol":"MEANWHILE","dates":["2024-01-02","2024-01-03"],"close":["1","2"]}`).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 

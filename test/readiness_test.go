@@ -129,7 +129,8 @@ func (r ready) becomes(t *testing.T, what string, so func(status int, h process.
 func (r ready) lacks(t *testing.T, part string) {
 	t.Helper()
 	r.becomes(t, "it lacks the "+part, func(status int, h process.Health) bool {
-		return status == http.StatusServiceUnavailable && h.Status == "not ready" && h.Missing[part] != "" && len(h.Missing) == 1
+		return status == http.StatusServiceUnavailable && h.Status == "not ready" && h.Missing[part] != "" &&
+			len(h.Missing) == 1
 	})
 }
 
@@ -137,7 +138,8 @@ func (r ready) lacks(t *testing.T, part string) {
 func (r ready) degraded(t *testing.T, part string) {
 	t.Helper()
 	r.becomes(t, "it is degraded: "+part, func(status int, h process.Health) bool {
-		return status == http.StatusOK && h.Status == "degraded" && h.Degraded[part] != "" && len(h.Degraded) == 1 && len(h.Missing) == 0
+		return status == http.StatusOK && h.Status == "degraded" && h.Degraded[part] != "" && len(h.Degraded) == 1 &&
+			len(h.Missing) == 0
 	})
 }
 
@@ -155,14 +157,16 @@ func TestReadinessNamesWhatVanishedFromTheBroker(t *testing.T) {
 	dir, migrate := migrated(t, "returns", r.URL())
 	own := r.AddUser(t, "^$", `^stega\.(events|commands|dead)$`, `^(stega\.log|stega\.returns\.(events|commands|dead))$`)
 	roles := map[process.Role]ready{
-		process.API: served(t, "returns", process.API, own, dir), process.Consumer: served(t, "returns", process.Consumer, own, dir),
+		process.API:      served(t, "returns", process.API, own, dir),
+		process.Consumer: served(t, "returns", process.Consumer, own, dir),
 	}
 	for _, c := range []struct {
 		part, path string
 		roles      []process.Role
 	}{
 		{"queue stega.returns.events", "queues/VHOST/stega.returns.events", []process.Role{process.Consumer}},
-		{"binding of stega.returns.events to marketdata.prices_imported", "bindings/VHOST/e/stega.events/q/stega.returns.events/marketdata.prices_imported", []process.Role{process.Consumer}},
+		{"binding of stega.returns.events to marketdata.prices_imported",
+			"bindings/VHOST/e/stega.events/q/stega.returns.events/marketdata.prices_imported", []process.Role{process.Consumer}},
 		{"exchange stega.events", "exchanges/VHOST/stega.events", []process.Role{process.API, process.Consumer}},
 		{"queue stega.log", "queues/VHOST/stega.log", []process.Role{process.API, process.Consumer}},
 	} {
@@ -170,7 +174,8 @@ func TestReadinessNamesWhatVanishedFromTheBroker(t *testing.T) {
 		for _, role := range c.roles {
 			wait.Until(t, string(role)+" misses the "+c.part, func() bool {
 				status, h := roles[role]()
-				return status == http.StatusServiceUnavailable && h.Status == "not ready" && strings.Contains(h.Missing[c.part], "stega migrate")
+				return status == http.StatusServiceUnavailable && h.Status == "not ready" &&
+					strings.Contains(h.Missing[c.part], "stega migrate")
 			})
 		}
 		migrate()
@@ -202,7 +207,8 @@ func TestAProcessIsNotReadyWhileItStartsAndStops(t *testing.T) {
 		done := make(chan error, 1)
 		go func() {
 			done <- process.Run(ctx, process.Config{
-				Services: []string{"returns"}, Roles: []process.Role{process.Consumer}, Database: sqliteIn(dir), Log: slog.New(slog.DiscardHandler),
+				Services: []string{"returns"}, Roles: []process.Role{process.Consumer}, Database: sqliteIn(dir),
+				Log:  slog.New(slog.DiscardHandler),
 				Addr: fmt.Sprintf("127.0.0.1:%d", port),
 				Broker: func(ctx context.Context) (broker.Broker, error) {
 					return rabbitmq.Open(ctx, rabbitmq.Config{URL: "amqp://nobody:nothing@127.0.0.1:1/", Patient: true})
@@ -211,7 +217,8 @@ func TestAProcessIsNotReadyWhileItStartsAndStops(t *testing.T) {
 		}()
 		wait.Until(t, "it answers that it starts, and has no broker", func() bool {
 			status, h, err := readyz(fmt.Sprintf("http://127.0.0.1:%d", port))
-			return err == nil && status == http.StatusServiceUnavailable && h.Missing["process"] != "" && h.Missing["broker"] == "no connection"
+			return err == nil && status == http.StatusServiceUnavailable && h.Missing["process"] != "" &&
+				h.Missing["broker"] == "no connection"
 		})
 		cancel()
 		require.NoError(t, <-done)
@@ -251,7 +258,8 @@ func TestAProcessIsNotReadyWhileItStartsAndStops(t *testing.T) {
 
 func migrateTo(t *testing.T, service string, database func(string) string) {
 	t.Helper()
-	require.NoError(t, process.Migrate(t.Context(), []string{service}, database, embeddedIn(t.TempDir()), func(string, ...any) {}))
+	require.NoError(t, process.Migrate(t.Context(), []string{service}, database, embeddedIn(t.TempDir()),
+		func(string, ...any) {}))
 }
 
 func embeddedIn(dir string) func(context.Context) (broker.Broker, error) {
@@ -267,7 +275,8 @@ func bothRoles(t *testing.T, service string, database func(string) string) map[p
 	roles := map[process.Role]ready{}
 	for _, role := range []process.Role{process.API, process.Consumer} {
 		roles[role] = health(t, started(t, process.Config{
-			Services: []string{service}, Roles: []process.Role{role}, Database: database, Migrate: true, Broker: embeddedIn(t.TempDir()),
+			Services: []string{service}, Roles: []process.Role{role}, Database: database, Migrate: true,
+			Broker: embeddedIn(t.TempDir()),
 		}))
 	}
 	return roles
@@ -314,13 +323,15 @@ func TestAProcessThatMayNotPublishIsNotReady(t *testing.T) {
 	r := servers.RabbitMQ(t)
 	dir, _ := migrated(t, "marketdata", r.URL())
 	for _, role := range []process.Role{process.API, process.Consumer} {
-		own, user := r.AddUserNamed(t, "^$", `^stega\.(events|commands|dead)$`, `^(stega\.log|stega\.marketdata\.(events|commands|dead))$`)
+		own, user := r.AddUserNamed(t, "^$", `^stega\.(events|commands|dead)$`,
+			`^(stega\.log|stega\.marketdata\.(events|commands|dead))$`)
 		s := onRabbit(t, "marketdata", role, own, dir)
 		health(t, s).recovers(t)
 		r.PermitTopics(t, user, "stega.events", "^nothing$", ".*")
 		pricesOf(t, s, "FORBIDDEN")
 		health(t, s).becomes(t, "it may not publish", func(status int, h process.Health) bool {
-			return status == http.StatusServiceUnavailable && strings.Contains(h.Missing["publishing marketdata.prices_imported"], "permissions")
+			return status == http.StatusServiceUnavailable &&
+				strings.Contains(h.Missing["publishing marketdata.prices_imported"], "permissions")
 		})
 		r.PermitTopics(t, user, "stega.events", ".*", ".*")
 		health(t, s).recovers(t)
@@ -330,7 +341,8 @@ func TestAProcessThatMayNotPublishIsNotReady(t *testing.T) {
 // pricesOf publishes the prices of a symbol by hand.
 func pricesOf(t *testing.T, s *stegatest.Server, symbol string) {
 	t.Helper()
-	a := s.Do(http.MethodPost, "/v1/events/marketdata.prices_imported", `{"symbol":"`+symbol+`","dates":["2024-01-02"],"close":["1"]}`)
+	a := s.Do(http.MethodPost, "/v1/events/marketdata.prices_imported",
+		`{"symbol":"`+symbol+`","dates":["2024-01-02"],"close":["1"]}`)
 	require.Equal(t, http.StatusAccepted, a.Status, "%s", a.Body)
 }
 
@@ -346,7 +358,8 @@ func health(t *testing.T, s *stegatest.Server) ready {
 // A consumer whose every message fails is not ready: it has paused.
 func TestAPausedConsumerIsNotReady(t *testing.T) {
 	data := t.TempDir()
-	s := stegatest.Start(t, stegatest.Config(data, func(c *process.Config) { c.Services = []string{"marketdata", "returns"} }))
+	s := stegatest.Start(t, stegatest.Config(data,
+		func(c *process.Config) { c.Services = []string{"marketdata", "returns"} }))
 	r := health(t, s)
 	r.recovers(t)
 	db, err := sql.Open("sqlite", filepath.Join(data, "returns.db")+"?_pragma=busy_timeout(10000)")
@@ -399,10 +412,12 @@ func TestAnOldUnsentEventDegradesBothRoles(t *testing.T) {
 	conn, err := pgx.Connect(t.Context(), url)
 	require.NoError(t, err)
 	defer func() { _ = conn.Close(context.Background()) }()
-	_, err = conn.Exec(t.Context(), "SELECT pg_advisory_lock(hashtextextended('stega relay of returns' || current_schema(), 0))")
+	_, err = conn.Exec(t.Context(),
+		"SELECT pg_advisory_lock(hashtextextended('stega relay of returns' || current_schema(), 0))")
 	require.NoError(t, err)
 	roles := bothRoles(t, "returns", database)
-	_, err = conn.Exec(t.Context(), `INSERT INTO outbox (message_id, service, topic, subject, emitted_at, correlation, causation, traceparent, data, sequence)
+	_, err = conn.Exec(t.Context(),
+		`INSERT INTO outbox (message_id, service, topic, subject, emitted_at, correlation, causation, traceparent, data, sequence)
 		VALUES ($1, '', 'returns.asset_updated', 'OLD', $2, $1, '', '', '{}', 1)`, events.NewID(), time.Now().Add(-time.Minute).UnixMicro())
 	require.NoError(t, err)
 	for _, r := range roles {
@@ -428,12 +443,14 @@ func TestDeadLettersDegradeBothRoles(t *testing.T) {
 		}
 	}))
 	api := started(t, process.Config{
-		Services: []string{"returns"}, Roles: []process.Role{process.API}, Database: sqliteIn(data), Broker: embeddedIn(t.TempDir()), Migrate: true,
+		Services: []string{"returns"}, Roles: []process.Role{process.API}, Database: sqliteIn(data),
+		Broker: embeddedIn(t.TempDir()), Migrate: true,
 	})
 	roles := []ready{health(t, consumer), health(t, api)}
 	id, sent := events.NewID(), make(chan error, 1)
 	require.NoError(t, consuming.Publish(t.Context(), broker.Outgoing{Message: events.Message{Envelope: events.Envelope{
-		ID: id, Source: "stega/test", Type: "marketdata.prices_imported", Subject: "ODD", Time: time.Now(), Correlation: id, Sequence: 1, ContentType: "application/json",
+		ID: id, Source: "stega/test", Type: "marketdata.prices_imported", Subject: "ODD", Time: time.Now(), Correlation: id,
+		Sequence: 1, ContentType: "application/json",
 	}, Data: []byte("this is no JSON")}}, func(err error) { sent <- err }))
 	require.NoError(t, <-sent)
 	for _, r := range roles {
@@ -442,7 +459,8 @@ func TestDeadLettersDegradeBothRoles(t *testing.T) {
 	var letters struct{ Items []struct{ ID json.Number } }
 	consumer.Get("/v1/dead", &letters)
 	require.Len(t, letters.Items, 1)
-	require.Equal(t, http.StatusNoContent, consumer.Do(http.MethodDelete, "/v1/dead/returns/"+letters.Items[0].ID.String(), "").Status)
+	require.Equal(t, http.StatusNoContent,
+		consumer.Do(http.MethodDelete, "/v1/dead/returns/"+letters.Items[0].ID.String(), "").Status)
 	for _, r := range roles {
 		r.recovers(t)
 	}
@@ -455,7 +473,8 @@ func TestHealthAndDoctorShowWhatReadyzAnswers(t *testing.T) {
 	r := health(t, s)
 	run := func(args ...string) (int, string) {
 		c := exec.CommandContext(t.Context(), stegatest.Binary(t), append(args, "--url", s.URL)...)
-		c.Env = append(os.Environ(), "HOME="+t.TempDir(), "XDG_STATE_HOME=", "XDG_RUNTIME_DIR=", "XDG_CONFIG_HOME=", "STEGA_DAEMON=off", "STEGA_TOKEN="+s.Token)
+		c.Env = append(os.Environ(), "HOME="+t.TempDir(), "XDG_STATE_HOME=", "XDG_RUNTIME_DIR=", "XDG_CONFIG_HOME=",
+			"STEGA_DAEMON=off", "STEGA_TOKEN="+s.Token)
 		out, err := c.Output()
 		if _, ok := errors.AsType[*exec.ExitError](err); !ok {
 			require.NoError(t, err)
@@ -495,7 +514,8 @@ func TestHealthAndDoctorShowWhatReadyzAnswers(t *testing.T) {
 	db, err := sql.Open("sqlite", filepath.Join(data, "returns.db")+"?_pragma=busy_timeout(10000)")
 	require.NoError(t, err)
 	defer func() { _ = db.Close() }()
-	_, err = db.ExecContext(t.Context(), `INSERT INTO parked (handler, message_id, source, topic, subject, emitted_at, correlation, causation, sequence, traceparent,
+	_, err = db.ExecContext(t.Context(),
+		`INSERT INTO parked (handler, message_id, source, topic, subject, emitted_at, correlation, causation, sequence, traceparent,
 			content_type, data, state, attempts, last_error, cause, parked_at, due_at, died_at, holds)
 		VALUES ('h', 'm', 'stega/test', 't', 's', 1, 'm', '', 1, '', 'application/json', '{}', 'dead', 1, 'e', 'c', 1, 0, 1, false)`)
 	require.NoError(t, err)

@@ -66,7 +66,8 @@ func TestAConsumerIsToldToEnd(t *testing.T) {
 	first := api.Do(http.MethodPost, "/v1/prices/pull", `{"kind":"backfill","symbols":["SLOW"]}`).Header.Get("Location")
 	api.Eventually("the provider is asked", func() bool { return provider.asked.Load() == 1 })
 	program.Signal(syscall.SIGTERM)
-	awaitHealth(consumer, "it is not ready", func(missing map[string]string) bool { return missing["process"] == "starting or stopping" })
+	awaitHealth(consumer, "it is not ready",
+		func(missing map[string]string) bool { return missing["process"] == "starting or stopping" })
 	refused := consumer.Do(http.MethodGet, "/v1/dead", "")
 	assert.Equal(t, http.StatusServiceUnavailable, refused.Status)
 	assert.Equal(t, "stopping", refused.Problem().Code)
@@ -89,7 +90,8 @@ func TestAConsumerIsToldToEnd(t *testing.T) {
 	const portfolios, symbols = 400, 600
 	var b strings.Builder
 	for n := range portfolios {
-		api.Do(http.MethodPost, "/v1/portfolios", fmt.Sprintf(`{"name":"p%d","assets":[{"symbol":"S%d","weight":"1"}]}`, n, n))
+		api.Do(http.MethodPost, "/v1/portfolios",
+			fmt.Sprintf(`{"name":"p%d","assets":[{"symbol":"S%d","weight":"1"}]}`, n, n))
 	}
 	b.WriteString("date")
 	for n := range symbols {
@@ -134,7 +136,8 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	pull := api.Do(http.MethodPost, "/v1/prices/pull", `{"kind":"backfill","symbols":["SLOW"]}`).Header.Get("Location")
 	api.Eventually("the provider is asked", func() bool { return provider.asked.Load() == 1 })
 	program.Signal(os.Interrupt)
-	awaitHealth(program.Server(), "it is not ready", func(missing map[string]string) bool { return missing["process"] != "" })
+	awaitHealth(program.Server(), "it is not ready",
+		func(missing map[string]string) bool { return missing["process"] != "" })
 	start := time.Now()
 	program.Signal(syscall.SIGTERM)
 	assert.Equal(t, -1, program.Ended(), "the signal itself ended it")

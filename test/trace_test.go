@@ -65,11 +65,13 @@ func TestOneOperationIsOneTrace(t *testing.T) {
 				method, path, media, body string
 				want                      []string // "span < its parent", from the client on
 			}{
-				{http.MethodPost, "/v1/portfolios", "application/json", `{"name":"core","assets":[{"symbol":"A","weight":"1"}]}`, []string{
-					"POST /v1/portfolios (server) < client", "portfolio:portfolio.create (internal) < POST /v1/portfolios",
-					"returns:portfolios (consumer) < portfolio:portfolio.create", "correlations:portfolios (consumer) < portfolio:portfolio.create",
-					"optimization:portfolios (consumer) < portfolio:portfolio.create",
-				}},
+				{http.MethodPost, "/v1/portfolios", "application/json",
+					`{"name":"core","assets":[{"symbol":"A","weight":"1"}]}`, []string{
+						"POST /v1/portfolios (server) < client", "portfolio:portfolio.create (internal) < POST /v1/portfolios",
+						"returns:portfolios (consumer) < portfolio:portfolio.create",
+						"correlations:portfolios (consumer) < portfolio:portfolio.create",
+						"optimization:portfolios (consumer) < portfolio:portfolio.create",
+					}},
 				{http.MethodPost, "/v1/prices", "text/csv", "date,A\n2024-01-02,1\n", []string{
 					"POST /v1/prices (server) < client", "marketdata:marketdata.import_prices (internal) < POST /v1/prices",
 					"returns:marketdata.prices_imported (consumer) < marketdata:marketdata.import_prices",
@@ -87,7 +89,8 @@ func TestOneOperationIsOneTrace(t *testing.T) {
 			} {
 				trace := spans.TraceID([16]byte{1: byte(len(name)), 15: byte(n + 1)})
 				client := spans.SpanID([8]byte{7: 7})
-				op := s.Write(c.method, c.path, c.body, "Content-Type", c.media, "traceparent", fmt.Sprintf("00-%s-%s-01", trace, client))
+				op := s.Write(c.method, c.path, c.body, "Content-Type", c.media, "traceparent",
+					fmt.Sprintf("00-%s-%s-01", trace, client))
 				require.Nil(t, op.Error)
 				var got []string
 				var all []tracetest.SpanStub

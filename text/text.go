@@ -111,7 +111,8 @@ func mixed(word string) bool {
 	latin, other := false, false
 	for _, r := range word {
 		latin = latin || unicode.Is(unicode.Latin, r)
-		other = other || unicode.In(r, unicode.Greek, unicode.Cyrillic, unicode.Armenian, unicode.Cherokee, unicode.Coptic, unicode.Lisu)
+		other = other || unicode.In(r, unicode.Greek, unicode.Cyrillic, unicode.Armenian, unicode.Cherokee, unicode.Coptic,
+			unicode.Lisu)
 	}
 	return latin && other
 }

@@ -152,13 +152,15 @@ func FuzzCheckName(f *testing.F) {
 func TestCellsAreNoFormulas(t *testing.T) {
 	t.Parallel()
 	for _, formula := range []string{
-		`=HYPERLINK("http://127.0.0.1/?x="&B2,"click")`, "=1+1", "+1+1", "-1+1", "-2+3+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "\r=1", "\n=1",
+		`=HYPERLINK("http://127.0.0.1/?x="&B2,"click")`, "=1+1", "+1+1", "-1+1", "-2+3+cmd|' /C calc'!A0", "@SUM(A1)",
+		"\t=1", "\r=1", "\n=1",
 		"  =1", "\u00a0=1", "＝1", "＋1+1", "-x", "+x", "-1e", "-1e5x", "--1", "+-", "@", "=", "-1:2", "\tx", "-.", "-%",
 	} {
 		assert.Equal(t, "'"+formula, Cell(formula), "%q", formula)
 	}
 	for _, plain := range []string{
-		"", "-", "core", "-1", "+1", "-1.5", "-.5", "-5.", "-1e-05", "+1E+10", "-12.5%", "-Inf", "+Inf", "Inf", "NaN", "1=1", "a@b", "2026-11-30",
+		"", "-", "core", "-1", "+1", "-1.5", "-.5", "-5.", "-1e-05", "+1E+10", "-12.5%", "-Inf", "+Inf", "Inf", "NaN", "1=1",
+		"a@b", "2026-11-30",
 		"'=1", "-0.000000123", "-1234567890123456789012345678",
 	} {
 		assert.Equal(t, plain, Cell(plain), "%q", plain)

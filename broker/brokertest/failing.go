@@ -208,7 +208,8 @@ func closes(w *world) {
 	_ = taken.Ack() // whatever it says
 	assert.NoError(w.t, c.Stop(w.ctx))
 	assert.NoError(w.t, c.Close())
-	assert.ErrorIs(w.t, w.b.Publish(w.ctx, event(red, 3), func(error) { assert.Fail(w.t, "done was called") }), broker.ErrClosed)
+	assert.ErrorIs(w.t, w.b.Publish(w.ctx, event(red, 3), func(error) { assert.Fail(w.t, "done was called") }),
+		broker.ErrClosed)
 	assert.ErrorIs(w.t, w.b.Declare(w.ctx, broker.Topology{}), broker.ErrClosed)
 	_, err = w.b.Subscribe(w.ctx, alpha, broker.Events, 1)
 	assert.ErrorIs(w.t, err, broker.ErrClosed)

@@ -16,7 +16,8 @@ import (
 
 func reachesSubscribers(w *world) {
 	w.declare(service(alpha, red, green), service(beta, red), service(gamma, blue))
-	a, b, c := w.subscribe(alpha, broker.Events, 10), w.subscribe(beta, broker.Events, 10), w.subscribe(gamma, broker.Events, 10)
+	a, b, c := w.subscribe(alpha, broker.Events, 10), w.subscribe(beta, broker.Events, 10),
+		w.subscribe(gamma, broker.Events, 10)
 	w.publish(event(red, 1), event(green, 2), event(blue, 3))
 	for _, d := range append(w.take(a, 2), append(w.take(b, 1), w.take(c, 1)...)...) {
 		assert.NoError(w.t, d.Err)
@@ -69,8 +70,9 @@ func preserved(w *world) {
 			Data: []byte(`{"名":"Ünï\u0000cødé 🙂"}`),
 		},
 		"large": {
-			Envelope: events.Envelope{ID: events.NewID(), Source: "s", Type: red, Subject: strings.Repeat("s", 200), Time: time.Now()},
-			Data:     bytes.Repeat([]byte{0, 1, 254, 255, '\r', '\n', '"', 'x'}, 256<<10/8),
+			Envelope: events.Envelope{ID: events.NewID(), Source: "s", Type: red, Subject: strings.Repeat("s", 200),
+				Time: time.Now()},
+			Data: bytes.Repeat([]byte{0, 1, 254, 255, '\r', '\n', '"', 'x'}, 256<<10/8),
 		},
 	}
 	entries, err := w.b.Log(w.ctx, 0)

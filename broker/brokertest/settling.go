@@ -123,7 +123,8 @@ func ackedAtTheEnd(w *world) {
 		assert.Equal(w.t, append([]int64{10}, span(19, 27)...), numbers(taken))
 		w.ack(taken[2:]...)
 		require.NoError(w.t, other.b.Close())
-		assert.Equal(w.t, append([]int64{10, 19}, span(28, 40)...), numbers(w.handle(w.subscribe(alpha, broker.Events, 20), 15)))
+		assert.Equal(w.t, append([]int64{10, 19}, span(28, 40)...),
+			numbers(w.handle(w.subscribe(alpha, broker.Events, 20), 15)))
 		w.empty(alpha, broker.Events)
 	}
 }

@@ -67,17 +67,21 @@ func Run(t *testing.T, h Harness) {
 		"consumers of commands compete":                                           compete,
 		"no more than the prefetch is handed out unsettled":                       prefetch,
 		"a stop lets finish what is in flight and hands out nothing new":          drains,
-		"a rejected event reaches the dead queue with its reason and time":        func(w *world) { rejected(w, broker.Events) },
-		"a rejected command reaches the dead queue with its reason and time":      func(w *world) { rejected(w, broker.Commands) },
-		"a message that cannot be read is delivered with its error":               undecodable,
-		"the log has all events from the start, then live, in order":              logWhole,
-		"the log goes on from a position":                                         logFrom,
-		"the end of the log is what comes from now on":                            logEnd,
-		"a reader of the log ends with its context":                               logEnds,
-		"the bounds of the log say where it begins and an entry near its end":     logBounds,
-		"the depth counts what waits and what is not settled":                     depth,
-		"the state says connected":                                                state,
-		"a close ends consumers and readers, and what follows is refused":         closes,
+		"a rejected event reaches the dead queue with its reason and time": func(w *world) {
+			rejected(w, broker.Events)
+		},
+		"a rejected command reaches the dead queue with its reason and time": func(w *world) {
+			rejected(w, broker.Commands)
+		},
+		"a message that cannot be read is delivered with its error":           undecodable,
+		"the log has all events from the start, then live, in order":          logWhole,
+		"the log goes on from a position":                                     logFrom,
+		"the end of the log is what comes from now on":                        logEnd,
+		"a reader of the log ends with its context":                           logEnds,
+		"the bounds of the log say where it begins and an entry near its end": logBounds,
+		"the depth counts what waits and what is not settled":                 depth,
+		"the state says connected":                                            state,
+		"a close ends consumers and readers, and what follows is refused":     closes,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -21,7 +21,8 @@ const (
 	benchTopic  = "portfolio.created"
 )
 
-var benchTopology = broker.Topology{Services: []broker.ServiceTopology{{Service: "bench", Topics: []string{benchTopic}}}}
+var benchTopology = broker.Topology{Services: []broker.ServiceTopology{{Service: "bench",
+	Topics: []string{benchTopic}}}}
 
 func benchMessage() broker.Outgoing {
 	return broker.Outgoing{Message: events.Message{
@@ -99,7 +100,8 @@ func BenchmarkPublishBare(b *testing.B) {
 					p := amqp.Publishing{DeliveryMode: amqp.Persistent, Body: m.Data}
 					if with == "headers" {
 						p.Headers = amqp.Table{
-							"cloudEvents:specversion": "1.0", "cloudEvents:id": m.ID, "cloudEvents:source": m.Source, "cloudEvents:type": m.Type,
+							"cloudEvents:specversion": "1.0", "cloudEvents:id": m.ID, "cloudEvents:source": m.Source,
+							"cloudEvents:type": m.Type,
 							"cloudEvents:time": m.Time.Format(time.RFC3339Nano), "cloudEvents:subject": m.Subject,
 							"cloudEvents:correlationid": m.Correlation, "cloudEvents:causationid": m.Causation,
 							"cloudEvents:traceparent": m.TraceParent, "cloudEvents:sequence": m.Sequence,

@@ -249,7 +249,8 @@ func (c *consumer) serve(s *subscription) (lost bool, err error) {
 			s.hurry()
 			if c.q == broker.Events {
 				if err := s.flush(c.queue, c.b.cfg.Name); err != nil {
-					c.b.log.Info("the queue may not have heard of the last acks: what they are of comes again", "queue", c.queue, "error", err)
+					c.b.log.Info("the queue may not have heard of the last acks: what they are of comes again", "queue", c.queue,
+						"error", err)
 				}
 			}
 			_ = s.ch.Close() // the server gives back, in their order, those that wait

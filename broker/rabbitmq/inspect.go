@@ -63,9 +63,11 @@ func (b *Broker) Inspect(ctx context.Context, t broker.Topology) ([]broker.Lack,
 		if missing["queue "+d.Queue] || missing["exchange "+d.Exchange] {
 			continue // without it there is no binding
 		}
-		f := fault.Unavailable("binding_missing", "the broker's queue %s is not bound to %s of %s", d.Queue, d.Key, d.Exchange).
+		f := fault.Unavailable("binding_missing", "the broker's queue %s is not bound to %s of %s", d.Queue, d.Key,
+			d.Exchange).
 			WithHint("bind it with: stega migrate")
-		lacks = append(lacks, broker.Lack{Part: "binding of " + d.Queue + " to " + d.Key, Service: b.names.service(d.Queue), Err: f})
+		lacks = append(lacks, broker.Lack{Part: "binding of " + d.Queue + " to " + d.Key,
+			Service: b.names.service(d.Queue), Err: f})
 	}
 	return lacks, nil
 }
@@ -227,7 +229,8 @@ func (l *bindings) look(ctx context.Context, server *url.URL, d binding) (int, e
 	query := url.Values{"src": {d.Exchange}, "dstq": {d.Queue}, "key": {d.Key}}
 	path, verb, reply := "/bindings?"+query.Encode(), "GET", "$me"
 	err := l.to.Send(ctx, &amqp10.Message{
-		Properties: &amqp10.MessageProperties{MessageID: l.count, To: &path, Subject: &verb, ReplyTo: &reply}, Value: amqp10.Null{},
+		Properties: &amqp10.MessageProperties{MessageID: l.count, To: &path, Subject: &verb, ReplyTo: &reply},
+		Value:      amqp10.Null{},
 	}, nil)
 	if err != nil {
 		return 0, fmt.Errorf("ask for a binding: %w", err)
@@ -236,7 +239,8 @@ func (l *bindings) look(ctx context.Context, server *url.URL, d binding) (int, e
 	if err != nil {
 		return 0, fmt.Errorf("ask for a binding: %w", err)
 	}
-	if m.Properties == nil || m.Properties.CorrelationID != l.count || m.Properties.Subject == nil || *m.Properties.Subject != "200" {
+	if m.Properties == nil || m.Properties.CorrelationID != l.count || m.Properties.Subject == nil ||
+		*m.Properties.Subject != "200" {
 		return 0, fmt.Errorf("ask for a binding: an answer that is none: %v", m.Properties)
 	}
 	found, ok := m.Value.([]any)
@@ -273,7 +277,8 @@ func (l *bindings) dial(ctx context.Context, server *url.URL) (err error) {
 	properties := map[string]any{"paired": true}
 	settled, first := amqp10.SenderSettleModeSettled, amqp10.ReceiverSettleModeFirst
 	l.from, err = session.NewReceiver(ctx, management, &amqp10.ReceiverOptions{
-		Name: name, TargetAddress: management, Properties: properties, Credit: 10, SettlementMode: &first, RequestedSenderSettleMode: &settled,
+		Name: name, TargetAddress: management, Properties: properties, Credit: 10, SettlementMode: &first,
+		RequestedSenderSettleMode: &settled,
 	})
 	if err != nil {
 		return fmt.Errorf("attach to %s: %w", management, err)

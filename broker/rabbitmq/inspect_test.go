@@ -16,7 +16,8 @@ import (
 	"stega/internal/servers"
 )
 
-var inspected = broker.Topology{Services: []broker.ServiceTopology{{Service: "bench", Topics: []string{"bench.done", "bench.begun"}}}}
+var inspected = broker.Topology{Services: []broker.ServiceTopology{{Service: "bench",
+	Topics: []string{"bench.done", "bench.begun"}}}}
 
 // lacks lists what a broker misses, as "part: code".
 func lacks(t *testing.T, b *rabbitmq.Broker) []string {
@@ -35,7 +36,8 @@ func TestWhatVanishedIsNamed(t *testing.T) {
 	t.Parallel()
 	r := servers.RabbitMQ(t)
 	admin := open(t, rabbitmq.Config{URL: r.URL()})
-	own := open(t, rabbitmq.Config{URL: r.AddUser(t, "^$", `^stega\.(events|commands|dead)$`, `^(stega\.log|stega\.bench\.(events|commands|dead))$`)})
+	own := open(t, rabbitmq.Config{URL: r.AddUser(t, "^$", `^stega\.(events|commands|dead)$`,
+		`^(stega\.log|stega\.bench\.(events|commands|dead))$`)})
 	assert.Len(t, lacks(t, own), 7, "three exchanges and four queues")
 	require.NoError(t, admin.Declare(t.Context(), inspected))
 	assert.Empty(t, lacks(t, own))
@@ -138,7 +140,8 @@ func TestTheNodesOfAClusterAreTriedInTurn(t *testing.T) {
 		assert.Empty(t, lacks(t, b))
 	}
 	for _, url := range []string{
-		"amqp://u:sesame@127.0.0.1:1/,amqp://v:sesame@127.0.0.1:2/", "amqp://u:sesame@127.0.0.1:1,127.0.0.1:2/x", "amqp://u:sesame@,b", "u:sesame@h,x",
+		"amqp://u:sesame@127.0.0.1:1/,amqp://v:sesame@127.0.0.1:2/", "amqp://u:sesame@127.0.0.1:1,127.0.0.1:2/x",
+		"amqp://u:sesame@,b", "u:sesame@h,x",
 		"amqp://u:sesame@127.0.0.1:1/,http://v:sesame@h/",
 	} {
 		_, err := rabbitmq.Open(t.Context(), rabbitmq.Config{URL: url})

@@ -147,8 +147,10 @@ func (b *Broker) unreachable(err error) *fault.Fault {
 		return fault.Unavailable("broker_refused", "the broker at %s refuses the user or the password", b.shown).
 			WithHint("check both in --broker-url or STEGA_BROKER_URL; stega migrate and the definitions file make a user for each service").
 			Because(err)
-	case errors.Is(err, amqp.ErrVhost), refusal != nil && (refusal.Code == amqp.NotAllowed || refusal.Code == amqp.AccessRefused):
-		return fault.Unavailable("broker_refused", "the broker at %s has no such virtual host, or not for this user", b.shown).
+	case errors.Is(err, amqp.ErrVhost), refusal != nil &&
+		(refusal.Code == amqp.NotAllowed || refusal.Code == amqp.AccessRefused):
+		return fault.Unavailable("broker_refused",
+			"the broker at %s has no such virtual host, or not for this user", b.shown).
 			WithHint("make it with: rabbitmqctl add_vhost NAME, or %s", point).Because(err)
 	}
 	return fault.Unavailable(unreachable, "the broker at %s cannot be reached", b.shown).

@@ -70,7 +70,8 @@ func TestConformance(t *testing.T) {
 		InjectRaw: func(t *testing.T, service string, body []byte, headers map[string]any) {
 			ch := channel(t, vhosts.get(t).URL())
 			require.NoError(t, ch.Confirm(false))
-			c, err := ch.PublishWithDeferredConfirm("", "stega."+service+".events", true, false, amqp.Publishing{Body: body, Headers: headers})
+			c, err := ch.PublishWithDeferredConfirm("", "stega."+service+".events", true, false,
+				amqp.Publishing{Body: body, Headers: headers})
 			require.NoError(t, err)
 			require.True(t, c.Wait())
 		},
@@ -84,7 +85,8 @@ func TestConformance(t *testing.T) {
 			ch := channel(t, r.URL())
 			require.NoError(t, ch.Confirm(false))
 			await(t, "the queue is full", func() bool {
-				c, err := ch.PublishWithDeferredConfirm("", "stega."+service+".events", true, false, amqp.Publishing{Body: []byte("filler")})
+				c, err := ch.PublishWithDeferredConfirm("", "stega."+service+".events", true, false,
+					amqp.Publishing{Body: []byte("filler")})
 				require.NoError(t, err)
 				return !c.Wait()
 			})
@@ -105,11 +107,13 @@ func TestAcksThatASlowServerHasInHand(t *testing.T) {
 	const n = 400
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	require.NoError(t, b.Declare(ctx, broker.Topology{Services: []broker.ServiceTopology{{Service: "alpha", Topics: []string{"suite.done"}}}}))
+	require.NoError(t, b.Declare(ctx,
+		broker.Topology{Services: []broker.ServiceTopology{{Service: "alpha", Topics: []string{"suite.done"}}}}))
 	confirmed := make(chan error, n)
 	for i := range n {
 		m := events.Message{Envelope: events.Envelope{
-			ID: events.NewID(), Source: events.Source("suite"), Type: "suite.done", Subject: "s", Time: time.Now(), Correlation: events.NewID(), Sequence: int64(i),
+			ID: events.NewID(), Source: events.Source("suite"), Type: "suite.done", Subject: "s", Time: time.Now(),
+			Correlation: events.NewID(), Sequence: int64(i),
 		}}
 		require.NoError(t, b.Publish(ctx, broker.Outgoing{Message: m}, func(err error) { confirmed <- err }))
 	}

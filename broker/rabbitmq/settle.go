@@ -58,7 +58,8 @@ func (x *settler) Reject(reason string) error {
 	ctx, cancel := context.WithTimeout(x.c.b.life, x.c.b.cfg.ConfirmTimeout)
 	defer cancel()
 	confirmed := make(chan error, 1)
-	err := x.c.b.pub.send(ctx, x.c.b.names.dead(), x.c.service, dying(x.d, reason, time.Now()), func(err error) { confirmed <- err })
+	err := x.c.b.pub.send(ctx, x.c.b.names.dead(), x.c.service, dying(x.d, reason, time.Now()),
+		func(err error) { confirmed <- err })
 	if err == nil {
 		select {
 		case err = <-confirmed:

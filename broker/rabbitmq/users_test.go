@@ -20,7 +20,8 @@ func TestAServicesOwnUserCanDoItsWorkAndNoMore(t *testing.T) {
 	r := servers.RabbitMQ(t)
 	admin := open(t, rabbitmq.Config{URL: r.URL()})
 	require.NoError(t, admin.Declare(t.Context(), benchTopology))
-	own := open(t, rabbitmq.Config{URL: r.AddUser(t, "^$", `^stega\.(events|commands|dead)$`, `^(stega\.log|stega\.bench\.(events|commands|dead))$`)})
+	own := open(t, rabbitmq.Config{URL: r.AddUser(t, "^$", `^stega\.(events|commands|dead)$`,
+		`^(stega\.log|stega\.bench\.(events|commands|dead))$`)})
 
 	log, err := own.Log(t.Context(), 0)
 	require.NoError(t, err)
@@ -62,7 +63,8 @@ func TestAServicesOwnUserCanDoItsWorkAndNoMore(t *testing.T) {
 
 func TestABrokerThatIsNotThereIsAFaultThatSaysWhatToDo(t *testing.T) {
 	for url, want := range map[string]string{
-		"amqp://guest:secret@127.0.0.1:1/": "broker_unreachable", "http://127.0.0.1/": "broker_url", "amqp://": "broker_url", "": "broker_url",
+		"amqp://guest:secret@127.0.0.1:1/": "broker_unreachable", "http://127.0.0.1/": "broker_url", "amqp://": "broker_url",
+		"": "broker_url",
 	} {
 		_, err := rabbitmq.Open(t.Context(), rabbitmq.Config{URL: url, DialTimeout: 2 * time.Second})
 		f, ok := errors.AsType[*fault.Fault](err)

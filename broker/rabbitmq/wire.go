@@ -43,12 +43,14 @@ const (
 // encode makes a publishing of a message, or says why it cannot be one.
 func encode(m events.Message) (amqp.Publishing, error) {
 	e := m.Envelope
-	size := len(e.ID) + len(e.Source) + len(e.Type) + len(e.Subject) + len(e.Correlation) + len(e.Causation) + len(e.TraceParent)
+	size := len(e.ID) + len(e.Source) + len(e.Type) + len(e.Subject) + len(e.Correlation) + len(e.Causation) +
+		len(e.TraceParent)
 	switch {
 	case e.ID == "" || e.Type == "" || e.Source == "":
 		return amqp.Publishing{}, errors.New("a message needs an id, a source and a type")
 	case len(e.ID) > maxShort || len(e.Type) > maxShort || len(e.ContentType) > maxShort:
-		return amqp.Publishing{}, fmt.Errorf("the id, the type or the content type of a message is longer than %d bytes", maxShort)
+		return amqp.Publishing{}, fmt.Errorf("the id, the type or the content type of a message is longer than %d bytes",
+			maxShort)
 	case size > maxHeader:
 		return amqp.Publishing{}, fmt.Errorf("the envelope of message %s has %d bytes, more than %d", e.ID, size, maxHeader)
 	case len(m.Data) > maxData:
@@ -61,7 +63,8 @@ func encode(m events.Message) (amqp.Publishing, error) {
 	headers[headerType] = e.Type
 	headers[headerTime] = e.Time.UTC().Format(time.RFC3339Nano)
 	for _, optional := range [...]struct{ name, value string }{
-		{headerSubject, e.Subject}, {headerCorrelation, e.Correlation}, {headerCausation, e.Causation}, {headerTrace, e.TraceParent},
+		{headerSubject, e.Subject}, {headerCorrelation, e.Correlation}, {headerCausation, e.Causation},
+		{headerTrace, e.TraceParent},
 	} {
 		if optional.value != "" {
 			headers[optional.name] = optional.value
@@ -203,7 +206,8 @@ func dying(d *amqp.Delivery, reason string, at time.Time) amqp.Publishing {
 	headers[headerDiedAt] = at.UTC().Format(time.RFC3339Nano)
 	return amqp.Publishing{
 		Headers: headers, ContentType: d.ContentType, ContentEncoding: d.ContentEncoding, DeliveryMode: amqp.Persistent,
-		CorrelationId: d.CorrelationId, MessageId: d.MessageId, Timestamp: d.Timestamp, Type: d.Type, AppId: d.AppId, Body: d.Body,
+		CorrelationId: d.CorrelationId, MessageId: d.MessageId, Timestamp: d.Timestamp, Type: d.Type, AppId: d.AppId,
+		Body: d.Body,
 	}
 }
 

@@ -38,7 +38,10 @@ func ReadOnly(t *testing.T, b broker.Broker, newStore NewStore, readOnly func(on
 		bus.HandleJob(s.dispatcher, func(ctx context.Context, run *bus.Run, c chore[readonly]) error {
 			began <- struct{}{}
 			<-gate
-			return run.Commit(ctx, func(ctx context.Context, tx *store.Tx) error { return note(ctx, tx, "chore", c.Name, c.Version) })
+			return run.Commit(ctx, func(ctx context.Context,
+				tx *store.Tx) error {
+				return note(ctx, tx, "chore", c.Name, c.Version)
+			})
 		})
 	})
 	s.options.BreakAfter = 1000
@@ -209,7 +212,8 @@ func (d *deadLater) Depth(ctx context.Context, service string, q broker.Queue) (
 	}
 }
 
-func (d *deadLater) Subscribe(ctx context.Context, service string, q broker.Queue, prefetch int) (broker.Consumer, error) {
+func (d *deadLater) Subscribe(ctx context.Context, service string, q broker.Queue,
+	prefetch int) (broker.Consumer, error) {
 	c, err := d.Broker.Subscribe(ctx, service, q, prefetch)
 	if err != nil || q != broker.Dead {
 		return c, err
@@ -276,7 +280,8 @@ func suspects(w *world, newStore NewStore) {
 	assert.Equal(w.t, store.Succeeded, s.outcome(op).Status)
 	s.empty(broker.Events)
 	s.empty(broker.Commands)
-	w.eventually("only what cannot be read is dead", func() bool { return len(s.letters("")) == 3 && len(s.letters(store.DeadNow)) == 3 })
+	w.eventually("only what cannot be read is dead",
+		func() bool { return len(s.letters("")) == 3 && len(s.letters(store.DeadNow)) == 3 })
 }
 
 // oddEnvelopes have ids, types or subjects that are no text.
@@ -284,7 +289,8 @@ func oddEnvelopes(w *world, newStore NewStore) {
 	s := w.service(newStore, simple(never))
 	w.declare(s)
 	s.run(&odd{w.broker})
-	w.publish(message("good", 1), message("odd id", 1), message("odd id", 2), message("odd subject", 1), message("long subject", 1), message("good", 2))
+	w.publish(message("good", 1), message("odd id", 1), message("odd id", 2), message("odd subject", 1),
+		message("long subject", 1), message("good", 2))
 	w.eventually("the others took effect", func() bool { return len(s.effects("h", "good")) == 2 })
 	w.eventually("the odd ones are listed", func() bool { return len(s.letters(store.DeadNow)) == 4 })
 	s.empty(broker.Events)
@@ -371,7 +377,8 @@ func cancelsRetried(w *world, newStore NewStore) {
 	op := s.submit(chore[twice]{"x", 1})
 	s.run()
 	<-began
-	require.NoError(w.t, s.db.Do(w.t.Context(), func(ctx context.Context, tx *store.Tx) error { return store.OperationsOf(tx).RequestCancel(ctx, op.ID) }))
+	require.NoError(w.t, s.db.Do(w.t.Context(),
+		func(ctx context.Context, tx *store.Tx) error { return store.OperationsOf(tx).RequestCancel(ctx, op.ID) }))
 	// The redriver looks every 20 ms; a second execution would begin, or end the operation, while the first has not ended.
 	for range 20 {
 		w.publish(message("tick", 1))

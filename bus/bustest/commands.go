@@ -36,7 +36,8 @@ func Commands(b *testing.B, newStore NewStore) {
 	d := bus.NewDispatcher("bench", bus.Standard(quiet(), bus.NewMetrics(nil))...)
 	assets := `[` + strings.Repeat(`{"symbol":"AAPL","weight":"0.5"},`, 4) + `]`
 	bus.Handle(d, func(ctx context.Context, tx *store.Tx, w write) error {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO entities (id, name, assets) VALUES (?, ?, ?)`, w.ID, w.Name, assets); err != nil {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO entities (id, name, assets) VALUES (?, ?, ?)`, w.ID, w.Name,
+			assets); err != nil {
 			return err
 		}
 		return tx.Emit(happened{PortfolioID: w.ID, Version: 1})

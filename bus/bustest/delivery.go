@@ -176,7 +176,8 @@ type watched struct {
 	stopping chan struct{}
 }
 
-func (b *watched) Subscribe(ctx context.Context, service string, q broker.Queue, prefetch int) (broker.Consumer, error) {
+func (b *watched) Subscribe(ctx context.Context, service string, q broker.Queue,
+	prefetch int) (broker.Consumer, error) {
 	c, err := b.Broker.Subscribe(ctx, service, q, prefetch)
 	return &watchedConsumer{c, b.stopping}, err
 }

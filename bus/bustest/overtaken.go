@@ -31,7 +31,8 @@ func (a *again) Subscribe(ctx context.Context, service string, q broker.Queue, p
 func (s *service) requests() (keys []string) {
 	s.t.Helper()
 	var all []string
-	require.NoError(s.t, s.db.Read().NewRaw("SELECT data FROM outbox WHERE topic = ? ORDER BY id", events.ReplayRequested{}.Topic()).Scan(s.t.Context(), &all))
+	require.NoError(s.t, s.db.Read().NewRaw("SELECT data FROM outbox WHERE topic = ? ORDER BY id",
+		events.ReplayRequested{}.Topic()).Scan(s.t.Context(), &all))
 	for _, data := range all {
 		var e events.ReplayRequested
 		require.NoError(s.t, json.Unmarshal([]byte(data), &e))
@@ -70,8 +71,10 @@ func overtakes(w *world, newStore NewStore) {
 		require.NoError(w.t, s.db.Revive(w.t.Context(), l.ID, nil))
 	}
 	w.eventually("nothing is parked", func() bool { return len(s.letters("")) == 0 })
-	w.eventually("all of x was taken", func() bool { return len(s.effects("free", "x")) == 4 && len(s.effects("h", "x")) == 3 })
+	w.eventually("all of x was taken",
+		func() bool { return len(s.effects("free", "x")) == 4 && len(s.effects("h", "x")) == 3 })
 	assert.Equal(w.t, []int64{2, 3, 4}, s.effects("h", "x"))
-	assert.ElementsMatch(w.t, []int64{1, 2, 3, 4}, s.effects("free", "x"), "another handler takes states, and drops what is old by itself")
+	assert.ElementsMatch(w.t, []int64{1, 2, 3, 4}, s.effects("free", "x"),
+		"another handler takes states, and drops what is old by itself")
 	assert.Equal(w.t, []string{"y", "x"}, s.requests())
 }

@@ -119,7 +119,8 @@ func receiptsOfEvents(w *world, newStore NewStore) {
 		}
 	}
 	assert.Equal(w.t, map[string][]string{
-		"good h": {"handled"}, "good both": {"handled"}, "late h": {"parked", "handled"}, "late both": {"handled"}, "never h": {"dead"}, "never both": {"handled"},
+		"good h": {"handled"}, "good both": {"handled"}, "late h": {"parked", "handled"}, "late both": {"handled"},
+		"never h": {"dead"}, "never both": {"handled"},
 	}, states)
 	// What several messages caused together is said of each of them, once.
 	shared := map[string]bool{}
@@ -155,7 +156,10 @@ func operationsAreTold(w *world, newStore NewStore) {
 			if c.Name == "bad" {
 				return fault.Conflict("chore_refused", "the chore makes no sense")
 			}
-			return run.Commit(ctx, func(ctx context.Context, tx *store.Tx) error { return note(ctx, tx, "chore", c.Name, c.Version) })
+			return run.Commit(ctx, func(ctx context.Context,
+				tx *store.Tx) error {
+				return note(ctx, tx, "chore", c.Name, c.Version)
+			})
 		})
 	})
 	for name, status := range map[string]store.OperationStatus{"x": store.Succeeded, "bad": store.Failed} {
@@ -183,7 +187,8 @@ func operationsAreTold(w *world, newStore NewStore) {
 				assert.Equal(w.t, op.ID, m.Correlation)
 			}
 		}
-		assert.Equal(w.t, []string{"operation.accepted", "operation.progressed", "operation.progressed", "operation.resolved"}, topics)
+		assert.Equal(w.t, []string{"operation.accepted", "operation.progressed", "operation.progressed",
+			"operation.resolved"}, topics)
 		var accepted, resolved events.OperationState
 		for _, m := range all {
 			switch {
@@ -220,7 +225,10 @@ func cancels(w *world, newStore NewStore) {
 		})
 	})
 	cancel := func(op store.Operation) error {
-		return s.db.Do(w.t.Context(), func(ctx context.Context, tx *store.Tx) error { return store.OperationsOf(tx).RequestCancel(ctx, op.ID) })
+		return s.db.Do(w.t.Context(), func(ctx context.Context,
+			tx *store.Tx) error {
+			return store.OperationsOf(tx).RequestCancel(ctx, op.ID)
+		})
 	}
 	early := s.submit(chore[ending]{"early", 1})
 	require.NoError(w.t, cancel(early))

@@ -98,7 +98,8 @@ func note(ctx context.Context, tx *store.Tx, handler, subject string, version in
 		return err
 	}
 	day := civil.Of(2024, time.January, 31)
-	return tx.Emit(noted{Symbol: handler + "/" + subject, Observations: int(version), ChangedFrom: day, ChangedTo: day, First: day, Last: day})
+	return tx.Emit(noted{Symbol: handler + "/" + subject, Observations: int(version), ChangedFrom: day, ChangedTo: day,
+		First: day, Last: day})
 }
 
 // effects lists, in order, the versions that a handler applied to a subject.

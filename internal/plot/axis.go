@@ -101,7 +101,8 @@ func (a *axis) days(columns int) {
 type dayStep struct{ days, months int }
 
 var daySteps = []dayStep{
-	{days: 1}, {days: 2}, {days: 7}, {days: 14}, {months: 1}, {months: 2}, {months: 3}, {months: 6}, {months: 12}, {months: 24}, {months: 60},
+	{days: 1}, {days: 2}, {days: 7}, {days: 14}, {months: 1}, {months: 2}, {months: 3}, {months: 6}, {months: 12},
+	{months: 24}, {months: 60},
 	{months: 120}, {months: 240}, {months: 600}, {months: 1200}, {months: 2400}, {months: 6000}, {months: 120000},
 }
 

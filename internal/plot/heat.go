@@ -283,7 +283,8 @@ func (h *heat) svg(w io.Writer) error {
 	case n > 24:
 		side = math.Max(840/float64(n), 2)
 	}
-	in := area{left: 16 + letter*float64(longest), top: 36 + letter*float64(longest), width: side * float64(n), height: side * float64(n)}
+	in := area{left: 16 + letter*float64(longest), top: 36 + letter*float64(longest), width: side * float64(n),
+		height: side * float64(n)}
 	width := in.left + in.width + 16
 	if room := letter*float64(utf8.RuneCountInString(h.Title)) + 16 - width; room > 0 { // the title is wider
 		in.left += room / 2
@@ -295,7 +296,8 @@ func (h *heat) svg(w io.Writer) error {
 		if side >= 9 {
 			s.text(in.left-6, y+side/2+4, "end", h.labels[i], size(side))
 			x := in.left + (float64(i)+0.5)*side
-			s.text(x+4, in.top-6, "start", h.labels[i], size(side)+fmt.Sprintf(` transform="rotate(-90 %s %s)"`, px(x+4), px(in.top-6)))
+			s.text(x+4, in.top-6, "start", h.labels[i],
+				size(side)+fmt.Sprintf(` transform="rotate(-90 %s %s)"`, px(x+4), px(in.top-6)))
 		}
 		for j, v := range row {
 			h.svgCell(s, in.left+float64(j)*side, y, side, v, h.labels[i]+" "+h.labels[j])
@@ -321,8 +323,10 @@ func (h *heat) svgCell(s *sheet, x, y, side float64, v float64, name string) {
 			ink = "#fff"
 		}
 	}
-	s.add(`<rect x="%s" y="%s" width="%s" height="%s" fill="%s"><title>%s %s</title></rect>`, px(x), px(y), px(side), px(side), fill, escape(name), h.digits(v))
+	s.add(`<rect x="%s" y="%s" width="%s" height="%s" fill="%s"><title>%s %s</title></rect>`, px(x), px(y), px(side),
+		px(side), fill, escape(name), h.digits(v))
 	if side >= 30 {
-		s.text(x+side/2, y+side/2+4, "middle", h.digits(v), fmt.Sprintf(` font-size="%s" fill="%s"`, px(math.Min(11, side/3)), ink))
+		s.text(x+side/2, y+side/2+4, "middle", h.digits(v),
+			fmt.Sprintf(` font-size="%s" fill="%s"`, px(math.Min(11, side/3)), ink))
 	}
 }

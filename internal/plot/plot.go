@@ -77,7 +77,8 @@ func newChart(o Options, series []Series) (*chart, error) {
 	c.x, c.y = emptyAxis(), emptyAxis()
 	for i, s := range series {
 		if len(s.X) != len(s.Y) || s.Labels != nil && len(s.Labels) != len(s.X) {
-			return nil, fmt.Errorf("%w: series %q has %d x, %d y and %d labels", ErrShape, s.Name, len(s.X), len(s.Y), len(s.Labels))
+			return nil, fmt.Errorf("%w: series %q has %d x, %d y and %d labels", ErrShape, s.Name, len(s.X), len(s.Y),
+				len(s.Labels))
 		}
 		s.Name = clean(s.Name)
 		c.series[i] = s

@@ -74,7 +74,8 @@ func TestGapsAreNotJoined(t *testing.T) {
 	got := drawn(t, plot.Options{SVG: true}, s)
 	assert.Equal(t, 2, strings.Count(got, "<polyline"))
 	assert.NotContains(t, got, "NaN")
-	assert.Equal(t, 1, strings.Count(drawn(t, plot.Options{SVG: true}, plot.Series{X: s.X, Y: []float64{1, 1, 3, 2, 2}}), "<polyline"))
+	assert.Equal(t, 1, strings.Count(drawn(t, plot.Options{SVG: true}, plot.Series{X: s.X, Y: []float64{1, 1, 3, 2, 2}}),
+		"<polyline"))
 }
 
 func TestSeriesAreToldApart(t *testing.T) {
@@ -99,7 +100,8 @@ func TestSeriesAreToldApart(t *testing.T) {
 func TestDaysAreDividedByTheCalendar(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int][]string{
-		3: {"2024-01-01", "2024-01-02"}, 60: {"2024-01-15", "2024-02-12"}, 366: {"2024-03", "2024-09"}, 3660: {"2026", "2032"}, 366000: {"2200", "3000"},
+		3: {"2024-01-01", "2024-01-02"}, 60: {"2024-01-15", "2024-02-12"}, 366: {"2024-03", "2024-09"},
+		3660: {"2026", "2032"}, 366000: {"2200", "3000"},
 	} {
 		got := drawn(t, plot.Options{XDays: true}, plot.Series{X: days(2024, n), Y: make([]float64, n)})
 		for _, text := range want {
@@ -169,7 +171,8 @@ func TestHeat(t *testing.T) {
 	}
 	assert.Equal(t, "      AA    BA\nAA  1.00     -\nBA  0.54  1.00\n", heat(plot.Options{}, 2))
 	assert.Contains(t, heat(plot.Options{Color: true}, 2), "\x1b[38;5;231;48;5;124m  1.00\x1b[0m", "one is red")
-	assert.Contains(t, heat(plot.Options{Color: true, Width: 60}, 30), "\x1b[38;5;231;48;5;124m \x1b[0m", "and so without its number")
+	assert.Contains(t, heat(plot.Options{Color: true, Width: 60}, 30), "\x1b[38;5;231;48;5;124m \x1b[0m",
+		"and so without its number")
 	for _, n := range []int{2, 20, 30, 60, 200} {
 		for _, line := range strings.Split(heat(plot.Options{Width: 60}, n), "\n") {
 			assert.LessOrEqual(t, utf8.RuneCountInString(line), 60, "%d: %s", n, line)
@@ -190,12 +193,14 @@ func TestWhatCannotBeDrawn(t *testing.T) {
 		o      plot.Options
 		series []plot.Series
 	}{
-		"no series":        {plot.ErrNothing, plot.Options{}, nil},
-		"no points":        {plot.ErrNothing, plot.Options{}, []plot.Series{{}}},
-		"no finite points": {plot.ErrNothing, plot.Options{}, []plot.Series{{X: []float64{nan, 1, 2}, Y: []float64{1, nan, math.Inf(1)}}}},
-		"lengths":          {plot.ErrShape, plot.Options{}, []plot.Series{{X: []float64{1}, Y: []float64{1, 2}}}},
-		"labels":           {plot.ErrShape, plot.Options{}, []plot.Series{{X: []float64{1}, Y: []float64{1}, Labels: []string{"a", "b"}}}},
-		"no day":           {plot.ErrShape, plot.Options{XDays: true}, []plot.Series{{X: []float64{1e12}, Y: []float64{1}}}},
+		"no series": {plot.ErrNothing, plot.Options{}, nil},
+		"no points": {plot.ErrNothing, plot.Options{}, []plot.Series{{}}},
+		"no finite points": {plot.ErrNothing, plot.Options{},
+			[]plot.Series{{X: []float64{nan, 1, 2}, Y: []float64{1, nan, math.Inf(1)}}}},
+		"lengths": {plot.ErrShape, plot.Options{}, []plot.Series{{X: []float64{1}, Y: []float64{1, 2}}}},
+		"labels": {plot.ErrShape, plot.Options{},
+			[]plot.Series{{X: []float64{1}, Y: []float64{1}, Labels: []string{"a", "b"}}}},
+		"no day": {plot.ErrShape, plot.Options{XDays: true}, []plot.Series{{X: []float64{1e12}, Y: []float64{1}}}},
 	} {
 		require.ErrorIs(t, plot.Lines(io.Discard, c.o, c.series...), c.err, name)
 	}

@@ -106,7 +106,8 @@ func PostgresReadOnly(t testing.TB, on bool) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	for _, statement := range []string{"ALTER SYSTEM SET default_transaction_read_only = " + value, "SELECT pg_reload_conf()"} {
+	for _, statement := range []string{"ALTER SYSTEM SET default_transaction_read_only = " + value,
+		"SELECT pg_reload_conf()"} {
 		if err := admin(ctx, url, statement); err != nil {
 			t.Fatalf("postgres: %s: %v", statement, err)
 		}

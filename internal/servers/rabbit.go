@@ -27,7 +27,8 @@ var rabbit = &server{
 	name: "rabbitmq", image: "rabbitmq:4-management", ports: []int{amqpPort, managementPort},
 	env: map[string]string{"RABBITMQ_DEFAULT_USER": adminName, "RABBITMQ_DEFAULT_PASS": adminPassword},
 	ready: func(ctx context.Context, s *server) error {
-		c, err := amqp.DialConfig("amqp://"+adminName+":"+adminPassword+"@"+s.address(amqpPort)+"/", amqp.Config{Dial: amqp.DefaultDial(2 * time.Second)})
+		c, err := amqp.DialConfig("amqp://"+adminName+":"+adminPassword+"@"+s.address(amqpPort)+"/",
+			amqp.Config{Dial: amqp.DefaultDial(2 * time.Second)})
 		if err != nil {
 			return err
 		}
@@ -96,13 +97,15 @@ func (r *Rabbit) AddUserNamed(t testing.TB, configure, write, read string) (url,
 // Permit sets the permissions of a user in the virtual host.
 func (r *Rabbit) Permit(t testing.TB, user, configure, write, read string) {
 	t.Helper()
-	r.API(t, http.MethodPut, "/api/permissions/"+r.Vhost+"/"+user, map[string]any{"configure": configure, "write": write, "read": read}, nil)
+	r.API(t, http.MethodPut, "/api/permissions/"+r.Vhost+"/"+user,
+		map[string]any{"configure": configure, "write": write, "read": read}, nil)
 }
 
 // PermitTopics sets which routing keys of an exchange a user may publish and bind.
 func (r *Rabbit) PermitTopics(t testing.TB, user, exchange, write, read string) {
 	t.Helper()
-	r.API(t, http.MethodPut, "/api/topic-permissions/"+r.Vhost+"/"+user, map[string]any{"exchange": exchange, "write": write, "read": read}, nil)
+	r.API(t, http.MethodPut, "/api/topic-permissions/"+r.Vhost+"/"+user,
+		map[string]any{"exchange": exchange, "write": write, "read": read}, nil)
 }
 
 // Publish publishes a message by the bare library, and returns once the server has confirmed it.
@@ -119,7 +122,8 @@ func (r *Rabbit) Publish(t testing.TB, exchange, key string, headers map[string]
 	}
 	var confirmation *amqp.DeferredConfirmation
 	if err == nil {
-		confirmation, err = ch.PublishWithDeferredConfirm(exchange, key, false, false, amqp.Publishing{Headers: headers, Body: body})
+		confirmation, err = ch.PublishWithDeferredConfirm(exchange, key, false, false,
+			amqp.Publishing{Headers: headers, Body: body})
 	}
 	if err != nil || !confirmation.Wait() {
 		t.Fatalf("publish to %s: %v", exchange, err)
@@ -189,7 +193,8 @@ func (r *Rabbit) call(ctx context.Context, method, path string, body, into any) 
 func (r *Rabbit) CutConnections(t testing.TB) {
 	t.Helper()
 	var before map[string]bool
-	for wait := time.Now().Add(10 * time.Second); len(before) == 0 && time.Now().Before(wait); { // one that is new is listed a moment later
+	// one that is new is listed a moment later
+	for wait := time.Now().Add(10 * time.Second); len(before) == 0 && time.Now().Before(wait); {
 		before = r.connections(t)
 	}
 	r.API(t, http.MethodDelete, "/api/connections/username/"+r.user, nil, nil)

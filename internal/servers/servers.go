@@ -199,7 +199,8 @@ func (s *server) need(t testing.TB) {
 	if s.started {
 		return
 	}
-	needDocker(t, fmt.Sprintf("%s: install and start Docker, or point STEGA_TEST_%s_URL at a running server", s.name, strings.ToUpper(s.name)))
+	needDocker(t, fmt.Sprintf("%s: install and start Docker, or point STEGA_TEST_%s_URL at a running server", s.name,
+		strings.ToUpper(s.name)))
 	if s.failed == nil {
 		s.failed = s.start()
 	}
@@ -219,7 +220,8 @@ func (s *server) start() error {
 			break
 		}
 		// Another process can have taken the port that was free a moment ago.
-		if try == 3 || !strings.Contains(err.Error(), "port is already allocated") && !strings.Contains(err.Error(), "address already in use") {
+		if try == 3 || !strings.Contains(err.Error(), "port is already allocated") &&
+			!strings.Contains(err.Error(), "address already in use") {
 			return err
 		}
 	}

@@ -66,7 +66,8 @@ func TestEachPostgresIsADatabaseThatOutlivesARestart(t *testing.T) {
 	c, err := pgx.Connect(t.Context(), a.URL())
 	require.NoError(t, err)
 	var fsync, commit string
-	require.NoError(t, c.QueryRow(t.Context(), "SELECT current_setting('fsync'), current_setting('synchronous_commit')").Scan(&fsync, &commit))
+	require.NoError(t, c.QueryRow(t.Context(),
+		"SELECT current_setting('fsync'), current_setting('synchronous_commit')").Scan(&fsync, &commit))
 	assert.Equal(t, "on on", strings.Join([]string{fsync, commit}, " "))
 	a.CutConnections(t)
 	_, err = c.Exec(t.Context(), "SELECT 1")

@@ -46,7 +46,8 @@ func Compose(t testing.TB) *Composed {
 	require.NoError(t, err)
 	port := servers.FreePort(t)
 	c := &Composed{
-		Project: "stega-test-" + strings.ToLower(rand.Text()[:10]), Root: strings.TrimSpace(string(root)), t: t, image: os.Getenv("STEGA_TEST_IMAGE"),
+		Project: "stega-test-" + strings.ToLower(rand.Text()[:10]), Root: strings.TrimSpace(string(root)), t: t,
+		image:  os.Getenv("STEGA_TEST_IMAGE"),
 		Server: At(t, fmt.Sprintf("http://127.0.0.1:%d", port), ""),
 	}
 	image := c.image
@@ -110,7 +111,8 @@ func (c *Composed) Up() {
 	}
 	c.Compose("up", "-d", "--no-build")
 	c.Ready()
-	c.Token = strings.TrimSpace(c.Compose("exec", "-T", "boundary-api", "/stega", "token", "create", "test", "--scope", "admin", "-q"))
+	c.Token = strings.TrimSpace(c.Compose("exec", "-T", "boundary-api", "/stega", "token", "create", "test", "--scope",
+		"admin", "-q"))
 }
 
 // Ready waits until all containers that go on running are healthy.

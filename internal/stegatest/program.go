@@ -96,7 +96,8 @@ func Launch(t testing.TB, env []string, args ...string) (*Program, bool) {
 	p := &Program{t: t, args: args, keep: tokenFile(t), over: make(chan struct{}), said: &output{}}
 	p.cmd = exec.Command(Binary(t), args...) // ended by Kill or Stop
 	p.cmd.Env = append(append(os.Environ(), "STEGA_TOKEN_FILE="+p.keep, "STEGA_SERVICE_TOKEN="+Secret), env...)
-	p.cmd.Env = slices.DeleteFunc(p.cmd.Env, func(s string) bool { return args[0] != "serve" && s == "STEGA_TOKEN_FILE="+p.keep })
+	p.cmd.Env = slices.DeleteFunc(p.cmd.Env,
+		func(s string) bool { return args[0] != "serve" && s == "STEGA_TOKEN_FILE="+p.keep })
 	p.cmd.Stdout = p.said
 	stderr, err := p.cmd.StderrPipe()
 	require.NoError(t, err)

@@ -53,7 +53,8 @@ func views(t testing.TB, service, database string, tables []view) string {
 	defer func() { require.NoError(t, db.Close()) }()
 	var all strings.Builder
 	for _, v := range tables {
-		rows, err := db.Read().QueryContext(t.Context(), fmt.Sprintf("SELECT %s FROM %s ORDER BY %s", v.columns, v.table, v.order))
+		rows, err := db.Read().QueryContext(t.Context(),
+			fmt.Sprintf("SELECT %s FROM %s ORDER BY %s", v.columns, v.table, v.order))
 		require.NoError(t, err)
 		columns := strings.Count(v.columns, ",") + 1
 		for rows.Next() {

@@ -94,7 +94,8 @@ func (o Order) sides() ([]side, error) {
 	up, down := 0.0, 0.0
 	for i, w := range o.Weights {
 		if p := o.Prices[i]; p <= 0 {
-			return nil, &InvalidError{Field: "prices", Asset: i, Name: names.of(i), Detail: fmt.Sprintf("%v is not above zero", p)}
+			return nil, &InvalidError{Field: "prices", Asset: i, Name: names.of(i),
+				Detail: fmt.Sprintf("%v is not above zero", p)}
 		}
 		if w >= dust {
 			long.add(i, w, o.Prices[i])

@@ -80,7 +80,8 @@ func TestNoWholeSharesAreNearerThanTheExactOnes(t *testing.T) {
 func TestOrdersThatAreNone(t *testing.T) {
 	t.Parallel()
 	for detail, o := range map[string]optimize.Order{
-		"prices of B: 0 is not above zero":        {Names: []string{"A", "B"}, Weights: []float64{.5, .5}, Prices: []float64{1, 0}, Money: 10},
+		"prices of B: 0 is not above zero": {Names: []string{"A", "B"}, Weights: []float64{.5, .5},
+			Prices: []float64{1, 0}, Money: 10},
 		"prices of asset 0: it is NaN":            {Weights: []float64{1}, Prices: []float64{math.NaN()}, Money: 10},
 		"money: 0 is not above zero":              {Weights: []float64{1}, Prices: []float64{1}},
 		"weights: they sum to 1.5, more than one": {Weights: []float64{1, .5}, Prices: []float64{1, 1}, Money: 10},

@@ -242,7 +242,8 @@ func MarketRiskAversion(returns []float64, periods, riskFree float64) float64 {
 
 // MarketImpliedReturns are those at which the market would hold what it holds: aversion·Σw + riskFree, with w the
 // shares of capitalizations. Errors: *InvalidError.
-func MarketImpliedReturns(covariance *mat.SymDense, capitalizations []float64, aversion, riskFree float64) ([]float64, error) {
+func MarketImpliedReturns(covariance *mat.SymDense, capitalizations []float64, aversion,
+	riskFree float64) ([]float64, error) {
 	if covariance == nil || covariance.IsEmpty() {
 		return nil, invalid("covariance", "there is none")
 	}
@@ -283,7 +284,8 @@ func ImpliedWeights(covariance *mat.SymDense, returns []float64, names []string)
 		return nil, invalid("covariance", "it has no inverse")
 	}
 	var w mat.VecDense
-	if err := chol.SolveVecTo(&w, mat.NewVecDense(r.n, append([]float64(nil), returns...))); err != nil && chol.Cond() > 1e14 {
+	if err := chol.SolveVecTo(&w, mat.NewVecDense(r.n, append([]float64(nil), returns...))); err != nil &&
+		chol.Cond() > 1e14 {
 		return nil, invalid("covariance", "it has no inverse: %v", err)
 	}
 	sum, size := mat.Sum(&w), mat.Norm(&w, 1)

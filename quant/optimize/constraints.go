@@ -103,10 +103,12 @@ func (f *feasible) setBounds(c Constraints) error {
 	}
 	for i, b := range f.bounds {
 		if math.IsNaN(b.Lower) || math.IsNaN(b.Upper) || math.IsInf(b.Lower, 1) || math.IsInf(b.Upper, -1) {
-			return &InvalidError{Field: "bounds", Asset: i, Name: f.names.of(i), Detail: fmt.Sprintf("[%v, %v]", b.Lower, b.Upper)}
+			return &InvalidError{Field: "bounds", Asset: i, Name: f.names.of(i),
+				Detail: fmt.Sprintf("[%v, %v]", b.Lower, b.Upper)}
 		}
 		if b.Lower > b.Upper {
-			return infeasible([]string{"bounds of " + f.names.of(i)}, "the lower bound of %s, %v, is above its upper bound, %v", f.names.of(i), b.Lower, b.Upper)
+			return infeasible([]string{"bounds of " + f.names.of(i)}, "the lower bound of %s, %v, is above its upper bound, %v",
+				f.names.of(i), b.Lower, b.Upper)
 		}
 	}
 	return nil
@@ -130,13 +132,17 @@ func (f *feasible) addBounds() error {
 	short := make([]string, 0, 2)
 	switch {
 	case lower > f.budget+slack && f.budget == 0:
-		return infeasible(append(short, "budget", "lower bounds"), "weights that sum to zero need short positions, and the lower bounds sum to %.6g", lower)
+		return infeasible(append(short, "budget", "lower bounds"),
+			"weights that sum to zero need short positions, and the lower bounds sum to %.6g", lower)
 	case lower > f.budget+slack:
-		return infeasible(append(short, "budget", "lower bounds"), "the lower bounds sum to %.6g, more than the budget of %v", lower, f.budget)
+		return infeasible(append(short, "budget", "lower bounds"),
+			"the lower bounds sum to %.6g, more than the budget of %v", lower, f.budget)
 	case upper < f.budget-slack:
-		return infeasible(append(short, "budget", "upper bounds"), "the upper bounds sum to %.6g, less than the budget of %v", upper, f.budget)
+		return infeasible(append(short, "budget", "upper bounds"),
+			"the upper bounds sum to %.6g, less than the budget of %v", upper, f.budget)
 	case f.budget == 0 && lower >= 0:
-		return infeasible(append(short, "budget", "lower bounds"), "weights that sum to zero need short positions, and no lower bound is below zero")
+		return infeasible(append(short, "budget", "lower bounds"),
+			"weights that sum to zero need short positions, and no lower bound is below zero")
 	}
 	fixed := lower >= f.budget-1e-13 || upper <= f.budget+1e-13 // there is only one portfolio
 	for i, b := range f.bounds {
@@ -155,7 +161,8 @@ func (f *feasible) addBounds() error {
 			continue
 		}
 		if !math.IsInf(b.Lower, 0) {
-			f.less = append(f.less, limit{name: "lower bound of " + name, row: conic.Row{Index: []int{i}, Value: []float64{-1}}, bound: -b.Lower, asset: true})
+			f.less = append(f.less, limit{name: "lower bound of " + name, row: conic.Row{Index: []int{i}, Value: []float64{-1}},
+				bound: -b.Lower, asset: true})
 		}
 		// An upper bound that the lower bounds of the others imply would only slow the solver down.
 		if !math.IsInf(b.Upper, 0) && !(b.Upper >= f.budget-(lower-b.Lower)) {
@@ -182,9 +189,11 @@ func (f *feasible) addGroup(g Group) error {
 	lower, upper := f.span(g.Assets)
 	switch {
 	case g.Lower > upper+slack:
-		return infeasible([]string{name, "upper bounds"}, "%s must be at least %v, and the upper bounds of its assets sum to %.6g", name, g.Lower, upper)
+		return infeasible([]string{name, "upper bounds"},
+			"%s must be at least %v, and the upper bounds of its assets sum to %.6g", name, g.Lower, upper)
 	case g.Upper < lower-slack:
-		return infeasible([]string{name, "lower bounds"}, "%s may be at most %v, and the lower bounds of its assets sum to %.6g", name, g.Upper, lower)
+		return infeasible([]string{name, "lower bounds"},
+			"%s may be at most %v, and the lower bounds of its assets sum to %.6g", name, g.Upper, lower)
 	}
 	return f.add(name, row, g.Lower, g.Upper)
 }

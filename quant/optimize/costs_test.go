@@ -139,7 +139,8 @@ func TestWeightsThatNeedNoSolver(t *testing.T) {
 	assert.Equal(t, []float64{.25, .25, .25, .25}, optimize.EqualWeights(4))
 	_, err = optimize.InverseVariance(mat.NewSymDense(2, nil), []string{"A", "B"})
 	assert.EqualError(t, err, "covariance of A: the variance is 0")
-	_, err = optimize.HierarchicalRiskParity(mat.NewSymDense(2, []float64{1, 0, 0, 0}), nil, quant.SingleLinkage, []string{"A", "B"})
+	_, err = optimize.HierarchicalRiskParity(mat.NewSymDense(2, []float64{1, 0, 0, 0}), nil, quant.SingleLinkage,
+		[]string{"A", "B"})
 	assert.EqualError(t, err, "covariance of B: the variance is 0: leave out assets that do not move")
 	assert.InDelta(t, (5+.5*4)/1.5, optimize.TailMean([]float64{1, 5, 4, 2, 3}, .7), 1e-12)
 }

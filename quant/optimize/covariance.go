@@ -34,11 +34,13 @@ func newRisk(sigma *mat.SymDense, names naming, repair quant.RepairMethod) (*ris
 	for i := range n {
 		for j := i; j < n; j++ {
 			if v := sigma.At(i, j); math.IsNaN(v) || math.IsInf(v, 0) {
-				return nil, &InvalidError{Field: "covariance", Asset: i, Name: names.of(i), Detail: fmt.Sprintf("%v with %s", v, names.of(j))}
+				return nil, &InvalidError{Field: "covariance", Asset: i, Name: names.of(i),
+					Detail: fmt.Sprintf("%v with %s", v, names.of(j))}
 			}
 		}
 		if v := sigma.At(i, i); v < 0 {
-			return nil, &InvalidError{Field: "covariance", Asset: i, Name: names.of(i), Detail: fmt.Sprintf("the variance is %v", v)}
+			return nil, &InvalidError{Field: "covariance", Asset: i, Name: names.of(i),
+				Detail: fmt.Sprintf("the variance is %v", v)}
 		}
 	}
 	r := &risk{n: n, sigma: sigma}
@@ -81,7 +83,8 @@ func (r *risk) spectrum(repair quant.RepairMethod) error {
 	case least >= -1e-10*math.Abs(most):
 		r.notes = append(r.notes, "the covariance is singular: some assets are combinations of others, or do not move at all")
 	case repair == refuse:
-		return invalid("covariance", "not positive semidefinite: its smallest eigenvalue is %.3g, its largest %.3g", least, most)
+		return invalid("covariance", "not positive semidefinite: its smallest eigenvalue is %.3g, its largest %.3g",
+			least, most)
 	default:
 		fixed, _, err := quant.Repair(r.sigma, repair)
 		if err != nil {

@@ -48,7 +48,8 @@ func newLine(m *meanVariance, t *task, found *conic.Solution) (*line, error) {
 		}
 	}
 	n := m.n + len(slacks)
-	l := &line{n: n, s: make([]float64, n*n), mu: make([]float64, n), lower: make([]float64, n), upper: make([]float64, n), x: make([]float64, n), at: make([]int, n)}
+	l := &line{n: n, s: make([]float64, n*n), mu: make([]float64, n), lower: make([]float64, n),
+		upper: make([]float64, n), x: make([]float64, n), at: make([]int, n)}
 	copy(l.x, w)
 	// Both in units of their largest value.
 	l.unit = 1.0

@@ -101,11 +101,13 @@ func (d *downside) measureUnit() error {
 	sum := 0.0
 	for a, series := range d.Scenarios.Scenarios {
 		if len(series) != d.periodsCount {
-			return &InvalidError{Field: "scenarios", Asset: a, Name: d.names.of(a), Detail: fmt.Sprintf("%d periods, and %d of %s", len(series), d.periodsCount, d.names.of(0))}
+			return &InvalidError{Field: "scenarios", Asset: a, Name: d.names.of(a),
+				Detail: fmt.Sprintf("%d periods, and %d of %s", len(series), d.periodsCount, d.names.of(0))}
 		}
 		for t, r := range series {
 			if math.IsNaN(r) || math.IsInf(r, 0) {
-				return &InvalidError{Field: "scenarios", Asset: a, Name: d.names.of(a), Detail: fmt.Sprintf("%v in period %d", r, t)}
+				return &InvalidError{Field: "scenarios", Asset: a, Name: d.names.of(a),
+					Detail: fmt.Sprintf("%v in period %d", r, t)}
 			}
 			sum += r * r
 		}
@@ -304,9 +306,11 @@ func ReturnForRisk(ctx context.Context, scenarios Scenarios, target float64) (*P
 	}
 	d.extra(t, 1)
 	if d.Measure == Semideviation {
-		t.program.Cone = &conic.Cone{Block: 0, Factor: d.unit / target * math.Sqrt(d.periods/float64(d.periodsCount)), Bound: 1}
+		t.program.Cone = &conic.Cone{Block: 0,
+			Factor: d.unit / target * math.Sqrt(d.periods/float64(d.periodsCount)), Bound: 1}
 	} else {
-		t.program.Side = []conic.Side{{Row: conic.Row{Index: []int{d.n}, Value: []float64{1}}, Scale: []float64{1}, Bound: target / d.unit}}
+		t.program.Side = []conic.Side{{Row: conic.Row{Index: []int{d.n}, Value: []float64{1}}, Scale: []float64{1},
+			Bound: target / d.unit}}
 	}
 	s, err := t.run(ctx, func() error { return d.tooCalm(ctx, target) })
 	if err != nil {
@@ -333,7 +337,8 @@ func (d *downside) tooCalm(ctx context.Context, target float64) error {
 	if err != nil || least.Risk < target {
 		return err
 	}
-	return infeasible([]string{"target risk"}, "the target %s %.6g is below the least that the constraints allow, %.6g", d.Measure, target, least.Risk)
+	return infeasible([]string{"target risk"}, "the target %s %.6g is below the least that the constraints allow, %.6g",
+		d.Measure, target, least.Risk)
 }
 
 // MaxSemiUtility maximises wᵀμ/periods − aversion/2·s² − L2·‖w‖² − Cost·‖w − Before‖₁, with s² the semivariance per

@@ -21,7 +21,8 @@ func TestRisksOverScenariosAreWhatSortingGives(t *testing.T) {
 		n, T := 1+r.IntN(8), 5+r.IntN(150)
 		returns, mu := market(n, T, r.Uint64())
 		s := optimize.Scenarios{
-			Scenarios: returns, Returns: mu, Measure: []optimize.Measure{optimize.CVaR, optimize.CDaR, optimize.Semideviation}[k%3],
+			Scenarios: returns, Returns: mu,
+			Measure:    []optimize.Measure{optimize.CVaR, optimize.CDaR, optimize.Semideviation}[k%3],
 			Confidence: .5 + .45*r.Float64(), Held: k%2 == 0,
 		}
 		least, err := optimize.MinRisk(ctx, s)

@@ -50,7 +50,8 @@ func TestDownsideFigures(t *testing.T) {
 	d := d20(t)
 	// "setup": the days on which all have a price, and the expected returns over them.
 	whole := &table{symbols: d.symbols, prices: complete(d.prices)}
-	setup := optimize.Scenarios{Names: d.symbols, Returns: whole.geometric(quant.Daily), Scenarios: whole.returns(), RiskFree: .02}
+	setup := optimize.Scenarios{Names: d.symbols, Returns: whole.geometric(quant.Daily), Scenarios: whole.returns(),
+		RiskFree: .02}
 	daily := setup // the expected returns over all days
 	daily.Returns = d.geometric(quant.Daily)
 	daily.Scenarios = complete(d.returns())
@@ -83,16 +84,19 @@ func TestDownsideFigures(t *testing.T) {
 		{"C15 monthly", monthly, cvar, forReturn, .2, nil, []float64{0.2, 0.02343809217822161}, 1e-4, 1e-6},
 		{"C17 return for a CVaR of .02", setup, cvar, forRisk, .02, nil, []float64{0.2267893986249195, 0.02}, 1e-4, 1e-6},
 		{"C19 CVaR for a return of .25", setup, cvar, forReturn, .25, nil, []float64{0.25, 0.021036631225933487}, 1e-4, 1e-6},
-		{"C20 short positions", setup, cvar, forReturn, .26, between(-3, 3), []float64{0.26, 0.01804624747353764}, 1e-4, 1e-6},
+		{"C20 short positions", setup, cvar, forReturn, .26, between(-3, 3), []float64{0.26, 0.01804624747353764},
+			1e-4, 1e-6},
 		{"C21 least CDaR", setup, cdar, minimum, 0, nil, []float64{0.14798, 0.056433}, 1e-4, 1e-4},
 		{"C22 CDaR for a return of .2", setup, cdar, forReturn, .2, nil, []float64{0.2, 0.063709}, 1e-4, 1e-6},
 		{"C22 CDaR for a return of .25", setup, cdar, forReturn, .25, nil, []float64{0.25, 0.076193}, 1e-4, 1e-6},
 		{"C22 return for a CDaR of .08", setup, cdar, forRisk, .08, nil, []float64{0.261922, 0.08}, 1e-4, 1e-6},
-		{"C23 semideviation for a return of .2", setup, semi, forReturn, .2, nil, []float64{0.20, 0.091287, 1.971794}, 1e-4, 1e-4},
+		{"C23 semideviation for a return of .2", setup, semi, forReturn, .2, nil, []float64{0.20, 0.091287, 1.971794},
+			1e-4, 1e-4},
 		{"C23 least semideviation", setup, semi, minimum, 0, nil, []float64{0.091059, 0.084974, 0.836243}, 1e-3, 1e-3},
 		{"C23 utility", setup, semi, utility, 2, nil, []float64{0.50857, 0.17469, 2.796777}, 1e-4, 1e-4},
 		{"C24 weekly", weekly, semi, forReturn, .2, nil, []float64{0.2, 0.07667633475531543, 2.3475307841574087}, 1e-4, 1e-4},
-		{"C24 monthly", monthly, semi, forReturn, .3, nil, []float64{0.3, 0.04746519522734184, 5.899059271933824}, 1e-4, 1e-4},
+		{"C24 monthly", monthly, semi, forReturn, .3, nil, []float64{0.3, 0.04746519522734184, 5.899059271933824},
+			1e-4, 1e-4},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

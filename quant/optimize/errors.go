@@ -51,7 +51,8 @@ type ConvergenceError struct {
 }
 
 func (e *ConvergenceError) Error() string {
-	return fmt.Sprintf("no answer after %d iterations: gap %.1e, constraints %.1e, gradient %.1e", e.Iterations, e.Gap, e.Primal, e.Dual)
+	return fmt.Sprintf("no answer after %d iterations: gap %.1e, constraints %.1e, gradient %.1e", e.Iterations, e.Gap,
+		e.Primal, e.Dual)
 }
 
 // list joins names, of which it says at most six.

@@ -46,7 +46,8 @@ type knapsack struct {
 const branches = 4_000_000
 
 func newKnapsack(ctx context.Context, s side) *knapsack {
-	k := &knapsack{ctx: ctx, s: s, floors: s.floors(), short: make([]float64, len(s.assets)), up: make([]bool, len(s.assets))}
+	k := &knapsack{ctx: ctx, s: s, floors: s.floors(), short: make([]float64, len(s.assets)),
+		up: make([]bool, len(s.assets))}
 	k.left = s.money - s.spent(k.floors)
 	for i, n := range k.floors {
 		k.short[i] = math.Max(0, s.weights[i]*s.money-float64(n)*s.prices[i])
@@ -54,7 +55,10 @@ func newKnapsack(ctx context.Context, s side) *knapsack {
 			k.order = append(k.order, i)
 		}
 	}
-	slices.SortStableFunc(k.order, func(a, b int) int { return cmp.Compare(k.short[b]/s.prices[b], k.short[a]/s.prices[a]) })
+	slices.SortStableFunc(k.order, func(a,
+		b int) int {
+		return cmp.Compare(k.short[b]/s.prices[b], k.short[a]/s.prices[a])
+	})
 	return k
 }
 

@@ -39,48 +39,63 @@ func TestWhatIsInfeasibleIsNamed(t *testing.T) {
 		constraints []string
 		detail      string
 	}{
-		{"lower bounds above the budget", bounds(optimize.Bound{Lower: .4, Upper: 1}), least(ctx), []string{"budget", "lower bounds"}, "the lower bounds sum to 1.2, more than the budget of 1"},
-		{"upper bounds below the budget", bounds(optimize.Bound{Lower: 0, Upper: .3}), least(ctx), []string{"budget", "upper bounds"}, "the upper bounds sum to 0.9, less than the budget of 1"},
+		{"lower bounds above the budget", bounds(optimize.Bound{Lower: .4, Upper: 1}), least(ctx),
+			[]string{"budget", "lower bounds"}, "the lower bounds sum to 1.2, more than the budget of 1"},
+		{"upper bounds below the budget", bounds(optimize.Bound{Lower: 0, Upper: .3}), least(ctx),
+			[]string{"budget", "upper bounds"}, "the upper bounds sum to 0.9, less than the budget of 1"},
 		{
-			"bounds of one asset", bounds(optimize.Bound{Upper: 1}, optimize.Bound{Lower: .5, Upper: .3}, optimize.Bound{Upper: 1}), least(ctx),
+			"bounds of one asset", bounds(optimize.Bound{Upper: 1}, optimize.Bound{Lower: .5, Upper: .3},
+				optimize.Bound{Upper: 1}), least(ctx),
 			[]string{"bounds of NVDA"}, "the lower bound of NVDA, 0.5, is above its upper bound, 0.3",
 		},
 		{"a market-neutral portfolio of long positions", func(p *optimize.Problem) {
 			p.MarketNeutral = true
 			p.Bounds = between(0, 1)
-		}, least(ctx), []string{"budget", "lower bounds"}, "weights that sum to zero need short positions, and no lower bound is below zero"},
-		{"a return above the best asset", nil, earning(ctx, .5), []string{"target return", "bounds"}, "the target return 0.5 is above that of the best asset, 0.37 (NVDA)"},
-		{"a return that bounds prevent", bounds(optimize.Bound{Upper: .4}), earning(ctx, .3), []string{"target return", "bounds"}, "the target return 0.3 is above the highest that the bounds allow, 0.238"},
+		}, least(ctx), []string{"budget", "lower bounds"},
+			"weights that sum to zero need short positions, and no lower bound is below zero"},
+		{"a return above the best asset", nil, earning(ctx, .5), []string{"target return", "bounds"},
+			"the target return 0.5 is above that of the best asset, 0.37 (NVDA)"},
+		{"a return that bounds prevent", bounds(optimize.Bound{Upper: .4}), earning(ctx, .3),
+			[]string{"target return", "bounds"}, "the target return 0.3 is above the highest that the bounds allow, 0.238"},
 		{
-			"a return that a group prevents", groups(group("tech", 0, .3, 0, 1)), earning(ctx, .3), []string{"budget", "group tech (upper)", "target return", "lower bound of AAPL"},
+			"a return that a group prevents", groups(group("tech", 0, .3, 0, 1)), earning(ctx, .3),
+			[]string{"budget", "group tech (upper)", "target return", "lower bound of AAPL"},
 			"the target return 0.3 is above the highest that the constraints allow, 0.146; what stops it: ",
 		},
-		{"a volatility below the least", nil, risk(ctx, .05), []string{"target volatility"}, "the target volatility 0.05 is below the least that the constraints allow, 0.175897"},
+		{"a volatility below the least", nil, risk(ctx, .05), []string{"target volatility"},
+			"the target volatility 0.05 is below the least that the constraints allow, 0.175897"},
 		{"a group above its assets", func(p *optimize.Problem) {
 			p.Bounds = between(0, .5)
 			p.Groups = []optimize.Group{group("tech", .6, 1, 0)}
-		}, least(ctx), []string{"group tech", "upper bounds"}, "group tech must be at least 0.6, and the upper bounds of its assets sum to 0.5"},
+		}, least(ctx), []string{"group tech", "upper bounds"},
+			"group tech must be at least 0.6, and the upper bounds of its assets sum to 0.5"},
 		{"a group below its assets", func(p *optimize.Problem) {
 			p.Bounds = between(.2, .8)
 			p.Groups = []optimize.Group{group("tech", -inf, .3, 0, 1)}
-		}, least(ctx), []string{"group tech", "lower bounds"}, "group tech may be at most 0.3, and the lower bounds of its assets sum to 0.4"},
+		}, least(ctx), []string{"group tech", "lower bounds"},
+			"group tech may be at most 0.3, and the lower bounds of its assets sum to 0.4"},
 		{
-			"groups that leave nothing", groups(group("tech", 0, .3, 0, 1), group("energy", 0, .4, 2)), least(ctx), []string{"budget", "group tech (upper)", "group energy (upper)"},
+			"groups that leave nothing", groups(group("tech", 0, .3, 0, 1), group("energy", 0, .4, 2)), least(ctx),
+			[]string{"budget", "group tech (upper)", "group energy (upper)"},
 			"these contradict each other, by at least 0.3: ",
 		},
 		{
-			"the same for the Sharpe ratio", groups(group("tech", 0, .3, 0, 1), group("energy", 0, .4, 2)), sharpe(ctx), []string{"budget", "group tech (upper)", "group energy (upper)"},
+			"the same for the Sharpe ratio", groups(group("tech", 0, .3, 0, 1), group("energy", 0, .4, 2)), sharpe(ctx),
+			[]string{"budget", "group tech (upper)", "group energy (upper)"},
 			"these contradict each other, by at least 0.3: ",
 		},
-		{"limits of a group", groups(group("tech", .5, .4, 0)), least(ctx), []string{"group tech"}, "group tech: the lower limit, 0.5, is above the upper one, 0.4"},
+		{"limits of a group", groups(group("tech", .5, .4, 0)), least(ctx), []string{"group tech"},
+			"group tech: the lower limit, 0.5, is above the upper one, 0.4"},
 		{"equations", func(p *optimize.Problem) {
 			p.Linear = []optimize.Linear{{Name: "half", Coefficients: []float64{1, 1, 1}, Lower: .5, Upper: .5}}
 		}, least(ctx), []string{"half", "budget"}, "half contradicts budget"},
-		{"a risk-free rate above all", func(p *optimize.Problem) { p.RiskFree = .4 }, sharpe(ctx), []string{"risk-free rate"}, "no asset earns more than the risk-free rate of 0.4: the best has 0.37 (NVDA)"},
+		{"a risk-free rate above all", func(p *optimize.Problem) { p.RiskFree = .4 }, sharpe(ctx),
+			[]string{"risk-free rate"}, "no asset earns more than the risk-free rate of 0.4: the best has 0.37 (NVDA)"},
 		{"a risk-free rate above what a group allows", func(p *optimize.Problem) {
 			p.RiskFree = .2
 			p.Groups = []optimize.Group{group("tech", 0, .3, 0, 1)}
-		}, sharpe(ctx), []string{"risk-free rate"}, "no portfolio that the constraints allow earns more than the risk-free rate of 0.2: the highest return is 0.146"},
+		}, sharpe(ctx), []string{"risk-free rate"},
+			"no portfolio that the constraints allow earns more than the risk-free rate of 0.2: the highest return is 0.146"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -106,16 +121,22 @@ func TestWhatIsInvalidIsNamed(t *testing.T) {
 		change func(*optimize.Problem)
 		detail string
 	}{
-		{"a return that is NaN", func(p *optimize.Problem) { p.Returns = []float64{.1, nan, .1} }, "returns of NVDA: it is NaN"},
-		{"a covariance that is NaN", func(p *optimize.Problem) { p.Covariance.SetSym(1, 2, nan) }, "covariance of NVDA: NaN with XOM"},
-		{"an infinite covariance", func(p *optimize.Problem) { p.Covariance.SetSym(2, 2, math.Inf(1)) }, "covariance of XOM: +Inf with XOM"},
-		{"a variance below zero", func(p *optimize.Problem) { p.Covariance.SetSym(2, 2, -1) }, "covariance of XOM: the variance is -1"},
-		{"a covariance that is none", func(p *optimize.Problem) { p.Covariance.SetSym(0, 1, .3) }, "covariance: not positive semidefinite: its smallest eigenvalue is -0.17"},
+		{"a return that is NaN", func(p *optimize.Problem) { p.Returns = []float64{.1, nan, .1} },
+			"returns of NVDA: it is NaN"},
+		{"a covariance that is NaN", func(p *optimize.Problem) { p.Covariance.SetSym(1, 2, nan) },
+			"covariance of NVDA: NaN with XOM"},
+		{"an infinite covariance", func(p *optimize.Problem) { p.Covariance.SetSym(2, 2, math.Inf(1)) },
+			"covariance of XOM: +Inf with XOM"},
+		{"a variance below zero", func(p *optimize.Problem) { p.Covariance.SetSym(2, 2, -1) },
+			"covariance of XOM: the variance is -1"},
+		{"a covariance that is none", func(p *optimize.Problem) { p.Covariance.SetSym(0, 1, .3) },
+			"covariance: not positive semidefinite: its smallest eigenvalue is -0.17"},
 		{"no covariance", func(p *optimize.Problem) { p.Covariance = nil }, "covariance: there is none"},
 		{"too few returns", func(p *optimize.Problem) { p.Returns = p.Returns[:2] }, "returns: 2 for 3 assets"},
 		{"too many bounds", func(p *optimize.Problem) { p.Bounds = make([]optimize.Bound, 4) }, "bounds: 4 for 3 assets"},
 		{"a bound that is NaN", func(p *optimize.Problem) { p.Bounds = between(nan, 1) }, "bounds of AAPL: [NaN, 1]"},
-		{"an asset that is not there", func(p *optimize.Problem) { p.Groups = []optimize.Group{group("x", 0, 1, 3)} }, "group x: there is no asset 3"},
+		{"an asset that is not there", func(p *optimize.Problem) { p.Groups = []optimize.Group{group("x", 0, 1, 3)} },
+			"group x: there is no asset 3"},
 		{"L2 below zero", func(p *optimize.Problem) { p.L2 = -1 }, "l2: -1 is not a number from zero up"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -137,9 +158,12 @@ func TestWhatIsInvalidIsNamed(t *testing.T) {
 		assert.Contains(t, got.Notes[0], "was repaired")
 		keeps(t, p.Constraints, got.Weights)
 	}
-	_, err := optimize.MinRisk(ctx, optimize.Scenarios{Names: []string{"A", "B"}, Measure: optimize.CVaR, Scenarios: [][]float64{{.1, .2}, {.1, nan}}})
+	_, err := optimize.MinRisk(ctx,
+		optimize.Scenarios{Names: []string{"A", "B"}, Measure: optimize.CVaR, Scenarios: [][]float64{{.1, .2}, {.1, nan}}})
 	assert.ErrorContains(t, err, "scenarios of B: NaN in period 1")
-	_, err = optimize.ReturnForRisk(ctx, optimize.Scenarios{Measure: optimize.CVaR, Returns: []float64{.1, .2}, Scenarios: [][]float64{{-.1, .2, .1}, {.1, -.3, .1}}}, .01)
+	_, err = optimize.ReturnForRisk(ctx,
+		optimize.Scenarios{Measure: optimize.CVaR, Returns: []float64{.1, .2},
+			Scenarios: [][]float64{{-.1, .2, .1}, {.1, -.3, .1}}}, .01)
 	var e *optimize.InfeasibleError
 	require.ErrorAs(t, err, &e)
 	assert.Equal(t, []string{"target risk"}, e.Constraints)
@@ -198,13 +222,14 @@ func TestDegenerateMarkets(t *testing.T) {
 				m[i] = .05 + math.Abs(mu[i%len(mu)])
 			}
 			p := optimize.Problem{Returns: m, Covariance: s, RiskFree: .01}
-			solvers := map[string]solver{"least": least(ctx), "utility": utility(ctx, 2), "return": earning(ctx, m[0]), "risk": risk(ctx, 1), "frontier": func(p optimize.Problem) (*optimize.Portfolio, error) {
-				f, err := optimize.TraceFrontier(ctx, p)
-				if err != nil {
-					return nil, err
-				}
-				return f.MaxSharpe(p.RiskFree), nil
-			}}
+			solvers := map[string]solver{"least": least(ctx), "utility": utility(ctx, 2), "return": earning(ctx, m[0]),
+				"risk": risk(ctx, 1), "frontier": func(p optimize.Problem) (*optimize.Portfolio, error) {
+					f, err := optimize.TraceFrontier(ctx, p)
+					if err != nil {
+						return nil, err
+					}
+					return f.MaxSharpe(p.RiskFree), nil
+				}}
 			solvers["sharpe"] = sharpe(ctx) // without end for a series that stands, above the risk-free rate
 			for kind, solve := range solvers {
 				got, err := solve(p)

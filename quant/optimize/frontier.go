@@ -56,7 +56,8 @@ func TraceFrontier(ctx context.Context, problem Problem) (*Frontier, error) {
 		var f *Frontier
 		if f, err = m.trace(ctx, r*size); err == nil {
 			if f.notes = m.risk.notes; r > 0 {
-				f.notes = append(slices.Clone(f.notes), fmt.Sprintf("%.0e times the mean variance was added to each, so that there is one frontier", r))
+				f.notes = append(slices.Clone(f.notes),
+					fmt.Sprintf("%.0e times the mean variance was added to each, so that there is one frontier", r))
 			}
 			return f, nil
 		}
@@ -122,7 +123,8 @@ func (f *Frontier) add(l *line) {
 			return
 		}
 	}
-	f.Corners = append(f.Corners, Corner{Price: l.lambda * l.unit, Weights: w, Return: dot(f.m.Returns, w), Volatility: math.Sqrt(f.m.risk.variance(w))})
+	f.Corners = append(f.Corners, Corner{Price: l.lambda * l.unit, Weights: w, Return: dot(f.m.Returns, w),
+		Volatility: math.Sqrt(f.m.risk.variance(w))})
 }
 
 func (f *Frontier) portfolio(w []float64) *Portfolio {
@@ -160,7 +162,8 @@ func (f *Frontier) AtReturn(target float64) (*Portfolio, error) {
 		if target <= last.Return+1e-12*math.Max(1, math.Abs(last.Return)) {
 			return f.portfolio(last.Weights), nil
 		}
-		return nil, infeasible([]string{"target return"}, "the target return %.6g is above the highest that the constraints allow, %.6g", target, last.Return)
+		return nil, infeasible([]string{"target return"},
+			"the target return %.6g is above the highest that the constraints allow, %.6g", target, last.Return)
 	}
 	return f.portfolio(along(last.Weights, f.ray, (target-last.Return)/dot(f.ray, f.m.Returns))), nil
 }
@@ -170,7 +173,8 @@ func (f *Frontier) AtReturn(target float64) (*Portfolio, error) {
 func (f *Frontier) AtVolatility(target float64) (*Portfolio, error) {
 	first, last := f.Corners[0], f.Corners[len(f.Corners)-1]
 	if !(target >= first.Volatility) {
-		return nil, infeasible([]string{"target volatility"}, "the target volatility %.6g is below the least that the constraints allow, %.6g", target, first.Volatility)
+		return nil, infeasible([]string{"target volatility"},
+			"the target volatility %.6g is below the least that the constraints allow, %.6g", target, first.Volatility)
 	}
 	from := last.Weights
 	var to []float64

@@ -19,7 +19,8 @@ import (
 // quant.SingleLinkage. It takes O(N²) time.
 //
 // Errors: *InvalidError for values that are not finite, sizes that differ, and assets that do not move.
-func HierarchicalRiskParity(covariance, correlation *mat.SymDense, method quant.LinkageMethod, names []string) ([]float64, error) {
+func HierarchicalRiskParity(covariance, correlation *mat.SymDense, method quant.LinkageMethod,
+	names []string) ([]float64, error) {
 	named := naming(names)
 	if covariance == nil || covariance.IsEmpty() {
 		return nil, invalid("covariance", "there is none")
@@ -34,14 +35,18 @@ func HierarchicalRiskParity(covariance, correlation *mat.SymDense, method quant.
 	for i := range n {
 		for j := i; j < n; j++ {
 			if v := covariance.At(i, j); math.IsNaN(v) || math.IsInf(v, 0) {
-				return nil, &InvalidError{Field: "covariance", Asset: i, Name: named.of(i), Detail: fmt.Sprintf("%v with %s", v, named.of(j))}
+				return nil, &InvalidError{Field: "covariance", Asset: i, Name: named.of(i),
+					Detail: fmt.Sprintf("%v with %s", v, named.of(j))}
 			}
-			if v := correlation.At(i, j); i != j && (math.IsNaN(v) || math.IsInf(v, 0)) && covariance.At(i, i) > 0 && covariance.At(j, j) > 0 {
-				return nil, &InvalidError{Field: "correlation", Asset: i, Name: named.of(i), Detail: fmt.Sprintf("%v with %s", v, named.of(j))}
+			if v := correlation.At(i, j); i != j && (math.IsNaN(v) || math.IsInf(v, 0)) && covariance.At(i, i) > 0 &&
+				covariance.At(j, j) > 0 {
+				return nil, &InvalidError{Field: "correlation", Asset: i, Name: named.of(i),
+					Detail: fmt.Sprintf("%v with %s", v, named.of(j))}
 			}
 		}
 		if v := covariance.At(i, i); v <= 0 {
-			return nil, &InvalidError{Field: "covariance", Asset: i, Name: named.of(i), Detail: fmt.Sprintf("the variance is %v: leave out assets that do not move", v)}
+			return nil, &InvalidError{Field: "covariance", Asset: i, Name: named.of(i),
+				Detail: fmt.Sprintf("the variance is %v: leave out assets that do not move", v)}
 		}
 	}
 	merges, err := quant.Linkage(quant.CorrelationDistance(correlation), method)

@@ -105,7 +105,8 @@ func (m *meanVariance) portfolio(t *task, s *conic.Solution, w []float64) *Portf
 
 // performance is what weights give.
 func (m *meanVariance) performance(w []float64) *Portfolio {
-	p := &Portfolio{Weights: w, Return: math.NaN(), Volatility: math.Sqrt(m.risk.variance(w)), Risk: math.NaN(), Notes: m.risk.notes}
+	p := &Portfolio{Weights: w, Return: math.NaN(), Volatility: math.Sqrt(m.risk.variance(w)), Risk: math.NaN(),
+		Notes: m.risk.notes}
 	if m.Returns != nil {
 		p.Return = dot(m.Returns, w)
 	}
@@ -196,7 +197,8 @@ func (f *feasible) reachable(returns []float64, target float64) error {
 	if target > top+1e-9*math.Max(1, math.Abs(top)) {
 		names := []string{"target return", "bounds"}
 		if best >= 0 && returns[best] == top && f.budget == 1 {
-			return infeasible(names, "the target return %.6g is above that of the best asset, %.6g (%s)", target, top, f.names.of(best))
+			return infeasible(names, "the target return %.6g is above that of the best asset, %.6g (%s)", target, top,
+				f.names.of(best))
 		}
 		return infeasible(names, "the target return %.6g is above the highest that the bounds allow, %.6g", target, top)
 	}
@@ -235,7 +237,8 @@ func (f *feasible) explain(ctx context.Context, returns []float64, target float6
 	if e != nil || top >= target {
 		return err
 	}
-	return infeasible(conflict.Constraints, "the target return %.6g is above the highest that the constraints allow, %.6g; what stops it: %s",
+	return infeasible(conflict.Constraints,
+		"the target return %.6g is above the highest that the constraints allow, %.6g; what stops it: %s",
 		target, top, list(conflict.Constraints))
 }
 
@@ -284,5 +287,6 @@ func (m *meanVariance) tooCalm(ctx context.Context, target float64) error {
 	if least.Volatility < target {
 		return m.free()
 	}
-	return infeasible([]string{"target volatility"}, "the target volatility %.6g is below the least that the constraints allow, %.6g", target, least.Volatility)
+	return infeasible([]string{"target volatility"},
+		"the target volatility %.6g is below the least that the constraints allow, %.6g", target, least.Volatility)
 }

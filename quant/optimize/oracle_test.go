@@ -93,7 +93,8 @@ func (d *table) covariance(t testing.TB) *mat.SymDense {
 func problem(t testing.TB) optimize.Problem {
 	t.Helper()
 	d := d20(t)
-	return optimize.Problem{Names: d.symbols, Returns: d.geometric(quant.Daily), Covariance: d.covariance(t), RiskFree: .02}
+	return optimize.Problem{Names: d.symbols, Returns: d.geometric(quant.Daily), Covariance: d.covariance(t),
+		RiskFree: .02}
 }
 
 func between(lower, upper float64) []optimize.Bound {
@@ -129,36 +130,52 @@ func TestEfficientFrontierFigures(t *testing.T) {
 		tolerance float64
 		want      [3]float64
 	}{
-		{"B1 least volatility", nil, least(ctx), 1e-6, [3]float64{0.15056821399482578, 0.15915084514118694, 0.8204054077060996}},
-		{"B2 without bounds", func(p *problem) { p.Bounds = free }, least(ctx), 1e-6, [3]float64{0.1516319319875544, 0.1555915367269669, 0.8460095886741129}},
-		{"B3 with L2", func(p *problem) { p.L2 = 1 }, least(ctx), 1e-5, [3]float64{0.17356099329164965, 0.1955254118258614, 0.785376140408869}},
+		{"B1 least volatility", nil, least(ctx), 1e-6,
+			[3]float64{0.15056821399482578, 0.15915084514118694, 0.8204054077060996}},
+		{"B2 without bounds", func(p *problem) { p.Bounds = free }, least(ctx), 1e-6,
+			[3]float64{0.1516319319875544, 0.1555915367269669, 0.8460095886741129}},
+		{"B3 with L2", func(p *problem) { p.L2 = 1 }, least(ctx), 1e-5,
+			[3]float64{0.17356099329164965, 0.1955254118258614, 0.785376140408869}},
 		{
 			"B4 with L2 and costs", func(p *problem) { p.L2, p.Cost, p.Before = 1, .001, equal }, least(ctx), 1e-4,
 			[3]float64{0.17363446634404042, 0.1959773703677164, 0.7839398296638683},
 		},
-		{"B5 highest Sharpe ratio", nil, sharpe(ctx), 1e-5, [3]float64{0.3047768672819914, 0.22165566922402932, 1.2847714127003216}},
-		{"B6 without bounds", func(p *problem) { p.Bounds = free }, sharpe(ctx), 1e-5, [3]float64{0.4937195216716211, 0.29516576454651955, 1.6049270564945908}},
-		{"B7 with L2 of 5", func(p *problem) { p.L2 = 5 }, sharpe(ctx), 1e-5, [3]float64{0.2516854357026833, 0.22043282695478603, 1.051047790401043}},
-		{"B8 with L2, without bounds", func(p *problem) { p.L2, p.Bounds = 1, free }, sharpe(ctx), 1e-5, [3]float64{0.2995338981166366, 0.2234696161770517, 1.2508810052063901}},
+		{"B5 highest Sharpe ratio", nil, sharpe(ctx), 1e-5,
+			[3]float64{0.3047768672819914, 0.22165566922402932, 1.2847714127003216}},
+		{"B6 without bounds", func(p *problem) { p.Bounds = free }, sharpe(ctx), 1e-5,
+			[3]float64{0.4937195216716211, 0.29516576454651955, 1.6049270564945908}},
+		{"B7 with L2 of 5", func(p *problem) { p.L2 = 5 }, sharpe(ctx), 1e-5,
+			[3]float64{0.2516854357026833, 0.22043282695478603, 1.051047790401043}},
+		{"B8 with L2, without bounds", func(p *problem) { p.L2, p.Bounds = 1, free }, sharpe(ctx), 1e-5,
+			[3]float64{0.2995338981166366, 0.2234696161770517, 1.2508810052063901}},
 		{"B9 utility", nil, utility(ctx, 2), 1e-5, [3]float64{0.3677732711751504, 0.2921342197778279, 1.1904571516463793}},
-		{"B10 utility with short positions", func(p *problem) { p.Bounds = between(-1, 1) }, utility(ctx, 1), 1e-5, [3]float64{1.4170505733098597, 1.0438577623242156, 1.3383533884915872}},
+		{"B10 utility with short positions", func(p *problem) { p.Bounds = between(-1, 1) }, utility(ctx, 1), 1e-5,
+			[3]float64{1.4170505733098597, 1.0438577623242156, 1.3383533884915872}},
 		{
 			"B11 market neutral", func(p *problem) { p.Bounds, p.MarketNeutral = between(-1, 1), true }, utility(ctx, 1), 1e-5,
 			[3]float64{1.248936321062371, 1.0219175004907117, 1.2025787996313317},
 		},
-		{"B12 utility with L2", func(p *problem) { p.L2 = 5 }, utility(ctx, 1), 1e-5, [3]float64{0.19774277217586125, 0.2104822672707046, 0.8444548535162986}},
-		{"a volatility of .19 (not in the table)", func(p *problem) { p.Bounds = between(-1, 1) }, risk(ctx, .19), 1e-5, [3]float64{0.30035471606347336, 0.19, 1.4755511348079207}},
-		{"with L2 (not in the table)", func(p *problem) { p.L2 = 5 }, risk(ctx, .19), 1e-4, [3]float64{0.1931352562313653, 0.18999999989010993, 0.9112381912184281}},
+		{"B12 utility with L2", func(p *problem) { p.L2 = 5 }, utility(ctx, 1), 1e-5,
+			[3]float64{0.19774277217586125, 0.2104822672707046, 0.8444548535162986}},
+		{"a volatility of .19 (not in the table)", func(p *problem) { p.Bounds = between(-1, 1) }, risk(ctx, .19), 1e-5,
+			[3]float64{0.30035471606347336, 0.19, 1.4755511348079207}},
+		{"with L2 (not in the table)", func(p *problem) { p.L2 = 5 }, risk(ctx, .19), 1e-4,
+			[3]float64{0.1931352562313653, 0.18999999989010993, 0.9112381912184281}},
 		{
-			"B15 a volatility of .21, market neutral", func(p *problem) { p.Bounds, p.MarketNeutral = between(-1, 1), true }, risk(ctx, .21), 1e-5,
+			"B15 a volatility of .21, market neutral", func(p *problem) {
+				p.Bounds, p.MarketNeutral = between(-1, 1), true
+			}, risk(ctx, .21), 1e-5,
 			[3]float64{0.28640632960825885, 0.21, 1.2686015698590967},
 		},
 		{
-			"market neutral with L2 (not in the table)", func(p *problem) { p.Bounds, p.MarketNeutral, p.L2 = between(-1, 1), true, 1 }, risk(ctx, .19), 1e-5,
+			"market neutral with L2 (not in the table)", func(p *problem) {
+				p.Bounds, p.MarketNeutral, p.L2 = between(-1, 1), true, 1
+			}, risk(ctx, .19), 1e-5,
 			[3]float64{0.12790320789339854, 0.1175336636355454, 0.9180621496492316},
 		},
 		{"B16 a return of .25", nil, earning(ctx, .25), 1e-5, [3]float64{0.25, 0.18723269942026335, 1.2284179030274036}},
-		{"B19 with L2", func(p *problem) { p.L2 = 1 }, earning(ctx, .25), 1e-5, [3]float64{0.25, 0.20961660883459776, 1.0972412981906703}},
+		{"B19 with L2", func(p *problem) { p.L2 = 1 }, earning(ctx, .25), 1e-5,
+			[3]float64{0.25, 0.20961660883459776, 1.0972412981906703}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -50,7 +50,8 @@ func TestHierarchicalRiskParityFigures(t *testing.T) {
 }
 
 var capitalizations = []float64{
-	927e9, 1.19e12, 574e9, 533e9, 867e9, 96e9, 43e9, 339e9, 301e9, 51e9, 61e9, 78e9, 0, 295e9, 1e9, 22e9, 288e9, 212e9, 422e9, 102e9,
+	927e9, 1.19e12, 574e9, 533e9, 867e9, 96e9, 43e9, 339e9, 301e9, 51e9, 61e9, 78e9, 0, 295e9, 1e9, 22e9, 288e9, 212e9,
+	422e9, 102e9,
 }
 
 // PyPortfolioOpt, tests/test_black_litterman.py; rows C25 to C30.
@@ -107,7 +108,9 @@ func TestBlackLittermanFigures(t *testing.T) {
 		equal[i] = .05
 	}
 	check("C26", equal, five, 0.1877432247395778, 0.3246889329226965, 0.5166274785827545)
-	check("with the market's prior (not in the table)", prior, map[string]float64{"GOOG": .40, "AAPL": -.30, "FB": .30, "BABA": 0}, 0.2580693114409672, 0.265445955488424, 0.8968654692926723)
+	check("with the market's prior (not in the table)", prior,
+		map[string]float64{"GOOG": .40, "AAPL": -.30, "FB": .30, "BABA": 0}, 0.2580693114409672, 0.265445955488424,
+		0.8968654692926723)
 	w := optimize.Clean(check("C28", nil, five), 1e-4, 5)
 	want := make([]float64, 20)
 	for s, v := range map[string]float64{"AAPL": 1.40675, "BAC": .02651, "T": 2.81117, "BBY": -1.44667, "SBUX": -1.79776} {
@@ -125,7 +128,8 @@ func TestBlackLittermanFigures(t *testing.T) {
 			v.Confidence = c
 			all = append(all, v)
 		}
-		p, err := optimize.BlackLitterman(optimize.Views{Covariance: identity, Prior: prior, Views: all, Uncertainty: optimize.Idzorek})
+		p, err := optimize.BlackLitterman(optimize.Views{Covariance: identity, Prior: prior, Views: all,
+			Uncertainty: optimize.Idzorek})
 		require.NoError(t, err)
 		for _, r := range p.Returns {
 			assert.InDelta(t, .1+.2*c, r, 1e-12, "C30")
@@ -136,7 +140,8 @@ func TestBlackLittermanFigures(t *testing.T) {
 func TestViewsOnWhatIsNotThereAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, v := range []optimize.View{optimize.AbsoluteView(2, 2, .1), optimize.RelativeView(2, -1, 0, .1)} {
-		_, err := optimize.BlackLitterman(optimize.Views{Covariance: mat.NewSymDense(2, []float64{1, 0, 0, 1}), Views: []optimize.View{v}})
+		_, err := optimize.BlackLitterman(optimize.Views{Covariance: mat.NewSymDense(2, []float64{1, 0, 0, 1}),
+			Views: []optimize.View{v}})
 		assert.EqualError(t, err, "view 0: 0 for 2 assets")
 	}
 }
@@ -171,7 +176,8 @@ func TestDiscreteAllocationFigures(t *testing.T) {
 	order := optimize.Order{Names: d.symbols, Weights: best.Weights, Prices: last, Money: 10_000, Short: .3}
 	a, err := optimize.AllocateGreedily(order)
 	require.NoError(t, err)
-	assert.Equal(t, map[string]int64{"MA": 20, "FB": 12, "PFE": 54, "BABA": 4, "AAPL": 4, "BBY": 2, "SBUX": 1, "GOOG": 1}, shares(a), "C31")
+	assert.Equal(t, map[string]int64{"MA": 20, "FB": 12, "PFE": 54, "BABA": 4, "AAPL": 4, "BBY": 2, "SBUX": 1, "GOOG": 1},
+		shares(a), "C31")
 	assert.InDelta(t, 0.017086185150415774, a.RMSE, 1e-5, "C31")
 	assert.InDelta(t, 10_000, cost(a)+a.Leftover, 1e-9)
 	start := time.Now()
@@ -201,7 +207,8 @@ func TestDiscreteAllocationFigures(t *testing.T) {
 	a, err = optimize.AllocateGreedily(order)
 	require.NoError(t, err)
 	assert.Equal(t, map[string]int64{
-		"MA": 145, "PFE": 317, "FB": 53, "GOOG": 6, "BABA": 34, "AAPL": 27, "SBUX": 58, "AMZN": 2, "BBY": 41, "XOM": 30, "WMT": 17, "JPM": 1,
+		"MA": 145, "PFE": 317, "FB": 53, "GOOG": 6, "BABA": 34, "AAPL": 27, "SBUX": 58, "AMZN": 2, "BBY": 41, "XOM": 30,
+		"WMT": 17, "JPM": 1,
 		"BAC": -269, "AMD": -399, "SHLD": -1099, "GM": -78, "RRC": -154, "GE": -119, "T": -41, "UAA": -64,
 	}, shares(a), "reinvested (not in the table)")
 }

@@ -83,7 +83,8 @@ func (m *meanVariance) budgets(budgets []float64) ([]float64, error) {
 		sum := 0.0
 		for i, v := range budgets {
 			if v < 0 {
-				return nil, &InvalidError{Field: "budgets", Asset: i, Name: m.names.of(i), Detail: fmt.Sprintf("%v is below zero", v)}
+				return nil, &InvalidError{Field: "budgets", Asset: i, Name: m.names.of(i),
+					Detail: fmt.Sprintf("%v is below zero", v)}
 			}
 			sum += v
 		}
@@ -96,7 +97,8 @@ func (m *meanVariance) budgets(budgets []float64) ([]float64, error) {
 	}
 	for i, v := range b {
 		if v > 0 && m.risk.gram[i*m.n+i] <= 0 {
-			return nil, &InvalidError{Field: "covariance", Asset: i, Name: m.names.of(i), Detail: "its variance is zero, so that it cannot bear a share of the risk"}
+			return nil, &InvalidError{Field: "covariance", Asset: i, Name: m.names.of(i),
+				Detail: "its variance is zero, so that it cannot bear a share of the risk"}
 		}
 	}
 	return b, nil
@@ -207,7 +209,8 @@ func inverse(covariance *mat.SymDense, names []string, weight func(variance floa
 	for i := range w {
 		v := covariance.At(i, i)
 		if !(v > 0) || math.IsInf(v, 0) {
-			return nil, &InvalidError{Field: "covariance", Asset: i, Name: naming(names).of(i), Detail: fmt.Sprintf("the variance is %v", v)}
+			return nil, &InvalidError{Field: "covariance", Asset: i, Name: naming(names).of(i),
+				Detail: fmt.Sprintf("the variance is %v", v)}
 		}
 		w[i] = weight(v)
 		sum += w[i]

@@ -273,7 +273,8 @@ func TestTheOrderAndTheScaleOfAssetsDoNotMatter(t *testing.T) {
 		require.NoError(t, err)
 		hrpA, err := optimize.HierarchicalRiskParity(p.Covariance, nil, quant.WardLinkage, nil)
 		require.NoError(t, err)
-		hrpB, err := optimize.HierarchicalRiskParity(mat.NewSymDense(n, scaled(p.Covariance.RawSymmetric().Data, unit)), nil, quant.WardLinkage, nil)
+		hrpB, err := optimize.HierarchicalRiskParity(mat.NewSymDense(n, scaled(p.Covariance.RawSymmetric().Data, unit)), nil,
+			quant.WardLinkage, nil)
 		require.NoError(t, err)
 		for i, from := range order {
 			assert.InDelta(t, a.Weights[from], b.Weights[i], 1e-5)

@@ -35,7 +35,8 @@ func MaxSharpe(ctx context.Context, problem Problem) (*Portfolio, error) {
 		return nil, err
 	}
 	if m.MarketNeutral {
-		return nil, invalid("objective", "the Sharpe ratio of a market-neutral portfolio is the same at any scale: take a target volatility")
+		return nil, invalid("objective",
+			"the Sharpe ratio of a market-neutral portfolio is the same at any scale: take a target volatility")
 	}
 	top, best := m.greedy(m.Returns)
 	if top <= m.RiskFree {
@@ -128,12 +129,17 @@ func (m *meanVariance) costly(ctx context.Context) error {
 	if err != nil || -s.Objective > m.RiskFree+1e-9 {
 		return err
 	}
-	return infeasible([]string{"risk-free rate", "cost"}, "after costs no portfolio earns more than the risk-free rate of %.6g: the highest return is %.6g", m.RiskFree, -s.Objective)
+	return infeasible([]string{"risk-free rate", "cost"},
+		"after costs no portfolio earns more than the risk-free rate of %.6g: the highest return is %.6g", m.RiskFree,
+		-s.Objective)
 }
 
 func (m *meanVariance) poor(top float64, best int) error {
 	if best >= 0 && m.Returns[best] == top {
-		return infeasible([]string{"risk-free rate"}, "no asset earns more than the risk-free rate of %.6g: the best has %.6g (%s)", m.RiskFree, top, m.names.of(best))
+		return infeasible([]string{"risk-free rate"},
+			"no asset earns more than the risk-free rate of %.6g: the best has %.6g (%s)", m.RiskFree, top, m.names.of(best))
 	}
-	return infeasible([]string{"risk-free rate"}, "no portfolio that the constraints allow earns more than the risk-free rate of %.6g: the highest return is %.6g", m.RiskFree, top)
+	return infeasible([]string{"risk-free rate"},
+		"no portfolio that the constraints allow earns more than the risk-free rate of %.6g: the highest return is %.6g",
+		m.RiskFree, top)
 }

@@ -122,7 +122,8 @@ func (f *feasible) conflict(ctx context.Context, rows []limit) error {
 	p := &conic.Program{N: n, Q: make([]float64, n)}
 	at := f.n
 	miss := func(row conic.Row, sign float64) conic.Row {
-		out := conic.Row{Index: append(append([]int(nil), row.Index...), at), Value: append(append([]float64(nil), row.Value...), sign)}
+		out := conic.Row{Index: append(append([]int(nil), row.Index...), at),
+			Value: append(append([]float64(nil), row.Value...), sign)}
 		p.Q[at] = 1
 		p.Less, p.H = append(p.Less, conic.Row{Index: []int{at}, Value: []float64{-1}}), append(p.H, 0)
 		at++

@@ -94,8 +94,9 @@ func takesNoWrites(t *testing.T, h Harness) {
 // picky is a recorder that takes no messages of certain subjects, in one of two ways.
 type picky struct {
 	*recorder
-	mu  sync.Mutex
-	bad map[string]error // by subject: what Publish returns, or with ErrUnknown, what comes of it for all that are on their way
+	mu sync.Mutex
+	// by subject: what Publish returns, or with ErrUnknown, what comes of it for all that are on their way
+	bad map[string]error
 }
 
 func (p *picky) set(subject string, err error) {
@@ -211,13 +212,19 @@ func oddBytes(t *testing.T, h Harness) {
 		return err
 	})
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		fresh, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "seen", Handler: "h"}, {MessageID: "new\x00", Handler: "h"}, {MessageID: "a\xff", Handler: "h"}})
+		fresh, err := store.InboxOf(tx).Claim(ctx,
+			[]store.Claim{{MessageID: "seen", Handler: "h"}, {MessageID: "new\x00", Handler: "h"},
+				{MessageID: "a\xff", Handler: "h"}})
 		require.NoError(t, err)
 		assert.Equal(t, []bool{false, true, true}, fresh)
-		fresh, err = store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "other", Handler: "h"}, {MessageID: "new\x00", Handler: "h"}, {MessageID: "a\xff", Handler: "h"}})
+		fresh, err = store.InboxOf(tx).Claim(ctx,
+			[]store.Claim{{MessageID: "other", Handler: "h"}, {MessageID: "new\x00", Handler: "h"},
+				{MessageID: "a\xff", Handler: "h"}})
 		require.NoError(t, err)
 		assert.Equal(t, []bool{true, false, false}, fresh)
-		return store.InboxOf(tx).Park(ctx, store.ParkedMessage{Handler: "h", State: store.Parked, Message: events.Message{Envelope: events.Envelope{ID: "m", Subject: "a\xff"}}})
+		return store.InboxOf(tx).Park(ctx,
+			store.ParkedMessage{Handler: "h", State: store.Parked,
+				Message: events.Message{Envelope: events.Envelope{ID: "m", Subject: "a\xff"}}})
 	})
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
 		odd, plain := store.Lane{Handler: "h", Subject: "a\xff"}, store.Lane{Handler: "h", Subject: "a"}
@@ -246,7 +253,8 @@ func overlaps(t *testing.T, h Harness) {
 		})
 	}
 	<-frozen.reached
-	_, err := two.Read().ExecContext(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'
+	_, err := two.Read().ExecContext(t.Context(),
+		`SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'
 		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
 	require.NoError(t, err)
 	relay(t, two, b)
@@ -464,7 +472,8 @@ func connectionsRunOut(t *testing.T, h Harness) {
 	}
 	role := "few_" + strings.ToLower(events.NewID()[24:])
 	for _, statement := range []string{
-		"CREATE ROLE " + role + " LOGIN PASSWORD 'few' CONNECTION LIMIT 1", "GRANT ALL ON ALL TABLES IN SCHEMA public TO " + role,
+		"CREATE ROLE " + role + " LOGIN PASSWORD 'few' CONNECTION LIMIT 1",
+		"GRANT ALL ON ALL TABLES IN SCHEMA public TO " + role,
 	} {
 		_, err := db.Read().ExecContext(t.Context(), statement)
 		require.NoError(t, err)

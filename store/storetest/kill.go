@@ -56,11 +56,13 @@ func command(id string) func(ctx context.Context, tx *store.Tx) error {
 			return err
 		}
 		tx.Because(events.Envelope{ID: id, Correlation: id})
-		fresh, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: id, Handler: "a"}, {MessageID: id, Handler: "b"}})
+		fresh, err := store.InboxOf(tx).Claim(ctx,
+			[]store.Claim{{MessageID: id, Handler: "a"}, {MessageID: id, Handler: "b"}})
 		if err != nil || !fresh[0] {
 			return errors.Join(err, errors.New("claimed before"))
 		}
-		if err := errors.Join(trail(ctx, tx, 1, id), emit(tx, "s", 1), tx.Flush(ctx), trail(ctx, tx, 2, id), emit(tx, "s", 2)); err != nil {
+		if err := errors.Join(trail(ctx, tx, 1, id), emit(tx, "s", 1), tx.Flush(ctx), trail(ctx, tx, 2, id),
+			emit(tx, "s", 2)); err != nil {
 			return err
 		}
 		return store.OperationsOf(tx).Finish(ctx, id, nil)
@@ -105,7 +107,8 @@ func kills(t *testing.T, h Harness) {
 // whole checks that commands took effect once each, and wholly.
 func whole(t *testing.T, db *store.DB, commands int) {
 	t.Helper()
-	for table, rows := range map[string]int{"trail": 2, "inbox": 2, "outbox": 3} { // the third says that the operation is resolved
+	// the third says that the operation is resolved
+	for table, rows := range map[string]int{"trail": 2, "inbox": 2, "outbox": 3} {
 		require.Equal(t, rows*commands, count(t, db, table), table)
 	}
 	require.Equal(t, commands, count(t, db, "operations"))

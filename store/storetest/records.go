@@ -20,12 +20,15 @@ import (
 func claims(t *testing.T, h Harness) {
 	db := open(t, h)
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		fresh, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "m1", Handler: "a"}, {MessageID: "m1", Handler: "b"}, {MessageID: "m2", Handler: "a"}, {MessageID: "m1", Handler: "a"}})
+		fresh, err := store.InboxOf(tx).Claim(ctx,
+			[]store.Claim{{MessageID: "m1", Handler: "a"}, {MessageID: "m1", Handler: "b"}, {MessageID: "m2", Handler: "a"},
+				{MessageID: "m1", Handler: "a"}})
 		assert.Equal(t, []bool{true, true, true, false}, fresh)
 		return err
 	})
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		fresh, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "m3", Handler: "a"}, {MessageID: "m1", Handler: "b"}, {MessageID: "m2", Handler: "b"}})
+		fresh, err := store.InboxOf(tx).Claim(ctx,
+			[]store.Claim{{MessageID: "m3", Handler: "a"}, {MessageID: "m1", Handler: "b"}, {MessageID: "m2", Handler: "b"}})
 		assert.Equal(t, []bool{true, false, true}, fresh)
 		require.NoError(t, err)
 		fresh, err = store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "m3", Handler: "a"}})
@@ -82,10 +85,12 @@ func claimRace(t *testing.T, h Harness) {
 // parkedMessage is a message of a subject, set aside for handler h.
 func parkedMessage(tx *store.Tx, subject string, n int, state store.ParkedState, due time.Time) store.ParkedMessage {
 	return store.ParkedMessage{
-		Handler: "h", State: state, Attempts: 1, LastError: "it's broken\x00", Cause: "broken", ParkedAt: tx.Now(), DueAt: due,
+		Handler: "h", State: state, Attempts: 1, LastError: "it's broken\x00", Cause: "broken", ParkedAt: tx.Now(),
+		DueAt: due,
 		Message: events.Message{Data: []byte{0, 1, '\'', 255}, Envelope: events.Envelope{
-			ID: fmt.Sprintf("%s-%d", subject, n), Source: "stega/x", Type: "x.happened", Subject: subject, Time: tx.Now(), Correlation: "op",
-			Causation: "cause", Sequence: int64(n), TraceParent: "00-1-2-01", ContentType: "application/json",
+			ID: fmt.Sprintf("%s-%d", subject, n), Source: "stega/x", Type: "x.happened", Subject: subject, Time: tx.Now(),
+			Correlation: "op",
+			Causation:   "cause", Sequence: int64(n), TraceParent: "00-1-2-01", ContentType: "application/json",
 		}},
 	}
 }
@@ -98,10 +103,12 @@ func parks(t *testing.T, h Harness) {
 		want = parkedMessage(tx, "a", 1, store.Parked, soon)
 		return errors.Join(
 			store.InboxOf(tx).Park(ctx, want), store.InboxOf(tx).Park(ctx, parkedMessage(tx, "a", 2, store.Waiting, soon)),
-			store.InboxOf(tx).Park(ctx, parkedMessage(tx, "b", 1, store.Parked, tx.Now().Add(time.Hour))), store.InboxOf(tx).Park(ctx, parkedMessage(tx, "b", 2, store.Waiting, tx.Now())),
+			store.InboxOf(tx).Park(ctx, parkedMessage(tx, "b", 1, store.Parked, tx.Now().Add(time.Hour))),
+			store.InboxOf(tx).Park(ctx, parkedMessage(tx, "b", 2, store.Waiting, tx.Now())),
 		)
 	})
-	a, b, c := store.Lane{Handler: "h", Subject: "a"}, store.Lane{Handler: "h", Subject: "b"}, store.Lane{Handler: "h", Subject: "c"}
+	a, b, c := store.Lane{Handler: "h", Subject: "a"}, store.Lane{Handler: "h", Subject: "b"},
+		store.Lane{Handler: "h", Subject: "c"}
 	other := store.Lane{Handler: "other", Subject: "a"}
 	var first store.ParkedMessage
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
@@ -166,7 +173,8 @@ func parkRace(t *testing.T, db *store.DB) {
 				if n == 0 {
 					state = store.Parked
 				}
-				if err := store.InboxOf(tx).Park(ctx, parkedMessage(tx, fmt.Sprintf("race %d", l), n, state, tx.Now())); err != nil {
+				if err := store.InboxOf(tx).Park(ctx,
+					parkedMessage(tx, fmt.Sprintf("race %d", l), n, state, tx.Now())); err != nil {
 					return err
 				}
 			}
@@ -200,7 +208,8 @@ func parkRace(t *testing.T, db *store.DB) {
 	group.Wait()
 	for l := range lanes {
 		var got []int
-		err := db.Read().NewSelect().Table("trail").Column("n").Where("text = ?", fmt.Sprintf("race %d", l)).Scan(t.Context(), &got)
+		err := db.Read().NewSelect().Table("trail").Column("n").Where("text = ?",
+			fmt.Sprintf("race %d", l)).Scan(t.Context(), &got)
 		require.NoError(t, err)
 		assert.ElementsMatch(t, []int{0, 1, 2, 3, 4, 5}, got)
 	}
@@ -275,7 +284,8 @@ func operations(t *testing.T, h Harness) {
 			assert.Nil(t, existing)
 		}
 		return errors.Join(
-			store.OperationsOf(tx).Finish(ctx, good.ID, nil), store.OperationsOf(tx).Finish(ctx, bad.ID, fault.Conflict("taken", "the name is taken").WithHint("choose another")),
+			store.OperationsOf(tx).Finish(ctx, good.ID, nil),
+			store.OperationsOf(tx).Finish(ctx, bad.ID, fault.Conflict("taken", "the name is taken").WithHint("choose another")),
 		)
 	})
 	got := must(db.Operation(t.Context(), good.ID))(t)
@@ -289,12 +299,16 @@ func operations(t *testing.T, h Harness) {
 	assert.Equal(t, fault.KindConflict, got.Error.Kind)
 
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		existing, err := store.OperationsOf(tx).Start(ctx, store.Operation{ID: good.ID, Command: "other", Status: store.Accepted, AcceptedAt: tx.Now()})
+		existing, err := store.OperationsOf(tx).Start(ctx,
+			store.Operation{ID: good.ID, Command: "other", Status: store.Accepted, AcceptedAt: tx.Now()})
 		require.NoError(t, err)
 		assert.Equal(t, good, *existing)
 		return nil
 	})
-	err := db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error { return store.OperationsOf(tx).Finish(ctx, good.ID, nil) })
+	err := db.Do(t.Context(), func(ctx context.Context,
+		tx *store.Tx) error {
+		return store.OperationsOf(tx).Finish(ctx, good.ID, nil)
+	})
 	require.Error(t, err, "it is over")
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
 		return errors.Join(store.OperationsOf(tx).MarkRunning(ctx, slow.ID), store.OperationsOf(tx).MarkRunning(ctx, good.ID))
@@ -354,12 +368,14 @@ func tidies(t *testing.T, h Harness) {
 				return err
 			}
 		}
-		if _, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "old", Handler: "h"}, {MessageID: "recent", Handler: "h"}}); err != nil {
+		if _, err := store.InboxOf(tx).Claim(ctx,
+			[]store.Claim{{MessageID: "old", Handler: "h"}, {MessageID: "recent", Handler: "h"}}); err != nil {
 			return err
 		}
 		past := tx.Now().Add(-48 * time.Hour).UnixMicro()
 		tx.Later(tx.NewRaw("UPDATE inbox SET handled_at = ? WHERE message_id = 'old'", past))
-		return errors.Join(store.OperationsOf(tx).Finish(ctx, old, nil), store.OperationsOf(tx).Finish(ctx, recent, nil), tx.Flush(ctx),
+		return errors.Join(store.OperationsOf(tx).Finish(ctx, old, nil), store.OperationsOf(tx).Finish(ctx, recent, nil),
+			tx.Flush(ctx),
 			second(tx.ExecContext(ctx, "UPDATE operations SET finished_at = ? WHERE id = ?", past, old)),
 			second(tx.ExecContext(ctx, "UPDATE operations SET accepted_at = ? WHERE id = ?", past, open)))
 	})
@@ -383,7 +399,8 @@ func cancels(t *testing.T, h Harness) {
 	db := open(t, h)
 	id := events.NewID()
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		_, err := store.OperationsOf(tx).Start(ctx, store.Operation{ID: id, Command: "c", Status: store.Accepted, AcceptedAt: tx.Now()})
+		_, err := store.OperationsOf(tx).Start(ctx,
+			store.Operation{ID: id, Command: "c", Status: store.Accepted, AcceptedAt: tx.Now()})
 		return err
 	})
 	finish := func(f *fault.Fault) error {
@@ -397,6 +414,9 @@ func cancels(t *testing.T, h Harness) {
 	assert.False(t, must(db.Operation(t.Context(), id))(t).Done())
 	require.NoError(t, finish(fault.Conflict("operation_cancelled", "it was cancelled").WithHint("begin anew")))
 	assert.Equal(t, store.Failed, must(db.Operation(t.Context(), id))(t).Status)
-	err := db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error { return store.OperationsOf(tx).RequestCancel(ctx, id) })
+	err := db.Do(t.Context(), func(ctx context.Context,
+		tx *store.Tx) error {
+		return store.OperationsOf(tx).RequestCancel(ctx, id)
+	})
 	assert.Equal(t, "operation_over", fault.Of(err).Code)
 }

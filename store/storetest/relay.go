@@ -224,7 +224,8 @@ func longBacklog(t *testing.T, h Harness) {
 	for w := range writers {
 		group.Go(func() {
 			for n := range each {
-				err := other.Do(t.Context(), func(_ context.Context, tx *store.Tx) error { return emit(tx, fmt.Sprint("new", w), n+1) })
+				err := other.Do(t.Context(),
+					func(_ context.Context, tx *store.Tx) error { return emit(tx, fmt.Sprint("new", w), n+1) })
 				if !assert.NoError(t, err) {
 					return
 				}
@@ -379,8 +380,10 @@ func restarts(t *testing.T, h Harness) {
 	group.Wait()
 	assert.Equal(t, workers*units, count(t, db, "trail"), "each effect once")
 	for w := range workers {
-		wait.Until(t, "everything is sent", func() bool { return slices.Max(append(b.versions(t, fmt.Sprint("w", w)), 0)) == units })
-		assert.Equal(t, upTo(units), firsts(b.versions(t, fmt.Sprint("w", w))), "in order, but for repetitions, which the inbox drops")
+		wait.Until(t, "everything is sent",
+			func() bool { return slices.Max(append(b.versions(t, fmt.Sprint("w", w)), 0)) == units })
+		assert.Equal(t, upTo(units), firsts(b.versions(t, fmt.Sprint("w", w))),
+			"in order, but for repetitions, which the inbox drops")
 	}
 	wait.Until(t, "the outbox is empty", func() bool { return count(t, db, "outbox") == 0 })
 	t.Logf("%d units failed meanwhile and were run again", len(failures))

@@ -141,7 +141,8 @@ func puts(t *testing.T, h Harness) {
 	}
 	read := func(name string) {
 		t.Helper()
-		require.NoError(t, db.Read().NewSelect().Table("kept").Column("data", "n").Where("name = ?", name).Scan(t.Context(), &row))
+		require.NoError(t, db.Read().NewSelect().Table("kept").Column("data", "n").Where("name = ?",
+			name).Scan(t.Context(), &row))
 	}
 	read("before")
 	assert.Equal(t, 50, row.N, "those that the condition leaves out change nothing, and a statement comes after what was put before it")
@@ -233,7 +234,8 @@ func sequences(t *testing.T, h Harness) {
 		group.Go(func() {
 			for i := range units {
 				err := db.Do(t.Context(), func(_ context.Context, tx *store.Tx) error {
-					return errors.Join(emit(tx, "shared", w*units+i), emit(tx, fmt.Sprintf("own %d", w), i), emit(tx, "shared", w*units+i))
+					return errors.Join(emit(tx, "shared", w*units+i), emit(tx, fmt.Sprintf("own %d", w), i),
+						emit(tx, "shared", w*units+i))
 				})
 				assert.NoError(t, err)
 			}
@@ -244,7 +246,8 @@ func sequences(t *testing.T, h Harness) {
 		Subject  string
 		Sequence int64
 	}
-	require.NoError(t, db.Read().NewSelect().Table("outbox").Column("subject", "sequence").Order("id").Scan(t.Context(), &rows))
+	require.NoError(t, db.Read().NewSelect().Table("outbox").Column("subject",
+		"sequence").Order("id").Scan(t.Context(), &rows))
 	require.Len(t, rows, 3*workers*units)
 	next := map[string]int64{}
 	for _, r := range rows {
@@ -323,7 +326,8 @@ func migrates(t *testing.T, h Harness) {
 	all := len(pending)
 	assert.Equal(t, "store/0001_store", pending[0], "the package's own come first")
 	assert.Equal(t, "tester/0001_effects", pending[all-1])
-	bad := fstest.MapFS{"0001_effects.up.sql": tables["0001_effects.up.sql"], "0002_bad.up.sql": {Data: []byte("CREATE TABLE fine (x TEXT); NONSENSE")}}
+	bad := fstest.MapFS{"0001_effects.up.sql": tables["0001_effects.up.sql"],
+		"0002_bad.up.sql": {Data: []byte("CREATE TABLE fine (x TEXT); NONSENSE")}}
 	require.ErrorContains(t, db.Migrate(t.Context(), bad), "tester/0002_bad")
 	pending, err = db.Pending(t.Context(), tables)
 	require.NoError(t, err)
@@ -336,7 +340,8 @@ func migrates(t *testing.T, h Harness) {
 	pending, err = db.Pending(t.Context(), tables)
 	require.NoError(t, err)
 	assert.Empty(t, pending)
-	more := fstest.MapFS{"0001_effects.up.sql": tables["0001_effects.up.sql"], "0002_more.up.sql": {Data: []byte("ALTER TABLE trail ADD COLUMN more TEXT")}}
+	more := fstest.MapFS{"0001_effects.up.sql": tables["0001_effects.up.sql"],
+		"0002_more.up.sql": {Data: []byte("ALTER TABLE trail ADD COLUMN more TEXT")}}
 	require.NoError(t, db.Migrate(t.Context(), more))
 	require.NoError(t, db.Migrate(t.Context(), more))
 	_, err = db.Read().NewSelect().Table("trail").Column("more").Exec(t.Context())

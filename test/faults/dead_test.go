@@ -21,7 +21,8 @@ func deadLetterRetried(t *testing.T, l *load) {
 			IF NEW.symbol = 'HELD' THEN RAISE EXCEPTION 'a symbol of no luck'; END IF; RETURN NEW; END $$`,
 		"CREATE TRIGGER unlucky BEFORE INSERT OR UPDATE ON series FOR EACH ROW EXECUTE FUNCTION unlucky()")
 	prices := func(last string) {
-		status, body := l.ask(http.MethodPost, "/v1/prices", "date,symbol,close\n2024-01-02,HELD,100\n2024-01-03,HELD,"+last+"\n", "Content-Type", "text/csv")
+		status, body := l.ask(http.MethodPost, "/v1/prices",
+			"date,symbol,close\n2024-01-02,HELD,100\n2024-01-03,HELD,"+last+"\n", "Content-Type", "text/csv")
 		require.Equal(t, http.StatusAccepted, status, "%s", body)
 	}
 	prices("999")
@@ -44,7 +45,8 @@ func deadLetterRetried(t *testing.T, l *load) {
 	assert.Contains(t, ready, "dead letters of returns")
 	sound()
 	for _, one := range dead.Items {
-		status, body := l.ask(http.MethodPost, fmt.Sprintf("/v1/dead/%s/%d/retry", one.Service, one.ID), "{}", "Content-Type", "application/json")
+		status, body := l.ask(http.MethodPost, fmt.Sprintf("/v1/dead/%s/%d/retry", one.Service, one.ID), "{}",
+			"Content-Type", "application/json")
 		assert.Less(t, status, 300, "%s", body)
 	}
 	l.within(noticed, "the correction is applied", func() (bool, string) {

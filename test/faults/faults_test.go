@@ -97,7 +97,8 @@ func (l *load) start() {
 				case <-time.After(100 * time.Millisecond): // the load is small
 				}
 				date := time.Date(2020, 1, 1+day%1500, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
-				l.send(http.MethodPost, "/v1/prices", fmt.Sprintf("date,symbol,close\n%s,%s,%d\n", date, symbol, 100+day%17), "text/csv")
+				l.send(http.MethodPost, "/v1/prices", fmt.Sprintf("date,symbol,close\n%s,%s,%d\n", date, symbol, 100+day%17),
+					"text/csv")
 				if len(own) < 5 {
 					if id := l.send(http.MethodPost, "/v1/portfolios", portfolio(symbol), "application/json"); id != "" {
 						own = append(own, id)
@@ -226,10 +227,12 @@ func (l *load) views() map[string]string {
 	l.t.Helper()
 	all := map[string]string{}
 	for name, columns := range map[string]string{
-		"returns.series": "symbol, year, first_day, last_day, days, format, data", "returns.portfolios": "id, version, assets",
+		"returns.series":       "symbol, year, first_day, last_day, days, format, data",
+		"returns.portfolios":   "id, version, assets",
 		"correlations.symbols": "symbol, first_day, last_day, days, stamps", "correlations.series": "symbol, year, data",
 		"correlations.portfolios": "id, version, assets",
-		"optimization.series":     "symbol, year, data", "optimization.closes": "symbol, day, close", "optimization.portfolios": "id, version, assets",
+		"optimization.series":     "symbol, year, data", "optimization.closes": "symbol, day, close",
+		"optimization.portfolios": "id, version, assets",
 	} {
 		service, table, _ := strings.Cut(name, ".")
 		all[name] = l.SQL(service, fmt.Sprintf("SELECT count(*) || ' ' || md5(string_agg(r::text, E'\\n' ORDER BY r::text)) FROM (SELECT %s FROM %s) AS r", columns, table))
@@ -287,7 +290,8 @@ func (l *load) migrate() { l.Compose("run", "--rm", "--no-deps", "migrate") }
 // holder is the container of a service whose relay sends; the other one stands by.
 func (l *load) holder(service string) (name, project string) {
 	l.t.Helper()
-	addresses := strings.Fields(l.SQL(service, "SELECT host(client_addr) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted AND datname = current_database()"))
+	addresses := strings.Fields(l.SQL(service,
+		"SELECT host(client_addr) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted AND datname = current_database()"))
 	for _, one := range l.Containers() {
 		if slices.Contains(addresses, one.NetworkSettings.Networks[l.Project+"_inside"].IPAddress) {
 			name = strings.TrimPrefix(one.Name, "/")
@@ -387,7 +391,8 @@ func logAnew(_ *testing.T, l *load) {
 	l.Rabbit("delete_queue", "stega.log")
 	l.migrate()
 	l.within(noticed, "a write settles in the answer", func() (bool, string) {
-		status, body := l.ask(http.MethodPost, "/v1/portfolios", portfolio("LOAD1"), "Content-Type", "application/json", "Prefer", "wait=5, settled")
+		status, body := l.ask(http.MethodPost, "/v1/portfolios", portfolio("LOAD1"), "Content-Type", "application/json",
+			"Prefer", "wait=5, settled")
 		return status == http.StatusOK && strings.Contains(string(body), `"settled":true`), string(body)
 	})
 }
@@ -429,7 +434,8 @@ func poisonRow(t *testing.T, l *load) {
 	l.SQL("portfolio", `INSERT INTO outbox (message_id, service, topic, subject, emitted_at, correlation, causation, traceparent, sequence, data)
 		VALUES ('01a22d1f-5724-7b24-869b-c81b75ff960e', '', 'portfolio.deleted', repeat('x', 70000), 0, '', '', '', 1, '{}')`)
 	l.within(noticed, "another portfolio settles", func() (bool, string) {
-		status, body := l.ask(http.MethodPost, "/v1/portfolios", portfolio("LOAD2"), "Content-Type", "application/json", "Prefer", "wait=10, settled")
+		status, body := l.ask(http.MethodPost, "/v1/portfolios", portfolio("LOAD2"), "Content-Type", "application/json",
+			"Prefer", "wait=10, settled")
 		return status == http.StatusOK && strings.Contains(string(body), `"settled":true`), string(body)
 	})
 	var dead struct {
@@ -454,7 +460,8 @@ func slowRebuild(t *testing.T, l *load) {
 	file.WriteString("date,symbol,close\n")
 	for symbol := range 200 {
 		for day := range 1000 {
-			_, _ = fmt.Fprintf(&file, "%s,BIG%d,%d\n", time.Date(2015, 1, 1+day, 0, 0, 0, 0, time.UTC).Format(time.DateOnly), symbol, 50+(day*7+symbol)%50)
+			_, _ = fmt.Fprintf(&file, "%s,BIG%d,%d\n", time.Date(2015, 1, 1+day, 0, 0, 0, 0, time.UTC).Format(time.DateOnly),
+				symbol, 50+(day*7+symbol)%50)
 		}
 	}
 	l.Import(file.String(), "")

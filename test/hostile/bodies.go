@@ -152,7 +152,8 @@ func (a *attack) groups(ctx context.Context, r *rand.Rand) {
 		return "[" + b.String()[1:] + "]"
 	}
 	n := pick(r, []int{2, 1000, 1001, 10_000, 80_000})
-	body := fmt.Sprintf(`{"symbols":%s,"objective":"min_volatility","groups":[%s{"name":"g","symbols":%s,"max":1}]}`, symbols(pick(r, []int{2, 1000, 1001})),
+	body := fmt.Sprintf(`{"symbols":%s,"objective":"min_volatility","groups":[%s{"name":"g","symbols":%s,"max":1}]}`,
+		symbols(pick(r, []int{2, 1000, 1001})),
 		strings.Repeat(`{"name":"h","symbols":["S0","S1"],"max":1},`, r.IntN(300)), symbols(n))
 	a.send(ctx, r, "groups", http.MethodPost, "/v1/optimizations", a.write, body)
 }

@@ -86,7 +86,8 @@ func main() {
 	a := &attack{
 		base: strings.TrimSuffix(*base, "/"), host: u.Host, tokens: []string{*token, *token, *token, *token, "",
 			"stega_x"}, write: *write,
-		client: &http.Client{Timeout: 30 * time.Second}, held: make(chan struct{}, maxHeld), counts: map[string]map[string]int{},
+		client: &http.Client{Timeout: 30 * time.Second}, held: make(chan struct{}, maxHeld),
+		counts: map[string]map[string]int{},
 	}
 	if *write != "" {
 		a.tokens = append(a.tokens, *write, *write, *write)
@@ -127,9 +128,11 @@ func (a *attack) run(ctx context.Context, good string, duration time.Duration, s
 
 // work sends one hostile request after another.
 func (a *attack) work(ctx context.Context, r *rand.Rand) {
-	kinds := []func(context.Context, *rand.Rand){a.body, a.body, a.body, a.groups, a.query, a.kendall, a.slow, a.slow, a.socket, a.garbage, a.tail}
+	kinds := []func(context.Context, *rand.Rand){a.body, a.body, a.body, a.groups, a.query, a.kendall, a.slow, a.slow,
+		a.socket, a.garbage, a.tail}
 	_, path, _ := strings.Cut(posts[0], " ")
-	a.send(context.WithoutCancel(ctx), r, "deep", http.MethodPost, path, a.tokens[0], deepest()) // of all workers at the same time
+	// of all workers at the same time
+	a.send(context.WithoutCancel(ctx), r, "deep", http.MethodPost, path, a.tokens[0], deepest())
 	for ctx.Err() == nil {
 		kinds[r.IntN(len(kinds))](ctx, r)
 	}

@@ -208,7 +208,8 @@ func (a *attack) garbage(ctx context.Context, r *rand.Rand) {
 			65535), "\x00\x80\x00\x00\x00\x00", "\x88\x81\x00\x00\x00\x00\x01",
 	})
 	frames = mutate(r, strings.Repeat(frames, 1+r.IntN(50)))
-	head := "GET /v1/stream HTTP/1.1\r\nHost: " + a.host + "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+	head := "GET /v1/stream HTTP/1.1\r\nHost: " + a.host +
+		"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
 		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 	if token := pick(r, a.tokens); token != "" {
 		head += "Authorization: Bearer " + token + "\r\n"

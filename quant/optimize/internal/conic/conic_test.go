@@ -54,7 +54,8 @@ func flatten(p *conic.Program) *conic.Program {
 		v, _ := b.Size()
 		n += v
 	}
-	out := &conic.Program{N: n, P: make([]float64, n*n), Q: make([]float64, n), Equal: p.Equal, B: p.B, Less: p.Less, H: p.H}
+	out := &conic.Program{N: n, P: make([]float64, n*n), Q: make([]float64, n), Equal: p.Equal, B: p.B,
+		Less: p.Less, H: p.H}
 	copy(out.Q, p.Q)
 	for i := range p.N {
 		for j := range p.N {

@@ -21,8 +21,9 @@ type Drawdowns struct {
 	R      []float64 // T×N, row by row
 	Weight float64   // of each z in the risk
 
-	c           []float64
-	k, dz, rest []float64 // over t: the diagonal that u does not share; that of z; what is left for u when the past is eliminated
+	c []float64
+	// over t: the diagonal that u does not share; that of z; what is left for u when the past is eliminated
+	k, dz, rest []float64
 	buf, flow   []float64
 }
 

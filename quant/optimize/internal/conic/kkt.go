@@ -49,7 +49,8 @@ func newKKT(p *Program, s shape, scale float64, w *scaling) *kkt {
 		k.rows, k.solved = append(k.rows, make([]float64, s.nx)), append(k.solved, make([]float64, s.nx))
 	}
 	k.corner = make([]float64, border)
-	k.schur = blas64.Triangular{N: border, Stride: max(border, 1), Data: make([]float64, border*border), Uplo: blas.Upper, Diag: blas.NonUnit}
+	k.schur = blas64.Triangular{N: border, Stride: max(border, 1), Data: make([]float64, border*border), Uplo: blas.Upper,
+		Diag: blas.NonUnit}
 	for i := range p.Equal {
 		p.Equal[i].add(k.rows[i], 1)
 	}
@@ -244,7 +245,8 @@ func finite(x []float64) bool {
 }
 
 func symv(n int, alpha float64, a, x, dst []float64) {
-	blas64.Symv(alpha, blas64.Symmetric{N: n, Stride: n, Data: a, Uplo: blas.Upper}, blas64.Vector{N: n, Inc: 1, Data: x}, 1, blas64.Vector{N: n, Inc: 1, Data: dst})
+	blas64.Symv(alpha, blas64.Symmetric{N: n, Stride: n, Data: a, Uplo: blas.Upper}, blas64.Vector{N: n, Inc: 1, Data: x},
+		1, blas64.Vector{N: n, Inc: 1, Data: dst})
 }
 
 // gemv is y = alpha·A·x + beta·y for a matrix of the given rows and columns, or with its transpose.
@@ -253,5 +255,6 @@ func gemv(transposed bool, rows, cols int, alpha float64, a, x []float64, beta f
 	if transposed {
 		t, nx, ny = blas.Trans, rows, cols
 	}
-	blas64.Gemv(t, alpha, blas64.General{Rows: rows, Cols: cols, Stride: cols, Data: a}, blas64.Vector{N: nx, Inc: 1, Data: x}, beta, blas64.Vector{N: ny, Inc: 1, Data: y})
+	blas64.Gemv(t, alpha, blas64.General{Rows: rows, Cols: cols, Stride: cols, Data: a},
+		blas64.Vector{N: nx, Inc: 1, Data: x}, beta, blas64.Vector{N: ny, Inc: 1, Data: y})
 }

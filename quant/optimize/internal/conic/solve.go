@@ -31,7 +31,8 @@ func (s *Solution) Solved(tolerance float64) bool {
 const (
 	wanted     = 1e-12 // the method goes on to here when it can
 	iterations = 100
-	careful    = 4 // iterations without an improvement, after which steps go back to the middle of the cone, and are not corrected: Mehrotra's can run in circles
+	// iterations without an improvement, after which steps go back to the middle of the cone, and are not corrected: Mehrotra's can run in circles
+	careful = 4
 )
 
 type state struct {
