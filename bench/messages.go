@@ -132,7 +132,7 @@ func handle(ctx context.Context, p *place) (r Events, err error) {
 	d := bus.NewDispatcher(bound, bus.Standard(p.Log, bus.NewMetrics(nil))...)
 	var handled sync.WaitGroup
 	bus.Handle(d, func(_ context.Context, tx *store.Tx, e events.PortfolioReturnsUpdated) error {
-		tx.Later(tx.NewRaw(`INSERT INTO bench_view (subject, version) VALUES (?, ?)
+		tx.Queue(tx.NewRaw(`INSERT INTO bench_view (subject, version) VALUES (?, ?)
 			ON CONFLICT (subject) DO UPDATE SET version = excluded.version`, e.PortfolioID, e.Version))
 		return nil
 	})

@@ -158,13 +158,13 @@ func bareCommand(b *testing.B, conn *pgx.Conn, assets string) error {
 	batch.Queue(`INSERT INTO entities (id, name, assets) VALUES ($1, $2, $3)`, id, id, assets)
 	batch.Queue(`UPDATE operations SET status = $1, finished_at = $2 WHERE id = $3`, "succeeded", now, op)
 	batch.Queue(`INSERT INTO sequences (subject, value) VALUES ($1, 1) ON CONFLICT (subject) DO UPDATE SET value = sequences.value + excluded.value`, id)
-	told, err := json.Marshal(events.OperationState{ID: op, Command: "bench.write", Service: "bench", Status: "succeeded"})
+	logSettling, err := json.Marshal(events.OperationState{ID: op, Command: "bench.write", Service: "bench", Status: "succeeded"})
 	if err != nil {
 		return err
 	}
 	batch.Queue(`INSERT INTO outbox (message_id, service, topic, subject, emitted_at, correlation, causation, traceparent, data, sequence)
 		VALUES ($1, '', $2, $3, $4, $5, $5, '', $6, (SELECT value FROM sequences WHERE subject = $3)), ($7, '', $8, $5, $4, $5, $5, '', $9, 0)`,
-		events.NewID(), "returns.portfolio_updated", id, now, op, string(data), events.NewID(), "stega.operation", string(told))
+		events.NewID(), "returns.portfolio_updated", id, now, op, string(data), events.NewID(), "stega.operation", string(logSettling))
 	batch.Queue("COMMIT")
 	return conn.SendBatch(b.Context(), &batch).Close()
 }

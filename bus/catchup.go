@@ -322,7 +322,7 @@ func (t *taken) Release() error {
 func (t *taken) Reject(reason string) error {
 	d := t.message
 	d.Reason, d.At = reason, time.Now()
-	err := t.loop.bury(context.Background(), &outage{loop: t.loop, who: "dead letters of the log"}, d)
+	err := t.loop.storeDead(context.Background(), &outage{loop: t.loop, worker: "dead letters of the log"}, d)
 	t.settled <- err == nil
 	return err
 }

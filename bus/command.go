@@ -117,7 +117,7 @@ func (s *submission) start(ctx context.Context, tx *store.Tx, cause events.Envel
 		return false, fmt.Errorf("record the operation: %w", err)
 	}
 	s.existing = existing
-	tx.Because(cause)
+	tx.SetCause(cause)
 	return existing == nil, nil
 }
 
@@ -136,8 +136,8 @@ func (s *submission) finish(ctx context.Context, tx *store.Tx, f *fault.Fault) e
 
 func (s *submission) deferred(ctx context.Context) error {
 	err := runUnit(ctx, s.bus.db, func(ctx context.Context, tx *store.Tx) error {
-		fresh, err := s.start(ctx, tx, s.cause(ctx))
-		if err != nil || !fresh {
+		isNew, err := s.start(ctx, tx, s.cause(ctx))
+		if err != nil || !isNew {
 			return err
 		}
 		if s.with != nil {
@@ -174,8 +174,8 @@ func (s *submission) inline(ctx context.Context) error {
 // unit is the unit of work of an inline command: the operation, what the handler does, and the outcome.
 func (s *submission) unit(ctx context.Context, cause events.Envelope, handle func(ctx context.Context, w work) error) error {
 	return runUnit(ctx, s.bus.db, func(ctx context.Context, tx *store.Tx) error {
-		fresh, err := s.start(ctx, tx, cause)
-		if err != nil || !fresh {
+		isNew, err := s.start(ctx, tx, cause)
+		if err != nil || !isNew {
 			return err
 		}
 		if err := handle(ctx, work{tx: tx}); err != nil {
@@ -201,8 +201,8 @@ func passing(ctx context.Context, err error) bool {
 // fail records an operation that its handler refused, in a unit of its own.
 func (s *submission) fail(ctx context.Context, f *fault.Fault) error {
 	return runUnit(ctx, s.bus.db, func(ctx context.Context, tx *store.Tx) error {
-		fresh, err := s.start(ctx, tx, s.cause(ctx))
-		if err != nil || !fresh {
+		isNew, err := s.start(ctx, tx, s.cause(ctx))
+		if err != nil || !isNew {
 			return err
 		}
 		return s.finish(ctx, tx, f)
@@ -212,9 +212,9 @@ func (s *submission) fail(ctx context.Context, f *fault.Fault) error {
 // unrecorded is the answer when nothing was committed, as far as can be known: a commit whose answer was lost may
 // have happened, so the table is asked once.
 func (s *submission) unrecorded(ctx context.Context, err error) error {
-	ask, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	lookupCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	if op, lookup := s.bus.db.Operation(ask, s.op.ID); lookup == nil {
+	if op, lookup := s.bus.db.Operation(lookupCtx, s.op.ID); lookup == nil {
 		s.existing = &op
 		return nil
 	}

@@ -145,7 +145,7 @@ func (c *Consumer) Run(ctx context.Context, ready func()) error {
 			ended <- struct{}{}
 		})
 		if q.queue == broker.Dead {
-			l.buried(ctx)
+			l.awaitDeadQueue(ctx)
 		}
 	}
 	if err == nil && ctx.Err() == nil {
@@ -164,7 +164,7 @@ func (c *Consumer) Run(ctx context.Context, ready func()) error {
 }
 
 // buried waits until the dead queue is empty, for a limited time.
-func (l *loop) buried(ctx context.Context) {
+func (l *loop) awaitDeadQueue(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, deadFirst)
 	defer cancel()
 	for round := 0; ; round++ {
@@ -278,7 +278,7 @@ func (l *loop) settled(handler, outcome string) {
 }
 
 // told logs an error of settling a delivery: the broker delivers it again, and the inbox drops the double.
-func (l *loop) told(err error) {
+func (l *loop) logSettling(err error) {
 	if err != nil {
 		l.log.Debug("a delivery could not be settled", "error", err)
 	}

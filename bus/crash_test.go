@@ -147,7 +147,7 @@ func culprit(t *testing.T, db *store.DB) store.ParkedMessage {
 	require.NoError(t, err)
 	require.Len(t, letters, 1, "the culprit alone")
 	m := letters[0]
-	assert.Equal(t, store.DeadNow, m.State)
+	assert.Equal(t, store.Dead, m.State)
 	assert.Equal(t, "h", m.Handler)
 	assert.Contains(t, m.LastError, "its consumer ended")
 	return m

@@ -26,21 +26,21 @@ const collected = "dead"
 // dead brings what ends up on the service's dead queue into its database, where operators see all dead messages in
 // one place.
 func (l *loop) dead(ctx context.Context, deliveries <-chan broker.Delivery) {
-	o := &outage{loop: l, who: "dead letters"}
+	o := &outage{loop: l, worker: "dead letters"}
 	for d := range deliveries {
-		if l.isDraining() || l.bury(ctx, o, d) != nil {
-			l.told(d.Release())
+		if l.isDraining() || l.storeDead(ctx, o, d) != nil {
+			l.logSettling(d.Release())
 			continue
 		}
-		l.told(d.Ack())
+		l.logSettling(d.Ack())
 	}
 }
 
 // letter returns a message of the dead queue as it is stored. An id that is none, or no text, is replaced by one that
 // is made of the message; a type or subject that is no text is shown in a form that is.
-func letter(d broker.Delivery) store.ParkedMessage {
+func deadLetter(d broker.Delivery) store.ParkedMessage {
 	m := store.ParkedMessage{
-		Message: d.Message, State: store.DeadNow, Attempts: d.Attempts, LastError: text(errors.New(d.Reason)), Cause: shape(d.Reason), DiedAt: d.At,
+		Message: d.Message, State: store.Dead, Attempts: d.Attempts, LastError: text(errors.New(d.Reason)), Cause: shape(d.Reason), DiedAt: d.At,
 	}
 	if d.Err != nil && d.Reason == "" {
 		m.LastError = text(d.Err)
@@ -68,8 +68,8 @@ func legible(s string, limit int) string {
 // bury stores a dead letter: one for each handler that it was for and that has not handled it, so that it holds their
 // later messages if they want that; and one without a handler when there is none. It tries until that succeeds, or
 // the consumer ends.
-func (l *loop) bury(ctx context.Context, o *outage, d broker.Delivery) error {
-	m := letter(d)
+func (l *loop) storeDead(ctx context.Context, o *outage, d broker.Delivery) error {
+	m := deadLetter(d)
 	var stored []store.ParkedMessage
 	err := o.insist(ctx, "store a dead letter", func(ctx context.Context, tx *store.Tx) error {
 		stored = stored[:0]
@@ -81,8 +81,8 @@ func (l *loop) bury(ctx context.Context, o *outage, d broker.Delivery) error {
 		for _, r := range routes {
 			claims = append(claims, store.Claim{MessageID: m.Message.ID, Handler: r.Handler})
 		}
-		fresh, err := store.InboxOf(tx).Claim(ctx, claims)
-		if err != nil || !fresh[0] {
+		isNew, err := store.InboxOf(tx).Claim(ctx, claims)
+		if err != nil || !isNew[0] {
 			return err
 		}
 		m.ParkedAt = tx.Now()
@@ -90,7 +90,7 @@ func (l *loop) bury(ctx context.Context, o *outage, d broker.Delivery) error {
 			m.DiedAt = tx.Now()
 		}
 		for i, r := range routes {
-			if fresh[i+1] {
+			if isNew[i+1] {
 				one := m
 				one.Handler, one.Holds = r.Handler, r.Hold
 				stored = append(stored, one)
@@ -133,7 +133,7 @@ func (l *loop) failOperation(ctx context.Context, tx *store.Tx, m store.ParkedMe
 	}
 	f := fault.New(fault.KindInternal, "undeliverable", "the command could not be handed to its handler").
 		WithHint("look for this operation in the server's log").Because(errors.New(m.LastError))
-	tx.Because(m.Message.Envelope)
+	tx.SetCause(m.Message.Envelope)
 	if err := store.OperationsOf(tx).Finish(ctx, op.ID, f); err != nil && !errors.Is(err, store.ErrOperationOver) {
 		return fmt.Errorf("record the outcome: %w", err)
 	}

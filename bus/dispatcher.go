@@ -64,7 +64,7 @@ func (d *Dispatcher) Dispatch(ctx context.Context, r *Route, e events.Envelope, 
 // in joins a unit of work that is open.
 func in(tx *store.Tx) unitOfWork {
 	return func(ctx context.Context, cause events.Envelope, handle func(ctx context.Context, w work) error) error {
-		tx.Because(cause)
+		tx.SetCause(cause)
 		return handle(ctx, work{tx: tx})
 	}
 }
@@ -238,7 +238,7 @@ func (d *Dispatcher) receipt(e events.Envelope, handler, state string) events.Re
 // parkedReceipt says that a message was set aside, or is dead.
 func (d *Dispatcher) parkedReceipt(m store.ParkedMessage) events.Receipt {
 	state := events.ReceiptParked
-	if m.State == store.DeadNow {
+	if m.State == store.Dead {
 		state = events.ReceiptDead
 	}
 	r := d.receipt(m.Message.Envelope, m.Handler, state)

@@ -24,22 +24,22 @@ type hand struct {
 }
 
 // take notes what a worker handles; a further try of the same message is the same handling.
-func (h *hands) take(who, handler, message string, limit time.Duration) {
+func (h *hands) take(worker, handler, message string, limit time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if was, ok := h.busy[who]; ok && was.handler == handler && was.message == message {
+	if was, ok := h.busy[worker]; ok && was.handler == handler && was.message == message {
 		return
 	}
 	if h.busy == nil {
 		h.busy = map[string]hand{}
 	}
-	h.busy[who] = hand{handler, message, time.Now(), limit}
+	h.busy[worker] = hand{handler, message, time.Now(), limit}
 }
 
-func (h *hands) free(who string) {
+func (h *hands) free(worker string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.busy, who)
+	delete(h.busy, worker)
 }
 
 // hung names the handler that is over its limit for the longest time.

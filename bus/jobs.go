@@ -40,7 +40,7 @@ func (l *loop) jobs(ctx context.Context, deliveries <-chan broker.Delivery) {
 		workers.Go(func() {
 			for d := range deliveries {
 				if l.isDraining() {
-					l.told(d.Release())
+					l.logSettling(d.Release())
 					continue
 				}
 				l.jobDelivered(ctx, d, &held)
@@ -70,14 +70,14 @@ func (l *loop) jobDelivered(ctx context.Context, d broker.Delivery, held *inFlig
 		return // it runs already, and was delivered again
 	}
 	j := &job{
-		loop: l, route: route, message: d.Message, value: value, outage: &outage{loop: l, who: "job " + d.ID}, suspect: d.Attempts >= suspectAfter,
+		loop: l, route: route, message: d.Message, value: value, outage: &outage{loop: l, worker: "job " + d.ID}, suspect: d.Attempts >= suspectAfter,
 	}
 	err = j.execute(ctx)
 	for _, d := range held.leave(d.ID) {
 		if err != nil {
-			l.told(d.Release())
+			l.logSettling(d.Release())
 		} else {
-			l.told(d.Ack())
+			l.logSettling(d.Ack())
 		}
 		l.inHand.Add(-1)
 	}
@@ -133,7 +133,7 @@ func (j *job) execute(ctx context.Context) error {
 		if errors.Is(err, store.ErrOperationOver) {
 			return j.overtaken(ctx)
 		}
-		switch j.outage.judge(ctx, err) {
+		switch j.outage.assess(ctx, err) {
 		case again:
 			continue
 		case stop:
@@ -180,7 +180,7 @@ func (j *job) watch(ctx context.Context, end context.CancelCauseFunc) {
 		case <-ctx.Done():
 			return
 		}
-		if asked, err := j.db.CancelRequested(ctx, j.operation); err == nil && asked {
+		if requested, err := j.db.CancelRequested(ctx, j.operation); err == nil && requested {
 			end(errCancelled)
 			return
 		}
@@ -201,11 +201,11 @@ func (j *job) begin(ctx context.Context) (over bool, err error) {
 	err = j.outage.persist(ctx, func(ctx context.Context, tx *store.Tx) error {
 		over, accepted, j.operation = false, false, ""
 		if j.parked == nil {
-			fresh, err := store.InboxOf(tx).Claim(ctx, j.claim())
+			isNew, err := store.InboxOf(tx).Claim(ctx, j.claim())
 			if err != nil {
 				return fmt.Errorf("look into the inbox: %w", err)
 			}
-			if over = !fresh[0]; over {
+			if over = !isNew[0]; over {
 				store.InboxOf(tx).CommandSettled(j.message.ID)
 				return nil
 			}
@@ -220,9 +220,9 @@ func (j *job) begin(ctx context.Context) (over bool, err error) {
 		}
 		if op != nil && !op.Done() {
 			j.operation, accepted = op.ID, op.Status == store.Accepted
-			if asked, err := j.db.CancelRequested(ctx, op.ID); err != nil {
+			if requested, err := j.db.CancelRequested(ctx, op.ID); err != nil {
 				return fmt.Errorf("look whether the operation was cancelled: %w", err)
-			} else if asked {
+			} else if requested {
 				j.failure = cancelled()
 			}
 		}
@@ -280,8 +280,8 @@ func (j *job) claim() []store.Claim {
 
 // attempt runs the handler once.
 func (j *job) attempt(ctx context.Context) error {
-	j.hands.take(j.outage.who, j.route.Handler, j.message.ID, JobTimeout)
-	defer j.hands.free(j.outage.who)
+	j.hands.take(j.outage.worker, j.route.Handler, j.message.ID, JobTimeout)
+	defer j.hands.free(j.outage.worker)
 	return j.d.Dispatch(ctx, j.route, j.message.Envelope, j.value, j.unit)
 }
 
@@ -308,14 +308,14 @@ func (j *job) unit(ctx context.Context, cause events.Envelope, handle func(ctx c
 func (j *job) commit(ctx context.Context, cause events.Envelope, fn func(ctx context.Context, tx *store.Tx) error) error {
 	for {
 		err := runUnit(ctx, j.db, func(ctx context.Context, tx *store.Tx) error {
-			fresh, err := store.InboxOf(tx).Claim(ctx, j.claim())
+			isNew, err := store.InboxOf(tx).Claim(ctx, j.claim())
 			if err != nil {
 				return fmt.Errorf("write the inbox: %w", err)
 			}
-			if !fresh[0] {
+			if !isNew[0] {
 				return nil
 			}
-			tx.Because(cause)
+			tx.SetCause(cause)
 			if fn != nil {
 				if err := fn(ctx, tx); err != nil {
 					return err
@@ -334,7 +334,7 @@ func (j *job) commit(ctx context.Context, cause events.Envelope, fn func(ctx con
 			j.outage.over()
 			return nil
 		}
-		if !away(err) || j.outage.judge(ctx, err) != again {
+		if !away(err) || j.outage.assess(ctx, err) != again {
 			return err
 		}
 	}
@@ -371,8 +371,8 @@ func (j *job) fail(ctx context.Context, failure error) error {
 	err := j.outage.insist(ctx, "record a job", func(ctx context.Context, tx *store.Tx) error {
 		j.schedule(&m, tx.Now(), dead)
 		if j.parked == nil {
-			fresh, err := store.InboxOf(tx).Claim(ctx, j.claim())
-			if err != nil || !fresh[0] {
+			isNew, err := store.InboxOf(tx).Claim(ctx, j.claim())
+			if err != nil || !isNew[0] {
 				return err
 			}
 		}
@@ -380,7 +380,7 @@ func (j *job) fail(ctx context.Context, failure error) error {
 			return err
 		}
 		store.InboxOf(tx).CommandSettled(j.message.ID)
-		tx.Because(j.message.Envelope)
+		tx.SetCause(j.message.Envelope)
 		store.ReceiptsOf(tx).Add(j.receiptOf(m, kept))
 		if !dead {
 			return nil

@@ -63,7 +63,7 @@ func (l *loop) events(ctx context.Context, deliveries <-chan broker.Delivery) {
 	for i := range lanes {
 		lanes[i] = &lane{
 			loop: l, in: make(chan broker.Delivery, l.opts.Prefetch), items: map[string]*item{}, seen: map[store.Lane]struct{}{},
-			outage: outage{loop: l, who: fmt.Sprintf("lane %d", i)},
+			outage: outage{loop: l, worker: fmt.Sprintf("lane %d", i)},
 		}
 		go func() {
 			lanes[i].run(ctx)
@@ -74,7 +74,7 @@ func (l *loop) events(ctx context.Context, deliveries <-chan broker.Delivery) {
 		select {
 		case lanes[hash(d.Subject)%uint32(len(lanes))].in <- d:
 		case <-l.draining:
-			l.told(d.Release())
+			l.logSettling(d.Release())
 		}
 		return nil
 	}
@@ -121,11 +121,11 @@ func (l *lane) run(ctx context.Context) {
 	}
 	for _, it := range l.items {
 		for _, d := range it.deliveries {
-			l.told(d.Release())
+			l.logSettling(d.Release())
 		}
 	}
 	for d := range l.in {
-		l.told(d.Release())
+		l.logSettling(d.Release())
 	}
 }
 
@@ -145,7 +145,7 @@ func (l *lane) collect(ctx context.Context) bool {
 				return false
 			}
 			l.take(ctx, d)
-			l.gather(ctx, l.opts.Batch-1, l.opts.BatchBytes-len(d.Data))
+			l.fill(ctx, l.opts.Batch-1, l.opts.BatchBytes-len(d.Data))
 		case <-l.draining:
 			return false
 		case <-ctx.Done():
@@ -156,7 +156,7 @@ func (l *lane) collect(ctx context.Context) bool {
 }
 
 // gather takes what is there now, up to a number of messages and bytes.
-func (l *lane) gather(ctx context.Context, messages, size int) {
+func (l *lane) fill(ctx context.Context, messages, size int) {
 	for ; messages > 0 && size > 0; messages-- {
 		select {
 		case d, ok := <-l.in:
@@ -201,7 +201,7 @@ func (l *lane) unhandled(ctx context.Context, d broker.Delivery) {
 	l.log.Warn("this version of the service has no handler for a topic that it is bound to: the event is left to a version that has one",
 		"topic", d.Type, "message", d.ID)
 	if err := l.unbound(ctx, d.Type); err != nil {
-		l.told(d.Release())
+		l.logSettling(d.Release())
 		return
 	}
 	err := l.outage.insist(ctx, "note a message that nobody handles", func(_ context.Context, tx *store.Tx) error {
@@ -209,11 +209,11 @@ func (l *lane) unhandled(ctx context.Context, d broker.Delivery) {
 		return nil
 	})
 	if err != nil {
-		l.told(d.Release())
+		l.logSettling(d.Release())
 		return
 	}
 	l.settled("", outcomeUnhandled)
-	l.told(d.Ack())
+	l.logSettling(d.Ack())
 }
 
 // What an envelope may have at most, in bytes: these are keys of rows.
@@ -250,7 +250,7 @@ func printable(s string) bool { return utf8.ValidString(s) && strings.IndexByte(
 func (l *loop) reject(d broker.Delivery, reason string) {
 	l.settled("", outcomeRejected)
 	l.log.Warn("a message cannot be read and goes to the dead queue", "topic", d.Type, "message", d.ID, "reason", reason)
-	l.told(d.Reject(reason))
+	l.logSettling(d.Reject(reason))
 }
 
 // work settles all that the lane holds.
@@ -291,7 +291,7 @@ func (l *lane) step(ctx context.Context) error {
 		l.done(n)
 		return nil
 	}
-	switch l.outage.judge(ctx, err) {
+	switch l.outage.assess(ctx, err) {
 	case again:
 		return nil
 	case stop:
@@ -337,30 +337,30 @@ func (l *lane) unit(ctx context.Context, tasks []*task) (at int, err error) {
 		at, parked = -1, false
 		// The inbox first: it waits for a process that was cut off from the broker and still handles one of these, and may
 		// park it.
-		fresh, err := store.InboxOf(tx).Claim(ctx, l.claims)
+		isNew, err := store.InboxOf(tx).Claim(ctx, l.claims)
 		if err != nil {
 			return fmt.Errorf("write the inbox: %w", err)
 		}
-		lined, err := store.InboxOf(tx).Lined(ctx, l.lanes)
+		blocked, err := store.InboxOf(tx).Blocked(ctx, l.lanes)
 		if err != nil {
 			return fmt.Errorf("look for parked messages: %w", err)
 		}
 		var expected []any
 		for i, t := range tasks {
-			if fresh[i] && !lined[t.lane] && t.item.unreadable == nil && !t.item.suspect() {
+			if isNew[i] && !blocked[t.lane] && t.item.unreadable == nil && !t.item.suspect() {
 				expected = append(expected, t.item.value)
 			}
 		}
 		store.InboxOf(tx).Expect(expected)
 		for i, t := range tasks {
 			switch {
-			case !fresh[i]:
+			case !isNew[i]:
 				t.outcome = outcomeDuplicate
-			case lined[t.lane], t.item.suspect():
+			case blocked[t.lane], t.item.suspect():
 				t.outcome, parked = outcomeWaiting, true
 				m := t.waiting(tx.Now())
-				if !lined[t.lane] { // and what comes after it lines up behind it
-					m.State, lined[t.lane] = store.Suspect, true
+				if !blocked[t.lane] { // and what comes after it lines up behind it
+					m.State, blocked[t.lane] = store.Suspect, true
 					m.LastError = fmt.Sprintf("it was delivered %d times before, and not settled", t.item.deliveries[0].Attempts)
 					m.Cause = "the consumer ended with it in hand"
 				}
@@ -384,7 +384,7 @@ func (l *lane) unit(ctx context.Context, tasks []*task) (at int, err error) {
 						continue
 					}
 				}
-				l.hands.take(l.outage.who, t.route.Handler, t.item.envelope.ID, hungAfter)
+				l.hands.take(l.outage.worker, t.route.Handler, t.item.envelope.ID, hungAfter)
 				if err := l.d.Dispatch(ctx, t.route, t.item.envelope, t.item.value, in(tx)); err != nil {
 					at = i
 					return err
@@ -406,7 +406,7 @@ func (l *lane) unit(ctx context.Context, tasks []*task) (at int, err error) {
 // done settles the first n tasks, whose unit is committed: what has no task left is acked.
 func (l *lane) done(n int) {
 	l.outage.over()
-	l.hands.free(l.outage.who)
+	l.hands.free(l.outage.worker)
 	now, handled := time.Now(), false
 	for _, t := range l.todo[:n] {
 		l.settled(t.route.Handler, t.outcome)
@@ -430,6 +430,6 @@ func (l *lane) release(t *task) {
 	}
 	delete(l.items, t.item.envelope.ID)
 	for _, d := range t.item.deliveries {
-		l.told(d.Ack())
+		l.logSettling(d.Ack())
 	}
 }

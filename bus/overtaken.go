@@ -24,8 +24,8 @@ func (l *loop) overtaken(ctx context.Context, tx *store.Tx, r *Route, e events.E
 	}
 	l.log.Info("a later message of the subject was handled before this one: the subject is replayed in its place",
 		"handler", r.Handler, "topic", e.Type, "message", e.ID, "subject", e.Subject)
-	tx.Because(e)
-	store.Gather(tx, "replay "+r.Topic, e.Subject, func(_ context.Context, tx *store.Tx, subjects []string) error {
+	tx.SetCause(e)
+	store.Collect(tx, "replay "+r.Topic, e.Subject, func(_ context.Context, tx *store.Tx, subjects []string) error {
 		slices.Sort(subjects)
 		return tx.Emit(events.ReplayRequested{Service: l.service, Topics: []string{r.Topic}, Keys: slices.Compact(subjects)})
 	})

@@ -32,7 +32,7 @@ func (l *lane) alone(ctx context.Context, err error) error {
 			l.done(1)
 			return nil
 		}
-		switch l.outage.judge(ctx, err) {
+		switch l.outage.assess(ctx, err) {
 		case again:
 		case stop:
 			return errStopped
@@ -53,8 +53,8 @@ func (l *lane) park(ctx context.Context, t *task, failure error) error {
 	m := store.ParkedMessage{Handler: t.route.Handler, Message: t.message(), Holds: t.route.Hold, Attempts: 1}
 	dead := l.failed(&m, failure)
 	err := l.outage.insist(ctx, "park a message", func(ctx context.Context, tx *store.Tx) error {
-		fresh, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: t.item.envelope.ID, Handler: t.route.Handler}})
-		if err != nil || !fresh[0] {
+		isNew, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: t.item.envelope.ID, Handler: t.route.Handler}})
+		if err != nil || !isNew[0] {
 			return err
 		}
 		m.ParkedAt = tx.Now()
@@ -73,7 +73,7 @@ func (l *lane) park(ctx context.Context, t *task, failure error) error {
 
 // remove settles a task that need not be the first.
 func (l *lane) remove(t *task) {
-	l.hands.free(l.outage.who)
+	l.hands.free(l.outage.worker)
 	for i, held := range l.todo {
 		if held == t {
 			l.todo = append(l.todo[:i], l.todo[i+1:]...)
@@ -92,7 +92,7 @@ func (l *loop) failed(m *store.ParkedMessage, err error) (dead bool) {
 // schedule says when a parked message is tried again, or that it is dead.
 func (l *loop) schedule(m *store.ParkedMessage, now time.Time, dead bool) {
 	if dead {
-		m.State, m.DiedAt = store.DeadNow, now
+		m.State, m.DiedAt = store.Dead, now
 		return
 	}
 	m.State = store.Parked
@@ -105,7 +105,7 @@ func (l *loop) report(m store.ParkedMessage, err error) {
 		"handler", m.Handler, "topic", m.Message.Type, "message", m.Message.ID, "subject", m.Message.Subject,
 		"attempts", m.Attempts, "error", err,
 	}
-	if m.State == store.DeadNow {
+	if m.State == store.Dead {
 		l.settled(m.Handler, outcomeDead)
 		l.log.Error("a message is dead", attrs...)
 		return
@@ -124,7 +124,7 @@ func (l *lane) probe(ctx context.Context) error {
 		if closed == nil {
 			return nil
 		}
-		l.gather(ctx, l.opts.Prefetch, l.opts.BatchBytes)
+		l.fill(ctx, l.opts.Prefetch, l.opts.BatchBytes)
 		timer := time.NewTimer(backoff.Half(backoff.Exponential(l.opts.ProbeBase, l.opts.ProbeMax, round)))
 		select {
 		case <-timer.C:
@@ -168,7 +168,7 @@ func (l *lane) tryOne(ctx context.Context) error {
 		}
 		return nil
 	}
-	switch l.outage.judge(ctx, err) {
+	switch l.outage.assess(ctx, err) {
 	case again:
 		return nil
 	case stop:

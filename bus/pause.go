@@ -21,19 +21,19 @@ type pauses struct {
 	why map[string]string // by who waits
 }
 
-func (p *pauses) set(who, why string) {
+func (p *pauses) set(worker, why string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.why == nil {
 		p.why = map[string]string{}
 	}
-	p.why[who] = why
+	p.why[worker] = why
 }
 
-func (p *pauses) clear(who string) {
+func (p *pauses) clear(worker string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.why, who)
+	delete(p.why, worker)
 }
 
 func (p *pauses) reason() string {
@@ -118,10 +118,10 @@ func (b *breaker) open() <-chan struct{} {
 // outage is how one worker waits for its database.
 type outage struct {
 	loop   *loop
-	who    string // names the worker
+	worker string // names the worker
 	rounds int    // failures in a row that looked like an outage
 	up     int    // of these, how often the database answered at once
-	told   bool   // the pause was logged
+	logged bool   // the pause was logged
 }
 
 // maxUp is how often in a row a unit may fail as if the database were away, although it answers, until the
@@ -139,25 +139,25 @@ const (
 
 // over forgets the failures, after a success.
 func (o *outage) over() {
-	if o.rounds > 0 || o.told {
-		o.loop.pauses.clear(o.who)
+	if o.rounds > 0 || o.logged {
+		o.loop.pauses.clear(o.worker)
 	}
-	o.rounds, o.up, o.told = 0, 0, false
+	o.rounds, o.up, o.logged = 0, 0, false
 }
 
 // pause reports why the worker waits.
 func (o *outage) pause(why string, err error) {
-	o.loop.pauses.set(o.who, why)
-	o.loop.hands.free(o.who)
-	if !o.told {
-		o.told = true
-		o.loop.log.Warn(why+": waiting for it", "worker", o.who, "error", err)
+	o.loop.pauses.set(o.worker, why)
+	o.loop.hands.free(o.worker)
+	if !o.logged {
+		o.logged = true
+		o.loop.log.Warn(why+": waiting for it", "worker", o.worker, "error", err)
 	}
 }
 
 // judge says what a failure means; when the database is away, it first waits until it answers. A database that takes
 // no writes is away however often it answers.
-func (o *outage) judge(ctx context.Context, err error) verdict {
+func (o *outage) assess(ctx context.Context, err error) verdict {
 	if ctx.Err() != nil {
 		return stop
 	}
@@ -172,7 +172,7 @@ func (o *outage) judge(ctx context.Context, err error) verdict {
 		delay := backoff.Half(backoff.Exponential(o.loop.opts.ProbeBase, o.loop.opts.ProbeMax, o.rounds))
 		o.rounds++
 		if !o.loop.sleep(ctx, delay) {
-			o.loop.pauses.clear(o.who)
+			o.loop.pauses.clear(o.worker)
 			return stop
 		}
 		ping, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -189,9 +189,9 @@ func (o *outage) judge(ctx context.Context, err error) verdict {
 			o.up++
 			return again
 		default:
-			o.up, o.told = 0, false
-			o.loop.pauses.clear(o.who)
-			o.loop.log.Info("the database answers again", "worker", o.who)
+			o.up, o.logged = 0, false
+			o.loop.pauses.clear(o.worker)
+			o.loop.log.Info("the database answers again", "worker", o.worker)
 			return again
 		}
 	}
@@ -208,7 +208,7 @@ func (o *outage) persist(ctx context.Context, unit func(ctx context.Context, tx 
 			o.over()
 			return nil
 		}
-		switch o.judge(ctx, err) {
+		switch o.assess(ctx, err) {
 		case again:
 		case stop:
 			return errStopped
@@ -228,10 +228,10 @@ func (o *outage) insist(ctx context.Context, what string, unit func(ctx context.
 			return err
 		}
 		if round&(round-1) == 0 {
-			o.loop.log.Error("the database refuses to "+what+", trying on", "worker", o.who, "error", err)
+			o.loop.log.Error("the database refuses to "+what+", trying on", "worker", o.worker, "error", err)
 		}
-		o.told = true
-		o.loop.pauses.set(o.who, "the database refuses to "+what+": "+shape(err.Error()))
+		o.logged = true
+		o.loop.pauses.set(o.worker, "the database refuses to "+what+": "+shape(err.Error()))
 		if !o.loop.sleep(ctx, backoff.Half(backoff.Exponential(o.loop.opts.ProbeBase, o.loop.opts.ProbeMax, round))) {
 			return errStopped
 		}

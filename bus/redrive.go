@@ -23,11 +23,11 @@ type redriver struct {
 // redrive works until the consumer ends. It wakes when a message is due or was parked, and looks now and then
 // besides, since an operator may have revived a dead one.
 func (l *loop) redrive(ctx context.Context) {
-	r := &redriver{loop: l, outage: outage{loop: l, who: "redrive"}, slots: make(chan struct{}, l.opts.Jobs), first: firstRetries}
+	r := &redriver{loop: l, outage: outage{loop: l, worker: "redrive"}, slots: make(chan struct{}, l.opts.Jobs), first: firstRetries}
 	defer r.jobs.Wait()
 	for !l.isDraining() && ctx.Err() == nil {
 		t, err := r.next(ctx)
-		r.hands.free(r.outage.who)
+		r.hands.free(r.outage.worker)
 		if err == nil {
 			r.outage.over()
 			if t == nil && !r.rest(ctx) {
@@ -35,7 +35,7 @@ func (l *loop) redrive(ctx context.Context) {
 			}
 			continue
 		}
-		switch r.outage.judge(ctx, err) {
+		switch r.outage.assess(ctx, err) {
 		case again:
 			continue
 		case stop:
@@ -238,11 +238,11 @@ func (r *redriver) handleAgain(ctx context.Context, tx *store.Tx, m store.Parked
 	}
 	for _, route := range routes {
 		if m.Handler == "" {
-			fresh, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: m.Message.ID, Handler: route.Handler}})
+			isNew, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: m.Message.ID, Handler: route.Handler}})
 			if err != nil {
 				return fmt.Errorf("write the inbox: %w", err)
 			}
-			if !fresh[0] {
+			if !isNew[0] {
 				continue
 			}
 		}
@@ -251,7 +251,7 @@ func (r *redriver) handleAgain(ctx context.Context, tx *store.Tx, m store.Parked
 			return err
 		}
 		if !overtaken {
-			r.hands.take(r.outage.who, route.Handler, m.Message.ID, hungAfter)
+			r.hands.take(r.outage.worker, route.Handler, m.Message.ID, hungAfter)
 			if err := r.d.Dispatch(ctx, route, m.Message.Envelope, value, in(tx)); err != nil {
 				return err
 			}
@@ -284,7 +284,7 @@ func (r *redriver) repark(ctx context.Context, m store.ParkedMessage, failure er
 func (r *redriver) lease(ctx context.Context, tx *store.Tx, t *retry, route *Route) error {
 	m := t.m
 	j := &job{
-		loop: r.loop, route: route, message: m.Message, parked: &m, outage: &outage{loop: r.loop, who: "job " + m.Message.ID},
+		loop: r.loop, route: route, message: m.Message, parked: &m, outage: &outage{loop: r.loop, worker: "job " + m.Message.ID},
 	}
 	var err error
 	if j.value, err = route.decode(m.Message.Data); err != nil {

@@ -16,7 +16,7 @@ type Run struct {
 	done  bool
 
 	committing bool
-	told       time.Time // when Progress last said something
+	reportedAt time.Time // when Progress last said something
 }
 
 // Operation is the id of the job's operation.
@@ -41,10 +41,10 @@ func (r *Run) Progress(ctx context.Context, done, total int64, text string) erro
 	if r.committing {
 		return errors.New("a job reports its progress before it commits, not meanwhile")
 	}
-	if r.job.operation == "" || time.Since(r.told) < progressPause && (total == 0 || done < total) {
+	if r.job.operation == "" || time.Since(r.reportedAt) < progressPause && (total == 0 || done < total) {
 		return nil
 	}
-	r.told = time.Now()
+	r.reportedAt = time.Now()
 	return r.job.db.Do(ctx, func(_ context.Context, tx *store.Tx) error {
 		return store.OperationsOf(tx).Progress(r.job.operation, store.Progress{Done: done, Total: total, Text: text})
 	})

@@ -42,7 +42,7 @@ type OperationState struct {
 	AcceptedAt time.Time       `json:"accepted_at"`
 	FinishedAt *time.Time      `json:"finished_at,omitempty"`
 	Emitted    []Emitted       `json:"emitted,omitempty"` // by the command itself
-	Untold     int             `json:"untold,omitempty"`  // how many more it emitted, which receipts of their own tell
+	Omitted    int             `json:"omitted,omitempty"` // how many more it emitted; further receipts list them
 }
 
 // Subject is the operation.
@@ -163,7 +163,7 @@ type Receipt struct {
 	Attempts int       `json:"attempts,omitempty"`
 	Error    string    `json:"error,omitempty"`
 	Emitted  []Emitted `json:"emitted,omitempty"`
-	Untold   int       `json:"untold,omitempty"` // how many more it emitted, which receipts of their own tell
+	Omitted  int       `json:"omitted,omitempty"` // how many more it emitted; further receipts list them
 	SentAt   time.Time `json:"sent_at"`
 	At       time.Time `json:"at"`
 }

@@ -100,7 +100,7 @@ func (p *Process) healthOf(ctx context.Context, part *part, connected bool, h *H
 	}
 	var dead []store.ParkedMessage
 	if err == nil {
-		dead, err = part.db.DeadLetters(ctx, store.DeadNow, 1, 0)
+		dead, err = part.db.DeadLetters(ctx, store.Dead, 1, 0)
 	}
 	if err != nil {
 		h.Missing["database of "+name] = "does not answer, or takes no writes"

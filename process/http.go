@@ -72,7 +72,7 @@ func (p *Process) publish(c echo.Context) error {
 		if _, err := store.OperationsOf(tx).Start(ctx, operation); err != nil {
 			return err
 		}
-		tx.Because(events.Envelope{ID: id, Correlation: id, Type: operation.Command})
+		tx.SetCause(events.Envelope{ID: id, Correlation: id, Type: operation.Command})
 		return errors.Join(tx.Emit(event), store.OperationsOf(tx).Finish(ctx, id, nil))
 	})
 	if err != nil {

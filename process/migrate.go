@@ -33,10 +33,10 @@ func (p *Process) schema(ctx context.Context, db *store.DB) error {
 // Migrate brings the databases of services and the topology of the broker up to date; said hears what was done.
 func Migrate(
 	ctx context.Context, services []string, database func(service string) string, connect func(context.Context) (broker.Broker, error),
-	said func(format string, args ...any),
+	report func(format string, args ...any),
 ) error {
 	for _, name := range services {
-		if err := migrate(ctx, name, database(name), said); err != nil {
+		if err := migrate(ctx, name, database(name), report); err != nil {
 			return err
 		}
 	}
@@ -53,12 +53,12 @@ func Migrate(
 		return fmt.Errorf("declare the broker's topology: %w", err)
 	}
 	for _, s := range topology.Services {
-		said("broker: %s takes %s", s.Service, strings.Join(s.Topics, ", "))
+		report("broker: %s takes %s", s.Service, strings.Join(s.Topics, ", "))
 	}
 	return nil
 }
 
-func migrate(ctx context.Context, service, url string, said func(format string, args ...any)) error {
+func migrate(ctx context.Context, service, url string, report func(format string, args ...any)) error {
 	db, err := store.Open(ctx, service, url)
 	if err != nil {
 		return err
@@ -76,10 +76,10 @@ func migrate(ctx context.Context, service, url string, said func(format string, 
 		return err
 	}
 	if len(pending) == 0 {
-		said("%s: up to date", service)
+		report("%s: up to date", service)
 	}
 	for _, name := range pending {
-		said("%s: applied %s", service, name)
+		report("%s: applied %s", service, name)
 	}
 	return nil
 }

@@ -176,11 +176,11 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 
 // open makes the first stage: databases, broker, services.
 func (p *Process) open(ctx context.Context) error {
-	takes, err := Takes()
+	subscriptions, err := Subscriptions()
 	if err != nil {
 		return err
 	}
-	p.cfg.Options.Boundary = boundary.Options{Takes: takes, Log: p.cfg.Log}
+	p.cfg.Options.Boundary = boundary.Options{Subscriptions: subscriptions, Log: p.cfg.Log}
 	p.cfg.Options.Marketdata.Log = p.cfg.Log
 	for _, name := range p.cfg.Services {
 		m, err := find(name)

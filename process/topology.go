@@ -25,21 +25,21 @@ func Topology() (broker.Topology, error) {
 	return t, nil
 }
 
-// Takes says which services take a topic. What the bus says of itself is nobody's business but the boundary's.
-func Takes() (map[string][]string, error) {
+// Subscriptions returns the services that handle each topic, internal topics of the bus left out.
+func Subscriptions() (map[string][]string, error) {
 	topology, err := Topology()
 	if err != nil {
 		return nil, err
 	}
-	takes := map[string][]string{}
+	subscriptions := map[string][]string{}
 	for _, s := range topology.Services {
 		for _, topic := range s.Topics {
 			if !events.IsInternal(topic) {
-				takes[topic] = append(takes[topic], s.Service)
+				subscriptions[topic] = append(subscriptions[topic], s.Service)
 			}
 		}
 	}
-	return takes, nil
+	return subscriptions, nil
 }
 
 // Routes lists the handlers of each service of the suite.
@@ -55,10 +55,10 @@ func Routes() (map[string][]bus.Route, error) {
 	return routes, nil
 }
 
-// Select turns what a user asked for ("all", "returns", "portfolio,marketdata") into service names.
-func Select(asked []string) ([]string, error) {
+// Select returns the services of a user's lists, such as "all", "returns" or "portfolio,marketdata".
+func Select(lists []string) ([]string, error) {
 	var names []string
-	for _, a := range asked {
+	for _, a := range lists {
 		for name := range strings.SplitSeq(a, ",") {
 			if name = strings.TrimSpace(name); name == "all" {
 				names = append(names, Names()...)
@@ -88,9 +88,9 @@ const (
 )
 
 // Roles reads a role, or "all".
-func Roles(asked []string) ([]Role, error) {
+func Roles(lists []string) ([]Role, error) {
 	var roles []Role
-	for _, a := range asked {
+	for _, a := range lists {
 		for name := range strings.SplitSeq(a, ",") {
 			switch name = strings.TrimSpace(name); name {
 			case "all":

@@ -107,9 +107,9 @@ func (v *Views) Start(ctx context.Context, tx *store.Tx) error {
 		return err
 	}
 	// What dead letters carry comes with the replay, which they would hold up.
-	tx.Later(tx.NewRaw("DELETE FROM parked WHERE state = ? AND topic IN (?)", store.DeadNow, bun.List(v.Topics)))
-	tx.Later(tx.NewRaw("DELETE FROM rebuild_keys"))
-	tx.Later(tx.NewRaw("INSERT INTO rebuilds (one, operation, started_at, moved_at, owners) VALUES (1, ?, ?, ?, ?)",
+	tx.Queue(tx.NewRaw("DELETE FROM parked WHERE state = ? AND topic IN (?)", store.Dead, bun.List(v.Topics)))
+	tx.Queue(tx.NewRaw("DELETE FROM rebuild_keys"))
+	tx.Queue(tx.NewRaw("INSERT INTO rebuilds (one, operation, started_at, moved_at, owners) VALUES (1, ?, ?, ?, ?)",
 		operation, now.UnixMicro(), now.UnixMicro(), string(text)))
 	return tx.Emit(events.ReplayRequested{Service: v.Service, Topics: v.Topics, Rebuild: operation})
 }
@@ -174,13 +174,13 @@ type step struct {
 // Replaced notes that an entity was replaced by an event with the mark, wholly if it is the last one of the entity.
 func (v *Views) Replaced(tx *store.Tx, mark *events.Replay, owner, key string) {
 	if mark != nil && mark.Rebuild != "" && mark.Last() {
-		store.Gather(tx, "rebuild", step{rebuild: mark.Rebuild, owner: owner, key: key}, v.advance)
+		store.Collect(tx, "rebuild", step{rebuild: mark.Rebuild, owner: owner, key: key}, v.advance)
 	}
 }
 
 func (v *Views) paged(_ context.Context, tx *store.Tx, e events.ReplayPaged) error {
 	if e.Service == v.Service {
-		store.Gather(tx, "rebuild", step{rebuild: e.Rebuild, owner: e.Owner, page: &e}, v.advance)
+		store.Collect(tx, "rebuild", step{rebuild: e.Rebuild, owner: e.Owner, page: &e}, v.advance)
 	}
 	return nil
 }
@@ -293,7 +293,7 @@ func (v *Views) save(ctx context.Context, tx *store.Tx, r *rebuild, paged bool) 
 	if err != nil {
 		return err
 	}
-	tx.Later(tx.NewRaw("UPDATE rebuilds SET moved_at = ?, owners = ?", tx.Now().UnixMicro(), string(text)))
+	tx.Queue(tx.NewRaw("UPDATE rebuilds SET moved_at = ?, owners = ?", tx.Now().UnixMicro(), string(text)))
 	if !paged {
 		return nil
 	}
@@ -303,8 +303,8 @@ func (v *Views) save(ctx context.Context, tx *store.Tx, r *rebuild, paged bool) 
 
 // end ends the rebuild and its operation: with success when f is nil.
 func (v *Views) end(ctx context.Context, tx *store.Tx, r *rebuild, f *fault.Fault) error {
-	tx.Later(tx.NewRaw("DELETE FROM rebuilds"))
-	tx.Later(tx.NewRaw("DELETE FROM rebuild_keys"))
+	tx.Queue(tx.NewRaw("DELETE FROM rebuilds"))
+	tx.Queue(tx.NewRaw("DELETE FROM rebuild_keys"))
 	var open int
 	err := tx.QueryRowContext(ctx, "SELECT count(*) FROM operations WHERE id = ? AND finished_at = 0",
 		r.operation).Scan(&open)
@@ -312,8 +312,8 @@ func (v *Views) end(ctx context.Context, tx *store.Tx, r *rebuild, f *fault.Faul
 		return err
 	}
 	cause := tx.Cause()
-	defer tx.Because(cause)
-	tx.Because(events.Envelope{ID: r.operation, Correlation: r.operation, TraceParent: cause.TraceParent})
+	defer tx.SetCause(cause)
+	tx.SetCause(events.Envelope{ID: r.operation, Correlation: r.operation, TraceParent: cause.TraceParent})
 	return store.OperationsOf(tx).Finish(ctx, r.operation, f)
 }
 

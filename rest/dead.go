@@ -67,10 +67,10 @@ func DeadLetters(v1 *echo.Group, dbs ...*store.DB) {
 		}
 		state := store.ParkedState(c.QueryParam("state"))
 		switch state {
-		case "", store.Parked, store.Waiting, store.Leased, store.Suspect, store.DeadNow:
+		case "", store.Parked, store.Waiting, store.Leased, store.Suspect, store.Dead:
 		default:
 			return fault.Invalid("state_unknown", "there is no state %.64q", state).
-				WithHint("the states are %s, %s, %s, %s, %s", store.Parked, store.Waiting, store.Leased, store.Suspect, store.DeadNow)
+				WithHint("the states are %s, %s, %s, %s, %s", store.Parked, store.Waiting, store.Leased, store.Suspect, store.Dead)
 		}
 		letters := []DeadLetter{}
 		for _, db := range dbs {

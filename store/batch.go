@@ -9,11 +9,11 @@ import (
 
 // batch is what the messages of one unit of work share.
 type batch struct {
-	once     map[string]*deed
-	last     []func(ctx context.Context) error // what Once has put off
-	gathered map[string]any                    // the items of Gather, by key
-	shared   map[string]any                    // the values of Shared, by key
-	expected []any                             // the messages that the unit handles
+	once      map[string]*deed
+	last      []func(ctx context.Context) error // what Once has put off
+	collected map[string]any                    // the items of Collect, by key
+	shared    map[string]any                    // the values of Shared, by key
+	expected  []any                             // the messages that the unit handles
 }
 
 // finish runs what was put off.
@@ -42,27 +42,27 @@ func (t *Tx) Once(key string, fn func(ctx context.Context, tx *Tx) error) {
 	t.batch.once[key] = d
 	t.batch.last = append(t.batch.last, func(ctx context.Context) error {
 		delete(t.batch.once, key)
-		t.Because(d.cause)
+		t.SetCause(d.cause)
 		t.beside = d.beside
 		defer func() { t.beside = nil }()
 		return fn(ctx, t)
 	})
 }
 
-// Gather is Once with items: fn gets those of all calls with this key in this unit, in order. A key has one type of
+// Collect is Once with items: fn gets those of all calls with this key in this unit, in order. A key has one type of
 // item.
-func Gather[T any](t *Tx, key string, item T, fn func(ctx context.Context, tx *Tx, items []T) error) {
-	if t.batch.gathered == nil {
-		t.batch.gathered = map[string]any{}
+func Collect[T any](t *Tx, key string, item T, fn func(ctx context.Context, tx *Tx, items []T) error) {
+	if t.batch.collected == nil {
+		t.batch.collected = map[string]any{}
 	}
-	items, ok := t.batch.gathered[key].(*[]T)
+	items, ok := t.batch.collected[key].(*[]T)
 	if !ok {
 		items = new([]T)
-		t.batch.gathered[key] = items
+		t.batch.collected[key] = items
 	}
 	*items = append(*items, item)
 	t.Once(key, func(ctx context.Context, tx *Tx) error {
-		delete(t.batch.gathered, key)
+		delete(t.batch.collected, key)
 		return fn(ctx, tx, *items)
 	})
 }

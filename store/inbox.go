@@ -26,18 +26,18 @@ const claimRows = 500
 
 // Claim marks messages as handled by a handler, in this unit, and says which of them were new. A message that
 // is not new was handled before and must not be handled again. Of two equal claims, the second is not new.
-func (in *Inbox) Claim(ctx context.Context, claims []Claim) (fresh []bool, err error) {
-	fresh = make([]bool, len(claims))
+func (in *Inbox) Claim(ctx context.Context, claims []Claim) (isNew []bool, err error) {
+	isNew = make([]bool, len(claims))
 	for from := 0; from < len(claims); from += claimRows {
 		to := min(from+claimRows, len(claims))
-		if err := in.claim(ctx, claims[from:to], fresh[from:to]); err != nil {
+		if err := in.claim(ctx, claims[from:to], isNew[from:to]); err != nil {
 			return nil, err
 		}
 	}
-	return fresh, nil
+	return isNew, nil
 }
 
-func (in *Inbox) claim(ctx context.Context, claims []Claim, fresh []bool) error {
+func (in *Inbox) claim(ctx context.Context, claims []Claim, isNew []bool) error {
 	var b strings.Builder
 	args := make([]any, 0, 3*len(claims))
 	index := make(map[Claim]int, len(claims))
@@ -62,7 +62,7 @@ func (in *Inbox) claim(ctx context.Context, claims []Claim, fresh []bool) error 
 			return err
 		}
 		n, err := result.RowsAffected()
-		fresh[0] = n == 1
+		isNew[0] = n == 1
 		return err
 	}
 	b.WriteString(" RETURNING message_id, handler")
@@ -76,7 +76,7 @@ func (in *Inbox) claim(ctx context.Context, claims []Claim, fresh []bool) error 
 		if err := rows.Scan(&c.MessageID, &c.Handler); err != nil {
 			return err
 		}
-		fresh[index[c]] = true
+		isNew[index[c]] = true
 	}
 	return rows.Err()
 }

@@ -40,7 +40,7 @@ func (t *Tx) Lock(shared, exclusive []string) {
 	for _, s := range slices.Sorted(maps.Keys(modes)) {
 		calls = append(calls, fmt.Sprintf("pg_advisory_xact_lock%s(%d, %d)", modes[s], int32(space.Sum32()), s))
 	}
-	t.session.later("SELECT " + strings.Join(calls, ", "))
+	t.session.queue("SELECT " + strings.Join(calls, ", "))
 }
 
 func slot(name string) uint32 {

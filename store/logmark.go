@@ -38,14 +38,14 @@ func (d *DB) LogMarks(ctx context.Context) (map[string]LogMark, error) {
 // SetLogMarks stores marks.
 func (in *Inbox) SetLogMarks(marks []LogMark) {
 	if len(marks) > 0 {
-		in.tx.Later(in.tx.NewInsert().Model(&marks).On("CONFLICT (topic) DO UPDATE").
+		in.tx.Queue(in.tx.NewInsert().Model(&marks).On("CONFLICT (topic) DO UPDATE").
 			Set("position = EXCLUDED.position, message_id = EXCLUDED.message_id"))
 	}
 }
 
 // BeginLogMark stores the mark of a topic that has none yet.
 func (in *Inbox) BeginLogMark(m LogMark) {
-	in.tx.Later(in.tx.NewInsert().Model(&m).On("CONFLICT (topic) DO NOTHING"))
+	in.tx.Queue(in.tx.NewInsert().Model(&m).On("CONFLICT (topic) DO NOTHING"))
 }
 
 // Handled reports which claims are in the inbox: the message was handled or parked by the handler, or came as a dead

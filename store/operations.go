@@ -152,7 +152,7 @@ func (ops *Operations) Finish(ctx context.Context, id string, f *fault.Fault) er
 	if o != nil { // nobody else knows it yet, nor needs to hear that it was accepted
 		delete(ops.started, id)
 		ops.states = slices.DeleteFunc(ops.states, func(s state) bool { return s.ID == id })
-		ops.tx.Later(query)
+		ops.tx.Queue(query)
 	} else {
 		o = &Operation{ID: id}
 		var accepted, cancelRequested int64
@@ -190,7 +190,7 @@ func (d *DB) stateOf(o Operation) events.OperationState {
 
 // MarkRunning moves an accepted operation to running.
 func (ops *Operations) MarkRunning(_ context.Context, id string) error {
-	ops.tx.Later(ops.tx.NewRaw("UPDATE operations SET status = ? WHERE id = ? AND status = ?", Running, id, Accepted))
+	ops.tx.Queue(ops.tx.NewRaw("UPDATE operations SET status = ? WHERE id = ? AND status = ?", Running, id, Accepted))
 	return ops.progressed(id, Progress{At: ops.tx.now})
 }
 
@@ -201,14 +201,14 @@ func (ops *Operations) Progress(id string, p Progress) error {
 	if err != nil {
 		return err
 	}
-	ops.tx.Later(ops.tx.NewRaw("UPDATE operations SET progress = ? WHERE id = ? AND finished_at = 0", plain(string(b)), id))
+	ops.tx.Queue(ops.tx.NewRaw("UPDATE operations SET progress = ? WHERE id = ? AND finished_at = 0", plain(string(b)), id))
 	return ops.progressed(id, p)
 }
 
 func (ops *Operations) progressed(id string, p Progress) error {
 	cause := ops.tx.cause
-	defer ops.tx.Because(cause)
-	ops.tx.Because(events.Envelope{ID: id, Correlation: id})
+	defer ops.tx.SetCause(cause)
+	ops.tx.SetCause(events.Envelope{ID: id, Correlation: id})
 	return ops.tx.Emit(events.OperationProgressed{ID: id, Done: p.Done, Total: p.Total, Text: p.Text, At: p.At})
 }
 
@@ -225,7 +225,7 @@ func (ops *Operations) RequestCancel(ctx context.Context, id string) error {
 			WithHint("see what became of it: GET /v1/operations/%.64s", id))
 	}
 	// One that failed and waits for its next try need not wait any longer. One that runs notices by itself.
-	ops.tx.Later(ops.tx.NewRaw("UPDATE parked SET due_at = ? WHERE correlation = ? AND causation = ? AND state = ?", ops.tx.now.UnixMicro(), id, id, Parked))
+	ops.tx.Queue(ops.tx.NewRaw("UPDATE parked SET due_at = ? WHERE correlation = ? AND causation = ? AND state = ?", ops.tx.now.UnixMicro(), id, id, Parked))
 	return nil
 }
 

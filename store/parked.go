@@ -24,7 +24,7 @@ const (
 	Waiting ParkedState = "waiting" // lines up behind an earlier message of its subject
 	Leased  ParkedState = "running" // a job that is tried again at present; when due, its process has died
 	Suspect ParkedState = "suspect" // its consumer died with it in hand, maybe because of it: tried alone when due
-	DeadNow ParkedState = "dead"    // given up; an operator decides
+	Dead    ParkedState = "dead"    // given up; an operator decides
 )
 
 // ParkedMessage is a message set aside for a handler, in the order in which they came.
@@ -113,23 +113,23 @@ func (in *Inbox) Park(ctx context.Context, m ParkedMessage) error {
 	if row.Data == nil {
 		row.Data = []byte{}
 	}
-	in.tx.Later(in.tx.NewInsert().Model(&row).ExcludeColumn("id"))
+	in.tx.Queue(in.tx.NewInsert().Model(&row).ExcludeColumn("id"))
 	return nil
 }
 
 // inLine is what a message that holds up its lane looks like.
 const inLine = "(state <> 'dead' OR holds)"
 
-// Lined says for which of (handler, subject) there are messages parked or waiting (or dead and holding), so that
+// Blocked reports for which of (handler, subject) there are messages parked or waiting (or dead and holding), so that
 // later ones must line up.
-func (in *Inbox) Lined(ctx context.Context, keys []Lane) (map[Lane]bool, error) {
-	lined := map[Lane]bool{}
+func (in *Inbox) Blocked(ctx context.Context, keys []Lane) (map[Lane]bool, error) {
+	blocked := map[Lane]bool{}
 	if len(keys) == 0 {
-		return lined, nil
+		return blocked, nil
 	}
 	var b strings.Builder
 	args := make([]any, 0, 2*len(keys))
-	asked := make(map[Lane][]Lane, len(keys)) // by the lane as it is stored
+	requested := make(map[Lane][]Lane, len(keys)) // by the lane as it is stored
 	b.WriteString("SELECT DISTINCT handler, subject FROM parked WHERE " + inLine + " AND (handler, subject) IN (VALUES ")
 	for i, k := range keys {
 		if i > 0 {
@@ -137,7 +137,7 @@ func (in *Inbox) Lined(ctx context.Context, keys []Lane) (map[Lane]bool, error) 
 		}
 		b.WriteString("(?, ?)")
 		stored := Lane{k.Handler, plain(k.Subject)}
-		asked[stored] = append(asked[stored], k)
+		requested[stored] = append(requested[stored], k)
 		args = append(args, stored.Handler, stored.Subject)
 	}
 	b.WriteString(")")
@@ -151,11 +151,11 @@ func (in *Inbox) Lined(ctx context.Context, keys []Lane) (map[Lane]bool, error) 
 		if err := rows.Scan(&k.Handler, &k.Subject); err != nil {
 			return nil, err
 		}
-		for _, of := range asked[k] {
-			lined[of] = true
+		for _, of := range requested[k] {
+			blocked[of] = true
 		}
 	}
-	return lined, rows.Err()
+	return blocked, rows.Err()
 }
 
 // heads selects what can be tried: the first of each lane, unless it is dead and holds the others. Messages of one
@@ -199,13 +199,13 @@ func (in *Inbox) take(ctx context.Context, query *bun.SelectQuery) (m ParkedMess
 
 // Unpark removes a message that was handled, or dropped.
 func (in *Inbox) Unpark(_ context.Context, id int64) error {
-	in.tx.Later(in.tx.NewRaw("DELETE FROM parked WHERE id = ?", id))
+	in.tx.Queue(in.tx.NewRaw("DELETE FROM parked WHERE id = ?", id))
 	return nil
 }
 
 // Repark updates attempts, error, state and due time after another failure.
 func (in *Inbox) Repark(_ context.Context, m ParkedMessage) error {
-	in.tx.Later(in.tx.NewRaw(`UPDATE parked SET attempts = ?, last_error = ?, cause = ?, state = ?, due_at = ?, died_at = ? WHERE id = ?`,
+	in.tx.Queue(in.tx.NewRaw(`UPDATE parked SET attempts = ?, last_error = ?, cause = ?, state = ?, due_at = ?, died_at = ? WHERE id = ?`,
 		m.Attempts, plain(m.LastError), plain(m.Cause), m.State, micros(m.DueAt), micros(m.DiedAt), m.ID))
 	return nil
 }
@@ -235,11 +235,11 @@ func (d *DB) DeadLetters(ctx context.Context, state ParkedState, limit int, befo
 	if err := query.Scan(ctx); err != nil {
 		return nil, d.explain(ctx, err)
 	}
-	letters := make([]ParkedMessage, len(rows))
+	messages := make([]ParkedMessage, len(rows))
 	for i := range rows {
-		letters[i] = rows[i].message()
+		messages[i] = rows[i].message()
 	}
-	return letters, nil
+	return messages, nil
 }
 
 // DeadLetter is one of them; a fault of kind not found when there is none.
@@ -283,7 +283,7 @@ func (d *DB) Drop(ctx context.Context, id int64) error {
 		if message, err := tx.unsent(ctx, id); err != nil {
 			return err
 		} else if message != "" {
-			tx.Later(tx.NewRaw("DELETE FROM outbox WHERE message_id = ? AND published = ?", message, givenUp))
+			tx.Queue(tx.NewRaw("DELETE FROM outbox WHERE message_id = ? AND published = ?", message, givenUp))
 		}
 		return d.one(ctx, tx.NewDelete().Table("parked").Where("id = ?", id), id)
 	})

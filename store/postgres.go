@@ -124,7 +124,7 @@ func (p *postgresEngine) do(ctx context.Context, fn func(ctx context.Context, tx
 		return fmt.Errorf("connect: %w", err)
 	}
 	session := &session{Conn: conn, db: p.pool, observe: p.observe}
-	session.later("BEGIN")
+	session.queue("BEGIN")
 	tx := newTx(p.db, session)
 	committed := false
 	defer func() {
@@ -148,7 +148,7 @@ func (p *postgresEngine) do(ctx context.Context, fn func(ctx context.Context, tx
 	if aborted(conn) {
 		return errors.New("a statement of the unit of work has failed")
 	}
-	session.later("COMMIT")
+	session.queue("COMMIT")
 	if err := session.flush(ctx); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}

@@ -50,7 +50,7 @@ type rows struct {
 	values [][]any
 }
 
-// Put writes a row, together with others of the same upsert: right after what Later holds. Rows of one upsert keep
+// Put writes a row, together with others of the same upsert: right after what Queue holds. Rows of one upsert keep
 // their order, even when they have the same key; between different ones there is none.
 func (t *Tx) Put(u *Upsert, values ...any) {
 	for _, r := range t.session.rows {
@@ -62,7 +62,7 @@ func (t *Tx) Put(u *Upsert, values ...any) {
 	t.session.rows = append(t.session.rows, &rows{of: u, values: [][]any{values}})
 }
 
-// put sends the rows that Put holds, or adds them to what Later holds.
+// put sends the rows that Put holds, or adds them to what Queue holds.
 func (s *session) put(ctx context.Context) error {
 	held := s.rows
 	s.rows = nil
@@ -101,7 +101,7 @@ func (u *Upsert) distinct(values [][]any) int {
 // slower than the blob.
 func (s *session) bound(ctx context.Context, query string, args []any) error {
 	if !s.steady {
-		s.later(s.format(query, args))
+		s.queue(s.format(query, args))
 		return nil
 	}
 	if err := s.text(ctx); err != nil {

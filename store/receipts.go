@@ -61,14 +61,14 @@ func (r *Receipts) emit() error {
 	states, items := tx.operations.states, r.items
 	tx.operations.states, r.items = nil, nil
 	for _, s := range states {
-		tx.Because(events.Envelope{ID: s.ID, Correlation: s.ID})
+		tx.SetCause(events.Envelope{ID: s.ID, Correlation: s.ID})
 		var caused []events.Emitted
 		if s.FinishedAt != nil || s.deferred {
 			caused = r.emitted[s.ID]
 			delete(r.emitted, s.ID)
 		}
 		s.Emitted, caused = cut(append(s.Emitted, caused...))
-		s.Untold = len(caused)
+		s.Omitted = len(caused)
 		if err := tx.Emit(s.event()); err != nil {
 			return err
 		}
@@ -79,14 +79,14 @@ func (r *Receipts) emit() error {
 
 // send emits receipts, as many in one message as it may have.
 func (r *Receipts) send(items []events.Receipt) error {
-	r.tx.Because(events.Envelope{})
+	r.tx.SetCause(events.Envelope{})
 	var rest []events.Receipt
 	for i := range items {
 		item := &items[i]
 		var more []events.Emitted
 		item.Emitted, more = cut(append(item.Emitted, r.emitted[item.Message]...))
 		delete(r.emitted, item.Message) // of a message with several handlers, the first receipt lists them
-		item.Untold = len(more)
+		item.Omitted = len(more)
 		rest = append(rest, further(*item, more)...)
 	}
 	items = append(items, rest...)
@@ -115,7 +115,7 @@ func cut(all []events.Emitted) (first, rest []events.Emitted) {
 func further(of events.Receipt, caused []events.Emitted) (receipts []events.Receipt) {
 	for chunk := range slices.Chunk(caused, maxCaused) {
 		r := of
-		r.State, r.Emitted, r.Untold, r.Error = events.ReceiptCaused, chunk, 0, ""
+		r.State, r.Emitted, r.Omitted, r.Error = events.ReceiptCaused, chunk, 0, ""
 		receipts = append(receipts, r)
 	}
 	return receipts

@@ -147,7 +147,7 @@ type relaying struct {
 	settled   []pair          // to delete
 	settledAt time.Time
 	marked    time.Time // when rows were last marked for their age
-	asked     time.Time // when the session was last used
+	usedAt    time.Time // when the session was last used
 	alone     *line     // a suspect that was sent
 	dead      []int64   // rows that were given up
 	stopped   []string  // subjects of theirs, whose later rows wait
@@ -177,7 +177,7 @@ func (r *outboxRow) line() lineKey {
 
 func (r *Relay) work(ctx context.Context, lead *leadership) error {
 	w := &relaying{
-		Relay: r, leadership: lead, held: map[int64]bool{}, lines: map[lineKey]*line{}, flight: map[string]bool{}, asked: time.Now(),
+		Relay: r, leadership: lead, held: map[int64]bool{}, lines: map[lineKey]*line{}, flight: map[string]bool{}, usedAt: time.Now(),
 	}
 	if err := w.begin(ctx); err != nil {
 		return err
@@ -253,21 +253,21 @@ func (w *relaying) round(ctx context.Context) error {
 
 // beat uses the session now and then, or the server would end it.
 func (w *relaying) beat(ctx context.Context) error {
-	if time.Since(w.asked) < leadBeat {
+	if time.Since(w.usedAt) < leadBeat {
 		return nil
 	}
-	return w.ask(ctx, func(ctx context.Context) error {
+	return w.onSession(ctx, func(ctx context.Context) error {
 		_, err := w.conn.ExecContext(ctx, "SELECT 1")
 		return err
 	})
 }
 
 // ask uses the session, for a limited time: one that does not answer is given up, and with it the lock.
-func (w *relaying) ask(ctx context.Context, query func(ctx context.Context) error) error {
+func (w *relaying) onSession(ctx context.Context, query func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, leadQuery)
 	defer cancel()
 	err := query(ctx)
-	w.asked = time.Now()
+	w.usedAt = time.Now()
 	return err
 }
 
@@ -294,7 +294,7 @@ func (w *relaying) send(ctx context.Context) error {
 		return nil
 	}
 	now := time.Now()
-	if err := w.bury(ctx); err != nil {
+	if err := w.giveUpHeads(ctx); err != nil {
 		return err
 	}
 	alone := slices.IndexFunc(w.open, func(l *line) bool { return l.suspect() && !l.due.After(now) })

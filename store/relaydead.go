@@ -20,7 +20,7 @@ const Unsent = "outbox"
 const givenUp = 2
 
 // bury makes dead letters of the heads that were refused too often.
-func (w *relaying) bury(ctx context.Context) error {
+func (w *relaying) giveUpHeads(ctx context.Context) error {
 	for _, l := range slices.Clone(w.open) {
 		if l.faults < sendTries {
 			continue
@@ -48,7 +48,7 @@ func (w *relaying) bury(ctx context.Context) error {
 func (w *relaying) stops(ctx context.Context) error {
 	w.deadAt = time.Now()
 	var rows []outboxRow
-	err := w.ask(ctx, func(ctx context.Context) error {
+	err := w.onSession(ctx, func(ctx context.Context) error {
 		return w.conn.NewSelect().Model(&rows).Column("id", "subject", "service").Where("published = ?", givenUp).OrderExpr("id").Scan(ctx)
 	})
 	if err != nil {
@@ -77,7 +77,7 @@ func (t *Tx) giveUp(ctx context.Context, head *outboxRow, l *line) error {
 		return err
 	}
 	m := ParkedMessage{
-		Handler: Unsent, Message: head.outgoing(t.db.service).Message, State: DeadNow, Attempts: l.tries,
+		Handler: Unsent, Message: head.outgoing(t.db.service).Message, State: Dead, Attempts: l.tries,
 		LastError: shown(l.err.Error()), Cause: "the broker does not take it", ParkedAt: t.now, DiedAt: t.now,
 	}
 	m.Message.Subject = shown(m.Message.Subject)

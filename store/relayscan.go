@@ -17,7 +17,7 @@ func (w *relaying) scan(ctx context.Context) error {
 	if !w.wants() {
 		return nil
 	}
-	return w.ask(ctx, w.read)
+	return w.onSession(ctx, w.read)
 }
 
 // read is one scan.
@@ -94,18 +94,18 @@ func (w *relaying) end() error {
 // hold takes those rows into the window that are not in it yet. A row is changed and deleted by the relay alone, so
 // they may be read later than their ids.
 func (w *relaying) hold(ctx context.Context, db bun.IDB, ids []int64) error {
-	fresh := make([]int64, 0, len(ids))
+	added := make([]int64, 0, len(ids))
 	for _, id := range ids {
 		w.seen = max(w.seen, id)
 		if !w.held[id] {
-			fresh = append(fresh, id)
+			added = append(added, id)
 		}
 	}
-	if len(fresh) == 0 {
+	if len(added) == 0 {
 		return nil
 	}
 	var rows []outboxRow
-	if err := db.NewSelect().Model(&rows).Where("id IN (?)", bun.List(fresh)).OrderExpr("id").Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&rows).Where("id IN (?)", bun.List(added)).OrderExpr("id").Scan(ctx); err != nil {
 		return err
 	}
 	for i := range rows {

@@ -140,13 +140,13 @@ func (w *relaying) mark(ctx context.Context, age time.Duration) error {
 // nothing more.
 func (w *relaying) change(ctx context.Context, query string, ids []int64) error {
 	if w.DB.Read().Dialect().Name() == dialect.PG {
-		return w.ask(ctx, func(ctx context.Context) error {
+		return w.onSession(ctx, func(ctx context.Context) error {
 			_, err := w.conn.ExecContext(ctx, query, bun.List(ids))
 			return err
 		})
 	}
 	return w.DB.Do(ctx, func(ctx context.Context, tx *Tx) error {
-		tx.Later(tx.NewRaw(query, bun.List(ids)))
+		tx.Queue(tx.NewRaw(query, bun.List(ids)))
 		return nil
 	})
 }

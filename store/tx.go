@@ -57,11 +57,11 @@ func newTx(d *DB, s *session) *Tx {
 	return tx
 }
 
-// Because names the message whose handling the following emissions come from: they get its correlation and
+// SetCause names the message whose handling the following emissions come from: they get its correlation and
 // it becomes their causation.
-func (t *Tx) Because(cause events.Envelope) { t.cause = cause }
+func (t *Tx) SetCause(cause events.Envelope) { t.cause = cause }
 
-// Cause is what Because was last told.
+// Cause returns the message of the last SetCause.
 func (t *Tx) Cause() events.Envelope { return t.cause }
 
 // Now is the time of the unit of work, UTC, in microseconds; one value for the whole unit.
@@ -101,19 +101,19 @@ func (t *Tx) emit(service string, m events.Typed) error {
 	return nil
 }
 
-// Later adds a statement whose result nobody needs, to be sent together with others in one round trip: right before
+// Queue adds a statement whose result nobody needs, to be sent together with others in one round trip: right before
 // the next statement of the unit whose result somebody needs, or with the commit. Order is kept. bun queries
 // (NewInsert() …) fit.
-func (t *Tx) Later(q bun.Query) {
+func (t *Tx) Queue(q bun.Query) {
 	b, err := q.AppendQuery(t.session.db.QueryGen(), nil)
 	if err != nil {
 		t.session.fail(err)
 		return
 	}
-	t.session.later(string(b))
+	t.session.queue(string(b))
 }
 
-// Flush sends what Later holds, and writes emitted events to the outbox.
+// Flush sends what Queue holds, and writes emitted events to the outbox.
 func (t *Tx) Flush(ctx context.Context) error {
 	if err := t.outbox(ctx); err != nil {
 		return err
@@ -136,7 +136,7 @@ func (t *Tx) finish(ctx context.Context) error {
 	return t.session.put(ctx)
 }
 
-// session is the connection of a unit of work. It is a bun.IDB that keeps statements of Later in their order with the
+// session is the connection of a unit of work. It is a bun.IDB that keeps statements of Queue in their order with the
 // others, and remembers that one failed.
 type session struct {
 	bun.Conn
@@ -156,7 +156,7 @@ func (s *session) fail(err error) {
 	}
 }
 
-func (s *session) later(query string) {
+func (s *session) queue(query string) {
 	if len(s.pending) > 0 {
 		s.pending = append(s.pending, ";\n"...)
 	}
@@ -173,7 +173,7 @@ func (s *session) flush(ctx context.Context) error {
 	return s.text(ctx)
 }
 
-// text sends what Later holds.
+// text sends what Queue holds.
 func (s *session) text(ctx context.Context) error {
 	if len(s.pending) == 0 {
 		return s.failed
@@ -216,7 +216,7 @@ func (s *session) format(query string, args []any) string {
 	return s.db.QueryGen().FormatQuery(query, args...)
 }
 
-// ExecContext executes a statement, and in the same round trip what Later held.
+// ExecContext executes a statement, and in the same round trip what Queue held.
 func (s *session) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	if len(s.rows) > 0 {
 		if err := s.put(ctx); err != nil {
@@ -225,14 +225,14 @@ func (s *session) ExecContext(ctx context.Context, query string, args ...any) (s
 	}
 	query = s.format(query, args)
 	if len(s.pending) > 0 {
-		s.later(query)
+		s.queue(query)
 		query = string(s.pending)
 		s.pending = s.pending[:0]
 	}
 	return s.send(ctx, query)
 }
 
-// QueryContext runs a query, after what Later held.
+// QueryContext runs a query, after what Queue held.
 func (s *session) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if err := s.flush(ctx); err != nil {
 		return nil, err
@@ -247,7 +247,7 @@ func (s *session) QueryContext(ctx context.Context, query string, args ...any) (
 	return rows, err
 }
 
-// QueryRowContext runs a query for one row, after what Later held.
+// QueryRowContext runs a query for one row, after what Queue held.
 func (s *session) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	// An error of flush stays in failed; the commit then fails with it.
 	_ = s.flush(ctx)

@@ -67,7 +67,7 @@ func ReadOnly(t *testing.T, b broker.Broker, newStore NewStore, readOnly func(on
 		case <-over.C:
 			waiting = false
 		default:
-			require.Empty(t, s.letters(store.DeadNow), "nothing is given up")
+			require.Empty(t, s.letters(store.Dead), "nothing is given up")
 			n, err := b.Depth(t.Context(), s.name, broker.Dead)
 			require.NoError(t, err)
 			require.Zero(t, n, "nothing is rejected")
@@ -141,7 +141,7 @@ func deadQueueHolds(w *world, newStore NewStore) {
 	for _, l := range letters {
 		state[l.Handler] = append(state[l.Handler], fmt.Sprintf("%d %s", l.Message.Sequence, l.State))
 		ids[l.Handler] = append(ids[l.Handler], l.ID)
-		if l.State == store.DeadNow {
+		if l.State == store.Dead {
 			assert.Contains(w.t, l.LastError, "too often")
 		}
 	}
@@ -173,7 +173,7 @@ func lateDeath(w *world, newStore NewStore) {
 	s.run(held)
 	w.eventually("its successor is parked", func() bool { return len(s.letters(store.Parked)) == 1 })
 	close(held.open)
-	w.eventually("it is listed", func() bool { return len(s.letters(store.DeadNow)) == 1 })
+	w.eventually("it is listed", func() bool { return len(s.letters(store.Dead)) == 1 })
 	// Parked messages are tried one after the other: once another was tried, no try of the successor is under way.
 	bad.add("z")
 	w.publish(numbered("z", 1))
@@ -192,7 +192,7 @@ func lateDeath(w *world, newStore NewStore) {
 	w.publish(numbered("y", 1))
 	w.eventually("others go on", func() bool { return len(s.effects("h", "y")) == 1 })
 	assert.Empty(w.t, s.effects("h", "x"), "the successor waits")
-	require.NoError(w.t, s.db.Revive(w.t.Context(), s.letters(store.DeadNow)[0].ID, nil))
+	require.NoError(w.t, s.db.Revive(w.t.Context(), s.letters(store.Dead)[0].ID, nil))
 	w.eventually("both took effect", func() bool { return len(s.effects("h", "x")) == 2 })
 	assert.Equal(w.t, []int64{1, 2}, s.effects("h", "x"))
 }
@@ -281,7 +281,7 @@ func suspects(w *world, newStore NewStore) {
 	s.empty(broker.Events)
 	s.empty(broker.Commands)
 	w.eventually("only what cannot be read is dead",
-		func() bool { return len(s.letters("")) == 3 && len(s.letters(store.DeadNow)) == 3 })
+		func() bool { return len(s.letters("")) == 3 && len(s.letters(store.Dead)) == 3 })
 }
 
 // oddEnvelopes have ids, types or subjects that are no text.
@@ -292,7 +292,7 @@ func oddEnvelopes(w *world, newStore NewStore) {
 	w.publish(message("good", 1), message("odd id", 1), message("odd id", 2), message("odd subject", 1),
 		message("long subject", 1), message("good", 2))
 	w.eventually("the others took effect", func() bool { return len(s.effects("h", "good")) == 2 })
-	w.eventually("the odd ones are listed", func() bool { return len(s.letters(store.DeadNow)) == 4 })
+	w.eventually("the odd ones are listed", func() bool { return len(s.letters(store.Dead)) == 4 })
 	s.empty(broker.Events)
 	s.empty(broker.Dead)
 	assert.Equal(w.t, 2, s.count("h"))
@@ -346,8 +346,8 @@ func lateDuplicate(w *world, newStore NewStore) {
 	w.send(copied)
 	s.empty(broker.Commands)
 	assert.Zero(w.t, s.count("chore"), "what was given up takes no effect by itself")
-	require.Len(w.t, s.letters(store.DeadNow), 1)
-	require.NoError(w.t, s.db.Revive(w.t.Context(), s.letters(store.DeadNow)[0].ID, nil))
+	require.Len(w.t, s.letters(store.Dead), 1)
+	require.NoError(w.t, s.db.Revive(w.t.Context(), s.letters(store.Dead)[0].ID, nil))
 	w.eventually("an operator can have it run", func() bool { return s.count("chore") == 1 })
 }
 

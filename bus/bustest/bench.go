@@ -22,7 +22,7 @@ func Throughput(b *testing.B, newBroker func(t testing.TB) broker.Broker, newSto
 	w := newWorld(b, newBroker(b))
 	s := w.service(newStore, func(s *service) {
 		bus.Handle(s.dispatcher, func(_ context.Context, tx *store.Tx, m happened) error {
-			tx.Later(tx.NewRaw(`INSERT INTO view (subject, version) VALUES (?, ?)
+			tx.Queue(tx.NewRaw(`INSERT INTO view (subject, version) VALUES (?, ?)
 				ON CONFLICT (subject) DO UPDATE SET version = excluded.version`, m.PortfolioID, m.Version))
 			return nil
 		})

@@ -45,8 +45,8 @@ func undecodable(w *world, newStore NewStore) {
 	bad := raw(happened{}.Topic(), "x", []byte(`{"version":"seven"}`))
 	w.publish(message("x", 1), bad, message("x", 2))
 	w.eventually("the others took effect", func() bool { return len(s.effects("h", "x")) == 2 })
-	w.eventually("the dead letter is listed", func() bool { return len(s.letters(store.DeadNow)) == 1 })
-	m := s.letters(store.DeadNow)[0]
+	w.eventually("the dead letter is listed", func() bool { return len(s.letters(store.Dead)) == 1 })
+	m := s.letters(store.Dead)[0]
 	assert.Equal(w.t, "h", m.Handler)
 	assert.Equal(w.t, bad.ID, m.Message.ID)
 	assert.Equal(w.t, string(bad.Data), string(m.Message.Data))

@@ -177,13 +177,13 @@ func jobFails(w *world, newStore NewStore) {
 	worn := s.outcome(s.submit(chore[fails]{"x", 1}))
 	assert.Equal(w.t, store.Failed, worn.Status)
 	assert.Equal(w.t, fault.KindInternal, worn.Error.Kind)
-	w.eventually("it is dead", func() bool { return len(s.letters(store.DeadNow)) == 1 })
-	assert.Equal(w.t, "the provider does not answer", s.letters(store.DeadNow)[0].LastError)
-	assert.Equal(w.t, 3, s.letters(store.DeadNow)[0].Attempts)
+	w.eventually("it is dead", func() bool { return len(s.letters(store.Dead)) == 1 })
+	assert.Equal(w.t, "the provider does not answer", s.letters(store.Dead)[0].LastError)
+	assert.Equal(w.t, 3, s.letters(store.Dead)[0].Attempts)
 
 	// An operator may have it tried again; the operation stays failed, for so it was answered.
 	healed.Store(true)
-	require.NoError(w.t, s.db.Revive(w.t.Context(), s.letters(store.DeadNow)[0].ID, nil))
+	require.NoError(w.t, s.db.Revive(w.t.Context(), s.letters(store.Dead)[0].ID, nil))
 	w.eventually("the revived job took effect", func() bool { return len(s.effects("chore", "x")) == 1 })
 	w.eventually("nothing is dead", func() bool { return len(s.letters("")) == 0 })
 	assert.Equal(w.t, store.Failed, s.outcome(worn).Status)

@@ -65,9 +65,9 @@ func overtakes(w *world, newStore NewStore) {
 	assert.Equal(w.t, []string{"y"}, s.requests())
 
 	close(held.open)
-	w.eventually("the dead ones are listed", func() bool { return len(s.letters(store.DeadNow)) == 2 })
+	w.eventually("the dead ones are listed", func() bool { return len(s.letters(store.Dead)) == 2 })
 	w.publish(numbered("x", 4))
-	for _, l := range s.letters(store.DeadNow) {
+	for _, l := range s.letters(store.Dead) {
 		require.NoError(w.t, s.db.Revive(w.t.Context(), l.ID, nil))
 	}
 	w.eventually("nothing is parked", func() bool { return len(s.letters("")) == 0 })

@@ -227,7 +227,7 @@ func poisonRun(w *world, newStore NewStore) {
 	w.send(out...)
 	w.eventually("all that is good took effect", func() bool { return s.count("h") == each })
 	s.empty(broker.Events)
-	w.eventually("all that is poisonous is dead", func() bool { return len(s.letters(store.DeadNow)) == each })
+	w.eventually("all that is poisonous is dead", func() bool { return len(s.letters(store.Dead)) == each })
 	assert.Empty(w.t, s.consumer.Paused())
 	assert.Equal(w.t, each, s.count("h"))
 }
@@ -246,8 +246,8 @@ func dies(w *world, newStore NewStore) {
 	s.relay()
 	s.run()
 	w.publish(message("x", 1), message("x", 2))
-	w.eventually("the message is dead", func() bool { return len(s.letters(store.DeadNow)) == 1 })
-	m := s.letters(store.DeadNow)[0]
+	w.eventually("the message is dead", func() bool { return len(s.letters(store.Dead)) == 1 })
+	m := s.letters(store.Dead)[0]
 	assert.Equal(w.t, "h", m.Handler)
 	assert.Equal(w.t, "divide # by zero", m.Cause)
 	assert.Equal(w.t, fmt.Sprintf("divide %d by zero", runs.Load()), m.LastError)
@@ -293,7 +293,7 @@ func holds(w *world, newStore NewStore) {
 	assert.Equal(w.t, []string{"x/1 dead", "x/2 waiting", "x/3 waiting"}, s.parked())
 	assert.Empty(w.t, s.effects("h", "x"))
 	healed.Store(true)
-	require.NoError(w.t, s.db.Revive(w.t.Context(), s.letters(store.DeadNow)[0].ID, nil))
+	require.NoError(w.t, s.db.Revive(w.t.Context(), s.letters(store.Dead)[0].ID, nil))
 	w.eventually("the subject goes on", func() bool { return len(s.effects("h", "x")) == 3 })
 	assert.Equal(w.t, []int64{1, 2, 3}, s.effects("h", "x"))
 	w.eventually("nothing is parked", func() bool { return len(s.parked()) == 0 })

@@ -23,7 +23,7 @@ type books struct {
 	s  *Service
 }
 
-func newBooks(t *testing.T, takes map[string][]string) *books {
+func newBooks(t *testing.T, subscriptions map[string][]string) *books {
 	t.Helper()
 	db, err := store.Open(t.Context(), "boundary", "sqlite://"+filepath.Join(t.TempDir(), "boundary.db"))
 	require.NoError(t, err)
@@ -31,7 +31,7 @@ func newBooks(t *testing.T, takes map[string][]string) *books {
 	files, err := migrations.Of("boundary")
 	require.NoError(t, err)
 	require.NoError(t, db.Migrate(t.Context(), files))
-	return &books{t: t, db: db, s: New(db, Options{Takes: takes})}
+	return &books{t: t, db: db, s: New(db, Options{Subscriptions: subscriptions})}
 }
 
 // restart replaces the service by one that has nothing in memory.

@@ -28,7 +28,7 @@ func (s *Service) progressed(_ context.Context, tx *store.Tx, e events.Operation
 	if err != nil {
 		return err
 	}
-	tx.Later(tx.NewRaw("UPDATE ledger SET progress = ?, status = ? WHERE id = ? AND finished_at = 0", string(b), string(store.Running), e.ID))
+	tx.Queue(tx.NewRaw("UPDATE ledger SET progress = ?, status = ? WHERE id = ? AND finished_at = 0", string(b), string(store.Running), e.ID))
 	return nil
 }
 
@@ -51,14 +51,14 @@ func (s *Service) handled(_ context.Context, tx *store.Tx, e events.Handled) err
 
 // takes says which services take the topics that an entry names, so that a later version of the program judges it no
 // differently.
-func (s *Service) takes(e *entry) {
+func (s *Service) subscriptions(e *entry) {
 	note := func(emitted []events.Emitted) {
 		for _, m := range emitted {
-			if services := s.opts.Takes[m.Topic]; m.Service == "" && len(services) > 0 {
-				if e.Takes == nil {
-					e.Takes = map[string][]string{}
+			if services := s.opts.Subscriptions[m.Topic]; m.Service == "" && len(services) > 0 {
+				if e.Subscriptions == nil {
+					e.Subscriptions = map[string][]string{}
 				}
-				e.Takes[m.Topic] = services
+				e.Subscriptions[m.Topic] = services
 			}
 		}
 	}
@@ -71,7 +71,7 @@ func (s *Service) takes(e *entry) {
 }
 
 // posting is an entry for an operation.
-type posting struct {
+type operationEntry struct {
 	id    string
 	entry entry
 }
@@ -79,22 +79,22 @@ type posting struct {
 // enter puts an entry down for the ledger. All entries of a unit of work are posted together at its end, so that the
 // ledger is read and written once for as many messages as came at once.
 func (s *Service) enter(tx *store.Tx, id string, e entry) {
-	s.takes(&e)
-	store.Gather(tx, "ledger", posting{id, e}, s.post)
+	s.subscriptions(&e)
+	store.Collect(tx, "ledger", operationEntry{id, e}, s.post)
 }
 
 // post adds entries to the ledger and says what changed by them, for their operations and for those that depend on
 // these.
-func (s *Service) post(ctx context.Context, tx *store.Tx, postings []posting) error {
-	return s.keepBook(ctx, tx, func(b *book) error {
-		ids := make([]string, len(postings))
-		for i, p := range postings {
+func (s *Service) post(ctx context.Context, tx *store.Tx, entries []operationEntry) error {
+	return s.withLedger(ctx, tx, func(b *ledgerTx) error {
+		ids := make([]string, len(entries))
+		for i, p := range entries {
 			ids[i] = p.id
 		}
 		if err := b.fetch(ctx, ids); err != nil {
 			return err
 		}
-		for _, p := range postings {
+		for _, p := range entries {
 			if err := b.add(ctx, p); err != nil {
 				return err
 			}
@@ -104,7 +104,7 @@ func (s *Service) post(ctx context.Context, tx *store.Tx, postings []posting) er
 }
 
 // add adds an entry to the account of its operation.
-func (b *book) add(ctx context.Context, p posting) error {
+func (b *ledgerTx) add(ctx context.Context, p operationEntry) error {
 	a, err := b.load(ctx, p.id)
 	if err != nil {
 		return err
@@ -116,7 +116,7 @@ func (b *book) add(ctx context.Context, p posting) error {
 		return err
 	}
 	a.row.Stamp = events.NewID()
-	b.tx.Later(b.tx.NewRaw("INSERT INTO receipts (operation, stamp, body) VALUES (?, ?, ?)", p.id, a.row.Stamp, string(body)))
+	b.tx.Queue(b.tx.NewRaw("INSERT INTO receipts (operation, stamp, body) VALUES (?, ?, ?)", p.id, a.row.Stamp, string(body)))
 	b.touch(a)
 	for _, f := range a.tree.foreign[foreign:] {
 		if err := b.depend(ctx, f.Operation, p.id); err != nil {
@@ -127,12 +127,12 @@ func (b *book) add(ctx context.Context, p posting) error {
 }
 
 // depend notes that an operation waits for something that another one accounts for.
-func (b *book) depend(ctx context.Context, other, dependent string) error {
+func (b *ledgerTx) depend(ctx context.Context, other, dependent string) error {
 	a, err := b.load(ctx, other)
 	if err != nil {
 		return err
 	}
-	b.tx.Later(b.tx.NewRaw("INSERT INTO dependents (operation, dependent) VALUES (?, ?) ON CONFLICT DO NOTHING", other, dependent))
+	b.tx.Queue(b.tx.NewRaw("INSERT INTO dependents (operation, dependent) VALUES (?, ?) ON CONFLICT DO NOTHING", other, dependent))
 	if !a.row.Shared {
 		a.row.Shared = true
 		b.touch(a)
@@ -141,7 +141,7 @@ func (b *book) depend(ctx context.Context, other, dependent string) error {
 }
 
 // touch marks an account to be evaluated.
-func (b *book) touch(a *account) {
+func (b *ledgerTx) touch(a *operationState) {
 	if !a.touched {
 		a.touched = true
 		b.touched = append(b.touched, a)
@@ -151,12 +151,12 @@ func (b *book) touch(a *account) {
 // evaluate settles the accounts that were touched and, wherever what an operation waits for changed, those that
 // depend on it. An outcome follows from the trees alone, which do not change any more here, so one look at each
 // account is enough, in whatever order and however they depend on each other.
-func (b *book) evaluate(ctx context.Context, late bool) error {
+func (b *ledgerTx) evaluate(ctx context.Context, late bool) error {
 	direct := len(b.touched)
 	for i := 0; i < len(b.touched); i++ { //nolint:intrange // it grows on the way
 		a := b.touched[i]
 		before, written := a.row, a.changed
-		changed, err := b.judge(ctx, a, late && i < direct)
+		changed, err := b.evaluateOne(ctx, a, late && i < direct)
 		if err != nil {
 			return err
 		}
@@ -178,7 +178,7 @@ func (b *book) evaluate(ctx context.Context, late bool) error {
 }
 
 // dependents loads the open operations that depend on one.
-func (b *book) dependents(ctx context.Context, id string) ([]*account, error) {
+func (b *ledgerTx) dependents(ctx context.Context, id string) ([]*operationState, error) {
 	var ids []string
 	err := b.tx.NewSelect().Table("dependents").Column("dependent").Where("operation = ?", id).
 		Where("NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.id = dependent AND outcome = ?)", Settled).OrderExpr("dependent").Scan(ctx, &ids)
@@ -188,9 +188,9 @@ func (b *book) dependents(ctx context.Context, id string) ([]*account, error) {
 	if err := b.fetch(ctx, ids); err != nil {
 		return nil, err
 	}
-	var open []*account
+	var open []*operationState
 	for _, id := range ids {
-		if a := b.accounts[id]; a.row.Outcome != Settled {
+		if a := b.operations[id]; a.row.Outcome != Settled {
 			open = append(open, a)
 		}
 	}
@@ -199,7 +199,7 @@ func (b *book) dependents(ctx context.Context, id string) ([]*account, error) {
 
 // judge sets an operation's row by its tree and publishes a change. late means that it has been waiting for long. It
 // reports whether what the operation waits for may have changed.
-func (b *book) judge(ctx context.Context, a *account, late bool) (changed bool, err error) {
+func (b *ledgerTx) evaluateOne(ctx context.Context, a *operationState, late bool) (changed bool, err error) {
 	row, t := &a.row, a.tree
 	open, err := b.waiting(ctx, t)
 	if err != nil {
@@ -236,12 +236,12 @@ func (b *book) judge(ctx context.Context, a *account, late bool) (changed bool, 
 		if err := b.rebuilt(t); err != nil {
 			return false, err
 		}
-		err = tell(b.tx, t.id, events.OperationSettled{
+		err = emitFor(b.tx, t.id, events.OperationSettled{
 			ID: t.id, Command: t.state.Command, Service: t.state.Service, About: t.state.About, EntityID: t.state.EntityID, Status: row.Status,
 			Error: t.state.Error, AcceptedAt: t.state.AcceptedAt, FinishedAt: t.state.FinishedAt, SettledAt: now,
 		})
 	case row.Waiting != "" && (row.Outcome != was || row.Waiting != waited):
-		err = tell(b.tx, t.id, events.OperationStalled{ID: t.id, Outcome: row.Outcome, Waiting: named(open), At: now})
+		err = emitFor(b.tx, t.id, events.OperationStalled{ID: t.id, Outcome: row.Outcome, Waiting: named(open), At: now})
 	}
 	return changed, err
 }
@@ -277,16 +277,16 @@ func digest(open []events.Waiting) uint64 {
 	return max(h.Sum64(), 1)
 }
 
-func tell(tx *store.Tx, id string, e events.Typed) error {
+func emitFor(tx *store.Tx, id string, e events.Typed) error {
 	cause := tx.Cause()
-	defer tx.Because(cause)
-	tx.Because(events.Envelope{ID: cause.ID, Correlation: id, TraceParent: cause.TraceParent})
+	defer tx.SetCause(cause)
+	tx.SetCause(events.Envelope{ID: cause.ID, Correlation: id, TraceParent: cause.TraceParent})
 	return tx.Emit(e)
 }
 
 // waiting lists what an operation waits for: its own messages, and those that it caused together with other
 // operations, each with what followed from it. What else those operations wait for does not concern it.
-func (b *book) waiting(ctx context.Context, t *tree) ([]events.Waiting, error) {
+func (b *ledgerTx) waiting(ctx context.Context, t *tree) ([]events.Waiting, error) {
 	open := t.open()
 	if len(t.foreign) == 0 {
 		return open, nil

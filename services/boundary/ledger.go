@@ -57,7 +57,7 @@ func alone(ctx context.Context, tx *store.Tx) error {
 	if tx.Dialect().Name() != dialect.PG {
 		return nil
 	}
-	tx.Later(tx.NewRaw("SELECT pg_advisory_xact_lock(hashtext('stega ledger'))"))
+	tx.Queue(tx.NewRaw("SELECT pg_advisory_xact_lock(hashtext('stega ledger'))"))
 	return ctx.Err()
 }
 
@@ -72,17 +72,17 @@ type cached struct {
 const maxCached = 4096
 
 // book is the ledger as one unit of work has it open.
-type book struct {
-	s        *Service
-	tx       *store.Tx
-	accounts map[string]*account
-	touched  []*account // to be evaluated
-	settled  bool       // a rebuild
-	views    []views    // that were rebuilt; nil: not read yet
+type ledgerTx struct {
+	s          *Service
+	tx         *store.Tx
+	operations map[string]*operationState
+	touched    []*operationState // to be evaluated
+	settled    bool              // a rebuild
+	views      []views           // that were rebuilt; nil: not read yet
 }
 
 // account is an operation in a book.
-type account struct {
+type operationState struct {
 	row     ledgerRow
 	tree    *tree
 	digest  uint64 // of what it waits for, as last published to those that depend on it; 0: not known
@@ -91,13 +91,13 @@ type account struct {
 }
 
 // keepBook opens the ledger for fn, which no other unit does at the same time, and writes what fn changed.
-func (s *Service) keepBook(ctx context.Context, tx *store.Tx, fn func(*book) error) error {
+func (s *Service) withLedger(ctx context.Context, tx *store.Tx, fn func(*ledgerTx) error) error {
 	if err := alone(ctx, tx); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := &book{s: s, tx: tx, accounts: map[string]*account{}}
+	b := &ledgerTx{s: s, tx: tx, operations: map[string]*operationState{}}
 	if err := fn(b); err != nil {
 		return err
 	}
@@ -106,22 +106,22 @@ func (s *Service) keepBook(ctx context.Context, tx *store.Tx, fn func(*book) err
 }
 
 // load is an operation of the ledger; one that is not known is empty.
-func (b *book) load(ctx context.Context, id string) (*account, error) {
-	if b.accounts[id] == nil {
+func (b *ledgerTx) load(ctx context.Context, id string) (*operationState, error) {
+	if b.operations[id] == nil {
 		if err := b.fetch(ctx, []string{id}); err != nil {
 			return nil, err
 		}
 	}
-	return b.accounts[id], nil
+	return b.operations[id], nil
 }
 
 // fetch reads operations, those that are not open already. A tree in memory is the one of the row only when their
 // stamps are the same: a unit that was taken back leaves another one behind.
-func (b *book) fetch(ctx context.Context, ids []string) error {
+func (b *ledgerTx) fetch(ctx context.Context, ids []string) error {
 	var missing []string
 	for _, id := range ids {
-		if b.accounts[id] == nil {
-			b.accounts[id] = &account{row: ledgerRow{ID: id, Outcome: Pending}, tree: newTree(id)}
+		if b.operations[id] == nil {
+			b.operations[id] = &operationState{row: ledgerRow{ID: id, Outcome: Pending}, tree: newTree(id)}
 			missing = append(missing, id)
 		}
 	}
@@ -134,7 +134,7 @@ func (b *book) fetch(ctx context.Context, ids []string) error {
 	}
 	var unknown []string // whose trees are not in memory
 	for _, row := range rows {
-		a := b.accounts[row.ID]
+		a := b.operations[row.ID]
 		a.row = row
 		if c, ok := b.s.cache[row.ID]; ok && c.stamp == row.Stamp {
 			a.tree, a.digest = c.tree, c.digest
@@ -147,7 +147,7 @@ func (b *book) fetch(ctx context.Context, ids []string) error {
 	}
 	trees, err := grow(ctx, b.tx, unknown...)
 	for id, t := range trees {
-		b.accounts[id].tree = t
+		b.operations[id].tree = t
 	}
 	return err
 }
@@ -177,12 +177,12 @@ func grow(ctx context.Context, db bun.IDB, ids ...string) (map[string]*tree, err
 }
 
 // close writes the rows that changed, and keeps the trees of open operations in memory.
-func (b *book) close() {
+func (b *ledgerTx) close() {
 	if b.settled {
 		defer b.lookAgain()
 	}
 	var rows []*ledgerRow
-	for id, a := range b.accounts {
+	for id, a := range b.operations {
 		if a.changed {
 			rows = append(rows, &a.row)
 		}
@@ -194,7 +194,7 @@ func (b *book) close() {
 		return
 	}
 	slices.SortFunc(rows, func(x, y *ledgerRow) int { return strings.Compare(x.ID, y.ID) })
-	b.tx.Later(b.tx.NewInsert().Model(&rows).On("CONFLICT (id) DO UPDATE").
+	b.tx.Queue(b.tx.NewInsert().Model(&rows).On("CONFLICT (id) DO UPDATE").
 		Set("stamp = EXCLUDED.stamp, command = EXCLUDED.command, service = EXCLUDED.service, subject = EXCLUDED.subject").
 		Set("entity_id = EXCLUDED.entity_id, status = EXCLUDED.status, error = EXCLUDED.error, outcome = EXCLUDED.outcome").
 		Set("waiting = EXCLUDED.waiting, shared = EXCLUDED.shared, accepted_at = EXCLUDED.accepted_at").
@@ -243,7 +243,7 @@ func (s *Service) sweep(ctx context.Context) error {
 // reconsider evaluates an operation that has been waiting for long.
 func (s *Service) reconsider(ctx context.Context, id string) error {
 	return s.db.Do(ctx, func(ctx context.Context, tx *store.Tx) error {
-		return s.keepBook(ctx, tx, func(b *book) error {
+		return s.withLedger(ctx, tx, func(b *ledgerTx) error {
 			a, err := b.load(ctx, id)
 			if err != nil || a.row.Outcome == Settled || a.row.Command == "" {
 				return err
@@ -286,12 +286,12 @@ func (s *Service) forget(ctx context.Context, now time.Time) error {
 		`SELECT id FROM ledger WHERE outcome <> 'settled' AND (command <> '' AND accepted_at < ? OR command = '' AND changed_at < ?)`
 	kept, unknown := before(operationsKept), before(unknownKeptOpen)
 	return s.db.Do(ctx, func(_ context.Context, tx *store.Tx) error {
-		tx.Later(tx.NewRaw(`DELETE FROM receipts WHERE operation IN
+		tx.Queue(tx.NewRaw(`DELETE FROM receipts WHERE operation IN
 			(`+settled+` AND EXISTS (SELECT 1 FROM receipts r WHERE r.operation = ledger.id) LIMIT ?)`, before(receiptsKept), forgetRows))
-		tx.Later(tx.NewRaw(`DELETE FROM dependents WHERE dependent IN (`+settled+`)`, before(receiptsKept)))
-		tx.Later(tx.NewRaw(`DELETE FROM ledger WHERE id IN (`+settled+` LIMIT ?)`, kept, forgetRows))
+		tx.Queue(tx.NewRaw(`DELETE FROM dependents WHERE dependent IN (`+settled+`)`, before(receiptsKept)))
+		tx.Queue(tx.NewRaw(`DELETE FROM ledger WHERE id IN (`+settled+` LIMIT ?)`, kept, forgetRows))
 		for _, rows := range []string{"receipts WHERE operation", "dependents WHERE dependent", "ledger WHERE id"} { // never settled
-			tx.Later(tx.NewRaw(`DELETE FROM `+rows+` IN (`+over+` ORDER BY changed_at LIMIT ?)`, kept, unknown, forgetRows))
+			tx.Queue(tx.NewRaw(`DELETE FROM `+rows+` IN (`+over+` ORDER BY changed_at LIMIT ?)`, kept, unknown, forgetRows))
 		}
 		return nil
 	})

@@ -36,7 +36,7 @@ func (s *Service) rebuilding(_ context.Context, tx *store.Tx, e events.ReplayReq
 }
 
 // rebuilt records a rebuild that has settled, when it succeeded.
-func (b *book) rebuilt(t *tree) error {
+func (b *ledgerTx) rebuilt(t *tree) error {
 	if t.rebuild == nil || t.state.Status != string(store.Succeeded) {
 		return nil
 	}
@@ -44,7 +44,7 @@ func (b *book) rebuilt(t *tree) error {
 	if err != nil {
 		return err
 	}
-	b.tx.Later(b.tx.NewRaw(`INSERT INTO rebuilt (service, topics, since) VALUES (?, ?, ?) ON CONFLICT (service)
+	b.tx.Queue(b.tx.NewRaw(`INSERT INTO rebuilt (service, topics, since) VALUES (?, ?, ?) ON CONFLICT (service)
 		DO UPDATE SET topics = excluded.topics, since = excluded.since WHERE excluded.since > rebuilt.since`,
 		t.state.Service, string(topics), t.rebuild.Since.UnixMicro()))
 	b.settled = true
@@ -52,8 +52,8 @@ func (b *book) rebuilt(t *tree) error {
 }
 
 // lookAgain makes the sweep look at all that is stalled or failed.
-func (b *book) lookAgain() {
-	b.tx.Later(b.tx.NewRaw("UPDATE ledger SET changed_at = 0 WHERE outcome <> ? AND outcome IN (?, ?) AND command <> ''", Settled, Stalled, Failed))
+func (b *ledgerTx) lookAgain() {
+	b.tx.Queue(b.tx.NewRaw("UPDATE ledger SET changed_at = 0 WHERE outcome <> ? AND outcome IN (?, ?) AND command <> ''", Settled, Stalled, Failed))
 }
 
 // views are those of a service that were rebuilt.
@@ -63,7 +63,7 @@ type views struct {
 }
 
 // reflect enters what was rebuilt since an operation began to wait for it.
-func (b *book) reflect(ctx context.Context, a *account) error {
+func (b *ledgerTx) reflect(ctx context.Context, a *operationState) error {
 	if b.views == nil {
 		var rows []struct {
 			Service, Topics string
@@ -82,7 +82,7 @@ func (b *book) reflect(ctx context.Context, a *account) error {
 	}
 	for _, v := range b.views {
 		for service, receipts := range a.tree.reflected(v, b.tx.Now()) {
-			if err := b.add(ctx, posting{a.row.ID, entry{Service: service, Receipts: receipts}}); err != nil {
+			if err := b.add(ctx, operationEntry{a.row.ID, entry{Service: service, Receipts: receipts}}); err != nil {
 				return err
 			}
 		}
@@ -102,8 +102,8 @@ func (t *tree) reflected(v views, now time.Time) map[string][]events.Receipt {
 		if !own && (w.Topic != request || w.Subject != v.service) || !n.known || n.ID == t.id || !minted(w.Message).Before(v.Since.Add(-emittedBefore)) {
 			continue
 		}
-		h := n.heard[w.Service]
-		lost := w.State == pending && (h == nil || h.untold == 0)
+		h := n.reports[w.Service]
+		lost := w.State == pending && (h == nil || h.omitted == 0)
 		if !lost && (w.State != events.ReceiptDead || !w.Since.Before(v.Since)) {
 			continue
 		}

@@ -27,7 +27,7 @@ func idOf(at time.Time) string {
 func (b *books) rebuild(id string, since time.Time, status string) {
 	b.t.Helper()
 	require.NoError(b.t, b.db.Do(b.t.Context(), func(ctx context.Context, tx *store.Tx) error {
-		tx.Because(events.Envelope{ID: events.NewID(), Correlation: id, Time: since})
+		tx.SetCause(events.Envelope{ID: events.NewID(), Correlation: id, Time: since})
 		return b.s.rebuilding(ctx, tx, events.ReplayRequested{Service: "returns", Topics: []string{"t"}, Rebuild: id})
 	}))
 	f := succeeded(id)

@@ -33,8 +33,8 @@ type Service struct {
 // Options are the settings of the ledger.
 type Options struct {
 	// Takes says which services take a topic, as far as this program knows them.
-	Takes map[string][]string
-	Log   *slog.Logger
+	Subscriptions map[string][]string
+	Log           *slog.Logger
 }
 
 // New makes the service on its database, which may be nil when only Register is called.

@@ -24,18 +24,18 @@ type tree struct {
 // node is a message; the root is the command itself.
 type node struct {
 	events.Emitted
-	known    bool              // its cause has told of it
-	expects  []string          // the services that take it
-	heard    map[string]*heard // by service
-	closed   bool              // nothing is waited for, as long as nothing more is said of it
+	known    bool                      // its cause has told of it
+	expects  []string                  // the services that take it
+	reports  map[string]*serviceReport // by service
+	closed   bool                      // nothing is waited for, as long as nothing more is said of it
 	children []string
 }
 
 // heard is what one service said of a message.
-type heard struct {
+type serviceReport struct {
 	handlers map[string]handling
 	nobody   bool // it has no handler for it any more
-	untold   int  // how many messages that it caused are still to be told
+	omitted  int  // how many messages that it caused are still to be told
 }
 
 // handling is where a message stands in one handler.
@@ -61,7 +61,7 @@ type entry struct {
 	Receipts []events.Receipt       `json:"receipts,omitempty"`
 	Rebuild  *rebuild               `json:"rebuild,omitempty"`
 	// Takes says which services took the topics that are named in it, at that time.
-	Takes map[string][]string `json:"takes,omitempty"`
+	Subscriptions map[string][]string `json:"takes,omitempty"`
 }
 
 func newTree(id string) *tree {
@@ -71,19 +71,19 @@ func newTree(id string) *tree {
 func (t *tree) node(id string) *node {
 	n := t.nodes[id]
 	if n == nil {
-		n = &node{Emitted: events.Emitted{ID: id}, heard: map[string]*heard{}}
+		n = &node{Emitted: events.Emitted{ID: id}, reports: map[string]*serviceReport{}}
 		t.nodes[id] = n
 	}
 	return n
 }
 
 // by is what a service has said of a message, to be changed.
-func (n *node) by(service string) *heard {
+func (n *node) by(service string) *serviceReport {
 	n.closed = false
-	h := n.heard[service]
+	h := n.reports[service]
 	if h == nil {
-		h = &heard{handlers: map[string]handling{}}
-		n.heard[service] = h
+		h = &serviceReport{handlers: map[string]handling{}}
+		n.reports[service] = h
 	}
 	return h
 }
@@ -101,8 +101,8 @@ func (t *tree) add(e entry) {
 			t.state = *s
 			t.state.Emitted = append(emitted, s.Emitted...)
 		}
-		root.by(s.Service).untold += s.Untold
-		t.caused(root, s.Emitted, e.Takes)
+		root.by(s.Service).omitted += s.Omitted
+		t.caused(root, s.Emitted, e.Subscriptions)
 	}
 	if e.Rebuild != nil {
 		t.rebuild = e.Rebuild
@@ -114,16 +114,16 @@ func (t *tree) add(e entry) {
 		}
 		h := n.by(e.Service)
 		if r.State == events.ReceiptCaused {
-			h.untold -= len(r.Emitted)
+			h.omitted -= len(r.Emitted)
 		} else {
-			h.untold += r.Untold
-			h.say(r)
+			h.omitted += r.Omitted
+			h.record(r)
 		}
-		t.caused(n, r.Emitted, e.Takes)
+		t.caused(n, r.Emitted, e.Subscriptions)
 	}
 }
 
-func (t *tree) caused(n *node, emitted []events.Emitted, takes map[string][]string) {
+func (t *tree) caused(n *node, emitted []events.Emitted, subscriptions map[string][]string) {
 	for _, e := range emitted {
 		if own := e.Operation == "" || e.Operation == t.id; (!own || t.nodes[e.ID] != nil) && slices.Contains(n.children, e.ID) {
 			continue
@@ -139,7 +139,7 @@ func (t *tree) caused(n *node, emitted []events.Emitted, takes map[string][]stri
 		if e.Service != "" {
 			child.expects = []string{e.Service}
 		} else {
-			child.expects = takes[e.Topic]
+			child.expects = subscriptions[e.Topic]
 		}
 	}
 }
@@ -156,7 +156,7 @@ func (t *tree) emitted(id string) events.Emitted {
 }
 
 // say notes a receipt of a handler. That it handled the message is final; of anything else the later counts.
-func (h *heard) say(r events.Receipt) {
+func (h *serviceReport) record(r events.Receipt) {
 	if r.State == events.ReceiptUnhandled {
 		h.nobody = true
 		return
@@ -219,17 +219,17 @@ func (t *tree) waiting(n *node) (all []events.Waiting) {
 		services = nil
 	}
 	for _, service := range services {
-		if n.heard[service] == nil {
+		if n.reports[service] == nil {
 			wait(service, "", handling{state: pending, at: t.state.AcceptedAt})
 		}
 	}
-	for service, h := range n.heard {
+	for service, h := range n.reports {
 		for handler, at := range h.handlers {
 			if !finished(at.state) {
 				wait(service, handler, at)
 			}
 		}
-		if len(h.handlers) == 0 && !h.nobody && slices.Contains(services, service) || h.untold != 0 {
+		if len(h.handlers) == 0 && !h.nobody && slices.Contains(services, service) || h.omitted != 0 {
 			wait(service, "", handling{state: pending, at: t.state.AcceptedAt})
 		}
 	}

@@ -15,12 +15,12 @@ import (
 
 // world is a made-up suite: which services take which topics, with which handlers.
 type world struct {
-	rng   *rand.Rand
-	takes map[string][]string
-	names map[string][]string // handlers by "service topic"
-	next  int
-	clock time.Time
-	facts []fact
+	rng           *rand.Rand
+	subscriptions map[string][]string
+	names         map[string][]string // handlers by "service topic"
+	next          int
+	clock         time.Time
+	facts         []fact
 }
 
 // fact is one thing that a service says, and whether the operation could not be settled without it.
@@ -31,12 +31,12 @@ type fact struct {
 }
 
 func newWorld(seed uint64) *world {
-	w := &world{rng: rand.New(rand.NewPCG(seed, 7)), takes: map[string][]string{}, names: map[string][]string{}, clock: time.Unix(1_700_000_000, 0).UTC()}
+	w := &world{rng: rand.New(rand.NewPCG(seed, 7)), subscriptions: map[string][]string{}, names: map[string][]string{}, clock: time.Unix(1_700_000_000, 0).UTC()}
 	for t := range 5 {
 		topic := fmt.Sprintf("topic%d.happened", t)
 		for s := range w.rng.IntN(4) {
 			service := fmt.Sprintf("service%d", s)
-			w.takes[topic] = append(w.takes[topic], service)
+			w.subscriptions[topic] = append(w.subscriptions[topic], service)
 			for h := range 1 + w.rng.IntN(2) {
 				key := service + " " + topic
 				w.names[key] = append(w.names[key], fmt.Sprintf("%s:%s#%d", service, topic, h))
@@ -56,8 +56,8 @@ func (w *world) now() time.Time {
 	return w.clock
 }
 
-func (w *world) say(operation, service string, needed bool, r events.Receipt) {
-	w.facts = append(w.facts, fact{operation, entry{Service: service, Receipts: []events.Receipt{r}, Takes: w.takes}, needed})
+func (w *world) record(operation, service string, needed bool, r events.Receipt) {
+	w.facts = append(w.facts, fact{operation, entry{Service: service, Receipts: []events.Receipt{r}, Subscriptions: w.subscriptions}, needed})
 }
 
 // emits makes up what a handling causes, and everything that follows from it.
@@ -76,7 +76,7 @@ func (w *world) emits(operation string, depth int) []events.Emitted {
 
 // follow makes up how every service handles a message, with failures on the way.
 func (w *world) follow(operation string, e events.Emitted, depth int) {
-	for _, service := range w.takes[e.Topic] {
+	for _, service := range w.subscriptions[e.Topic] {
 		names := w.names[service+" "+e.Topic]
 		for _, handler := range names {
 			r := events.Receipt{Message: e.ID, Topic: e.Topic, Operation: operation, Handler: handler, SentAt: w.now()}
@@ -88,19 +88,19 @@ func (w *world) follow(operation string, e events.Emitted, depth int) {
 				if w.rng.IntN(3) == 0 {
 					r.State = events.ReceiptDead
 				}
-				w.say(operation, service, false, r)
+				w.record(operation, service, false, r)
 			}
 			r.State, r.Attempts, r.At = events.ReceiptHandled, 0, w.now()
 			caused := w.emits(operation, depth)
 			if len(caused) > 1 && w.rng.IntN(2) == 0 { // told in two parts
 				more := r
 				more.State, more.Emitted = events.ReceiptCaused, caused[1:]
-				r.Emitted, r.Untold = caused[:1], len(caused)-1
-				w.say(operation, service, true, more)
+				r.Emitted, r.Omitted = caused[:1], len(caused)-1
+				w.record(operation, service, true, more)
 			} else {
 				r.Emitted = caused
 			}
-			w.say(operation, service, true, r)
+			w.record(operation, service, true, r)
 		}
 	}
 }
@@ -114,7 +114,7 @@ func (w *world) command(id string) {
 		accepted := state
 		accepted.Emitted = []events.Emitted{job}
 		w.facts = append(w.facts, fact{id, entry{Service: "thing", State: &accepted}, false})
-		w.say(id, "thing", true, events.Receipt{
+		w.record(id, "thing", true, events.Receipt{
 			Message: job.ID, Topic: "thing.do", Operation: id, Handler: "thing:thing.do", State: events.ReceiptHandled, Emitted: w.emits(id, 3), At: w.now(),
 		})
 	} else {
@@ -125,7 +125,7 @@ func (w *world) command(id string) {
 		state.Emitted = append(state.Emitted, job)
 	}
 	state.Status, state.FinishedAt = "succeeded", &end
-	w.facts = append(w.facts, fact{id, entry{Service: "thing", State: &state, Takes: w.takes}, true})
+	w.facts = append(w.facts, fact{id, entry{Service: "thing", State: &state, Subscriptions: w.subscriptions}, true})
 }
 
 // Whatever follows from an operation, in whatever order the receipts come: it is settled when the last one that is
@@ -189,7 +189,7 @@ func TestOutcomesSayWhoIsWaitedFor(t *testing.T) {
 			ID: "op", Command: "portfolio.create", Service: "portfolio", Status: "succeeded", AcceptedAt: end, FinishedAt: &end,
 			Emitted: []events.Emitted{{ID: "m1", Topic: "portfolio.created", Subject: "p"}},
 		},
-		Takes: map[string][]string{"portfolio.created": {"audit", "returns"}},
+		Subscriptions: map[string][]string{"portfolio.created": {"audit", "returns"}},
 	}
 	receipt := func(state string, handlers ...string) events.Receipt {
 		return events.Receipt{Message: "m1", Topic: "portfolio.created", Operation: "op", Handler: "returns:portfolios", Handlers: handlers, State: state, Attempts: 3, Error: "no", At: end}

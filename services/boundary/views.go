@@ -148,7 +148,7 @@ func (t *tree) branch(id string, seen map[string]bool) *Branch {
 			b.EmittedAt = &t.state.AcceptedAt
 		}
 	}
-	for _, h := range n.heard {
+	for _, h := range n.reports {
 		for _, at := range h.handlers {
 			if b.EmittedAt == nil && !at.sent.IsZero() {
 				b.EmittedAt = &at.sent
@@ -178,11 +178,11 @@ func (t *tree) handlings(n *node) []HandlingRow {
 		return append(rows, row)
 	}
 	for _, service := range n.expects {
-		if n.heard[service] == nil {
+		if n.reports[service] == nil {
 			rows = append(rows, HandlingRow{Service: service, State: pending})
 		}
 	}
-	for service, h := range n.heard {
+	for service, h := range n.reports {
 		for handler, at := range h.handlers {
 			row := HandlingRow{Service: service, Handler: handler, State: at.state, Attempts: at.attempts, Error: at.err}
 			if !at.at.IsZero() {

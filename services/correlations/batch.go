@@ -159,9 +159,9 @@ func (b *batch) renewSymbol(ctx context.Context, tx *store.Tx, symbol string, ol
 	if err := tx.Flush(ctx); err != nil { // what is removed stays so
 		return err
 	}
-	tx.Later(tx.NewRaw("DELETE FROM series WHERE symbol = ? AND year IN (?)", symbol, bun.List(append(slices.Collect(maps.Keys(old)), 0))))
+	tx.Queue(tx.NewRaw("DELETE FROM series WHERE symbol = ? AND year IN (?)", symbol, bun.List(append(slices.Collect(maps.Keys(old)), 0))))
 	if len(all) == 0 {
-		tx.Later(tx.NewRaw("DELETE FROM symbols WHERE symbol = ?", symbol))
+		tx.Queue(tx.NewRaw("DELETE FROM symbols WHERE symbol = ?", symbol))
 	}
 	return nil
 }

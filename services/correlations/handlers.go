@@ -15,7 +15,7 @@ func (s *Service) assetUpdated(_ context.Context, tx *store.Tx, e events.AssetUp
 	if err := e.Check(); err != nil {
 		return fault.Invalid("returns_invalid", "the returns of %s make no sense: %s", e.Symbol, err)
 	}
-	store.Gather(tx, "merge returns", e, func(ctx context.Context, tx *store.Tx, all []events.AssetUpdated) error {
+	store.Collect(tx, "merge returns", e, func(ctx context.Context, tx *store.Tx, all []events.AssetUpdated) error {
 		b := batch{skip: s.views.Skip}
 		for _, e := range all {
 			b.add(e)
@@ -49,7 +49,7 @@ func (s *Service) portfolioUpdated(ctx context.Context, tx *store.Tx, e events.P
 		return err
 	}
 	if own { // whatever there is
-		tx.Later(tx.NewRaw("DELETE FROM portfolios WHERE id = ?", e.ID))
+		tx.Queue(tx.NewRaw("DELETE FROM portfolios WHERE id = ?", e.ID))
 		s.views.Replaced(tx, e.Replay, "portfolio", e.ID)
 	}
 	return follow(tx, e.Portfolio)
@@ -61,7 +61,7 @@ func follow(tx *store.Tx, p events.Portfolio) error {
 	if err != nil {
 		return err
 	}
-	tx.Later(tx.NewRaw(`INSERT INTO portfolios (id, version, assets) SELECT ?, ?, ?
+	tx.Queue(tx.NewRaw(`INSERT INTO portfolios (id, version, assets) SELECT ?, ?, ?
 		WHERE NOT EXISTS (SELECT 1 FROM deleted_portfolios WHERE id = ? AND version > ?)
 		ON CONFLICT (id) DO UPDATE SET version = excluded.version, assets = excluded.assets WHERE excluded.version > portfolios.version`,
 		p.ID, p.Version, string(assets), p.ID, p.Version))
@@ -72,13 +72,13 @@ func (s *Service) portfolioDeleted(ctx context.Context, tx *store.Tx, e events.P
 	if e.Replay != nil { // its owner does not have it
 		own, err := s.views.Running(ctx, tx, e.Replay)
 		if own {
-			tx.Later(tx.NewRaw("DELETE FROM portfolios WHERE id = ?", e.ID))
+			tx.Queue(tx.NewRaw("DELETE FROM portfolios WHERE id = ?", e.ID))
 			s.views.Replaced(tx, e.Replay, "portfolio", e.ID)
 		}
 		return err
 	}
-	tx.Later(tx.NewRaw("DELETE FROM portfolios WHERE id = ? AND version < ?", e.ID, e.Version))
-	tx.Later(tx.NewRaw(`INSERT INTO deleted_portfolios (id, version) VALUES (?, ?)
+	tx.Queue(tx.NewRaw("DELETE FROM portfolios WHERE id = ? AND version < ?", e.ID, e.Version))
+	tx.Queue(tx.NewRaw(`INSERT INTO deleted_portfolios (id, version) VALUES (?, ?)
 		ON CONFLICT (id) DO UPDATE SET version = excluded.version WHERE excluded.version > deleted_portfolios.version`, e.ID, e.Version))
 	return nil
 }

@@ -90,7 +90,7 @@ func (s *Service) deleteSchedule(ctx context.Context, tx *store.Tx, c DeleteSche
 	if err != nil {
 		return err
 	}
-	tx.Later(tx.NewDelete().Model(r).WherePK())
+	tx.Queue(tx.NewDelete().Model(r).WherePK())
 	return nil
 }
 
@@ -161,7 +161,7 @@ func (s *Service) claim(ctx context.Context, tx *store.Tx, r scheduleRow) error 
 	if _, err := store.OperationsOf(tx).Start(ctx, operation); err != nil {
 		return err
 	}
-	tx.Because(events.Envelope{ID: id, Correlation: id, Type: operation.Command})
+	tx.SetCause(events.Envelope{ID: id, Correlation: id, Type: operation.Command})
 	return tx.Enqueue(s.Name(), pull)
 }
 

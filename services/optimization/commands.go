@@ -66,7 +66,7 @@ func (s *Service) rebuild(ctx context.Context, tx *store.Tx, _ Rebuild) error {
 
 // unfollow ends the following of portfolios that are gone.
 func unfollow(_ context.Context, tx *store.Tx) error {
-	tx.Later(tx.NewRaw(`UPDATE optimizations SET follow = 0 WHERE follow = 1 AND portfolio_id NOT IN (SELECT id FROM portfolios)`))
+	tx.Queue(tx.NewRaw(`UPDATE optimizations SET follow = 0 WHERE follow = 1 AND portfolio_id NOT IN (SELECT id FROM portfolios)`))
 	return nil
 }
 
@@ -83,13 +83,13 @@ func (s *Service) follow(ctx context.Context, tx *store.Tx, c Follow) error {
 		return fault.Conflict("optimization_without_portfolio", "optimization %s has no weights of a portfolio, and so nothing to follow", c.ID).
 			WithHint("make one with portfolio_id, of any objective but frontier")
 	case !c.Follow:
-		tx.Later(tx.NewRaw("UPDATE optimizations SET follow = 0, updated_at = ? WHERE id = ?", tx.Now().UnixMicro(), c.ID))
+		tx.Queue(tx.NewRaw("UPDATE optimizations SET follow = 0, updated_at = ? WHERE id = ?", tx.Now().UnixMicro(), c.ID))
 		return nil
 	}
 	if _, err := loadPortfolio(ctx, tx, r.PortfolioID); err != nil {
 		return err
 	}
-	tx.Later(tx.NewRaw("UPDATE optimizations SET follow = 1, updated_at = ? WHERE id = ?", tx.Now().UnixMicro(), c.ID))
+	tx.Queue(tx.NewRaw("UPDATE optimizations SET follow = 1, updated_at = ? WHERE id = ?", tx.Now().UnixMicro(), c.ID))
 	return s.queue(ctx, tx, c.ID)
 }
 
@@ -101,6 +101,6 @@ func (s *Service) delete(ctx context.Context, tx *store.Tx, c Delete) error {
 	if r == nil {
 		return unknown(c.ID)
 	}
-	tx.Later(tx.NewDelete().Table("optimizations").Where("id = ?", c.ID))
+	tx.Queue(tx.NewDelete().Table("optimizations").Where("id = ?", c.ID))
 	return nil
 }

@@ -59,7 +59,7 @@ func (s *Service) queue(ctx context.Context, tx *store.Tx, id string) error {
 		}
 		return tx.Enqueue(s.Name(), Recompute{ID: id})
 	}
-	tx.Later(tx.NewRaw("UPDATE optimizations SET changed_at = ? WHERE id = ?", now, id))
+	tx.Queue(tx.NewRaw("UPDATE optimizations SET changed_at = ? WHERE id = ?", now, id))
 	return nil
 }
 

@@ -65,7 +65,7 @@ func (s *Service) replace(ctx context.Context, tx *store.Tx, e events.AssetUpdat
 		if err := tx.Flush(ctx); err != nil { // what is removed stays so
 			return err
 		}
-		tx.Later(tx.NewRaw("DELETE FROM series WHERE symbol = ? AND year IN (?)", e.Symbol, bun.List(gone)))
+		tx.Queue(tx.NewRaw("DELETE FROM series WHERE symbol = ? AND year IN (?)", e.Symbol, bun.List(gone)))
 	}
 	if len(rows)+len(gone) > 0 {
 		saveSeries(tx, e.Symbol, rows)
@@ -88,7 +88,7 @@ func (s *Service) pricesImported(ctx context.Context, tx *store.Tx, e events.Pri
 		if err := tx.Flush(ctx); err != nil { // what is removed stays so
 			return err
 		}
-		tx.Later(tx.NewRaw("DELETE FROM closes WHERE symbol = ?", e.Symbol))
+		tx.Queue(tx.NewRaw("DELETE FROM closes WHERE symbol = ?", e.Symbol))
 		s.views.Replaced(tx, e.Replay, "marketdata", e.Symbol)
 	}
 	if len(e.Days) == 0 {
@@ -132,11 +132,11 @@ func (s *Service) replacePortfolio(ctx context.Context, tx *store.Tx, e events.P
 	}
 	s.views.Replaced(tx, e.Replay, "portfolio", e.ID)
 	if len(kept) > 0 {
-		tx.Later(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", e.ID))
+		tx.Queue(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", e.ID))
 		hold(tx, e.Portfolio)
 		return nil
 	}
-	tx.Later(tx.NewRaw("DELETE FROM portfolios WHERE id = ?", e.ID))
+	tx.Queue(tx.NewRaw("DELETE FROM portfolios WHERE id = ?", e.ID))
 	return s.keep(ctx, tx, e.Portfolio)
 }
 
@@ -148,7 +148,7 @@ func hold(tx *store.Tx, p events.Portfolio) {
 		apartOf(tx).held(a.Symbol)
 	}
 	if len(holdings) > 0 {
-		tx.Later(tx.NewInsert().Model(&holdings).On("CONFLICT DO NOTHING"))
+		tx.Queue(tx.NewInsert().Model(&holdings).On("CONFLICT DO NOTHING"))
 	}
 }
 
@@ -168,7 +168,7 @@ func (s *Service) keep(ctx context.Context, tx *store.Tx, p events.Portfolio) er
 	if n, err := result.RowsAffected(); err != nil || n == 0 {
 		return err
 	}
-	tx.Later(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", p.ID))
+	tx.Queue(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", p.ID))
 	hold(tx, p)
 	apartOf(tx).held("portfolio " + p.ID)
 	tx.Once("followers of "+p.ID, func(ctx context.Context, tx *store.Tx) error { return s.portfolioMoved(ctx, tx, p.ID) })
@@ -179,16 +179,16 @@ func (s *Service) portfolioDeleted(ctx context.Context, tx *store.Tx, e events.P
 	if e.Replay != nil { // its owner does not have it
 		own, err := s.views.Running(ctx, tx, e.Replay)
 		if own {
-			tx.Later(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", e.ID))
-			tx.Later(tx.NewRaw("DELETE FROM portfolios WHERE id = ?", e.ID))
+			tx.Queue(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", e.ID))
+			tx.Queue(tx.NewRaw("DELETE FROM portfolios WHERE id = ?", e.ID))
 			s.views.Replaced(tx, e.Replay, "portfolio", e.ID)
 		}
 		return err
 	}
-	tx.Later(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", e.ID))
-	tx.Later(tx.NewRaw("DELETE FROM portfolios WHERE id = ? AND version < ?", e.ID, e.Version))
-	tx.Later(tx.NewRaw(`INSERT INTO deleted_portfolios (id, version) VALUES (?, ?)
+	tx.Queue(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", e.ID))
+	tx.Queue(tx.NewRaw("DELETE FROM portfolios WHERE id = ? AND version < ?", e.ID, e.Version))
+	tx.Queue(tx.NewRaw(`INSERT INTO deleted_portfolios (id, version) VALUES (?, ?)
 		ON CONFLICT (id) DO UPDATE SET version = excluded.version WHERE excluded.version > deleted_portfolios.version`, e.ID, e.Version))
-	tx.Later(tx.NewRaw("UPDATE optimizations SET follow = 0 WHERE portfolio_id = ?", e.ID))
+	tx.Queue(tx.NewRaw("UPDATE optimizations SET follow = 0 WHERE portfolio_id = ?", e.ID))
 	return nil
 }

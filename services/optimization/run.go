@@ -131,7 +131,7 @@ func (s *Service) recompute(ctx context.Context, run *bus.Run, c Recompute) erro
 // leave takes an optimization that is not to be made anew out of the queue.
 func (s *Service) leave(ctx context.Context, run *bus.Run, id string) error {
 	return run.Commit(ctx, func(_ context.Context, tx *store.Tx) error {
-		tx.Later(tx.NewRaw("UPDATE optimizations SET queued_at = 0 WHERE id = ?", id))
+		tx.Queue(tx.NewRaw("UPDATE optimizations SET queued_at = 0 WHERE id = ?", id))
 		return nil
 	})
 }

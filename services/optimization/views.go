@@ -352,7 +352,7 @@ func (r *row) request() (Request, error) {
 
 // save writes a row, new or old.
 func save(tx *store.Tx, r *row) {
-	tx.Later(tx.NewInsert().Model(r).On("CONFLICT (id) DO UPDATE").Set("follow = EXCLUDED.follow").Set("status = EXCLUDED.status").
+	tx.Queue(tx.NewInsert().Model(r).On("CONFLICT (id) DO UPDATE").Set("follow = EXCLUDED.follow").Set("status = EXCLUDED.status").
 		Set("answer = EXCLUDED.answer").Set("error = EXCLUDED.error").Set("seen = EXCLUDED.seen").Set("runs = EXCLUDED.runs").
 		Set("changed_at = EXCLUDED.changed_at").Set("queued_at = EXCLUDED.queued_at").Set("updated_at = EXCLUDED.updated_at"))
 }

@@ -64,7 +64,7 @@ func change(ctx context.Context, tx *store.Tx, p events.Portfolio) error {
 }
 
 func remove(tx *store.Tx, id string) {
-	tx.Later(tx.NewDelete().Table("portfolios").Where("id = ?", id))
+	tx.Queue(tx.NewDelete().Table("portfolios").Where("id = ?", id))
 }
 
 // lock reads a portfolio and locks its row until the unit of work ends. SQLite has one writer and needs no lock.

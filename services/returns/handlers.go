@@ -223,11 +223,11 @@ func (s *Service) replacePortfolio(ctx context.Context, tx *store.Tx, e events.P
 	}
 	s.views.Replaced(tx, e.Replay, "portfolio", e.ID)
 	if len(kept) > 0 {
-		tx.Later(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", e.ID))
+		tx.Queue(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", e.ID))
 		hold(tx, e.Portfolio)
 		return nil
 	}
-	tx.Later(tx.NewRaw("DELETE FROM portfolios WHERE id = ?", e.ID))
+	tx.Queue(tx.NewRaw("DELETE FROM portfolios WHERE id = ?", e.ID))
 	return follow(ctx, tx, e.Portfolio)
 }
 
@@ -239,7 +239,7 @@ func hold(tx *store.Tx, p events.Portfolio) {
 		apartOf(tx).held(a.Symbol)
 	}
 	if len(holdings) > 0 {
-		tx.Later(tx.NewInsert().Model(&holdings).On("CONFLICT DO NOTHING"))
+		tx.Queue(tx.NewInsert().Model(&holdings).On("CONFLICT DO NOTHING"))
 	}
 }
 
@@ -259,7 +259,7 @@ func follow(ctx context.Context, tx *store.Tx, p events.Portfolio) error {
 	if n, err := result.RowsAffected(); err != nil || n == 0 {
 		return err
 	}
-	tx.Later(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", p.ID))
+	tx.Queue(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", p.ID))
 	hold(tx, p)
 	// Once everything is known that moves portfolios in this unit, they are announced.
 	tx.Once("portfolio "+p.ID+" moved", func(_ context.Context, tx *store.Tx) error {
@@ -273,15 +273,15 @@ func (s *Service) portfolioDeleted(ctx context.Context, tx *store.Tx, e events.P
 	if e.Replay != nil { // its owner does not have it
 		own, err := s.views.Running(ctx, tx, e.Replay)
 		if own {
-			tx.Later(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", e.ID))
-			tx.Later(tx.NewRaw("DELETE FROM portfolios WHERE id = ?", e.ID))
+			tx.Queue(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", e.ID))
+			tx.Queue(tx.NewRaw("DELETE FROM portfolios WHERE id = ?", e.ID))
 			s.views.Replaced(tx, e.Replay, "portfolio", e.ID)
 		}
 		return err
 	}
-	tx.Later(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", e.ID))
-	tx.Later(tx.NewRaw("DELETE FROM portfolios WHERE id = ? AND version < ?", e.ID, e.Version))
-	tx.Later(tx.NewRaw(`INSERT INTO deleted_portfolios (id, version) VALUES (?, ?)
+	tx.Queue(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", e.ID))
+	tx.Queue(tx.NewRaw("DELETE FROM portfolios WHERE id = ? AND version < ?", e.ID, e.Version))
+	tx.Queue(tx.NewRaw(`INSERT INTO deleted_portfolios (id, version) VALUES (?, ?)
 		ON CONFLICT (id) DO UPDATE SET version = excluded.version WHERE excluded.version > deleted_portfolios.version`, e.ID, e.Version))
 	return nil
 }

@@ -67,6 +67,6 @@ func alone(ctx context.Context, tx *store.Tx) error {
 // besides holds up replays until the unit of work ends, and no other merges.
 func besides(tx *store.Tx) {
 	if tx.Dialect().Name() == dialect.PG {
-		tx.Later(tx.NewRaw("SELECT pg_advisory_xact_lock_shared(?)", turns))
+		tx.Queue(tx.NewRaw("SELECT pg_advisory_xact_lock_shared(?)", turns))
 	}
 }

@@ -154,7 +154,7 @@ func (y *years) save(ctx context.Context, tx *store.Tx, symbol string) error {
 		if err := tx.Flush(ctx); err != nil {
 			return err
 		}
-		tx.Later(tx.NewRaw("DELETE FROM series WHERE symbol = ? AND year IN (?)", symbol, bun.List(y.gone)))
+		tx.Queue(tx.NewRaw("DELETE FROM series WHERE symbol = ? AND year IN (?)", symbol, bun.List(y.gone)))
 		y.gone = nil
 	}
 	for _, year := range y.dirty {

@@ -128,7 +128,7 @@ func unsendable(t *testing.T, h Harness) {
 	dead := func(n int) (letters []store.ParkedMessage) {
 		wait.Until(t, "there are dead letters", func() bool {
 			var err error
-			letters, err = db.DeadLetters(t.Context(), store.DeadNow, 100, 0)
+			letters, err = db.DeadLetters(t.Context(), store.Dead, 100, 0)
 			require.NoError(t, err)
 			return len(letters) == n
 		})
@@ -228,7 +228,7 @@ func oddBytes(t *testing.T, h Harness) {
 	})
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
 		odd, plain := store.Lane{Handler: "h", Subject: "a\xff"}, store.Lane{Handler: "h", Subject: "a"}
-		lined, err := store.InboxOf(tx).Lined(ctx, []store.Lane{odd, plain})
+		lined, err := store.InboxOf(tx).Blocked(ctx, []store.Lane{odd, plain})
 		assert.True(t, lined[odd])
 		assert.False(t, lined[plain])
 		return err

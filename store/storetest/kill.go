@@ -55,7 +55,7 @@ func command(id string) func(ctx context.Context, tx *store.Tx) error {
 		if err != nil || existing != nil {
 			return err
 		}
-		tx.Because(events.Envelope{ID: id, Correlation: id})
+		tx.SetCause(events.Envelope{ID: id, Correlation: id})
 		fresh, err := store.InboxOf(tx).Claim(ctx,
 			[]store.Claim{{MessageID: id, Handler: "a"}, {MessageID: id, Handler: "b"}})
 		if err != nil || !fresh[0] {

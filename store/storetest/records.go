@@ -112,7 +112,7 @@ func parks(t *testing.T, h Harness) {
 	other := store.Lane{Handler: "other", Subject: "a"}
 	var first store.ParkedMessage
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		lined, err := store.InboxOf(tx).Lined(ctx, []store.Lane{a, b, c, other})
+		lined, err := store.InboxOf(tx).Blocked(ctx, []store.Lane{a, b, c, other})
 		require.NoError(t, err)
 		assert.Equal(t, map[store.Lane]bool{a: true, b: true}, lined)
 		m, ok, err := store.InboxOf(tx).NextDue(ctx)
@@ -143,14 +143,14 @@ func parks(t *testing.T, h Harness) {
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error { // a dies without holding, b dies and holds
 		for _, m := range must(db.DeadLetters(ctx, "", 10, 0))(t) {
 			if m.State == store.Parked {
-				m.State, m.DiedAt = store.DeadNow, tx.Now()
+				m.State, m.DiedAt = store.Dead, tx.Now()
 				require.NoError(t, store.InboxOf(tx).Repark(ctx, m))
 			}
 			if m.Message.ID == "b-1" {
-				tx.Later(tx.NewRaw("UPDATE parked SET holds = true WHERE id = ?", m.ID))
+				tx.Queue(tx.NewRaw("UPDATE parked SET holds = true WHERE id = ?", m.ID))
 			}
 		}
-		lined, err := store.InboxOf(tx).Lined(ctx, []store.Lane{a, b})
+		lined, err := store.InboxOf(tx).Blocked(ctx, []store.Lane{a, b})
 		assert.Equal(t, map[store.Lane]bool{b: true}, lined)
 		require.NoError(t, err)
 		_, ok, err := store.InboxOf(tx).NextDue(ctx)
@@ -228,7 +228,7 @@ func letters(t *testing.T, h Harness) {
 	db := open(t, h)
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
 		for i := range 5 {
-			m := parkedMessage(tx, fmt.Sprint("s", i), 1, store.DeadNow, time.Time{})
+			m := parkedMessage(tx, fmt.Sprint("s", i), 1, store.Dead, time.Time{})
 			m.DiedAt = tx.Now()
 			if err := store.InboxOf(tx).Park(ctx, m); err != nil {
 				return err
@@ -239,7 +239,7 @@ func letters(t *testing.T, h Harness) {
 	all := must(db.DeadLetters(t.Context(), "", 100, 0))(t)
 	require.Len(t, all, 6)
 	assert.Equal(t, "p-1", all[0].Message.ID, "newest first")
-	page := must(db.DeadLetters(t.Context(), store.DeadNow, 2, all[2].ID))(t)
+	page := must(db.DeadLetters(t.Context(), store.Dead, 2, all[2].ID))(t)
 	require.Len(t, page, 2)
 	assert.Equal(t, all[3].ID, page[0].ID)
 
@@ -373,7 +373,7 @@ func tidies(t *testing.T, h Harness) {
 			return err
 		}
 		past := tx.Now().Add(-48 * time.Hour).UnixMicro()
-		tx.Later(tx.NewRaw("UPDATE inbox SET handled_at = ? WHERE message_id = 'old'", past))
+		tx.Queue(tx.NewRaw("UPDATE inbox SET handled_at = ? WHERE message_id = 'old'", past))
 		return errors.Join(store.OperationsOf(tx).Finish(ctx, old, nil), store.OperationsOf(tx).Finish(ctx, recent, nil),
 			tx.Flush(ctx),
 			second(tx.ExecContext(ctx, "UPDATE operations SET finished_at = ? WHERE id = ?", past, old)),

@@ -35,7 +35,7 @@ func allOrNothing(t *testing.T, h Harness) {
 
 	cause := events.Envelope{ID: events.NewID(), Correlation: events.NewID(), TraceParent: "00-1-2-01"}
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		tx.Because(cause)
+		tx.SetCause(cause)
 		assert.Equal(t, cause, tx.Cause())
 		require.NoError(t, trail(ctx, tx, 1, "quote ' question ? null-free \\ end"))
 		return errors.Join(emit(tx, "it's ? a \\ subject", 1), emit(tx, "it's ? a \\ subject", 2))
@@ -83,7 +83,7 @@ func swallowed(t *testing.T, h Harness) {
 	require.Error(t, err)
 	err = db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
 		require.NoError(t, trail(ctx, tx, 1, "a"))
-		tx.Later(tx.NewRaw("INSERT INTO nowhere VALUES (1)"))
+		tx.Queue(tx.NewRaw("INSERT INTO nowhere VALUES (1)"))
 		return nil
 	})
 	require.Error(t, err)
@@ -93,21 +93,21 @@ func swallowed(t *testing.T, h Harness) {
 func later(t *testing.T, h Harness) {
 	db := open(t, h)
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		tx.Later(tx.NewRaw("INSERT INTO trail VALUES (1, ?)", "it's"))
-		tx.Later(tx.NewRaw("UPDATE trail SET n = n + 1"))
+		tx.Queue(tx.NewRaw("INSERT INTO trail VALUES (1, ?)", "it's"))
+		tx.Queue(tx.NewRaw("UPDATE trail SET n = n + 1"))
 		var n int
 		require.NoError(t, tx.NewSelect().Table("trail").Column("n").Where("text = ?", "it's").Scan(ctx, &n))
 		assert.Equal(t, 2, n)
-		tx.Later(tx.NewRaw("UPDATE trail SET n = n * 10"))
+		tx.Queue(tx.NewRaw("UPDATE trail SET n = n * 10"))
 		require.NoError(t, tx.QueryRowContext(ctx, "SELECT n FROM trail WHERE text = ?", "it's").Scan(&n))
 		assert.Equal(t, 20, n)
-		tx.Later(tx.NewRaw("UPDATE trail SET n = n + 1"))
+		tx.Queue(tx.NewRaw("UPDATE trail SET n = n + 1"))
 		result, err := tx.NewUpdate().Table("trail").Set("n = n * 10").Where("n = 21").Exec(ctx)
 		require.NoError(t, err)
 		changed, err := result.RowsAffected()
 		require.NoError(t, err)
 		assert.Equal(t, int64(1), changed, "the rows of the last statement are told, not those of what was put off")
-		tx.Later(tx.NewRaw("UPDATE trail SET n = n + 1"))
+		tx.Queue(tx.NewRaw("UPDATE trail SET n = n + 1"))
 		return nil
 	})
 	var n int
@@ -122,7 +122,7 @@ func puts(t *testing.T, h Harness) {
 	data := func(n int) []byte { return bytes.Repeat([]byte{0, byte(n), '\'', 0xff}, 300) }
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
 		tx.Put(keep, "before", 1, data(0), 0)
-		tx.Later(tx.NewRaw("DELETE FROM kept")) // comes before rows, whichever was said first
+		tx.Queue(tx.NewRaw("DELETE FROM kept")) // comes before rows, whichever was said first
 		for i := range 5000 {
 			tx.Put(keep, fmt.Sprintf("it's %d", i%2500), 2000+i%2, data(i), i)
 		}
@@ -179,9 +179,9 @@ func once(t *testing.T, h Harness) {
 				return nil
 			}
 		}
-		tx.Because(first)
+		tx.SetCause(first)
 		tx.Once("a", note("a"))
-		tx.Because(events.Envelope{ID: "second"})
+		tx.SetCause(events.Envelope{ID: "second"})
 		tx.Once("b", note("b"))
 		tx.Once("a", note("never"))
 		assert.Empty(t, ran)
@@ -220,7 +220,7 @@ func conflicts(t *testing.T, h Harness) {
 	assert.True(t, store.Conflict(err), "%v", err)
 	assert.False(t, store.Conflict(errOops))
 	err = db.Do(t.Context(), func(_ context.Context, tx *store.Tx) error {
-		tx.Later(tx.NewRaw("INSERT INTO effects VALUES ('s', 1, 'm')"))
+		tx.Queue(tx.NewRaw("INSERT INTO effects VALUES ('s', 1, 'm')"))
 		return nil
 	})
 	assert.True(t, store.Conflict(err), "%v", err)

@@ -51,16 +51,16 @@ func TestWhoMayReadTheStream(t *testing.T) {
 	t.Run("one that sends a good token first", func(t *testing.T) {
 		p := w.connect(nil)
 		assert.Equal(t, "token_missing", p.subscribe("#", nil).Error.Code)
-		assert.Nil(t, p.ask("ping", struct{}{}).Error)
-		assert.Nil(t, p.ask("auth", map[string]string{"token": "good"}).Error)
+		assert.Nil(t, p.request("ping", struct{}{}).Error)
+		assert.Nil(t, p.request("auth", map[string]string{"token": "good"}).Error)
 		assert.NotNil(t, p.next().Hello)
 		p.subscribed("#", nil)
-		assert.Nil(t, p.ask("auth", map[string]string{"token": "good"}).Error, "and may send a newer one")
+		assert.Nil(t, p.request("auth", map[string]string{"token": "good"}).Error, "and may send a newer one")
 	})
 	for token, code := range map[string]int{"bad": codeToken, "": codeToken, "narrow": codeForbidden, "later": codeAgain} {
 		t.Run("none that sends the token "+token, func(t *testing.T) {
 			p := w.connect(nil)
-			assert.NotNil(t, p.ask("auth", map[string]string{"token": token}).Error)
+			assert.NotNil(t, p.request("auth", map[string]string{"token": token}).Error)
 			assert.Equal(t, code, p.closed())
 		})
 	}

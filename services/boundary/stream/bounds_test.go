@@ -56,7 +56,7 @@ func TestTokensAreNotRenewedEndlesslyOften(t *testing.T) {
 	require.NotNil(t, p.next().Hello)
 	before := time.Now()
 	for range 100 {
-		p.ask("auth", map[string]string{"token": "good"})
+		p.request("auth", map[string]string{"token": "good"})
 	}
 	assert.LessOrEqual(t, asked.Load(), 2+int64(time.Since(before)/renewEvery+1))
 }
@@ -73,12 +73,12 @@ func TestAStreamTakesAPlaceOfItsToken(t *testing.T) {
 	first := w.connect(good)
 	require.NotNil(t, first.next().Hello)
 	second := w.connect(nil)
-	require.Nil(t, second.ask("auth", map[string]string{"token": "good"}).Error)
+	require.Nil(t, second.request("auth", map[string]string{"token": "good"}).Error)
 	_, answer, err := w.dial(&websocket.DialOptions{HTTPHeader: good})
 	require.Error(t, err)
 	require.Equal(t, http.StatusTooManyRequests, answer.StatusCode)
 	third := w.connect(nil)
-	require.Equal(t, "too_many_streams", third.ask("auth", map[string]string{"token": "good"}).Error.Code)
+	require.Equal(t, "too_many_streams", third.request("auth", map[string]string{"token": "good"}).Error.Code)
 	require.Equal(t, codeCrowded, third.closed())
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"?channel=%23", nil)
 	require.NoError(t, err)

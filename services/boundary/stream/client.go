@@ -61,13 +61,13 @@ type client struct {
 	tasks tasks
 
 	// Guarded by the hub's lock.
-	caller   string // whose place it has; empty: it has none yet
-	subs     map[string]*subscription
-	resuming int    // subscriptions that are not live yet
-	told     uint64 // the position that it knows
-	pingAt   int64
-	mask     uint64 // by the entry in hand
-	firm     bool
+	caller       string // whose place it has; empty: it has none yet
+	subs         map[string]*subscription
+	resuming     int    // subscriptions that are not live yet
+	sentPosition uint64 // the position that it knows
+	pingAt       int64
+	mask         uint64 // by the entry in hand
+	firm         bool
 
 	// Used by the reader only.
 	asked    bool      // it has sent a token
@@ -218,12 +218,12 @@ func (c *client) welcome() {
 	if s, ok := c.link.(*socket); ok {
 		s.keep()
 	}
-	c.told = h.window.tail.Position
-	c.say("hello", nil, helloMessage{hello{h.o.Version, h.window.tail, int(h.o.Ping.Seconds())}})
+	c.sentPosition = h.window.tail.Position
+	c.enqueue("hello", nil, helloMessage{hello{h.o.Version, h.window.tail, int(h.o.Ping.Seconds())}})
 }
 
 // say queues a message that is no push.
-func (c *client) say(name string, at *Position, v any) {
+func (c *client) enqueue(name string, at *Position, v any) {
 	c.send(item{frame: frame(c.form, name, at, v)})
 }
 

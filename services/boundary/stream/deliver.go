@@ -71,7 +71,7 @@ func (c *client) push(e *entry, mask uint64, firm bool, channels []*channel, cac
 	if !firm {
 		it.key = s.names + " " + e.Type + " " + e.Subject
 	}
-	c.told = e.Position
+	c.sentPosition = e.Position
 	c.h.metrics.pushes.Inc()
 	c.send(it)
 	return cache

@@ -73,7 +73,7 @@ func encode(out *bytes.Buffer, v any) {
 }
 
 // told is what an event says of its operation; what it does not say is left out.
-type told struct {
+type operationPush struct {
 	ID         string           `json:"id"`
 	Command    string           `json:"command,omitempty"`
 	Service    string           `json:"service,omitempty"`
@@ -107,31 +107,31 @@ func operation(topic string, data []byte) []byte {
 	if err != nil {
 		return nil
 	}
-	says := told{ID: v.Subject(), Outcome: "pending"}
+	push := operationPush{ID: v.Subject(), Outcome: "pending"}
 	switch o := v.(type) {
 	case events.OperationAccepted:
-		says.state(o.OperationState)
+		push.state(o.OperationState)
 	case events.OperationResolved:
-		says.state(o.OperationState)
+		push.state(o.OperationState)
 	case events.OperationProgressed:
-		says.Status = "running"
-		says.Progress = &progress{o.Done, o.Total, o.Text, o.At}
+		push.Status = "running"
+		push.Progress = &progress{o.Done, o.Total, o.Text, o.At}
 	case events.OperationSettled:
-		says.state(events.OperationState{
+		push.state(events.OperationState{
 			Command: o.Command, Service: o.Service, About: o.About, EntityID: o.EntityID, Status: o.Status, Error: o.Error, AcceptedAt: o.AcceptedAt, FinishedAt: o.FinishedAt,
 		})
-		says.Settled, says.Outcome, says.SettledAt = true, "settled", &o.SettledAt
+		push.Settled, push.Outcome, push.SettledAt = true, "settled", &o.SettledAt
 	case events.OperationStalled:
-		says.Outcome, says.Waiting = o.Outcome, o.Waiting
+		push.Outcome, push.Waiting = o.Outcome, o.Waiting
 	default:
 		return nil
 	}
 	var out bytes.Buffer
-	encode(&out, says)
+	encode(&out, push)
 	return out.Bytes()
 }
 
-func (t *told) state(o events.OperationState) {
+func (t *operationPush) state(o events.OperationState) {
 	t.Command, t.Service, t.Subject, t.EntityID, t.Status, t.Error = o.Command, o.Service, o.About, o.EntityID, o.Status, o.Error
 	t.AcceptedAt, t.FinishedAt = &o.AcceptedAt, o.FinishedAt
 }

@@ -33,7 +33,7 @@ func (h *Hub) Run(ctx context.Context, ready func()) error {
 		h.sweep(sweeping)
 	}()
 	pause := backoff.Backoff{Base: againAfter, Max: againMost}
-	var said repeated
+	var logged repeated
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := h.follow(ctx, &ready)
@@ -44,7 +44,7 @@ func (h *Hub) Run(ctx context.Context, ready func()) error {
 		if errors.Is(err, errReset) {
 			h.o.Log.Warn("the event log does not go on where it was; clients are told to come back", "cause", err)
 			h.reset()
-		} else if said.due(err) {
+		} else if logged.due(err) {
 			h.o.Log.Warn("the event log cannot be followed, trying on", "cause", err)
 		}
 		if time.Since(began) > againMost {
@@ -59,7 +59,7 @@ func (h *Hub) Run(ctx context.Context, ready func()) error {
 }
 
 // sayAgain is how often a trouble that lasts is logged.
-const sayAgain = time.Minute
+const logAgain = time.Minute
 
 // repeated is an error that was logged, and may come again soon.
 type repeated struct {
@@ -69,7 +69,7 @@ type repeated struct {
 
 // due reports whether an error is to be logged: it is another one than before, or time has passed.
 func (r *repeated) due(err error) bool {
-	if r.text == err.Error() && time.Since(r.at) < sayAgain {
+	if r.text == err.Error() && time.Since(r.at) < logAgain {
 		return false
 	}
 	r.text, r.at = err.Error(), time.Now()

@@ -85,7 +85,7 @@ func (l *leanClient) connect() error {
 		return err
 	}
 	for _, channel := range []string{"portfolio.*", "operation:" + l.operation} {
-		if err := l.say(`{"id":1,"subscribe":{"channel":%q}}`, channel); err != nil {
+		if err := l.enqueue(`{"id":1,"subscribe":{"channel":%q}}`, channel); err != nil {
 			return err
 		}
 		s, err := l.next()
@@ -106,7 +106,7 @@ func (l *leanClient) listen() error {
 
 // received looks at what listen read.
 func (l *leanClient) received() error {
-	var s said
+	var s logged
 	if err := json.Unmarshal(l.frame, &s); err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func (l *leanClient) comeBack() error {
 		return err
 	}
 	for _, channel := range []string{"portfolio.*", "operation:" + l.operation} {
-		if err := l.say(`{"id":1,"subscribe":{"channel":%q,"from":{"position":%d,"id":%q}}}`, channel, l.last.Position, l.last.ID); err != nil {
+		if err := l.enqueue(`{"id":1,"subscribe":{"channel":%q,"from":{"position":%d,"id":%q}}}`, channel, l.last.Position, l.last.ID); err != nil {
 			return err
 		}
 	}
@@ -150,7 +150,7 @@ func (l *leanClient) comeBack() error {
 	return nil
 }
 
-func (l *leanClient) say(format string, args ...any) error {
+func (l *leanClient) enqueue(format string, args ...any) error {
 	text := fmt.Sprintf(format, args...)
 	out := []byte{0x81, 0x80 | 126, 0, 0, 0, 0, 0, 0}
 	binary.BigEndian.PutUint16(out[2:], uint16(len(text)))
@@ -158,8 +158,8 @@ func (l *leanClient) say(format string, args ...any) error {
 	return err
 }
 
-func (l *leanClient) next() (said, error) {
-	var s said
+func (l *leanClient) next() (logged, error) {
+	var s logged
 	text, err := l.text()
 	if err == nil {
 		err = json.Unmarshal(text, &s)

@@ -55,7 +55,7 @@ func TestMessagesThatCannotBeObeyedAreAnsweredClearly(t *testing.T) {
 			assert.Equal(t, code, s.Error.Code, text)
 			assert.NotEmpty(t, s.Error.Detail, text)
 		}
-		assert.Nil(t, p.ask("ping", struct{}{}).Error)
+		assert.Nil(t, p.request("ping", struct{}{}).Error)
 	})
 	for _, text := range []string{`{"subscribe":{"channel":"#"}}`, `{"id":0,"ping":{}}`, `{"id":-1,"ping":{}}`, `{"id":"1","ping":{}}`, `[]`, `null`, `{`, ``, "\xff", `{"id":1,"ping":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`} {
 		t.Run(fmt.Sprintf("%q by an error without an id, and the end", text), func(t *testing.T) {
@@ -155,8 +155,8 @@ func TestLimitsAreSaid(t *testing.T) {
 	}
 	assert.Equal(t, "too_many_subscriptions", p.subscribe("subject:3", nil).Error.Code)
 	assert.Equal(t, "already_subscribed", p.subscribe("subject:1", nil).Error.Code)
-	require.Nil(t, p.ask("ping", struct{}{}).Error)
-	assert.Equal(t, "rate_limited", p.ask("ping", struct{}{}).Error.Code)
+	require.Nil(t, p.request("ping", struct{}{}).Error)
+	assert.Equal(t, "rate_limited", p.request("ping", struct{}{}).Error.Code)
 
 	second := w.client()
 	assert.Equal(t, codeCrowded, w.connect(nil).closed())
@@ -226,7 +226,7 @@ func TestOfCoalescedPushesTheNewestStays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Options{Queue: 256 << 10})
 	p := w.client()
-	require.Nil(t, p.ask("subscribe", map[string]any{"channel": "portfolio.*", "coalesce": true}).Error)
+	require.Nil(t, p.request("subscribe", map[string]any{"channel": "portfolio.*", "coalesce": true}).Error)
 	const n = 300
 	for i := range n {
 		m := message("portfolio.updated", "core", i)

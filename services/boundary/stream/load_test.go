@@ -68,7 +68,7 @@ func TestLoad(t *testing.T) {
 	publish(t, log, message("portfolio.created", "warm", 0))
 	before, goroutines := memory(t), runtime.NumGoroutine()
 	start := time.Now()
-	crowd.say("connect %d", n)
+	crowd.enqueue("connect %d", n)
 	t.Logf("%d connections with 2 subscriptions each in %v", n, time.Since(start).Round(time.Millisecond))
 	each := (memory(t) - before) / n
 	var m runtime.MemStats
@@ -82,11 +82,11 @@ func TestLoad(t *testing.T) {
 	best := math.MaxInt
 	for round := range 30 {
 		e := message("portfolio.created", "core", round)
-		crowd.say("listen")
+		crowd.enqueue("listen")
 		used := processorTime(t)
 		e.Data = fmt.Appendf(nil, `{"at":%d,"name":"core","assets":[{"symbol":"AAPL","weight":"0.6"},{"symbol":"MSFT","weight":"0.4"}]}`, time.Now().UnixNano())
 		publish(t, log, e)
-		times := crowd.say("times")
+		times := crowd.enqueue("times")
 		t.Logf("one event to %d subscribers, from its publishing: %s; processor time of the server: %v", n, times,
 			(processorTime(t) - used).Round(time.Millisecond))
 		var p50, p99 int
@@ -96,17 +96,17 @@ func TestLoad(t *testing.T) {
 	}
 	assert.LessOrEqual(t, best, 200, "ms in the best round, for the machine may have other things to do")
 
-	crowd.say("drop")
+	crowd.enqueue("drop")
 	for i := range missedEvents {
 		publish(t, log, message("portfolio.updated", "core", i))
 	}
 	asked.Store(0)
 	start = time.Now()
-	crowd.say("storm")
+	crowd.enqueue("storm")
 	t.Logf("%d reconnects that resume 2 subscriptions and get %d missed events each in %v", n, missedEvents, time.Since(start).Round(time.Millisecond))
 	t.Logf("questions about operations: %d", asked.Load())
 	assert.Zero(t, asked.Load())
-	crowd.say("quit")
+	crowd.enqueue("quit")
 }
 
 // processorTime is what the process has used so far.
@@ -158,7 +158,7 @@ func newCrowd(ctx context.Context, t *testing.T, addr string) *crowd {
 }
 
 // say gives an order and waits for the answer.
-func (c *crowd) say(format string, args ...any) string {
+func (c *crowd) enqueue(format string, args ...any) string {
 	c.t.Helper()
 	_, err := fmt.Fprintf(c.in, format+"\n", args...)
 	require.NoError(c.t, err)

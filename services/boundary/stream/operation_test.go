@@ -29,7 +29,7 @@ func (l *ledger) set(id, status string) {
 	l.known[id] = status
 }
 
-func (l *ledger) ask(_ context.Context, id string) (json.RawMessage, error) {
+func (l *ledger) request(_ context.Context, id string) (json.RawMessage, error) {
 	l.asked.Add(1)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -47,7 +47,7 @@ func resolved(id, status string) events.Message {
 func TestASubscriptionToAnOperationThatIsOverAnswersWithItsOutcome(t *testing.T) {
 	t.Parallel()
 	l := &ledger{known: map[string]string{}}
-	w := newWorld(t, Options{Operation: l.ask})
+	w := newWorld(t, Options{Operation: l.request})
 	id := events.NewID()
 	l.set(id, "succeeded")
 	s := w.client().subscribed("operation:"+id, nil)
@@ -57,7 +57,7 @@ func TestASubscriptionToAnOperationThatIsOverAnswersWithItsOutcome(t *testing.T)
 func TestAnOperationIsToldAsItGoes(t *testing.T) {
 	t.Parallel()
 	l := &ledger{known: map[string]string{}}
-	w := newWorld(t, Options{Operation: l.ask})
+	w := newWorld(t, Options{Operation: l.request})
 	p := w.client()
 	id := events.NewID()
 	s := p.subscribed("operation:"+id, nil)
@@ -112,7 +112,7 @@ func TestAnOperationThatCannotBeLookedUpIsRefused(t *testing.T) {
 func TestTheEndOfAnOperationIsNeverMissed(t *testing.T) {
 	t.Parallel()
 	l := &ledger{known: map[string]string{}}
-	w := newWorld(t, Options{Operation: l.ask, Rate: 1e6, Burst: 1e6})
+	w := newWorld(t, Options{Operation: l.request, Rate: 1e6, Burst: 1e6})
 	const clients, rounds = 4, 60
 	var all sync.WaitGroup
 	for range clients {
@@ -155,7 +155,7 @@ func (p *peer) meet(w *world, l *ledger) error {
 func TestAResumedSubscriptionAsksNobodyAboutTheOperation(t *testing.T) {
 	t.Parallel()
 	l := &ledger{known: map[string]string{}}
-	w := newWorld(t, Options{Operation: l.ask})
+	w := newWorld(t, Options{Operation: l.request})
 	first := message("portfolio.created", "core", 1)
 	w.publish(first)
 	w.read(first)

@@ -52,7 +52,7 @@ func TestAResumeOverRabbitMQIsCompleteOrRefused(t *testing.T) {
 		for i := next; i < len(at); i++ {
 			require.Equal(t, at[i].ID, p.next().Push.Event.ID, "from %v", from)
 		}
-		assert.Nil(t, p.ask("ping", struct{}{}).Error)
+		assert.Nil(t, p.request("ping", struct{}{}).Error)
 	}
 	for _, from := range []Position{{at[7].Position, at[8].ID}, {at[0].Position, at[1].ID}, {99, at[0].ID}} {
 		s := w.client().subscribe("#", &from)

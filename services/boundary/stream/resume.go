@@ -25,17 +25,17 @@ func (p Position) next() uint64 {
 }
 
 // judgement says what the window knows of a position.
-type judgement int
+type standing int
 
 const (
-	here    judgement = iota // it is proven, and all that came since is in memory
-	older                    // the log must say
-	ahead                    // this process has not read so far
-	strange                  // another event stands there
+	here    standing = iota // it is proven, and all that came since is in memory
+	older                   // the log must say
+	ahead                   // this process has not read so far
+	strange                 // another event stands there
 )
 
 // judge looks a position up in the window. The lock is held.
-func (h *Hub) judge(p Position) judgement {
+func (h *Hub) classify(p Position) standing {
 	w := &h.window
 	if p == (Position{}) {
 		if w.whole {
@@ -85,7 +85,7 @@ func (h *Hub) proven(ctx context.Context, p Position) error {
 	defer late.Stop()
 	for {
 		h.mu.Lock()
-		verdict := h.judge(p)
+		verdict := h.classify(p)
 		if h.moved == nil {
 			h.moved = make(chan struct{})
 		}

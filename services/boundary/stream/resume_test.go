@@ -186,7 +186,7 @@ func TestAResumeIsCompleteOrRefused(t *testing.T) {
 		for i := next; i < len(at); i++ {
 			require.Equal(t, at[i].ID, p.next().Push.Event.ID)
 		}
-		s := p.ask("ping", struct{}{}) // and nothing behind
+		s := p.request("ping", struct{}{}) // and nothing behind
 		assert.Nil(t, s.Error)
 	}
 	complete(at[19], 20)

@@ -103,7 +103,7 @@ func (c *client) listen(channels []*channel, from *Position) error {
 		r.subs = append(r.subs, s)
 	}
 	for i, channel := range channels {
-		c.say("reply", nil, reply{Result: subscribed{Channel: channel.name, Position: at, Resumed: from != nil, Operation: operations[i]}})
+		c.enqueue("reply", nil, reply{Result: subscribed{Channel: channel.name, Position: at, Resumed: from != nil, Operation: operations[i]}})
 	}
 	c.later(r.run)
 	return nil
@@ -120,7 +120,7 @@ func (c *client) operations(channels []*channel, from *Position) (known [][]byte
 		if channel.operation == "" || c.h.o.Operation == nil {
 			continue
 		}
-		if known[i], err = c.h.ask(c.life, channel.operation); err != nil {
+		if known[i], err = c.h.lookup(c.life, channel.operation); err != nil {
 			return nil, at, err
 		}
 	}

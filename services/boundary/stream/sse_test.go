@@ -45,7 +45,7 @@ func (w *world) listen(t *testing.T, query url.Values, lastID string) *listener 
 }
 
 // next reads the next event.
-func (l *listener) next() (name, id string, s said) {
+func (l *listener) next() (name, id string, s logged) {
 	l.t.Helper()
 	data := ""
 	for l.lines.Scan() {
@@ -69,7 +69,7 @@ func (l *listener) next() (name, id string, s said) {
 	return "", "", s
 }
 
-func (l *listener) push() (string, said) {
+func (l *listener) push() (string, logged) {
 	l.t.Helper()
 	for {
 		name, id, s := l.next()
@@ -158,7 +158,7 @@ func TestServerSentEventsThatCannotBeServedAreRefused(t *testing.T) {
 func TestServerSentEventsTellOfAnOperationThatIsOver(t *testing.T) {
 	t.Parallel()
 	known := &ledger{known: map[string]string{}}
-	w := newWorld(t, Options{Operation: known.ask})
+	w := newWorld(t, Options{Operation: known.request})
 	id := events.NewID()
 	known.set(id, "succeeded")
 	l := w.listen(t, url.Values{"channel": {"operation:" + id}}, "")

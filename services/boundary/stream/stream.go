@@ -100,11 +100,11 @@ type Hub struct {
 	internal map[string]bool // topics that the bus itself publishes
 	metrics  *metrics
 
-	life  context.Context // of clients; ends with Run
-	end   context.CancelFunc
-	work  sync.WaitGroup // goroutines of clients
-	asks  chan struct{}  // bounds questions about operations
-	reads chan struct{}  // bounds readers of the log besides the hub's own
+	life    context.Context // of clients; ends with Run
+	end     context.CancelFunc
+	work    sync.WaitGroup // goroutines of clients
+	lookups chan struct{}  // bounds questions about operations
+	reads   chan struct{}  // bounds readers of the log besides the hub's own
 
 	mu       sync.Mutex // guards all that follows, and the subscriptions of clients
 	running  bool
@@ -123,7 +123,7 @@ type Hub struct {
 
 // How many questions are asked and readers read at a time for clients that subscribe.
 const (
-	asksAtATime  = 32
+	maxLookups   = 32
 	readsAtATime = 16
 )
 
@@ -132,7 +132,7 @@ func New(log broker.Log, o Options) *Hub {
 	o.complete()
 	h := &Hub{
 		log: log, o: o, internal: map[string]bool{}, metrics: newMetrics(o.Registerer),
-		asks: make(chan struct{}, asksAtATime), reads: make(chan struct{}, readsAtATime),
+		lookups: make(chan struct{}, maxLookups), reads: make(chan struct{}, readsAtATime),
 		clients: map[*client]struct{}{}, remotes: map[string]int{}, callers: map[string]int{},
 	}
 	h.trouble = errNotYet

@@ -29,7 +29,7 @@ func TestASubscriberGetsWhatItAskedForAndNothingElse(t *testing.T) {
 	assert.Equal(t, []string{"subject:core"}, s.Channels)
 	assert.Equal(t, 4, s.Event.Sequence)
 
-	require.Nil(t, p.ask("unsubscribe", map[string]string{"channel": "subject:core"}).Error)
+	require.Nil(t, p.request("unsubscribe", map[string]string{"channel": "subject:core"}).Error)
 	w.publish(message("prices.imported", "core", 5), message("portfolio.created", "core", 6))
 	assert.Equal(t, 6, p.push().Push.Event.Sequence)
 }

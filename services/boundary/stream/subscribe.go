@@ -11,7 +11,7 @@ import (
 )
 
 // askWithin bounds a question about an operation.
-const askWithin = 5 * time.Second
+const lookupTimeout = 5 * time.Second
 
 // obey carries out a client's message.
 func (c *client) obey(data []byte) {
@@ -20,7 +20,7 @@ func (c *client) obey(data []byte) {
 	}
 	cmd, err := decodeCommand(data)
 	if err != nil && cmd.ID == 0 {
-		c.say("reply", nil, reply{Error: fault.Of(err)})
+		c.enqueue("reply", nil, reply{Error: fault.Of(err)})
 		c.close(codeBad, fault.Of(err).Detail, false)
 		return
 	}
@@ -35,7 +35,7 @@ func (c *client) obey(data []byte) {
 	case err != nil:
 		c.refuse(cmd.ID, err)
 	case cmd.Ping != nil:
-		c.say("reply", nil, reply{ID: cmd.ID, Result: pong{}})
+		c.enqueue("reply", nil, reply{ID: cmd.ID, Result: pong{}})
 	case cmd.Auth != nil:
 		if err := c.mayAsk(); err != nil {
 			c.refuse(cmd.ID, err)
@@ -87,7 +87,7 @@ func (c *client) refuse(id uint64, err error) {
 	if f.Kind == fault.KindInternal {
 		c.h.o.Log.Warn("a command of a stream client failed", "error", err)
 	}
-	c.say("reply", nil, reply{ID: id, Error: f})
+	c.enqueue("reply", nil, reply{ID: id, Error: f})
 }
 
 // authorize looks at the token of a client that could not send it in a header, or has a newer one.
@@ -98,7 +98,7 @@ func (c *client) authorize(id uint64, token string) {
 	}
 	if err == nil {
 		c.watch(context.Background(), token)
-		c.say("reply", nil, reply{ID: id, Result: authorized{}})
+		c.enqueue("reply", nil, reply{ID: id, Result: authorized{}})
 		c.welcome()
 		return
 	}
@@ -148,9 +148,9 @@ func (c *client) subscribe(id uint64, s subscribe) {
 		from := *s.From
 		r.next = from.next()
 		answer := reply{ID: id, Result: subscribed{Channel: s.Channel, Position: from, Resumed: true}}
-		if h.judge(from) == here {
+		if h.classify(from) == here {
 			h.metrics.resumes.WithLabelValues("memory").Inc()
-			c.say("reply", nil, answer)
+			c.enqueue("reply", nil, answer)
 			if !r.step() {
 				c.later(r.run)
 			}
@@ -162,35 +162,35 @@ func (c *client) subscribe(id uint64, s subscribe) {
 				c.refuse(id, err)
 				return
 			}
-			c.say("reply", nil, answer)
+			c.enqueue("reply", nil, answer)
 			r.run(ctx)
 		})
 	case parsed.operation != "" && h.o.Operation != nil:
 		at := h.window.tail
 		c.later(func(ctx context.Context) {
-			operation, err := h.ask(ctx, parsed.operation)
+			operation, err := h.lookup(ctx, parsed.operation)
 			if err != nil {
 				h.discard(sub)
 				c.refuse(id, err)
 				return
 			}
-			c.say("reply", nil, reply{ID: id, Result: subscribed{Channel: s.Channel, Position: at, Operation: operation}})
+			c.enqueue("reply", nil, reply{ID: id, Result: subscribed{Channel: s.Channel, Position: at, Operation: operation}})
 			r.run(ctx)
 		})
 	default:
 		sub.live = true
 		c.resuming--
-		c.say("reply", nil, reply{ID: id, Result: subscribed{Channel: s.Channel, Position: h.window.tail}})
+		c.enqueue("reply", nil, reply{ID: id, Result: subscribed{Channel: s.Channel, Position: h.window.tail}})
 	}
 }
 
 // ask asks what is known of an operation; nothing is no error.
-func (h *Hub) ask(ctx context.Context, id string) (json.RawMessage, error) {
-	ctx, cancel := context.WithTimeout(ctx, askWithin)
+func (h *Hub) lookup(ctx context.Context, id string) (json.RawMessage, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	select {
-	case h.asks <- struct{}{}:
-		defer func() { <-h.asks }()
+	case h.lookups <- struct{}{}:
+		defer func() { <-h.lookups }()
 	case <-ctx.Done():
 		return nil, busy(ctx.Err())
 	}
@@ -272,5 +272,5 @@ func (c *client) unsubscribe(id uint64, name string) {
 		return
 	}
 	h.drop(s)
-	c.say("reply", nil, reply{ID: id, Result: unsubscribed{Channel: name}})
+	c.enqueue("reply", nil, reply{ID: id, Result: unsubscribed{Channel: name}})
 }

@@ -64,9 +64,9 @@ func passed(deadline *atomicTime, now int64) bool {
 
 // ping shows that the server is there, and tells the position that a quiet client may resume from.
 func (c *client) ping() {
-	if tail := c.h.window.tail; c.open.Load() && c.resuming == 0 && c.told != tail.Position {
-		c.told = tail.Position
-		c.say("position", &tail, positionMessage{tail})
+	if tail := c.h.window.tail; c.open.Load() && c.resuming == 0 && c.sentPosition != tail.Position {
+		c.sentPosition = tail.Position
+		c.enqueue("position", &tail, positionMessage{tail})
 	}
 	if c.form == asSSE {
 		c.send(item{frame: beatFrame})

@@ -124,17 +124,17 @@ func (w *world) publish(messages ...events.Message) {
 
 func publish(t testing.TB, log publisher, messages ...events.Message) {
 	t.Helper()
-	var told sync.WaitGroup
+	var sentPosition sync.WaitGroup
 	for _, m := range messages {
-		told.Add(1)
+		sentPosition.Add(1)
 		require.NoError(t, log.Publish(context.WithoutCancel(t.Context()), broker.Outgoing{Message: m}, func(err error) {
 			if err != nil {
 				t.Errorf("publish: %v", err)
 			}
-			told.Done()
+			sentPosition.Done()
 		}))
 	}
-	told.Wait()
+	sentPosition.Wait()
 }
 
 // read waits until the hub has read a message.
@@ -153,7 +153,7 @@ func (w *world) read(m events.Message) {
 }
 
 // said is a message of the server.
-type said struct {
+type logged struct {
 	ID     uint64 `json:"id"`
 	Result *struct {
 		Channel   string          `json:"channel"`
@@ -221,10 +221,10 @@ func (p *peer) write(text string) {
 }
 
 // hear reads the next message, or says why there is none.
-func (p *peer) hear() (said, error) {
+func (p *peer) hear() (logged, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.t.Context()), wait.Patience)
 	defer cancel()
-	var s said
+	var s logged
 	_, data, err := p.ws.Read(ctx)
 	if err == nil {
 		err = json.Unmarshal(data, &s)
@@ -232,7 +232,7 @@ func (p *peer) hear() (said, error) {
 	return s, err
 }
 
-func (p *peer) next() said {
+func (p *peer) next() logged {
 	p.t.Helper()
 	s, err := p.hear()
 	require.NoError(p.t, err)
@@ -240,7 +240,7 @@ func (p *peer) next() said {
 }
 
 // push reads the next push.
-func (p *peer) push() said {
+func (p *peer) push() logged {
 	p.t.Helper()
 	for {
 		if s := p.next(); s.Push != nil {
@@ -250,7 +250,7 @@ func (p *peer) push() said {
 }
 
 // ask sends a command and reads its answer; nothing else may come before.
-func (p *peer) ask(verb string, body any) said {
+func (p *peer) request(verb string, body any) logged {
 	p.t.Helper()
 	p.id++
 	text, err := json.Marshal(map[string]any{"id": p.id, verb: body})
@@ -261,17 +261,17 @@ func (p *peer) ask(verb string, body any) said {
 	return s
 }
 
-func (p *peer) subscribe(channel string, from *Position) said {
+func (p *peer) subscribe(channel string, from *Position) logged {
 	p.t.Helper()
 	body := map[string]any{"channel": channel}
 	if from != nil {
 		body["from"] = from
 	}
-	return p.ask("subscribe", body)
+	return p.request("subscribe", body)
 }
 
 // subscribed subscribes with success.
-func (p *peer) subscribed(channel string, from *Position) said {
+func (p *peer) subscribed(channel string, from *Position) logged {
 	p.t.Helper()
 	s := p.subscribe(channel, from)
 	require.Nil(p.t, s.Error)
