@@ -2,12 +2,13 @@ package quant
 
 import "math"
 
-// AdjustmentFactor is what closes before an ex-day are multiplied by to be comparable with those from it on (the
-// back-adjustment of CRSP's factors to adjust prices, which Yahoo's adjusted close follows too): 1/split for a split
-// into so many new shares for one old, times 1 − dividend/(previous/split) for a cash dividend per share as it trades
-// on that day. previous is the last close before the ex-day, and close is that of it. What is not above 0, or NaN, is
-// no action. A dividend that is not below the previous close cannot be taken from it; it counts as bought back at the
-// close of the ex-day: close/(close + dividend).
+// AdjustmentFactor returns the factor that makes closes before an ex-day comparable with those from that day on:
+// 1/split for a split into so many new shares for one old, times 1 − dividend/(previous/split) for a cash dividend
+// per share on that day. previous is the last close before the ex-day, close the close of the ex-day. A split or
+// dividend that is NaN or not above 0 is no action. A dividend of at least the previous close cannot be subtracted;
+// it counts as reinvested at the close: close/(close + dividend).
+//
+// Source: the factors to adjust prices of CRSP; Yahoo's adjusted close follows them too.
 func AdjustmentFactor(previous, close, dividend, split float64) float64 {
 	factor := 1.0
 	if split > 0 {
@@ -24,17 +25,17 @@ func AdjustmentFactor(previous, close, dividend, split float64) float64 {
 	return factor
 }
 
-// Bars are daily closes in their order, with what makes them comparable; the columns are as long as Close, with NaN
-// where there is nothing, or nil when there is nothing at all.
+// Bars holds daily closes in order of time, with the columns that make them comparable. The columns have the length
+// of Close, with NaN for a missing value; nil is a column without values.
 type Bars struct {
 	Close    []float64
-	Adjusted []float64 // the adjusted close that the source gives
+	Adjusted []float64 // the adjusted close of the source
 	Dividend []float64 // cash per share, on its ex-day
 	Split    []float64 // new shares for one old, on its ex-day
 }
 
-// Return is the simple return from bar i−1 to bar i: that of the adjusted closes of the source when both bars have
-// one, and else that of the closes, those before multiplied by AdjustmentFactor. NaN for i = 0.
+// Return returns the simple return from bar i−1 to bar i; NaN for i = 0. It uses the source's adjusted closes when
+// both bars have one. Else it uses the closes, the earlier one times AdjustmentFactor.
 func (b Bars) Return(i int) float64 {
 	if i == 0 {
 		return math.NaN()
@@ -53,8 +54,8 @@ func at(column []float64, i int) float64 {
 	return column[i]
 }
 
-// AdjustedCloses makes closes whose simple returns are those of Return. The last is the source's adjusted close, or
-// the close; each before it follows from the one after.
+// AdjustedCloses returns closes whose simple returns equal Return. The last is the source's adjusted close, or the
+// close; each earlier one follows from the next.
 func (b Bars) AdjustedCloses() []float64 {
 	out := make([]float64, len(b.Close))
 	for i := len(out) - 1; i >= 0; i-- {
@@ -62,7 +63,7 @@ func (b Bars) AdjustedCloses() []float64 {
 		switch {
 		case i == len(out)-1 && math.IsNaN(given):
 			out[i] = b.Close[i]
-		case i == len(out)-1 || out[i+1] == at(b.Adjusted, i+1) && !math.IsNaN(given): // still the source's own
+		case i == len(out)-1 || out[i+1] == at(b.Adjusted, i+1) && !math.IsNaN(given): // the source has adjusted closes from here on
 			out[i] = given
 		default:
 			out[i] = out[i+1] / (1 + b.Return(i+1))

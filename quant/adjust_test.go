@@ -43,7 +43,7 @@ func TestAdjustedCloses(t *testing.T) {
 	assert.True(t, math.IsNaN(bars.Return(0)))
 	assert.InDelta(t, 0.04, bars.Return(1), 1e-15)
 	assert.InDelta(t, 0, bars.Return(2), 1e-15)
-	// What the source has adjusted stays as it is; before it, closes and actions go on.
+	// The source's adjusted closes stay unchanged; before them, closes and actions apply.
 	bars.Adjusted = []float64{nan, 25, 24}
 	assert.InDelta(t, -0.04, bars.Return(2), 1e-15)
 	assert.InDelta(t, 0.04, bars.Return(1), 1e-15)
@@ -77,13 +77,15 @@ func TestAdjustedClosesHaveTheReturns(t *testing.T) {
 	}
 }
 
-// dividendsOfApple are what Apple paid per share, as its investor relations list them, in shares of after 2014.
-const dividendsOfApple = `2012-08-09 .378571 2012-11-07 .378571 2013-02-07 .378571 2013-05-09 .435714 2013-08-08 .435714 2013-11-06 .435714 2014-02-06 .435714
-2014-05-08 .47 2014-08-07 .47 2014-11-06 .47 2015-02-05 .47 2015-05-07 .52 2015-08-06 .52 2015-11-05 .52 2016-02-04 .52 2016-05-05 .57 2016-08-04 .57
+// dividendsOfApple holds Apple's dividends per share, as its investor relations list them, in shares of after 2014.
+const dividendsOfApple = `2012-08-09 .378571 2012-11-07 .378571
+2013-02-07 .378571 2013-05-09 .435714 2013-08-08 .435714 2013-11-06 .435714 2014-02-06 .435714
+2014-05-08 .47 2014-08-07 .47 2014-11-06 .47 2015-02-05 .47 2015-05-07 .52 2015-08-06 .52 
+2015-11-05 .52 2016-02-04 .52 2016-05-05 .57 2016-08-04 .57
 2016-11-03 .57 2017-02-09 .57 2017-05-11 .63 2017-08-10 .63 2017-11-10 .63`
 
-// The closes of the file are made raw again by undoing its splits, 2 for 1 and 7 for 1; with those and the dividends,
-// its adjusted closes follow, as far as the six places of the file go.
+// The file's closes are made raw again by undoing its splits, 2 for 1 and 7 for 1. From these and the dividends
+// follow its adjusted closes, to the six places of the file.
 func TestAdjustedClosesOfAppleAreYahoos(t *testing.T) {
 	t.Parallel()
 	rows, err := csv.NewReader(strings.NewReader(string(reference.Read(t,
@@ -121,7 +123,8 @@ func TestAdjustedClosesOfAppleAreYahoos(t *testing.T) {
 		want = append(want, adjusted)
 	}
 	got := bars.AdjustedCloses()
-	// The file was adjusted for dividends after its end too: its last adjusted close is its last close times that.
+	// The file is adjusted for dividends after its end too: its last adjusted close is its last close times that
+	// factor.
 	later := want[len(want)-1] / got[len(got)-1]
 	for i := range want {
 		require.InEpsilon(t, want[i], got[i]*later, 2e-6, rows[i+1][0])

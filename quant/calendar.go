@@ -5,9 +5,9 @@ import (
 	"math"
 )
 
-// Aggregate compounds returns over runs of periods with the same key, which may be a week, a month, a quarter or a
-// year: ∏(1+r) − 1 for each run, NaN where it has no observation. keys has one for each return, whose equal values
-// stand together, as those of sorted days do. ErrLength.
+// Aggregate compounds returns over runs of periods with equal keys, such as a week, a month, a quarter or a year:
+// ∏(1+r) − 1 for each run, NaN for a run without an observation. keys has one entry for each return, with equal keys
+// adjacent, as those of sorted days are. Errors: ErrLength.
 func Aggregate[K comparable](returns []float64, keys []K) (groups []K, aggregated []float64, err error) {
 	if len(returns) != len(keys) {
 		return nil, nil, fmt.Errorf("%w: %d returns, %d keys", ErrLength, len(returns), len(keys))
@@ -28,16 +28,16 @@ func Aggregate[K comparable](returns []float64, keys []K) (groups []K, aggregate
 	return groups, aggregated, nil
 }
 
-// YearOfReturns is a row of a table of returns: those of its months, January first, NaN where nothing is observed,
-// and that of the year.
+// YearOfReturns is a row of a table of returns: those of the months, January first, NaN for a month without an
+// observation, and that of the year.
 type YearOfReturns struct {
 	Year   int
 	Months [12]float64
 	Total  float64
 }
 
-// CalendarTable makes the monthly and yearly returns of returns in the years and months (1 to 12) given for each of
-// them, in ascending order of time. ErrLength, or ErrOption for a month that is none.
+// CalendarTable returns the monthly and yearly returns of returns. years and months (1 to 12) have one entry for each
+// return, in ascending order of time. Errors: ErrLength; ErrOption for a month outside 1 to 12.
 func CalendarTable(returns []float64, years, months []int) ([]YearOfReturns, error) {
 	if len(years) != len(returns) || len(months) != len(returns) {
 		return nil, fmt.Errorf("%w: %d returns, %d years, %d months", ErrLength, len(returns), len(years), len(months))

@@ -14,7 +14,7 @@ import (
 	"stega/quant"
 )
 
-// countdown ends when it was looked at so many times, and counts on.
+// countdown ends after a number of looks at its error, and keeps counting.
 type countdown struct {
 	context.Context
 	left   int64
@@ -28,7 +28,7 @@ func (c *countdown) Err() error {
 	return nil
 }
 
-// An estimator looks at its context between parts of its work, and begins none after it has ended.
+// An estimator checks its context between parts of its work, and starts no part after it has ended.
 func TestEstimatorsStopWithTheirContext(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(3, 9))
@@ -38,7 +38,7 @@ func TestEstimatorsStopWithTheirContext(t *testing.T) {
 		for j := range returns[i] {
 			returns[i][j] = r.NormFloat64() * .01
 		}
-		returns[i][i] = math.NaN() // each misses a day of its own
+		returns[i][i] = math.NaN() // each misses a different day
 	}
 	whole := make([][]float64, len(returns))
 	for i, s := range returns {
@@ -91,11 +91,11 @@ func TestEstimatorsStopWithTheirContext(t *testing.T) {
 		whole := &countdown{Context: t.Context(), left: math.MaxInt64}
 		require.NoError(t, estimate(whole), name)
 		looks := whole.looked.Load()
-		require.Greater(t, looks, int64(8), "%s looks at its context now and then", name)
+		require.Greater(t, looks, int64(8), "%s checks its context regularly", name)
 		for _, share := range []int64{0, looks / 4, looks / 2, looks * 3 / 4} {
 			c := &countdown{Context: t.Context(), left: share}
 			require.ErrorIs(t, estimate(c), context.Canceled, name)
-			// Each worker and its callers look once more.
+			// Each worker and its callers check once more.
 			more := int64(2*runtime.GOMAXPROCS(0) + 4)
 			assert.LessOrEqual(t, c.looked.Load(), share+more, "%s, ended at %d of %d", name, share, looks)
 		}

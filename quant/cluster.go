@@ -10,36 +10,35 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// LinkageMethod says what the distance between two clusters is.
+// LinkageMethod names a distance between two clusters.
 type LinkageMethod string
 
-// The methods of linkage, all of which are monotone: no merge is nearer than those inside it.
+// The linkage methods. All are monotone: a merge is never nearer than the merges inside it.
 const (
-	SingleLinkage   LinkageMethod = "single"   // the nearest two leaves
-	CompleteLinkage LinkageMethod = "complete" // the farthest two leaves
-	AverageLinkage  LinkageMethod = "average"  // the mean over all pairs of leaves (UPGMA)
-	WardLinkage     LinkageMethod = "ward"     // the growth of the variance inside
+	SingleLinkage   LinkageMethod = "single"   // distance of the nearest two leaves
+	CompleteLinkage LinkageMethod = "complete" // distance of the farthest two leaves
+	AverageLinkage  LinkageMethod = "average"  // mean over all pairs of leaves (UPGMA)
+	WardLinkage     LinkageMethod = "ward"     // increase of the variance within
 )
 
-// ErrDistance says that what was given is no matrix of distances: an entry is negative or not finite.
+// ErrDistance reports a distance that is negative or not finite.
 var ErrDistance = errors.New("a distance is negative or not finite")
 
 // Merge is one step of a hierarchical clustering. The numbering is scipy's: clusters 0 to n−1 are the leaves, and
-// merge i makes cluster n+i. A is less than B, Distance is that between the two, and Size the number of leaves in
-// what they become.
+// merge i makes cluster n+i. A is less than B, Distance is the distance between the two, and Size the number of
+// leaves of the new cluster.
 type Merge struct {
 	A, B     int
 	Distance float64
 	Size     int
 }
 
-// Linkage clusters n things by the distances between them, the diagonal of which is not read, in n−1 merges of
-// growing distance. Where distances are equal the order is that of scipy.cluster.hierarchy.linkage. ErrDistance for
-// distances that are negative or not finite; it takes O(n²) time.
+// Linkage clusters n items by their N×N distances, in n−1 merges of increasing distance; the diagonal is ignored.
+// Equal distances merge in the order of scipy.cluster.hierarchy.linkage. It takes O(n²) time. Errors: ErrDistance for
+// a distance that is negative or not finite, and an unknown method.
 //
-// Sources: Müllner, Modern hierarchical, agglomerative clustering algorithms (2011), for both the spanning tree of
-// single linkage and the chain of nearest neighbours of the others, whose new distances follow Lance and Williams
-// (1967).
+// Sources: Müllner, Modern hierarchical, agglomerative clustering algorithms (2011), for the spanning tree of single
+// linkage and the nearest-neighbour chain of the others. Lance and Williams (1967) for the updated distances.
 func Linkage(distance *mat.SymDense, method LinkageMethod) ([]Merge, error) {
 	n := distance.SymmetricDim()
 	for i := range n {
@@ -65,18 +64,18 @@ func Linkage(distance *mat.SymDense, method LinkageMethod) ([]Merge, error) {
 			return math.Sqrt(math.Max(0, ((nx+ni)*dx*dx+(ny+ni)*dy*dy-ni*dxy*dxy)/(nx+ny+ni)))
 		})
 	default:
-		return nil, fmt.Errorf("linkage %q is none of single, complete, average, ward", string(method))
+		return nil, fmt.Errorf("unsupported linkage %q: use single, complete, average or ward", string(method))
 	}
 	slices.SortStableFunc(merges, func(a, b Merge) int { return cmp.Compare(a.Distance, b.Distance) })
 	return number(merges), nil
 }
 
-// spanningTree is Prim's algorithm. A and B are leaves that follow each other in the order of growth, for which
-// clusters of single linkage are intervals.
+// spanningTree returns the merges of Prim's algorithm. A and B are consecutive leaves in the order of growth, in
+// which clusters of single linkage are intervals.
 func spanningTree(distance *mat.SymDense) []Merge {
 	n := distance.SymmetricDim()
 	merges := make([]Merge, 0, n-1)
-	nearest := make([]float64, n) // to the tree so far
+	nearest := make([]float64, n) // distance to the tree so far
 	for i := range nearest {
 		nearest[i] = math.Inf(1)
 	}
@@ -100,8 +99,8 @@ func spanningTree(distance *mat.SymDense) []Merge {
 	return merges
 }
 
-// neighbourChain follows nearest neighbours until two are each other's, and merges these. update makes the distance
-// of the new cluster xy to i of d(i,x), d(i,y), d(x,y) and the sizes of x, y and i.
+// neighbourChain follows nearest neighbours until two are each other's, and merges these. update returns the distance
+// of the new cluster xy to i, from d(i,x), d(i,y), d(x,y) and the sizes of x, y and i.
 func neighbourChain(distance *mat.SymDense, update func(dx, dy, dxy, nx, ny, ni float64) float64) []Merge {
 	n := distance.SymmetricDim()
 	d := mat.DenseCopyOf(distance)
@@ -149,7 +148,7 @@ func neighbourChain(distance *mat.SymDense, update func(dx, dy, dxy, nx, ny, ni 
 	return merges
 }
 
-// number replaces the leaves that stand for clusters by the numbers of these, and counts.
+// number replaces leaves that stand for clusters by the clusters' numbers, and sets the sizes.
 func number(merges []Merge) []Merge {
 	n := len(merges) + 1
 	parent, size := make([]int, 2*n-1), make([]int, 2*n-1)
@@ -172,9 +171,9 @@ func number(merges []Merge) []Merge {
 	return merges
 }
 
-// LeafOrder is the quasi-diagonal order of the n leaves of n−1 merges: from the last merge down, what is in A stands
-// before what is in B, so that things that are alike stand side by side (López de Prado, Building diversified
-// portfolios that outperform out of sample, 2016). Without a merge, there is one leaf.
+// LeafOrder returns the quasi-diagonal order of the n leaves of n−1 merges: from the last merge down, the leaves of A
+// before those of B. So similar items are adjacent (López de Prado, Building diversified portfolios that outperform
+// out of sample, 2016). Without a merge, there is one leaf.
 func LeafOrder(merges []Merge) []int {
 	n := len(merges) + 1
 	order := make([]int, 0, n)
@@ -191,9 +190,9 @@ func LeafOrder(merges []Merge) []int {
 	return order
 }
 
-// CorrelationDistance makes the distance √((1−ρ)/2) of correlations, 0 for what moves as one and 1 for opposites
-// (López de Prado 2016). Correlations beyond ±1 by rounding count as ±1; a correlation that is not defined is at the
-// distance of 0 correlation, so that one asset without data does not hinder the order of the others.
+// CorrelationDistance returns the N×N distances √((1−ρ)/2) of correlations: 0 for ρ = 1 and 1 for ρ = −1 (López de
+// Prado 2016). Correlations beyond ±1 by rounding count as ±1. An undefined correlation counts as 0, so that one
+// asset without data does not disturb the order of the others.
 func CorrelationDistance(correlation *mat.SymDense) *mat.SymDense {
 	n := correlation.SymmetricDim()
 	if n == 0 {

@@ -16,7 +16,7 @@ import (
 var linkages = []quant.LinkageMethod{quant.SingleLinkage, quant.CompleteLinkage, quant.AverageLinkage,
 	quant.WardLinkage}
 
-// points in the plane, whose distances differ.
+// points returns points in the plane with distinct distances.
 func distances(r *rand.Rand, n int) *mat.SymDense {
 	x := make([]float64, 2*n)
 	for i := range x {
@@ -31,7 +31,7 @@ func distances(r *rand.Rand, n int) *mat.SymDense {
 	return d
 }
 
-// bruteLinkage merges the nearest two clusters, with each distance from its definition over the leaves.
+// bruteLinkage merges the nearest two clusters, with each distance computed from its definition over the leaves.
 func bruteLinkage(d *mat.SymDense, method quant.LinkageMethod) []float64 {
 	n := d.SymmetricDim()
 	clusters := make([][]int, n)
@@ -84,7 +84,7 @@ func bruteLinkage(d *mat.SymDense, method quant.LinkageMethod) []float64 {
 	return heights
 }
 
-func TestLinkageIsWhatItsDefinitionSays(t *testing.T) {
+func TestLinkageMatchesItsDefinition(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 5))
 	for _, method := range linkages {

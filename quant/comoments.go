@@ -11,9 +11,10 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// ErrLength says that series which belong together are not of the same length.
-var ErrLength = errors.New("the series are not of the same length")
+// ErrLength reports series whose lengths do not match.
+var ErrLength = errors.New("the lengths of the series differ")
 
+// sameLength returns the common length of series. Errors: ErrLength.
 func sameLength(series [][]float64) (days int, err error) {
 	if len(series) == 0 {
 		return 0, nil
@@ -26,37 +27,36 @@ func sameLength(series [][]float64) (days int, err error) {
 	return len(series[0]), nil
 }
 
-// CoMoments are the numbers of common observations, sums and sums of products of each pair of N series, from which
-// come their covariances and correlations. Pairs are complete each on their own: that of i and j is over the periods
-// in which both are observed, whatever the others do. It is safe for concurrent reading.
+// CoMoments holds, for each pair of N series, the number of common observations, the sums and the sums of products.
+// Covariances and correlations derive from them. Each pair uses the periods in which both series are observed,
+// whatever the other series miss. Concurrent reads are safe.
 type CoMoments struct {
 	series, days int
-	products     []float64 // of deviations from each series' own mean, j ≥ i
+	products     []float64 // products of deviations from each series' own mean, for j ≥ i
 	stride       int
-	defined      []bool // false: there is no mean, as of nothing or of what is not finite
+	defined      []bool // false without a finite mean
 
-	// Series that miss the same periods share a pattern; 0 is that of those which miss none. sums[p·series+i] and
-	// squares are those of the deviations of series i over the periods of pattern p, and common[p·patterns+q] is the
-	// number of periods that two patterns share.
+	// Series that miss the same periods share a pattern; pattern 0 misses none. sums[p·series+i] and squares hold the
+	// sums of the deviations of series i over the periods of pattern p. common[p·patterns+q] is the number of periods
+	// that two patterns share.
 	pattern       []int
 	patterns      int
-	common        []int32
+	commonPeriods []int32
 	sums, squares []float64
 }
 
-// NewCoMoments makes the co-moments of returns[a][t], asset a in period t, NaN where it is not observed. ErrLength
-// when the series are not equally long. Series with an infinite value have no co-moments: what depends on them is
-// NaN, and nothing else is.
+// NewCoMoments returns the co-moments of returns[a][t], asset a in period t, NaN where it is not observed. A series
+// with an infinite value has NaN for all its results; other series are unaffected. It stops when ctx ends, as all
+// estimators of this package that take a context do. Errors: ErrLength for series of different lengths, and the error
+// of ctx.
 //
-// Deviations are from each series' own mean, so that products do not cancel, and the mean over the common periods is
-// taken from what remains (the corrected two-pass algorithm of Chan, Golub and LeVeque 1983).
-//
-// It stops when ctx ends, as all estimators of this package do that take one, and returns its error.
+// Deviations are from each series' own mean, so that products do not cancel. The mean over the common periods is
+// taken from the rest: the corrected two-pass algorithm of Chan, Golub and LeVeque (1983).
 func NewCoMoments(ctx context.Context, returns [][]float64) (*CoMoments, error) {
 	return newCoMoments(ctx, returns, meanOf)
 }
 
-// newCoMoments takes deviations from the value that about gives, which is NaN where a series is not defined.
+// newCoMoments computes deviations from the centre that about returns; NaN marks an undefined series.
 func newCoMoments(ctx context.Context, returns [][]float64,
 	about func([]float64) (from float64, n int)) (*CoMoments, error) {
 	days, err := sameLength(returns)
@@ -65,7 +65,7 @@ func newCoMoments(ctx context.Context, returns [][]float64,
 	}
 	n := len(returns)
 	m := &CoMoments{series: n, days: days, defined: make([]bool, n), pattern: make([]int, n), patterns: 1,
-		common: []int32{int32(days)}}
+		commonPeriods: []int32{int32(days)}}
 	p := newPacked(n, days)
 	means, counts := make([]float64, n), make([]int, n)
 	parts := (n + panelWidth - 1) / panelWidth
@@ -90,7 +90,7 @@ func newCoMoments(ctx context.Context, returns [][]float64,
 	return m, nil
 }
 
-// workersFor says over how many goroutines it pays to spread a number of operations.
+// workersFor returns the number of goroutines that a number of operations is worth.
 func workersFor(operations int) int {
 	if operations < 1<<15 {
 		return 1
@@ -98,7 +98,7 @@ func workersFor(operations int) int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// missing finds the patterns, and for each of them what they leave of the sums of all series.
+// missing finds the patterns of missing periods, and sums all series over the periods of each pattern.
 func (m *CoMoments) missing(ctx context.Context, returns [][]float64, counts []int, p *packed) error {
 	masks := [][]uint64{nil}
 	known := map[string]int{}
@@ -119,17 +119,17 @@ func (m *CoMoments) missing(ctx context.Context, returns [][]float64, counts []i
 	if g == 1 {
 		return nil
 	}
-	m.patterns, m.common = g, make([]int32, g*g)
+	m.patterns, m.commonPeriods = g, make([]int32, g*g)
 	m.sums, m.squares = make([]float64, g*m.series), make([]float64, g*m.series)
-	rows := make([][]int, g) // where in a panel the days are that a pattern has, or those that it does not: the fewer
+	rows := make([][]int, g) // offsets in a panel of the days of a pattern, or of its missing days if these are fewer
 	few := make([]bool, g)
-	m.common[0] = int32(m.days)
+	m.commonPeriods[0] = int32(m.days)
 	for a := 1; a < g; a++ {
 		n := 0
 		for _, w := range masks[a] {
 			n += bits.OnesCount64(w)
 		}
-		m.common[a], m.common[a*g] = int32(n), int32(n)
+		m.commonPeriods[a], m.commonPeriods[a*g] = int32(n), int32(n)
 		few[a] = 2*n <= m.days
 		rows[a] = make([]int, 0, min(n, m.days-n))
 		for t := range m.days {
@@ -146,14 +146,14 @@ func (m *CoMoments) missing(ctx context.Context, returns [][]float64, counts []i
 			for w, x := range masks[a] {
 				n += bits.OnesCount64(x & masks[b][w])
 			}
-			m.common[a*g+b], m.common[b*g+a] = int32(n), int32(n)
+			m.commonPeriods[a*g+b], m.commonPeriods[b*g+a] = int32(n), int32(n)
 		}
 	})
 	if err != nil {
 		return err
 	}
 	for i := range m.series {
-		m.squares[i] = m.products[i*m.stride+i] // of the deviations from the own mean, the sum is 0
+		m.squares[i] = m.products[i*m.stride+i] // deviations from the series' own mean sum to 0
 	}
 	return parallel(ctx, workers, (m.series+panelWidth-1)/panelWidth, func(panel int) {
 		var total [2 * panelWidth]float64
@@ -172,7 +172,7 @@ func (m *CoMoments) missing(ctx context.Context, returns [][]float64, counts []i
 	})
 }
 
-// observed is a bit for each period, 1 where there is a value, and the same as a key.
+// observed returns a mask with a bit for each period, 1 for a value, and the same mask as a map key.
 func observed(values []float64) (mask []uint64, key string) {
 	mask = make([]uint64, (len(values)+63)/64)
 	for t, v := range values {
@@ -187,16 +187,16 @@ func observed(values []float64) (mask []uint64, key string) {
 	return mask, string(b)
 }
 
-// Series is how many series there are.
+// Series returns the number of series.
 func (m *CoMoments) Series() int { return m.series }
 
-// Observations is the number of periods in which i and j are both observed; that of i alone for i = j.
+// Observations returns the number of periods in which i and j are both observed; for i = j, those of i alone.
 func (m *CoMoments) Observations(i, j int) int {
-	return int(m.common[m.pattern[i]*m.patterns+m.pattern[j]])
+	return int(m.commonPeriods[m.pattern[i]*m.patterns+m.pattern[j]])
 }
 
-// pair is, over the common periods, their number, and the sums of products of deviations from the means of these
-// periods: of i and j, of i, of j.
+// pair returns the number of common periods and the sums of products of deviations from the means over these periods:
+// of i with j, of i and of j.
 func (m *CoMoments) pair(i, j int) (n, xy, xx, yy float64) {
 	if i > j {
 		n, xy, yy, xx = m.pair(j, i)
@@ -209,19 +209,19 @@ func (m *CoMoments) pair(i, j int) (n, xy, xx, yy float64) {
 	}
 	xy = m.products[i*m.stride+j]
 	if m.patterns == 1 {
-		if xx, yy = m.products[i*m.stride+i], m.products[j*m.stride+j]; still(n, xx) || still(n, yy) {
+		if xx, yy = m.products[i*m.stride+i], m.products[j*m.stride+j]; isConstant(n, xx) || isConstant(n, yy) {
 			xy = 0
 		}
-		return n, xy, moved(n, xx), moved(n, yy)
+		return n, xy, aboveRounding(n, xx), aboveRounding(n, yy)
 	}
 	x, y := m.pattern[j]*m.series+i, m.pattern[i]*m.series+j
 	sx, sy := m.sums[x], m.sums[y]
 	xx, yy = m.squares[x]-sx*sx/n, m.squares[y]-sy*sy/n
-	// What is left of a series that does not move over the common periods is the rounding of what cancels.
-	if xx <= 1e-13*m.squares[i] || still(n, xx) {
+	// Of a series that is constant over the common periods, only rounding remains.
+	if xx <= 1e-13*m.squares[i] || isConstant(n, xx) {
 		xx = 0
 	}
-	if yy <= 1e-13*m.squares[j] || still(n, yy) {
+	if yy <= 1e-13*m.squares[j] || isConstant(n, yy) {
 		yy = 0
 	}
 	if xx == 0 || yy == 0 {
@@ -230,19 +230,19 @@ func (m *CoMoments) pair(i, j int) (n, xy, xx, yy float64) {
 	return n, xy - sx*sy/n, xx, yy
 }
 
-// still reports whether n deviations with this sum of squares are only the rounding of returns that do not vary.
-func still(n, squares float64) bool { return squares <= n*apart*apart/16 }
+// isConstant reports whether n deviations with this sum of squares are only the rounding of constant returns.
+func isConstant(n, squares float64) bool { return squares <= n*minDifference*minDifference/16 }
 
-// moved is a sum of squares, 0 when it is only rounding.
-func moved(n, squares float64) float64 {
-	if still(n, squares) {
+// aboveRounding returns a sum of squares, or 0 when it is only rounding.
+func aboveRounding(n, squares float64) float64 {
+	if isConstant(n, squares) {
 		return 0
 	}
 	return squares
 }
 
-// cosines are the correlations of deviations as they are, about what was taken for their centre: over the common
-// periods of each pair, Σxy/√(Σx²·Σy²).
+// cosines returns the N×N matrix Σxy/√(Σx²·Σy²) of the deviations from their given centres, over the common periods
+// of each pair.
 func (m *CoMoments) cosines() *mat.SymDense {
 	return symmetric(m.series, func(i, j int) float64 {
 		n := float64(m.Observations(i, j))
@@ -257,10 +257,10 @@ func (m *CoMoments) cosines() *mat.SymDense {
 	})
 }
 
-// Covariance is the matrix of sample covariances times periods, the number of periods a year, or 1 for covariances
-// per period: periods·Σ(x−x̄)(y−ȳ)/(n−1), with means and n over the common periods of the pair, as pandas'
-// DataFrame.cov. It is NaN for a pair with fewer than two. With missing values it need not be positive semidefinite;
-// see Repair.
+// Covariance returns the N×N matrix of sample covariances, times periods: the number of periods a year, or 1. Its
+// formula is periods·Σ(x−x̄)(y−ȳ)/(n−1), with means and n over the common periods of the pair, as in pandas'
+// DataFrame.cov. A pair with fewer than two common periods is NaN. With missing values the matrix may not be positive
+// semidefinite; see Repair.
 func (m *CoMoments) Covariance(periods float64) *mat.SymDense {
 	return symmetric(m.series, func(i, j int) float64 {
 		n, xy, _, _ := m.pair(i, j)
@@ -271,9 +271,9 @@ func (m *CoMoments) Covariance(periods float64) *mat.SymDense {
 	})
 }
 
-// Correlation is the matrix of Pearson's correlations, with means and deviations over the common periods of the pair,
-// as pandas' DataFrame.corr: not the covariance over deviations that each series has on its own. It is NaN where one
-// of the two does not vary, and 1 on the diagonal else.
+// Correlation returns the N×N matrix of Pearson's correlations. Means and deviations are over the common periods of
+// the pair, as in pandas' DataFrame.corr, not over each series' own periods. It is NaN where one of the two is
+// constant, else 1 on the diagonal.
 func (m *CoMoments) Correlation() *mat.SymDense {
 	if m.patterns > 1 {
 		return symmetric(m.series, func(i, j int) float64 {
@@ -296,7 +296,7 @@ func (m *CoMoments) Correlation() *mat.SymDense {
 	})
 }
 
-// pearson is the correlation of what pair gives; that of a series with itself is 1 exactly.
+// pearson returns the correlation for the sums of pair; that of a series with itself is exactly 1.
 func pearson(itself bool, n, xy, xx, yy float64) float64 {
 	switch {
 	case n < 2 || !(xx > 0) || !(yy > 0):
@@ -307,7 +307,7 @@ func pearson(itself bool, n, xy, xx, yy float64) float64 {
 	return clip(xy / (math.Sqrt(xx) * math.Sqrt(yy)))
 }
 
-// clip takes a correlation back that rounding has brought beyond ±1; NaN stays.
+// clip limits a correlation to ±1, against rounding; NaN stays.
 func clip(rho float64) float64 {
 	switch {
 	case rho > 1:
@@ -318,13 +318,13 @@ func clip(rho float64) float64 {
 	return rho
 }
 
-// symmetric makes a matrix of its cells, by rows on all cores.
+// symmetric returns the matrix of cell(i, j), computed by rows on all cores.
 func symmetric(n int, cell func(i, j int) float64) *mat.SymDense {
 	if n == 0 {
 		return &mat.SymDense{}
 	}
 	data := make([]float64, n*n)
-	_ = parallel(context.Background(), workersFor(n*n), n, func(i int) { // which is short
+	_ = parallel(context.Background(), workersFor(n*n), n, func(i int) { // no context: this is short
 		row := data[i*n : (i+1)*n]
 		for j := i; j < n; j++ {
 			row[j] = cell(i, j)
@@ -333,7 +333,7 @@ func symmetric(n int, cell func(i, j int) float64) *mat.SymDense {
 	return mat.NewSymDense(n, data)
 }
 
-// Covariance is that of CoMoments, of returns[a][t].
+// Covariance returns CoMoments.Covariance of returns[a][t]. Errors are those of NewCoMoments.
 func Covariance(ctx context.Context, returns [][]float64, periods float64) (*mat.SymDense, error) {
 	m, err := NewCoMoments(ctx, returns)
 	if err != nil {
@@ -342,7 +342,7 @@ func Covariance(ctx context.Context, returns [][]float64, periods float64) (*mat
 	return m.Covariance(periods), nil
 }
 
-// Correlation is that of CoMoments, of returns[a][t].
+// Correlation returns CoMoments.Correlation of returns[a][t]. Errors are those of NewCoMoments.
 func Correlation(ctx context.Context, returns [][]float64) (*mat.SymDense, error) {
 	m, err := NewCoMoments(ctx, returns)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"stega/quant"
 )
 
-// gappy makes series of returns of one factor and noise. A part of them starts late, has holes, or stops early; share
-// is that of scattered holes.
+// gappy returns series of one factor plus noise. Some start late, have holes or stop early; share is the share of
+// scattered holes.
 func gappy(r *rand.Rand, series, days int, share float64) [][]float64 {
 	market := make([]float64, days)
 	for t := range market {
@@ -40,7 +40,7 @@ func gappy(r *rand.Rand, series, days int, share float64) [][]float64 {
 	return out
 }
 
-// slow is the covariance and correlation of a pair by their definitions, in two passes over the common periods.
+// slow returns the covariance and correlation of a pair by their definitions, in two passes over the common periods.
 func slow(x, y []float64) (n int, covariance, correlation float64) {
 	var a, b []float64
 	for t := range x {
@@ -68,7 +68,7 @@ func TestCoMomentsAreThoseOfEachPair(t *testing.T) {
 		share        float64
 	}{{1, 1, 0}, {2, 2, 0}, {5, 40, 0}, {30, 400, 0}, {5, 40, .3}, {40, 300, .02}, {50, 700, .6}, {17, 90, .95},
 		{60, 1000, .2}} {
-		t.Run(fmt.Sprintf("%d series of %d days with %v missing are as their definition says", c.series, c.days,
+		t.Run(fmt.Sprintf("%d series of %d days with %v missing match their definition", c.series, c.days,
 			c.share), func(t *testing.T) {
 			returns := gappy(r, c.series, c.days, c.share)
 			m, err := quant.NewCoMoments(t.Context(), returns)
@@ -89,7 +89,7 @@ func TestCoMomentsAreThoseOfEachPair(t *testing.T) {
 	}
 }
 
-// same takes NaN for equal to NaN.
+// same counts NaN as equal to NaN.
 func same(t *testing.T, want, got, tolerance float64) {
 	t.Helper()
 	if math.IsNaN(want) || math.IsNaN(got) || math.Abs(want-got) > tolerance {

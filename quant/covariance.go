@@ -9,21 +9,22 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// Missing says what an estimator does with values that are not there.
+// Missing names how an estimator treats missing values.
 type Missing string
 
-// What to do with missing values.
+// The treatments of missing values.
 const (
-	MissingComplete Missing = "complete" // only periods in which every asset is observed count
-	MissingPairwise Missing = "pairwise" // each pair has its own common periods
-	// a missing return is 0, as PyPortfolioOpt takes it: it draws risk towards 0, and is there to compare with
+	MissingComplete Missing = "complete" // use only the periods in which every asset is observed
+	MissingPairwise Missing = "pairwise" // use the common periods of each pair
+	// MissingZero counts a missing return as 0, as PyPortfolioOpt does. That underestimates risk; it exists for
+	// comparison.
 	MissingZero Missing = "zero"
 )
 
-// ErrOption says that an option has a value that the function does not know.
-var ErrOption = errors.New("this function does not know the option")
+// ErrOption reports an option value that the function does not support.
+var ErrOption = errors.New("unsupported option")
 
-// fill prepares series for an estimator that needs a value in each period.
+// fill returns the series without gaps, for an estimator that needs a value in each period.
 func (missing Missing) fill(returns [][]float64) ([][]float64, error) {
 	days, err := sameLength(returns)
 	if err != nil {
@@ -61,10 +62,12 @@ func (missing Missing) fill(returns [][]float64) ([][]float64, error) {
 	return out, nil
 }
 
-// Semicovariance is the matrix of periods·mean of d(x)·d(y) with d(r) = min(r−benchmark, 0) and a benchmark per
-// period, over the common periods of each pair (MissingPairwise), or over all periods with 0 for what is missing
-// (MissingZero, as PyPortfolioOpt, whose benchmark is 0.000079). Source: Estrada, Mean-semivariance optimization: a
-// heuristic approach (2008). ErrLength, ErrOption. It is NaN for a pair without a common period.
+// Semicovariance returns the N×N matrix periods·mean(d(x)·d(y)) of returns[a][t], with d(r) = min(r−benchmark, 0).
+// The benchmark is per period. MissingPairwise averages over the common periods of each pair. MissingZero averages
+// over all periods with 0 for missing values, as PyPortfolioOpt does with a benchmark of 0.000079. A pair without a
+// commonPeriods period is NaN. Errors: ErrLength, ErrOption.
+//
+// Source: Estrada, Mean-semivariance optimization: a heuristic approach (2008).
 func Semicovariance(ctx context.Context, returns [][]float64, benchmark float64, missing Missing,
 	periods float64) (*mat.SymDense, error) {
 	m, err := shortfalls(ctx, returns, benchmark, missing)
@@ -80,8 +83,8 @@ func Semicovariance(ctx context.Context, returns [][]float64, benchmark float64,
 	}), nil
 }
 
-// Semicorrelation is the matrix of Σ d(x)·d(y)/√(Σ d(x)²·Σ d(y)²) of Semicovariance's d, all three over the common
-// periods of the pair.
+// Semicorrelation returns the N×N matrix Σ d(x)·d(y)/√(Σ d(x)²·Σ d(y)²), with d as in Semicovariance and all sums
+// over the common periods of the pair. Errors: ErrLength, ErrOption.
 func Semicorrelation(ctx context.Context, returns [][]float64, benchmark float64,
 	missing Missing) (*mat.SymDense, error) {
 	m, err := shortfalls(ctx, returns, benchmark, missing)
@@ -91,6 +94,7 @@ func Semicorrelation(ctx context.Context, returns [][]float64, benchmark float64
 	return m.cosines(), nil
 }
 
+// shortfalls returns the co-moments of min(r−benchmark, 0) about 0.
 func shortfalls(ctx context.Context, returns [][]float64, benchmark float64, missing Missing) (*CoMoments, error) {
 	if missing == MissingZero || missing == MissingComplete {
 		var err error
@@ -110,7 +114,7 @@ func shortfalls(ctx context.Context, returns [][]float64, benchmark float64, mis
 	return newCoMoments(ctx, drops, around0)
 }
 
-// around0 makes products of the values as they are.
+// around0 centres the deviations on 0: products are of the values themselves.
 func around0(values []float64) (from float64, n int) {
 	for _, v := range values {
 		if math.IsInf(v, 0) {
@@ -123,16 +127,16 @@ func around0(values []float64) (from float64, n int) {
 	return from, n
 }
 
-// Span180 is the span of exponential weights of covariances that is in use, and Span500 that of returns.
+// Span180 is the usual span of exponential weights for covariances, Span500 that for returns, both in periods.
 const (
 	Span180 = 180.0
 	Span500 = 500.0
 )
 
-// ExponentialCovariance is the matrix of periods·Σ w(t)·(x(t)−x̄)(y(t)−ȳ) / Σ w(t) over the common periods of each
-// pair, with w(t) = (1−α)^age(t), α = 2/(span+1), and means without weights over all observations of each series, as
-// PyPortfolioOpt's exp_cov. ages are in periods; without them (nil), each row is a period, and age(t) = T−1−t.
-// ErrLength; ErrOption for a span below 1. It is NaN for a pair without a common period.
+// ExponentialCovariance returns the N×N matrix periods·Σ w(t)·(x(t)−x̄)(y(t)−ȳ) / Σ w(t), over the common periods of
+// each pair. The weights are w(t) = (1−α)^age(t), with α = 2/(span+1). The means are unweighted, over all
+// observations of each series, as in PyPortfolioOpt's exp_cov. ages are in periods; nil means age(t) = T−1−t. A pair
+// without a common period is NaN. Errors: ErrLength; ErrOption for a span below 1.
 func ExponentialCovariance(ctx context.Context, returns [][]float64, ages []float64, span,
 	periods float64) (*mat.SymDense, error) {
 	m, seen, err := exponential(ctx, returns, ages, span)
@@ -151,9 +155,9 @@ func ExponentialCovariance(ctx context.Context, returns [][]float64, ages []floa
 	}), nil
 }
 
-// ExponentialCorrelation is the matrix of the covariances of ExponentialCovariance over the deviations by the same
-// weights and means, all three over the common periods of the pair: not over those that each series has on its own,
-// which may be of another time.
+// ExponentialCorrelation returns the N×N correlations by the weights and means of ExponentialCovariance. Covariance
+// and deviations are over the common periods of the pair; a series' own periods may lie at another time. Errors are
+// those of ExponentialCovariance.
 func ExponentialCorrelation(ctx context.Context, returns [][]float64, ages []float64,
 	span float64) (*mat.SymDense, error) {
 	m, _, err := exponential(ctx, returns, ages, span)
@@ -163,8 +167,8 @@ func ExponentialCorrelation(ctx context.Context, returns [][]float64, ages []flo
 	return m.cosines(), nil
 }
 
-// exponential makes the co-moments of deviations that are weighted by the roots of the weights, and these roots where
-// there is an observation.
+// exponential returns the co-moments of deviations times the square roots of the weights, and these roots for each
+// observation.
 func exponential(ctx context.Context, returns [][]float64, ages []float64,
 	span float64) (m *CoMoments, seen [][]float64, err error) {
 	days, err := sameLength(returns)
@@ -192,8 +196,8 @@ func exponential(ctx context.Context, returns [][]float64, ages []float64,
 		means[i] = mean
 		weighted[i], seen[i] = make([]float64, days), make([]float64, days)
 		for t, v := range r {
-			if weighted[i][t] = (v - mean) * root[t]; math.Abs(v-mean) < apart {
-				weighted[i][t] = 0 // one that does not vary
+			if weighted[i][t] = (v - mean) * root[t]; math.Abs(v-mean) < minDifference {
+				weighted[i][t] = 0 // the series is constant
 			}
 			if v == v {
 				seen[i][t] = root[t]
@@ -209,8 +213,8 @@ func exponential(ctx context.Context, returns [][]float64, ages []float64,
 	return m, seen, nil
 }
 
-// Shrink draws a covariance matrix towards the mean of its variances: (1−δ)·S + δ·(tr S/N)·I. ErrOption for a δ
-// outside [0, 1].
+// Shrink returns (1−δ)·S + δ·(tr S/N)·I: the covariance S, shrunk towards its mean variance. Errors: ErrOption for a
+// δ outside [0, 1].
 func Shrink(covariance *mat.SymDense, delta float64) (*mat.SymDense, error) {
 	if !(delta >= 0 && delta <= 1) {
 		return nil, fmt.Errorf("%w: shrinkage of %v", ErrOption, delta)

@@ -6,17 +6,17 @@ import (
 	"slices"
 )
 
-// DrawdownPeriod is a time below the highest wealth so far. Start is the index of the return after which wealth was
-// highest (−1: the start itself), Trough that of the lowest, and End that of the first after which the peak is
-// reached again (−1: not yet). Length counts the periods from Start to End, or to the last of all, and Recovery those
-// from Trough on; Depth is at most 0.
+// DrawdownPeriod is a period below the highest wealth so far. Depth is at most 0. Start is the index of the return
+// after which wealth peaked (−1: the start itself), Trough that of the lowest wealth. End is that of the return after
+// which the peak is reached again (−1: not yet). Length counts the periods from Start to End, or to the last period;
+// Recovery counts them from Trough.
 type DrawdownPeriod struct {
 	Depth              float64
 	Start, Trough, End int
 	Length, Recovery   int
 }
 
-// Drawdowns are all times below the peak, in their order. A missing return is a period that passes.
+// Drawdowns returns all drawdown periods in order of time. A missing return is a period that passes.
 func Drawdowns(returns []float64) []DrawdownPeriod {
 	out := []DrawdownPeriod{}
 	w, at := newWalk(), -1
@@ -52,16 +52,15 @@ func Drawdowns(returns []float64) []DrawdownPeriod {
 	return out
 }
 
-// WorstDrawdowns are the n deepest times below the peak, deepest first, and the earlier first of those as deep as
-// another.
+// WorstDrawdowns returns the n deepest drawdown periods, the deepest first; of two equal ones, the earlier first.
 func WorstDrawdowns(returns []float64, n int) []DrawdownPeriod {
 	all := Drawdowns(returns)
 	slices.SortStableFunc(all, func(a, b DrawdownPeriod) int { return cmp.Compare(a.Depth, b.Depth) })
 	return all[:min(max(n, 0), len(all))]
 }
 
-// WealthDrawdown is the worst loss since a peak of a series of values, 1 for all of it and more where a value is
-// negative: max((peak−v)/peak). 0 without a loss, and NaN for a series that does not start above 0.
+// WealthDrawdown returns the worst loss since a peak of a series of values: max((peak−v)/peak). 1 is a total loss; a
+// negative value gives more. It is 0 without a loss, and NaN for a series that does not start above 0.
 func WealthDrawdown(values []float64) float64 {
 	if len(values) == 0 || !(values[0] > 0) {
 		return math.NaN()
@@ -76,8 +75,8 @@ func WealthDrawdown(values []float64) float64 {
 	return worst
 }
 
-// LongestDrawdown is the longest time, in periods, from a high of a series of values to the next that is higher, or
-// to its end (Portfolio Performance).
+// LongestDrawdown returns the longest time, in periods, from a high of a series of values to the next higher value or
+// to the end (Portfolio Performance).
 func LongestDrawdown(values []float64) int {
 	longest, high := 0, 0
 	for i, v := range values {
@@ -91,18 +90,19 @@ func LongestDrawdown(values []float64) int {
 	return longest
 }
 
-// UlcerIndex is √(Σ d²/n) of the drawdowns after each observation (Martin 1987).
+// UlcerIndex returns √(Σ d²/n) of the drawdowns d after each observation (Martin 1987).
 func UlcerIndex(returns []float64) float64 {
 	sum, n := overDrawdowns(returns, func(d float64) float64 { return d * d })
 	return math.Sqrt(sum / n)
 }
 
-// PainIndex is Σ|d|/n of the drawdowns after each observation (Becker 2006).
+// PainIndex returns Σ|d|/n of the drawdowns d after each observation (Becker 2006).
 func PainIndex(returns []float64) float64 {
 	sum, n := overDrawdowns(returns, math.Abs)
 	return sum / n
 }
 
+// overDrawdowns returns the sum of f over the drawdowns after each observation, and their number.
 func overDrawdowns(returns []float64, f func(d float64) float64) (sum, n float64) {
 	series := Drawdown(returns)
 	for i, r := range returns {
@@ -114,18 +114,18 @@ func overDrawdowns(returns []float64, f func(d float64) float64) (sum, n float64
 	return sum, n
 }
 
-// MartinRatio is (GeometricReturn − rf)/UlcerIndex, with an annual rf.
+// MartinRatio returns (GeometricReturn − rf)/UlcerIndex, with an annual rf.
 func MartinRatio(returns []float64, rf, periods float64) float64 {
 	return (GeometricReturn(returns, periods) - rf) / UlcerIndex(returns)
 }
 
-// PainRatio is (GeometricReturn − rf)/PainIndex, with an annual rf.
+// PainRatio returns (GeometricReturn − rf)/PainIndex, with an annual rf.
 func PainRatio(returns []float64, rf, periods float64) float64 {
 	return (GeometricReturn(returns, periods) - rf) / PainIndex(returns)
 }
 
-// Burke is (GeometricReturn − rf)/√(Σ d²), where each d is the sum of a run of negative returns, with an annual rf
-// (Burke 1994; as Bacon 2008 and PerformanceAnalytics, without compounding).
+// Burke returns (GeometricReturn − rf)/√(Σ d²), with an annual rf. Each d is the sum of a run of negative returns,
+// without compounding (Burke 1994; Bacon 2008, as in PerformanceAnalytics).
 func Burke(returns []float64, rf, periods float64) float64 {
 	sum, run := 0.0, 0.0
 	for _, r := range returns {
@@ -141,7 +141,7 @@ func Burke(returns []float64, rf, periods float64) float64 {
 	return (GeometricReturn(returns, periods) - rf) / math.Sqrt(sum+run*run)
 }
 
-// ModifiedBurke is Burke·√n, with n the number of observations.
+// ModifiedBurke returns Burke·√n, with n the number of observations.
 func ModifiedBurke(returns []float64, rf, periods float64) float64 {
 	return Burke(returns, rf, periods) * math.Sqrt(float64(len(observations(returns))))
 }

@@ -86,7 +86,7 @@ var (
 	}
 )
 
-func TestMeasuresOfWhatIsNotThereAreNaN(t *testing.T) {
+func TestMeasuresWithoutObservationsAreNaN(t *testing.T) {
 	t.Parallel()
 	for name, f := range measures {
 		assert.True(t, math.IsNaN(f(nil)), name)

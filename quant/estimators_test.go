@@ -67,7 +67,7 @@ func orZero(v float64) float64 {
 	return v
 }
 
-func TestCAPMGivesWhatBetaDeserves(t *testing.T) {
+func TestCAPMFollowsBeta(t *testing.T) {
 	t.Parallel()
 	market := []float64{.01, -.02, .03, .005, nan}
 	double := make([]float64, 5)
@@ -85,9 +85,9 @@ func TestCAPMGivesWhatBetaDeserves(t *testing.T) {
 		assert.InDelta(t, expected, got[1], 1e-9)
 		assert.True(t, math.IsNaN(got[2]))
 	}
-	own, err := quant.CAPMReturns([][]float64{{.01, .02, -.01}, {.03, nan, .01}}, nil, 0, quant.Arithmetic, 252)
+	addOwn, err := quant.CAPMReturns([][]float64{{.01, .02, -.01}, {.03, nan, .01}}, nil, 0, quant.Arithmetic, 252)
 	require.NoError(t, err)
-	assert.Len(t, own, 2)
+	assert.Len(t, addOwn, 2)
 	_, err = quant.CAPMReturns([][]float64{{.01, .02}}, []float64{1}, 0, quant.Arithmetic, 252)
 	require.ErrorIs(t, err, quant.ErrLength)
 }

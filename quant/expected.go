@@ -5,9 +5,9 @@ import (
 	"math"
 )
 
-// GeometricReturn is the annual growth over the observations there are: (∏(1+r))^(periods/n) − 1 with n their number.
-// It is −1 when everything is lost, and NaN without one. Unlike AnnualReturn, a missing period is not time that
-// passes: it is the expected return of an asset with a history of its own (mean_historical_return of PyPortfolioOpt,
+// GeometricReturn returns the geometric annual return over the observations: (∏(1+r))^(periods/n) − 1, with n their
+// number. It is −1 after a total loss, and NaN without an observation. Unlike in AnnualReturn, no time passes in a
+// missing period: assets may have histories of different lengths (mean_historical_return of PyPortfolioOpt,
 // Return.annualized of PerformanceAnalytics).
 func GeometricReturn(returns []float64, periods float64) float64 {
 	n := 0
@@ -26,18 +26,19 @@ func GeometricReturn(returns []float64, periods float64) float64 {
 	return math.Pow(wealth, periods/float64(n)) - 1
 }
 
-// ArithmeticReturn is the mean of the returns there are times periods.
+// ArithmeticReturn returns the mean of the observed returns times periods.
 func ArithmeticReturn(returns []float64, periods float64) float64 { return Mean(returns) * periods }
 
-// Compounding says how a mean return per period becomes an annual one.
+// Compounding names how a mean return per period becomes an annual return.
 type Compounding string
 
-// The ways to make it annual.
+// The ways to annualize.
 const (
-	Geometric  Compounding = "geometric"  // (1+r)^periods − 1; of a series, its growth
+	Geometric  Compounding = "geometric"  // (1+r)^periods − 1; for a series, its geometric return
 	Arithmetic Compounding = "arithmetic" // r·periods
 )
 
+// annual returns the annual return of a mean return per period.
 func (c Compounding) annual(mean, periods float64) float64 {
 	if c == Geometric {
 		return math.Pow(1+mean, periods) - 1
@@ -45,9 +46,9 @@ func (c Compounding) annual(mean, periods float64) float64 {
 	return mean * periods
 }
 
-// ExponentialReturn is the mean of returns with weights (1−α)^(T−1−t), α = 2/(span+1), over the observations there
-// are, made annual: ema_historical_return of PyPortfolioOpt, whose span is Span500. It is NaN without an observation
-// or for a span below 1.
+// ExponentialReturn returns the annualized mean of the observed returns with weights (1−α)^(T−1−t), α = 2/(span+1):
+// ema_historical_return of PyPortfolioOpt, whose span is Span500. It is NaN without an observation or for a span
+// below 1.
 func ExponentialReturn(returns []float64, span float64, compounding Compounding, periods float64) float64 {
 	if !(span >= 1) {
 		return math.NaN()
@@ -62,11 +63,13 @@ func ExponentialReturn(returns []float64, span float64, compounding Compounding,
 	return compounding.annual(sum/weights, periods)
 }
 
-// CAPMReturns are the returns that the capital asset pricing model expects of returns[a][t]: rf + β·(E(market) − rf),
-// with an annual rf, β = cov(asset, market)/var(market), the covariance over the common periods and the variance over
-// all of the market, and E(market) the market's annual return, compounded or not. Without a market (nil), it is the
-// mean of the assets that are observed. This is capm_return of PyPortfolioOpt (Sharpe 1964). ErrLength. An asset
-// without two periods in common with the market has NaN.
+// CAPMReturns returns the annual returns that the capital asset pricing model expects of returns[a][t]: rf +
+// β·(E(market) − rf), one for each asset. rf is annual. β = cov(asset, market)/var(market), the covariance over the
+// commonPeriods periods and the variance over all periods of the market. E(market) is the market's annual return by the
+// given compounding. A nil market means the mean of the observed assets in each period. An asset with fewer than two
+// commonPeriods periods is NaN. Errors: ErrLength.
+//
+// Source: Sharpe (1964), as capm_return of PyPortfolioOpt.
 func CAPMReturns(returns [][]float64, market []float64, rf float64, compounding Compounding,
 	periods float64) ([]float64, error) {
 	days, err := sameLength(returns)
@@ -93,7 +96,7 @@ func CAPMReturns(returns [][]float64, market []float64, rf float64, compounding 
 	sd := Deviation(market)
 	out := make([]float64, len(returns))
 	for i, r := range returns {
-		p := pairOf(r, market)
+		p := pairMomentsOf(r, market)
 		out[i] = rf + p.xy/(p.n-1)/(sd*sd)*(expected-rf)
 	}
 	return out, nil

@@ -6,10 +6,10 @@ import (
 	"runtime"
 )
 
-// The sums of products of all pairs of N series are a product of a matrix with its own transpose, and are computed as
-// such: the series are interleaved by panels of 8, cut into blocks of days that stay in the cache, and multiplied by
-// kernels of 24×8 that keep their sums in registers (Goto and van de Geijn, Anatomy of high-performance matrix
-// multiplication, 2008). The sum of a pair is made of the same parts in the same order however many cores take part.
+// The sums of products of all pairs of N series are the product of a matrix with its own transpose. The series are
+// interleaved in panels of 8, cut into blocks of days that fit the cache, and multiplied by kernels of 24×8 that keep
+// their sums in registers (Goto and van de Geijn, Anatomy of high-performance matrix multiplication, 2008). The sum
+// of a pair has the same parts in the same order on any number of cores.
 const (
 	panelWidth  = 8
 	groupPanels = 3
@@ -17,8 +17,8 @@ const (
 	blockDays   = 128
 )
 
-// packed is series in panels: block b of panel p starts at (b·panels+p)·blockDays·panelWidth, and holds for each of
-// its days the values of 8 series. What is beyond the last day or series is 0.
+// packed stores series in panels. Block b of panel p starts at (b·panels+p)·blockDays·panelWidth, and holds for each
+// of its days the values of 8 series, padded with 0.
 type packed struct {
 	series, days   int
 	panels, blocks int
@@ -32,13 +32,13 @@ func newPacked(series, days int) *packed {
 	return p
 }
 
-// block is the part of a panel that lies in a block of days.
+// block returns the part of a panel in a block of days.
 func (p *packed) block(panel, block int) []float64 {
 	at := (block*p.panels + panel) * blockDays * panelWidth
 	return p.data[at : at+blockDays*panelWidth]
 }
 
-// set puts the values of a panel in, those of series[r] less shift[r]; a value that is NaN becomes 0.
+// set stores the values of a panel: those of series[r] less shift[r], and 0 for NaN.
 func (p *packed) set(panel int, series [][]float64, shift []float64) {
 	for b := range p.blocks {
 		out := p.block(panel, b)
@@ -56,8 +56,8 @@ func (p *packed) set(panel int, series [][]float64, shift []float64) {
 	}
 }
 
-// gram makes the sums of products of all pairs: that of series i and j ≥ i stands at out[i·stride+j]. What stands
-// below the diagonal is not to be read. It looks at ctx once for each block of days.
+// gram returns the sums of products of all pairs: that of series i and j ≥ i is out[i·stride+j]. Cells below the
+// diagonal are undefined. It checks ctx once for each block of days.
 func (p *packed) gram(ctx context.Context, kernel tileKernel) (out []float64, stride int, err error) {
 	stride = p.panels * panelWidth
 	out = make([]float64, stride*stride)
@@ -74,7 +74,7 @@ func (p *packed) gram(ctx context.Context, kernel tileKernel) (out []float64, st
 			days := min(blockDays, p.days-b*blockDays)
 			for round := 0; round*workers < groups; round++ {
 				g := round*workers + w
-				if round%2 == 1 { // there and back, as later groups have longer rows
+				if round%2 == 1 { // alternating direction, as later groups have longer rows
 					g = (round+1)*workers - 1 - w
 				}
 				if g < groups {
@@ -97,11 +97,11 @@ func (p *packed) row(out []float64, stride, block, group, days int, kernel tileK
 	}
 }
 
-// A tileKernel adds to c, whose rows are stride apart, the products of the 24 series of three panels with the 8 of
-// one: c[8 rows][24 columns].
+// tileKernel adds to c, whose rows are stride apart, the products of the 24 series of three panels with the 8 of one:
+// c[8 rows][24 columns].
 type tileKernel func(days int, a, b, c []float64, stride int)
 
-// portableTile is the kernel in Go, for machines without one of their own, and for the tests of these.
+// portableTile is the kernel in Go, for processors without a special kernel and for the tests of these.
 func portableTile(days int, a, b, c []float64, stride int) {
 	for q := range groupPanels {
 		panel := a[q*blockDays*panelWidth:]
@@ -153,8 +153,7 @@ func portableGather(rows []int, panel []float64, total *[2 * panelWidth]float64)
 	}
 }
 
-// meanOf is the mean of the values that are there and how many these are. The values of a constant series have it as
-// their mean exactly.
+// meanOf returns the mean of the observed values and their number. The mean of a constant series is exact.
 func meanOf(values []float64) (mean float64, n int) {
 	var s [4]float64
 	i := 0

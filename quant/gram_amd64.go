@@ -2,7 +2,7 @@ package quant
 
 import "golang.org/x/sys/cpu"
 
-// kernel is the widest that this machine can run.
+// kernel returns the widest kernel of this processor.
 func kernel() tileKernel {
 	switch {
 	case cpu.X86.HasAVX512F:
@@ -15,7 +15,7 @@ func kernel() tileKernel {
 
 func hasAVX2() bool { return cpu.X86.HasAVX2 && cpu.X86.HasFMA }
 
-// gather sums the values and the squares of 8 series over some rows of their panel, given by where in it they start.
+// gather sums the values and the squares of 8 series over some rows of their panel, given by their offsets.
 func gather(rows []int, panel []float64, total *[2 * panelWidth]float64) {
 	if !hasAVX2() || len(rows) == 0 {
 		portableGather(rows, panel, total)
@@ -51,7 +51,8 @@ func tileAVX2(days int, a, b, c []float64, stride int) {
 //go:noescape
 func kernelAVX512(days int, a, b, c *float64, stride int)
 
-// kernelAVX2 adds 12×4 sums: of four series each at a0, a1 and a2, with the four at b, all of them parts of panels.
+// kernelAVX2 adds 12×4 sums of products: of four series each at a0, a1 and a2, with the four at b, all parts of
+// panels.
 //
 //go:noescape
 func kernelAVX2(days int, a0, a1, a2, b, c *float64, stride int)

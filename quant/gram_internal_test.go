@@ -52,7 +52,7 @@ func TestEveryKernelSumsProducts(t *testing.T) {
 	}
 }
 
-func TestGatheringIsThatOfGo(t *testing.T) {
+func TestGatherMatchesThePortableVersion(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(2, 8))
 	p := pack(noise(r, 8, 400))

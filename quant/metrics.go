@@ -2,8 +2,8 @@ package quant
 
 import "math"
 
-// MAR below is a minimum acceptable return per period. Partial moments are over all observations n: LPM(k) = Σ
-// max(MAR−r, 0)^k/n below it, and HPM(k) = Σ max(r−MAR, 0)^k/n above.
+// In this file MAR is a minimum acceptable return per period. Partial moments are over all n observations: LPM(k) = Σ
+// max(MAR−r, 0)^k/n below MAR, and HPM(k) = Σ max(r−MAR, 0)^k/n above it.
 
 func lowerPartial(returns []float64, mar, power float64) float64 {
 	return partial(returns, power, func(r float64) float64 { return mar - r })
@@ -27,8 +27,8 @@ func partial(returns []float64, power float64, beyond func(r float64) float64) f
 	return sum / float64(n)
 }
 
-// Omega is Σ max(r−threshold, 0) / Σ max(threshold−r, 0), threshold per period (Keating and Shadwick 2002). It is NaN
-// without a return below the threshold.
+// Omega returns Σ max(r−threshold, 0) / Σ max(threshold−r, 0), with a threshold per period (Keating and Shadwick
+// 2002). NaN without a return below the threshold.
 func Omega(returns []float64, threshold float64) float64 {
 	below := lowerPartial(returns, threshold, 1)
 	if below == 0 {
@@ -37,68 +37,71 @@ func Omega(returns []float64, threshold float64) float64 {
 	return upperPartial(returns, threshold, 1) / below
 }
 
-// OmegaSharpe is (mean−MAR)/LPM(1) = Omega − 1 (Bacon 2008).
+// OmegaSharpe returns (mean−MAR)/LPM(1) = Omega − 1 (Bacon 2008).
 func OmegaSharpe(returns []float64, mar float64) float64 { return Omega(returns, mar) - 1 }
 
-// Kappa is (mean−MAR)/LPM(order)^(1/order) (Kaplan and Knowles 2004): of order 1 Omega − 1, of order 2 the Sortino
+// Kappa returns (mean−MAR)/LPM(order)^(1/order) (Kaplan and Knowles 2004). Order 1 is Omega − 1, order 2 the Sortino
 // ratio per period.
 func Kappa(returns []float64, mar, order float64) float64 {
 	return (Mean(returns) - mar) / math.Pow(lowerPartial(returns, mar, order), 1/order)
 }
 
-// DownsideDeviation is √LPM(2), per period; DownsideRisk is the same a year.
+// DownsideDeviation returns √LPM(2), per period; DownsideRisk is the annual value.
 func DownsideDeviation(returns []float64, mar float64) float64 {
 	return math.Sqrt(lowerPartial(returns, mar, 2))
 }
 
-// DownsidePotential is LPM(1).
+// DownsidePotential returns LPM(1).
 func DownsidePotential(returns []float64, mar float64) float64 { return lowerPartial(returns, mar, 1) }
 
-// DownsideFrequency is the share of the observations below MAR.
+// DownsideFrequency returns the share of the observations below MAR.
 func DownsideFrequency(returns []float64, mar float64) float64 { return lowerPartial(returns, mar, 0) }
 
-// UpsideRisk is √HPM(2).
+// UpsideRisk returns √HPM(2).
 func UpsideRisk(returns []float64, mar float64) float64 {
 	return math.Sqrt(upperPartial(returns, mar, 2))
 }
 
-// UpsideVariance is HPM(2).
+// UpsideVariance returns HPM(2).
 func UpsideVariance(returns []float64, mar float64) float64 { return upperPartial(returns, mar, 2) }
 
-// UpsidePotential is HPM(1).
+// UpsidePotential returns HPM(1).
 func UpsidePotential(returns []float64, mar float64) float64 { return upperPartial(returns, mar, 1) }
 
-// UpsideFrequency is the share of the observations above MAR.
+// UpsideFrequency returns the share of the observations above MAR.
 func UpsideFrequency(returns []float64, mar float64) float64 { return upperPartial(returns, mar, 0) }
 
-// UpsidePotentialRatio is HPM(1)/√LPM(2) (Sortino, van der Meer and Plantinga 1999).
+// UpsidePotentialRatio returns HPM(1)/√LPM(2) (Sortino, van der Meer and Plantinga 1999).
 func UpsidePotentialRatio(returns []float64, mar float64) float64 {
 	return UpsidePotential(returns, mar) / DownsideDeviation(returns, mar)
 }
 
-// BernardoLedoit is the gain-loss ratio Σ max(r, 0) / Σ max(−r, 0) (Bernardo and Ledoit 2000). NaN without a loss.
+// BernardoLedoit returns the gain-loss ratio Σ max(r, 0) / Σ max(−r, 0) (Bernardo and Ledoit 2000). NaN without a
+// loss.
 func BernardoLedoit(returns []float64) float64 { return Omega(returns, 0) }
 
-// DRatio is n(loss)·Σ max(−r, 0) / (n(gain)·Σ max(r, 0)): the lower, the better (Caporin and Lisi 2009; Bacon 2008).
+// DRatio returns n(loss)·Σ max(−r, 0) / (n(gain)·Σ max(r, 0)): the lower, the better (Caporin and Lisi 2009; Bacon
+// 2008).
 func DRatio(returns []float64) float64 {
 	return DownsideFrequency(returns, 0) * DownsidePotential(returns, 0) /
 		(UpsideFrequency(returns, 0) * UpsidePotential(returns, 0))
 }
 
-// AnnualSharpe is (GeometricReturn − rf)/AnnualVolatility, with an annual rf; see Sharpe for that of the mean.
+// AnnualSharpe returns (GeometricReturn − rf)/AnnualVolatility, with an annual rf. Sharpe uses the arithmetic mean
+// instead.
 func AnnualSharpe(returns []float64, rf, periods float64) float64 {
 	return (GeometricReturn(returns, periods) - rf) / AnnualVolatility(returns, periods)
 }
 
-// AdjustedSharpe takes skewness S and excess kurtosis K into account: SR·(1 + S/6·SR − K/24·SR²), SR = AnnualSharpe
-// (Pezier and White 2006, as in PerformanceAnalytics).
+// AdjustedSharpe returns SR·(1 + S/6·SR − K/24·SR²), with SR = AnnualSharpe, skewness S and excess kurtosis K (Pezier
+// and White 2006, as in PerformanceAnalytics).
 func AdjustedSharpe(returns []float64, rf, periods float64) float64 {
 	sharpe, m := AnnualSharpe(returns, rf, periods), momentsOf(returns)
 	return sharpe * (1 + m.skewness()/6*sharpe - m.excess()/24*sharpe*sharpe)
 }
 
-// CAGR is the growth a year of a value over a number of days: (last/first)^(365.25/days) − 1 (ffn). NaN unless first
-// and days are positive.
+// CAGR returns the compound annual growth rate of a value over a number of days: (last/first)^(365.25/days) − 1
+// (ffn). NaN unless first and days are positive.
 func CAGR(first, last, days float64) float64 {
 	if !(first > 0) || !(days > 0) {
 		return math.NaN()
@@ -106,10 +109,10 @@ func CAGR(first, last, days float64) float64 {
 	return math.Pow(last/first, 1/YearFraction(days)) - 1
 }
 
-// YearFraction is a number of days in years of 365.25.
+// YearFraction returns a number of days in years of 365.25 days.
 func YearFraction(days float64) float64 { return days / 365.25 }
 
-// Rebase makes a series of prices start at a value; empty without prices.
+// Rebase returns prices scaled so that the first equals start; empty without prices.
 func Rebase(prices []float64, start float64) []float64 {
 	out := make([]float64, len(prices))
 	for i, p := range prices {

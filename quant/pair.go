@@ -2,15 +2,16 @@ package quant
 
 import "math"
 
-// twin is two series over the periods in which both are observed.
-type twin struct {
+// pairMoments holds the moments of two series over the periods in which both are observed.
+type pairMoments struct {
 	n, meanX, meanY float64
 	xy, xx, yy      float64 // sums of products of deviations from these means
 }
 
-// pairOf takes two series as far as the shorter goes. What is undefined of fewer than two common observations is NaN.
-func pairOf(x, y []float64) twin {
-	var p twin
+// pairMomentsOf returns the moments of two series over the length of the shorter. Sums over fewer than two common
+// observations are NaN.
+func pairMomentsOf(x, y []float64) pairMoments {
+	var p pairMoments
 	days := min(len(x), len(y))
 	firstX, firstY, flatX, flatY := 0.0, 0.0, true, true
 	for t := range days {
@@ -28,7 +29,7 @@ func pairOf(x, y []float64) twin {
 	}
 	p.meanX /= p.n
 	p.meanY /= p.n
-	if flatX { // exactly, so that there is no deviation
+	if flatX { // exact, so that the deviation is 0
 		p.meanX = firstX
 	}
 	if flatY {

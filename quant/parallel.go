@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// parallel calls work(0) to work(n−1), on as many goroutines as there are workers. It begins no more of them once ctx
-// has ended, and returns its error then.
+// parallel calls work(0) to work(n−1) on as many goroutines as workers. After ctx ends it starts no further call and
+// returns the error of ctx.
 func parallel(ctx context.Context, workers, n int, work func(i int)) error {
 	if workers <= 1 {
 		for i := range n {

@@ -7,8 +7,8 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// PortfolioVariance is wᵀ·S·w. With the differences of two portfolios for weights it is the square of the ex-ante
-// tracking error. ErrLength when there is not one weight for each row.
+// PortfolioVariance returns wᵀ·S·w for an N×N covariance S and N weights. For the weight differences of two
+// portfolios it is the squared ex-ante tracking error. Errors: ErrLength unless each row has one weight.
 func PortfolioVariance(covariance *mat.SymDense, weights []float64) (float64, error) {
 	marginal, err := marginals(covariance, weights)
 	if err != nil {
@@ -17,7 +17,7 @@ func PortfolioVariance(covariance *mat.SymDense, weights []float64) (float64, er
 	return dot(weights, marginal), nil
 }
 
-// marginals is S·w.
+// marginals returns S·w. Errors: ErrLength.
 func marginals(covariance *mat.SymDense, weights []float64) ([]float64, error) {
 	n := covariance.SymmetricDim()
 	if len(weights) != n {
@@ -32,8 +32,8 @@ func marginals(covariance *mat.SymDense, weights []float64) ([]float64, error) {
 	return out, nil
 }
 
-// RiskContributions splits the volatility σ = √(wᵀSw) of a portfolio among its assets: w(i)·(S·w)(i)/σ, which sum up
-// to σ (Euler's theorem; Litterman 1996). ErrLength. They are NaN for a portfolio without volatility.
+// RiskContributions returns the share of each asset in the volatility σ = √(wᵀSw) of a portfolio: w(i)·(S·w)(i)/σ.
+// The shares sum to σ (Euler's theorem; Litterman 1996), and are NaN without volatility. Errors: ErrLength.
 func RiskContributions(covariance *mat.SymDense, weights []float64) ([]float64, error) {
 	marginal, err := marginals(covariance, weights)
 	if err != nil {
@@ -46,11 +46,13 @@ func RiskContributions(covariance *mat.SymDense, weights []float64) ([]float64, 
 	return marginal, nil
 }
 
-// ComponentVaR splits the Gaussian value at risk of a portfolio among its assets, as returns that are negative when
-// they are losses: w(i)·(μ(i) + z·(S·w)(i)/σ), with z the quantile of the normal distribution at cutoff, 0.05 for 95
-// %. The parts sum up to the whole. means and covariance are per the same period, and the covariance is over n or n−1
-// as the whole shall be (Boudt, Peterson and Croux, Estimation and decomposition of downside risk for portfolios with
-// non-normal returns, 2008). ErrLength.
+// ComponentVaR returns the share of each asset in the Gaussian value at risk of a portfolio, as a return: negative
+// for a loss. The formula is w(i)·(μ(i) + z·(S·w)(i)/σ), with z the normal quantile at cutoff, 0.05 for 95 %. The
+// shares sum to the whole. means and covariance are per the same period; the covariance is over n or n−1, as the
+// whole is. Errors: ErrLength.
+//
+// Source: Boudt, Peterson and Croux, Estimation and decomposition of downside risk for portfolios with non-normal
+// returns (2008).
 func ComponentVaR(means []float64, covariance *mat.SymDense, weights []float64, cutoff float64) ([]float64, error) {
 	parts, err := RiskContributions(covariance, weights)
 	if err != nil {

@@ -8,33 +8,34 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// RepairMethod says how a matrix is made positive semidefinite.
+// RepairMethod names how a matrix is made positive semidefinite.
 type RepairMethod string
 
-// The ways of Repair.
+// The repair methods.
 const (
 	RepairSpectral RepairMethod = "spectral" // negative eigenvalues become 0
-	RepairDiagonal RepairMethod = "diagonal" // 1.1 times the lowest eigenvalue is taken from the diagonal
+	RepairDiagonal RepairMethod = "diagonal" // 1.1 times the lowest eigenvalue is subtracted from the diagonal
 )
 
-// ErrUndefined says that a matrix has entries that are not finite, such as the covariance of two series that have no
-// period in common.
+// ErrUndefined reports a matrix with an entry that is not finite, such as the covariance of two series without a
+// commonPeriods period.
 var ErrUndefined = errors.New("an entry of the matrix is not a finite number")
 
+// finite returns ErrUndefined if an entry of m is not finite.
 func finite(m *mat.SymDense) error {
 	for i, n := 0, m.SymmetricDim(); i < n; i++ {
 		for j := i; j < n; j++ {
 			if v := m.At(i, j); math.IsNaN(v) || math.IsInf(v, 0) {
-				return fmt.Errorf("%w: %v of %d and %d", ErrUndefined, v, i, j)
+				return fmt.Errorf("%w: %v at %d, %d", ErrUndefined, v, i, j)
 			}
 		}
 	}
 	return nil
 }
 
-// PositiveSemidefinite says whether a symmetric matrix is, within rounding: that it has a Cholesky decomposition
-// after 1e-16 is added to its diagonal (the test of PyPortfolioOpt), or that no eigenvalue is below −(n+10)·1e-15
-// times the largest. A matrix with entries that are not finite is not.
+// PositiveSemidefinite reports whether a symmetric matrix is positive semidefinite within rounding. It is if it has a
+// Cholesky decomposition after 1e-16 is added to its diagonal (the test of PyPortfolioOpt), or if no eigenvalue is
+// below −(n+10)·1e-15 times the largest. A matrix with an entry that is not finite is not.
 func PositiveSemidefinite(m *mat.SymDense) bool {
 	if finite(m) != nil {
 		return false
@@ -60,10 +61,10 @@ func PositiveSemidefinite(m *mat.SymDense) bool {
 	return values[0] >= -1e-15*float64(n+10)*values[n-1]
 }
 
-// Repair makes a symmetric matrix positive semidefinite, in the units that it has: with RepairSpectral Q·max(Λ,
-// 0)·Qᵀ, the nearest such matrix in Frobenius' norm (Higham 1988), and with RepairDiagonal M − 1.1·λmin·I. repaired
-// is false, and the result is a copy, if it was positive semidefinite already. Covariances that are complete by pairs
-// can need it. ErrUndefined for entries that are not finite, which no repair can invent.
+// Repair returns a positive semidefinite matrix close to a symmetric matrix, in the same units. RepairSpectral
+// returns Q·max(Λ, 0)·Qᵀ, the nearest one in the Frobenius norm (Higham 1988). RepairDiagonal returns M − 1.1·λmin·I.
+// A matrix that is positive semidefinite already is copied, and repaired is false. Pairwise complete covariances may
+// need a repair. Errors: ErrUndefined for entries that are not finite, and an unknown method.
 func Repair(m *mat.SymDense, method RepairMethod) (result *mat.SymDense, repaired bool, err error) {
 	if err := finite(m); err != nil {
 		return nil, false, err
@@ -79,7 +80,7 @@ func Repair(m *mat.SymDense, method RepairMethod) (result *mat.SymDense, repaire
 	}
 	var eigen mat.EigenSym
 	if !eigen.Factorize(m, method == RepairSpectral) {
-		return nil, false, fmt.Errorf("%w: no eigenvalues are found", ErrUndefined)
+		return nil, false, fmt.Errorf("%w: the eigenvalues do not converge", ErrUndefined)
 	}
 	values := eigen.Values(nil)
 	switch method {
@@ -94,14 +95,14 @@ func Repair(m *mat.SymDense, method RepairMethod) (result *mat.SymDense, repaire
 			result.SetSym(i, i, result.At(i, i)-1.1*values[0])
 		}
 	default:
-		return nil, false, fmt.Errorf("repair %q is none of spectral, diagonal", string(method))
+		return nil, false, fmt.Errorf("unsupported repair %q: use spectral or diagonal", string(method))
 	}
 	return result, true, nil
 }
 
-// ConditionNumber is the ratio of the largest to the smallest eigenvalue in absolute value, +Inf for a singular
-// matrix. Beyond about 1e10, weights that come of an inverse are noise. NaN for an empty matrix or one with entries
-// that are not finite.
+// ConditionNumber returns the ratio of the largest to the smallest eigenvalue by absolute value; +Inf for a singular
+// matrix. Beyond about 1e10, weights from an inverse are noise. NaN for an empty matrix or one with entries that are
+// not finite.
 func ConditionNumber(m *mat.SymDense) float64 {
 	if m.SymmetricDim() == 0 || finite(m) != nil {
 		return math.NaN()
@@ -120,21 +121,21 @@ func ConditionNumber(m *mat.SymDense) float64 {
 	return high / low
 }
 
-// Scale is a matrix times a factor: 252 makes daily covariances annual.
+// Scale returns a matrix times a factor: 252 makes daily covariances annual.
 func Scale(m *mat.SymDense, factor float64) *mat.SymDense {
 	return symmetric(m.SymmetricDim(), func(i, j int) float64 { return m.At(i, j) * factor })
 }
 
-// CovarianceToCorrelation makes ρ(i,j) = S(i,j)/√(S(i,i)·S(j,j)), within ±1, and NaN where a variance is not
-// positive. Of covariances that are complete by pairs this is not the correlation of the pairs, whose deviations are
-// over the common periods; see CoMoments.Correlation.
+// CovarianceToCorrelation returns ρ(i,j) = S(i,j)/√(S(i,i)·S(j,j)), within ±1, and NaN where a variance is not
+// positive. For pairwise complete covariances it differs from CoMoments.Correlation, whose deviations are over the
+// commonPeriods periods of the pair.
 func CovarianceToCorrelation(covariance *mat.SymDense) *mat.SymDense {
 	return symmetric(covariance.SymmetricDim(), func(i, j int) float64 {
 		return pearson(i == j, 2, covariance.At(i, j), covariance.At(i, i), covariance.At(j, j))
 	})
 }
 
-// CorrelationToCovariance makes S(i,j) = ρ(i,j)·σ(i)·σ(j). ErrLength when there is not one deviation for each row.
+// CorrelationToCovariance returns S(i,j) = ρ(i,j)·σ(i)·σ(j). Errors: ErrLength unless each row has one deviation.
 func CorrelationToCovariance(correlation *mat.SymDense, deviations []float64) (*mat.SymDense, error) {
 	if len(deviations) != correlation.SymmetricDim() {
 		return nil, fmt.Errorf("%w: %d deviations for %d correlations", ErrLength, len(deviations),

@@ -1,27 +1,28 @@
-// Package quant is the mathematics of the suite: pure functions on float64 slices and symmetric matrices, without
-// input or output. Returns are ratios per period, 0.01 is 1 %. A NaN among returns is a period without an
-// observation: it counts as time, and not as a value. A result that is not defined, such as the deviation of one
-// value, is NaN; none of the functions panics on what prices can be. Functions that can be given what does not fit
-// together return an error.
+// Package quant computes the measures of the suite: pure functions on float64 slices and symmetric matrices, without
+// input or output.
 //
-// Conventions, where nothing else is said, are those of empyrical (stefan-jansen/empyrical-reloaded), whose test
-// figures the tests of this package repeat. Measures of Bacon's book and values at risk follow PerformanceAnalytics,
-// expected returns and covariances PyPortfolioOpt and pandas.
+// Returns are ratios per period: 0.01 is 1 %. A NaN among returns is a period without an observation: the period
+// passes, and no value counts. An undefined result, such as the deviation of one value, is NaN. No function panics on
+// the values that prices can have. Functions whose arguments may not fit together return an error.
 //
-// Many series are given as returns[a][t], asset a in period t. NewCoMoments is the way from them to covariances and
-// correlations; Running is the same for days that come one by one, late or corrected.
+// The conventions are those of empyrical (stefan-jansen/empyrical-reloaded) unless a comment names another source;
+// the tests repeat empyrical's test values. Bacon's measures and values at risk follow PerformanceAnalytics. Expected
+// returns and covariances follow PyPortfolioOpt and pandas.
+//
+// Series come as returns[a][t], asset a in period t. NewCoMoments computes their covariances and correlations.
+// Running computes the same from days that arrive one by one, late or corrected.
 package quant
 
 import "math"
 
-// Periods a year.
+// Daily, Weekly and Monthly are the numbers of periods in a year.
 const (
 	Daily   = 252.0
 	Weekly  = 52.0
 	Monthly = 12.0
 )
 
-// Simple makes the n−1 simple returns of n prices: r(t) = p(t)/p(t−1) − 1.
+// Simple returns the n−1 simple returns of n prices: r(t) = p(t)/p(t−1) − 1.
 func Simple(prices []float64) []float64 {
 	if len(prices) < 2 {
 		return []float64{}
@@ -33,7 +34,7 @@ func Simple(prices []float64) []float64 {
 	return r
 }
 
-// Log makes log returns of simple ones: ln(1+r).
+// Log returns the log returns of simple returns: ln(1+r).
 func Log(returns []float64) []float64 {
 	out := make([]float64, len(returns))
 	for i, r := range returns {
@@ -42,22 +43,21 @@ func Log(returns []float64) []float64 {
 	return out
 }
 
-// Cumulative makes the return since the start after each period: ∏(1+r) − 1.
+// Cumulative returns the cumulative return after each period: ∏(1+r) − 1.
 func Cumulative(returns []float64) []float64 {
 	out := make([]float64, len(returns))
 	wealth, slack := 1.0, 0.0
 	for i, r := range returns {
 		if !math.IsNaN(r) {
 			wealth *= 1 + r
-			slack += slackOf(r)
+			slack += roundingOf(r)
 		}
-		out[i] = settled(wealth, slack) - 1
+		out[i] = snapped(wealth, slack) - 1
 	}
 	return out
 }
 
-// Drawdown makes, after each period, the loss since the highest wealth so far, the start included: wealth/peak − 1,
-// at most 0.
+// Drawdown returns the drawdown after each period: wealth/peak − 1, at most 0, with the start among the peaks.
 func Drawdown(returns []float64) []float64 {
 	out := make([]float64, len(returns))
 	w := newWalk()
@@ -71,48 +71,49 @@ func Drawdown(returns []float64) []float64 {
 	return out
 }
 
-// CumulativeReturn is ∏(1+r) − 1 over all periods; 0 for none.
+// CumulativeReturn returns ∏(1+r) − 1 over all periods; 0 without periods.
 func CumulativeReturn(returns []float64) float64 { return growth(returns) - 1 }
 
+// growth returns ∏(1+r) over the observations, 1 exactly where the difference is only rounding.
 func growth(returns []float64) float64 {
 	wealth, slack := 1.0, 0.0
 	for _, r := range returns {
 		if !math.IsNaN(r) {
 			wealth *= 1 + r
-			slack += slackOf(r)
+			slack += roundingOf(r)
 		}
 	}
-	return settled(wealth, slack)
+	return snapped(wealth, slack)
 }
 
-// slackOf is what a return may add to the relative error of a product of 1+r: the rounding of the product, and that
-// of the return itself, whose absolute error weighs the more the less is left.
-func slackOf(r float64) float64 {
+// roundingOf returns the relative error that a return may add to a product of 1+r: the rounding of the product, and the
+// rounding of the return itself, which weighs more the less wealth is left.
+func roundingOf(r float64) float64 {
 	return 0x1p-52 * math.Min(1+(1+math.Abs(r))/math.Abs(1+r), 1<<32)
 }
 
-// settled is wealth, 1 exactly where the difference is only rounding: a price that comes back to where it was has no
-// return.
-func settled(wealth, slack float64) float64 {
+// snapped returns wealth, or 1 exactly where the difference is only rounding: a price that returns to its start has
+// no return.
+func snapped(wealth, slack float64) float64 {
 	if math.Abs(wealth-1) <= slack {
 		return 1
 	}
 	return wealth
 }
 
-// walk follows wealth and its peak. A price that comes back to its high does so exactly and the product of its
-// returns only nearly, so what differs from the peak by their rounding is the peak.
+// walk follows wealth and its peak. A price returns to its high exactly, but the product of its returns only nearly.
+// So wealth that differs from the peak by rounding counts as the peak.
 type walk struct {
 	wealth, peak float64
-	slack        float64 // of the returns since the peak
+	slack        float64 // rounding of the returns since the peak
 }
 
 func newWalk() walk { return walk{wealth: 1, peak: 1} }
 
-// step takes a return, and is the drawdown after it: 0 at a peak.
+// step applies a return and returns the drawdown after it: 0 at a peak.
 func (w *walk) step(r float64) float64 {
 	w.wealth *= 1 + r
-	w.slack += slackOf(r)
+	w.slack += roundingOf(r)
 	down := w.wealth/w.peak - 1
 	if down < -w.slack {
 		return down
@@ -122,8 +123,8 @@ func (w *walk) step(r float64) float64 {
 	return 0
 }
 
-// AnnualReturn is the geometric mean of growth a year: (∏(1+r))^(periods/n) − 1, with n the number of periods, those
-// without an observation included. It is −1 when everything is lost, and NaN without periods.
+// AnnualReturn returns the geometric annual return: (∏(1+r))^(periods/n) − 1. n counts all periods, also those
+// without an observation. The result is −1 after a total loss, and NaN without periods.
 func AnnualReturn(returns []float64, periods float64) float64 {
 	if len(returns) == 0 {
 		return math.NaN()
@@ -135,7 +136,7 @@ func AnnualReturn(returns []float64, periods float64) float64 {
 	return math.Pow(wealth, periods/float64(len(returns))) - 1
 }
 
-// Mean is the mean of the values that are there.
+// Mean returns the mean of the observed values; NaN without any.
 func Mean(values []float64) float64 {
 	sum, n := 0.0, 0
 	for _, v := range values {
@@ -147,8 +148,8 @@ func Mean(values []float64) float64 {
 	return sum / float64(n) // 0/0 is NaN
 }
 
-// Deviation is the sample standard deviation, with n−1, of the values that are there; NaN for fewer than two. The
-// values of a constant series have deviation 0 exactly.
+// Deviation returns the sample standard deviation, over n−1, of the observed values; NaN for fewer than two. It is
+// exactly 0 for a constant series.
 func Deviation(values []float64) float64 {
 	mean := Mean(values)
 	sum, n := 0.0, 0
@@ -173,12 +174,12 @@ func Deviation(values []float64) float64 {
 	return math.Sqrt(sum / float64(n-1))
 }
 
-// AnnualVolatility is the deviation of returns a year: sd(r)·√periods.
+// AnnualVolatility returns the annual standard deviation of returns: sd(r)·√periods.
 func AnnualVolatility(returns []float64, periods float64) float64 {
 	return Deviation(returns) * math.Sqrt(periods)
 }
 
-// Over takes a rate per period from returns.
+// Over returns the returns minus a rate per period.
 func Over(returns []float64, rate float64) []float64 {
 	out := make([]float64, len(returns))
 	for i, r := range returns {
@@ -187,15 +188,15 @@ func Over(returns []float64, rate float64) []float64 {
 	return out
 }
 
-// Sharpe is mean(r−rf)/sd(r−rf)·√periods, with rf per period (Sharpe 1994). A constant excess has an infinite one, or
-// NaN when it is 0.
+// Sharpe returns mean(r−rf)/sd(r−rf)·√periods, with rf per period (Sharpe 1994). A constant excess gives infinity, or
+// NaN when the excess is 0.
 func Sharpe(returns []float64, rf, periods float64) float64 {
 	excess := Over(returns, rf)
 	return Mean(excess) / Deviation(excess) * math.Sqrt(periods)
 }
 
-// DownsideRisk is the annual deviation below what is required per period: √(mean(min(r−required, 0)²))·√periods, over
-// all observations (Sortino and van der Meer 1991).
+// DownsideRisk returns the annual deviation below a required return per period: √(mean(min(r−required,
+// 0)²))·√periods, over all observations (Sortino and van der Meer 1991).
 func DownsideRisk(returns []float64, required, periods float64) float64 {
 	sum, n := 0.0, 0
 	for _, r := range returns {
@@ -209,18 +210,18 @@ func DownsideRisk(returns []float64, required, periods float64) float64 {
 	return math.Sqrt(sum/float64(n)) * math.Sqrt(periods)
 }
 
-// Sortino is mean(r−required)·periods / DownsideRisk. Without a shortfall it is infinite.
+// Sortino returns mean(r−required)·periods / DownsideRisk; infinity without a shortfall.
 func Sortino(returns []float64, required, periods float64) float64 {
 	return Mean(Over(returns, required)) * periods / DownsideRisk(returns, required, periods)
 }
 
-// deeper reports whether a drawdown is deeper than another by more than rounding, so that of two that are alike the
-// earlier counts.
+// deeper reports whether drawdown a is deeper than b by more than rounding. Of two equal drawdowns, the earlier one
+// counts.
 func (w *walk) deeper(a, b float64) bool { return a < b-w.slack }
 
-// MaxDrawdown is the worst drawdown, at most 0, with the periods of it: start is the index of the return after which
-// wealth was highest before (−1: the start itself), trough that of the lowest after, and end that of the first after
-// which the peak is reached again (−1: never). Without a loss, all three are −1.
+// MaxDrawdown returns the depth of the worst drawdown, at most 0, and three indexes of returns. start is the return
+// after which wealth peaked (−1: the start itself). trough is the return after which wealth was lowest. end is the
+// return after which the peak was reached again (−1: never). Without a loss, all three are −1.
 func MaxDrawdown(returns []float64) (depth float64, start, trough, end int) {
 	start, trough, end = -1, -1, -1
 	w, at := newWalk(), -1
@@ -231,7 +232,7 @@ func MaxDrawdown(returns []float64) (depth float64, start, trough, end int) {
 		d := w.step(r)
 		if d == 0 {
 			at = i
-			if trough >= 0 && end < 0 { // of the peak that was lost there was none higher since
+			if trough >= 0 && end < 0 { // wealth has recovered the lost peak
 				end = i
 			}
 		}
@@ -242,7 +243,7 @@ func MaxDrawdown(returns []float64) (depth float64, start, trough, end int) {
 	return depth, start, trough, end
 }
 
-// Calmar is the annual return over the depth of the worst drawdown (Young 1991); NaN without a drawdown.
+// Calmar returns the annual return divided by the depth of the worst drawdown (Young 1991); NaN without a drawdown.
 func Calmar(returns []float64, periods float64) float64 {
 	depth, _, _, _ := MaxDrawdown(returns)
 	if depth >= 0 {
@@ -251,5 +252,5 @@ func Calmar(returns []float64, periods float64) float64 {
 	return AnnualReturn(returns, periods) / -depth
 }
 
-// PerPeriod is what an annual rate is per period, compounded: (1+rate)^(1/periods) − 1.
+// PerPeriod returns the rate per period that compounds to an annual rate: (1+rate)^(1/periods) − 1.
 func PerPeriod(annual, periods float64) float64 { return math.Pow(1+annual, 1/periods) - 1 }

@@ -48,7 +48,7 @@ func near(t *testing.T, want, got float64, name string) {
 	assert.InDelta(t, want, got, 5e-9, name)
 }
 
-func TestFiguresOfEmpyrical(t *testing.T) {
+func TestEmpyricalValues(t *testing.T) {
 	const d, w, m = quant.Daily, quant.Weekly, quant.Monthly
 	inf := math.Inf(1)
 	for _, c := range []struct {
@@ -112,7 +112,7 @@ func TestFiguresOfEmpyrical(t *testing.T) {
 
 func first(depth float64, _, _, _ int) float64 { return depth }
 
-func TestWhatIsNotDefinedIsNaN(t *testing.T) {
+func TestUndefinedResultsAreNaN(t *testing.T) {
 	for _, v := range []float64{
 		quant.AnnualReturn(nil, 252), quant.AnnualVolatility([]float64{.1}, 252), quant.Sharpe(nil, 0, 252),
 		quant.Calmar(positive, 252),
@@ -125,7 +125,7 @@ func TestWhatIsNotDefinedIsNaN(t *testing.T) {
 	assert.Equal(t, -1.0, quant.AnnualReturn([]float64{.1, -1}, 252))
 }
 
-func TestDrawdownKnowsItsDates(t *testing.T) {
+func TestMaxDrawdownHasItsIndexes(t *testing.T) {
 	depth, start, trough, end := quant.MaxDrawdown([]float64{.1, -.1, -.1, .05, .3, -.05})
 	assert.InDelta(t, -.19, depth, 1e-12)
 	assert.Equal(t, []int{0, 2, 4}, []int{start, trough, end})

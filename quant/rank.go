@@ -11,19 +11,19 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// CorrelationMethod says which correlation.
+// CorrelationMethod names a correlation coefficient.
 type CorrelationMethod string
 
-// The correlations.
+// The correlation coefficients.
 const (
 	PearsonCorrelation  CorrelationMethod = "pearson"
 	SpearmanCorrelation CorrelationMethod = "spearman"
 	KendallCorrelation  CorrelationMethod = "kendall" // tau-b
 )
 
-// CorrelationBy is the matrix of correlations of returns[a][t] by a method, each pair over its common periods, which
-// are ranked anew for it, as pandas' DataFrame.corr. ErrLength, ErrOption. It is NaN where one of the two does not
-// vary, and 1 on the diagonal else.
+// CorrelationBy returns the N×N correlations of returns[a][t] by a method. Each pair is ranked over its own common
+// periods, as in pandas' DataFrame.corr. It is NaN where one of the two is constant, else 1 on the diagonal. Errors:
+// ErrLength, ErrOption.
 func CorrelationBy(ctx context.Context, returns [][]float64, method CorrelationMethod) (*mat.SymDense, error) {
 	switch method {
 	case PearsonCorrelation:
@@ -64,7 +64,7 @@ func CorrelationBy(ctx context.Context, returns [][]float64, method CorrelationM
 		}
 	})
 	if err == nil {
-		err = ctx.Err() // it may have ended within a row
+		err = ctx.Err() // ctx may have ended within a row
 	}
 	if err != nil {
 		return nil, err
@@ -72,9 +72,9 @@ func CorrelationBy(ctx context.Context, returns [][]float64, method CorrelationM
 	return symmetric(n, func(i, j int) float64 { return out[i*n+j] }), nil
 }
 
-// Spearman is Pearson's correlation of the ranks of two series over the periods in which both are observed; values
-// that are equal share the mean of their ranks. NaN for series of different lengths or when one does not vary
-// (Spearman 1904). It may be of infinite values.
+// Spearman returns Pearson's correlation of the ranks of two series over their common periods (Spearman 1904). Equal
+// values share the mean of their ranks; infinite values are allowed. NaN for series of different lengths or a
+// constant series.
 func Spearman(x, y []float64) float64 {
 	if len(x) != len(y) {
 		return math.NaN()
@@ -82,9 +82,9 @@ func Spearman(x, y []float64) float64 {
 	return spearman(rankingOf(x), rankingOf(y), false, &rankRoom{})
 }
 
-// Kendall is tau-b of two series over the periods in which both are observed: (C−D)/√((n₀−n₁)(n₀−n₂)), with C and D
-// the pairs of periods that agree and disagree, n₀ = n(n−1)/2, and n₁ and n₂ the pairs that are equal in x and in y.
-// It takes O(n·log n) (Knight 1966). NaN as for Spearman.
+// Kendall returns tau-b of two series over their common periods: (C−D)/√((n₀−n₁)(n₀−n₂)). C and D count the
+// concordant and discordant pairs of periods, n₀ = n(n−1)/2, n₁ and n₂ count the ties in x and in y. It takes O(n·log
+// n) time (Knight 1966). NaN as in Spearman.
 func Kendall(x, y []float64) float64 {
 	if len(x) != len(y) {
 		return math.NaN()
@@ -92,13 +92,14 @@ func Kendall(x, y []float64) float64 {
 	return kendall(rankingOf(x), rankingOf(y), false, &rankRoom{})
 }
 
-// ranking is a series by the order of its observations.
+// ranking orders a series by its observations.
 type ranking struct {
-	// by period: 0 for the least value, one more for each that is larger, the same for equal ones, and −1 for none
+	// place is the dense rank of each period: 0 for the least value, the same for equal values, −1 for a missing one.
 	place []int32
-	order []int32 // the periods that are observed, by value
+	order []int32 // the observed periods, by value
 }
 
+// rankingOf returns the ranking of values.
 func rankingOf(values []float64) ranking {
 	r := ranking{place: make([]int32, len(values)), order: make([]int32, 0, len(values))}
 	for t, v := range values {
@@ -118,19 +119,19 @@ func rankingOf(values []float64) ranking {
 	return r
 }
 
-// rankRoom is what pairs reuse.
+// rankRoom holds buffers that pairs reuse.
 type rankRoom struct {
 	x, y          []float64
 	places, spare []int32
 }
 
-// ranks are those of the periods that other observes too, by period, NaN in others.
+// ranks returns the ranks, by period, over the periods that other observes too; NaN in the others.
 func (r ranking) ranks(other ranking, room []float64) []float64 {
 	out := room[:0]
 	for range r.place {
 		out = append(out, math.NaN())
 	}
-	from, rank := 0, 0 // where the run of equal values starts, and how many observations come before it
+	from, rank := 0, 0 // start of the run of equal values, and number of observations before it
 	for from < len(r.order) {
 		to, size := from, 0
 		for ; to < len(r.order) && r.place[r.order[to]] == r.place[r.order[from]]; to++ {
@@ -150,12 +151,12 @@ func (r ranking) ranks(other ranking, room []float64) []float64 {
 
 func spearman(x, y ranking, itself bool, room *rankRoom) float64 {
 	room.x, room.y = x.ranks(y, room.x), y.ranks(x, room.y)
-	p := pairOf(room.x, room.y)
+	p := pairMomentsOf(room.x, room.y)
 	return pearson(itself, p.n, p.xy, p.xx, p.yy)
 }
 
 func kendall(x, y ranking, itself bool, room *rankRoom) float64 {
-	places := room.places[:0] // of y, by x and then by y
+	places := room.places[:0] // places of y, ordered by x and then by y
 	equalX, equalBoth := 0, 0
 	for from := 0; from < len(x.order); {
 		start, to := len(places), from
@@ -186,7 +187,7 @@ func kendall(x, y ranking, itself bool, room *rankRoom) float64 {
 	return clip(float64(all-equalX-equalY+equalBoth-2*swaps) / scale)
 }
 
-// equalPairs counts the pairs of equal values in a sorted slice.
+// equalPairs returns the number of pairs of equal values in a sorted slice.
 func equalPairs(sorted []int32) int {
 	pairs, run := 0, 0
 	for i := 1; i < len(sorted); i++ {
@@ -200,10 +201,10 @@ func equalPairs(sorted []int32) int {
 	return pairs
 }
 
-// insertionSorted is how many values are sorted by insertion.
+// insertionSorted is the largest number of values that insertion sort handles.
 const insertionSorted = 12
 
-// sortCounting sorts values and counts the pairs that stood the wrong way round.
+// sortCounting sorts values and returns the number of inverted pairs.
 func sortCounting(values, spare []int32) int {
 	n := len(values)
 	if n <= insertionSorted {
@@ -227,7 +228,7 @@ func sortCounting(values, spare []int32) int {
 	left, right := spare[:half], spare[half:]
 	i, j := 0, 0
 	for i < len(left) && j < len(right) {
-		// Without a branch on what is compared, which nothing could predict.
+		// No branch on the comparison, which the processor could not predict.
 		v, second := left[i], 0
 		if right[j] < v {
 			v, second = right[j], 1

@@ -10,10 +10,10 @@ import (
 	"stega/quant"
 )
 
-// flowsWith are yearly flows that are worth nothing at these ln(1+r) and no others.
+// flowsWith returns yearly flows whose present value is 0 at these ln(1+r) and at no others.
 func flowsWith(roots ...float64) []quant.Flow {
 	coefficients := []float64{1}
-	for _, u := range roots { // times (x − e^−u), x being what a unit of a year later is worth
+	for _, u := range roots { // times (x − e^−u), where x is the present value of a unit one year later
 		next := make([]float64, len(coefficients)+1)
 		for i, c := range coefficients {
 			next[i+1] += c
@@ -56,7 +56,7 @@ func TestEveryRateOfReturnIsFound(t *testing.T) {
 	require.Len(t, rates, 1)
 	assert.InDelta(t, math.Expm1(.25), rates[0], 1e-4)
 	_, err = quant.Rates([]quant.Flow{{Day: 3, Amount: 1}, {Day: 3, Amount: -1}})
-	assert.ErrorIs(t, err, quant.ErrNoRate, "on one day every rate would do")
+	assert.ErrorIs(t, err, quant.ErrNoRate, "on one day every rate is a solution")
 	_, err = quant.Rates([]quant.Flow{{Day: 0, Amount: 1}, {Day: 365, Amount: -1}, {Day: 730, Amount: 1}})
-	assert.ErrorIs(t, err, quant.ErrNoRate, "two changes of sign and no rate")
+	assert.ErrorIs(t, err, quant.ErrNoRate, "two changes of sign without a rate")
 }

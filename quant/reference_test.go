@@ -55,7 +55,7 @@ func (t table) column(name string) []float64 {
 	return nil
 }
 
-// d20 is the returns of twenty stocks from 1990 to 2018 (PyPortfolioOpt tests/resources/stock_prices.csv).
+// d20 returns the returns of twenty stocks from 1990 to 2018 (PyPortfolioOpt tests/resources/stock_prices.csv).
 func d20(t testing.TB) (names []string, returns [][]float64) {
 	prices := referenceTable(t, "stock_prices.csv")
 	for _, p := range prices.values {

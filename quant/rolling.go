@@ -1,7 +1,7 @@
 package quant
 
-// Rolling makes f of each window of consecutive values: n−window+1 results, the first of them of the first window.
-// Without a whole window there are none.
+// Rolling returns f of each window of consecutive values: n−window+1 results, oldest window first. Fewer values than
+// a window give none.
 func Rolling(values []float64, window int, f func(window []float64) float64) []float64 {
 	if window < 1 || len(values) < window {
 		return []float64{}
@@ -13,7 +13,7 @@ func Rolling(values []float64, window int, f func(window []float64) float64) []f
 	return out
 }
 
-// rollingPair is Rolling of two aligned series; none for series of different lengths.
+// rollingPair calls f with each window of two aligned series; never for series of different lengths.
 func rollingPair(x, y []float64, window int, f func(x, y []float64)) {
 	if window < 1 || len(x) != len(y) {
 		return
@@ -23,22 +23,22 @@ func rollingPair(x, y []float64, window int, f func(x, y []float64)) {
 	}
 }
 
-// RollingSharpe is Sharpe over each window.
+// RollingSharpe returns Sharpe over each window.
 func RollingSharpe(returns []float64, window int, rf, periods float64) []float64 {
 	return Rolling(returns, window, func(w []float64) float64 { return Sharpe(w, rf, periods) })
 }
 
-// RollingVolatility is AnnualVolatility over each window.
+// RollingVolatility returns AnnualVolatility over each window.
 func RollingVolatility(returns []float64, window int, periods float64) []float64 {
 	return Rolling(returns, window, func(w []float64) float64 { return AnnualVolatility(w, periods) })
 }
 
-// RollingReturn is CumulativeReturn over each window.
+// RollingReturn returns CumulativeReturn over each window.
 func RollingReturn(returns []float64, window int) []float64 {
 	return Rolling(returns, window, CumulativeReturn)
 }
 
-// RollingMaxDrawdown is the depth of MaxDrawdown over each window.
+// RollingMaxDrawdown returns the depth of MaxDrawdown over each window.
 func RollingMaxDrawdown(returns []float64, window int) []float64 {
 	return Rolling(returns, window, func(w []float64) float64 {
 		depth, _, _, _ := MaxDrawdown(w)
@@ -46,7 +46,7 @@ func RollingMaxDrawdown(returns []float64, window int) []float64 {
 	})
 }
 
-// RollingAlphaBeta is AlphaBeta over each window.
+// RollingAlphaBeta returns AlphaBeta over each window.
 func RollingAlphaBeta(returns, benchmark []float64, window int, rf, periods float64) (alphas, betas []float64) {
 	alphas, betas = []float64{}, []float64{}
 	rollingPair(returns, benchmark, window, func(x, y []float64) {
@@ -56,7 +56,7 @@ func RollingAlphaBeta(returns, benchmark []float64, window int, rf, periods floa
 	return alphas, betas
 }
 
-// RollingCorrelation is PairCorrelation over each window.
+// RollingCorrelation returns PairCorrelation over each window.
 func RollingCorrelation(x, y []float64, window int) []float64 {
 	out := []float64{}
 	rollingPair(x, y, window, func(x, y []float64) { out = append(out, PairCorrelation(x, y)) })

@@ -11,8 +11,8 @@ import (
 	"stega/quant"
 )
 
-// Prices in cents come back to their highs exactly; what the products of their returns make of it must be the same
-// drawdowns as the prices have.
+// Prices in cents return to their highs exactly. The products of their returns must give the same drawdowns as the
+// prices.
 func TestDrawdownsAreThoseOfThePrices(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(300) {
@@ -57,7 +57,7 @@ func TestDrawdownsAreThoseOfThePrices(t *testing.T) {
 	}
 }
 
-func TestAPriceThatComesBackHasNoReturn(t *testing.T) {
+func TestAPriceThatReturnsHasNoReturn(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(2, 2))
 	for range 2000 {
@@ -70,10 +70,10 @@ func TestAPriceThatComesBackHasNoReturn(t *testing.T) {
 		assert.Zero(t, quant.CumulativeReturn(returns))
 		assert.Zero(t, quant.Cumulative(returns)[len(returns)-1])
 	}
-	assert.InDelta(t, 1e-9, quant.CumulativeReturn([]float64{1e-9}), 1e-16, "what is small is not nothing")
+	assert.InDelta(t, 1e-9, quant.CumulativeReturn([]float64{1e-9}), 1e-16, "a small return is not 0")
 }
 
-// Two series that differ by rounding alone have no difference that anything could be divided by.
+// Two series that differ only by rounding have no difference to divide by.
 func TestADifferenceOfRoundingIsNone(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(4, 4))
@@ -93,7 +93,7 @@ func TestADifferenceOfRoundingIsNone(t *testing.T) {
 	}
 	m, err := quant.Correlation(t.Context(), [][]float64{x, quant.Simple(steady)})
 	require.NoError(t, err)
-	assert.True(t, math.IsNaN(m.At(0, 1)), "one that grows by the same every day does not vary")
+	assert.True(t, math.IsNaN(m.At(0, 1)), "constant growth does not vary")
 	running, err := quant.NewRunning(2)
 	require.NoError(t, err)
 	for i, v := range quant.Simple(steady) {
@@ -104,8 +104,8 @@ func TestADifferenceOfRoundingIsNone(t *testing.T) {
 	assert.LessOrEqual(t, quant.Stability(quant.Simple(steady)), 1.0)
 }
 
-// Histories that end on different days: a correlation takes all of its parts from the common days, so that it needs
-// no clipping to be one.
+// Histories end on different days: a correlation takes all its parts from the common days, so that it stays within ±1
+// without clipping.
 func TestWeightedCorrelationsAreOfTheCommonDays(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(6, 6))

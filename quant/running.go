@@ -9,34 +9,33 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// What keeps a day from being counted.
+// Errors of Running.
 var (
-	ErrRange       = errors.New("a return is too large to be counted")
-	ErrNotIncluded = errors.New("what is to be removed was never added")
-	ErrSymbols     = errors.New("the number of symbols does not fit")
+	ErrRange       = errors.New("a return is too large")
+	ErrNotIncluded = errors.New("the removed value was never added")
+	ErrSymbols     = errors.New("the number of symbols does not match")
 )
 
-// MaxSymbols is how many symbols Running takes.
+// MaxSymbols is the largest number of symbols of a Running.
 const MaxSymbols = 1 << 13
 
-// Running holds the co-moments of N symbols so that a new day costs one product for each pair, and that a day which
-// was counted can be corrected or removed: days may come late and in any order, symbols may have gaps, and new ones
-// may join with a history. A day is the row of the returns of all symbols, NaN where one is missing.
+// Running maintains the co-moments of N symbols. A new day costs one product for each pair. A counted day can be
+// corrected or removed. Days may arrive late and in any order, symbols may have gaps, and a symbol may join with a
+// history. A day is the row of the returns of all symbols, NaN for a missing one.
 //
-// All sums are exact. A return is counted in quanta of 2⁻⁵³ ≈ 1.1e-16, of which simple returns of prices between −50
-// % and 100 % are whole numbers, and sums of them and of their products are kept in integers of 128 bits, so nothing
-// drifts or cancels: the state depends on the days that are counted alone, and not on the way it came to be. What
-// grew day by day, with corrections, is equal byte for byte to what is rebuilt (see MarshalBinary). Covariances are
-// rounded once, from integers.
+// All sums are exact. A return is counted in quanta of 2⁻⁵³ ≈ 1.1e-16; simple returns of prices between −50 % and 100
+// % are whole numbers of quanta. Sums and sums of products are integers of 128 bits, so nothing drifts or cancels.
+// The state depends only on the counted days, not on their order: grown and corrected day by day, it equals a rebuilt
+// state byte for byte (see MarshalBinary). Covariances are rounded once, from integers.
 //
-// Whoever uses it keeps the returns, and gives the row that is to be corrected or removed. Reading is safe at the
-// same time, changing is not.
+// The caller keeps the returns, and passes the row that it corrects or removes. Concurrent reads are safe; changes
+// need exclusive access.
 type Running struct {
 	n        int
 	count    []int64
 	sums     []wide
-	products []wide // of i and j ≥ i, by rows
-	gaps     []gap  // [j·n+i]: what i has in days that j misses; nil as long as nobody misses one
+	products []wide // products of i and j ≥ i, by rows
+	gaps     []gap  // [j·n+i]: the sums of i in the days that j misses; nil while no symbol misses a day
 	values   []int64
 	there    []bool
 }
@@ -47,7 +46,8 @@ type gap struct {
 	sum, squares wide
 }
 
-// NewRunning is for a number of symbols without any day. ErrSymbols if it is negative or more than MaxSymbols.
+// NewRunning returns the state of a number of symbols without days. Errors: ErrSymbols for a negative number or more
+// than MaxSymbols.
 func NewRunning(symbols int) (*Running, error) {
 	if symbols < 0 || symbols > MaxSymbols {
 		return nil, fmt.Errorf("%w: %d", ErrSymbols, symbols)
@@ -62,18 +62,18 @@ func newRunning(n int) *Running {
 	}
 }
 
-// Symbols is how many symbols there are.
+// Symbols returns the number of symbols.
 func (m *Running) Symbols() int { return m.n }
 
-// at is where the row of products of i starts, less i: that of i and j ≥ i is at at(i)+j.
+// at returns the offset of the row of products of i, less i: the product of i and j ≥ i is at at(i)+j.
 func (m *Running) at(i int) int { return i * (2*m.n - i - 1) / 2 }
 
-// Add counts a day. Errors, ErrSymbols or ErrRange for a return of 512 (51,200 %) or more or when the squares of a
-// symbol's returns sum up to a million, leave all as it was.
+// Add counts a day. Errors leave the state unchanged: ErrSymbols for a row of another length; ErrRange for a return
+// of 512 (51,200 %) or more, or when the squares of a symbol's returns sum to a million.
 func (m *Running) Add(day []float64) error { return m.apply(day, 1) }
 
-// Remove takes a day out that was counted, as it was given. Errors leave all as it was; ErrNotIncluded is one of them
-// where it can be seen.
+// Remove subtracts a counted day, which must equal the row that was added. Errors leave the state unchanged: those of
+// Add, and ErrNotIncluded where the difference is detectable.
 func (m *Running) Remove(day []float64) error { return m.apply(day, -1) }
 
 func (m *Running) apply(day []float64, sign int) error {
@@ -97,7 +97,7 @@ func (m *Running) apply(day []float64, sign int) error {
 		if !m.there[i] {
 			continue
 		}
-		m.own(i, x, sign)
+		m.addOwn(i, x, sign)
 		if x != 0 {
 			at := m.at(i)
 			addProducts(m.products[at+i:at+m.n], x, m.values[i:], sign)
@@ -109,7 +109,7 @@ func (m *Running) apply(day []float64, sign int) error {
 	return nil
 }
 
-// fits says whether a value of a symbol can be added or removed.
+// fits returns an error unless a value of a symbol can be added or removed.
 func (m *Running) fits(i int, v float64, sign int) error {
 	if !(math.Abs(v) < largest) {
 		return fmt.Errorf("%w: %v of symbol %d", ErrRange, v, i)
@@ -125,7 +125,8 @@ func (m *Running) fits(i int, v float64, sign int) error {
 	return nil
 }
 
-func (m *Running) own(i int, x int64, sign int) {
+// addOwn adds a value to, or removes it from, the count and sum of symbol i.
+func (m *Running) addOwn(i int, x int64, sign int) {
 	m.count[i] += int64(sign)
 	if sign < 0 {
 		x = -x
@@ -133,7 +134,7 @@ func (m *Running) own(i int, x int64, sign int) {
 	m.sums[i] = m.sums[i].plus(widen(x))
 }
 
-// gapsOfDay adds what those that are there have while others have nothing.
+// gapsOfDay adds the values of the observed symbols to the gaps of the missing ones.
 func (m *Running) gapsOfDay(sign int) {
 	if m.gaps == nil {
 		m.gaps = make([]gap, m.n*m.n)
@@ -162,7 +163,7 @@ func (m *Running) gapsOfDay(sign int) {
 	}
 }
 
-// gap adds, for a day, what i has while j has nothing.
+// gap adds the value of i on a day that j misses.
 func (m *Running) gap(j, i int, x int64, sign int) {
 	if m.gaps == nil {
 		m.gaps = make([]gap, m.n*m.n)
@@ -176,9 +177,9 @@ func (m *Running) gap(j, i int, x int64, sign int) {
 	}
 }
 
-// Correct makes value, or nothing if it is NaN, of the return of symbol i in a day that was counted as given, which
-// may be a day of NaN alone. It costs one product for each other symbol, and is how a symbol that joins brings its
-// history. day itself is not changed. Errors are those of Add and Remove.
+// Correct replaces the return of symbol i in a counted day by value; NaN removes it. day is the row as it was
+// counted, possibly all NaN, and stays unchanged. It costs one product for each other symbol, and brings the history
+// of a symbol that joins. Errors are those of Add and Remove.
 func (m *Running) Correct(day []float64, i int, value float64) error {
 	if len(day) != m.n || i < 0 || i >= m.n {
 		return fmt.Errorf("%w: symbol %d of a day of %d for %d symbols", ErrSymbols, i, len(day), m.n)
@@ -198,23 +199,23 @@ func (m *Running) Correct(day []float64, i int, value float64) error {
 		if err := m.fits(i, old, -1); err != nil {
 			return err
 		}
-		m.turn(i, quanta(old), -1)
+		m.toggle(i, quanta(old), -1)
 	}
 	if value == value {
 		if err := m.fits(i, value, 1); err != nil {
 			if old == old {
-				m.turn(i, quanta(old), 1)
+				m.toggle(i, quanta(old), 1)
 			}
 			return err
 		}
-		m.turn(i, quanta(value), 1)
+		m.toggle(i, quanta(value), 1)
 	}
 	return nil
 }
 
-// turn makes symbol i appear with x in a day where it was missing, or vanish; the day's others are in values and there.
-func (m *Running) turn(i int, x int64, sign int) {
-	m.own(i, x, sign)
+// toggle adds symbol i with value x to a day without it, or removes it. values and there hold the day's other symbols.
+func (m *Running) toggle(i int, x int64, sign int) {
+	m.addOwn(i, x, sign)
 	diagonal := &m.products[m.at(i)+i]
 	if sign > 0 {
 		*diagonal = diagonal.plus(times(x, x))
@@ -235,23 +236,22 @@ func (m *Running) turn(i int, x int64, sign int) {
 	}
 }
 
-// Join adds a symbol that is missing from all days so far, and gives its index. Its history comes by Correct.
+// Join adds a symbol that is missing from all days so far and returns its index. Correct adds its history. Errors:
 // ErrSymbols beyond MaxSymbols.
 func (m *Running) Join() (int, error) {
 	if m.n == MaxSymbols {
-		return 0, fmt.Errorf("%w: there are %d", ErrSymbols, m.n)
+		return 0, fmt.Errorf("%w: %d is the largest", ErrSymbols, m.n)
 	}
 	order := make([]int, m.n+1)
 	for i := range order {
 		order[i] = i
 	}
 	order[m.n] = -1
-	*m = *m.choose(order)
+	*m = *m.project(order)
 	return m.n - 1, nil
 }
 
-// Select is a copy with some of the symbols, in the order given: for a part of them, another order, or what is left
-// when one leaves. ErrSymbols for an index that is not there.
+// Select returns a copy with the given symbols in the given order. Errors: ErrSymbols for an unknown index.
 func (m *Running) Select(symbols ...int) (*Running, error) {
 	for _, i := range symbols {
 		if i < 0 || i >= m.n {
@@ -261,11 +261,11 @@ func (m *Running) Select(symbols ...int) (*Running, error) {
 	if len(symbols) > MaxSymbols {
 		return nil, fmt.Errorf("%w: %d", ErrSymbols, len(symbols))
 	}
-	return m.choose(slices.Clone(symbols)), nil
+	return m.project(slices.Clone(symbols)), nil
 }
 
-// choose makes a copy of the symbols given, of which −1 is one that has never been seen.
-func (m *Running) choose(order []int) *Running {
+// project returns a copy with the given symbols; −1 stands for a symbol that was never observed.
+func (m *Running) project(order []int) *Running {
 	c := newRunning(len(order))
 	for a, i := range order {
 		if i < 0 {
@@ -292,7 +292,7 @@ func (m *Running) choose(order []int) *Running {
 	return c
 }
 
-// part is what i has in days that j misses.
+// part returns the sums of i in the days that j misses.
 func (m *Running) part(j, i int) gap {
 	switch {
 	case i < 0 || i == j:
@@ -305,23 +305,23 @@ func (m *Running) part(j, i int) gap {
 	return m.gaps[j*m.n+i]
 }
 
-// Observations is the number of days that have both i and j; that of i alone for i = j.
+// Observations returns the number of days with both i and j; for i = j, those of i alone.
 func (m *Running) Observations(i, j int) int { return int(m.count[i] - m.part(j, i).count) }
 
-// variance is n² times that of symbol i over the n days that it has in common with j, in quanta; 0 when it is only
+// variance returns n² times the variance of symbol i over its n common days with j, in quanta; 0 when it is only
 // rounding.
 func (m *Running) variance(i, j int) float64 {
 	g := m.part(j, i)
 	sum := m.sums[i].minus(g.sum)
 	n := m.count[i] - g.count
 	v := spread(n, m.products[m.at(i)+i].minus(g.squares), sum, sum)
-	if n > 0 && still(float64(n), v*power(-2*quantumBits)/float64(n)) {
+	if n > 0 && isConstant(float64(n), v*power(-2*quantumBits)/float64(n)) {
 		return 0
 	}
 	return v
 }
 
-// covariance is n² times that of i and j ≥ i over the n days that have both, in quanta.
+// covariance returns the number n of common days of i and j ≥ i, and n² times their covariance, in quanta.
 func (m *Running) covariance(i, j int) (n, xy float64) {
 	if i == j {
 		return float64(m.count[i]), m.variance(i, i)
@@ -331,12 +331,12 @@ func (m *Running) covariance(i, j int) (n, xy float64) {
 	return float64(count), spread(count, m.products[m.at(i)+j], m.sums[i].minus(gi.sum), m.sums[j].minus(gj.sum))
 }
 
-// Mean is the mean return of a symbol over its own days; NaN without any.
+// Mean returns the mean return of a symbol over its own days; NaN without any.
 func (m *Running) Mean(i int) float64 {
 	return spread(1, m.sums[i], wide{}, wide{}) / float64(m.count[i]) * power(-quantumBits)
 }
 
-// Covariance is as that of CoMoments.
+// Covariance returns the N×N matrix of CoMoments.Covariance.
 func (m *Running) Covariance(periods float64) *mat.SymDense {
 	return symmetric(m.n, func(i, j int) float64 {
 		n, xy := m.covariance(i, j)
@@ -347,15 +347,15 @@ func (m *Running) Covariance(periods float64) *mat.SymDense {
 	})
 }
 
-// Correlation is as that of CoMoments.
+// Correlation returns the N×N matrix of CoMoments.Correlation.
 func (m *Running) Correlation() *mat.SymDense {
-	own := make([]float64, m.n)
-	for i := range own {
-		own[i] = m.variance(i, i)
+	addOwn := make([]float64, m.n)
+	for i := range addOwn {
+		addOwn[i] = m.variance(i, i)
 	}
 	return symmetric(m.n, func(i, j int) float64 {
 		n, xy := m.covariance(i, j)
-		xx, yy := own[i], own[j]
+		xx, yy := addOwn[i], addOwn[j]
 		if n != float64(m.count[i]) {
 			xx = m.variance(i, j)
 		}

@@ -8,20 +8,22 @@ import (
 	"math/bits"
 )
 
-// ErrEncoding says that bytes are no state of a Running that this version can read.
-var ErrEncoding = errors.New("no encoded co-moments")
+// ErrEncoding reports bytes that are not the state of a Running in a version that this code reads.
+var ErrEncoding = errors.New("not encoded co-moments")
 
-// The encoding: these bytes, the last of which is the version; the number of symbols; a list of integers; a checksum
-// (CRC-32C) of all before, in 4 bytes. The list is counts, sums, products by rows of the upper triangle, and counts,
-// sums and squares of gaps by rows of who is missing. A run of zeros is a byte 0 and its length; any other integer is
-// a byte, twice the number of bytes of its magnitude and one more if it is negative, and these bytes, highest first.
-// Lengths are varints.
+// runningHeader begins the encoding; its last byte is the version. Then come the number of symbols, a list of
+// integers, and a CRC-32C of everything before it in 4 bytes.
+//
+// The list holds counts, sums, products by rows of the upper triangle, and the counts, sums and squares of the gaps
+// by rows of the missing symbol. A run of zeros is a byte 0 and its length. Any other integer is a byte, twice the
+// number of bytes of its magnitude plus one if it is negative, and these bytes, highest first. Lengths are varints.
 const runningHeader = "com\x01"
 
 func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
-// MarshalBinary encodes the state: the same days, in whatever order and by whatever corrections they were counted,
-// give the same bytes. 500 symbols without gaps take 1.8 MB after ten years. There are no errors.
+// MarshalBinary returns the encoded state. The same counted days give the same bytes, in whatever order and by
+// whatever corrections they were counted. 500 symbols without gaps take 1.8 MB after ten years. The error is always
+// nil.
 func (m *Running) MarshalBinary() ([]byte, error) {
 	e := encoder{b: make([]byte, 0, 64+15*len(m.products))}
 	e.b = append(e.b, runningHeader...)
@@ -51,8 +53,8 @@ func (m *Running) MarshalBinary() ([]byte, error) {
 	return binary.BigEndian.AppendUint32(e.b, checksum(e.b)), nil
 }
 
-// UnmarshalBinary makes the state of what MarshalBinary gave. ErrEncoding, which leaves it as it was, for anything
-// else.
+// UnmarshalBinary replaces the state by one that MarshalBinary encoded. Errors: ErrEncoding for any other bytes,
+// which leave the state unchanged.
 func (m *Running) UnmarshalBinary(data []byte) error {
 	body := len(data) - crc32.Size
 	if body < len(runningHeader) || string(data[:len(runningHeader)]) != runningHeader {
@@ -66,39 +68,39 @@ func (m *Running) UnmarshalBinary(data []byte) error {
 		return fmt.Errorf("%w: %d symbols", ErrEncoding, n)
 	}
 	d := decoder{b: data[len(runningHeader)+size : body]}
-	fresh := newRunning(int(n))
-	for i := range fresh.count {
-		fresh.count[i] = int64(d.next().lo)
+	decoded := newRunning(int(n))
+	for i := range decoded.count {
+		decoded.count[i] = int64(d.next().lo)
 	}
-	for i := range fresh.sums {
-		fresh.sums[i] = d.next()
+	for i := range decoded.sums {
+		decoded.sums[i] = d.next()
 	}
-	for i := range fresh.products {
-		fresh.products[i] = d.next()
+	for i := range decoded.products {
+		decoded.products[i] = d.next()
 	}
-	if gaps := fresh.n * fresh.n; !d.skip(3*gaps) && !d.fault {
-		fresh.gaps = make([]gap, gaps)
-		for i := range fresh.gaps {
-			fresh.gaps[i].count = int64(d.next().lo)
+	if gaps := decoded.n * decoded.n; !d.skip(3*gaps) && !d.fault {
+		decoded.gaps = make([]gap, gaps)
+		for i := range decoded.gaps {
+			decoded.gaps[i].count = int64(d.next().lo)
 		}
-		for i := range fresh.gaps {
-			fresh.gaps[i].sum = d.next()
+		for i := range decoded.gaps {
+			decoded.gaps[i].sum = d.next()
 		}
-		for i := range fresh.gaps {
-			fresh.gaps[i].squares = d.next()
+		for i := range decoded.gaps {
+			decoded.gaps[i].squares = d.next()
 		}
 	}
 	if d.fault || d.zeros > 0 || len(d.b) > 0 {
-		return fmt.Errorf("%w: not as many integers as there should be", ErrEncoding)
+		return fmt.Errorf("%w: wrong number of integers", ErrEncoding)
 	}
-	*m = *fresh
+	*m = *decoded
 	return nil
 }
 
 // encoder writes integers.
 type encoder struct {
 	b     []byte
-	zeros int // seen and not yet written
+	zeros int // zeros counted and not yet written
 }
 
 func (e *encoder) put(v wide) {
@@ -129,12 +131,12 @@ func (e *encoder) flush() {
 	}
 }
 
-// decoder reads what encoder writes, and nothing else: each list of integers has one encoding. After a fault there
-// are zeros.
+// decoder reads the output of encoder and nothing else: each list of integers has one encoding. After a fault it
+// returns zeros.
 type decoder struct {
 	b     []byte
-	zeros uint64 // of a run, still to be read
-	run   bool   // what was last read is a run of zeros, after which there is none
+	zeros uint64 // zeros of the run that remain
+	run   bool   // the last item was a run of zeros, so that no other run may follow
 	fault bool
 }
 
@@ -153,7 +155,7 @@ func (d *decoder) load() {
 
 func (d *decoder) fail() { d.fault, d.zeros, d.b = true, 0, nil }
 
-// skip reads n zeros if these are all within one run.
+// skip reads n zeros if one run contains them all.
 func (d *decoder) skip(n int) bool {
 	d.load()
 	if n == 0 || d.zeros < uint64(n) {

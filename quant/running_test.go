@@ -47,7 +47,7 @@ func encoded(t testing.TB, m *quant.Running) []byte {
 	return b
 }
 
-// agree compares with a fresh computation, to 1e-12 of the scale of each pair.
+// agree compares with a new computation, to 1e-12 of the scale of each pair.
 func agree(t *testing.T, days [][]float64, symbols int, m *quant.Running) {
 	t.Helper()
 	series := across(days)
@@ -72,7 +72,7 @@ func agree(t *testing.T, days [][]float64, symbols int, m *quant.Running) {
 	}
 }
 
-func TestRunningEqualsFreshWhateverHappens(t *testing.T) {
+func TestRunningEqualsANewComputation(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(12) {
 		r := rand.New(rand.NewPCG(seed, 4))
@@ -140,7 +140,7 @@ func TestRunningEqualsFreshWhateverHappens(t *testing.T) {
 		for _, day := range days {
 			require.NoError(t, m.Remove(day))
 		}
-		require.Equal(t, encoded(t, running(t, symbols, nil)), encoded(t, m), "without its days nothing is left")
+		require.Equal(t, encoded(t, running(t, symbols, nil)), encoded(t, m), "a state without days is empty")
 	}
 }
 
@@ -173,13 +173,13 @@ func TestRunningIsExact(t *testing.T) {
 		assert.InEpsilon(t, want, m.Covariance(1).At(p[0], p[1]), 1e-15)
 	}
 	flat := running(t, 2, [][]float64{{.1, .3}, {.1, .2}, {.1, .25}})
-	assert.Equal(t, 0.0, flat.Covariance(1).At(0, 0), "a constant has no variance at all")
+	assert.Equal(t, 0.0, flat.Covariance(1).At(0, 0), "a constant has no variance")
 	assert.True(t, math.IsNaN(flat.Correlation().At(0, 1)))
 	p, q := 103.37, 101.11
 	assert.Equal(t, p/q-1, running(t, 1, [][]float64{{p/q - 1}}).Mean(0), "simple returns are whole numbers of quanta")
 }
 
-func TestRunningRefusesWhatItCannotCount(t *testing.T) {
+func TestRunningRefusesInvalidDays(t *testing.T) {
 	t.Parallel()
 	days := [][]float64{{.1, nan, .2}, {.2, .1, nan}}
 	m := running(t, 3, days)
@@ -206,7 +206,7 @@ func TestRunningRefusesWhatItCannotCount(t *testing.T) {
 	require.ErrorIs(t, m.Add([]float64{500, 0, 0}), quant.ErrRange, "the squares sum up to a million")
 }
 
-func TestDecodingTakesOneEncodingAlone(t *testing.T) {
+func TestDecodingAcceptsOneEncoding(t *testing.T) {
 	t.Parallel()
 	m := running(t, 3, [][]float64{{.1, nan, .2}, {.2, .1, -.05}})
 	good := encoded(t, m)
@@ -249,7 +249,7 @@ func FuzzRunningDecode(f *testing.F) {
 			require.ErrorIs(t, err, quant.ErrEncoding)
 			return
 		}
-		assert.Equal(t, sealed, encoded(t, m), "what is read is written again as it was")
+		assert.Equal(t, sealed, encoded(t, m), "decoding and encoding give the same bytes")
 		_ = m.Covariance(252)
 		_ = m.Correlation()
 	})

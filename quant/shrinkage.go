@@ -8,31 +8,33 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// ShrinkageTarget says towards what a covariance matrix is drawn.
+// ShrinkageTarget names the target towards which a covariance matrix is shrunk.
 type ShrinkageTarget string
 
 // The targets of LedoitWolf.
 const (
-	// the mean variance times I (Ledoit and Wolf 2004, A well-conditioned estimator for large-dimensional covariance matrices)
+	// ConstantVariance is the mean variance times I (Ledoit and Wolf 2004, A well-conditioned estimator for
+	// large-dimensional covariance matrices).
 	ConstantVariance ShrinkageTarget = "constant_variance"
-	// the market model, of the mean of all assets (2003, Improved estimation of the covariance matrix of stock returns)
+	// SingleFactor is the market model, whose market is the mean of all assets (Ledoit and Wolf 2003, Improved
+	// estimation of the covariance matrix of stock returns).
 	SingleFactor ShrinkageTarget = "single_factor"
-	// the mean correlation (2004, Honey, I shrunk the sample covariance matrix)
+	// ConstantCorrelation is the mean correlation (Ledoit and Wolf 2004, Honey, I shrunk the sample covariance
+	// matrix).
 	ConstantCorrelation ShrinkageTarget = "constant_correlation"
 )
 
-// Shrunk is a covariance matrix that was drawn towards a target, and how far: Intensity is the δ of δ·target +
-// (1−δ)·sample.
+// Shrunk is a shrunk covariance matrix δ·target + (1−δ)·sample; Intensity is its δ.
 type Shrunk struct {
 	Covariance *mat.SymDense
 	Intensity  float64
 }
 
-// LedoitWolf shrinks the sample covariance of returns[a][t] towards a target by the intensity that is optimal for it,
-// and multiplies by periods. Sample moments are over n, as in scikit-learn, and for ConstantCorrelation over n−1, as
-// in PyPortfolioOpt. With MissingComplete all is over the periods in which every asset is observed; with MissingZero,
-// PyPortfolioOpt's way, a missing return is 0, but the sample of ConstantCorrelation is complete by pairs. ErrLength,
-// ErrOption; ErrUndefined with fewer than two periods or values that are not finite.
+// LedoitWolf returns the N×N sample covariance of returns[a][t], shrunk towards a target by the optimal intensity,
+// times periods. Sample moments are over n, as in scikit-learn; for ConstantCorrelation over n−1, as in
+// PyPortfolioOpt. MissingComplete uses the periods in which every asset is observed. MissingZero, the way of
+// PyPortfolioOpt, counts a missing return as 0, with a pairwise complete sample for ConstantCorrelation. Errors:
+// ErrLength, ErrOption; ErrUndefined for fewer than two periods or values that are not finite.
 func LedoitWolf(ctx context.Context, returns [][]float64, target ShrinkageTarget, missing Missing,
 	periods float64) (Shrunk, error) {
 	c, err := center(ctx, returns, missing)
@@ -61,7 +63,7 @@ func LedoitWolf(ctx context.Context, returns [][]float64, target ShrinkageTarget
 	}
 	intensity = math.Max(0, math.Min(1, intensity))
 	if math.IsNaN(intensity) {
-		intensity = 0 // the sample is the target
+		intensity = 0 // the sample equals the target
 	}
 	out := symmetric(len(c.x), func(i, j int) float64 {
 		return periods * (intensity*goal.At(i, j) + (1-intensity)*sample.At(i, j))
@@ -69,9 +71,10 @@ func LedoitWolf(ctx context.Context, returns [][]float64, target ShrinkageTarget
 	return Shrunk{out, intensity}, finite(out)
 }
 
-// OAS is the oracle approximating shrinkage towards the mean variance times I, of the sample covariance over n, as in
-// scikit-learn, times periods (Chen, Wiesel, Eldar and Hero, Shrinkage algorithms for MMSE covariance estimation,
-// 2010). Missing values and errors are as for LedoitWolf.
+// OAS returns the oracle approximating shrinkage of the N×N sample covariance over n towards the mean variance times
+// I, times periods, as in scikit-learn. Missing values and errors are as in LedoitWolf.
+//
+// Source: Chen, Wiesel, Eldar and Hero, Shrinkage algorithms for MMSE covariance estimation (2010).
 func OAS(ctx context.Context, returns [][]float64, missing Missing, periods float64) (Shrunk, error) {
 	c, err := center(ctx, returns, missing)
 	if err != nil {
@@ -90,20 +93,21 @@ func OAS(ctx context.Context, returns [][]float64, missing Missing, periods floa
 	return Shrunk{Scale(out, periods), intensity}, nil
 }
 
-// centered is series without gaps, less their means, and their covariance over n.
+// centered holds series without gaps, less their means, and their covariance over n.
 type centered struct {
 	x      [][]float64
-	t      float64 // how many periods there are
+	t      float64 // number of periods
 	sample *mat.SymDense
 }
 
+// center returns the centered series of returns. Errors: those of LedoitWolf.
 func center(ctx context.Context, returns [][]float64, missing Missing) (*centered, error) {
 	filled, err := missing.fill(returns)
 	if err != nil {
 		return nil, err
 	}
 	if len(filled) == 0 || len(filled[0]) < 2 {
-		return nil, fmt.Errorf("%w: there are fewer than two periods with values", ErrUndefined)
+		return nil, fmt.Errorf("%w: fewer than two periods have values", ErrUndefined)
 	}
 	t := float64(len(filled[0]))
 	sample, err := Covariance(ctx, filled, (t-1)/t)
@@ -128,7 +132,7 @@ func (c *centered) meanVariance() float64 {
 	return sum / float64(len(c.x))
 }
 
-// squares is the square of Frobenius' norm.
+// squares returns the square of the Frobenius norm.
 func squares(m *mat.SymDense) float64 {
 	sum := 0.0
 	for i, n := 0, m.SymmetricDim(); i < n; i++ {
@@ -140,11 +144,12 @@ func squares(m *mat.SymDense) float64 {
 	return sum
 }
 
+// distance returns the square of the Frobenius norm of a − b.
 func distance(a, b *mat.SymDense) float64 {
 	return squares(symmetric(a.SymmetricDim(), func(i, j int) float64 { return a.At(i, j) - b.At(i, j) }))
 }
 
-// across makes, for each period, the sum over assets of f.
+// across returns, for each period, the sum of f over the assets.
 func (c *centered) across(f func(i int, x float64) float64) []float64 {
 	out := make([]float64, len(c.x[0]))
 	for i, s := range c.x {
@@ -163,8 +168,8 @@ func dot(x, y []float64) float64 {
 	return sum
 }
 
-// The sums over all pairs below, of means over time of products of one factor for each asset of the pair, are
-// computed as sums over time of products of two sums over assets, so that they cost O(N·T).
+// The sums over all pairs below are of means over time, of products with one factor for each asset of the pair. They
+// are computed as sums over time of products of two sums over assets, in O(N·T).
 
 func (c *centered) constantVariance() (*mat.SymDense, float64) {
 	n := float64(len(c.x))
@@ -198,14 +203,14 @@ func (c *centered) singleFactor() (*mat.SymDense, float64) {
 	square := c.across(func(_ int, x float64) float64 { return x * x })
 	pi := dot(square, square)/c.t - squares(c.sample)
 	byBeta := c.across(func(i int, x float64) float64 { return betas[i] * x })
-	first, third := 0.0, 0.0 // the sums over all pairs less those on the diagonal
+	first, third := 0.0, 0.0 // sums over all pairs, less the diagonal
 	for t, m := range market {
 		first += square[t] * m * byBeta[t] / c.t
 		third += m * m * byBeta[t] * byBeta[t] / c.t
 	}
 	rho := 0.0
 	for i, s := range c.x {
-		own, fourth, cubed, mixed := c.sample.At(i, i), 0.0, 0.0, 0.0
+		addOwn, fourth, cubed, mixed := c.sample.At(i, i), 0.0, 0.0, 0.0
 		for t, x := range s {
 			z := x * market[t]
 			square := x * x
@@ -214,13 +219,13 @@ func (c *centered) singleFactor() (*mat.SymDense, float64) {
 			mixed += z * z
 		}
 		fourth, cubed, mixed = fourth/c.t, cubed/c.t, mixed/c.t
-		rho += fourth - own*own
+		rho += fourth - addOwn*addOwn
 		for j := range n {
 			first -= betas[i] * c.sample.At(i, j) * betas[j]
 			third -= variance * c.sample.At(i, j) * betas[i] * betas[j]
 		}
-		first -= (cubed - betas[i]*own) * betas[i]
-		third -= (mixed - variance*own) * betas[i] * betas[i]
+		first -= (cubed - betas[i]*addOwn) * betas[i]
+		third -= (mixed - variance*addOwn) * betas[i] * betas[i]
 	}
 	if variance > 0 {
 		rho += 2*first/variance - third/(variance*variance)
@@ -253,18 +258,18 @@ func (c *centered) constantCorrelation(sample *mat.SymDense) (*mat.SymDense, flo
 		c.across(func(i int, x float64) float64 { return sd[i] * x })) / c.t
 	rho := 0.0
 	for i, s := range c.x {
-		own, variance, fourth := c.sample.At(i, i), sample.At(i, i), 0.0
+		addOwn, variance, fourth := c.sample.At(i, i), sample.At(i, i), 0.0
 		for _, x := range s {
 			square := x * x
 			fourth += square * square
 		}
 		fourth /= c.t
 		theta -= fourth
-		rho += fourth - 2*own*variance + variance*variance
+		rho += fourth - 2*addOwn*variance + variance*variance
 		for j := range n {
 			pi += sample.At(i, j) * (sample.At(i, j) - 2*c.sample.At(i, j))
 			if i != j {
-				theta -= sd[j] / sd[i] * ((own-variance)*sample.At(i, j) + c.sample.At(i, j)*variance)
+				theta -= sd[j] / sd[i] * ((addOwn-variance)*sample.At(i, j) + c.sample.At(i, j)*variance)
 			}
 		}
 	}

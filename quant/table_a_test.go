@@ -214,8 +214,8 @@ func dot(x, y []float64) (sum float64) {
 	return sum
 }
 
-// minimum finds long-only weights that sum to one and have the least wᵀSw + γ·wᵀw, by moving weight between the pair
-// of assets that gains most.
+// minimum returns long-only weights that sum to one with the least wᵀSw + γ·wᵀw. It moves weight between the pair of
+// assets that gains most.
 func minimum(s *mat.SymDense, gamma float64) []float64 {
 	n := s.SymmetricDim()
 	w, gradient := make([]float64, n), make([]float64, n)

@@ -10,9 +10,9 @@ import (
 	"stega/quant"
 )
 
-// The rows of table D that are not in TestFiguresOfEmpyrical (stefan-jansen/empyrical-reloaded, tests/test_stats.py
-// and conftest.py).
-func TestMoreFiguresOfEmpyrical(t *testing.T) {
+// TestEmpyricalTableValues has the rows of table D that TestEmpyricalValues lacks (stefan-jansen/empyrical-reloaded,
+// tests/test_stats.py and conftest.py).
+func TestEmpyricalTableValues(t *testing.T) {
 	t.Parallel()
 	const d = quant.Daily
 	bench := percent(0, 1, 0, 1, 0, 1, 0, 1, 0)

@@ -9,9 +9,9 @@ import (
 	"stega/quant"
 )
 
-// Bacon's portfolio, and hedge funds: the figures that PerformanceAnalytics prints beside its examples (R/*.R), to as
-// many digits as it prints.
-func TestFiguresOfPerformanceAnalytics(t *testing.T) {
+// The values are those that PerformanceAnalytics prints beside its examples (R/*.R) for Bacon's portfolio and for
+// hedge funds, to the printed digits.
+func TestPerformanceAnalyticsValues(t *testing.T) {
 	t.Parallel()
 	bacon := referenceTable(t, "portfolio_bacon.csv")
 	p, b := bacon.values[0], bacon.values[1]
@@ -63,7 +63,7 @@ func TestFiguresOfPerformanceAnalytics(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) { assert.InDelta(t, c.want, c.got, c.digit) })
 	}
-	t.Run("G11 M squared, excess: what is printed has the gearing turned round", func(t *testing.T) {
+	t.Run("G11 M squared, excess: the printed value has the gearing inverted", func(t *testing.T) {
 		annual, turned := quant.GeometricReturn(b, m), quant.GeometricReturn(p, m)*quant.FamaBeta(p, b)
 		assert.InDelta(t, -.00998, (1+turned)/(1+annual)-1, 1e-5)
 		assert.InDelta(t, -.011, turned-annual, 1e-3)

@@ -23,7 +23,7 @@ func flow(date string, amount float64) quant.Flow {
 
 // Portfolio Performance: math/IRRTest.java, math/RiskTest.java, snapshot/ClientIndexTest.java and
 // PerformanceIndexTest.java.
-func TestFiguresOfPortfolioPerformance(t *testing.T) {
+func TestPortfolioPerformanceValues(t *testing.T) {
 	t.Parallel()
 	t.Run("H1 a year at 5 %", func(t *testing.T) {
 		r, err := quant.XIRR([]quant.Flow{flow("2010-01-01", -200), flow("2010-12-31", 210)})
@@ -82,7 +82,7 @@ func TestFiguresOfPortfolioPerformance(t *testing.T) {
 }
 
 // ffn tests/test_core.py.
-func TestFiguresOfFFN(t *testing.T) {
+func TestFFNValues(t *testing.T) {
 	t.Parallel()
 	f := referenceTable(t, "ffn_prices.csv")
 	days := func(from, to int) float64 { return f.days[to].Sub(f.days[from]).Hours() / 24 }
@@ -139,7 +139,7 @@ func TestFiguresOfFFN(t *testing.T) {
 	})
 }
 
-func TestRatesOfReturnMakeFlowsWorthNothing(t *testing.T) {
+func TestRatesOfReturnMakeThePresentValueZero(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(6, 6))
 	for range 300 {

@@ -5,11 +5,11 @@ import (
 	"slices"
 )
 
-// Values at risk and expected shortfalls are returns per period, as those of empyrical and PerformanceAnalytics:
-// negative when they are losses. cutoff is the probability of what is worse, 0.05 for a confidence of 95 %. Missing
-// returns do not count; without any, and for a cutoff outside [0, 1], all are NaN.
+// Values at risk and expected shortfalls are returns per period, negative for losses, as in empyrical and
+// PerformanceAnalytics. cutoff is the probability of a worse return: 0.05 for a confidence of 95 %. Missing returns
+// do not count. Without an observation, or for a cutoff outside [0, 1], the result is NaN.
 
-// observations are the values that are there, sorted.
+// observations returns the observed values, sorted.
 func observations(values []float64) []float64 {
 	out := make([]float64, 0, len(values))
 	for _, v := range values {
@@ -21,8 +21,8 @@ func observations(values []float64) []float64 {
 	return out
 }
 
-// Quantile is that of the values that are there, linear between the two order statistics around (n−1)·p, as
-// numpy.percentile (type 7 of Hyndman and Fan 1996). It is NaN without values and for p outside [0, 1].
+// Quantile returns the p-quantile of the observed values, linear between the two order statistics around (n−1)·p:
+// type 7 of Hyndman and Fan (1996), as numpy.percentile. NaN without values and for p outside [0, 1].
 func Quantile(values []float64, p float64) float64 { return quantile(observations(values), p) }
 
 func quantile(sorted []float64, p float64) float64 {
@@ -38,10 +38,10 @@ func quantile(sorted []float64, p float64) float64 {
 	return v
 }
 
-// HistoricalVaR is the quantile of the returns at cutoff.
+// HistoricalVaR returns the quantile of the returns at cutoff.
 func HistoricalVaR(returns []float64, cutoff float64) float64 { return Quantile(returns, cutoff) }
 
-// HistoricalCVaR is the mean of the ⌊(n−1)·cutoff⌋+1 worst returns (empyrical's conditional value at risk).
+// HistoricalCVaR returns the mean of the ⌊(n−1)·cutoff⌋+1 worst returns (empyrical's conditional value at risk).
 func HistoricalCVaR(returns []float64, cutoff float64) float64 {
 	sorted := observations(returns)
 	if len(sorted) == 0 || !(cutoff >= 0 && cutoff <= 1) {
@@ -50,22 +50,22 @@ func HistoricalCVaR(returns []float64, cutoff float64) float64 {
 	return Mean(sorted[:int(float64(len(sorted)-1)*cutoff)+1])
 }
 
-// GaussianVaR is μ + z·σ, with z the quantile of the normal distribution at cutoff and σ the deviation over n, as in
+// GaussianVaR returns μ + z·σ, with z the normal quantile at cutoff and σ the deviation over n, as in
 // PerformanceAnalytics.
 func GaussianVaR(returns []float64, cutoff float64) float64 {
 	m := momentsOf(returns)
 	return m.mean + normalQuantile(cutoff)*math.Sqrt(m.m2)
 }
 
-// GaussianCVaR is μ − σ·φ(z)/cutoff, with σ over n: the mean of a normal distribution below its value at risk.
+// GaussianCVaR returns μ − σ·φ(z)/cutoff, with σ over n: the mean of a normal distribution below its value at risk.
 func GaussianCVaR(returns []float64, cutoff float64) float64 {
 	m := momentsOf(returns)
 	return m.mean - math.Sqrt(m.m2)*density(normalQuantile(cutoff))/cutoff
 }
 
-// ModifiedVaR is μ + z′·σ with the quantile corrected for skewness S and excess kurtosis K by the expansion of
-// Cornish and Fisher, z′ = z + (z²−1)·S/6 + (z³−3z)·K/24 − (2z³−5z)·S²/36, all moments over n (Favre and Galeano
-// 2002; PerformanceAnalytics). For large S or K z′ is no quantile any more, as it does not rise with cutoff.
+// ModifiedVaR returns μ + z′·σ, with the quantile corrected for skewness S and excess kurtosis K by the
+// Cornish-Fisher expansion z′ = z + (z²−1)·S/6 + (z³−3z)·K/24 − (2z³−5z)·S²/36. All moments are over n (Favre and
+// Galeano 2002; PerformanceAnalytics). For large S or K, z′ may fall as cutoff rises, and is then no quantile.
 func ModifiedVaR(returns []float64, cutoff float64) float64 {
 	m := momentsOf(returns)
 	return m.mean + cornishFisher(normalQuantile(cutoff), m.skewness(), m.excess())*math.Sqrt(m.m2)
@@ -75,8 +75,8 @@ func cornishFisher(z, s, k float64) float64 {
 	return z + (z*z-1)*s/6 + (z*z*z-3*z)*k/24 - (2*z*z*z-5*z)*s*s/36
 }
 
-// ModifiedCVaR is the expected shortfall that belongs to ModifiedVaR, by the Edgeworth expansion of second order: μ −
-// σ·φ(z′)·(1 + z′³·S/6 + (z′⁶−9z′⁴+9z′²+3)·S²/72 + (z′⁴−2z′²−1)·K/24)/cutoff, and never better than the modified
+// ModifiedCVaR returns the expected shortfall of ModifiedVaR by the Edgeworth expansion of second order: μ −
+// σ·φ(z′)·(1 + z′³·S/6 + (z′⁶−9z′⁴+9z′²+3)·S²/72 + (z′⁴−2z′²−1)·K/24)/cutoff. It is never better than the modified
 // value at risk (Boudt, Peterson and Croux 2008).
 func ModifiedCVaR(returns []float64, cutoff float64) float64 {
 	m := momentsOf(returns)
@@ -87,7 +87,7 @@ func ModifiedCVaR(returns []float64, cutoff float64) float64 {
 	return math.Min(m.mean-sigma*tail/cutoff, m.mean+h*sigma)
 }
 
-// normalQuantile is that of the standard normal distribution.
+// normalQuantile returns the p-quantile of the standard normal distribution.
 func normalQuantile(p float64) float64 {
 	if !(p >= 0 && p <= 1) {
 		return math.NaN()

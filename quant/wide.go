@@ -5,21 +5,20 @@ import (
 	"math/bits"
 )
 
-// wide is an integer of 128 bits, in two's complement. Sums of it are exact, and so the same in whatever order they
-// are made.
+// wide is a 128-bit integer in two's complement. Its sums are exact, and so independent of their order.
 type wide struct {
 	hi int64
 	lo uint64
 }
 
-// Values are counted in quanta of 2⁻⁵³, which is what a simple return p/q − 1 between −½ and 1 is made of, and
-// products in quanta of 2⁻¹⁰⁶.
+// A value is counted in quanta of 2⁻⁵³, of which a simple return p/q − 1 between −½ and 1 is a whole number. A
+// product is counted in quanta of 2⁻¹⁰⁶.
 const (
 	quantumBits = 53
-	largest     = 512 // what a value has to stay below, so that it fits 63 bits
+	largest     = 512 // bound of a value, so that it fits 63 bits
 )
 
-// quanta is the nearest integer number of quanta in a value below the largest.
+// quanta returns the nearest whole number of quanta of a value below largest.
 func quanta(v float64) int64 { return int64(math.RoundToEven(v * (1 << quantumBits))) }
 
 func widen(v int64) wide { return wide{v >> 63, uint64(v)} }
@@ -79,10 +78,10 @@ func addProducts(sum []wide, x int64, y []int64, sign int) {
 	}
 }
 
-// spread is n·xy − x·y, exact in 256 bits and then rounded to a float: n² times the covariance over n of sums x, y
-// and xy, in quanta of products.
+// spread returns n·xy − x·y, exact in 256 bits and then rounded to a float: n² times the covariance over n of the
+// sums x, y and xy, in quanta of products.
 func spread(n int64, xy, x, y wide) float64 {
-	if x.narrow() && y.narrow() { // as all sums are that are below 1024
+	if x.narrow() && y.narrow() { // true for all sums below 1024
 		carried, lowest := bits.Mul64(uint64(n), xy.lo)
 		a := times(n, xy.hi).plus(wide{lo: carried})
 		b := times(int64(x.lo), int64(y.lo))
@@ -100,10 +99,10 @@ func spread(n int64, xy, x, y wide) float64 {
 	return rounded(a)
 }
 
-// narrow says that a fits 64 bits.
+// narrow reports whether a fits 64 bits.
 func (a wide) narrow() bool { return a.hi == int64(a.lo)>>63 }
 
-// rounded is the nearest float to a number in two's complement, lowest word first.
+// rounded returns the float nearest to a number in two's complement, lowest word first.
 func rounded(a [4]uint64) float64 {
 	negative := int64(a[3]) < 0
 	if negative {
@@ -112,7 +111,7 @@ func rounded(a [4]uint64) float64 {
 			a[k], borrow = bits.Sub64(0, a[k], borrow)
 		}
 	}
-	for k := 3; k >= 0; k-- { // from the first word that is not 0, two words are more than a float holds
+	for k := 3; k >= 0; k-- { // from the first nonzero word on, two words exceed the precision of a float
 		if a[k] == 0 {
 			continue
 		}
@@ -121,7 +120,7 @@ func rounded(a [4]uint64) float64 {
 			shift := bits.LeadingZeros64(a[k])
 			top := a[k]<<shift | a[k-1]>>(64-shift) // a shift by 64 is 0
 			if k > 1 || a[k-1]<<shift != 0 {
-				top |= 1 // for the rounding: something follows
+				top |= 1 // sticky bit, for the rounding
 			}
 			v = float64(top) * power(64*k-shift)
 		}
@@ -133,10 +132,10 @@ func rounded(a [4]uint64) float64 {
 	return 0
 }
 
-// power is 2ᵉ, for what a float can hold.
+// power returns 2ᵉ, within the range of a float.
 func power(e int) float64 { return math.Float64frombits(uint64(1023+e) << 52) }
 
-// multiply is the product in 256 bits, lowest word first.
+// multiply returns the product in 256 bits, lowest word first.
 func multiply(x, y wide) [4]uint64 {
 	xh, xl := x.magnitude()
 	yh, yl := y.magnitude()
