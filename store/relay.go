@@ -123,13 +123,13 @@ func (l *line) suspect() bool { return l.faults > 0 }
 
 // result is what became of a message on its way.
 type result struct {
-	of  *relaying
+	of  *activeRelay
 	row *outboxRow
 	err error
 }
 
-// relaying is a relay at work, while it leads.
-type relaying struct {
+// activeRelay is a Relay while it leads.
+type activeRelay struct {
 	*Relay
 	*leadership
 
@@ -176,7 +176,7 @@ func (r *outboxRow) line() lineKey {
 }
 
 func (r *Relay) work(ctx context.Context, lead *leadership) error {
-	w := &relaying{
+	w := &activeRelay{
 		Relay: r, leadership: lead, held: map[int64]bool{}, lines: map[lineKey]*line{}, flight: map[string]bool{}, usedAt: time.Now(),
 	}
 	if err := w.begin(ctx); err != nil {
@@ -210,7 +210,7 @@ func (r *Relay) work(ctx context.Context, lead *leadership) error {
 
 // begin prepares a relay that leads now. What a Volatile broker had when the process ended may be lost; what it was
 // given since, it has.
-func (w *relaying) begin(ctx context.Context) error {
+func (w *activeRelay) begin(ctx context.Context) error {
 	if w.volatile && len(w.published) == 0 {
 		err := w.DB.Do(ctx, func(ctx context.Context, tx *Tx) error {
 			_, err := tx.ExecContext(ctx, "UPDATE outbox SET published = 0 WHERE published = 1")
@@ -233,7 +233,7 @@ func (w *relaying) begin(ctx context.Context) error {
 }
 
 // round reads, deletes and sends what there is.
-func (w *relaying) round(ctx context.Context) error {
+func (w *activeRelay) round(ctx context.Context) error {
 	if len(w.dead) > 0 && time.Since(w.deadAt) > leadPoll {
 		if err := w.stops(ctx); err != nil {
 			return err
@@ -252,7 +252,7 @@ func (w *relaying) round(ctx context.Context) error {
 }
 
 // beat uses the session now and then, or the server would end it.
-func (w *relaying) beat(ctx context.Context) error {
+func (w *activeRelay) beat(ctx context.Context) error {
 	if time.Since(w.usedAt) < leadBeat {
 		return nil
 	}
@@ -263,7 +263,7 @@ func (w *relaying) beat(ctx context.Context) error {
 }
 
 // ask uses the session, for a limited time: one that does not answer is given up, and with it the lock.
-func (w *relaying) onSession(ctx context.Context, query func(ctx context.Context) error) error {
+func (w *activeRelay) onSession(ctx context.Context, query func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, leadQuery)
 	defer cancel()
 	err := query(ctx)
@@ -271,7 +271,7 @@ func (w *relaying) onSession(ctx context.Context, query func(ctx context.Context
 	return err
 }
 
-func (w *relaying) full() bool { return len(w.held) >= relayWindow || w.bytes >= relayBytes }
+func (w *activeRelay) full() bool { return len(w.held) >= relayWindow || w.bytes >= relayBytes }
 
 // onHandled is called by a Volatile broker when a message was handled everywhere.
 func (r *Relay) onHandled(id string) {
@@ -289,7 +289,7 @@ func (r *Relay) wake() {
 }
 
 // send publishes the heads of the lines that are due. While one of them is suspect, nothing else is on its way.
-func (w *relaying) send(ctx context.Context) error {
+func (w *activeRelay) send(ctx context.Context) error {
 	if len(w.open) == 0 {
 		return nil
 	}
@@ -342,7 +342,7 @@ func (w *relaying) send(ctx context.Context) error {
 }
 
 // publish sends the head of a line. An error says that it was not sent.
-func (w *relaying) publish(ctx context.Context, l *line) error {
+func (w *activeRelay) publish(ctx context.Context, l *line) error {
 	ctx, cancel := context.WithTimeout(ctx, sendLimit)
 	defer cancel()
 	row := &l.rows[0]
@@ -361,7 +361,7 @@ func (w *relaying) publish(ctx context.Context, l *line) error {
 }
 
 // pause waits a little while nothing can be sent, unless there is news.
-func (w *relaying) pause(ctx context.Context) {
+func (w *activeRelay) pause(ctx context.Context) {
 	timer := time.NewTimer(relayPoll)
 	defer timer.Stop()
 	select {

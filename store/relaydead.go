@@ -20,7 +20,7 @@ const Unsent = "outbox"
 const givenUp = 2
 
 // bury makes dead letters of the heads that were refused too often.
-func (w *relaying) giveUpHeads(ctx context.Context) error {
+func (w *activeRelay) giveUpHeads(ctx context.Context) error {
 	for _, l := range slices.Clone(w.open) {
 		if l.faults < sendTries {
 			continue
@@ -45,7 +45,7 @@ func (w *relaying) giveUpHeads(ctx context.Context) error {
 }
 
 // stops reads which rows were given up. When they are others than before, all rows are looked at again.
-func (w *relaying) stops(ctx context.Context) error {
+func (w *activeRelay) stops(ctx context.Context) error {
 	w.deadAt = time.Now()
 	var rows []outboxRow
 	err := w.onSession(ctx, func(ctx context.Context) error {

@@ -13,7 +13,7 @@ import (
 // What one scan reads is of one snapshot: an event that was committed between two looks at the table could otherwise
 // be found and sent while an earlier one of its subject, committed since the first look, is not. For the same reason
 // a scan that the full window ended is not gone on with but begun anew, once there is room.
-func (w *relaying) scan(ctx context.Context) error {
+func (w *activeRelay) scan(ctx context.Context) error {
 	if !w.wants() {
 		return nil
 	}
@@ -21,7 +21,7 @@ func (w *relaying) scan(ctx context.Context) error {
 }
 
 // read is one scan.
-func (w *relaying) read(ctx context.Context) error {
+func (w *activeRelay) read(ctx context.Context) error {
 	w.crowded = false
 	var after int64
 	var err error
@@ -61,7 +61,7 @@ func (w *relaying) read(ctx context.Context) error {
 }
 
 // isolation is that of a transaction whose statements see one snapshot. Those of SQLite always do.
-func (w *relaying) isolation() sql.IsolationLevel {
+func (w *activeRelay) isolation() sql.IsolationLevel {
 	if w.DB.Read().Dialect().Name() == dialect.PG {
 		return sql.LevelRepeatableRead
 	}
@@ -69,7 +69,7 @@ func (w *relaying) isolation() sql.IsolationLevel {
 }
 
 // pending reads ids of rows, which an index has: the data of those that are held already need not be read again.
-func (w *relaying) pending(ctx context.Context, db bun.IDB, after int64) (ids []int64, err error) {
+func (w *activeRelay) pending(ctx context.Context, db bun.IDB, after int64) (ids []int64, err error) {
 	query := db.NewSelect().Table("outbox").Column("id").Where("published = 0").Where("id > ?", after).OrderExpr("id").Limit(relayPage)
 	if len(w.stopped) > 0 {
 		query = query.Where("service <> '' OR subject NOT IN (?)", bun.List(w.stopped))
@@ -80,12 +80,12 @@ func (w *relaying) pending(ctx context.Context, db bun.IDB, after int64) (ids []
 
 // wants reports whether there may be rows that the window has room for. A window that was full is filled again when
 // half of it is free, as the rows that it holds are read once more then.
-func (w *relaying) wants() bool {
+func (w *activeRelay) wants() bool {
 	return !w.caught && !w.full() && (!w.crowded || len(w.held) <= relayWindow/2 && w.bytes <= relayBytes/2)
 }
 
 // end notes that a scan has seen all.
-func (w *relaying) end() error {
+func (w *activeRelay) end() error {
 	w.floor.end()
 	w.caught = true
 	return nil
@@ -93,7 +93,7 @@ func (w *relaying) end() error {
 
 // hold takes those rows into the window that are not in it yet. A row is changed and deleted by the relay alone, so
 // they may be read later than their ids.
-func (w *relaying) hold(ctx context.Context, db bun.IDB, ids []int64) error {
+func (w *activeRelay) hold(ctx context.Context, db bun.IDB, ids []int64) error {
 	added := make([]int64, 0, len(ids))
 	for _, id := range ids {
 		w.seen = max(w.seen, id)

@@ -13,7 +13,7 @@ import (
 )
 
 // collect takes in what became of messages on their way.
-func (w *relaying) collect() {
+func (w *activeRelay) collect() {
 	w.mu.Lock()
 	results, handled := w.results, w.handled
 	w.results, w.handled = nil, nil
@@ -33,7 +33,7 @@ func (w *relaying) collect() {
 	}
 }
 
-func (w *relaying) result(r result) {
+func (w *activeRelay) result(r result) {
 	key := r.row.line()
 	l := w.lines[key]
 	handled := w.flight[r.row.MessageID]
@@ -53,7 +53,7 @@ func (w *relaying) result(r result) {
 }
 
 // next takes the head from a line.
-func (w *relaying) next(key lineKey, l *line) {
+func (w *activeRelay) next(key lineKey, l *line) {
 	w.bytes -= len(l.rows[0].Data)
 	l.rows[0] = outboxRow{}
 	l.rows, l.tries, l.faults, l.due = l.rows[1:], 0, 0, time.Time{}
@@ -65,7 +65,7 @@ func (w *relaying) next(key lineKey, l *line) {
 }
 
 // again puts off the head of a line that was not taken; fault says that the message itself may be the reason.
-func (w *relaying) again(l *line, err error, fault bool) {
+func (w *activeRelay) again(l *line, err error, fault bool) {
 	l.tries++
 	if fault {
 		l.faults++
@@ -80,7 +80,7 @@ func (w *relaying) again(l *line, err error, fault bool) {
 }
 
 // done notes a row that is to be deleted.
-func (w *relaying) done(r pair) {
+func (w *activeRelay) done(r pair) {
 	w.confirmed[r.message] = true
 	if len(w.settled) == 0 {
 		w.settledAt = time.Now()
@@ -89,7 +89,7 @@ func (w *relaying) done(r pair) {
 }
 
 // settle deletes the rows that are done, when there are enough of them or they have waited; at the end all.
-func (w *relaying) settle(ctx context.Context, all bool) error {
+func (w *activeRelay) settle(ctx context.Context, all bool) error {
 	for len(w.settled) > 0 && (all || len(w.settled) >= settleRows || time.Since(w.settledAt) > relaySettle) {
 		n := min(len(w.settled), settleRows)
 		ids := make([]int64, n)
@@ -117,7 +117,7 @@ func (w *relaying) settle(ctx context.Context, all bool) error {
 
 // mark makes scans pass over rows whose message was published a while ago and is not handled everywhere yet. Such a
 // row does not count as unsent.
-func (w *relaying) mark(ctx context.Context, age time.Duration) error {
+func (w *activeRelay) mark(ctx context.Context, age time.Duration) error {
 	var ids []int64
 	for _, p := range w.published {
 		if p.id != 0 && w.held[p.id] && time.Since(p.at) > age {
@@ -138,7 +138,7 @@ func (w *relaying) mark(ctx context.Context, age time.Duration) error {
 
 // change runs a statement over ids. On PostgreSQL it uses the session that has the lock: a relay that lost it deletes
 // nothing more.
-func (w *relaying) change(ctx context.Context, query string, ids []int64) error {
+func (w *activeRelay) change(ctx context.Context, query string, ids []int64) error {
 	if w.DB.Read().Dialect().Name() == dialect.PG {
 		return w.onSession(ctx, func(ctx context.Context) error {
 			_, err := w.conn.ExecContext(ctx, query, bun.List(ids))
@@ -159,7 +159,7 @@ const (
 )
 
 // last takes in what is still on its way and deletes what is done, so that less is sent twice.
-func (w *relaying) last(ctx context.Context) {
+func (w *activeRelay) last(ctx context.Context) {
 	over := time.Now().Add(lastWords)
 	late := time.NewTimer(lastWord)
 	defer late.Stop()
