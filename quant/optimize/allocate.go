@@ -10,29 +10,29 @@ import (
 // Allocation is a portfolio in whole shares.
 type Allocation struct {
 	Shares   []int64 // of each asset; negative: sold short
-	Leftover float64 // money that is not spent: of the long side, and of what may be sold short
-	// RMSE is the root of the mean squared difference of the weights that the shares have and those that were asked for.
-	// With short positions the weights are parts of the sum of all positions, as in PyPortfolioOpt.
+	Leftover float64 // money that is not spent: of the long side, and of the permitted short sales
+	// RMSE is the root mean squared difference between the weights of the shares and the target weights. With short
+	// positions the weights are parts of the sum of all positions, as in PyPortfolioOpt.
 	RMSE float64
-	// Exact says that no other allocation is nearer by Σ|wᵢ·money − sharesᵢ·priceᵢ| + leftover. A greedy one is never
-	// said to be exact.
+	// Exact reports that no other allocation is nearer by Σ|wᵢ·money − sharesᵢ·priceᵢ| + leftover. It is false for
+	// every greedy allocation.
 	Exact bool
 }
 
-// Order is what to turn into shares.
+// Order is a target portfolio to convert to shares.
 type Order struct {
 	Names   []string
-	Weights []float64 // that sum to at most one on the long side, when there are no short positions
+	Weights []float64 // sum to at most one without short positions
 	Prices  []float64 // of one share, above zero
 	Money   float64
-	// Short is how much may be sold short, in parts of the money: .3 makes a 130/30 portfolio. Zero stands for the sum
+	// Short is the permitted short sales as a part of the money: .3 makes a 130/30 portfolio. Zero stands for the sum
 	// of the negative weights.
 	Short float64
-	// Reinvest buys long positions for what the short ones bring in.
+	// Reinvest buys long positions with the proceeds of the short ones.
 	Reinvest bool
 }
 
-// side is the long or the short half of an order: weights above zero, and the money for them.
+// side is the long or the short part of an order: positive weights, and the money for them.
 type side struct {
 	assets  []int
 	weights []float64
@@ -40,10 +40,10 @@ type side struct {
 	money   float64
 }
 
-// AllocateGreedily buys the number of whole shares that each weight pays for, in the order of weights, and then, one
-// share at a time, the asset that is farthest below its weight among those that the rest can pay for. Long and short
-// positions are allocated each by itself, with weights that sum to one. It never spends more than there is. (The
-// algorithm is that of PyPortfolioOpt.) Errors: *InvalidError.
+// AllocateGreedily returns whole shares by the algorithm of PyPortfolioOpt. In order of weight, it buys the whole
+// shares that each weight can pay for. Then, one share at a time, it buys the asset farthest below its weight among
+// those that the rest of the money can pay for. Long and short positions are allocated separately, with weights that
+// sum to one. It never spends more than the money. Errors: *InvalidError.
 func AllocateGreedily(o Order) (*Allocation, error) {
 	return o.allocate(func(s side) ([]int64, bool) { return s.greedy(), false })
 }
@@ -69,11 +69,11 @@ func (o Order) allocate(fill func(side) ([]int64, bool)) (*Allocation, error) {
 	return out, nil
 }
 
-// dust is below which a weight counts as zero.
+// dust is the size below which a weight counts as zero.
 const dust = 1e-6
 
 func (o Order) sides() ([]side, error) {
-	names := naming(o.Names)
+	names := assetNames(o.Names)
 	f := &feasible{n: len(o.Weights), names: names}
 	if f.n == 0 {
 		return nil, invalid("weights", "there are none")
@@ -138,7 +138,7 @@ func (s *side) rescale(sum float64) {
 	}
 }
 
-// spent is what shares cost.
+// spent returns the price of the shares.
 func (s *side) spent(shares []int64) float64 {
 	sum := 0.0
 	for i, n := range shares {
@@ -147,10 +147,10 @@ func (s *side) spent(shares []int64) float64 {
 	return sum
 }
 
-// left is what is left of the money. Rounding may make it a hair less than nothing, which counts as nothing.
+// left returns the unspent money, at least 0 in spite of rounding.
 func (s *side) left(shares []int64) float64 { return math.Max(0, s.money-s.spent(shares)) }
 
-// floors are the whole shares that each weight pays for.
+// floors returns the whole shares that each weight can pay for.
 func (s *side) floors() []int64 {
 	shares := make([]int64, len(s.assets))
 	left := s.money

@@ -12,7 +12,7 @@ import (
 	"stega/quant/optimize"
 )
 
-// deviation is what AllocateExactly minimises.
+// deviation returns the objective of AllocateExactly.
 func deviation(o optimize.Order, shares []int64) float64 {
 	sum, spent := 0.0, 0.0
 	for i, n := range shares {
@@ -23,7 +23,7 @@ func deviation(o optimize.Order, shares []int64) float64 {
 	return sum + o.Money - spent
 }
 
-func TestNoWholeSharesAreNearerThanTheExactOnes(t *testing.T) {
+func TestExactAllocationsAreOptimal(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(14, 5))
 	for range 200 {
@@ -36,7 +36,7 @@ func TestNoWholeSharesAreNearerThanTheExactOnes(t *testing.T) {
 			o.Prices[i] = math.Round(100*(3+60*r.Float64())) / 100
 		}
 		if r.IntN(3) > 0 {
-			sum *= 1 + .2*r.Float64() // some money is to be left
+			sum *= 1 + .2*r.Float64() // so that money remains
 			sum = math.Max(sum, 1e-9)
 		}
 		for i := range n {
@@ -77,7 +77,7 @@ func TestNoWholeSharesAreNearerThanTheExactOnes(t *testing.T) {
 	}
 }
 
-func TestOrdersThatAreNone(t *testing.T) {
+func TestInvalidOrders(t *testing.T) {
 	t.Parallel()
 	for detail, o := range map[string]optimize.Order{
 		"prices of B: 0 is not above zero": {Names: []string{"A", "B"}, Weights: []float64{.5, .5},

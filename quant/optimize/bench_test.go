@@ -12,7 +12,7 @@ import (
 	"stega/quant/optimize"
 )
 
-// market makes returns of n assets over days, with a common factor and sectors, and expected returns a year.
+// market returns the returns of n assets over days, with a common factor and sectors, and expected annual returns.
 func market(n, days int, seed uint64) (returns [][]float64, mu []float64) {
 	r := rand.New(rand.NewPCG(seed, 7))
 	const sectors = 10

@@ -9,17 +9,17 @@ import (
 	"stega/quant"
 )
 
-// View is an opinion on returns: the portfolio Weights will return Return. A weight of one for an asset is an
-// absolute view; weights that sum to zero are a relative one.
+// View is a forecast of returns: the portfolio Weights will return Return. One weight of one is an absolute view;
+// weights that sum to zero are a relative view.
 type View struct {
 	Weights []float64 // N
-	Return  float64   // a year
-	// Confidence, from 0 to 1, is used by Idzorek's method only.
+	Return  float64   // annual
+	// Confidence, from 0 to 1, is used only by Idzorek's method.
 	Confidence float64
 }
 
-// AbsoluteView says what one of n assets will return. An asset that is not there makes a view without weights, which
-// BlackLitterman refuses.
+// AbsoluteView returns the view that one of n assets will have an annual return. An unknown asset gives a view
+// without weights, which BlackLitterman refuses.
 func AbsoluteView(n, asset int, annual float64) View {
 	if asset < 0 || asset >= n {
 		return View{Return: annual}
@@ -29,8 +29,8 @@ func AbsoluteView(n, asset int, annual float64) View {
 	return v
 }
 
-// RelativeView says by how much one of n assets will outperform another. An asset that is not there makes a view
-// without weights, which BlackLitterman refuses.
+// RelativeView returns the view that one of n assets will outperform another by an annual return. An unknown asset
+// gives a view without weights, which BlackLitterman refuses.
 func RelativeView(n, better, worse int, by float64) View {
 	if min(better, worse) < 0 || max(better, worse) >= n {
 		return View{Return: by}
@@ -41,45 +41,45 @@ func RelativeView(n, better, worse int, by float64) View {
 	return v
 }
 
-// Uncertainty says where the uncertainty Ω of views comes from.
+// Uncertainty names the source of the uncertainty Ω of views.
 type Uncertainty string
 
-// The ways to find it.
+// The sources of Ω.
 const (
 	// Proportional is Ω = τ·diag(PΣPᵀ) (He and Litterman 1999).
 	Proportional Uncertainty = ""
 	// Idzorek is Ω = τ·(1−c)/c·diag(PΣPᵀ) for the confidence c of each view (Idzorek 2005, in the closed form of
-	// Walters, The Black-Litterman model in detail, 2014). A view with confidence 0 has no effect, one with confidence 1
-	// is certain.
+	// Walters, The Black-Litterman model in detail, 2014). A view with confidence 0 has no effect; a view with
+	// confidence 1 is certain.
 	Idzorek Uncertainty = "idzorek"
 )
 
-// Views are a market to be looked at with views of one's own (Black and Litterman 1992).
+// Views is a market and the views on it (Black and Litterman 1992).
 type Views struct {
 	Names       []string
-	Covariance  *mat.SymDense // Σ, a year
-	Prior       []float64     // π, what returns are without views, such as MarketImpliedReturns; nil: zero
+	Covariance  *mat.SymDense // Σ, annual
+	Prior       []float64     // π, returns without views, such as MarketImpliedReturns; nil: zero
 	Views       []View
-	Tau         float64 // the uncertainty of the prior in parts of Σ, above 0 and at most 1; 0 stands for .05
+	Tau         float64 // uncertainty of the prior as a part of Σ, above 0 and at most 1; 0 stands for .05
 	Uncertainty Uncertainty
 	Omega       *mat.SymDense // K×K, instead of Uncertainty
 }
 
-// Posterior is what is to be expected when the views are believed.
+// Posterior holds the expectations after the views.
 type Posterior struct {
 	Returns    []float64
-	Covariance *mat.SymDense // of returns, the uncertainty of their means included
+	Covariance *mat.SymDense // of returns, including the uncertainty of their means
 	Omega      *mat.SymDense
 }
 
-// BlackLitterman combines a prior with views P, Q:
+// BlackLitterman returns a prior combined with views P, Q:
 //
 //	returns     π + τΣPᵀ(PτΣPᵀ + Ω)⁻¹(Q − Pπ)
 //	covariance  Σ + τΣ − τΣPᵀ(PτΣPᵀ + Ω)⁻¹PτΣ
 //
-// Views that repeat others with certainty are weighed by the pseudo-inverse. Errors: *InvalidError.
+// Certain views that repeat others are combined by the pseudo-inverse. Errors: *InvalidError.
 func BlackLitterman(v Views) (*Posterior, error) {
-	names := naming(v.Names)
+	names := assetNames(v.Names)
 	r, err := newRisk(v.Covariance, names, refuse)
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func BlackLitterman(v Views) (*Posterior, error) {
 	if !(tau > 0 && tau <= 1) {
 		return nil, invalid("tau", "%v is not between 0 and 1", v.Tau)
 	}
-	views, omega, err := v.believed(f, r, tau)
+	views, omega, err := v.effective(f, r, tau)
 	if err != nil {
 		return nil, err
 	}
@@ -143,8 +143,8 @@ func BlackLitterman(v Views) (*Posterior, error) {
 	return out, nil
 }
 
-// believed are the views that say something, and their uncertainty.
-func (v Views) believed(f *feasible, r *risk, tau float64) ([]View, *mat.SymDense, error) {
+// effective returns the views with an effect, and their uncertainty.
+func (v Views) effective(f *feasible, r *risk, tau float64) ([]View, *mat.SymDense, error) {
 	var views []View
 	var diagonal []float64
 	for i, view := range v.Views {
@@ -169,7 +169,7 @@ func (v Views) believed(f *feasible, r *risk, tau float64) ([]View, *mat.SymDens
 				}
 				variance *= (1 - c) / c
 			default:
-				return nil, nil, invalid("uncertainty", "%q is not known", v.Uncertainty)
+				return nil, nil, invalid("uncertainty", "%q is not supported", v.Uncertainty)
 			}
 		}
 		views, diagonal = append(views, view), append(diagonal, variance)
@@ -180,7 +180,7 @@ func (v Views) believed(f *feasible, r *risk, tau float64) ([]View, *mat.SymDens
 	if v.Omega != nil {
 		k := v.Omega.SymmetricDim()
 		if k != len(views) {
-			return nil, nil, invalid("omega", "it is for %d views, and there are %d", k, len(views))
+			return nil, nil, invalid("omega", "%d rows for %d views", k, len(views))
 		}
 		if _, err := newRisk(v.Omega, nil, refuse); err != nil {
 			return nil, nil, invalid("omega", "%v", err)
@@ -194,7 +194,7 @@ func (v Views) believed(f *feasible, r *risk, tau float64) ([]View, *mat.SymDens
 	return views, omega, nil
 }
 
-// pseudoInverse is that of a symmetric matrix without negative eigenvalues.
+// pseudoInverse returns the pseudo-inverse of a symmetric matrix without negative eigenvalues.
 func pseudoInverse(a *mat.Dense) (*mat.Dense, error) {
 	k, _ := a.Dims()
 	s := mat.NewSymDense(k, nil)
@@ -233,15 +233,15 @@ func pseudoInverse(a *mat.Dense) (*mat.Dense, error) {
 	return out, nil
 }
 
-// MarketRiskAversion is the price of risk that the returns of a market imply, (R − riskFree)/σ², with R the
-// arithmetic mean and σ² the variance of simple returns, both a year. NaN for fewer than two returns.
+// MarketRiskAversion returns the price of risk that the returns of a market imply: (R − riskFree)/σ². R is the
+// arithmetic mean and σ² the variance of simple returns, both annual. NaN for fewer than two returns.
 func MarketRiskAversion(returns []float64, periods, riskFree float64) float64 {
 	d := quant.Deviation(returns)
 	return (quant.Mean(returns)*periods - riskFree) / (d * d * periods)
 }
 
-// MarketImpliedReturns are those at which the market would hold what it holds: aversion·Σw + riskFree, with w the
-// shares of capitalizations. Errors: *InvalidError.
+// MarketImpliedReturns returns the returns at which the market would hold its present portfolio: aversion·Σw +
+// riskFree, with w the shares of the capitalizations. Errors: *InvalidError.
 func MarketImpliedReturns(covariance *mat.SymDense, capitalizations []float64, aversion,
 	riskFree float64) ([]float64, error) {
 	if covariance == nil || covariance.IsEmpty() {
@@ -268,9 +268,9 @@ func MarketImpliedReturns(covariance *mat.SymDense, capitalizations []float64, a
 	return out, nil
 }
 
-// ImpliedWeights are those of an investor without constraints who expects the returns: w ∝ Σ⁻¹r, scaled so that they
-// sum to one, which the aversion to risk does not change. It is an *UnboundedError when they sum to zero, and an
-// *InvalidError for a covariance that has no inverse.
+// ImpliedWeights returns the weights of an unconstrained investor who expects the returns: w ∝ Σ⁻¹r, scaled to sum to
+// one. They do not depend on the aversion to risk. Errors: an *UnboundedError when they sum to zero, an *InvalidError
+// for a covariance without an inverse.
 func ImpliedWeights(covariance *mat.SymDense, returns []float64, names []string) ([]float64, error) {
 	r, err := newRisk(covariance, names, refuse)
 	if err != nil {

@@ -8,10 +8,10 @@ import (
 	"stega/quant/optimize/internal/conic"
 )
 
-// naming is what the assets are called.
-type naming []string
+// assetNames holds the names of the assets.
+type assetNames []string
 
-func (n naming) of(i int) string {
+func (n assetNames) of(i int) string {
 	if i < len(n) && n[i] != "" {
 		return n[i]
 	}
@@ -23,20 +23,20 @@ type limit struct {
 	name  string
 	row   conic.Row
 	bound float64
-	asset bool // the bound of one asset
+	asset bool // bound of one asset
 }
 
-// feasible is the set of weights that constraints allow.
+// feasible is the set of weights that the constraints allow.
 type feasible struct {
 	n           int
-	names       naming
+	names       assetNames
 	budget      float64
 	bounds      []Bound
 	equal, less []limit
 }
 
-// newFeasible checks constraints over n assets, and says which of them contradict each other where that is easy to see.
-func newFeasible(n int, names naming, c Constraints) (*feasible, error) {
+// newFeasible checks constraints over n assets and detects simple contradictions.
+func newFeasible(n int, names assetNames, c Constraints) (*feasible, error) {
 	f := &feasible{n: n, names: names, budget: 1}
 	if c.MarketNeutral {
 		f.budget = 0
@@ -114,7 +114,7 @@ func (f *feasible) setBounds(c Constraints) error {
 	return nil
 }
 
-// span is the least and the most that the weights of some assets can sum to.
+// span returns the least and the largest sum that the weights of some assets can have.
 func (f *feasible) span(assets []int) (lower, upper float64) {
 	for _, i := range assets {
 		lower += f.bounds[i].Lower
@@ -123,7 +123,7 @@ func (f *feasible) span(assets []int) (lower, upper float64) {
 	return lower, upper
 }
 
-// slack is what rounding may do to sums.
+// slack is the tolerance for rounded sums.
 const slack = 1e-10
 
 func (f *feasible) addBounds() error {
@@ -144,7 +144,7 @@ func (f *feasible) addBounds() error {
 		return infeasible(append(short, "budget", "lower bounds"),
 			"weights that sum to zero need short positions, and no lower bound is below zero")
 	}
-	fixed := lower >= f.budget-1e-13 || upper <= f.budget+1e-13 // there is only one portfolio
+	fixed := lower >= f.budget-1e-13 || upper <= f.budget+1e-13 // only one portfolio is feasible
 	for i, b := range f.bounds {
 		name := f.names.of(i)
 		row := conic.Row{Index: []int{i}, Value: []float64{1}}
@@ -164,7 +164,7 @@ func (f *feasible) addBounds() error {
 			f.less = append(f.less, limit{name: "lower bound of " + name, row: conic.Row{Index: []int{i}, Value: []float64{-1}},
 				bound: -b.Lower, asset: true})
 		}
-		// An upper bound that the lower bounds of the others imply would only slow the solver down.
+		// An upper bound that the other lower bounds imply would only slow down the solver.
 		if !math.IsInf(b.Upper, 0) && !(b.Upper >= f.budget-(lower-b.Lower)) {
 			f.less = append(f.less, limit{name: "upper bound of " + name, row: row, bound: b.Upper, asset: true})
 		}
@@ -223,8 +223,8 @@ func (f *feasible) add(name string, row conic.Row, lower, upper float64) error {
 	return nil
 }
 
-// binds says whether weights within their bounds can break row·w ≤ bound. A row that never binds would only widen the
-// range of the solver's numbers.
+// binds reports whether weights within their bounds can break row·w ≤ bound. A row that never binds would only widen
+// the range of the solver's numbers.
 func (f *feasible) binds(row conic.Row, bound float64) bool {
 	most := 0.0
 	for k, i := range row.Index {
@@ -242,7 +242,7 @@ func negative(r conic.Row) conic.Row {
 	return out
 }
 
-// independent drops equations that follow from others, and refuses those that contradict them.
+// independent drops equations that follow from others. An equation that contradicts others is an error.
 func (f *feasible) independent() error {
 	var kept []limit
 	var basis [][]float64
@@ -290,9 +290,8 @@ func (f *feasible) independent() error {
 	return nil
 }
 
-// Check says what is wrong with constraints over some assets as far as it shows without returns or a covariance: a
-// limit that is none, or limits, budget and groups that contradict each other one by one. Errors: *InvalidError,
-// *InfeasibleError.
+// Check reports errors of constraints that need neither returns nor a covariance: an invalid limit, or contradictory
+// limits, budget and groups. Errors: *InvalidError, *InfeasibleError.
 func Check(names []string, c Constraints) error {
 	_, err := newFeasible(len(names), names, c)
 	return err

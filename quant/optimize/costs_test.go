@@ -14,7 +14,7 @@ import (
 	"stega/quant/optimize"
 )
 
-func TestCostsHoldTradesBack(t *testing.T) {
+func TestCostsReduceTrades(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	r := rand.New(rand.NewPCG(15, 5))

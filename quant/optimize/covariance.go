@@ -9,7 +9,7 @@ import (
 	"stega/quant"
 )
 
-// risk is a covariance that was looked at.
+// risk is a checked covariance.
 type risk struct {
 	n     int
 	gram  []float64 // Σ, row by row
@@ -18,15 +18,15 @@ type risk struct {
 	notes []string
 }
 
-// conditioned is up to where a matrix counts as well conditioned.
+// conditioned is the largest condition number of a well-conditioned matrix.
 const conditioned = 1e12
 
-// refuse repairs nothing.
+// refuse stands for no repair.
 const refuse quant.RepairMethod = ""
 
-// newRisk looks at a matrix, and repairs it when asked to. Of a matrix that is singular, or nearly, it says so in a
-// note.
-func newRisk(sigma *mat.SymDense, names naming, repair quant.RepairMethod) (*risk, error) {
+// newRisk checks a matrix, and repairs it by the given method. A note reports a matrix that is singular or nearly
+// singular.
+func newRisk(sigma *mat.SymDense, names assetNames, repair quant.RepairMethod) (*risk, error) {
 	if sigma == nil || sigma.IsEmpty() {
 		return nil, invalid("covariance", "there is none")
 	}
@@ -51,7 +51,9 @@ func newRisk(sigma *mat.SymDense, names naming, repair quant.RepairMethod) (*ris
 		}
 	} else {
 		if chol.Cond() > conditioned {
-			r.notes = append(r.notes, fmt.Sprintf("the covariance is nearly singular (condition number %.0e): weights of assets that move together are not certain", chol.Cond()))
+			r.notes = append(r.notes, fmt.Sprintf(
+				"the covariance is nearly singular (condition number %.0e): weights of assets that move together are uncertain",
+				chol.Cond()))
 		}
 		var u mat.TriDense
 		chol.UTo(&u)
@@ -71,7 +73,7 @@ func newRisk(sigma *mat.SymDense, names naming, repair quant.RepairMethod) (*ris
 	return r, nil
 }
 
-// spectrum looks at the eigenvalues of a matrix that is not definite.
+// spectrum checks, and perhaps repairs, the eigenvalues of a matrix that is not positive definite.
 func (r *risk) spectrum(repair quant.RepairMethod) error {
 	e, values, err := eigen(r.sigma)
 	if err != nil {
@@ -90,7 +92,8 @@ func (r *risk) spectrum(repair quant.RepairMethod) error {
 		if err != nil {
 			return invalid("repair", "%v", err)
 		}
-		r.notes = append(r.notes, fmt.Sprintf("the covariance was not positive semidefinite (its smallest eigenvalue was %.3g), and was repaired: %s", least, repair))
+		r.notes = append(r.notes, fmt.Sprintf(
+			"the covariance was not positive semidefinite (smallest eigenvalue %.3g) and was repaired: %s", least, repair))
 		r.sigma = fixed
 		if e, values, err = eigen(fixed); err != nil {
 			return err
@@ -116,7 +119,7 @@ func eigen(s *mat.SymDense) (*mat.EigenSym, []float64, error) {
 	return &e, e.Values(nil), nil
 }
 
-// variance is wᵀΣw.
+// variance returns wᵀΣw.
 func (r *risk) variance(w []float64) float64 {
 	sum := 0.0
 	for i, v := range w {

@@ -9,9 +9,9 @@ import (
 )
 
 // line follows the solutions x(λ) = x + (λ − here)·β of min ½xᵀSx − λ·μᵀx with Ax = b and bounds. The variables are
-// the weights, and the slack of each inequality that is not a bound. Those between their bounds are free, and K =
-// [[S, Aᵀ], [A, 0]] over them says where they go; its inverse is kept, and gets a row and column more or less at each
-// corner.
+// the weights, and the slack of each inequality that is not a bound. Variables between their bounds are free. K =
+// [[S, Aᵀ], [A, 0]] over the free variables gives their direction. Its inverse is kept, and updated by one row and
+// column at each corner.
 type line struct {
 	n, m         int // variables, equations
 	s            []float64
@@ -20,25 +20,25 @@ type line struct {
 	rows         [][]float64
 	rhs          []float64
 
-	x, nu  []float64 // the solution here, and the multipliers of the equations
+	x, nu  []float64 // the present solution, and the multipliers of the equations
 	lambda float64   // in units of unit
 	unit   float64
-	beta   []float64 // how both change with λ
+	beta   []float64 // derivatives of both by λ
 	dnu    []float64
 	free   []int // the order of the free variables in the inverse
-	at     []int // where a variable is in free; −1: at its lower bound; −2: at its upper one
+	at     []int // index of a variable in free; −1: at its lower bound; −2: at its upper bound
 	inv    *mat.Dense
-	age    int // corners since the inverse was made anew
+	age    int // corners since the inverse was recomputed
 }
 
 const (
 	atLower = -1
 	atUpper = -2
-	renew   = 40 // corners until the inverse is made anew
+	renew   = 40 // corners until the inverse is recomputed
 )
 
-// newLine begins at λ = 0 with the weights of least variance that the interior point method has found: what is at its
-// bound is guessed from their prices, and put right.
+// newLine starts at λ = 0 with the weights of least variance of the interior point method. The active bounds are
+// guessed from the prices and corrected.
 func newLine(m *meanVariance, t *task, found *conic.Solution) (*line, error) {
 	w := m.within(found.D)
 	var slacks []limit
@@ -51,7 +51,7 @@ func newLine(m *meanVariance, t *task, found *conic.Solution) (*line, error) {
 	l := &line{n: n, s: make([]float64, n*n), mu: make([]float64, n), lower: make([]float64, n),
 		upper: make([]float64, n), x: make([]float64, n), at: make([]int, n)}
 	copy(l.x, w)
-	// Both in units of their largest value.
+	// Both are in units of their largest value.
 	l.unit = 1.0
 	if top := largest(m.Returns); top > 0 {
 		for i, v := range m.Returns {
@@ -72,7 +72,7 @@ func newLine(m *meanVariance, t *task, found *conic.Solution) (*line, error) {
 		l.lower[i], l.upper[i] = m.bounds[i].Lower, m.bounds[i].Upper
 	}
 	for _, e := range m.equal {
-		if e.asset && len(e.row.Index) == 1 { // a weight with one value only never becomes free
+		if e.asset && len(e.row.Index) == 1 { // a fixed weight never becomes free
 			i := e.row.Index[0]
 			l.lower[i], l.upper[i] = e.bound, e.bound
 			continue
@@ -112,7 +112,7 @@ func (l *line) equation(r conic.Row, bound float64, slack int) {
 	l.rows, l.rhs = append(l.rows, row), append(l.rhs, bound)
 }
 
-// begin finds the free variables at λ = 0, beginning with a guess of those that are not.
+// begin finds the free variables at λ = 0 from a guess of the others.
 func (l *line) begin(guess []bool) error {
 	for i := range l.n {
 		low, high := l.x[i]-l.lower[i], l.upper[i]-l.x[i]
@@ -127,7 +127,7 @@ func (l *line) begin(guess []bool) error {
 	}
 	for range 10*l.n + 100 {
 		if err := l.rebuild(); err != nil {
-			// Not enough is free for the equations: free what is most inside.
+			// Too few variables are free for the equations: free the one farthest inside.
 			if !l.loosen() {
 				return err
 			}
@@ -176,7 +176,7 @@ func largest(v []float64) float64 {
 	return most
 }
 
-// loosen frees the held variable that is farthest from its other bound.
+// loosen frees the fixed variable that is farthest from its other bound.
 func (l *line) loosen() bool {
 	best, at := 0.0, -1
 	for i := range l.n {
@@ -192,7 +192,7 @@ func (l *line) loosen() bool {
 	return true
 }
 
-// hold puts a variable at a bound.
+// hold sets a variable to a bound.
 func (l *line) hold(i, where int) {
 	l.at[i] = where
 	if l.x[i] = l.lower[i]; where == atUpper {
@@ -200,7 +200,7 @@ func (l *line) hold(i, where int) {
 	}
 }
 
-// drop takes a variable from the free ones, without the inverse.
+// drop removes a variable from the free ones, without updating the inverse.
 func (l *line) drop(i, where int) {
 	k := l.at[i]
 	l.free = append(l.free[:k], l.free[k+1:]...)
@@ -210,13 +210,13 @@ func (l *line) drop(i, where int) {
 	l.hold(i, where)
 }
 
-// enter frees a variable, without the inverse.
+// enter frees a variable, without updating the inverse.
 func (l *line) enter(i int) {
 	l.at[i] = len(l.free)
 	l.free = append(l.free, i)
 }
 
-// settle finds the solution at λ anew, and its direction.
+// settle recomputes the solution at λ, and its direction.
 func (l *line) settle() {
 	f := len(l.free)
 	b, d := make([]float64, l.m+f), make([]float64, l.m+f)
@@ -251,7 +251,7 @@ func (l *line) settle() {
 	}
 }
 
-// wrong is by how much the present solution misses its equations and bounds, in parts of the largest weight, or of one.
+// wrong returns the largest violation of equations and bounds, relative to the largest weight or to one.
 func (l *line) wrong() float64 {
 	most := 0.0
 	for r := range l.m {
@@ -263,7 +263,8 @@ func (l *line) wrong() float64 {
 	return most / math.Max(1, largest(l.x))
 }
 
-// gradient is that of the Lagrangian at a held variable: not negative at a lower bound, not positive at an upper one.
+// gradient returns the gradient of the Lagrangian at a fixed variable: not negative at a lower bound, not positive at
+// an upper bound.
 func (l *line) gradient(i int) float64 {
 	g := -l.lambda * l.mu[i]
 	g += dot(l.s[i*l.n:(i+1)*l.n], l.x)
@@ -273,12 +274,12 @@ func (l *line) gradient(i int) float64 {
 	return g
 }
 
-// slope is the size of the direction over the first variables.
+// slope returns the size of the direction over the first variables.
 func (l *line) slope(n int) float64 {
 	return largest(l.beta[:n])
 }
 
-// next goes to the next corner; false when there is none.
+// next advances to the next corner; false without one.
 func (l *line) next() (bool, error) {
 	step, at, where := math.Inf(1), -1, 0
 	for _, i := range l.free {

@@ -15,30 +15,31 @@ type Measure string
 
 // The measures.
 const (
-	// CVaR is the conditional value at risk: the mean loss in the worst 1−β of the periods (Rockafellar and Uryasev 2000).
+	// CVaR is the conditional value at risk: the mean loss in the worst 1−β of the periods (Rockafellar and Uryasev
+	// 2000).
 	CVaR Measure = "cvar"
-	// CDaR is the conditional drawdown at risk: the mean of the worst 1−β of the drawdowns of the sum of returns since
-	// the start, which begins at zero and is not compounded (Chekhlov, Uryasev, Zabarankin 2005).
+	// CDaR is the conditional drawdown at risk: the mean of the worst 1−β of the drawdowns of the sum of returns
+	// since the start, which begins at zero and is not compounded (Chekhlov, Uryasev, Zabarankin 2005).
 	CDaR Measure = "cdar"
-	// Semideviation is √(periods/T·Σ min(r − benchmark, 0)²), a year (Markowitz, Starer, Fram, Gerber, Avoiding the
+	// Semideviation is √(periods/T·Σ min(r − benchmark, 0)²), annual (Markowitz, Starer, Fram, Gerber, Avoiding the
 	// downside, 2019).
 	Semideviation Measure = "semideviation"
 )
 
-// Scenarios are a problem of loss over T periods, observed or made up, that all count the same.
+// Scenarios is a problem of loss over T periods, observed or simulated, of equal weight.
 type Scenarios struct {
 	Names     []string
 	Scenarios [][]float64 // [asset][period], N series of T simple returns, without NaN
-	Returns   []float64   // expected returns a year; not needed for the least risk
+	Returns   []float64   // expected annual returns; not needed for the least risk
 	Measure   Measure
 	// Confidence is β of CVaR and CDaR, above 0 and below 1; 0 stands for .95.
 	Confidence float64
-	Periods    float64 // a year; 0 stands for 252
-	Benchmark  float64 // per period, below which a return is a loss; of the semideviation
-	// Held measures drawdowns of positions that are bought once and kept, in parts of what they cost, instead of the sum
-	// of returns: compounded.
+	Periods    float64 // periods a year; 0 stands for 252
+	Benchmark  float64 // per period; a return below it is a loss; for the semideviation
+	// Held measures compounded drawdowns of positions that are bought once and held, as parts of their cost, instead
+	// of drawdowns of the sum of returns.
 	Held     bool
-	RiskFree float64 // a year
+	RiskFree float64 // annual rate
 	Constraints
 	L2       float64 // as in Problem
 	Cost     float64
@@ -46,8 +47,8 @@ type Scenarios struct {
 	Progress func(Progress)
 }
 
-// downside is a problem of loss that was checked. Returns are divided by unit, their size, so that weights and losses
-// are alike.
+// downside is a checked problem of loss. Returns are divided by unit, their size, so that weights and losses have a
+// similar size.
 type downside struct {
 	*Scenarios
 	*feasible
@@ -56,7 +57,7 @@ type downside struct {
 }
 
 func newDownside(s *Scenarios, returns bool) (*downside, error) {
-	names := naming(s.Names)
+	names := assetNames(s.Names)
 	f, err := newFeasible(len(s.Scenarios), names, s.Constraints)
 	if err != nil {
 		return nil, err
@@ -70,7 +71,7 @@ func newDownside(s *Scenarios, returns bool) (*downside, error) {
 	}
 	switch {
 	case s.Measure != CVaR && s.Measure != CDaR && s.Measure != Semideviation:
-		return nil, invalid("measure", "%q is not known", s.Measure)
+		return nil, invalid("measure", "%q is not supported", s.Measure)
 	case !(d.beta > 0 && d.beta < 1):
 		return nil, invalid("confidence", "%v is not between 0 and 1", s.Confidence)
 	case !(d.periods > 0) || math.IsInf(d.periods, 0):
@@ -119,8 +120,8 @@ func (d *downside) measureUnit() error {
 	return nil
 }
 
-// task is the program of the constraints with factor times the risk, and L2 and costs, as its objective: the
-// semivariance per period, or what the measure is, in units of d.unit.
+// task returns the program of the constraints with factor times the risk as its objective: the semivariance per
+// period, or the measure, in units of d.unit.
 func (d *downside) task(factor float64) *task {
 	n, T := d.n+1, d.periodsCount
 	alpha := d.n
@@ -173,7 +174,7 @@ func (d *downside) extra(t *task, unit float64) {
 	}
 }
 
-// natural is what the risk of the objective is a multiple of.
+// natural returns the unit of the risk in the objective.
 func (d *downside) natural() float64 {
 	if d.Measure == Semideviation {
 		return d.unit * d.unit
@@ -199,7 +200,7 @@ func (d *downside) portfolio(t *task, s *conic.Solution) *Portfolio {
 	return p
 }
 
-// measure is the risk of weights, by its definition.
+// measure returns the risk of weights, by its definition.
 func (d *downside) measure(w []float64) float64 {
 	losses := make([]float64, d.periodsCount)
 	for a, series := range d.Scenarios.Scenarios {
@@ -230,8 +231,8 @@ func (d *downside) measure(w []float64) float64 {
 	return TailMean(losses, d.beta)
 }
 
-// TailMean is the mean of the largest 1−β of T values, the one on the border counted in part: min over a of a + Σ
-// max(v − a, 0)/(T(1−β)). Of losses, that is the conditional value at risk. NaN without values.
+// TailMean returns the mean of the largest 1−β of T values, the one on the border counted in part: min over a of a +
+// Σ max(v − a, 0)/(T(1−β)). Of losses, it is the conditional value at risk. NaN without values.
 func TailMean(values []float64, beta float64) float64 {
 	sorted := append([]float64(nil), values...)
 	sort.Sort(sort.Reverse(sort.Float64Slice(sorted)))
@@ -248,11 +249,11 @@ func TailMean(values []float64, beta float64) float64 {
 	return sum / size
 }
 
-// MinRisk minimises the risk; of the semideviation, its square per period. L2·‖w‖² and Cost·‖w − Before‖₁ are added
-// to it.
+// MinRisk returns the weights that minimise the risk plus L2·‖w‖² plus Cost·‖w − Before‖₁; for the semideviation, its
+// square per period. An interior point method takes about 20 iterations of O(T·N²).
 //
-// Errors: *InvalidError, *InfeasibleError, *ConvergenceError, that of the context. Those of the other functions of
-// Scenarios are the same. An interior point takes about 20 iterations of O(T·N²).
+// Errors, here and in the other functions of Scenarios: *InvalidError, *InfeasibleError, *ConvergenceError, and that
+// of the context.
 func MinRisk(ctx context.Context, scenarios Scenarios) (*Portfolio, error) {
 	d, err := newDownside(&scenarios, false)
 	if err != nil {
@@ -271,7 +272,8 @@ func (d *downside) least(ctx context.Context) (*Portfolio, error) {
 	return d.portfolio(t, s), nil
 }
 
-// RiskForReturn minimises what MinRisk does among the portfolios that have at least the return asked for, wᵀμ ≥ target.
+// RiskForReturn returns the weights that minimise the objective of MinRisk at a return of at least target: wᵀμ ≥
+// target.
 func RiskForReturn(ctx context.Context, scenarios Scenarios, target float64) (*Portfolio, error) {
 	d, err := newDownside(&scenarios, true)
 	if err != nil {
@@ -290,7 +292,7 @@ func RiskForReturn(ctx context.Context, scenarios Scenarios, target float64) (*P
 	return d.portfolio(t, s), nil
 }
 
-// ReturnForRisk maximises wᵀμ − L2·‖w‖² − Cost·‖w − Before‖₁ among the portfolios with at most the risk asked for, in
+// ReturnForRisk returns the weights that maximise wᵀμ − L2·‖w‖² − Cost·‖w − Before‖₁ at a risk of at most target, in
 // the unit of Portfolio.Risk.
 func ReturnForRisk(ctx context.Context, scenarios Scenarios, target float64) (*Portfolio, error) {
 	d, err := newDownside(&scenarios, true)
@@ -312,7 +314,7 @@ func ReturnForRisk(ctx context.Context, scenarios Scenarios, target float64) (*P
 		t.program.Side = []conic.Side{{Row: conic.Row{Index: []int{d.n}, Value: []float64{1}}, Scale: []float64{1},
 			Bound: target / d.unit}}
 	}
-	s, err := t.run(ctx, func() error { return d.tooCalm(ctx, target) })
+	s, err := t.run(ctx, func() error { return d.riskTooLow(ctx, target) })
 	if err != nil {
 		return nil, err
 	}
@@ -327,8 +329,8 @@ func ReturnForRisk(ctx context.Context, scenarios Scenarios, target float64) (*P
 	return p, nil
 }
 
-// tooCalm says that no portfolio has as little risk as asked for.
-func (d *downside) tooCalm(ctx context.Context, target float64) error {
+// riskTooLow returns an error if no portfolio has a risk as low as target.
+func (d *downside) riskTooLow(ctx context.Context, target float64) error {
 	plain := *d.Scenarios
 	plain.L2, plain.Cost, plain.Progress = 0, 0, nil
 	copied := *d
@@ -341,8 +343,8 @@ func (d *downside) tooCalm(ctx context.Context, target float64) error {
 		d.Measure, target, least.Risk)
 }
 
-// MaxSemiUtility maximises wᵀμ/periods − aversion/2·s² − L2·‖w‖² − Cost·‖w − Before‖₁, with s² the semivariance per
-// period. The measure must be Semideviation.
+// MaxSemiUtility returns the weights that maximise wᵀμ/periods − aversion/2·s² − L2·‖w‖² − Cost·‖w − Before‖₁, with
+// s² the semivariance per period. The measure must be Semideviation.
 func MaxSemiUtility(ctx context.Context, scenarios Scenarios, aversion float64) (*Portfolio, error) {
 	if scenarios.Measure != Semideviation {
 		return nil, invalid("measure", "utility is defined for the semideviation, not for %q", scenarios.Measure)

@@ -13,7 +13,7 @@ import (
 	"stega/quant/optimize"
 )
 
-func TestRisksOverScenariosAreWhatSortingGives(t *testing.T) {
+func TestScenarioRisksMatchSorting(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	r := rand.New(rand.NewPCG(10, 5))
@@ -61,7 +61,7 @@ func TestRisksOverScenariosAreWhatSortingGives(t *testing.T) {
 	}
 }
 
-// measured is the risk of weights, from its definition.
+// measured returns the risk of weights, from its definition.
 func measured(s optimize.Scenarios, w []float64) float64 {
 	T := len(s.Scenarios[0])
 	total := make([]float64, T)

@@ -36,7 +36,7 @@ func (d *table) sampled(period func(time.Time) time.Time) *table {
 	return out
 }
 
-// sunday ends a week as pandas' rule W does.
+// sunday reports the end of a week by pandas' rule W.
 func sunday(t time.Time) time.Time { return t.AddDate(0, 0, (7-int(t.Weekday()))%7) }
 
 func monthEnd(t time.Time) time.Time {
@@ -45,7 +45,7 @@ func monthEnd(t time.Time) time.Time {
 
 // PyPortfolioOpt, tests/test_efficient_cvar.py, test_efficient_cdar.py and test_efficient_semivariance.py; rows C12
 // to C24.
-func TestDownsideFigures(t *testing.T) {
+func TestDownsideValues(t *testing.T) {
 	t.Parallel()
 	d := d20(t)
 	// "setup": the days on which all have a price, and the expected returns over them.
@@ -123,9 +123,9 @@ func TestDownsideFigures(t *testing.T) {
 	})
 }
 
-// The least risk of a market neutral portfolio is none at all. All scenarios are then at the corner at once, of which
-// there is room for a few: with a border of all of them, ten thousand took minutes and a gigabyte.
-func TestTheLeastRiskOfANeutralPortfolioIsNone(t *testing.T) {
+// The least risk of a market-neutral portfolio is 0. All scenarios are then at one corner, and the border holds only
+// a few of them. A border of all of them took minutes and a gigabyte for ten thousand scenarios.
+func TestANeutralPortfolioOfLeastRiskIsEmpty(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 1))
 	s := optimize.Scenarios{Scenarios: make([][]float64, 3), Constraints: optimize.Constraints{MarketNeutral: true}}

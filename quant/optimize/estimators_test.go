@@ -15,7 +15,7 @@ import (
 
 // PyPortfolioOpt, tests/test_efficient_frontier.py, test_cla.py and test_hrp.py; the rows of B and C over other
 // covariances than the sample's.
-func TestFiguresOverOtherEstimators(t *testing.T) {
+func TestValuesOverOtherEstimators(t *testing.T) {
 	t.Parallel()
 	d, ctx := d20(t), context.Background()
 	returns := d.returns()
@@ -34,26 +34,26 @@ func TestFiguresOverOtherEstimators(t *testing.T) {
 	t.Run("B21 semicovariance", func(t *testing.T) {
 		t.Parallel()
 		got, err := optimize.MaxSharpe(ctx, semi)
-		figures(t, got, err, 1e-5, 0.2762965426962885, 0.07372667096108301, 3.476307004714425)
+		requirePortfolio(t, got, err, 1e-5, 0.2762965426962885, 0.07372667096108301, 3.476307004714425)
 	})
 	t.Run("B22 semicovariance with short positions", func(t *testing.T) {
 		t.Parallel()
 		p := semi
 		p.Bounds = between(-1, 1)
 		got, err := optimize.MaxSharpe(ctx, p)
-		figures(t, got, err, 1e-5, 0.42444834528495234, 0.0898263632679403, 4.50255727350929)
+		requirePortfolio(t, got, err, 1e-5, 0.42444834528495234, 0.0898263632679403, 4.50255727350929)
 	})
 	t.Run("B23 shrunk to a constant correlation", func(t *testing.T) {
 		t.Parallel()
 		p := shrunk(quant.ConstantCorrelation)
 		p.L2 = 1
 		got, err := optimize.MinVolatility(ctx, p)
-		figures(t, got, err, 1e-5, 0.17358178582309983, 0.19563960638632416, 0.7850239972361532)
+		requirePortfolio(t, got, err, 1e-5, 0.17358178582309983, 0.19563960638632416, 0.7850239972361532)
 	})
 	t.Run("B24 shrunk to a single factor", func(t *testing.T) {
 		t.Parallel()
 		got, err := optimize.EfficientReturn(ctx, shrunk(quant.SingleFactor), .22)
-		figures(t, got, err, 1e-5, 0.22, 0.08892163937693882, 2.2491713085967766)
+		requirePortfolio(t, got, err, 1e-5, 0.22, 0.08892163937693882, 2.2491713085967766)
 	})
 	t.Run("C4 critical line over the semicovariance", func(t *testing.T) {
 		t.Parallel()
@@ -61,7 +61,7 @@ func TestFiguresOverOtherEstimators(t *testing.T) {
 		require.NoError(t, err)
 		best := f.MaxSharpe(0)
 		best.Sharpe = (best.Return - .02) / best.Volatility
-		figures(t, best, nil, 1e-4, 0.2721798377099145, 0.07258537193305141, 3.474251505420551)
+		requirePortfolio(t, best, nil, 1e-4, 0.2721798377099145, 0.07258537193305141, 3.474251505420551)
 	})
 	t.Run("C5 critical line over the exponential covariance", func(t *testing.T) {
 		t.Parallel()
@@ -70,10 +70,10 @@ func TestFiguresOverOtherEstimators(t *testing.T) {
 		require.NoError(t, err)
 		best := f.MaxSharpe(0)
 		best.Sharpe = (best.Return - .02) / best.Volatility
-		figures(t, best, nil, 1e-7, 0.32971891062187103, 0.17670121760851704, 1.7527831149871063)
+		requirePortfolio(t, best, nil, 1e-7, 0.32971891062187103, 0.17670121760851704, 1.7527831149871063)
 		exponential.Bounds = between(-1, 1)
 		got, err := optimize.MinVolatility(ctx, exponential)
-		figures(t, got, err, 1e-6, 0.23215576461823062, 0.1325959061825329, 1.6000174569958052) // not in the table
+		requirePortfolio(t, got, err, 1e-6, 0.23215576461823062, 0.1325959061825329, 1.6000174569958052) // not in the table
 	})
 	t.Run("C9 hierarchical risk parity over a shrunk covariance", func(t *testing.T) {
 		t.Parallel()

@@ -7,13 +7,14 @@ import (
 	"slices"
 )
 
-// AllocateExactly finds the whole shares x ≥ 0 that minimise Σ|wᵢ·money − xᵢ·pᵢ| + (money − Σxᵢ·pᵢ) without spending
-// more than there is, each of the long and the short side by itself, by branch and bound. What is left of the money
-// is what positions fall short, less what others exceed, so that this is twice the sum of what positions fall short,
-// and the question which of them to round up: a knapsack. It is solved exactly for some hundred positions in
-// milliseconds as a rule; past a few million branches the best that was found is given, and said not to be Exact.
+// AllocateExactly returns the whole shares x ≥ 0 that minimise Σ|wᵢ·money − xᵢ·pᵢ| + (money − Σxᵢ·pᵢ) without
+// spending more than the money, separately for the long and the short side. It is the objective of lp_portfolio of
+// PyPortfolioOpt. Errors: *InvalidError, and that of the context.
 //
-// The objective is that of lp_portfolio of PyPortfolioOpt. Errors: *InvalidError, that of the context.
+// The unspent money equals the shortfalls of positions less the excesses of others. So the objective is twice the sum
+// of the shortfalls, and the choice of positions to round up is a knapsack, solved by branch and bound. Some hundred
+// positions usually take milliseconds. After a few million branches the best allocation so far is returned, with
+// Exact false.
 func AllocateExactly(ctx context.Context, o Order) (*Allocation, error) {
 	out, err := o.allocate(func(s side) ([]int64, bool) {
 		k := newKnapsack(ctx, s)
@@ -25,14 +26,14 @@ func AllocateExactly(ctx context.Context, o Order) (*Allocation, error) {
 	return out, ctx.Err()
 }
 
-// knapsack decides which positions get one share more than their weight pays for. A share more of i costs price(i)
-// and is worth short(i), what the position falls short; a share less of another brings its price in, and costs as
-// much worth.
+// knapsack decides which positions get one share more than their weight pays for. One more share of i costs price(i)
+// and is worth short(i), the shortfall of the position. One share less of another brings its price, and costs as much
+// worth.
 type knapsack struct {
-	ctx     context.Context // of the one call that it lives for
+	ctx     context.Context // of the one call that it serves
 	s       side
 	floors  []int64
-	order   []int // positions that fall short, by worth for the money
+	order   []int // positions with a shortfall, by worth for the money
 	short   []float64
 	left    float64
 	up      []bool
@@ -42,7 +43,7 @@ type knapsack struct {
 	stopped bool
 }
 
-// branches is after how many the search ends.
+// branches limits the search.
 const branches = 4_000_000
 
 func newKnapsack(ctx context.Context, s side) *knapsack {
@@ -55,8 +56,7 @@ func newKnapsack(ctx context.Context, s side) *knapsack {
 			k.order = append(k.order, i)
 		}
 	}
-	slices.SortStableFunc(k.order, func(a,
-		b int) int {
+	slices.SortStableFunc(k.order, func(a, b int) int {
 		return cmp.Compare(k.short[b]/s.prices[b], k.short[a]/s.prices[a])
 	})
 	return k
@@ -69,11 +69,11 @@ func (k *knapsack) solve() []int64 {
 	return k.shares
 }
 
-// margin is by how much an answer must be better to count.
+// margin is the least improvement that counts.
 func (k *knapsack) margin() float64 { return 1e-12 * k.s.money }
 
-// branch decides on the positions from at on, with the worth so far, and the money left, which may be less than
-// nothing.
+// branch decides on the positions from at on. worth is the value so far; left is the money left, which may be
+// negative.
 func (k *knapsack) branch(at int, worth, left float64) {
 	if k.visits++; k.visits > branches || k.visits%4096 == 0 && k.ctx.Err() != nil {
 		k.stopped = true
@@ -97,8 +97,8 @@ func (k *knapsack) branch(at int, worth, left float64) {
 	k.branch(at+1, worth, left)
 }
 
-// bound is more than any completion is worth: the rest of the money buys the best of what comes, in parts too, and
-// missing money is raised without loss.
+// bound returns an upper bound of the worth of any completion: the rest of the money buys the best of the rest, in
+// parts too, and missing money is raised without loss.
 func (k *knapsack) bound(at int, worth, left float64) float64 {
 	if left < 0 {
 		return worth + left
@@ -130,7 +130,7 @@ func (k *knapsack) keep(worth float64, sold map[int]int64) {
 	k.best, k.shares = worth, shares
 }
 
-// sell raises what is missing from positions that were not rounded up, with as little as possible too much.
+// sell raises missing money from positions that were not rounded up, with the least excess.
 func (k *knapsack) sell(worth, missing float64) {
 	var from []int
 	for i, n := range k.floors {

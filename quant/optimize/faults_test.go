@@ -26,7 +26,7 @@ func group(name string, lower, upper float64, assets ...int) optimize.Group {
 	return optimize.Group{Name: name, Assets: assets, Lower: lower, Upper: upper}
 }
 
-func TestWhatIsInfeasibleIsNamed(t *testing.T) {
+func TestInfeasibleErrorsNameTheConstraints(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	inf := math.Inf(1)
@@ -77,12 +77,12 @@ func TestWhatIsInfeasibleIsNamed(t *testing.T) {
 		{
 			"groups that leave nothing", groups(group("tech", 0, .3, 0, 1), group("energy", 0, .4, 2)), least(ctx),
 			[]string{"budget", "group tech (upper)", "group energy (upper)"},
-			"these contradict each other, by at least 0.3: ",
+			"these constraints contradict each other by at least 0.3: ",
 		},
 		{
 			"the same for the Sharpe ratio", groups(group("tech", 0, .3, 0, 1), group("energy", 0, .4, 2)), sharpe(ctx),
 			[]string{"budget", "group tech (upper)", "group energy (upper)"},
-			"these contradict each other, by at least 0.3: ",
+			"these constraints contradict each other by at least 0.3: ",
 		},
 		{"limits of a group", groups(group("tech", .5, .4, 0)), least(ctx), []string{"group tech"},
 			"group tech: the lower limit, 0.5, is above the upper one, 0.4"},
@@ -112,7 +112,7 @@ func TestWhatIsInfeasibleIsNamed(t *testing.T) {
 	}
 }
 
-func TestWhatIsInvalidIsNamed(t *testing.T) {
+func TestInvalidErrorsNameTheField(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	nan := math.NaN()
@@ -169,7 +169,7 @@ func TestWhatIsInvalidIsNamed(t *testing.T) {
 	assert.Equal(t, []string{"target risk"}, e.Constraints)
 }
 
-func TestWhatHasNoEndIsSaid(t *testing.T) {
+func TestUnboundedObjectivesAreErrors(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	p := small()
@@ -245,7 +245,7 @@ func TestDegenerateMarkets(t *testing.T) {
 	}
 }
 
-// Whatever the problem, there is an answer that keeps the constraints or an error of a type.
+// Every problem has weights that satisfy the constraints, or an error of a type.
 func TestRandomProblemsEndWell(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

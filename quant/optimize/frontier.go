@@ -9,17 +9,17 @@ import (
 	"sort"
 )
 
-// Frontier is the whole efficient frontier: the portfolios of least variance for every return, from the least
-// volatility up to the highest return. Between two corners the weights are a mixture of both, so that every point is
+// Frontier is the whole efficient frontier: the portfolios of least variance for each return, from the least
+// volatility to the highest return. Between two corners the weights are a mixture of both, so that every point is
 // exact.
 type Frontier struct {
 	Corners []Corner // from the least volatility to the highest return
 	m       *meanVariance
-	ray     []float64 // without bounds: how the weights go on after the last corner; else nil
+	ray     []float64 // without bounds, the direction of the weights after the last corner; else nil
 	notes   []string
 }
 
-// Corner is a portfolio of the frontier where an asset comes in, leaves, or reaches a bound.
+// Corner is a portfolio of the frontier at which an asset enters, leaves or reaches a bound.
 type Corner struct {
 	Price      float64 // λ of min ½wᵀΣw − λ·wᵀμ
 	Weights    []float64
@@ -27,10 +27,10 @@ type Corner struct {
 	Volatility float64
 }
 
-// TraceFrontier finds the frontier by the critical line algorithm: the portfolios that minimise ½·wᵀ(Σ + L2·I)w −
-// λ·wᵀμ for all λ ≥ 0. It begins at the least volatility and follows the line on which the same constraints hold
-// until one more holds or one less, over and over; each such corner costs O(N·f) for f weights between their bounds.
-// Costs of trading are not possible here.
+// TraceFrontier computes the frontier by the critical line algorithm: the portfolios that minimise ½·wᵀ(Σ + L2·I)w −
+// λ·wᵀμ for all λ ≥ 0. It starts at the least volatility and follows the line of the active constraints until one of
+// them changes, again and again. Each such corner costs O(N·f) for f weights between their bounds. Errors are those
+// of MinVolatility; trading costs are an *InvalidError.
 //
 // Sources: Markowitz, The optimization of a quadratic function subject to linear constraints (1956); Niedermayer,
 // Applying Markowitz's critical line algorithm (2007).
@@ -40,10 +40,10 @@ func TraceFrontier(ctx context.Context, problem Problem) (*Frontier, error) {
 		return nil, err
 	}
 	if m.Cost != 0 {
-		return nil, invalid("cost", "the frontier with costs of trading has no corners: ask for points of it with EfficientReturn")
+		return nil, invalid("cost", "the frontier with trading costs has no corners: compute its points with EfficientReturn")
 	}
-	// A singular matrix has no one frontier of weights: a little is then added to each variance, and more when that is
-	// not enough.
+	// A singular matrix has no unique frontier of weights. A small ridge is added to each variance, and a larger one
+	// if that does not suffice.
 	size := 0.0
 	for i := range m.n {
 		size += m.risk.gram[i*m.n+i] / float64(m.n)
@@ -57,7 +57,7 @@ func TraceFrontier(ctx context.Context, problem Problem) (*Frontier, error) {
 		if f, err = m.trace(ctx, r*size); err == nil {
 			if f.notes = m.risk.notes; r > 0 {
 				f.notes = append(slices.Clone(f.notes),
-					fmt.Sprintf("%.0e times the mean variance was added to each, so that there is one frontier", r))
+					fmt.Sprintf("%.0e times the mean variance was added to each, so that the frontier is unique", r))
 			}
 			return f, nil
 		}
@@ -69,7 +69,7 @@ func TraceFrontier(ctx context.Context, problem Problem) (*Frontier, error) {
 	return nil, err
 }
 
-// trace follows the line with something added to each variance.
+// trace follows the line with a ridge added to each variance.
 func (m *meanVariance) trace(ctx context.Context, ridge float64) (*Frontier, error) {
 	padded := *m.Problem
 	padded.L2 += ridge
@@ -110,7 +110,7 @@ func (m *meanVariance) trace(ctx context.Context, ridge float64) (*Frontier, err
 	return f, nil
 }
 
-// add adds the present portfolio, unless it is the last one.
+// add appends the present portfolio, unless it equals the last one.
 func (f *Frontier) add(l *line) {
 	w := f.m.within(l.x)
 	if k := len(f.Corners); k > 0 {
@@ -133,10 +133,10 @@ func (f *Frontier) portfolio(w []float64) *Portfolio {
 	return p
 }
 
-// MinVolatility is the lower end.
+// MinVolatility returns the portfolio of least volatility.
 func (f *Frontier) MinVolatility() *Portfolio { return f.portfolio(f.Corners[0].Weights) }
 
-// Highest is the highest return there is; infinite without bounds.
+// Highest returns the highest return; infinity without bounds.
 func (f *Frontier) Highest() float64 {
 	if f.ray != nil {
 		return math.Inf(1)
@@ -144,7 +144,8 @@ func (f *Frontier) Highest() float64 {
 	return f.Corners[len(f.Corners)-1].Return
 }
 
-// AtReturn is the portfolio of least variance with at least the return. It is an *InfeasibleError above the highest.
+// AtReturn returns the portfolio of least variance with at least the target return. A target above the highest return
+// is an *InfeasibleError, NaN an *InvalidError.
 func (f *Frontier) AtReturn(target float64) (*Portfolio, error) {
 	if math.IsNaN(target) {
 		return nil, invalid("target", "%v", target)
@@ -168,8 +169,8 @@ func (f *Frontier) AtReturn(target float64) (*Portfolio, error) {
 	return f.portfolio(along(last.Weights, f.ray, (target-last.Return)/dot(f.ray, f.m.Returns))), nil
 }
 
-// AtVolatility is the portfolio of highest return with at most the volatility. It is an *InfeasibleError below the
-// least.
+// AtVolatility returns the portfolio of highest return with at most the target volatility. A target below the least
+// volatility is an *InfeasibleError.
 func (f *Frontier) AtVolatility(target float64) (*Portfolio, error) {
 	first, last := f.Corners[0], f.Corners[len(f.Corners)-1]
 	if !(target >= first.Volatility) {
@@ -200,7 +201,7 @@ func (f *Frontier) AtVolatility(target float64) (*Portfolio, error) {
 	return f.portfolio(mix(from, to, t)), nil
 }
 
-// MaxSharpe is the portfolio of the frontier with the highest ratio of the return above riskFree to volatility.
+// MaxSharpe returns the portfolio of the frontier with the highest ratio of the return above riskFree to volatility.
 func (f *Frontier) MaxSharpe(riskFree float64) *Portfolio {
 	var best *Portfolio
 	ratio := math.Inf(-1)
@@ -231,8 +232,8 @@ func (f *Frontier) MaxSharpe(riskFree float64) *Portfolio {
 	return best
 }
 
-// Points are n portfolios with returns at equal distances, from the least volatility to the highest return, or to top
-// where that is less. Without bounds there must be a top.
+// Points returns n portfolios with equally spaced returns, from the least volatility to the highest return, or to top
+// if that is less. An unbounded frontier needs a top. Errors: *InvalidError.
 func (f *Frontier) Points(n int, top float64) ([]*Portfolio, error) {
 	top = math.Min(top, f.Highest())
 	low := f.Corners[0].Return
@@ -250,7 +251,7 @@ func (f *Frontier) Points(n int, top float64) ([]*Portfolio, error) {
 	return out, nil
 }
 
-// parabola is the variance c₀ + 2c₁t + c₂t² of (1−t)·from + t·to.
+// parabola returns the coefficients of the variance c₀ + 2c₁t + c₂t² of (1−t)·from + t·to.
 func (f *Frontier) parabola(from, to []float64) (c0, c1, c2 float64) {
 	d := along(to, from, -1)
 	c0, c2 = f.m.risk.variance(from), f.m.risk.variance(d)
@@ -261,7 +262,7 @@ func (f *Frontier) parabola(from, to []float64) (c0, c1, c2 float64) {
 	return c0, c1, c2
 }
 
-// mix is (1−t)·a + t·b.
+// mix returns (1−t)·a + t·b.
 func mix(a, b []float64, t float64) []float64 {
 	out := make([]float64, len(a))
 	for i := range a {
@@ -270,7 +271,7 @@ func mix(a, b []float64, t float64) []float64 {
 	return out
 }
 
-// along is a + t·d.
+// along returns a + t·d.
 func along(a, d []float64, t float64) []float64 {
 	out := make([]float64, len(a))
 	for i := range a {

@@ -9,19 +9,19 @@ import (
 	"stega/quant"
 )
 
-// HierarchicalRiskParity weighs assets without expected returns and without inverting a matrix (López de Prado,
-// Building diversified portfolios that outperform out of sample, 2016): the assets are put in the order of a
-// hierarchical clustering of the distances √((1−ρ)/2); the order is halved over and over, and at each halving the
-// weight is shared out in inverse proportion to the variances of the halves, each with weights 1/σ² inside.
+// HierarchicalRiskParity returns weights without expected returns and without the inverse of a matrix (López de
+// Prado, Building diversified portfolios that outperform out of sample, 2016). Assets are ordered by a hierarchical
+// clustering of the distances √((1−ρ)/2). The order is halved again and again. Each halving divides the weight in
+// inverse proportion to the variances of the halves, each with weights 1/σ² inside.
 //
-// The correlation should be that of returns, complete by pairs in the deviations too. Nil derives it from the
-// covariance, which is the same thing only when all series have the same days. The usual method is
-// quant.SingleLinkage. It takes O(N²) time.
+// correlation should be the correlation of returns over the common periods of each pair. Nil derives it from the
+// covariance, which is the same only when all series have the same days. The usual method is quant.SingleLinkage. It
+// takes O(N²) time.
 //
-// Errors: *InvalidError for values that are not finite, sizes that differ, and assets that do not move.
+// Errors: *InvalidError for values that are not finite, sizes that differ, and assets without variance.
 func HierarchicalRiskParity(covariance, correlation *mat.SymDense, method quant.LinkageMethod,
 	names []string) ([]float64, error) {
-	named := naming(names)
+	named := assetNames(names)
 	if covariance == nil || covariance.IsEmpty() {
 		return nil, invalid("covariance", "there is none")
 	}
@@ -61,7 +61,7 @@ func HierarchicalRiskParity(covariance, correlation *mat.SymDense, method quant.
 	return weights, nil
 }
 
-// bisect shares the weight of a cluster out between its halves.
+// bisect divides the weight of a cluster between its halves.
 func bisect(covariance []float64, stride int, order []int, weights []float64) {
 	if len(order) < 2 {
 		return
@@ -82,7 +82,8 @@ func bisect(covariance []float64, stride int, order []int, weights []float64) {
 	bisect(covariance, stride, right, weights)
 }
 
-// clusterVariance is that of the weights 1/σ² over some assets, of which the upper triangle is there.
+// clusterVariance returns the variance of the weights 1/σ² over some assets, from the upper triangle of the
+// covariance.
 func clusterVariance(covariance []float64, stride int, assets []int) float64 {
 	w := make([]float64, len(assets))
 	sum := 0.0
@@ -101,7 +102,7 @@ func clusterVariance(covariance []float64, stride int, assets []int) float64 {
 	return math.Max(0, total/sum/sum)
 }
 
-// correlationOf is Σᵢⱼ/(σᵢσⱼ).
+// correlationOf returns Σᵢⱼ/(σᵢσⱼ).
 func correlationOf(covariance *mat.SymDense) *mat.SymDense {
 	n := covariance.SymmetricDim()
 	out := mat.NewSymDense(n, nil)

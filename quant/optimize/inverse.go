@@ -7,7 +7,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// rebuild makes the inverse anew. The equations come first in it, then the free variables.
+// rebuild recomputes the inverse. The equations come first in it, then the free variables.
 func (l *line) rebuild() error {
 	f := len(l.free)
 	k := mat.NewDense(l.m+f, l.m+f, nil)
@@ -30,7 +30,7 @@ func (l *line) rebuild() error {
 	return nil
 }
 
-// solve is x = K⁻¹b, with two steps of refinement.
+// solve sets x = K⁻¹b, with two steps of refinement.
 func (l *line) solve(x *mat.VecDense, b []float64) {
 	x.MulVec(l.inv, mat.NewVecDense(len(b), b))
 	rest := make([]float64, len(b))
@@ -59,7 +59,7 @@ func (l *line) solve(x *mat.VecDense, b []float64) {
 	}
 }
 
-// grow frees a variable, and borders the inverse.
+// grow frees a variable and borders the inverse.
 func (l *line) grow(i int) {
 	k := l.m + len(l.free)
 	c := mat.NewVecDense(k, nil)
@@ -74,7 +74,7 @@ func (l *line) grow(i int) {
 	pivot := l.s[i*l.n+i] - mat.Dot(c, &v)
 	l.enter(i)
 	if math.Abs(pivot) < 1e-9 {
-		l.inv = nil // made anew
+		l.inv = nil // recomputed
 		return
 	}
 	inv := mat.NewDense(k+1, k+1, nil)
@@ -90,7 +90,7 @@ func (l *line) grow(i int) {
 	l.inv = inv
 }
 
-// shrink holds a variable at a bound, and takes its row and column from the inverse.
+// shrink fixes a variable at a bound, and removes its row and column from the inverse.
 func (l *line) shrink(i, where int) {
 	at := l.m + l.at[i]
 	k := l.m + len(l.free)

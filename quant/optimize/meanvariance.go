@@ -9,16 +9,16 @@ import (
 	"stega/quant/optimize/internal/conic"
 )
 
-// meanVariance is a problem that was checked.
+// meanVariance is a checked problem.
 type meanVariance struct {
 	*Problem
 	*feasible
 	risk *risk
 }
 
-// check looks at a problem, whose expected returns are needed or not.
+// check checks a problem; returns makes expected returns mandatory.
 func check(p *Problem, returns bool) (*meanVariance, error) {
-	names := naming(p.Names)
+	names := assetNames(p.Names)
 	r, err := newRisk(p.Covariance, names, p.Repair)
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func check(p *Problem, returns bool) (*meanVariance, error) {
 	return m, nil
 }
 
-// values checks that there is a finite value for each asset.
+// values checks that each asset has a finite value.
 func values(field string, v []float64, f *feasible) error {
 	if len(v) != f.n {
 		return invalid(field, "%d for %d assets", len(v), f.n)
@@ -65,7 +65,7 @@ func values(field string, v []float64, f *feasible) error {
 	return nil
 }
 
-// task is the program of the constraints with factor·wᵀΣw + L2·‖w‖² + Cost·‖w − Before‖₁ as its objective.
+// task returns the program of the constraints with the objective factor·wᵀΣw + L2·‖w‖² + Cost·‖w − Before‖₁.
 func (m *meanVariance) task(factor float64) *task {
 	t := m.feasible.task(0, -1, m.Progress)
 	t.program.P = m.quadratic(factor, m.n)
@@ -82,7 +82,7 @@ func (m *meanVariance) before() []float64 {
 	return m.Before
 }
 
-// quadratic is 2·(factor·Σ + L2·I), over size variables.
+// quadratic returns 2·(factor·Σ + L2·I) over size variables.
 func (m *meanVariance) quadratic(factor float64, size int) []float64 {
 	if factor == 0 && m.L2 == 0 {
 		return nil
@@ -103,7 +103,7 @@ func (m *meanVariance) portfolio(t *task, s *conic.Solution, w []float64) *Portf
 	return p
 }
 
-// performance is what weights give.
+// performance returns the portfolio of the weights with its return, volatility and Sharpe ratio.
 func (m *meanVariance) performance(w []float64) *Portfolio {
 	p := &Portfolio{Weights: w, Return: math.NaN(), Volatility: math.Sqrt(m.risk.variance(w)), Risk: math.NaN(),
 		Notes: m.risk.notes}
@@ -114,10 +114,10 @@ func (m *meanVariance) performance(w []float64) *Portfolio {
 	return p
 }
 
-// MinVolatility minimises wᵀΣw + L2·‖w‖² + Cost·‖w − Before‖₁ (Markowitz 1952).
+// MinVolatility returns the weights that minimise wᵀΣw + L2·‖w‖² + Cost·‖w − Before‖₁ (Markowitz 1952).
 //
-// Errors: *InvalidError, *InfeasibleError, *ConvergenceError, that of the context. Those of the other functions of a
-// Problem are the same.
+// Errors, here and in the other functions of a Problem: *InvalidError, *InfeasibleError, *ConvergenceError, and that
+// of the context.
 func MinVolatility(ctx context.Context, problem Problem) (*Portfolio, error) {
 	m, err := check(&problem, false)
 	if err != nil {
@@ -135,8 +135,8 @@ func (m *meanVariance) least(ctx context.Context) (*Portfolio, error) {
 	return m.portfolio(t, s, m.within(s.D)), nil
 }
 
-// MaxUtility maximises wᵀμ − aversion/2·wᵀΣw − L2·‖w‖² − Cost·‖w − Before‖₁, with an aversion above zero. It is an
-// *UnboundedError when a direction without risk and without bounds gains.
+// MaxUtility returns the weights that maximise wᵀμ − aversion/2·wᵀΣw − L2·‖w‖² − Cost·‖w − Before‖₁, with an aversion
+// above zero. A direction that gains without risk and without bounds is an *UnboundedError.
 func MaxUtility(ctx context.Context, problem Problem, aversion float64) (*Portfolio, error) {
 	if !(aversion > 0) || math.IsInf(aversion, 0) {
 		return nil, invalid("aversion", "%v is not above zero", aversion)
@@ -156,7 +156,7 @@ func MaxUtility(ctx context.Context, problem Problem, aversion float64) (*Portfo
 	return m.portfolio(t, s, m.within(s.D)), nil
 }
 
-// free says that positions without bounds may be why a problem has no answer.
+// free returns an UnboundedError if positions without bounds may be why a problem has no solution.
 func (m *meanVariance) free() error {
 	if len(m.risk.notes) == 0 {
 		return nil
@@ -169,8 +169,8 @@ func (m *meanVariance) free() error {
 	return nil
 }
 
-// EfficientReturn minimises wᵀΣw + L2·‖w‖² + Cost·‖w − Before‖₁ among the portfolios that have at least the return
-// asked for, wᵀμ ≥ target.
+// EfficientReturn returns the weights that minimise wᵀΣw + L2·‖w‖² + Cost·‖w − Before‖₁ at a return of at least
+// target: wᵀμ ≥ target.
 func EfficientReturn(ctx context.Context, problem Problem, target float64) (*Portfolio, error) {
 	m, err := check(&problem, true)
 	if err != nil {
@@ -188,7 +188,7 @@ func EfficientReturn(ctx context.Context, problem Problem, target float64) (*Por
 	return m.portfolio(t, s, m.within(s.D)), nil
 }
 
-// reachable refuses a return that no weights within their bounds have.
+// reachable returns an error for a return that no weights within their bounds have.
 func (f *feasible) reachable(returns []float64, target float64) error {
 	if math.IsNaN(target) || math.IsInf(target, 0) {
 		return invalid("target", "%v", target)
@@ -205,8 +205,8 @@ func (f *feasible) reachable(returns []float64, target float64) error {
 	return nil
 }
 
-// greedy is the highest return within bounds and budget, the other constraints left out, and the asset with the
-// highest one.
+// greedy returns the highest return within bounds and budget, without the other constraints, and the asset with the
+// highest return.
 func (f *feasible) greedy(returns []float64) (top float64, best int) {
 	order := byReturn(returns)
 	left := f.budget
@@ -227,7 +227,7 @@ func (f *feasible) greedy(returns []float64) (top float64, best int) {
 	return top, order[0]
 }
 
-// explain says how far a return can go, when that is why there is no answer.
+// explain adds the highest feasible return to an infeasibility that the target return causes.
 func (f *feasible) explain(ctx context.Context, returns []float64, target float64, err error) error {
 	var conflict *InfeasibleError
 	if !errors.As(err, &conflict) {
@@ -242,8 +242,8 @@ func (f *feasible) explain(ctx context.Context, returns []float64, target float6
 		target, top, list(conflict.Constraints))
 }
 
-// EfficientRisk maximises wᵀμ − L2·‖w‖² − Cost·‖w − Before‖₁ among the portfolios that have at most the volatility
-// asked for, √(wᵀΣw) ≤ target.
+// EfficientRisk returns the weights that maximise wᵀμ − L2·‖w‖² − Cost·‖w − Before‖₁ at a volatility of at most
+// target: √(wᵀΣw) ≤ target.
 func EfficientRisk(ctx context.Context, problem Problem, target float64) (*Portfolio, error) {
 	if !(target > 0) || math.IsInf(target, 0) {
 		return nil, invalid("target", "the volatility %v is not above zero", target)
@@ -265,7 +265,7 @@ func EfficientRisk(ctx context.Context, problem Problem, target float64) (*Portf
 		cone.Gram[i] = v * scale * scale
 	}
 	t.program.Cone = cone
-	s, err := t.run(ctx, func() error { return m.tooCalm(ctx, target) })
+	s, err := t.run(ctx, func() error { return m.riskTooLow(ctx, target) })
 	if err != nil {
 		return nil, err
 	}
@@ -276,8 +276,8 @@ func EfficientRisk(ctx context.Context, problem Problem, target float64) (*Portf
 	return p, nil
 }
 
-// tooCalm says that no portfolio has as little volatility as asked for.
-func (m *meanVariance) tooCalm(ctx context.Context, target float64) error {
+// riskTooLow returns an error if no portfolio has a volatility as low as target.
+func (m *meanVariance) riskTooLow(ctx context.Context, target float64) error {
 	plain := *m.Problem
 	plain.L2, plain.Cost, plain.Progress = 0, 0, nil
 	least, err := (&meanVariance{Problem: &plain, feasible: m.feasible, risk: m.risk}).least(ctx)

@@ -1,27 +1,27 @@
-// Package optimize finds the weights of portfolios: of least volatility, highest Sharpe ratio or utility, the whole
-// efficient frontier, the least tail loss or drawdown over scenarios, equal shares of risk, hierarchical risk parity,
-// views of one's own (Black and Litterman), and in the end whole shares for an amount of money. All are pure
-// functions without input or output; those that can take long stop with their context.
+// Package optimize computes the weights of portfolios. It covers least volatility, highest Sharpe ratio or utility,
+// the whole efficient frontier, least tail loss or drawdown over scenarios, equal shares of risk, hierarchical risk
+// parity and Black-Litterman views. It also allocates an amount of money to whole shares. All functions are pure,
+// without input or output; those that may run long stop with their context.
 //
-// A Problem is what the assets are expected to do and what the portfolio may be:
+// A Problem states what the assets are expected to do and which portfolios are allowed:
 //
 //	best, err := optimize.MaxSharpe(ctx, optimize.Problem{
 //		Names: []string{"AAPL", "MSFT", "XOM"}, Returns: mu, Covariance: sigma, RiskFree: .02,
 //		Constraints: optimize.Constraints{Groups: []optimize.Group{{Name: "tech", Assets: []int{0, 1}, Upper: .6}}},
 //	})
 //
-// Weights are ratios of wealth. Without other bounds they are between 0 and 1, and they sum to one, or to zero with
-// MarketNeutral. Returns, volatilities and covariances are of one period, which is a year wherever the suite uses
-// them: the only rule is that all agree.
+// Weights are ratios of wealth. By default they are between 0 and 1 and sum to one; with MarketNeutral they sum to
+// zero. Returns, volatilities and covariances are of one period, which must be the same for all; the suite uses a
+// year.
 //
-// What cannot be done is said in types: an *InvalidError names what is wrong with the numbers, an *InfeasibleError
-// the constraints that contradict each other, an *UnboundedError an objective without an end, a *ConvergenceError a
-// problem too ill conditioned. No function returns weights that break a constraint by more than about 1e-8.
+// Failures have types. An *InvalidError names the invalid input. An *InfeasibleError names the constraints that
+// contradict each other. An *UnboundedError reports an objective without an optimum, a *ConvergenceError a problem
+// that is too ill conditioned. No returned weights break a constraint by more than about 1e-8.
 //
-// The mean-variance, tail and drawdown problems are solved by an interior point method of the package's own
-// (internal/conic). Linear algebra is that of gonum.org/v1/gonum. gonum's own optimizers are a simplex for linear
-// programs in standard form, and methods without constraints; no maintained Go library under a permissive licence
-// solves quadratic programs with bounds and a cone, or uses the structure of thousands of scenarios.
+// The package's own interior point method (internal/conic) solves the mean-variance, tail and drawdown problems;
+// gonum.org/v1/gonum does the linear algebra. gonum's optimizers are a simplex for linear programs in standard form
+// and methods without constraints. No maintained Go library under a permissive licence solves quadratic programs with
+// bounds and a cone, or uses the structure of thousands of scenarios.
 package optimize
 
 import (
@@ -32,49 +32,49 @@ import (
 	"stega/quant"
 )
 
-// Problem is a problem of mean and variance over N assets.
+// Problem is a mean-variance problem over N assets.
 type Problem struct {
-	Names      []string      // of the assets, for messages; nil: by number
-	Returns    []float64     // expected returns a year; not needed for the least volatility
-	Covariance *mat.SymDense // N×N, of returns a year
-	RiskFree   float64       // a year
+	Names      []string      // names of the assets, for messages; nil: by number
+	Returns    []float64     // expected annual returns; not needed for the least volatility
+	Covariance *mat.SymDense // N×N, of annual returns
+	RiskFree   float64       // annual rate
 	Constraints
-	// L2 adds L2·‖w‖² to what is minimised, which pulls the weights together. The rest is then wᵀΣw, or −(wᵀμ −
-	// δ/2·wᵀΣw) for utility, or −wᵀμ at a given risk. For the Sharpe ratio it is added in the transformed problem; see
-	// MaxSharpe.
+	// L2 adds L2·‖w‖² to the minimised objective, which spreads the weights. The objective is wᵀΣw, or −(wᵀμ −
+	// δ/2·wᵀΣw) for utility, or −wᵀμ at a given risk. For the Sharpe ratio it is added in the transformed problem;
+	// see MaxSharpe.
 	L2 float64
-	// Cost adds Cost·‖w − Before‖₁ to what is minimised: what trading costs, as a ratio of what is traded.
+	// Cost adds Cost·‖w − Before‖₁ to the minimised objective: the cost of trading, as a ratio of the traded amount.
 	Cost   float64
-	Before []float64 // the weights held now; nil: none
-	// Repair is what to do with a matrix that is no covariance because some portfolio would have a negative variance, as
-	// matrices of pairs with different histories can be. Without one, it is an *InvalidError.
+	Before []float64 // the current weights; nil: none
+	// Repair names the repair of a matrix that is no covariance because some portfolio has a negative variance. Pairs
+	// with different histories can give such a matrix. Without a repair it is an *InvalidError.
 	Repair quant.RepairMethod
-	// Progress, when there is one, is called after each iteration of a solver.
+	// Progress, if set, is called after each iteration of a solver.
 	Progress func(Progress)
 }
 
-// Progress is how far a solver is: the gap falls to about 1e-10.
+// Progress reports how far a solver is: the gap falls to about 1e-10.
 type Progress struct {
 	Iteration int
 	Gap       float64
 }
 
-// Constraints are what a portfolio may be. The zero value is weights between 0 and 1 that sum to one.
+// Constraints limit a portfolio. The zero value means weights between 0 and 1 that sum to one.
 type Constraints struct {
-	// Bounds are those of each asset, or one for all. Nil is [0, 1], or [−1, 1] with MarketNeutral.
+	// Bounds has one bound for each asset, or one for all. Nil is [0, 1], or [−1, 1] with MarketNeutral.
 	Bounds        []Bound
 	Groups        []Group
 	Linear        []Linear
 	MarketNeutral bool // the weights sum to zero instead of one
 }
 
-// Bound limits one weight. Infinite values are no limit.
+// Bound limits one weight. An infinite value is no limit.
 type Bound struct{ Lower, Upper float64 }
 
-// Unbounded is no bound.
+// Unbounded returns a bound without limits.
 func Unbounded() Bound { return Bound{math.Inf(-1), math.Inf(1)} }
 
-// Group limits the sum of the weights of some assets, such as a sector: Lower ≤ Σw ≤ Upper. Infinite values are no
+// Group limits the sum of the weights of some assets, such as a sector: Lower ≤ Σw ≤ Upper. An infinite value is no
 // limit.
 type Group struct {
 	Name         string
@@ -82,39 +82,39 @@ type Group struct {
 	Lower, Upper float64
 }
 
-// Linear limits any linear function of the weights: Lower ≤ Coefficients·w ≤ Upper. Equal limits are an equation,
-// infinite ones none.
+// Linear limits a linear function of the weights: Lower ≤ Coefficients·w ≤ Upper. Equal limits are an equation; an
+// infinite value is no limit.
 type Linear struct {
 	Name         string
 	Coefficients []float64 // N
 	Lower, Upper float64
 }
 
-// Portfolio is an answer.
+// Portfolio is the result of an optimization.
 type Portfolio struct {
 	Weights    []float64
 	Return     float64 // wᵀμ; NaN without expected returns
 	Volatility float64 // √(wᵀΣw); NaN without a covariance
 	Sharpe     float64 // (Return − RiskFree)/Volatility
-	// Risk is what was minimised or bounded when that is not the volatility: conditional value or drawdown at risk per
-	// period of the scenarios, or the semideviation a year. NaN otherwise.
+	// Risk is the minimised or bounded risk when that is not the volatility: conditional value or drawdown at risk
+	// per period of the scenarios, or the annual semideviation. Otherwise NaN.
 	Risk       float64
-	Active     []Active // the constraints that hold the answer back
+	Active     []Active // constraints that limit the result
 	Iterations int
-	Gap        float64  // relative distance from the optimum, at most
-	Notes      []string // what was repaired or is doubtful
+	Gap        float64  // upper bound of the relative distance from the optimum
+	Notes      []string // repairs and doubts
 }
 
-// Active is a constraint that holds the answer back. Price is by how much the objective would get better for each
-// unit that the constraint gave way (for the Sharpe ratio, the objective of the transformed problem).
+// Active is a constraint that limits the result. Price is the gain of the objective for each unit by which the
+// constraint is relaxed; for the Sharpe ratio, of the objective of the transformed problem.
 type Active struct {
 	Constraint string
 	Price      float64
 }
 
-// Clean sets weights below cutoff in size to zero and rounds the others to digits decimals, so that they still sum to
-// the same, rounded: what rounding leaves is given to the weights that it moved most, one last digit each. A usual
-// cutoff is 1e-4, and 5 digits.
+// Clean returns the weights with those below cutoff in size set to zero, and the others rounded to digits decimals.
+// The rounded sum stays the same: the remainder goes, one last digit each, to the weights that rounding moved most. A
+// usual cutoff is 1e-4 with 5 digits.
 func Clean(weights []float64, cutoff float64, digits int) []float64 {
 	unit := math.Pow(10, float64(digits))
 	out := make([]float64, len(weights))

@@ -46,7 +46,7 @@ func read(t testing.TB, name, layout string) *table {
 	return out
 }
 
-// d20 is the file of 20 stocks that the tests of PyPortfolioOpt use.
+// d20 returns the file of 20 stocks that the tests of PyPortfolioOpt use.
 func d20(t testing.TB) *table { return read(t, "stock_prices.csv", time.DateOnly) }
 
 func (d *table) returns() [][]float64 {
@@ -66,7 +66,7 @@ func (d *table) geometric(periods float64) []float64 {
 	return out
 }
 
-// complete leaves out the rows in which something is missing.
+// complete drops the rows with a missing value.
 func complete(series [][]float64) [][]float64 {
 	out := make([][]float64, len(series))
 rows:
@@ -101,8 +101,8 @@ func between(lower, upper float64) []optimize.Bound {
 	return []optimize.Bound{{Lower: lower, Upper: upper}}
 }
 
-// figures compares return, volatility and Sharpe ratio, as far as they are given.
-func figures(t *testing.T, p *optimize.Portfolio, err error, tolerance float64, want ...float64) {
+// requirePortfolio compares return, volatility and Sharpe ratio, as far as they are given.
+func requirePortfolio(t *testing.T, p *optimize.Portfolio, err error, tolerance float64, want ...float64) {
 	t.Helper()
 	require.NoError(t, err)
 	got := []float64{p.Return, p.Volatility, p.Sharpe}
@@ -113,7 +113,7 @@ func figures(t *testing.T, p *optimize.Portfolio, err error, tolerance float64, 
 
 // PyPortfolioOpt, tests/test_efficient_frontier.py; rows B of the reference figures. Its solvers are good to about
 // 1e-5 themselves.
-func TestEfficientFrontierFigures(t *testing.T) {
+func TestEfficientFrontierValues(t *testing.T) {
 	t.Parallel()
 	base := problem(t)
 	ctx := context.Background()
@@ -184,7 +184,7 @@ func TestEfficientFrontierFigures(t *testing.T) {
 				c.change(&p)
 			}
 			got, err := c.solve(p)
-			figures(t, got, err, c.tolerance, c.want[:]...)
+			requirePortfolio(t, got, err, c.tolerance, c.want[:]...)
 		})
 	}
 }

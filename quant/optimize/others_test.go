@@ -19,7 +19,7 @@ import (
 )
 
 // PyPortfolioOpt, tests/test_hrp.py; rows C7, C8 and C11.
-func TestHierarchicalRiskParityFigures(t *testing.T) {
+func TestHierarchicalRiskParityValues(t *testing.T) {
 	t.Parallel()
 	d := d20(t)
 	returns := d.returns()
@@ -55,7 +55,7 @@ var capitalizations = []float64{
 }
 
 // PyPortfolioOpt, tests/test_black_litterman.py; rows C25 to C30.
-func TestBlackLittermanFigures(t *testing.T) {
+func TestBlackLittermanValues(t *testing.T) {
 	t.Parallel()
 	d := d20(t)
 	covariance := d.covariance(t)
@@ -137,7 +137,7 @@ func TestBlackLittermanFigures(t *testing.T) {
 	}
 }
 
-func TestViewsOnWhatIsNotThereAreRefused(t *testing.T) {
+func TestViewsOnUnknownAssetsAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, v := range []optimize.View{optimize.AbsoluteView(2, 2, .1), optimize.RelativeView(2, -1, 0, .1)} {
 		_, err := optimize.BlackLitterman(optimize.Views{Covariance: mat.NewSymDense(2, []float64{1, 0, 0, 1}),
@@ -147,7 +147,7 @@ func TestViewsOnWhatIsNotThereAreRefused(t *testing.T) {
 }
 
 // PyPortfolioOpt, tests/test_discrete_allocation.py; rows C31 and C32.
-func TestDiscreteAllocationFigures(t *testing.T) {
+func TestDiscreteAllocationValues(t *testing.T) {
 	t.Parallel()
 	d := d20(t)
 	p := problem(t)

@@ -8,7 +8,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// RiskContributions are the shares of the assets in the volatility of a portfolio, wᵢ(Σw)ᵢ/(wᵀΣw). They sum to one,
+// RiskContributions returns the shares of the assets in the variance of a portfolio: wᵢ(Σw)ᵢ/(wᵀΣw). They sum to one,
 // and are NaN without risk.
 func RiskContributions(covariance *mat.SymDense, weights []float64) []float64 {
 	w := mat.NewVecDense(len(weights), append([]float64(nil), weights...))
@@ -22,14 +22,13 @@ func RiskContributions(covariance *mat.SymDense, weights []float64) []float64 {
 	return out
 }
 
-// RiskParity finds the long weights whose shares in the volatility are the budgets, which need not sum to one; nil
-// asks for equal shares, which is equal risk contribution (Maillard, Roncalli, Teïletche 2010). A budget of zero
-// leaves its asset out. There is exactly one such portfolio: it is x/Σx where x minimises the convex ½xᵀΣx − Σ bᵢ·ln
-// xᵢ, by Newton's method (Spinu, An algorithm for computing risk parity weights, 2013). Bounds, groups, L2 and costs
-// of the problem have no part in it.
+// RiskParity returns the long weights whose shares in the risk are the budgets, which need not sum to one. Nil means
+// equal risk contribution (Maillard, Roncalli, Teïletche 2010). A budget of zero leaves its asset out. The portfolio
+// is unique: x/Σx, where x minimises the convex ½xᵀΣx − Σ bᵢ·ln xᵢ by Newton's method (Spinu, An algorithm for
+// computing risk parity weights, 2013). Bounds, groups, L2 and costs of the problem are ignored.
 //
-// It is an *InvalidError when an asset with a budget does not move at all, and an *UnboundedError when long positions
-// can cancel out all risk.
+// Errors: an *InvalidError for an asset with a budget but without variance, an *UnboundedError when long positions
+// can cancel all risk, and those of MinVolatility.
 func RiskParity(ctx context.Context, problem Problem, budgets []float64) (*Portfolio, error) {
 	problem.Constraints, problem.L2, problem.Cost, problem.Before = Constraints{}, 0, 0, nil
 	m, err := check(&problem, false)
@@ -69,7 +68,7 @@ func RiskParity(ctx context.Context, problem Problem, budgets []float64) (*Portf
 	return p, nil
 }
 
-// budgets sum to one.
+// budgets returns the budgets, scaled to sum to one.
 func (m *meanVariance) budgets(budgets []float64) ([]float64, error) {
 	b := make([]float64, m.n)
 	if budgets == nil {
@@ -107,7 +106,7 @@ func (m *meanVariance) budgets(budgets []float64) ([]float64, error) {
 // spinu minimises ½xᵀSx − Σ bᵢ·ln xᵢ over some assets.
 func (m *meanVariance) spinu(ctx context.Context, part []int, b []float64) ([]float64, int, error) {
 	n := len(part)
-	// In yᵢ = xᵢσᵢ the matrix is a correlation, whatever the size of the variances.
+	// In yᵢ = xᵢσᵢ the matrix is a correlation, independent of the size of the variances.
 	s := mat.NewSymDense(n, nil)
 	dev := make([]float64, n)
 	for k, i := range part {
@@ -154,7 +153,7 @@ func (m *meanVariance) spinu(ctx context.Context, part []int, b []float64) ([]fl
 		}
 		if worst < 1e-14 || size > 1e9 || !chol.Factorize(h) || chol.SolveVecTo(&d, g) != nil && it > most/2 {
 			if size > 1e7 {
-				return nil, it, &UnboundedError{"long positions can cancel out all risk, so that there are no shares of it"}
+				return nil, it, &UnboundedError{"long positions can cancel out all risk, so that it has no shares"}
 			}
 			return scale(y, dev), it, nil
 		}
@@ -189,13 +188,14 @@ func scale(y, dev []float64) []float64 {
 	return out
 }
 
-// InverseVolatility weighs each asset by 1/σ, so that they sum to one. An asset that does not move is an *InvalidError.
+// InverseVolatility returns weights in proportion to 1/σ that sum to one. An asset without variance is an
+// *InvalidError.
 func InverseVolatility(covariance *mat.SymDense, names []string) ([]float64, error) {
 	return inverse(covariance, names, func(v float64) float64 { return 1 / math.Sqrt(v) })
 }
 
-// InverseVariance weighs each asset by 1/σ², so that they sum to one: the least variance of assets without
-// correlation. An asset that does not move is an *InvalidError.
+// InverseVariance returns weights in proportion to 1/σ² that sum to one: the least variance of uncorrelated assets.
+// An asset without variance is an *InvalidError.
 func InverseVariance(covariance *mat.SymDense, names []string) ([]float64, error) {
 	return inverse(covariance, names, func(v float64) float64 { return 1 / v })
 }
@@ -209,7 +209,7 @@ func inverse(covariance *mat.SymDense, names []string, weight func(variance floa
 	for i := range w {
 		v := covariance.At(i, i)
 		if !(v > 0) || math.IsInf(v, 0) {
-			return nil, &InvalidError{Field: "covariance", Asset: i, Name: naming(names).of(i),
+			return nil, &InvalidError{Field: "covariance", Asset: i, Name: assetNames(names).of(i),
 				Detail: fmt.Sprintf("the variance is %v", v)}
 		}
 		w[i] = weight(v)
@@ -221,7 +221,7 @@ func inverse(covariance *mat.SymDense, names []string, weight func(variance floa
 	return w, nil
 }
 
-// EqualWeights are n times 1/n.
+// EqualWeights returns n weights of 1/n.
 func EqualWeights(n int) []float64 {
 	w := make([]float64, n)
 	for i := range w {

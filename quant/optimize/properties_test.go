@@ -14,7 +14,7 @@ import (
 	"stega/quant/optimize"
 )
 
-// random makes a problem of n assets with short or long histories.
+// random returns a problem of n assets with short or long histories.
 func random(r *rand.Rand, n int) optimize.Problem {
 	returns, mu := market(n, n+20+r.IntN(200), r.Uint64())
 	s, err := quant.Covariance(context.Background(), returns, quant.Daily)
@@ -24,7 +24,7 @@ func random(r *rand.Rand, n int) optimize.Problem {
 	return optimize.Problem{Returns: mu, Covariance: s, RiskFree: .01}
 }
 
-// constrained gives a problem groups and bounds that equal weights keep.
+// constrained adds groups and bounds that equal weights satisfy.
 func constrained(r *rand.Rand, p optimize.Problem) optimize.Problem {
 	n := len(p.Returns)
 	w := 1 / float64(n)
@@ -52,7 +52,7 @@ func constrained(r *rand.Rand, p optimize.Problem) optimize.Problem {
 	return p
 }
 
-// keeps asserts that weights keep their constraints.
+// keeps asserts that weights satisfy their constraints.
 func keeps(t *testing.T, c optimize.Constraints, w []float64) {
 	t.Helper()
 	const tolerance = 1e-7
@@ -106,8 +106,8 @@ func product(a, b []float64) float64 {
 	return sum
 }
 
-// feasible are random portfolios that keep the constraints, each between the equal weights and what a random
-// objective gives.
+// feasible returns random portfolios that satisfy the constraints, each between the equal weights and the optimum of
+// a random objective.
 func feasible(t *testing.T, r *rand.Rand, p optimize.Problem, count int) [][]float64 {
 	t.Helper()
 	n := len(p.Returns)

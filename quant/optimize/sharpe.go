@@ -9,7 +9,7 @@ import (
 	"stega/quant/optimize/internal/conic"
 )
 
-// byReturn orders assets by their expected return, the highest first.
+// byReturn returns the assets ordered by expected return, the highest first.
 func byReturn(returns []float64) []int {
 	order := make([]int, len(returns))
 	for i := range order {
@@ -19,16 +19,16 @@ func byReturn(returns []float64) []int {
 	return order
 }
 
-// MaxSharpe maximises (wᵀμ − Cost·‖w − Before‖₁ − RiskFree)/√(wᵀΣw): the tangency portfolio.
+// MaxSharpe returns the tangency portfolio: the weights that maximise (wᵀμ − Cost·‖w − Before‖₁ − RiskFree)/√(wᵀΣw).
 //
 // In y = κw the problem is convex: minimise yᵀΣy + L2·‖y‖² with (μ − RiskFree)ᵀy − Cost·‖y − κ·Before‖₁ ≥ 1, Σy = κ,
-// κ ≥ 0, and every constraint on w times κ. L2 is added there, to y and not to w, as PyPortfolioOpt does, so that it
-// weighs more the smaller the excess returns are. (Charnes and Cooper 1962; Cornuejols and Tütüncü, Optimization
-// Methods in Finance, 2006, section 8.2.)
+// κ ≥ 0, and every constraint on w times κ. L2 applies to y and not to w, as in PyPortfolioOpt, so that it weighs
+// more for smaller excess returns. Sources: Charnes and Cooper (1962); Cornuejols and Tütüncü, Optimization Methods
+// in Finance (2006), section 8.2.
 //
-// It is an *InfeasibleError when no portfolio earns more than RiskFree, and an *UnboundedError when positions without
-// bounds only come nearer and nearer to the highest ratio. A market-neutral portfolio has no scale of its own, and is
-// refused.
+// Errors: an *InfeasibleError when no portfolio earns more than RiskFree; an *UnboundedError when positions without
+// bounds approach the highest ratio but never reach it; an *InvalidError for a market-neutral portfolio, whose ratio
+// does not depend on its scale; and those of MinVolatility.
 func MaxSharpe(ctx context.Context, problem Problem) (*Portfolio, error) {
 	m, err := check(&problem, true)
 	if err != nil {
@@ -40,7 +40,7 @@ func MaxSharpe(ctx context.Context, problem Problem) (*Portfolio, error) {
 	}
 	top, best := m.greedy(m.Returns)
 	if top <= m.RiskFree {
-		return nil, m.poor(top, best)
+		return nil, m.noExcessReturn(top, best)
 	}
 	excess, size := make([]float64, m.n), 0.0
 	for i, v := range m.Returns {
@@ -48,9 +48,9 @@ func MaxSharpe(ctx context.Context, problem Problem) (*Portfolio, error) {
 		size = math.Max(size, math.Abs(excess[i]))
 	}
 	if size == 0 {
-		return nil, m.poor(top, best)
+		return nil, m.noExcessReturn(top, best)
 	}
-	// The variables are y·size, which are about as large as weights.
+	// The variables are y·size, about as large as weights.
 	kappa := m.n
 	t := m.feasible.task(1, kappa, m.Progress)
 	t.program.P = m.quadratic(1, m.n+1)
@@ -77,7 +77,8 @@ func MaxSharpe(ctx context.Context, problem Problem) (*Portfolio, error) {
 		total += math.Abs(y)
 	}
 	if k <= 1e-7*total {
-		return nil, &UnboundedError{"the highest Sharpe ratio is only approached, by ever larger positions against each other; give the positions bounds"}
+		return nil, &UnboundedError{
+			"ever larger opposite positions approach the highest Sharpe ratio but never reach it: set bounds"}
 	}
 	w := make([]float64, m.n)
 	for i := range w {
@@ -108,18 +109,18 @@ func (t *task) tangent(ctx context.Context, m *meanVariance) (*conic.Solution, e
 		return nil, err
 	}
 	if top, err := m.highest(ctx, m.Returns); err == nil && top <= m.RiskFree+1e-9 {
-		return nil, m.poor(top, -1)
+		return nil, m.noExcessReturn(top, -1)
 	}
 	if m.Cost > 0 {
-		if err := m.costly(ctx); err != nil {
+		if err := m.noExcessAfterCosts(ctx); err != nil {
 			return nil, err
 		}
 	}
 	return nil, &ConvergenceError{Iterations: s.Iterations, Gap: s.Gap, Primal: s.Primal, Dual: s.Dual}
 }
 
-// costly says that costs leave nothing above the risk-free rate.
-func (m *meanVariance) costly(ctx context.Context) error {
+// noExcessAfterCosts returns an error if no portfolio earns more than the risk-free rate after costs.
+func (m *meanVariance) noExcessAfterCosts(ctx context.Context) error {
 	t := m.feasible.task(0, -1, nil)
 	for i, v := range m.Returns {
 		t.program.Q[i] = -v
@@ -134,7 +135,7 @@ func (m *meanVariance) costly(ctx context.Context) error {
 		-s.Objective)
 }
 
-func (m *meanVariance) poor(top float64, best int) error {
+func (m *meanVariance) noExcessReturn(top float64, best int) error {
 	if best >= 0 && m.Returns[best] == top {
 		return infeasible([]string{"risk-free rate"},
 			"no asset earns more than the risk-free rate of %.6g: the best has %.6g (%s)", m.RiskFree, top, m.names.of(best))

@@ -7,20 +7,20 @@ import (
 	"stega/quant/optimize/internal/conic"
 )
 
-// solved is how good an answer must be: its gap, and what it misses of constraints and gradient, relative to their
+// solved is the tolerance of a solution: its gap, and its residuals of constraints and gradient, relative to their
 // size.
 const solved = 1e-7
 
-// task is a program under construction: the weights are the first n of its dense variables.
+// task is a program under construction. The weights are the first n of its dense variables.
 type task struct {
 	*feasible
 	program  *conic.Program
-	rows     []limit // those of program.Less that are constraints, in their order
+	rows     []limit // the constraints among program.Less, in order
 	progress func(Progress)
 }
 
-// task makes a program of the constraints, with further dense variables after the weights. With a unit, which is the
-// index of one of them, the weights are multiples of that variable.
+// task returns a program of the constraints, with more dense variables after the weights. unit is the index of a
+// variable of which the weights are multiples; −1: none.
 func (f *feasible) task(more, unit int, progress func(Progress)) *task {
 	n := f.n + more
 	t := &task{feasible: f, progress: progress, program: &conic.Program{N: n, Q: make([]float64, n)}}
@@ -35,7 +35,7 @@ func (f *feasible) task(more, unit int, progress func(Progress)) *task {
 	return t
 }
 
-// in is the row with its bound as a multiple of the unit.
+// in returns the row with its bound as a multiple of the unit.
 func (l limit) in(unit int) (conic.Row, float64) {
 	if unit < 0 || l.bound == 0 {
 		if unit >= 0 {
@@ -54,7 +54,8 @@ func (t *task) less(l limit, row conic.Row, bound float64) {
 	t.rows = append(t.rows, l)
 }
 
-// require adds a constraint of the objective, such as a return to reach. Its row is brought to the size of one.
+// require adds a constraint of the objective, such as a minimum return. The row is scaled to a largest coefficient of
+// one.
 func (t *task) require(name string, row conic.Row, bound float64) {
 	if !t.binds(row, bound) {
 		return
@@ -73,15 +74,15 @@ func (t *task) require(name string, row conic.Row, bound float64) {
 	t.less(limit{name: name, row: scaled, bound: bound / size}, scaled, bound/size)
 }
 
-// addBlock adds scenarios or costs to the objective, and gives the index of the block.
+// addBlock adds scenarios or costs to the objective and returns the index of the block.
 func (t *task) addBlock(b conic.Block, cost, curvature float64) int {
 	p := t.program
 	p.Blocks, p.Cost, p.Curvature = append(p.Blocks, b), append(p.Cost, cost), append(p.Curvature, curvature)
 	return len(p.Blocks) - 1
 }
 
-// run solves the program. An answer that is not good enough is none; why says then what is wrong, or nil when nothing
-// is known.
+// run solves the program. For a solution that is not exact enough it returns the error of the conflict, or of why, or
+// a ConvergenceError.
 func (t *task) run(ctx context.Context, why func() error) (*conic.Solution, error) {
 	var progress func(int, float64)
 	if t.progress != nil {
@@ -105,9 +106,9 @@ func (t *task) run(ctx context.Context, why func() error) (*conic.Solution, erro
 	return nil, &ConvergenceError{Iterations: s.Iterations, Gap: s.Gap, Primal: s.Primal, Dual: s.Dual}
 }
 
-// conflict says which constraints contradict each other, or nil when none do. It looks for the weights within their
-// bounds that break the other constraints by the least sum; the multipliers of that problem are those of Farkas'
-// lemma, and name the rows of a proof.
+// conflict returns the constraints that contradict each other, or nil. It finds the weights within their bounds that
+// break the other constraints by the least sum. The multipliers of that problem are those of Farkas' lemma, and name
+// the rows of a proof.
 func (f *feasible) conflict(ctx context.Context, rows []limit) error {
 	var soft, hard []limit
 	for _, l := range rows {
@@ -117,7 +118,7 @@ func (f *feasible) conflict(ctx context.Context, rows []limit) error {
 			soft = append(soft, l)
 		}
 	}
-	// d: the weights, then by how much each soft row and each equation is missed.
+	// The variables are the weights, then the violation of each soft row and of each equation.
 	n := f.n + len(soft) + 2*len(f.equal)
 	p := &conic.Program{N: n, Q: make([]float64, n)}
 	at := f.n
@@ -163,10 +164,10 @@ func (f *feasible) conflict(ctx context.Context, rows []limit) error {
 	for i, l := range hard {
 		name(l, s.Less[i])
 	}
-	return infeasible(names, "these contradict each other, by at least %.3g: %s", s.Objective, list(names))
+	return infeasible(names, "these constraints contradict each other by at least %.3g: %s", s.Objective, list(names))
 }
 
-// highest is the highest return that the constraints allow.
+// highest returns the highest return that the constraints allow.
 func (f *feasible) highest(ctx context.Context, returns []float64) (float64, error) {
 	t := f.task(0, -1, nil)
 	for i, v := range returns {
@@ -181,11 +182,11 @@ func (f *feasible) highest(ctx context.Context, returns []float64) (float64, err
 	return dot(returns, f.within(s.D)), nil
 }
 
-// nothing is the size of weights that are only what an iteration has left of zero: of a market neutral portfolio that
-// had best hold nothing.
-const nothing = 1e-9
+// negligible is the size of weights that are only the residue of an iteration, as in a market-neutral portfolio whose
+// optimum is empty.
+const negligible = 1e-9
 
-// within puts weights that rounding has moved out of their bounds back.
+// within returns the weights, moved back to the bounds that rounding has crossed.
 func (f *feasible) within(d []float64) []float64 {
 	w := make([]float64, f.n)
 	most := 0.0
@@ -193,13 +194,13 @@ func (f *feasible) within(d []float64) []float64 {
 		w[i] = math.Min(math.Max(d[i], b.Lower), b.Upper) + 0
 		most = math.Max(most, math.Abs(w[i]))
 	}
-	if most < nothing {
+	if most < negligible {
 		clear(w)
 	}
 	return w
 }
 
-// active are the constraints with a price.
+// active returns the constraints with a price.
 func (t *task) active(s *conic.Solution) []Active {
 	most := 0.0
 	for _, v := range s.Less {

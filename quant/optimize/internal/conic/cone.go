@@ -2,9 +2,9 @@ package conic
 
 import "math"
 
-// scaling is the Nesterov-Todd scaling W of a point s, z, with W·z = W⁻¹·s = λ: for the rows of the orthant a
-// diagonal √(s/z), for the cone β·(2vvᵀ − J), kept as the unit vector w that W² = β²·(2wwᵀ − J) has. (Vandenberghe,
-// The CVXOPT linear and quadratic cone program solvers, 2010.)
+// scaling is the Nesterov-Todd scaling W of a point s, z, with W·z = W⁻¹·s = λ. For the rows of the orthant it is a
+// diagonal √(s/z). For the cone it is β·(2vvᵀ − J), stored as the unit vector w of W² = β²·(2wwᵀ − J). Source:
+// Vandenberghe, The CVXOPT linear and quadratic cone program solvers (2010).
 type scaling struct {
 	nl     int
 	d      []float64 // s/z of the orthant's rows
@@ -47,9 +47,9 @@ func (k *scaling) update(s, z []float64) {
 	k.mulW(k.lambda[nl:], z)
 }
 
-// hyper is xᵀJy = x₀y₀ − x₁ᵀy₁.
+// hyper returns xᵀJy = x₀y₀ − x₁ᵀy₁.
 func hyper(x, y []float64) float64 {
-	if &x[0] == &y[0] { // (x₀−‖x₁‖)(x₀+‖x₁‖) keeps the digits that are left near the border
+	if &x[0] == &y[0] { // (x₀−‖x₁‖)(x₀+‖x₁‖) keeps precision near the border
 		norm := 0.0
 		for _, v := range x[1:] {
 			norm = math.Hypot(norm, v)
@@ -63,10 +63,10 @@ func hyper(x, y []float64) float64 {
 	return sum
 }
 
-// mulW is dst = W·x for the part of the cone.
+// mulW sets dst = W·x for the cone.
 func (k *scaling) mulW(dst, x []float64) { k.apply(dst, x, k.beta, 1) }
 
-// mulInverse is dst = W⁻¹·x for the part of the cone.
+// mulInverse sets dst = W⁻¹·x for the cone.
 func (k *scaling) mulInverse(dst, x []float64) { k.apply(dst, x, 1/k.beta, -1) }
 
 func (k *scaling) apply(dst, x []float64, scale, sign float64) {
@@ -83,7 +83,7 @@ func (k *scaling) apply(dst, x []float64, scale, sign float64) {
 	dst[0] = scale * (k.w[0]*x0 + dot)
 }
 
-// square is dst = W²·x over all rows.
+// square sets dst = W²·x over all rows.
 func (k *scaling) square(dst, x []float64) {
 	for i, d := range k.d {
 		dst[i] = d * x[i]
@@ -94,7 +94,7 @@ func (k *scaling) square(dst, x []float64) {
 	}
 }
 
-// squareInverse is dst = W⁻²·x over all rows.
+// squareInverse sets dst = W⁻²·x over all rows.
 func (k *scaling) squareInverse(dst, x []float64) {
 	for i, d := range k.d {
 		dst[i] = x[i] / d
@@ -105,7 +105,7 @@ func (k *scaling) squareInverse(dst, x []float64) {
 	}
 }
 
-// divide is dst = W·(λ⋄x): what is missing to the complementarity x, as a change of s.
+// divide sets dst = W·(λ⋄x): the complementarity residual x as a change of s.
 func (k *scaling) divide(dst, x []float64) {
 	for i := range k.nl {
 		dst[i] = x[i] / k.lambda[i] * math.Sqrt(k.d[i])
@@ -122,7 +122,7 @@ func (k *scaling) divide(dst, x []float64) {
 	k.mulW(out, out)
 }
 
-// residual is dst = target·e − λ∘λ − (W⁻¹ds)∘(W·dz); without ds and dz, without the last term.
+// residual sets dst = target·e − λ∘λ − (W⁻¹ds)∘(W·dz); without ds and dz, it omits the last term.
 func (k *scaling) residual(dst []float64, target float64, ds, dz []float64) {
 	for i := range k.nl {
 		dst[i] = target - k.lambda[i]*k.lambda[i]
@@ -144,9 +144,9 @@ func (k *scaling) residual(dst []float64, target float64, ds, dz []float64) {
 	}
 }
 
-// minusProduct takes x∘y, the product of the cone's algebra, from dst.
-func minusProduct(dst, x, y []float64, fresh bool) {
-	if fresh {
+// minusProduct subtracts x∘y, the product of the cone's algebra, from dst.
+func minusProduct(dst, x, y []float64, clearFirst bool) {
+	if clearFirst {
 		clear(dst)
 	}
 	dot := 0.0
@@ -159,7 +159,7 @@ func minusProduct(dst, x, y []float64, fresh bool) {
 	dst[0] -= dot
 }
 
-// longest is the largest step, at most limit, along dx that stays in the cone.
+// longest returns the largest step, at most limit, along dx that stays in the cone.
 func longest(nl int, x, dx []float64, limit float64) float64 {
 	for i := range nl {
 		if dx[i] < 0 && -x[i] > limit*dx[i] {

@@ -14,7 +14,8 @@ import (
 
 func unit(i int, v float64) conic.Row { return conic.Row{Index: []int{i}, Value: []float64{v}} }
 
-// simplex is the program of weights that sum to one and are not negative, with further dense variables that are free.
+// simplex returns the program of weights that sum to one and are not negative, with further dense variables that are
+// free.
 func simplex(n, free int) *conic.Program {
 	p := &conic.Program{N: n + free, Q: make([]float64, n+free), B: []float64{1}}
 	var all conic.Row
@@ -47,7 +48,7 @@ func square(r *rand.Rand, n, rank int) (gram, root []float64) {
 	return gram, root
 }
 
-// flatten writes the blocks and side rows of a program as ordinary variables and rows.
+// flatten returns the blocks and side rows of a program as ordinary variables and rows.
 func flatten(p *conic.Program) *conic.Program {
 	n := p.N
 	for _, b := range p.Blocks {
@@ -119,7 +120,7 @@ func solve(t *testing.T, p *conic.Program) *conic.Solution {
 	return s
 }
 
-func TestBlocksGiveWhatOrdinaryRowsGive(t *testing.T) {
+func TestBlocksMatchOrdinaryRows(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 1))
 	for range 40 {
@@ -214,7 +215,7 @@ func TestACone(t *testing.T) {
 	}
 }
 
-func TestStopsWhenTheContextDoes(t *testing.T) {
+func TestSolveStopsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -222,7 +223,7 @@ func TestStopsWhenTheContextDoes(t *testing.T) {
 	assert.ErrorIs(t, err, context.Canceled)
 }
 
-func TestSaysThatAnInfeasibleProblemIsNotSolved(t *testing.T) {
+func TestAnInfeasibleProblemIsNotSolved(t *testing.T) {
 	t.Parallel()
 	p := simplex(3, 0)
 	p.Less, p.H = append(p.Less, p.Equal[0]), append(p.H, .5)

@@ -4,17 +4,17 @@ import (
 	"gonum.org/v1/gonum/floats"
 )
 
-// Drawdowns has for each of T periods the drawdown u of the sum of returns since the start, at least what is lost
-// since the highest value so far, and z, at least how far u is beyond the drawdown at risk a, which is the last dense
-// variable:
+// Drawdowns has two variables for each of T periods. u is the drawdown of the sum of returns since the start, at
+// least the loss since the highest value so far. z is at least the excess of u over the drawdown at risk a, the last
+// dense variable:
 //
 //	u(t) ≥ u(t−1) − R(t)·d, with u(0) = 0,  u ≥ 0,  z ≥ u − a,  z ≥ 0.
 //
-// The column of R for a is zero. a + Σz/(T(1−β)) is the conditional drawdown at risk. (Chekhlov, Uryasev, Zabarankin,
-// Drawdown measure in portfolio optimization, 2005.)
+// The column of R for a is zero. a + Σz/(T(1−β)) is the conditional drawdown at risk. Source: Chekhlov, Uryasev,
+// Zabarankin, Drawdown measure in portfolio optimization (2005).
 //
-// Eliminating z leaves a tridiagonal matrix over u. Rows along a drawdown have weights that grow without limit, so
-// that no difference of large numbers may be taken: the excess of the diagonal over the rest is carried along instead
+// Eliminating z leaves a tridiagonal matrix over u. Rows along a drawdown have weights that grow without limit, so no
+// difference of large numbers may be formed. Instead the excess of the diagonal over the rest is carried along
 // (Grassmann, Taksar, Heyman, 1985).
 type Drawdowns struct {
 	T, N   int
@@ -22,25 +22,25 @@ type Drawdowns struct {
 	Weight float64   // of each z in the risk
 
 	c []float64
-	// over t: the diagonal that u does not share; that of z; what is left for u when the past is eliminated
+	// over t: the unshared diagonal of u; that of z; the rest for u after the past is eliminated
 	k, dz, rest []float64
 	buf, flow   []float64
 }
 
-// Size is two variables and four rows for each period.
+// Size returns two variables and four rows for each period.
 func (b *Drawdowns) Size() (int, int) { return 2 * b.T, 4 * b.T }
 
-// Weights are those of z.
+// Weights sets the weights of z.
 func (b *Drawdowns) Weights(dst []float64) {
 	for i := range b.T {
 		dst[i], dst[b.T+i] = 0, b.Weight
 	}
 }
 
-// Bound is zero.
+// Bound leaves the right-hand side at zero.
 func (b *Drawdowns) Bound([]float64) {}
 
-// Mul is G(d, e).
+// Mul sets dst = G(d, e).
 func (b *Drawdowns) Mul(dst, d, e []float64) {
 	n := b.T
 	u, z, alpha := e[:n], e[n:], d[b.N-1]
@@ -68,7 +68,7 @@ func (b *Drawdowns) MulTransposed(dd, de, z []float64) {
 	}
 }
 
-// Factor eliminates z, and then u in the order of time.
+// Factor eliminates z, and then u in order of time.
 func (b *Drawdowns) Factor(c []float64, _ float64, m *Normal) {
 	T := b.T
 	if b.k == nil {
@@ -114,9 +114,9 @@ func (b *Drawdowns) Factor(c []float64, _ float64, m *Normal) {
 	m.AddRows(b.buf, b.flow)
 }
 
-// invert is e = D⁻¹(e − B·d) with g = R·d and a the last of d, and leaves in flow, for each t, the weight of the
-// second row times what is missing to it, p(t) = c₂(t)·(u(t−1) − u(t) − g(t)). With rest(t) = x, eliminating the past
-// leaves x·u(t) + p(t+1) = sum(t).
+// invert sets e = D⁻¹(e − B·d) with g = R·d and alpha the last of d. flow receives, for each t, the weight of the
+// second row times its residual: p(t) = c₂(t)·(u(t−1) − u(t) − g(t)). With rest(t) = x, eliminating the past leaves
+// x·u(t) + p(t+1) = sum(t).
 func (b *Drawdowns) invert(e, g []float64, alpha float64) {
 	T, c := b.T, b.c
 	u, z := e[:T], e[T:]
@@ -138,7 +138,7 @@ func (b *Drawdowns) invert(e, g []float64, alpha float64) {
 		b.flow[t] = (sum[t-1] - x*ahead) * (c2 / (c2 + x))
 		u[t-1] = (sum[t-1] + c2*ahead) / (c2 + x)
 	}
-	if b.flow[0] = -c[T] * (u[0] + g[0]); c[T] > b.k[0] { // either is exact, and one of them in rounding too
+	if b.flow[0] = -c[T] * (u[0] + g[0]); c[T] > b.k[0] { // both are exact; this one rounds better
 		b.flow[0] = b.k[0]*u[0] - first
 		if T > 1 {
 			b.flow[0] += b.flow[1]
@@ -149,7 +149,7 @@ func (b *Drawdowns) invert(e, g []float64, alpha float64) {
 	}
 }
 
-// Reduce takes BᵀD⁻¹e away.
+// Reduce subtracts BᵀD⁻¹e.
 func (b *Drawdowns) Reduce(dd, de []float64) {
 	v := append([]float64(nil), de...)
 	T := b.T
@@ -160,7 +160,7 @@ func (b *Drawdowns) Reduce(dd, de []float64) {
 	}
 }
 
-// Expand finds the variables.
+// Expand computes the variables.
 func (b *Drawdowns) Expand(de, d []float64) {
 	g := make([]float64, b.T)
 	gemv(false, b.T, b.N, 1, b.R, d, 0, g)

@@ -13,10 +13,10 @@ import (
 //
 //	P·dx + Aᵀdy + Gᵀdz = bx,  A·dx = by,  G·dx − W²·dz = bz.
 //
-// The rows of G and the variables of blocks are eliminated, which leaves a symmetric matrix H over the dense
-// variables, with ρAᵀA added so that it is definite whenever the system has one solution. The equations, the side
-// rows, and the one term of rank one that a cone makes, border H and are solved by their Schur complement. What
-// elimination costs in digits comes back by refinement against the whole system.
+// It eliminates the rows of G and the variables of blocks. The rest is a symmetric matrix H over the dense variables;
+// ρAᵀA is added, so that H is definite whenever the system has one solution. The equations, the side rows and the
+// rank-one term of a cone border H, and are solved by their Schur complement. Refinement against the whole system
+// restores the precision that elimination costs.
 type kkt struct {
 	p     *Program
 	s     shape
@@ -24,18 +24,19 @@ type kkt struct {
 	w     *scaling
 	n     int
 	h     *Normal
-	// the border: its rows over all variables, H⁻¹ times each, minus its diagonal, and the factor of its Schur complement
+	// the border: its rows over all variables, H⁻¹ times each, minus its diagonal, and the factor of its Schur
+	// complement
 	rows, solved [][]float64
 	corner       []float64
 	schur        blas64.Triangular
-	// room for refinement
+	// buffers of the refinement
 	rx, ry, rz, tz []float64
 	ex, ey, ez     []float64
 }
 
 const (
 	equality = 1.0   // ρ
-	ridge    = 1e-16 // the part of the diagonal that is added to it
+	ridge    = 1e-16 // relative increase of the diagonal
 	rounds   = 6     // of refinement, at most
 )
 
@@ -63,7 +64,7 @@ func newKKT(p *Program, s shape, scale float64, w *scaling) *kkt {
 	return k
 }
 
-// factor prepares for the present scaling; false when the matrix is too ill conditioned for it.
+// factor prepares the present scaling; false when the matrix is too ill conditioned.
 func (k *kkt) factor() bool {
 	for more := ridge; more < 1e-3; more *= 100 {
 		if k.assemble(more) && k.border() {
@@ -139,7 +140,7 @@ func (k *kkt) border() bool {
 	return ok
 }
 
-// solveH is x = H⁻¹x over all variables, the border left out.
+// solveH sets x = H⁻¹x over all variables, without the border.
 func (k *kkt) solveH(x []float64) {
 	p, s := k.p, k.s
 	d := x[:p.N]
@@ -152,12 +153,12 @@ func (k *kkt) solveH(x []float64) {
 	}
 }
 
-// once solves the system without refinement; dx, dy and dz must not be the right-hand sides.
+// once solves the system without refinement. dx, dy and dz must not be the right-hand sides.
 func (k *kkt) once(dx, dy, dz, bx, by, bz []float64) {
 	p, s := k.p, k.s
 	copy(dx, bx)
 	k.w.squareInverse(k.tz, bz)
-	sides := s.r[len(p.Blocks)] // their multipliers are those of the border, which are exact where W⁻² is large
+	sides := s.r[len(p.Blocks)] // their multipliers come from the border, which is exact where W⁻² is large
 	clear(k.tz[sides:s.nl])
 	p.addGT(s, dx, k.tz)
 	for i, r := range p.Equal {
@@ -188,7 +189,7 @@ func (k *kkt) once(dx, dy, dz, bx, by, bz []float64) {
 	copy(dz[sides:s.nl], v[len(by):])
 }
 
-// solve solves the system, with refinement for as long as it helps.
+// solve solves the system, and refines the solution while that helps.
 func (k *kkt) solve(dx, dy, dz, bx, by, bz []float64) {
 	k.once(dx, dy, dz, bx, by, bz)
 	size := 1e-300 + norm(bx) + norm(by) + norm(bz)
@@ -215,7 +216,7 @@ func (k *kkt) solve(dx, dy, dz, bx, by, bz []float64) {
 	}
 }
 
-// rest leaves what is missing to the right-hand sides in rx, ry and rz, and gives its size.
+// rest stores the residuals of the right-hand sides in rx, ry and rz, and returns their size.
 func (k *kkt) rest(dx, dy, dz, bx, by, bz []float64) float64 {
 	p, s := k.p, k.s
 	p.mulP(s, k.rx, dx, k.scale)
@@ -249,7 +250,7 @@ func symv(n int, alpha float64, a, x, dst []float64) {
 		1, blas64.Vector{N: n, Inc: 1, Data: dst})
 }
 
-// gemv is y = alpha·A·x + beta·y for a matrix of the given rows and columns, or with its transpose.
+// gemv sets y = alpha·A·x + beta·y for a matrix of the given rows and columns, or for its transpose.
 func gemv(transposed bool, rows, cols int, alpha float64, a, x []float64, beta float64, y []float64) {
 	t, nx, ny := blas.NoTrans, cols, rows
 	if transposed {

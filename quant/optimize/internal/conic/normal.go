@@ -11,15 +11,15 @@ import (
 	"gonum.org/v1/gonum/lapack/lapack64"
 )
 
-// Normal is the matrix Σ weight·row·rowᵀ over the dense variables. The weights of active rows grow without limit, and
-// would drown what the others say. A row of several values therefore counts with at most the weight heavy, and what
-// is above borders the matrix. When there are more such rows than make a corner of the feasible region, such as all
-// scenarios of a portfolio of nothing, the line is drawn higher: only the heaviest drown others.
+// Normal is the matrix Σ weight·row·rowᵀ over the dense variables. The weights of active rows grow without limit and
+// would drown the other rows. So a row of several values counts with at most the weight heavy, and the excess borders
+// the matrix. More such rows than a corner of the feasible region has, such as all scenarios of an empty portfolio,
+// raise the limit: only the heaviest rows border the matrix.
 type Normal struct {
 	n      int
 	m      []float64 // upper triangle
 	chol   blas64.Triangular
-	rows   []float64 // of the border, one after the other
+	rows   []float64 // of the border, consecutive
 	above  []float64 // the weight of each beyond heavy
 	solved []float64 // m⁻¹ times each
 	schur  blas64.Triangular
@@ -71,7 +71,7 @@ func (g *Normal) symmetric() blas64.Symmetric {
 	return blas64.Symmetric{N: g.n, Stride: g.n, Data: g.m, Uplo: blas.Upper}
 }
 
-// lighten leaves only so many rows in the border as a corner has, a few more for ties.
+// lighten keeps in the border as many rows as a corner has, and a few more for ties.
 func (g *Normal) lighten() {
 	n, most := g.n, 4*g.n+32
 	k := len(g.above)
@@ -133,7 +133,7 @@ func (g *Normal) factor() bool {
 	return ok
 }
 
-// solve is x = m⁻¹x.
+// solve sets x = m⁻¹x.
 func (g *Normal) solve(x []float64) {
 	v := blas64.Vector{N: g.n, Inc: 1, Data: x}
 	blas64.Trsv(blas.Trans, g.chol, v)

@@ -1,13 +1,13 @@
-// Package conic solves convex quadratic programs with linear constraints and at most one second-order cone, by a
-// primal-dual interior point method. It is made for portfolios: a few to a few hundred variables that everything
-// hangs on, the weights, and perhaps thousands of further ones that each hang on one scenario only and are eliminated
-// at linear cost (Block).
+// Package conic solves convex quadratic programs with linear constraints and at most one second-order cone by a
+// primal-dual interior point method. It is made for portfolios. A few to a few hundred dense variables, the weights,
+// occur in all constraints. Thousands of further variables may each belong to one scenario, and are eliminated at
+// linear cost (Block).
 //
 //	minimise    ½ dᵀPd + qᵀd + Σ_b (cost(b)·weights(b)ᵀe(b) + ½·curvature(b)·‖e(b)‖²)
 //	subject to  Equal·d = B,  Less·d ≤ H,  the rows of each block,  Side(d, e) ≤ bound,  the cone
 //
-// Solve says how well it did and leaves it to the caller to say what a failure means: see the package optimize, which
-// names the constraints that contradict each other.
+// Solve reports the precision of its result. Its caller explains a failure: package optimize names the constraints
+// that contradict each other.
 package conic
 
 import "gonum.org/v1/gonum/floats"
@@ -18,7 +18,7 @@ type Row struct {
 	Value []float64
 }
 
-// Dense makes a row of all the values that are not zero.
+// Dense returns a row of all nonzero values.
 func Dense(values []float64) Row {
 	var r Row
 	for i, v := range values {
@@ -29,7 +29,7 @@ func Dense(values []float64) Row {
 	return r
 }
 
-// Dot is the product with a vector.
+// Dot returns the product with a vector.
 func (r Row) Dot(x []float64) float64 {
 	sum := 0.0
 	for k, i := range r.Index {
@@ -56,13 +56,13 @@ func (r Row) outer(m []float64, n int, factor float64) {
 	}
 }
 
-// Block is a group of variables e of its own, with inequalities that tie them to the dense variables d and to nothing
-// else. Rows are G(d, e) ≤ h. Factor prepares Reduce and Expand, for the weights c of the rows: the matrix GᵀCG +
-// curvature·I over (d, e) has the parts M over d, B over e and d, and D over e.
+// Block is a group of variables e, with inequalities that couple them only to the dense variables d. Its rows are
+// G(d, e) ≤ h. Factor prepares Reduce and Expand for the weights c of the rows. The matrix GᵀCG + curvature·I over
+// (d, e) has the parts M over d, B over e and d, and D over e.
 type Block interface {
 	Size() (variables, rows int)
-	Weights(dst []float64)                            // of e in the risk that the block stands for
-	Bound(h []float64)                                // the right-hand sides
+	Weights(dst []float64)                            // of e in the risk of the block
+	Bound(h []float64)                                // right-hand sides
 	Mul(dst, d, e []float64)                          // dst = G(d, e)
 	MulTransposed(dd, de, z []float64)                // (dd, de) += Gᵀz
 	Factor(c []float64, curvature float64, m *Normal) // adds M − BᵀD⁻¹B to m
@@ -77,7 +77,7 @@ type Side struct {
 	Bound float64
 }
 
-// Cone is ‖Root·d‖ ≤ Bound, with Gram = RootᵀRoot, or, without a Root, Factor·‖e‖ ≤ Bound over the variables of a
+// Cone is ‖Root·d‖ ≤ Bound, with Gram = RootᵀRoot. Without a Root, it is Factor·‖e‖ ≤ Bound over the variables of a
 // block.
 type Cone struct {
 	Root   []float64 // k×N, row by row
@@ -87,7 +87,7 @@ type Cone struct {
 	Bound  float64
 }
 
-// Program is a problem; see the comment of the package.
+// Program is a problem; see the package comment.
 type Program struct {
 	N         int
 	P         []float64 // N×N, symmetric, row by row; nil: none
@@ -103,11 +103,11 @@ type Program struct {
 	Cone      *Cone
 }
 
-// shape is where the parts of the vectors are.
+// shape holds the offsets of the parts of the vectors.
 type shape struct {
-	nx, nl, nz int   // variables; rows but the cone's; all rows
-	e          []int // where the variables of each block start, and the end
-	r          []int // where the rows of each block start, and the end: the side rows
+	nx, nl, nz int   // variables; rows without the cone's; all rows
+	e          []int // start of the variables of each block, and the end
+	r          []int // start of the rows of each block, and the end: the side rows
 	weights    []float64
 }
 
@@ -139,7 +139,7 @@ func (p *Program) coneSize(s shape) int {
 	return len(p.Cone.Root) / p.N
 }
 
-// cost is the linear part of the objective over all variables.
+// cost returns the linear part of the objective over all variables.
 func (p *Program) cost(s shape, scale float64) []float64 {
 	q := make([]float64, s.nx)
 	for i, v := range p.Q {
@@ -151,7 +151,7 @@ func (p *Program) cost(s shape, scale float64) []float64 {
 	return q
 }
 
-// bound is the right-hand side of all inequalities.
+// bound returns the right-hand side of all inequalities.
 func (p *Program) bound(s shape) []float64 {
 	h := make([]float64, s.nz)
 	copy(h, p.H)
@@ -167,7 +167,7 @@ func (p *Program) bound(s shape) []float64 {
 	return h
 }
 
-// mulP is dst = P·x·scale over all variables.
+// mulP sets dst = P·x·scale over all variables.
 func (p *Program) mulP(s shape, dst, x []float64, scale float64) {
 	clear(dst)
 	if p.P != nil {
@@ -180,7 +180,7 @@ func (p *Program) mulP(s shape, dst, x []float64, scale float64) {
 	}
 }
 
-// mulG is dst = G·x over all inequalities.
+// mulG sets dst = G·x over all inequalities.
 func (p *Program) mulG(s shape, dst, x []float64) {
 	for i, r := range p.Less {
 		dst[i] = r.Dot(x)
@@ -210,7 +210,7 @@ func (p *Program) mulG(s shape, dst, x []float64) {
 	}
 }
 
-// addGT is dst += Gᵀz.
+// addGT adds Gᵀz to dst.
 func (p *Program) addGT(s shape, dst, z []float64) {
 	for i, r := range p.Less {
 		r.add(dst, z[i])
@@ -235,7 +235,7 @@ func (p *Program) addSide(s shape, dst []float64, i int, factor float64) {
 	}
 }
 
-// addCone is dst += factor·Rootᵀv.
+// addCone adds factor·Rootᵀv to dst.
 func (p *Program) addCone(s shape, dst, v []float64, factor float64) {
 	if c := p.Cone; c.Root != nil {
 		gemv(true, len(v), p.N, factor, c.Root, v, 1, dst[:p.N])

@@ -7,31 +7,32 @@ import (
 	"gonum.org/v1/gonum/floats"
 )
 
-// Solution is where the method ended. The duals say by how much the objective falls when a right-hand side rises by
+// Solution is the final point of the method. A dual is the decrease of the objective when a right-hand side rises by
 // one.
 type Solution struct {
 	D, E       []float64 // the dense variables; those of all blocks
 	Equal      []float64 // duals of the equations, of either sign
-	Less       []float64 // duals of the rows of Less, not negative, as all below
+	Less       []float64 // duals of the rows of Less, not negative; so are all below
 	Blocks     [][]float64
 	Side       []float64
 	Cone       float64 // of the cone's bound
 	Objective  float64
 	Gap        float64 // the duality gap, relative to the size of the objective
 	Primal     float64 // the worst violation of a constraint, relative to the right-hand sides
-	Dual       float64 // that of the dual constraints, relative to the costs
+	Dual       float64 // the worst violation of a dual constraint, relative to the costs
 	Iterations int
 }
 
-// Solved says whether the solution is good to the tolerance.
+// Solved reports whether the solution is within the tolerance.
 func (s *Solution) Solved(tolerance float64) bool {
 	return s.Gap <= tolerance && s.Primal <= tolerance && s.Dual <= tolerance
 }
 
 const (
-	wanted     = 1e-12 // the method goes on to here when it can
-	iterations = 100
-	// iterations without an improvement, after which steps go back to the middle of the cone, and are not corrected: Mehrotra's can run in circles
+	targetPrecision = 1e-12 // target precision
+	iterations      = 100
+	// careful is the number of iterations without an improvement after which steps return to the middle of the cone,
+	// without correction. Mehrotra's method can cycle.
 	careful = 4
 )
 
@@ -46,9 +47,9 @@ type state struct {
 	w           scaling
 }
 
-// Solve runs the method: infeasible start, predictor and corrector of Mehrotra, one step length for primal and dual
-// variables. It stops when the duality gap and both residuals are below 1e-12, or when nothing gets better any more,
-// and gives the best point that it met, which need not be a solution. The only error is that of the context.
+// Solve runs the method: infeasible start, Mehrotra's predictor and corrector, one step length for primal and dual
+// variables. It stops when the duality gap and both residuals are below 1e-12, or when no iteration improves them. It
+// returns the best point, which need not be a solution. The only error is that of the context.
 //
 // Source: Andersen, Dahl, Vandenberghe, Interior-point methods for large-scale cone programming (2011), algorithm
 // coneqp.
@@ -84,7 +85,7 @@ func Solve(ctx context.Context, p *Program, progress func(iteration int, gap flo
 			}
 			best, merit = now, m
 		}
-		if m <= wanted || st.nz == 0 || merit < 1e-8 && stalled >= 3 || stalled >= 20 {
+		if m <= targetPrecision || st.nz == 0 || merit < 1e-8 && stalled >= 3 || stalled >= 20 {
 			break
 		}
 		st.w.update(st.sl, st.z)
@@ -158,7 +159,7 @@ func prepare(p *Program) *state {
 	return st
 }
 
-// start takes the point that solves the problem with the inequalities as a penalty, moved into the cone.
+// start sets the point that solves the problem with the inequalities as a penalty, moved into the cone.
 func (st *state) start(k *kkt) bool {
 	for i := range st.w.d {
 		st.w.d[i] = 1

@@ -4,10 +4,10 @@ import (
 	"gonum.org/v1/gonum/floats"
 )
 
-// Tails has one variable e for each of T scenarios, that is at least what the portfolio loses in it: e ≥ −R·d −
-// Shift, and e ≥ 0 with Positive. Minimising Σe gives the conditional value at risk (with the column of R of the
-// value at risk set to one), ½‖e‖² the semivariance. (Rockafellar and Uryasev, Optimization of conditional
-// value-at-risk, 2000.)
+// Tails has one variable e for each of T scenarios, at least the portfolio's loss in it: e ≥ −R·d − Shift, and e ≥ 0
+// with Positive. Minimising Σe gives the conditional value at risk, with the column of R of the value at risk set to
+// one; ½‖e‖² gives the semivariance. Source: Rockafellar and Uryasev, Optimization of conditional value-at-risk
+// (2000).
 type Tails struct {
 	T, N     int
 	R        []float64 // T×N, row by row, over all dense variables
@@ -18,7 +18,7 @@ type Tails struct {
 	c, d, f []float64
 }
 
-// Size is T variables, and a row or two for each.
+// Size returns T variables, and one or two rows for each.
 func (b *Tails) Size() (int, int) {
 	if b.Positive {
 		return b.T, 2 * b.T
@@ -26,21 +26,21 @@ func (b *Tails) Size() (int, int) {
 	return b.T, b.T
 }
 
-// Weights are all the same.
+// Weights sets equal weights.
 func (b *Tails) Weights(dst []float64) {
 	for i := range dst {
 		dst[i] = b.Weight
 	}
 }
 
-// Bound is the right-hand side.
+// Bound sets the right-hand side.
 func (b *Tails) Bound(h []float64) {
 	for t := range b.T {
 		h[t] = b.Shift
 	}
 }
 
-// Mul is G(d, e).
+// Mul sets dst = G(d, e).
 func (b *Tails) Mul(dst, d, e []float64) {
 	gemv(false, b.T, b.N, -1, b.R, d, 0, dst[:b.T])
 	floats.Sub(dst[:b.T], e)
@@ -60,7 +60,7 @@ func (b *Tails) MulTransposed(dd, de, z []float64) {
 	}
 }
 
-// Factor eliminates each variable by itself.
+// Factor eliminates each variable separately.
 func (b *Tails) Factor(c []float64, curvature float64, m *Normal) {
 	if b.d == nil {
 		b.c, b.d, b.f = make([]float64, b.T), make([]float64, b.T), make([]float64, b.T)
@@ -76,7 +76,7 @@ func (b *Tails) Factor(c []float64, curvature float64, m *Normal) {
 	m.AddRows(b.R, b.f)
 }
 
-// Reduce takes BᵀD⁻¹e away.
+// Reduce subtracts BᵀD⁻¹e.
 func (b *Tails) Reduce(dd, de []float64) {
 	v := make([]float64, b.T)
 	for t := range v {
@@ -85,7 +85,7 @@ func (b *Tails) Reduce(dd, de []float64) {
 	gemv(true, b.T, b.N, -1, b.R, v, 1, dd)
 }
 
-// Expand finds the variables.
+// Expand computes the variables.
 func (b *Tails) Expand(de, d []float64) {
 	v := make([]float64, b.T)
 	gemv(false, b.T, b.N, 1, b.R, d, 0, v)
@@ -94,8 +94,8 @@ func (b *Tails) Expand(de, d []float64) {
 	}
 }
 
-// Turnover has one variable for each position, that is at least what is bought or sold of it: e ≥ |d −
-// Before·d[Unit]|, or without a unit (−1) e ≥ |d − Before|.
+// Turnover has one variable for each position, at least its bought or sold amount: e ≥ |d − Before·d[Unit]|, or e ≥
+// |d − Before| without a unit (−1).
 type Turnover struct {
 	Before []float64
 	Unit   int
@@ -103,17 +103,17 @@ type Turnover struct {
 	c1, c2 []float64
 }
 
-// Size is a variable and two rows for each position.
+// Size returns one variable and two rows for each position.
 func (b *Turnover) Size() (int, int) { return len(b.Before), 2 * len(b.Before) }
 
-// Weights are one.
+// Weights sets weights of one.
 func (b *Turnover) Weights(dst []float64) {
 	for i := range dst {
 		dst[i] = 1
 	}
 }
 
-// Bound is the right-hand side.
+// Bound sets the right-hand side.
 func (b *Turnover) Bound(h []float64) {
 	n := len(b.Before)
 	for i, v := range b.Before {
@@ -131,7 +131,7 @@ func (b *Turnover) bought(i int, d []float64) float64 {
 	return d[i]
 }
 
-// Mul is G(d, e).
+// Mul sets dst = G(d, e).
 func (b *Turnover) Mul(dst, d, e []float64) {
 	n := len(b.Before)
 	for i := range n {
@@ -156,12 +156,12 @@ func (b *Turnover) add(dd []float64, i int, v float64) {
 	}
 }
 
-// Factor eliminates each variable by itself.
+// Factor eliminates each variable separately.
 func (b *Turnover) Factor(c []float64, curvature float64, m *Normal) {
 	k := len(b.Before)
 	b.c1, b.c2 = c[:k:k], c[k:]
 	for i := range k {
-		// The smallest of c₁(v−e)² + c₂(v+e)² + curvature·e² over e.
+		// The minimum of c₁(v−e)² + c₂(v+e)² + curvature·e² over e.
 		sum := b.c1[i] + b.c2[i] + curvature
 		f := (4*b.c1[i]*b.c2[i] + curvature*(b.c1[i]+b.c2[i])) / sum
 		r := Row{Index: []int{i}, Value: []float64{1}}
@@ -172,14 +172,14 @@ func (b *Turnover) Factor(c []float64, curvature float64, m *Normal) {
 	}
 }
 
-// Reduce takes BᵀD⁻¹e away.
+// Reduce subtracts BᵀD⁻¹e.
 func (b *Turnover) Reduce(dd, de []float64) {
 	for i, v := range de {
 		b.add(dd, i, (b.c1[i]-b.c2[i])/(b.c1[i]+b.c2[i])*v)
 	}
 }
 
-// Expand finds the variables.
+// Expand computes the variables.
 func (b *Turnover) Expand(de, d []float64) {
 	for i := range de {
 		de[i] = (de[i] + (b.c1[i]-b.c2[i])*b.bought(i, d)) / (b.c1[i] + b.c2[i])
