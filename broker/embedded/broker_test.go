@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -28,20 +29,15 @@ func TestConformance(t *testing.T) {
 		Open: func(t *testing.T) broker.Broker { return of(t) },
 		InjectRaw: func(t *testing.T, service string, body []byte, _ map[string]any) {
 			b := of(t)
-			message, err := decode(nil, body)
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			q := b.queue(service, broker.Events)
 			q.load.add(len(body))
-			q.put(&item{message: &events.Message{Envelope: message.Envelope, Data: body}, size: len(body), err: err})
+			q.put(&item{message: &events.Message{Data: body}, size: len(body), err: errors.New("it has no envelope")})
 			q.serve()
 		},
 		Refuse: func(t *testing.T, _ string) {
-			b := of(t)
-			info, err := b.srv.log.Info(t.Context())
-			require.NoError(t, err)
-			info.Config.MaxMsgSize = 1
-			_, err = b.srv.js.UpdateStream(t.Context(), info.Config)
+			_, err := of(t).file.Load().writing.ExecContext(t.Context(), refuseEntries)
 			require.NoError(t, err)
 		},
 		Patience: 20 * time.Second,

@@ -110,7 +110,7 @@ func (c *consumer) leave() {
 	}
 }
 
-// claim takes a message from those that the consumer holds; it says false when it was settled or given back before.
+// claim takes a message from those that the consumer holds; it returns false when it was settled or given back before.
 func (c *consumer) claim(s *settler) bool {
 	if c.held[s.it] != s {
 		return false
@@ -140,7 +140,7 @@ func (s *settler) Ack() error {
 		return nil
 	}
 	if c.q.name.kind == broker.Dead {
-		if err := b.dig(c.q, it); err != nil {
+		if err := b.deleteDead(c.q, it); err != nil {
 			c.q.giveBack(it)
 			c.settled()
 			b.mu.Unlock()
@@ -191,7 +191,7 @@ func (s *settler) Reject(reason string) error {
 		c.q.giveBack(it)
 	} else {
 		c.q.free(it)
-		b.bury(c.q.name.service, letter)
+		b.addDead(c.q.name.service, letter)
 	}
 	c.settled()
 	return err

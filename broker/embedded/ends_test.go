@@ -1,7 +1,6 @@
 package embedded
 
 import (
-	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -20,8 +19,8 @@ func TestUncleanEndsCountAsDeliveries(t *testing.T) {
 	old := event("1", happened)
 	old.Time = time.Now()
 	attempts := func(unclean bool) (ofOld, ofNew int) {
-		if unclean { // as a process leaves it that is killed
-			openEnds(dir, time.Now(), slog.New(slog.DiscardHandler))
+		if unclean {
+			killed(t, dir)
 		}
 		b := open(t, dir)
 		declare(t, b, happened, "a")
@@ -39,12 +38,22 @@ func TestUncleanEndsCountAsDeliveries(t *testing.T) {
 		assert.Equal(t, []int{0, 1, 1, 2, 3}[i], ofOld, "start %d", i)
 		assert.Zero(t, ofNew, "start %d", i)
 	}
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "ends.json"), []byte("garbage"), 0o600))
-	ofOld, _ := attempts(false)
-	assert.Zero(t, ofOld, "what cannot be read counts for nothing")
 	for range 2 * maxEnds {
-		openEnds(dir, time.Now(), slog.New(slog.DiscardHandler))
+		killed(t, dir)
 	}
-	ofOld, _ = attempts(false)
+	ofOld, _ := attempts(false)
 	assert.Equal(t, maxEnds, ofOld)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, fileName), []byte("garbage"), 0o600))
+	ofOld, _ = attempts(false)
+	assert.Zero(t, ofOld, "what cannot be read counts for nothing")
+}
+
+// killed leaves a folder as a process does that is killed.
+func killed(t *testing.T, dir string) {
+	t.Helper()
+	f, err := openFile(t.Context(), dir, time.Now())
+	require.NoError(t, err)
+	_, err = f.beginRun(t.Context(), time.Now())
+	require.NoError(t, err)
+	require.NoError(t, f.close())
 }

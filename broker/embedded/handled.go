@@ -11,7 +11,7 @@ type handled struct {
 
 func (h *handled) add(id string, copies int) { h.open[id] += copies }
 
-// settle says whether these copies were the last.
+// settle reports whether these copies were the last.
 func (h *handled) settle(id string, copies int) bool {
 	if copies == 0 { // a dead letter of an earlier run, whose message has not come again
 		return false
@@ -24,8 +24,8 @@ func (h *handled) settle(id string, copies int) bool {
 	return true
 }
 
-// OnHandled calls fn with the id of each message that all its services have settled, after its publisher was told
-// that it is published. A message that nobody subscribed to is handled once it is in the log. fn must not block; a
+// OnHandled calls fn with the id of each message that all its services have settled, after its publisher got the
+// confirmation. A message that nobody subscribed to is handled once it is in the log. fn must not block; a
 // call that is under way when stop is called still ends.
 func (b *Broker) OnHandled(fn func(id string)) (stop func()) {
 	entry := &fn
@@ -39,13 +39,13 @@ func (b *Broker) OnHandled(fn func(id string)) (stop func()) {
 	}
 }
 
-// told settles the copy of each message that stood for telling its publisher.
-func (b *Broker) told(batch []*flight) {
+// confirmed settles the copy of each message that stood for its confirmation.
+func (b *Broker) confirmed(group []*publication) {
 	var ids []string
 	b.mu.Lock()
-	for _, f := range batch {
-		if f.err == nil && b.handled.settle(f.message.ID, 1) {
-			ids = append(ids, f.message.ID)
+	for _, p := range group {
+		if p.err == nil && b.handled.settle(p.message.ID, 1) {
+			ids = append(ids, p.message.ID)
 		}
 	}
 	fns := b.handled.fns

@@ -9,7 +9,7 @@ import (
 	"stega/broker"
 )
 
-// listen gathers the ids that are reported as handled.
+// listen collects the ids that are reported as handled.
 func listen(b *Broker) (ids chan string, stop func()) {
 	ids = make(chan string, 1000)
 	return ids, b.OnHandled(func(id string) { ids <- id })
@@ -94,17 +94,17 @@ func TestHandled(t *testing.T) {
 			require.NoError(t, take(t, c).Ack())
 			assert.Equal(t, "1", receive(t, "the event", ids))
 		},
-		"a publisher hears of the confirmation first": func(t *testing.T, b *Broker, ids chan string) {
+		"a publisher gets the confirmation first": func(t *testing.T, b *Broker, ids chan string) {
 			declare(t, b, topic, "a")
 			c := subscribe(t, b, "a", broker.Events)
-			gate := make(chan struct{})
+			confirm := make(chan struct{})
 			require.NoError(t, b.Publish(t.Context(), event("1", topic), func(err error) {
 				assert.NoError(t, err)
-				<-gate
+				<-confirm
 			}))
 			require.NoError(t, take(t, c).Ack())
 			assert.Empty(t, ids)
-			close(gate)
+			close(confirm)
 			assert.Equal(t, "1", receive(t, "the event", ids))
 		},
 		"after stop nothing is reported": func(t *testing.T, b *Broker, ids chan string) {

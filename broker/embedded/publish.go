@@ -1,302 +1,268 @@
 package embedded
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"strconv"
-	"sync"
 	"time"
-
-	"github.com/nats-io/nats.go"
 
 	"stega/broker"
 	"stega/events"
 )
 
+const (
+	maxMessage   = 8 << 20 // bytes of data
+	groupEntries = 256     // that share a transaction
+	lookEvery    = time.Second
+	pruneEvery   = time.Minute
+)
+
+// publication is a message between Publish and its confirmation.
+type publication struct {
+	message *events.Message
+	command bool // it does not go through the log
+	targets []*queue
+	size    int
+	done    func(error)
+	err     error
+}
+
 // Publish hands a message over: an event to the log and from there to each service that subscribed to its topic, a
 // command to the queue of its service. It waits while one of these queues, or the window of unconfirmed messages, is
 // full.
 func (b *Broker) Publish(ctx context.Context, m broker.Outgoing, done func(error)) error {
-	f := &flight{message: &m.Message, done: done}
-	f.message.Time = m.Time.Round(0).UTC() // as it would come off a wire
-	f.size = overhead + len(m.Data)
-	var header nats.Header
-	if m.Service == "" {
-		header = encode(f.message)
-		if n := sizeOf(header) + len(m.Data); n > maxMessage {
-			return fmt.Errorf("publish %s: %w: it has %d bytes, %d are allowed", m.ID, broker.ErrNacked, n, maxMessage)
-		}
+	p := &publication{message: &m.Message, command: m.Service != "", size: overhead + len(m.Data), done: done}
+	p.message.Time = m.Time.Round(0).UTC() // as it would come off a wire
+	if n := len(m.Data); n > maxMessage {
+		return fmt.Errorf("publish %s: %w: it has %d bytes, %d are allowed", m.ID, broker.ErrNacked, n, maxMessage)
 	}
-	if err := b.reserve(ctx, f, m.Service); err != nil {
-		return fmt.Errorf("publish %s: %w", m.ID, err)
-	}
-	if !b.pipe.send(f, header) {
-		return fmt.Errorf("publish %s: %w", m.ID, broker.ErrClosed)
-	}
-	return nil
-}
-
-// reserve finds where a message goes and waits until there is room for it everywhere.
-func (b *Broker) reserve(ctx context.Context, f *flight, service string) error {
 	for {
-		b.mu.Lock()
-		if b.closing {
-			b.mu.Unlock()
-			return broker.ErrClosed
+		room, err := b.accept(p, m.Service)
+		if err != nil {
+			return fmt.Errorf("publish %s: %w", m.ID, err)
 		}
-		if b.fits(f, service) {
-			b.flight.add(f.size)
-			for _, q := range f.targets {
-				q.load.add(f.size)
-			}
-			b.mu.Unlock()
+		if room == nil {
+			ring(b.arrived)
 			return nil
 		}
-		if b.room == nil {
-			b.room = make(chan struct{})
-		}
-		room := b.room
-		b.mu.Unlock()
 		select {
 		case <-room:
 		case <-ctx.Done():
-			return ctx.Err()
+			return fmt.Errorf("publish %s: %w", m.ID, ctx.Err())
 		}
 	}
 }
 
-// fits sets where a message goes, and says whether there is room for it. The lock is held.
-func (b *Broker) fits(f *flight, service string) bool {
-	f.targets, f.answered, f.err = nil, false, nil
-	switch _, declared := b.services[service]; {
-	case service == "":
-		f.targets = b.bound[f.message.Type]
-	case declared:
-		f.targets, f.answered = []*queue{b.queue(service, broker.Commands)}, true
-	default:
-		f.answered, f.err = true, fmt.Errorf("%w: service %s", broker.ErrUnroutable, service)
+// accept takes a message for the log and its queues. When there is no room, it returns a channel that is closed when
+// there may be.
+func (b *Broker) accept(p *publication, service string) (room <-chan struct{}, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closing {
+		return nil, broker.ErrClosed
 	}
-	if !b.flight.fits(f.size, flightMessages, flightBytes) {
+	if !b.fits(p, service) {
+		if b.room == nil {
+			b.room = make(chan struct{})
+		}
+		return b.room, nil
+	}
+	b.inFlight.add(p.size)
+	for _, q := range p.targets {
+		q.load.add(p.size)
+	}
+	b.pending = append(b.pending, p)
+	return nil, nil
+}
+
+// fits sets where a message goes, and reports whether there is room for it. The lock is held.
+func (b *Broker) fits(p *publication, service string) bool {
+	p.targets, p.err = nil, nil
+	switch _, declared := b.services[service]; {
+	case !p.command:
+		p.targets = b.bound[p.message.Type]
+	case declared:
+		p.targets = []*queue{b.queue(service, broker.Commands)}
+	default:
+		p.err = fmt.Errorf("%w: service %s", broker.ErrUnroutable, service)
+	}
+	if !b.inFlight.fits(p.size, flightMessages, flightBytes) {
 		return false
 	}
-	for _, q := range f.targets {
-		if !q.load.fits(f.size, queueMessages, queueBytes) {
+	for _, q := range p.targets {
+		if !q.load.fits(p.size, queueMessages, queueBytes) {
 			return false
 		}
 	}
 	return true
 }
 
-// flight is a message between Publish and its answer.
-type flight struct {
-	message  *events.Message
-	targets  []*queue
-	size     int
-	done     func(error)
-	sent     time.Time
-	answered bool
-	err      error
-}
-
-// answerLimit is how long the log may take to store a message; it takes far less than a millisecond.
-const answerLimit = 30 * time.Second
-
-// pipeline brings messages through the log to their queues in the order they were published, however many are
-// on their way at a time.
-type pipeline struct {
-	b      *Broker
-	prefix string // of the subject that an answer of the log comes on; the number of the flight follows
-
-	order sync.Mutex // held while a message gets its place in flights and on the connection
-
-	mu      sync.Mutex
-	closed  bool
-	flights []*flight // in the order they were published
-	first   uint64    // the number of the first of them
-
-	bell     chan struct{} // the first flight was answered
-	answers  chan struct{} // settled has something
-	settled  []*flight     // to be told to their publishers; guarded by mu
-	finished sync.WaitGroup
-}
-
-func (p *pipeline) open(b *Broker) error {
-	p.b, p.prefix = b, nats.NewInbox()+"."
-	p.bell, p.answers = make(chan struct{}, 1), make(chan struct{}, 1)
-	sub, err := b.srv.conn.Subscribe(p.prefix+"*", p.answer)
-	if err != nil {
-		return fmt.Errorf("listen for the answers of the log: %w", err)
-	}
-	if err := sub.SetPendingLimits(-1, -1); err != nil {
-		return fmt.Errorf("listen for the answers of the log: %w", err)
-	}
-	b.srv.upsets.Lock()
-	b.srv.upset = func(err error) { p.fail(fmt.Errorf("%w: %w", broker.ErrUnknown, cause(err))) }
-	b.srv.upsets.Unlock()
-	p.finished.Go(p.deliver)
-	p.finished.Go(p.tell)
-	return nil
-}
-
-// close answers all that is on its way with ErrUnknown, and returns when every publisher was told.
-func (p *pipeline) close() {
-	p.mu.Lock()
-	p.closed = true
-	p.mu.Unlock()
-	p.fail(broker.ErrUnknown)
-	p.finished.Wait()
-}
-
-// send puts a message on its way; it says false when the pipeline is closed.
-func (p *pipeline) send(f *flight, header nats.Header) bool {
-	p.order.Lock()
-	defer p.order.Unlock()
-	f.sent = p.b.now()
-	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		return false
-	}
-	n := p.first + uint64(len(p.flights))
-	p.flights = append(p.flights, f)
-	answered := f.answered
-	p.mu.Unlock()
-	if answered { // it does not go through the log
-		ring(p.bell)
-		return true
-	}
-	msg := &nats.Msg{Subject: logStream, Reply: p.prefix + strconv.FormatUint(n, 36), Header: header, Data: f.message.Data}
-	if err := p.b.srv.conn.PublishMsg(msg); err != nil {
-		p.settle(n, fmt.Errorf("%w: %w", broker.ErrUnknown, err))
-	}
-	return true
-}
-
-// stored is how the log's answer begins when it stored a message.
-var stored = []byte(`{"stream":`)
-
-// answer is called with each answer of the log.
-func (p *pipeline) answer(m *nats.Msg) {
-	n, err := strconv.ParseUint(m.Subject[len(p.prefix):], 36, 64)
-	if err != nil {
-		return
-	}
-	if bytes.HasPrefix(m.Data, stored) && !bytes.Contains(m.Data, []byte(`"error"`)) {
-		p.settle(n, nil)
-		return
-	}
-	p.settle(n, fmt.Errorf("%w: %s%s", broker.ErrNacked, m.Header.Get("Status"), m.Data))
-}
-
-// settle notes what became of a message in the log.
-func (p *pipeline) settle(n uint64, err error) {
-	p.mu.Lock()
-	i := n - p.first
-	known := i < uint64(len(p.flights)) && !p.flights[i].answered
-	if known {
-		p.flights[i].answered, p.flights[i].err = true, err
-	}
-	p.mu.Unlock()
-	if known && i == 0 {
-		ring(p.bell)
-	}
-}
-
-// fail answers all that is on its way.
-func (p *pipeline) fail(err error) {
-	p.mu.Lock()
-	for _, f := range p.flights {
-		if !f.answered {
-			f.answered, f.err = true, err
+// write brings messages through the log to their queues, in the order in which they were published, and keeps the file
+// within its bounds and in use, until the broker closes.
+func (b *Broker) write() {
+	defer b.tasks.Done()
+	defer close(b.completed)
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	pruned := time.Time{}
+	for b.ctx.Err() == nil {
+		select {
+		case <-b.arrived:
+			b.writeGroups()
+		case <-b.damaged:
+			b.replace()
+		case <-look.C:
+			if b.failing() {
+				b.record(b.file.Load().probe())
+			}
+		case <-b.ctx.Done():
+		}
+		if now := b.now(); now.Sub(pruned) > pruneEvery || b.file.Load().due() {
+			pruned = now
+			b.record(b.file.Load().prune(now, logBytes))
 		}
 	}
-	p.mu.Unlock()
-	ring(p.bell)
+	b.mu.Lock()
+	rest := b.pending
+	b.pending = nil
+	b.mu.Unlock()
+	for _, p := range rest {
+		p.err = broker.ErrUnknown
+	}
+	b.enqueue(rest)
 }
 
-// deliver brings what is answered to its queues, in order.
-func (p *pipeline) deliver() {
-	defer close(p.answers)
-	for range p.bell {
-		p.mu.Lock()
-		n := 0
-		for n < len(p.flights) && p.flights[n].answered {
-			n++
-		}
-		batch := p.flights[:n:n]
-		p.flights = p.flights[n:]
-		p.first += uint64(n)
-		ended := p.closed && len(p.flights) == 0
-		p.mu.Unlock()
-		if n > 0 {
-			p.b.enqueue(batch)
-			p.mu.Lock()
-			p.settled = append(p.settled, batch...)
-			p.mu.Unlock()
-			ring(p.answers)
-		}
-		if ended {
+// writeGroups writes what is pending, a transaction for each group.
+func (b *Broker) writeGroups() {
+	for b.ctx.Err() == nil {
+		group := b.group()
+		if len(group) == 0 {
 			return
 		}
+		b.store(group)
+		b.enqueue(group)
 	}
 }
 
-// oldest is when the first message was sent that has no answer yet.
-func (p *pipeline) oldest() (sent time.Time, waiting bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, f := range p.flights {
-		if !f.answered {
-			return f.sent, true
-		}
-	}
-	return time.Time{}, false
+// group takes the messages that are stored next.
+func (b *Broker) group() []*publication {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := min(len(b.pending), groupEntries)
+	group := b.pending[:n:n]
+	b.pending = b.pending[n:]
+	return group
 }
 
-// tell tells publishers what became of their messages. It stands apart from deliver so that a publisher may publish
-// again from there and wait for room.
-func (p *pipeline) tell() {
-	for open := true; open; {
-		_, open = <-p.answers
-		p.mu.Lock()
-		batch := p.settled
-		p.settled = nil
-		p.mu.Unlock()
-		for _, f := range batch {
-			f.done(f.err)
+// store stores the events of a group in the log.
+func (b *Broker) store(group []*publication) {
+	entries := make([]*events.Message, 0, len(group))
+	for _, p := range group {
+		if !p.command {
+			entries = append(entries, p.message)
 		}
-		p.b.told(batch)
+	}
+	if len(entries) == 0 {
+		return
+	}
+	err := b.file.Load().append(entries, b.now())
+	b.record(err)
+	if err == nil {
+		return
+	}
+	for _, p := range group {
+		if !p.command {
+			p.err = fmt.Errorf("%w: store it in the event log: %w", broker.ErrNacked, err)
+		}
 	}
 }
 
 // enqueue puts the messages that the log took into their queues.
-func (b *Broker) enqueue(batch []*flight) {
+func (b *Broker) enqueue(group []*publication) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, f := range batch {
-		b.flight.sub(f.size)
-		before := b.ends.after(f.message.Time)
-		for _, q := range f.targets {
-			if f.err != nil {
-				q.load.sub(f.size)
+	for _, p := range group {
+		b.inFlight.sub(p.size)
+		before := b.deliveriesBefore(p.message.Time)
+		for _, q := range p.targets {
+			if p.err != nil {
+				q.load.sub(p.size)
 				continue
 			}
-			q.put(&item{message: f.message, size: f.size, copies: 1, attempts: before, redelivered: before > 0})
+			q.put(&item{message: p.message, size: p.size, copies: 1, attempts: before, redelivered: before > 0})
 		}
-		if f.err == nil {
-			b.handled.add(f.message.ID, len(f.targets)+1) // the one more is for telling the publisher first
+		if p.err == nil {
+			b.handled.add(p.message.ID, len(p.targets)+1) // the one more is the confirmation, which comes first
 		}
 	}
+	b.answered = append(b.answered, group...)
+	ring(b.completed)
 	b.wake()
 	if b.closing {
 		return
 	}
-	for _, f := range batch {
-		for _, q := range f.targets {
+	for _, p := range group {
+		for _, q := range p.targets {
 			q.serve()
 		}
 	}
+}
+
+// confirm calls publishers back. It has a goroutine of its own, so that a publisher may publish again from there and
+// wait for room.
+func (b *Broker) confirm() {
+	defer b.tasks.Done()
+	for open := true; open; {
+		_, open = <-b.completed
+		b.mu.Lock()
+		group := b.answered
+		b.answered = nil
+		b.mu.Unlock()
+		for _, p := range group {
+			p.done(p.err)
+		}
+		b.confirmed(group)
+	}
+}
+
+// record keeps why the file could not be written, or that it could, and has a damaged file replaced.
+func (b *Broker) record(err error) {
+	b.mu.Lock()
+	before := b.failure
+	b.failure = err
+	b.mu.Unlock()
+	switch {
+	case err != nil && before == nil:
+		b.log.Warn("the event log cannot be written; it is tried again", "error", err)
+	case err == nil && before != nil:
+		b.log.Info("the event log can be written again")
+	}
+	if errors.Is(err, errDamaged) {
+		ring(b.damaged)
+	}
+}
+
+func (b *Broker) failing() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.failure != nil
+}
+
+// replace makes a new file in place of a damaged one. Unhandled messages, dead ones included, come again at the next
+// start, or stay in memory until then.
+func (b *Broker) replace() {
+	old := b.file.Load()
+	if err := old.close(); err != nil {
+		b.log.Debug("a damaged event log was not closed as it should be", "error", err)
+	}
+	f, err := replaceFile(b.ctx, b.dir, b.now(), b.log, errDamaged)
+	if err != nil {
+		b.record(fmt.Errorf("%w: %w", errDamaged, err))
+		return
+	}
+	_, err = f.beginRun(b.ctx, b.now())
+	b.file.Store(f)
+	b.record(err)
 }
 
 func ring(bell chan struct{}) {

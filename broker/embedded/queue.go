@@ -9,7 +9,7 @@ import (
 	"stega/events"
 )
 
-// How much a queue holds, and how much may be on its way into the log.
+// How much a queue holds, and how much may be unconfirmed.
 const (
 	queueMessages  = 20_000
 	queueBytes     = 64 << 20
@@ -32,7 +32,7 @@ func (l *load) sub(bytes int) {
 	l.bytes -= bytes
 }
 
-// fits says whether another message may join. One always may where there is none, however large it is.
+// fits reports whether another message may join. One always may where there is none, however large it is.
 func (l load) fits(bytes, maxMessages, maxBytes int) bool {
 	return l.messages == 0 || l.messages < maxMessages && l.bytes+bytes <= maxBytes
 }
@@ -47,10 +47,10 @@ type item struct {
 	copies      int // published copies that wait for it to be settled
 
 	// Of dead letters.
-	positions []uint64 // in the dead stream, of it and of later copies of it
-	reason    string
-	at        time.Time
-	err       error
+	ids    []int64 // in the file, of it and of later copies of it
+	reason string
+	at     time.Time
+	err    error
 }
 
 // queue holds the messages of one service of one kind, in memory. The lock of its broker guards it.

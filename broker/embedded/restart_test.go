@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -77,81 +78,109 @@ func TestDeletingTheFolderLosesOnlyTheLogAndTheDeadLetters(t *testing.T) {
 	require.NoError(t, take(t, subscribe(t, b, "a", broker.Events)).Ack())
 }
 
-func TestADamagedFolderIsMovedAsideWithAWarning(t *testing.T) {
+func TestADamagedFileIsMovedAsideWithAWarning(t *testing.T) {
 	t.Parallel()
 	garbage := bytes.Repeat([]byte("garbage\x00"), 1000)
-	for name, damage := range map[string]func(t *testing.T, store string){
-		"the description of the log is garbage": func(t *testing.T, store string) {
-			require.NoError(t, os.WriteFile(filepath.Join(store, "$G/streams/log/meta.inf"), garbage, 0o600))
+	for name, damage := range map[string]func(t *testing.T, path string){
+		"it is garbage": func(t *testing.T, path string) {
+			require.NoError(t, os.WriteFile(path, garbage, 0o600))
 		},
-		"the description of the dead letters is missing": func(t *testing.T, store string) {
-			require.NoError(t, os.Remove(filepath.Join(store, "$G/streams/dead/meta.inf")))
+		"all but its first page is garbage": func(t *testing.T, path string) {
+			f, err := os.OpenFile(path, os.O_WRONLY, 0)
+			require.NoError(t, err)
+			info, err := f.Stat()
+			require.NoError(t, err)
+			const page = 4096
+			_, err = f.WriteAt(bytes.Repeat([]byte("garbage\x00"), int(info.Size()-page)/8), page)
+			require.NoError(t, err)
+			require.NoError(t, f.Close())
 		},
-		"the folder is a file": func(t *testing.T, store string) {
-			require.NoError(t, os.RemoveAll(store))
-			require.NoError(t, os.WriteFile(store, garbage, 0o600))
+		"it has other tables": func(t *testing.T, path string) {
+			db, err := pool(path, 1)
+			require.NoError(t, err)
+			_, err = db.ExecContext(t.Context(), `DROP TABLE log; CREATE TABLE log (line TEXT)`)
+			require.NoError(t, err)
+			require.NoError(t, db.Close())
 		},
-		"the log is a file": func(t *testing.T, store string) {
-			require.NoError(t, os.RemoveAll(filepath.Join(store, "$G/streams/log")))
-			require.NoError(t, os.WriteFile(filepath.Join(store, "$G/streams/log"), garbage, 0o600))
+		"it is a folder": func(t *testing.T, path string) {
+			require.NoError(t, os.Remove(path))
+			require.NoError(t, os.Mkdir(path, 0o700))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			b := open(t, dir)
+			declare(t, b, happened, "a")
 			publish(t, b, event("1", happened))
+			last := read(t, b, 0, 1)[0].Position
+			require.NoError(t, take(t, subscribe(t, b, "a", broker.Events)).Reject("bad"))
 			require.NoError(t, b.Close())
-			damage(t, filepath.Join(dir, "jetstream"))
+			damage(t, filepath.Join(dir, fileName))
 
-			var said bytes.Buffer
-			b, err := Open(t.Context(), dir, slog.New(slog.NewTextHandler(&said, nil)))
+			var logged bytes.Buffer
+			b, err := Open(t.Context(), dir, slog.New(slog.NewTextHandler(&logged, nil)))
 			require.NoError(t, err)
 			publish(t, b, event("2", happened))
-			assert.Equal(t, "2", read(t, b, 0, 1)[0].ID)
+			second := read(t, b, 0, 1)[0]
+			assert.Equal(t, "2", second.ID)
+			assert.Greater(t, second.Position, last)
 			require.NoError(t, b.Close())
-			assert.Contains(t, said.String(), "moved aside")
-			aside, err := filepath.Glob(filepath.Join(dir, "jetstream.damaged-*"))
+			assert.Contains(t, logged.String(), "moved aside")
+			aside, err := filepath.Glob(filepath.Join(dir, fileName+".damaged-*"))
 			require.NoError(t, err)
-			assert.Len(t, aside, 1)
+			assert.NotEmpty(t, aside)
 
 			b = open(t, dir) // the new one stays
-			assert.Equal(t, "2", read(t, b, 0, 1)[0].ID)
+			assert.Equal(t, second, read(t, b, 0, 1)[0])
 		})
 	}
 }
 
-func TestDamagedMessagesDoNotKeepItFromOpening(t *testing.T) {
+func TestDamageThatIsNoticedLateEndsTheReadersAndBeginsANewLog(t *testing.T) {
 	t.Parallel()
-	for _, broken := range []string{"*.blk", "index.db"} {
-		t.Run(broken, func(t *testing.T) {
-			t.Parallel()
-			dir := t.TempDir()
-			b := open(t, dir)
-			declare(t, b, happened, "a")
-			publish(t, b, event("1", happened), event("2", happened))
-			last := read(t, b, 0, 2)[1].Position
-			require.NoError(t, take(t, subscribe(t, b, "a", broker.Events)).Reject("bad"))
-			require.NoError(t, b.Close())
-			for _, stream := range []string{"log", "dead"} {
-				paths, err := filepath.Glob(filepath.Join(dir, "jetstream/$G/streams", stream, "msgs", broken))
-				require.NoError(t, err)
-				require.NotEmpty(t, paths)
-				for _, path := range paths {
-					require.NoError(t, os.WriteFile(path, bytes.Repeat([]byte("garbage\x00"), 100), 0o600))
-				}
-			}
-			b = open(t, dir)
-			declare(t, b, happened, "a")
-			entries, err := b.Log(t.Context(), broker.LogEnd)
-			require.NoError(t, err)
-			publish(t, b, event("3", happened))
-			next := receive(t, "an entry", entries)
-			assert.Equal(t, "3", next.ID)
-			assert.Greater(t, next.Position, last)
-			require.NoError(t, take(t, subscribe(t, b, "a", broker.Events)).Reject("bad"))
-		})
+	b := open(t, t.TempDir())
+	declare(t, b, happened, "a")
+	publish(t, b, event("1", happened))
+	c := subscribe(t, b, "a", broker.Events)
+	require.NoError(t, take(t, c).Reject("bad"))
+	before, err := b.LogBounds(t.Context())
+	require.NoError(t, err)
+	entries, err := b.Log(t.Context(), broker.LogEnd)
+	require.NoError(t, err)
+	b.record(errDamaged)
+	returns(t, "the end of the reader", func() {
+		for range entries {
+		}
+	})
+	require.Eventually(t, func() bool { return b.State() == broker.State{Connected: true} }, patience, time.Millisecond)
+	publish(t, b, event("2", happened))
+	after, err := b.LogBounds(t.Context())
+	require.NoError(t, err)
+	assert.Greater(t, after.Origin, before.Recent.Position)
+	assert.Equal(t, "2", after.Recent.ID)
+	require.NoError(t, take(t, c).Reject("bad as well"))
+	dead := subscribe(t, b, "a", broker.Dead)
+	assert.Equal(t, "1", take(t, dead).ID, "it stays in memory")
+	assert.Equal(t, "2", take(t, dead).ID)
+}
+
+func TestTheLogOfAnEarlierVersionIsLeftAloneWithAWarning(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	former := filepath.Join(dir, formerStore, "$G/streams/log/msgs/1.blk")
+	require.NoError(t, os.MkdirAll(filepath.Dir(former), 0o700))
+	require.NoError(t, os.WriteFile(former, []byte("entries"), 0o600))
+	var logged bytes.Buffer
+	for _, warns := range []bool{true, false} {
+		logged.Reset()
+		b, err := Open(t.Context(), dir, slog.New(slog.NewTextHandler(&logged, nil)))
+		require.NoError(t, err)
+		publish(t, b, event("1", happened))
+		require.NoError(t, b.Close())
+		assert.Equal(t, warns, strings.Contains(logged.String(), formerStore), "%s", logged.String())
 	}
+	assert.FileExists(t, former)
 }
 
 func TestAFolderThatCannotBeMadeIsRefused(t *testing.T) {
