@@ -208,6 +208,7 @@ func (f *file) append(messages []*events.Message, now time.Time) error {
 	size := 0
 	err := f.transaction(func(ctx context.Context, tx *sql.Tx) error {
 		insert := tx.StmtContext(ctx, f.insert)
+		defer func() { _ = insert.Close() }()
 		for i, m := range messages {
 			size += overhead + len(m.Data)
 			row := append([]any{int64(position) + int64(i), now.UnixMicro()}, values(m)...)
