@@ -1,4 +1,4 @@
-// Package civil has calendar days: exchange-local dates without a time or a zone.
+// Package civil provides calendar days: exchange-local dates without a time or a zone.
 package civil
 
 import (
@@ -9,12 +9,12 @@ import (
 // Date is a calendar day, counted in days from 1970-01-01; the zero value is that day.
 type Date int32
 
-// Of makes the date of a year, month and day; out-of-range days are normalized as by time.Date.
+// Of returns the date of a year, month and day; out-of-range days are normalized as by time.Date.
 func Of(year int, month time.Month, day int) Date {
 	return Date(time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Unix() / 86400)
 }
 
-// FromTime takes the day of t in t's own zone.
+// FromTime returns the day of t in t's own zone.
 func FromTime(t time.Time) Date { return Of(t.Date()) }
 
 // Valid reports whether year, month and day name a real day.
@@ -35,10 +35,10 @@ func daysIn(year, month int) int {
 	return 31
 }
 
-// Parse reads YYYY-MM-DD.
+// Parse parses YYYY-MM-DD.
 func Parse(s string) (Date, error) { return ParseBytes([]byte(s)) }
 
-// ParseBytes reads YYYY-MM-DD without allocating.
+// ParseBytes parses YYYY-MM-DD without allocating.
 func ParseBytes(b []byte) (Date, error) {
 	if len(b) != 10 || b[4] != '-' || b[7] != '-' {
 		return 0, fmt.Errorf("%q is not a date of the form YYYY-MM-DD", b)
@@ -61,7 +61,7 @@ func ParseBytes(b []byte) (Date, error) {
 	return fromCivil(y, m, d), nil
 }
 
-// fromCivil counts days from 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+// fromCivil returns the days since 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
 func fromCivil(y, m, d int) Date {
 	if m <= 2 {
 		y--
@@ -74,7 +74,7 @@ func fromCivil(y, m, d int) Date {
 	return Date(era*146097 + doe - 719468)
 }
 
-// Civil is the year, month and day of a date.
+// Civil returns the year, month and day of a date.
 func (d Date) Civil() (year, month, day int) {
 	z := int(d) + 719468
 	era := z / 146097
@@ -94,10 +94,10 @@ func (d Date) Civil() (year, month, day int) {
 	return year, month, day
 }
 
-// Year is the calendar year.
+// Year returns the calendar year.
 func (d Date) Year() int { y, _, _ := d.Civil(); return y }
 
-// Append writes YYYY-MM-DD.
+// Append appends YYYY-MM-DD to b.
 func (d Date) Append(b []byte) []byte {
 	y, m, day := d.Civil()
 	return append(b, byte('0'+y/1000), byte('0'+y/100%10), byte('0'+y/10%10), byte('0'+y%10), '-',
@@ -106,28 +106,28 @@ func (d Date) Append(b []byte) []byte {
 
 func (d Date) String() string { return string(d.Append(make([]byte, 0, 10))) }
 
-// Time is the start of the day in UTC.
+// Time returns the start of the day in UTC.
 func (d Date) Time() time.Time { return time.Unix(int64(d)*86400, 0).UTC() }
 
-// AddDays moves by n days.
+// AddDays returns the date n days later.
 func (d Date) AddDays(n int) Date { return d + Date(n) }
 
-// WeekEnd is the Sunday of the week of a day.
+// WeekEnd returns the Sunday of the week of a day.
 func (d Date) WeekEnd() Date { return d + (7-Date(d.Weekday()))%7 }
 
-// MonthEnd is the last day of the month of a day.
+// MonthEnd returns the last day of the month of a day.
 func (d Date) MonthEnd() Date {
 	year, month, _ := d.Civil()
 	return Of(year+month/12, time.Month(month%12+1), 1) - 1
 }
 
-// Weekday is the day of the week.
+// Weekday returns the day of the week.
 func (d Date) Weekday() time.Weekday { return d.Time().Weekday() }
 
-// MarshalText writes YYYY-MM-DD.
+// MarshalText returns YYYY-MM-DD.
 func (d Date) MarshalText() ([]byte, error) { return d.Append(make([]byte, 0, 10)), nil }
 
-// UnmarshalText reads YYYY-MM-DD.
+// UnmarshalText parses YYYY-MM-DD.
 func (d *Date) UnmarshalText(b []byte) error {
 	v, err := ParseBytes(b)
 	if err == nil {

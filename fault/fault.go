@@ -1,8 +1,8 @@
-// Package fault is the one error type that reaches a person or a program outside: it has a code for
-// machines, a sentence for people, a hint when there is a next step, and a cause for operators.
+// Package fault provides the one error type for people and programs outside. A fault has a code for machines, a
+// sentence for people, a hint when there is a next step, and a cause for operators.
 //
-// A fault is made where the reason is known, wrapped like any other error on the way up, and turned into
-// an HTTP answer, an exit status or the fate of a message by the tables of this package.
+// A fault is created where the reason is known and wrapped like any other error on the way up. The tables of this
+// package map it to an HTTP answer, an exit status or the fate of a message.
 package fault
 
 import (
@@ -11,29 +11,29 @@ import (
 	"fmt"
 )
 
-// Kind says what sort of fault it is; each has one HTTP status and one exit status.
+// Kind classifies faults; each kind has one HTTP status and one exit status.
 type Kind string
 
 // The kinds of fault.
 const (
-	KindMalformed    Kind = "malformed"    // cannot be read: bad JSON, bad query parameter
-	KindInvalid      Kind = "invalid"      // can be read and makes no sense
+	KindMalformed    Kind = "malformed"    // cannot be parsed: bad JSON, bad query parameter
+	KindInvalid      Kind = "invalid"      // parses, but makes no sense
 	KindUnauthorized Kind = "unauthorized" // no token, or a wrong one
-	KindForbidden    Kind = "forbidden"    // the token does not cover it
+	KindForbidden    Kind = "forbidden"    // the token lacks the right
 	KindNotFound     Kind = "not_found"
 	KindConflict     Kind = "conflict"     // the state does not allow it
 	KindPrecondition Kind = "precondition" // If-Match names another version
 	KindTooLarge     Kind = "too_large"
-	KindUnsupported  Kind = "unsupported"  // a media type that is not understood
-	KindUnavailable  Kind = "unavailable"  // something that is needed is away; trying again can help
-	KindRateLimited  Kind = "rate_limited" // too often; trying again later helps
+	KindUnsupported  Kind = "unsupported"  // an unsupported media type
+	KindUnavailable  Kind = "unavailable"  // a dependency is away; a retry can help
+	KindRateLimited  Kind = "rate_limited" // too many requests; a later retry helps
 	KindTimeout      Kind = "timeout"
-	KindCanceled     Kind = "canceled" // the client has gone; nobody reads the answer
+	KindCanceled     Kind = "canceled" // the client has disconnected
 	KindUsage        Kind = "usage"    // wrong arguments on the command line
 	KindInternal     Kind = "internal"
 )
 
-// rows is the table from a kind to what the outside sees of it. A test holds that it is complete.
+// rows maps a kind to its HTTP status and exit status. A test checks that it is complete.
 var rows = map[Kind]struct{ status, exit int }{
 	KindMalformed:    {400, 65},
 	KindInvalid:      {422, 65},
@@ -52,7 +52,7 @@ var rows = map[Kind]struct{ status, exit int }{
 	KindInternal:     {500, 70},
 }
 
-// Kinds lists every kind.
+// Kinds returns every kind.
 func Kinds() []Kind {
 	kinds := make([]Kind, 0, len(rows))
 	for k := range rows {
@@ -61,7 +61,7 @@ func Kinds() []Kind {
 	return kinds
 }
 
-// Known reports whether this version has the kind. One that it does not have, of a newer process, counts as internal.
+// Known reports whether this version has the kind. A kind of a newer process counts as internal.
 func (k Kind) Known() bool {
 	_, known := rows[k]
 	return known
@@ -74,19 +74,19 @@ func (k Kind) known() Kind {
 	return k
 }
 
-// Status is the HTTP status of a kind.
+// Status returns the HTTP status of a kind.
 func (k Kind) Status() int { return rows[k.known()].status }
 
-// Exit is the exit status of a kind, after sysexits(3).
+// Exit returns the exit status of a kind, after sysexits(3).
 func (k Kind) Exit() int { return rows[k.known()].exit }
 
-// Permanent reports whether trying the same thing again cannot help.
+// Permanent reports whether a retry cannot help.
 func (k Kind) Permanent() bool {
 	k = k.known()
 	return k != KindUnavailable && k != KindRateLimited && k != KindTimeout && k != KindCanceled && k != KindInternal
 }
 
-// OfStatus is the kind that an HTTP status stands for, when the answer names none that this version has.
+// OfStatus returns the kind of an HTTP status, for an answer without a known kind.
 func OfStatus(status int) Kind {
 	switch status {
 	case 401:
@@ -120,14 +120,14 @@ func OfStatus(status int) Kind {
 	return KindMalformed
 }
 
-// Item is one of several things that are wrong with an input.
+// Item is one of several errors of an input.
 type Item struct {
 	Pointer string `json:"pointer,omitempty"` // JSON pointer into the body
 	Line    int    `json:"line,omitempty"`    // line of a text file, from 1
 	Detail  string `json:"detail"`
 }
 
-// Fault is an error for the outside.
+// Fault is an error for clients.
 type Fault struct {
 	Kind   Kind   `json:"kind"`
 	Code   string `json:"code"`
@@ -147,69 +147,69 @@ func (f *Fault) Error() string {
 
 func (f *Fault) Unwrap() error { return f.cause }
 
-// New makes a fault of a kind.
+// New returns a fault of a kind.
 func New(kind Kind, code, format string, args ...any) *Fault {
 	return &Fault{Kind: kind, Code: code, Detail: fmt.Sprintf(format, args...)}
 }
 
-// WithHint adds what to do next.
+// WithHint sets the next step.
 func (f *Fault) WithHint(format string, args ...any) *Fault {
 	f.Hint = fmt.Sprintf(format, args...)
 	return f
 }
 
-// MaxItems bounds the items of a fault.
+// MaxItems limits the items of a fault.
 const MaxItems = 100
 
-// With adds single things that are wrong. Beyond MaxItems one last item says that there are more.
+// With adds items. Beyond MaxItems, a last item reports that there are more.
 func (f *Fault) With(items ...Item) *Fault {
 	room := MaxItems - len(f.Errors)
 	f.Errors = append(f.Errors, items[:min(len(items), max(0, room))]...)
 	if len(items) > room && len(f.Errors) == MaxItems {
-		f.Errors = append(f.Errors, Item{Detail: fmt.Sprintf("there is more that is wrong; these are the first %d",
+		f.Errors = append(f.Errors, Item{Detail: fmt.Sprintf("there are more errors; these are the first %d",
 			MaxItems)})
 	}
 	return f
 }
 
-// Because adds the cause, which operators see in the log and clients never do.
+// Because sets the cause, which the log shows to operators and no answer shows to clients.
 func (f *Fault) Because(err error) *Fault {
 	f.cause = err
 	return f
 }
 
-// Invalid is an input that can be read and makes no sense.
+// Invalid returns a fault of an input that parses but makes no sense.
 func Invalid(code, format string, args ...any) *Fault {
 	return New(KindInvalid, code, format, args...)
 }
 
-// Malformed is an input that cannot be read.
+// Malformed returns a fault of an input that cannot be parsed.
 func Malformed(code, format string, args ...any) *Fault {
 	return New(KindMalformed, code, format, args...)
 }
 
-// NotFound is a thing that does not exist.
+// NotFound returns a fault of a thing that does not exist.
 func NotFound(code, format string, args ...any) *Fault {
 	return New(KindNotFound, code, format, args...)
 }
 
-// Conflict is a change that the present state does not allow.
+// Conflict returns a fault of a change that the present state does not allow.
 func Conflict(code, format string, args ...any) *Fault {
 	return New(KindConflict, code, format, args...)
 }
 
-// Unavailable is something needed that is away for now.
+// Unavailable returns a fault of a dependency that is away.
 func Unavailable(code, format string, args ...any) *Fault {
 	return New(KindUnavailable, code, format, args...)
 }
 
-// Usage is a wrong argument on the command line.
+// Usage returns a fault of a wrong argument on the command line.
 func Usage(code, format string, args ...any) *Fault {
 	return New(KindUsage, code, format, args...)
 }
 
-// Of finds the fault in an error; what is not a fault is an internal one, whose cause stays inside, or one of time
-// when that was up.
+// Of returns the fault in an error. Any other error becomes an internal fault, whose cause stays inside, or a timeout
+// or cancellation of its context.
 func Of(err error) *Fault {
 	if err == nil {
 		return nil
@@ -219,11 +219,11 @@ func Of(err error) *Fault {
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return New(KindTimeout, "too_slow",
-			"this took too long and was given up").WithHint("try again in a moment; stega may be busy").Because(err)
+			"the request took too long and was given up").WithHint("try again in a moment; stega may be busy").Because(err)
 	}
 	if errors.Is(err, context.Canceled) {
 		return New(KindCanceled, "canceled", "the request ended before it was answered").Because(err)
 	}
-	return New(KindInternal, "internal", "something went wrong inside stega").
+	return New(KindInternal, "internal", "an internal error occurred").
 		WithHint("look for this operation in the server's log").Because(err)
 }

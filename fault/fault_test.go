@@ -37,7 +37,7 @@ func TestEveryKindHasItsRow(t *testing.T) {
 	}
 }
 
-func TestAFaultIsFoundInWhatWrapsIt(t *testing.T) {
+func TestOfFindsAWrappedFault(t *testing.T) {
 	cause := errors.New("the reason")
 	f := fault.NotFound("portfolio_unknown", "portfolio %s does not exist", "x").WithHint("list them").Because(cause)
 	err := fmt.Errorf("read: %w", f)

@@ -9,10 +9,10 @@ import (
 	"stega/civil"
 )
 
-// Row is what the returns of a row of a Frame have in common: the day that they end on and the one that they begin on.
+// Row is the span of the returns in a row of a Frame: from the day Since to the day Day.
 type Row struct{ Day, Since civil.Date }
 
-// Compare orders rows by day, and those of a day by how long they are, the longest first.
+// Compare orders rows by day, and the rows of one day by length, the longest first.
 func (r Row) Compare(o Row) int {
 	if r.Day != o.Day {
 		return int(r.Day - o.Day)
@@ -20,21 +20,19 @@ func (r Row) Compare(o Row) int {
 	return int(r.Since - o.Since)
 }
 
-// Row is the row that a point belongs to.
+// Row returns the row of a point.
 func (p Point) Row() Row { return Row{p.Day, p.Since} }
 
-// Frame has the returns of several series side by side: Values[i][t] is that of series i in Rows[t], NaN where it has
-// none. Each row has one at least.
+// Frame holds the returns of several series side by side: Values[i][t] is the return of series i in Rows[t], NaN for
+// none. Each row has at least one return.
 type Frame struct {
 	Rows   []Row
 	Values [][]float64
 }
 
-// Align sets series side by side, each given by runs of linked points in order. A row has the returns from one day to
-// another: one that spans days without a price stands beside those of others that span the same days, and not beside
-// what these made of its last day alone.
-//
-// ErrTooLarge for a frame of more than MaxCells.
+// Align puts series side by side, each given by runs of linked points in order. A row has the returns between two
+// days. A return over days without a price is in a row with returns over the same days, not with returns of its last
+// day alone. Errors: ErrTooLarge for a frame of more than MaxCells.
 func Align(all []iter.Seq[[]Point]) (Frame, error) {
 	f := Frame{Values: make([][]float64, len(all))}
 	c := newCalendar(all)
@@ -61,23 +59,23 @@ func Align(all []iter.Seq[[]Point]) (Frame, error) {
 	return f, nil
 }
 
-// MaxCells bounds a frame, which takes 8 bytes for each series in each row: a thousand series of a hundred years.
+// MaxCells limits the series times the rows of a frame, at 8 bytes each: a thousand series of a hundred years.
 const MaxCells = 1 << 25
 
-// ErrTooLarge reports that a frame would have more than MaxCells.
+// ErrTooLarge reports a frame of more than MaxCells.
 var ErrTooLarge = errors.New("the series have too many days side by side")
 
-// calendar has the rows of a frame. Most days have one.
+// calendar holds the rows of a frame. Most days have one row.
 type calendar struct {
 	low   civil.Date
-	since []civil.Date // of each day from low, that of the first point seen; none
-	place []int32      // of that row
+	since []civil.Date // for each day from low, that of the first point; none
+	index []int32      // index of that row
 	more  map[Row]int32
 }
 
 const none = civil.Date(math.MinInt32)
 
-// newCalendar is nil without any point.
+// newCalendar returns nil without points.
 func newCalendar(all []iter.Seq[[]Point]) *calendar {
 	low, high := civil.Date(math.MaxInt32), none
 	for _, runs := range all {
@@ -90,7 +88,7 @@ func newCalendar(all []iter.Seq[[]Point]) *calendar {
 	if low > high {
 		return nil
 	}
-	c := &calendar{low: low, since: make([]civil.Date, high-low+1), place: make([]int32, high-low+1),
+	c := &calendar{low: low, since: make([]civil.Date, high-low+1), index: make([]int32, high-low+1),
 		more: map[Row]int32{}}
 	for i := range c.since {
 		c.since[i] = none
@@ -111,7 +109,7 @@ func newCalendar(all []iter.Seq[[]Point]) *calendar {
 	return c
 }
 
-// rows orders the rows, and gives each its place.
+// rows returns the ordered rows and sets their indexes.
 func (c *calendar) rows() []Row {
 	rows := make([]Row, 0, len(c.since)+len(c.more))
 	for i, since := range c.since {
@@ -127,7 +125,7 @@ func (c *calendar) rows() []Row {
 	}
 	for t, r := range rows {
 		if i := r.Day - c.low; c.since[i] == r.Since {
-			c.place[i] = int32(t)
+			c.index[i] = int32(t)
 		} else {
 			c.more[r] = int32(t)
 		}
@@ -137,13 +135,13 @@ func (c *calendar) rows() []Row {
 
 func (c *calendar) at(p *Point) int32 {
 	if i := p.Day - c.low; c.since[i] == p.Since {
-		return c.place[i]
+		return c.index[i]
 	}
 	return c.more[p.Row()]
 }
 
-// ByDay is the frame with one row for each day (since that day, whatever the returns in it span), as if a series had
-// not moved before its next price: for estimators that take a missing return for 0.
+// ByDay returns the frame with one row for each day, whatever span its returns cover, as if each series stood still
+// until its next price. Estimators that count a missing return as 0 need it.
 func (f Frame) ByDay() Frame {
 	out := Frame{Values: make([][]float64, len(f.Values))}
 	for t, r := range f.Rows {
@@ -162,7 +160,7 @@ func (f Frame) ByDay() Frame {
 	return out
 }
 
-// Ages are, for each row, how many days with a return come after its own: what weights that fade count by.
+// Ages returns, for each row, the number of later days with a return: the ages of exponential weights.
 func (f Frame) Ages() []float64 {
 	ages := make([]float64, len(f.Rows))
 	for t := len(ages) - 2; t >= 0; t-- {
@@ -173,7 +171,7 @@ func (f Frame) Ages() []float64 {
 	return ages
 }
 
-// Days is how many days the rows end on.
+// Days returns the number of days on which rows end.
 func (f Frame) Days() int {
 	if len(f.Rows) == 0 {
 		return 0
@@ -181,8 +179,8 @@ func (f Frame) Days() int {
 	return int(f.Ages()[0]) + 1
 }
 
-// Mean is the mean of the returns of a day that have most in common: of the row with the most of them, the shortest
-// of several. Other rows of that day have none (NaN), so that no stretch of time is counted twice.
+// Mean returns the mean of the returns of each day, taken from the row with the most returns; of several such rows,
+// the shortest. The other rows of the day have NaN, so that no time counts twice.
 func (f Frame) Mean() []float64 {
 	mean, best, most := make([]float64, len(f.Rows)), 0, 0
 	for t := range f.Rows {

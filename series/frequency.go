@@ -8,7 +8,7 @@ import (
 	"stega/quant"
 )
 
-// Frequency is how much time a return is of.
+// Frequency is the length of the period of a return.
 type Frequency string
 
 // The frequencies. The zero value is Daily.
@@ -18,7 +18,7 @@ const (
 	Monthly Frequency = "monthly"
 )
 
-// PerYear is how many returns a year has.
+// PerYear returns the number of returns in a year.
 func (f Frequency) PerYear() float64 {
 	switch f {
 	case Weekly:
@@ -30,7 +30,7 @@ func (f Frequency) PerYear() float64 {
 	return quant.Daily
 }
 
-// End is the last day of the week or month that a day is in. Weeks end on Sunday.
+// End returns the last day of the week or month of a day. Weeks end on Sunday.
 func (f Frequency) End(day civil.Date) civil.Date {
 	switch f {
 	case Weekly:
@@ -42,8 +42,8 @@ func (f Frequency) End(day civil.Date) civil.Date {
 	return day
 }
 
-// Period is a row by the ends of its periods, which rows of other frames have too; what begins within the period that
-// it ends in keeps its day.
+// Period returns a row by the ends of its periods, which the rows of other frames share. A row that begins within the
+// period in which it ends keeps its first day.
 func (f Frequency) Period(r Row) Row {
 	p := Row{f.End(r.Day), f.End(r.Since)}
 	if p.Since == p.Day {
@@ -52,9 +52,9 @@ func (f Frequency) Period(r Row) Row {
 	return p
 }
 
-// Align sets series side by side as the function Align does, with their returns compounded to weeks or months. The
-// first and the last of a series may be parts of one. The day of a row is the last of its period on which any of the
-// series has a price, as the day is that it begins on: so series meet that end a week on different days.
+// Align puts series side by side as the function Align does, with their returns compounded to weeks or months. The
+// first and the last of a series may be parts of one. A row begins and ends on the last day of a period on which any
+// series has a price, so that series whose weeks end on different days share rows.
 func (f Frequency) Align(all []iter.Seq[[]Point]) (Frame, error) {
 	if f.PerYear() == quant.Daily {
 		return Align(all)
@@ -85,7 +85,7 @@ func (f Frequency) Align(all []iter.Seq[[]Point]) (Frame, error) {
 	return Align(compounded)
 }
 
-// period has the returns that end in a week or month.
+// period holds the returns that end in a week or month.
 type period struct {
 	end    civil.Date
 	points []Point
@@ -99,7 +99,7 @@ func (p period) returns() []float64 {
 	return values
 }
 
-// periods cuts linked points in order, given in runs, into weeks or months.
+// periods splits linked points in order, given in runs, into weeks or months.
 func (f Frequency) periods(runs iter.Seq[[]Point]) iter.Seq[period] {
 	return func(yield func(period) bool) {
 		var p period

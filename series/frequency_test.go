@@ -12,7 +12,7 @@ import (
 	"stega/civil"
 )
 
-// fromPrices are the linked returns between prices, which are given by how many days after the first they are of.
+// fromPrices returns the linked returns between prices, which are keyed by days after the first.
 func fromPrices(first civil.Date, prices map[int]float64) []Point {
 	var points []Point
 	var day civil.Date
@@ -30,9 +30,9 @@ func fromPrices(first civil.Date, prices map[int]float64) []Point {
 	return points
 }
 
-// What a week or month returned is what its last price is worth in that of the one before, as pandas'
-// resample().last().pct_change() has it, after the first week, which a price of it begins; two series meet where both
-// have such prices, whatever days these are of.
+// The return of a week or month compares its last price with that of the previous one, as pandas'
+// resample().last().pct_change() does; the first week starts at its first price. Two series share a row where both
+// have such prices, on whatever days.
 func TestReturnsOfPeriodsAreThoseBetweenTheirLastPrices(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(60) {
@@ -53,14 +53,14 @@ func TestReturnsOfPeriodsAreThoseBetweenTheirLastPrices(t *testing.T) {
 					}
 				}
 			}
-			require.Greater(t, len(all[i]), 1) // a price without a return is not there
+			require.Greater(t, len(all[i]), 1) // a single price has no return
 			given[i] = runs(r, fromPrices(first, all[i]))
 		}
 		want := map[Row][]float64{}
 		for i, prices := range all {
 			var since civil.Date
 			before, last := 0.0, 0.0
-			tell := func(end civil.Date) {
+			record := func(end civil.Date) {
 				if before > 0 && last > 0 {
 					row := Row{ends[end], since}
 					if want[row] == nil {
@@ -82,7 +82,7 @@ func TestReturnsOfPeriodsAreThoseBetweenTheirLastPrices(t *testing.T) {
 					before, since, end = price, day, f.End(day)
 				case f.End(day) != end:
 					if pending {
-						tell(end)
+						record(end)
 						before = last
 					}
 					since, end, last, pending = ends[end], f.End(day), price, true
@@ -91,7 +91,7 @@ func TestReturnsOfPeriodsAreThoseBetweenTheirLastPrices(t *testing.T) {
 				}
 			}
 			if pending {
-				tell(end)
+				record(end)
 			}
 		}
 		got, err := f.Align(given)
@@ -110,7 +110,7 @@ func TestReturnsOfPeriodsAreThoseBetweenTheirLastPrices(t *testing.T) {
 	}
 }
 
-func TestDailyIsAsItIs(t *testing.T) {
+func TestDailyReturnsStayUnchanged(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 4))
 	all := [][]Point{random(r, 40), random(r, 40)}
@@ -127,7 +127,7 @@ func TestDailyIsAsItIs(t *testing.T) {
 	assert.InDelta(t, 12, Monthly.PerYear(), 0)
 }
 
-// Rows of other frames have other last days of the same weeks; by their periods they are the same.
+// Rows of other frames have other last days of the same weeks; their periods are equal.
 func TestAPeriodIsTheSameWhateverItsLastDay(t *testing.T) {
 	t.Parallel()
 	friday, thursday := civil.Of(2024, time.March, 8), civil.Of(2024, time.March, 7)

@@ -1,4 +1,4 @@
-// Package series has the returns of symbols as services keep them, packed by years, and sets them side by side (Frame).
+// Package series stores the returns of symbols, packed by years, and aligns the returns of several symbols (Frame).
 package series
 
 import (
@@ -11,15 +11,15 @@ import (
 	"stega/civil"
 )
 
-// Point is the return of a day that has a price, since the day of the price before. The first day of a series has
-// none: there it is NaN.
+// Point is the return of a day with a price, since the previous day with a price. The first day of a series has no
+// return: NaN.
 type Point struct {
 	Day   civil.Date
-	Since civil.Date // as Link says; packed points do not have it
+	Since civil.Date // set by Link; packed points lack it
 	Value float64
 }
 
-// Of makes points of days, ordered, and their returns.
+// Of returns the points of ordered days and their returns.
 func Of(days []civil.Date, returns []float64) []Point {
 	points := make([]Point, len(days))
 	for i := range points {
@@ -28,7 +28,7 @@ func Of(days []civil.Date, returns []float64) []Point {
 	return points
 }
 
-// Years cuts ordered points into the years that they are of.
+// Years splits ordered points by year.
 func Years(points []Point) iter.Seq2[int, []Point] {
 	return func(yield func(int, []Point) bool) {
 		for len(points) > 0 {
@@ -42,7 +42,7 @@ func Years(points []Point) iter.Seq2[int, []Point] {
 	}
 }
 
-// Same reports whether two points say the same of the same day, whatever came before it.
+// Same reports whether two points have the same day and value, whatever came before.
 func (p Point) Same(o Point) bool {
 	return p.Day == o.Day && (p.Value != p.Value && o.Value != o.Value ||
 		math.Float64bits(p.Value) == math.Float64bits(o.Value))
@@ -51,15 +51,15 @@ func (p Point) Same(o Point) bool {
 // ByDay compares the day of a point, for binary searches.
 func ByDay(p Point, day civil.Date) int { return int(p.Day - day) }
 
-// NewYear is the first day of a year.
+// NewYear returns the first day of a year.
 func NewYear(year int) civil.Date { return civil.Of(year, 1, 1) }
 
-// ErrPacked says that packed points cannot be read.
+// ErrPacked reports packed points that cannot be decoded.
 var ErrPacked = errors.New("a packed series is damaged")
 
-// Pack appends points to a packed year whose last day is last (the first of January for an empty one). It is, for
-// each day in order, a uvarint of the days since the day before and eight bytes of the return. Equal points have
-// equal bytes, and what is appended to a year is what its packed form goes on with.
+// Pack appends points to a packed year whose last day is last: the first of January for an empty year. For each day
+// it appends a uvarint of the days since the previous day, and the eight bytes of the return. Equal points have equal
+// bytes, and appending to a year only appends to its bytes.
 func Pack(out []byte, last civil.Date, points []Point) []byte {
 	for _, p := range points {
 		value := p.Value
@@ -73,7 +73,7 @@ func Pack(out []byte, last civil.Date, points []Point) []byte {
 	return out
 }
 
-// Unpack appends the points of a packed year. ErrPacked.
+// Unpack appends the points of a packed year. Errors: ErrPacked.
 func Unpack(points []Point, year int, data []byte) ([]Point, error) {
 	day := NewYear(year)
 	for len(data) > 0 {
@@ -88,24 +88,24 @@ func Unpack(points []Point, year int, data []byte) ([]Point, error) {
 	return points, nil
 }
 
-// Merge puts points over others, both ordered by day, and says whether any is new or differs.
-func Merge(old, fresh []Point) (all []Point, changed bool) {
-	all = make([]Point, 0, len(old)+len(fresh))
-	for len(old) > 0 || len(fresh) > 0 {
+// Merge overwrites old points by updates, both ordered by day, and reports whether any point is new or differs.
+func Merge(old, updates []Point) (all []Point, changed bool) {
+	all = make([]Point, 0, len(old)+len(updates))
+	for len(old) > 0 || len(updates) > 0 {
 		switch {
-		case len(fresh) == 0 || len(old) > 0 && old[0].Day < fresh[0].Day:
+		case len(updates) == 0 || len(old) > 0 && old[0].Day < updates[0].Day:
 			all, old = append(all, old[0]), old[1:]
-		case len(old) == 0 || fresh[0].Day < old[0].Day:
-			all, fresh, changed = append(all, fresh[0]), fresh[1:], true
+		case len(old) == 0 || updates[0].Day < old[0].Day:
+			all, updates, changed = append(all, updates[0]), updates[1:], true
 		default:
-			changed = changed || !old[0].Same(fresh[0])
-			all, old, fresh = append(all, fresh[0]), old[1:], fresh[1:]
+			changed = changed || !old[0].Same(updates[0])
+			all, old, updates = append(all, updates[0]), old[1:], updates[1:]
 		}
 	}
 	return all, changed
 }
 
-// Link says of points in order, which follow one of the day last, since when each of their returns is.
+// Link sets Since in ordered points that follow a point of the day last.
 func Link(points []Point, last civil.Date) {
 	for i := range points {
 		points[i].Since, last = last, points[i].Day

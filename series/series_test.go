@@ -17,7 +17,7 @@ import (
 
 var day = civil.Of(2024, time.March, 1)
 
-// random is a series with gaps, linked.
+// random returns a linked series with gaps.
 func random(r *rand.Rand, days int) []Point {
 	var points []Point
 	for i := range days {
@@ -29,7 +29,7 @@ func random(r *rand.Rand, days int) []Point {
 	return points
 }
 
-// runs cuts points anywhere.
+// runs splits points at random.
 func runs(r *rand.Rand, points []Point) iter.Seq[[]Point] {
 	var parts [][]Point
 	for len(points) > 0 {
@@ -39,9 +39,9 @@ func runs(r *rand.Rand, points []Point) iter.Seq[[]Point] {
 	return slices.Values(parts)
 }
 
-// A frame has each return once, in the row that says what it spans, in order; two series meet in it where both begin
-// and end on the same days.
-func TestAFrameSetsSpansSideBySide(t *testing.T) {
+// A frame has each return once, in the row of its span, in order. Two series share a row where both begin and end on
+// the same days.
+func TestAFrameAlignsSpans(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(50) {
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -95,7 +95,7 @@ func TestAFrameSetsSpansSideBySide(t *testing.T) {
 	}
 }
 
-func TestWhatAFrameSaysOfItsRows(t *testing.T) {
+func TestAgesDaysAndMeanOfAFrame(t *testing.T) {
 	t.Parallel()
 	linked := func(points ...Point) iter.Seq[[]Point] {
 		Link(points, day)
@@ -125,7 +125,7 @@ func TestWhatAFrameSaysOfItsRows(t *testing.T) {
 	assert.Empty(t, nothing.Mean())
 }
 
-func TestMergedPointsSayWhetherAnythingIsNew(t *testing.T) {
+func TestMergeReportsChanges(t *testing.T) {
 	t.Parallel()
 	old := []Point{{Day: day, Value: math.NaN()}, {Day: day + 2, Value: .2}}
 	_, changed := Merge(old, []Point{{Day: day, Value: math.NaN()}, {Day: day + 2, Value: .2}})
@@ -170,7 +170,7 @@ func TestPointsAreCutIntoYears(t *testing.T) {
 	}
 }
 
-// Series that are priced on ever other days would take a row for each return.
+// Series with prices on ever different days need a row for each return.
 func TestAFrameHasABound(t *testing.T) {
 	t.Parallel()
 	all := make([]iter.Seq[[]Point], MaxCells/1000+1)

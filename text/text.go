@@ -1,7 +1,7 @@
-// Package text makes text from outside safe to show and to keep.
+// Package text makes text from outside safe to show and to store.
 //
-// Visible is for terminals and logs, Cell for spreadsheets, CheckName for whatever takes a name, and
-// RedactURL for addresses that may hold a password. Each place that shows or keeps such text uses these.
+// Visible is for terminals and logs, Cell for spreadsheets, CheckName for names, and RedactURL for addresses that may
+// contain a password. Each place that shows or stores such text uses these.
 package text
 
 import (
@@ -16,9 +16,9 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Visible returns s with every character that a terminal would obey or hide written as an escape, such as
-// \n or \u001b: control characters, line separators, direction marks, zero-width and tag characters,
-// characters without a meaning, and bytes that are no UTF-8. A variation of an emoji stays.
+// Visible returns s with every character that a terminal would obey or hide written as an escape, such as \n or
+// \u001b. It escapes control characters, line separators, direction marks, zero-width and tag characters, unassigned
+// characters, and bytes that are not UTF-8. Emoji variation selectors stay.
 func Visible(s string) string {
 	first := strings.IndexFunc(s, func(r rune) bool { return r == utf8.RuneError || !shown(r) })
 	if first < 0 {
@@ -54,20 +54,20 @@ func shown(r rune) bool {
 	return r == '\ufe0e' || r == '\ufe0f' || unicode.IsGraphic(r) && !blank(r)
 }
 
-// blank reports whether r is a graphic character without a picture.
+// blank reports whether r is a graphic character without a glyph.
 func blank(r rune) bool {
 	return unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || r == '\u2800'
 }
 
-// CheckName returns a name in the form in which it is kept and compared (NFC), or why it is refused, as the
-// end of a sentence about it: "has a space at its end". limit counts characters.
+// CheckName returns a name in its stored and compared form (NFC). An error is the end of a sentence about the name:
+// "has a space at its end". limit counts characters.
 //
-// It refuses whatever makes two names look alike or a name look like something else: control, direction,
-// zero-width and tag characters, characters without a meaning or a picture, spaces around the name and
-// unusual ones within, and words that mix Latin letters with letters of an alphabet that resembles them.
+// It refuses characters that make two names look alike or a name look like something else: control, direction,
+// zero-width and tag characters, characters without a meaning or a glyph, spaces around the name and unusual ones
+// within, and words that mix Latin letters with similar letters of another alphabet.
 func CheckName(s string, limit int) (string, error) {
 	if !utf8.ValidString(s) {
-		return "", errors.New("is no UTF-8")
+		return "", errors.New("is not UTF-8")
 	}
 	s = norm.NFC.String(s)
 	switch {
@@ -81,7 +81,7 @@ func CheckName(s string, limit int) (string, error) {
 		case r == utf8.RuneError || !unicode.IsGraphic(r) || blank(r):
 			return "", fmt.Errorf("has a character that cannot be shown: %U", r)
 		case unicode.Is(unicode.Zs, r) && r != ' ' && r != '\u3000':
-			return "", fmt.Errorf("has a space that is none of the keyboard's: %U", r)
+			return "", fmt.Errorf("has an unusual space: %U", r)
 		}
 	}
 	first, _ := utf8.DecodeRuneInString(s)
@@ -92,7 +92,7 @@ func CheckName(s string, limit int) (string, error) {
 	case unicode.IsSpace(last):
 		return "", errors.New("has a space at its end")
 	case unicode.IsMark(first):
-		return "", fmt.Errorf("starts with an accent that belongs to no letter: %U", first)
+		return "", fmt.Errorf("starts with an accent without a letter: %U", first)
 	}
 	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) }) {
 		if mixed(word) {
@@ -102,11 +102,10 @@ func CheckName(s string, limit int) (string, error) {
 	return s, nil
 }
 
-// Fold returns the form in which two names are the same name: upper and lower case, and the ways to write an
-// accent, do not tell them apart.
+// Fold returns the form in which equal names compare equal: case and the encoding of accents make no difference.
 func Fold(name string) string { return norm.NFC.String(strings.ToLower(norm.NFC.String(name))) }
 
-// mixed reports whether a word has Latin letters beside letters of an alphabet with the same shapes.
+// mixed reports whether a word has Latin letters beside letters of a similar alphabet.
 func mixed(word string) bool {
 	latin, other := false, false
 	for _, r := range word {
@@ -117,8 +116,8 @@ func mixed(word string) bool {
 	return latin && other
 }
 
-// Cell returns a cell of CSV that no spreadsheet takes for a formula: text that would begin one gets an
-// apostrophe in front, which spreadsheets do not show. Numbers stay as they are.
+// Cell returns a CSV cell that no spreadsheet evaluates as a formula: text that would begin one gets a leading
+// apostrophe, which spreadsheets hide. Numbers stay unchanged.
 func Cell(s string) string {
 	begin := strings.TrimLeftFunc(s, unicode.IsSpace)
 	switch r, _ := utf8.DecodeRuneInString(begin); {
@@ -153,7 +152,7 @@ func digits(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < '0' || r > '9' })
 }
 
-// JSON returns JSON with the same meaning, in which every character that Visible escapes is an escape.
+// JSON returns equivalent JSON in which every character that Visible escapes is escaped.
 func JSON(b []byte) []byte {
 	if bytes.IndexFunc(b, func(r rune) bool { return r == utf8.RuneError || r >= 0x7f && !shown(r) }) < 0 {
 		return b
@@ -167,7 +166,7 @@ func JSON(b []byte) []byte {
 		case r > 0xffff:
 			high, low := utf16.EncodeRune(r)
 			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
-		default: // bytes that are no UTF-8 are U+FFFD to every reader
+		default: // bytes that are not UTF-8 decode as U+FFFD
 			out = fmt.Appendf(out, `\u%04x`, r)
 		}
 		b = b[size:]

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWhatATerminalObeysBecomesVisible(t *testing.T) {
+func TestControlCharactersBecomeVisible(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		"": "",
@@ -40,7 +40,7 @@ func FuzzVisible(f *testing.F) {
 		for _, r := range out {
 			require.True(t, unicode.IsGraphic(r) || r == '\ufe0e' || r == '\ufe0f', "%q gives %q", s, out)
 		}
-		require.Equal(t, out, Visible(out), "visible text stays as it is")
+		require.Equal(t, out, Visible(out), "visible text stays unchanged")
 	})
 }
 
@@ -52,7 +52,7 @@ func TestNamesAreRefused(t *testing.T) {
 		" core":                 "space at its start",
 		"core ":                 "space at its end",
 		"core\u3000":            "space at its end",
-		"co\xffre":              "no UTF-8",
+		"co\xffre":              "not UTF-8",
 		"co\nre":                "U+000A",
 		"co\tre":                "U+0009",
 		"co\x00re":              "U+0000",
@@ -87,8 +87,8 @@ func TestNamesAreRefused(t *testing.T) {
 		"lοcal":                 "alphabets", // a Greek ο
 		strings.Repeat("a", 51): "more than 50",
 		strings.Repeat("é", 51): "more than 50",
-		"\xf0\x9f\x99":          "no UTF-8",
-		"\xed\xa0\x80":          "no UTF-8",
+		"\xf0\x9f\x99":          "not UTF-8",
+		"\xed\xa0\x80":          "not UTF-8",
 		"a\u180eb":              "U+180E",
 		"\U000e007fa":           "U+E007F",
 		"a\u206ab":              "U+206A",
@@ -131,7 +131,7 @@ func TestNamesAreKeptInOneForm(t *testing.T) {
 	require.NoError(t, err)
 	decomposed, err := CheckName("e\u0301te\u0301", 50)
 	require.NoError(t, err)
-	assert.Equal(t, composed, decomposed, "one name, whatever keyboard wrote it")
+	assert.Equal(t, composed, decomposed, "one name, in either encoding")
 }
 
 func FuzzCheckName(f *testing.F) {

@@ -6,23 +6,23 @@ import (
 	"strings"
 )
 
-// redacted stands for what is not shown, as in url.URL.Redacted.
+// redacted replaces a hidden value, as in url.URL.Redacted.
 const redacted = "xxxxx"
 
 var (
-	// separator begins the next URL of a list.
+	// separator matches the start of the next URL of a list.
 	separator = regexp.MustCompile(`[,;\s]+[A-Za-z][A-Za-z0-9+.-]*://`)
 	scheme    = regexp.MustCompile(`^[,;\s]*[A-Za-z][A-Za-z0-9+.-]*://`)
-	// setting is a parameter of a query or of a key/value DSN.
+	// setting matches a parameter of a query or of a key/value DSN.
 	setting   = regexp.MustCompile(`([A-Za-z0-9_.%+-]+)(\s*=\s*)`)
 	parameter = regexp.MustCompile(`^&[A-Za-z0-9_.%+-]+=`)
-	// path is a file, which has no password.
+	// path matches a file, which has no password.
 	path = regexp.MustCompile(`^(?:[./\\]|file:|[A-Za-z]:[\\/])`)
 )
 
-// RedactURL returns an address without its passwords, however it is written: a URL, also one that cannot be
-// parsed, a list of URLs, one without a scheme, parameters such as ?password=, and a key/value DSN. When in
-// doubt it hides more. It is for one address as a person gave it, not for a sentence with an address in it.
+// RedactURL returns an address without its passwords, in any form: a URL, also an invalid one, a list of URLs, one
+// without a scheme, parameters such as ?password=, and a key/value DSN. In doubt it hides more. It is meant for one
+// address from a setting, not for a sentence with an address.
 func RedactURL(s string) string {
 	var b strings.Builder
 	for s != "" {
@@ -48,12 +48,12 @@ func redactUser(s string) string {
 		return s[:start] + user[:colon+1] + redacted + s[at:]
 	}
 	if web := strings.ToLower(strings.TrimLeft(s[:start], ",; \t")); strings.HasPrefix(web, "http") {
-		return s[:start] + redacted + s[at:] // a token is given as the name of the user
+		return s[:start] + redacted + s[at:] // a token may be the user name
 	}
 	return s
 }
 
-// redactSettings hides the values of settings whose name says that they are secret.
+// redactSettings hides the values of settings with a secret name.
 func redactSettings(s string) string {
 	var b strings.Builder
 	query := strings.Contains(s, "://")

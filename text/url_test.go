@@ -52,7 +52,7 @@ func FuzzRedactURL(f *testing.F) {
 	f.Add("p/w@x", 0)
 	f.Add("a b'c", 3)
 	f.Fuzz(func(t *testing.T, password string, form int) {
-		// The marker makes the password findable; around it are characters that could end it.
+		// The marker identifies the password; around it are characters that could end it.
 		marked := "Q7J" + password + "Z9K"
 		quoted := strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(marked)
 		forms := []string{
