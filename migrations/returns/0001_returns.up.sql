@@ -21,7 +21,7 @@ CREATE TABLE holdings (
 );
 CREATE INDEX holdings_by_portfolio ON holdings (portfolio_id);
 
--- What is left of deleted portfolios, so that an event that was retried late cannot revive one. A rebuild keeps it.
+-- Versions of deleted portfolios, so that an event that is retried late cannot restore one. A rebuild keeps this table.
 CREATE TABLE deleted_portfolios (
     id      TEXT PRIMARY KEY,
     version BIGINT NOT NULL

@@ -1,2 +1,3 @@
--- How data is packed: 1 has closes and adjusted closes, 2 has dividends and splits too. Rows of 1 are read as they are, and become 2 with the next change.
+-- Format of data: 1 has closes and adjusted closes, 2 has dividends and splits too. Rows of format 1 stay readable and
+-- become format 2 with their next change.
 ALTER TABLE series ADD COLUMN format INTEGER NOT NULL DEFAULT 1;

@@ -22,8 +22,7 @@ import (
 	"stega/internal/stegatest"
 )
 
-// The returns of a symbol with a dividend of 2 on 100, and a split of four: 100, 99 (with the dividend 98 to 99), 25
-// (a quarter of 100).
+// The symbol has a dividend of 2 and a split of 4 for 1: its closes 100, 99 and 25 stand for 98, 99 and 100.
 func TestActionsAdjustReturns(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
@@ -44,18 +43,18 @@ func TestActionsAdjustReturns(t *testing.T) {
 			return true
 		}
 	}
-	s.Eventually("dividend and split are taken out", is(99.0/98-1, 100.0/99-1, 26.0/25-1))
+	s.Eventually("returns are adjusted for the dividend and the split", is(99.0/98-1, 100.0/99-1, 26.0/25-1))
 	s.Import(head+"2024-01-03,A,99,1,\n", "")
 	s.Eventually("a corrected dividend counts", is(99.0/99-1, 100.0/99-1, 26.0/25-1))
 	s.Import(head+"2024-01-04,A,25,,\n", "")
-	s.Eventually("a split that was none is gone", is(99.0/99-1, 25.0/99-1, 26.0/25-1))
+	s.Eventually("a split that was corrected away is gone", is(99.0/99-1, 25.0/99-1, 26.0/25-1))
 	s.Import(head+"2024-01-04,A,25,0.5,4\n", "")
 	s.Eventually("a dividend of a new share and a split on one day", is(0, 25/(99.0/4-0.5)-1, 26.0/25-1))
 	s.Import("date,symbol,close\n2024-01-02,A,102\n", "")
 	s.Eventually("a late price before it counts", is(99/(102.0-1)-1, 25/(99.0/4-0.5)-1, 26.0/25-1))
 }
 
-// bar is a line of a file, with what it says of a day.
+// bar is one line of a file: the price, dividend and split of a day.
 type bar struct {
 	day             civil.Date
 	close           float64
@@ -69,12 +68,14 @@ func (b bar) line() string {
 		}
 		return strconv.FormatFloat(v, 'f', -1, 64)
 	}
-	return fmt.Sprintf("%s,X,%s,%s,%s\n", b.day, strconv.FormatFloat(b.close, 'f', -1, 64), optional(b.dividend), optional(b.split))
+	return fmt.Sprintf(
+		"%s,X,%s,%s,%s\n", b.day, strconv.FormatFloat(b.close, 'f', -1, 64), optional(b.dividend), optional(b.split),
+	)
 }
 
-// Bars, then actions; actions, then bars; and pieces of both in any order, some of them wrong at first and some
-// twice: the views are the same to the last byte, and so is what somebody holds who merged what was told.
-func TestActionsInAnyOrderEndInTheSameViews(t *testing.T) {
+// Bars before actions, actions before bars, and pieces in random order, some wrong at first and some repeated, give the
+// same views to the last byte. So does a follower that merges the events.
+func TestActionsInAnyOrderGiveTheSameViews(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(11, 5))
 	var all []bar
@@ -101,7 +102,7 @@ func TestActionsInAnyOrderEndInTheSameViews(t *testing.T) {
 		wrong.close, wrong.dividend, wrong.split = wrong.close+3, 1.5, 3
 		pieces = append(pieces, []bar{wrong}, chunk, chunk[:1])
 	}
-	views, told := "", map[civil.Date]float64{}
+	views, published := "", map[civil.Date]float64{}
 	for _, order := range []struct {
 		name  string
 		files [][]bar
@@ -115,16 +116,16 @@ func TestActionsInAnyOrderEndInTheSameViews(t *testing.T) {
 			}
 			s.Import(text, "")
 		}
-		var held map[civil.Date]float64
-		s.Eventually(order.name+": all is told", func() bool {
-			held = merged(t, s)
-			return len(held) == len(all) && (len(told) == 0 || sameReturns(told, held))
+		var followed map[civil.Date]float64
+		s.Eventually(order.name+": all events are published", func() bool {
+			followed = merged(t, s)
+			return len(followed) == len(all) && (len(published) == 0 || sameReturns(published, followed))
 		})
 		database := "sqlite://" + filepath.Join(dir, "returns.db")
 		if views == "" {
-			views, told = stegatest.Views(t, database), held
+			views, published = stegatest.Views(t, database), followed
 			for i, b := range all[1:] {
-				require.InDelta(t, expected(all[i], b), held[b.day], 1e-12, b.day)
+				require.InDelta(t, expected(all[i], b), followed[b.day], 1e-12, b.day)
 			}
 		}
 		s.Eventually(order.name+": the views are the same", func() bool { return stegatest.Views(t, database) == views })
@@ -132,7 +133,7 @@ func TestActionsInAnyOrderEndInTheSameViews(t *testing.T) {
 	}
 }
 
-// expected is the return between two days, as the rule says it.
+// expected returns the return between two days, adjusted for the dividend and the split of the second.
 func expected(a, b bar) float64 {
 	before := a.close
 	if b.split != 0 {
@@ -141,9 +142,9 @@ func expected(a, b bar) float64 {
 	return b.close/(before-b.dividend) - 1
 }
 
-// merged is what somebody holds of X who follows what is told.
+// merged returns the returns of X by day, as a follower that merges the events has them.
 func merged(t *testing.T, s *stegatest.Server) map[civil.Date]float64 {
-	held := map[civil.Date]float64{}
+	followed := map[civil.Date]float64{}
 	for _, line := range s.Log() {
 		var e events.AssetUpdated
 		if line.Type != e.Topic() {
@@ -152,10 +153,10 @@ func merged(t *testing.T, s *stegatest.Server) map[civil.Date]float64 {
 		require.NoError(t, json.Unmarshal(line.Data, &e))
 		require.NoError(t, e.Check())
 		for i, day := range e.Days {
-			held[day] = e.Returns[i]
+			followed[day] = e.Returns[i]
 		}
 	}
-	return held
+	return followed
 }
 
 func sameReturns(a, b map[civil.Date]float64) bool {
@@ -167,23 +168,23 @@ func sameReturns(a, b map[civil.Date]float64) bool {
 	return len(a) == len(b)
 }
 
-// Apple's closes as they were traded, with its splits and dividends, return what Yahoo's adjusted closes do, as far
-// as the six places of the file go.
-func TestRawPricesAndActionsReturnWhatAdjustedPricesDo(t *testing.T) {
+// Apple's closes as traded, with its splits and dividends, have the same returns as Yahoo's adjusted closes, within the
+// six decimal places of the file.
+func TestRawPricesWithActionsReturnAsAdjustedPrices(t *testing.T) {
 	t.Parallel()
 	rows, err := csv.NewReader(bytes.NewReader(reference.Read(t, "yahoofinance-AAPL-20040819-20180120.csv"))).ReadAll()
 	require.NoError(t, err)
 	s := stegatest.Up(t)
 	s.Import(string(reference.Read(t, "yahoofinance-AAPL-20040819-20180120.csv")), "?symbol=YAHOO")
 	s.Import(traded(t, rows[1:]), "")
-	type figures struct {
+	type statistics struct {
 		Observations     int
 		AnnualReturn     float64 `json:"annual_return"`
 		AnnualVolatility float64 `json:"annual_volatility"`
 		MaxDrawdown      float64 `json:"max_drawdown"`
 	}
-	var given, computed figures
-	s.Eventually("both are complete", func() bool { // they come in several events
+	var given, computed statistics
+	s.Eventually("both are complete", func() bool { // each has several events
 		s.Found("/v1/returns/assets/YAHOO", &given)
 		s.Found("/v1/returns/assets/RAW", &computed)
 		return given.Observations == len(rows)-2 && computed.Observations == len(rows)-2
@@ -193,13 +194,14 @@ func TestRawPricesAndActionsReturnWhatAdjustedPricesDo(t *testing.T) {
 	assert.InDelta(t, given.MaxDrawdown, computed.MaxDrawdown, 1e-6)
 }
 
-// dividends are what Apple paid per share as it was then, on the ex-days.
-var dividends = strings.Fields(`2012-08-09 2.65 2012-11-07 2.65 2013-02-07 2.65 2013-05-09 3.05 2013-08-08 3.05 2013-11-06 3.05 2014-02-06 3.05 2014-05-08 3.29
-2014-08-07 .47 2014-11-06 .47 2015-02-05 .47 2015-05-07 .52 2015-08-06 .52 2015-11-05 .52 2016-02-04 .52 2016-05-05 .57 2016-08-04 .57 2016-11-03 .57
-2017-02-09 .57 2017-05-11 .63 2017-08-10 .63 2017-11-10 .63`)
+// dividends lists Apple's dividends per share of that time, by ex-day.
+var dividends = strings.Fields(`2012-08-09 2.65 2012-11-07 2.65 2013-02-07 2.65 2013-05-09 3.05 2013-08-08 3.05
+2013-11-06 3.05 2014-02-06 3.05 2014-05-08 3.29 2014-08-07 .47 2014-11-06 .47 2015-02-05 .47 2015-05-07 .52
+2015-08-06 .52 2015-11-05 .52 2016-02-04 .52 2016-05-05 .57 2016-08-04 .57 2016-11-03 .57 2017-02-09 .57 2017-05-11 .63
+2017-08-10 .63 2017-11-10 .63`)
 
-// traded undoes in the closes of a file what two splits, 2 for 1 and 7 for 1, did to them, and says the splits and
-// dividends in their place.
+// traded returns a file with the closes as traded, before two splits of 2 for 1 and 7 for 1, and with the splits and
+// dividends as actions.
 func traded(t *testing.T, rows [][]string) string {
 	var b strings.Builder
 	b.WriteString("date,symbol,close,dividend,split\n")
@@ -217,7 +219,9 @@ func traded(t *testing.T, rows [][]string) string {
 		if i := slices.Index(dividends, day); i >= 0 {
 			dividend = dividends[i+1]
 		}
-		_, _ = fmt.Fprintf(&b, "%s,RAW,%.6f,%s,%s\n", day, price, dividend, map[string]string{"2005-02-28": "2", "2014-06-09": "7"}[day])
+		_, _ = fmt.Fprintf(
+			&b, "%s,RAW,%.6f,%s,%s\n", day, price, dividend, map[string]string{"2005-02-28": "2", "2014-06-09": "7"}[day],
+		)
 	}
 	return b.String()
 }

@@ -13,8 +13,8 @@ import (
 	"stega/quant"
 )
 
-// point is the prices of one day: the close, and what makes it comparable with those of other days, each NaN when the
-// source does not say it. Statistics are floating point; the exact prices are marketdata's.
+// point holds the close of one day and the values that adjust it, each NaN when the source has none. Statistics need
+// floating point only; the service marketdata stores the exact prices.
 type point struct {
 	day      civil.Date
 	close    float64
@@ -23,43 +23,45 @@ type point struct {
 	split    float64 // new shares for one old, on its ex-day
 }
 
-func pointOf(day civil.Date, close float64) point {
+// newPoint returns the point of a day with a close and no other value.
+func newPoint(day civil.Date, close float64) point {
 	return point{day: day, close: close, adjusted: math.NaN(), dividend: math.NaN(), split: math.NaN()}
 }
 
-// extras are the values beside the close, in the order of their bits.
+// extras returns the values beside the close, in the order of their bits in the packed form.
 func (p *point) extras() [extras]*float64 {
 	return [extras]*float64{&p.adjusted, &p.dividend, &p.split}
 }
 
+// extras is the number of values beside the close.
 const extras = 3
 
-func (p point) same(o point) bool {
-	mine, others := p.extras(), o.extras()
-	for i := range mine {
-		if math.Float64bits(*mine[i]) != math.Float64bits(*others[i]) {
+// equal reports whether two points have the same day and the same values, to the last bit.
+func (p point) equal(o point) bool {
+	a, b := p.extras(), o.extras()
+	for i := range a {
+		if math.Float64bits(*a[i]) != math.Float64bits(*b[i]) {
 			return false
 		}
 	}
 	return p.day == o.day && p.close == o.close
 }
 
-// between is the return from one point to the next: that of the adjusted closes when both have one, and else that of
-// the closes, adjusted for the dividend and the split of the later. So a file without adjusted closes beside one with
-// them makes no jump.
-func between(a, b point) float64 {
+// returnBetween returns the return from one point to the next: that of the adjusted closes when both have one, else
+// that of the closes, adjusted for the dividend and the split of the later point. So adjusted and plain closes next to
+// each other cause no jump.
+func returnBetween(a, b point) float64 {
 	return quant.Bars{
-		Close: []float64{a.close, b.close}, Adjusted: []float64{a.adjusted, b.adjusted}, Dividend: []float64{a.dividend, b.dividend},
-		Split: []float64{a.split, b.split},
+		Close: []float64{a.close, b.close}, Adjusted: []float64{a.adjusted, b.adjusted},
+		Dividend: []float64{a.dividend, b.dividend}, Split: []float64{a.split, b.split},
 	}.Return(1)
 }
 
-// pointsOf takes what matters here out of an event, whose columns were checked. A dividend of nothing and a split
-// into one are none.
+// pointsOf returns the points of an event, whose columns were checked. It drops dividends of 0 and splits of 1 for 1.
 func pointsOf(e events.PricesImported) []point {
 	points := make([]point, len(e.Days))
 	for i := range points {
-		p := pointOf(e.Days[i], valueOf(e.Close, i))
+		p := newPoint(e.Days[i], valueOf(e.Close, i))
 		p.adjusted = valueOf(e.AdjClose, i)
 		if d := valueOf(e.Dividend, i); d > 0 {
 			p.dividend = d
@@ -72,6 +74,7 @@ func pointsOf(e events.PricesImported) []point {
 	return points
 }
 
+// valueOf returns a value of a column, and NaN where the column has none.
 func valueOf(c events.Column, i int) float64 {
 	if i >= len(c) || !c[i].Valid {
 		return math.NaN()
@@ -80,32 +83,32 @@ func valueOf(c events.Column, i int) float64 {
 	return v
 }
 
-// The formats of a packed year: the first, which is still read, had only one bit, that of the adjusted close.
+// The formats of a packed year. The first, which is still read, has one bit, that of the adjusted close.
 const (
-	closesOnly = 1
-	format     = 2
+	formatCloses  = 1
+	currentFormat = 2
 )
 
-// bitsOf is how many values beside the close a format has.
-func bitsOf(f int) (int, error) {
+// extraBits returns the number of values beside the close that a format can have.
+func extraBits(f int) (int, error) {
 	switch f {
-	case closesOnly:
+	case formatCloses:
 		return 1, nil
-	case format:
+	case currentFormat:
 		return extras, nil
 	}
 	return 0, fmt.Errorf("%w: format %d", errPacked, f)
 }
 
-// A packed year is, for each day in order, a uvarint of the days since the day before (the first: since the first of
-// January), shifted by a bit for each value beside the close that may be there, and eight bytes of the close and of
-// each that is. Equal points have equal bytes.
+// pack returns the packed form of the points of one year, which has no padding: equal points have equal bytes. Each
+// point is a uvarint and eight bytes for the close and for each value beside it. The low bits of the uvarint mark the
+// values that are present; the rest counts the days since the point before, or since the first of January.
 func pack(points []point) []byte {
 	out := make([]byte, 0, 10*len(points))
-	last := civil.Of(points[0].day.Year(), 1, 1)
+	previous := civil.Of(points[0].day.Year(), 1, 1)
 	for _, p := range points {
-		head := uint64(p.day-last) << extras
-		last = p.day
+		head := uint64(p.day-previous) << extras
+		previous = p.day
 		for bit, v := range p.extras() {
 			if !math.IsNaN(*v) {
 				head |= 1 << bit
@@ -124,9 +127,9 @@ func pack(points []point) []byte {
 
 var errPacked = errors.New("a packed series is damaged: rebuild it with stega rebuild --service returns")
 
-// unpack appends the points of a packed year.
+// unpack appends the points of a packed year to out.
 func (r *row) unpack(out []point) ([]point, error) {
-	width, err := bitsOf(r.Format)
+	width, err := extraBits(r.Format)
 	if err != nil {
 		return out, err
 	}
@@ -141,7 +144,7 @@ func (r *row) unpack(out []point) ([]point, error) {
 		values := data[n : n+need]
 		data = data[n+need:]
 		day += civil.Date(head >> width)
-		p := pointOf(day, math.Float64frombits(binary.LittleEndian.Uint64(values)))
+		p := newPoint(day, math.Float64frombits(binary.LittleEndian.Uint64(values)))
 		for bit, v := range p.extras() {
 			if mask>>bit&1 == 1 {
 				values = values[8:]
@@ -153,26 +156,27 @@ func (r *row) unpack(out []point) ([]point, error) {
 	return out, nil
 }
 
-// merge puts points over others, both ordered by day, and returns all with those that are new or differ.
-func merge(old, fresh []point) (all, changed []point) {
-	if len(old) == 0 || len(fresh) == 0 || old[len(old)-1].day < fresh[0].day {
-		return append(slices.Clone(old), fresh...), fresh
+// merge merges points into old ones, both ordered by day; of one day, the new point wins. It returns all points, and
+// those that are new or differ.
+func merge(old, points []point) (all, changed []point) {
+	if len(old) == 0 || len(points) == 0 || old[len(old)-1].day < points[0].day {
+		return append(slices.Clone(old), points...), points
 	}
-	all = make([]point, 0, len(old)+len(fresh))
-	for len(old) > 0 || len(fresh) > 0 {
-		if len(fresh) == 0 || len(old) > 0 && old[0].day < fresh[0].day {
+	all = make([]point, 0, len(old)+len(points))
+	for len(old) > 0 || len(points) > 0 {
+		if len(points) == 0 || len(old) > 0 && old[0].day < points[0].day {
 			all, old = append(all, old[0]), old[1:]
 			continue
 		}
 		differs := true
-		if len(old) > 0 && old[0].day == fresh[0].day {
-			differs = !old[0].same(fresh[0])
+		if len(old) > 0 && old[0].day == points[0].day {
+			differs = !old[0].equal(points[0])
 			old = old[1:]
 		}
 		if differs {
-			changed = append(changed, fresh[0])
+			changed = append(changed, points[0])
 		}
-		all, fresh = append(all, fresh[0]), fresh[1:]
+		all, points = append(all, points[0]), points[1:]
 	}
 	return all, changed
 }

@@ -9,9 +9,10 @@ import (
 func TestOnPostgreSQL(t *testing.T) {
 	t.Parallel()
 	servers.OnPostgreSQL(
-		t, "returns", TestActionsAdjustReturns, TestActionsInAnyOrderEndInTheSameViews, TestFiguresOfTheReference,
-		TestFiguresAreThoseOfTheSeriesThatIsShown, TestABenchmarkIsComparedWithOnCommonDays, TestWhatIsNotDefinedSaysWhy,
-		TestBadQuestionsAboutReturns, TestWeeksBeginOnMonday, TestPricesThatComeBackAreBack, TestFiguresOfRealPrices, TestSeriesOfEveryKind,
-		TestAnyOrderEndsInTheSameViews, TestWhatIsToldOfReturns, TestWhatIsToldMakesTheSeries,
+		t, "returns", TestActionsAdjustReturns, TestActionsInAnyOrderGiveTheSameViews, TestStatisticsMatchTheReference,
+		TestStatisticsMatchTheSeriesOfTheAnswer, TestBenchmarksAreComparedOnCommonDays, TestUndefinedStatisticsHaveAReason,
+		TestInvalidQueriesAreRefused, TestWeeksBeginOnMonday, TestPricesThatRecoverExactlyHaveNoReturn,
+		TestStatisticsOfRealPrices, TestSeriesOfEveryKind,
+		TestEventsInAnyOrderGiveTheSameViews, TestEventsOfReturns, TestEventsAddUpToTheSeries,
 	)
 }

@@ -12,16 +12,16 @@ import (
 	"stega/quant"
 )
 
-// rival is a benchmark, and both series on the days that they have in common.
+// rival holds a benchmark, with both series on their common days.
 type rival struct {
 	who      subject
 	own, its series
 }
 
-// rival finds the benchmark that is asked for, if any.
+// rival loads the benchmark of a query. It returns nil when the query has none.
 func (s *Service) rival(ctx context.Context, q query, who subject, own series) (*rival, error) {
 	if q.benchmark == "" {
-		return nil, nil //nolint:nilnil // nothing is compared
+		return nil, nil //nolint:nilnil // the query has no benchmark
 	}
 	r := &rival{}
 	its, err := s.benchmark(ctx, q, &r.who)
@@ -32,16 +32,19 @@ func (s *Service) rival(ctx context.Context, q query, who subject, own series) (
 		return nil, err
 	}
 	mine, theirs := daySet(own), daySet(its)
-	r.own, r.its = own.on(theirs), its.on(mine)
+	r.own, r.its = own.onDays(theirs), its.onDays(mine)
 	if len(r.own.days) < 2 {
-		return nil, fault.Invalid("benchmark_apart", "%s (%s to %s) and the benchmark %s (%s to %s) have prices on %d common days of the window, and a return needs two",
-			who.name(), own.days[0], own.days[len(own.days)-1], r.who.name(), its.days[0], its.days[len(its.days)-1], len(r.own.days)).
+		return nil, fault.Invalid("benchmark_apart",
+			"%s (%s to %s) and the benchmark %s (%s to %s) have %d common days with prices in the window: a return needs two",
+			who.name(), own.days[0], own.days[len(own.days)-1], r.who.name(), its.days[0], its.days[len(its.days)-1],
+			len(r.own.days)).
 			WithHint("choose another benchmark, or a window in which both have prices")
 	}
 	r.own, r.its = r.own.every(q.frequency), r.its.every(q.frequency)
 	return r, nil
 }
 
+// benchmark loads the daily returns of the symbol or the portfolio that a query names as its benchmark.
 func (s *Service) benchmark(ctx context.Context, q query, who *subject) (its series, err error) {
 	if uuid.Validate(q.benchmark) == nil {
 		*who, its, err = s.followed(ctx, q.benchmark, q)
@@ -53,19 +56,21 @@ func (s *Service) benchmark(ctx context.Context, q query, who *subject) (its ser
 	return asset(ctx, s.db.Read(), who.Symbol, q.From, q.To)
 }
 
-// notComparable is a fault of the benchmark's, told as one of the question.
+// notComparable turns a fault about the benchmark into a fault of the parameter benchmark.
 func notComparable(f *fault.Fault, benchmark string) error {
 	code := map[string]string{
-		"symbol_unknown": "benchmark_unknown", "portfolio_unknown": "benchmark_unknown", "window_empty": "benchmark_apart", "prices_missing": "benchmark_apart",
+		"symbol_unknown": "benchmark_unknown", "portfolio_unknown": "benchmark_unknown",
+		"window_empty": "benchmark_apart", "prices_missing": "benchmark_apart",
 	}[f.Code]
 	if code == "" {
 		code = f.Code
 	}
-	out := fault.Invalid(code, "the benchmark %.64s cannot be compared with: %s", benchmark, f.Detail)
+	out := fault.Invalid(code, "the benchmark %.64s cannot be used: %s", benchmark, f.Detail)
 	out.Hint = f.Hint
 	return out
 }
 
+// daySet returns a predicate that reports whether a series has a day.
 func daySet(s series) func(day civil.Date) bool {
 	set := make(map[civil.Date]bool, len(s.days))
 	for _, day := range s.days {
@@ -74,68 +79,72 @@ func daySet(s series) func(day civil.Date) bool {
 	return func(day civil.Date) bool { return set[day] }
 }
 
-// against makes figures of two series.
+// against adapts a function of the returns and the benchmark's returns.
 func against(f func(returns, benchmark []float64) float64) func(x *sample) float64 {
-	return func(x *sample) float64 { return f(x.returns, x.rival) }
+	return func(x *sample) float64 { return f(x.returns, x.benchmark) }
 }
 
+// againstAnnual adapts a function of both series and the periods per year.
 func againstAnnual(f func(returns, benchmark []float64, periods float64) float64) func(x *sample) float64 {
-	return func(x *sample) float64 { return f(x.returns, x.rival, x.periods) }
+	return func(x *sample) float64 { return f(x.returns, x.benchmark, x.periods) }
 }
 
+// againstRiskFree adapts a function of both series, the annual risk-free return and the periods per year.
 func againstRiskFree(f func(returns, benchmark []float64, rf, periods float64) float64) func(x *sample) float64 {
-	return func(x *sample) float64 { return f(x.returns, x.rival, x.annualRF, x.periods) }
+	return func(x *sample) float64 { return f(x.returns, x.benchmark, x.annualRF, x.periods) }
 }
 
+// regression is a regression of returns on a benchmark's; rf is the risk-free return per period.
 type regression func(returns, benchmark []float64, rf, periods float64) (alpha, beta float64)
 
 func alpha(f regression) func(x *sample) float64 {
-	return func(x *sample) float64 { a, _ := f(x.returns, x.rival, x.rf, x.periods); return a }
+	return func(x *sample) float64 { a, _ := f(x.returns, x.benchmark, x.rf, x.periods); return a }
 }
 
 func beta(f regression) func(x *sample) float64 {
-	return func(x *sample) float64 { _, b := f(x.returns, x.rival, x.rf, x.periods); return b }
+	return func(x *sample) float64 { _, b := f(x.returns, x.benchmark, x.rf, x.periods); return b }
 }
 
+// excess adapts M² excess with a kind of compounding.
 func excess(difference quant.Compounding) func(x *sample) float64 {
 	return func(x *sample) float64 {
-		return quant.MSquaredExcess(x.returns, x.rival, x.annualRF, x.periods, difference)
+		return quant.MSquaredExcess(x.returns, x.benchmark, x.annualRF, x.periods, difference)
 	}
 }
 
-// ofRival makes a figure of the benchmark alone.
-func ofRival(f func(x *sample) float64) func(x *sample) float64 {
+// ofBenchmark computes a statistic of the benchmark alone.
+func ofBenchmark(f func(x *sample) float64) func(x *sample) float64 {
 	return func(x *sample) float64 {
-		its := *x
-		its.returns = x.rival
-		return f(&its)
+		of := *x
+		of.returns = x.benchmark
+		return f(&of)
 	}
 }
 
-// The reasons of figures against a benchmark.
+// The reasons for which statistics relative to a benchmark are undefined.
 const (
-	still     = "the benchmark's returns do not vary"
-	alike     = "the difference to the benchmark does not vary"
-	fewRises  = "the benchmark has not two different returns from 0 up"
-	fewFalls  = "the benchmark has not two different returns below 0"
-	noRise    = "the benchmark never rises"
-	noFall    = "the benchmark never falls"
-	noNet     = "the benchmark's annual return is 0"
-	unrelated = "the beta is 0, or is not defined as the benchmark's returns do not vary"
-	exactFit  = "the benchmark explains all of the returns, or its returns do not vary"
+	noBenchmarkVariance = "the benchmark's returns do not vary"
+	noActiveVariance    = "the difference from the benchmark does not vary"
+	fewRises            = "the benchmark has fewer than two different returns of 0 or more"
+	fewFalls            = "the benchmark has fewer than two different returns below 0"
+	noRise              = "the benchmark never rises"
+	noFall              = "the benchmark never falls"
+	noNet               = "the benchmark's annual return is 0"
+	noBeta              = "the beta is 0, or is undefined because the benchmark's returns do not vary"
+	noResidual          = "the benchmark explains all of the returns, or its returns do not vary"
 )
 
-// relatives are the figures against a benchmark.
+// relatives lists every statistic relative to a benchmark, in the order of the answer.
 var relatives = []figure{
-	{"annual_return", ofRival(annual(quant.AnnualReturn)), 1, ""},
-	{"cumulative_return", ofRival(plain(quant.CumulativeReturn)), 1, ""},
-	{"annual_volatility", ofRival(annual(quant.AnnualVolatility)), 2, ""},
-	{"max_drawdown", ofRival(plain(depth)), 1, ""},
-	{"alpha", alpha(quant.AlphaBeta), 2, still},
-	{"beta", beta(quant.AlphaBeta), 2, still},
+	{"annual_return", ofBenchmark(annual(quant.AnnualReturn)), 1, ""},
+	{"cumulative_return", ofBenchmark(ofReturns(quant.CumulativeReturn)), 1, ""},
+	{"annual_volatility", ofBenchmark(annual(quant.AnnualVolatility)), 2, ""},
+	{"max_drawdown", ofBenchmark(ofReturns(maxDrawdown)), 1, ""},
+	{"alpha", alpha(quant.AlphaBeta), 2, noBenchmarkVariance},
+	{"beta", beta(quant.AlphaBeta), 2, noBenchmarkVariance},
 	{"correlation", against(quant.PairCorrelation), 2, "the returns of one of the two do not vary"},
 	{"tracking_error", againstAnnual(quant.TrackingError), 2, ""},
-	{"information_ratio", againstAnnual(quant.InformationRatio), 2, alike},
+	{"information_ratio", againstAnnual(quant.InformationRatio), 2, noActiveVariance},
 	{"capture", againstAnnual(quant.Capture), 1, noNet},
 	{"up_capture", againstAnnual(quant.UpCapture), 1, noRise},
 	{"down_capture", againstAnnual(quant.DownCapture), 1, noFall},
@@ -145,28 +154,32 @@ var relatives = []figure{
 	{"down_alpha", alpha(quant.DownAlphaBeta), 2, fewFalls},
 	{"down_beta", beta(quant.DownAlphaBeta), 2, fewFalls},
 
-	{"jensen_alpha", againstRiskFree(quant.JensenAlpha), 2, still},
-	{"regression_epsilon", againstRiskFree(quant.Epsilon), 2, still},
-	{"fama_beta", against(quant.FamaBeta), 2, still},
-	{"systematic_risk", againstAnnual(quant.SystematicRisk), 2, still},
-	{"specific_risk", againstAnnual(quant.SpecificRisk), 2, still},
-	{"total_risk", againstAnnual(quant.TotalRisk), 2, still},
-	{"appraisal_ratio", againstRiskFree(quant.AppraisalRatio), 2, exactFit},
-	{"treynor_ratio", againstRiskFree(quant.Treynor), 2, unrelated},
-	{"modified_treynor_ratio", againstRiskFree(quant.ModifiedTreynor), 2, unrelated},
-	{"m_squared", againstRiskFree(quant.MSquared), 2, flat},
-	{"m_squared_excess", excess(quant.Geometric), 2, flat},
-	{"m_squared_excess_arithmetic", excess(quant.Arithmetic), 2, flat},
-	{"m2_sortino", func(x *sample) float64 { return quant.M2Sortino(x.returns, x.rival, x.required, x.periods) }, 1, noShort},
-	{"omega_excess_return", func(x *sample) float64 { return quant.OmegaExcess(x.returns, x.rival, x.required, x.periods) }, 1, ""},
+	{"jensen_alpha", againstRiskFree(quant.JensenAlpha), 2, noBenchmarkVariance},
+	{"regression_epsilon", againstRiskFree(quant.Epsilon), 2, noBenchmarkVariance},
+	{"fama_beta", against(quant.FamaBeta), 2, noBenchmarkVariance},
+	{"systematic_risk", againstAnnual(quant.SystematicRisk), 2, noBenchmarkVariance},
+	{"specific_risk", againstAnnual(quant.SpecificRisk), 2, noBenchmarkVariance},
+	{"total_risk", againstAnnual(quant.TotalRisk), 2, noBenchmarkVariance},
+	{"appraisal_ratio", againstRiskFree(quant.AppraisalRatio), 2, noResidual},
+	{"treynor_ratio", againstRiskFree(quant.Treynor), 2, noBeta},
+	{"modified_treynor_ratio", againstRiskFree(quant.ModifiedTreynor), 2, noBeta},
+	{"m_squared", againstRiskFree(quant.MSquared), 2, noVariance},
+	{"m_squared_excess", excess(quant.Geometric), 2, noVariance},
+	{"m_squared_excess_arithmetic", excess(quant.Arithmetic), 2, noVariance},
+	{"m2_sortino", func(x *sample) float64 {
+		return quant.M2Sortino(x.returns, x.benchmark, x.required, x.periods)
+	}, 1, noShortfall},
+	{"omega_excess_return", func(x *sample) float64 {
+		return quant.OmegaExcess(x.returns, x.benchmark, x.required, x.periods)
+	}, 1, ""},
 }
 
-// object is the figures against the benchmark, and of how many common returns they are.
+// object returns the statistics relative to the benchmark, with the number of common returns.
 func (r *rival) object(a asked) object {
 	var o object
 	b := a
 	b.who = r.who
-	o.head(b, r.its)
-	o.figures(relatives, a.sample(r.own, r.its.returns))
+	o.addHead(b, r.its)
+	o.addStatistics(relatives, a.sample(r.own, r.its.returns))
 	return o
 }

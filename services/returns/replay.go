@@ -10,7 +10,7 @@ import (
 	"stega/store"
 )
 
-// owner describes how returns are replayed.
+// owner returns the description of how returns are replayed.
 func (s *Service) owner() replay.Owner {
 	return replay.Owner{
 		Service: s.Name(),
@@ -20,53 +20,54 @@ func (s *Service) owner() replay.Owner {
 			return n, err
 		},
 		Keys: func(ctx context.Context, tx *store.Tx, after string, n int) (symbols []string, err error) {
-			err = tx.NewSelect().Table("series").ColumnExpr("DISTINCT symbol").Where("symbol > ?", after).OrderExpr("symbol").Limit(int64(n)).Scan(ctx, &symbols)
+			err = tx.NewSelect().Table("series").ColumnExpr("DISTINCT symbol").Where("symbol > ?", after).OrderExpr("symbol").
+				Limit(int64(n)).Scan(ctx, &symbols)
 			return symbols, err
 		},
 		Emit: emit,
 	}
 }
 
-// replayDays is how many days a unit of work replays, or those of one symbol.
+// replayDays bounds the days that one unit of work replays. A unit replays one symbol at least, however long.
 const replayDays = 50_000
 
-// emit publishes all returns of symbols again; of one without any, that there are none. No merge runs meanwhile.
+// emit publishes all returns of symbols again, and an empty series for a symbol without any. No merge runs meanwhile.
 func emit(ctx context.Context, tx *store.Tx, symbols []string, mark events.Replay) (n int, err error) {
-	if err := alone(ctx, tx); err != nil {
+	if err := lockExclusive(ctx, tx); err != nil {
 		return 0, err
 	}
 	from, to := mark.Span()
-	for told := 0; n < len(symbols) && told < replayDays; n++ {
+	for published := 0; n < len(symbols) && published < replayDays; n++ {
 		all, err := loadYears(ctx, tx, symbols[n:n+1], from, to)
 		if err != nil {
 			return n, err
 		}
 		years := all[symbols[n]]
-		if err := years.again(tx, symbols[n], mark); err != nil {
+		if err := years.publishAll(tx, symbols[n], mark); err != nil {
 			return n, err
 		}
 		_, _, days := years.extent()
-		told += days
+		published += days
 	}
 	return n, nil
 }
 
-// turns is the advisory lock of those that tell returns.
-const turns = 0x57e6b
+// replayLock is the advisory lock of PostgreSQL that merges share and a replay takes alone.
+const replayLock = 0x57e6b
 
-// alone holds up all merges until the unit of work ends, for a replay could tell an old return after its correction.
-// SQLite has one writer anyway.
-func alone(ctx context.Context, tx *store.Tx) error {
+// lockExclusive blocks all merges until the unit of work ends: otherwise a replay could publish an old return after
+// its correction. SQLite has one writer and needs no lock.
+func lockExclusive(ctx context.Context, tx *store.Tx) error {
 	if tx.Dialect().Name() != dialect.PG {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?)", turns)
+	_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?)", replayLock)
 	return err
 }
 
-// besides holds up replays until the unit of work ends, and no other merges.
-func besides(tx *store.Tx) {
+// lockShared blocks replays, and no merges, until the unit of work ends.
+func lockShared(tx *store.Tx) {
 	if tx.Dialect().Name() == dialect.PG {
-		tx.Queue(tx.NewRaw("SELECT pg_advisory_xact_lock_shared(?)", turns))
+		tx.Queue(tx.NewRaw("SELECT pg_advisory_xact_lock_shared(?)", replayLock))
 	}
 }

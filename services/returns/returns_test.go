@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { servers.Main(m) }
 
-// summary is what the service answers, as far as the tests look at it.
+// summary holds the fields of an answer that the tests check.
 type summary struct {
 	From, To          string
 	Observations      int
@@ -39,20 +39,23 @@ type summary struct {
 
 const sixtyForty = `{"name":"core","assets":[{"symbol":"AAPL","weight":"0.6"},{"symbol":"MA","weight":"0.4"}]}`
 
-// The figures are those of table A of the reference (A4), and else of a straight computation over the file with exact
-// sums (Python's math.fsum).
-func TestFiguresOfRealPrices(t *testing.T) {
+// The annual returns come from table A of the reference (A4). The others come from a direct computation over the file
+// with exact sums (Python's math.fsum).
+func TestStatisticsOfRealPrices(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
-	id := s.Portfolio(sixtyForty) // before its prices
+	id := s.Portfolio(sixtyForty) // created before its prices
 	assert.Equal(t, http.StatusConflict, s.Do(http.MethodGet, "/v1/returns/portfolios/"+eventually(s, id), "").Status)
 	s.Import(string(reference.Read(t, "stock_prices.csv")), "")
 
 	annual := []float64{
-		0.247967, 0.294304, 0.284037, 0.1923164, 0.371327, 0.1360093, 0.0328503, 0.1200115, 0.105540, 0.0423457, 0.1002559, 0.1442237, -0.0792602,
+		0.247967, 0.294304, 0.284037, 0.1923164, 0.371327, 0.1360093, 0.0328503, 0.1200115, 0.105540, 0.0423457, 0.1002559,
+		0.1442237, -0.0792602,
 		0.1430506, 0.0736356, 0.238835, 0.388665, 0.226717, 0.1561701, 0.2318153,
 	}
-	for i, symbol := range strings.Fields("GOOG AAPL FB BABA AMZN GE AMD WMT BAC GM T UAA SHLD XOM RRC BBY MA PFE JPM SBUX") {
+	for i, symbol := range strings.Fields(
+		"GOOG AAPL FB BABA AMZN GE AMD WMT BAC GM T UAA SHLD XOM RRC BBY MA PFE JPM SBUX",
+	) {
 		var a summary
 		s.Found("/v1/returns/assets/"+symbol, &a)
 		assert.InDelta(t, annual[i], a.AnnualReturn, 1e-6, symbol)
@@ -75,28 +78,32 @@ func TestFiguresOfRealPrices(t *testing.T) {
 	}
 	portfolio := "/v1/returns/portfolios/" + id
 	check(portfolio, summary{
-		Observations: 2989, AnnualReturn: 0.3697264243276721, CumulativeReturn: 40.74736682270032, AnnualVolatility: 0.2806202349413446,
-		Sharpe: 1.26210983790488, Sortino: 1.878269508763308, MaxDrawdown: -0.5847219823694969,
+		Observations: 2989, AnnualReturn: 0.3697264243276721, CumulativeReturn: 40.74736682270032,
+		AnnualVolatility: 0.2806202349413446,
+		Sharpe:           1.26210983790488, Sortino: 1.878269508763308, MaxDrawdown: -0.5847219823694969,
 		MaxDrawdownStart: "2008-06-02", MaxDrawdownTrough: "2009-01-20",
 	})
 	check(portfolio+"?rebalance=none", summary{
-		Observations: 2989, AnnualReturn: 0.35362378903836733, CumulativeReturn: 35.283747023230774, AnnualVolatility: 0.2833791811365394,
-		Sharpe: 1.2106064403694643, Sortino: 1.8079374123011824, MaxDrawdown: -0.6041459952249922,
+		Observations: 2989, AnnualReturn: 0.35362378903836733, CumulativeReturn: 35.283747023230774,
+		AnnualVolatility: 0.2833791811365394,
+		Sharpe:           1.2106064403694643, Sortino: 1.8079374123011824, MaxDrawdown: -0.6041459952249922,
 		MaxDrawdownStart: "2008-06-02", MaxDrawdownTrough: "2009-01-20",
 	})
 	check(portfolio+"?rebalance=monthly", summary{
-		Observations: 2989, AnnualReturn: 0.3643937619096993, CumulativeReturn: 38.85979611625742, AnnualVolatility: 0.28019146496737307,
-		Sharpe: 1.249700072289129, Sortino: 1.8566954727083829, MaxDrawdown: -0.5930024259730062,
+		Observations: 2989, AnnualReturn: 0.3643937619096993, CumulativeReturn: 38.85979611625742,
+		AnnualVolatility: 0.28019146496737307,
+		Sharpe:           1.249700072289129, Sortino: 1.8566954727083829, MaxDrawdown: -0.5930024259730062,
 		MaxDrawdownStart: "2008-06-02", MaxDrawdownTrough: "2009-01-20",
 	})
 	check("/v1/returns/assets/AAPL?from=2010-01-01&to=2010-12-31", summary{
-		Observations: 251, AnnualReturn: 0.5096854069227343, CumulativeReturn: 0.5072197980595097, AnnualVolatility: 0.2677643751629172,
-		Sharpe: 1.6724718419131563, Sortino: 2.592932140416245, MaxDrawdown: -0.1291214499388158,
+		Observations: 251, AnnualReturn: 0.5096854069227343, CumulativeReturn: 0.5072197980595097,
+		AnnualVolatility: 0.2677643751629172,
+		Sharpe:           1.6724718419131563, Sortino: 2.592932140416245, MaxDrawdown: -0.1291214499388158,
 		MaxDrawdownStart: "2010-04-23", MaxDrawdownTrough: "2010-05-07",
 	})
 }
 
-// eventually waits until the service knows a portfolio.
+// eventually waits until the service has stored a portfolio, and returns its id.
 func eventually(s *stegatest.Server, id string) string {
 	s.Eventually("the portfolio is known", func() bool {
 		return s.Do(http.MethodGet, "/v1/returns/portfolios/"+id, "").Status != http.StatusNotFound
@@ -140,9 +147,12 @@ func TestSeriesOfEveryKind(t *testing.T) {
 	assert.Equal(t, []string{"2024-02-01"}, window.Dates)
 
 	for path, status := range map[string]int{
-		"/v1/returns/assets/NONE": 404, "/v1/returns/portfolios/" + events.NewID(): 404, "/v1/returns/assets/A?kind=wild": 422,
-		"/v1/returns/assets/A?from=2025-01-01": 422, "/v1/returns/assets/A?from=2024-02-01&to=2024-01-01": 422, "/v1/returns/assets/A?from=x": 422,
-		"/v1/returns/assets/A?rebalance=daily": 422, "/v1/returns/assets/A?risk_free=NaN": 422, "/v1/returns/assets/A?to=2024-01-30": 422,
+		"/v1/returns/assets/NONE": 404, "/v1/returns/portfolios/" + events.NewID(): 404,
+		"/v1/returns/assets/A?kind=wild":       422,
+		"/v1/returns/assets/A?from=2025-01-01": 422, "/v1/returns/assets/A?from=2024-02-01&to=2024-01-01": 422,
+		"/v1/returns/assets/A?from=x":          422,
+		"/v1/returns/assets/A?rebalance=daily": 422, "/v1/returns/assets/A?risk_free=NaN": 422,
+		"/v1/returns/assets/A?to=2024-01-30":   422,
 		"/v1/returns/assets/A?form=2024-01-01": 422,
 	} {
 		a := s.Do(http.MethodGet, path, "")
@@ -151,18 +161,19 @@ func TestSeriesOfEveryKind(t *testing.T) {
 	}
 }
 
-// The same facts in any order, in pieces, repeated and corrected, end in the same read views, which equal those that
-// are rebuilt.
-func TestAnyOrderEndsInTheSameViews(t *testing.T) {
+// The same prices in any order, in pieces, repeated and corrected, give the same read views. A rebuild gives them too.
+func TestEventsInAnyOrderGiveTheSameViews(t *testing.T) {
 	t.Parallel()
-	type world struct {
+	type environment struct {
 		s        *stegatest.Server
 		database string
 	}
-	worlds := make([]world, 2)
-	for i := range worlds {
+	environments := make([]environment, 2)
+	for i := range environments {
 		dir := t.TempDir()
-		worlds[i] = world{stegatest.Start(t, stegatest.Config(dir)), "sqlite://" + filepath.Join(dir, "returns.db")}
+		environments[i] = environment{
+			stegatest.Start(t, stegatest.Config(dir)), "sqlite://" + filepath.Join(dir, "returns.db"),
+		}
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	var rows []string
@@ -174,34 +185,36 @@ func TestAnyOrderEndsInTheSameViews(t *testing.T) {
 		}
 	}
 	const head = "date,symbol,close\n"
-	worlds[0].s.Import(head+strings.Join(rows, "\n")+"\n", "")
+	environments[0].s.Import(head+strings.Join(rows, "\n")+"\n", "")
 	rng.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
 	for chunk := range slices.Chunk(rows, 17) {
 		wrong := strings.Replace(head+chunk[0], ".", "1.", 1)
-		worlds[1].s.Import(wrong+"\n", "") // corrected by what follows
-		worlds[1].s.Import(head+strings.Join(chunk, "\n")+"\n", "")
-		worlds[1].s.Import(head+strings.Join(chunk[:1], "\n")+"\n", "")
+		environments[1].s.Import(wrong+"\n", "") // corrected by what follows
+		environments[1].s.Import(head+strings.Join(chunk, "\n")+"\n", "")
+		environments[1].s.Import(head+strings.Join(chunk[:1], "\n")+"\n", "")
 	}
 	want := ""
-	worlds[0].s.Eventually("the first is complete", func() bool {
-		want = stegatest.Views(t, worlds[0].database)
+	environments[0].s.Eventually("the first is complete", func() bool {
+		want = stegatest.Views(t, environments[0].database)
 		return strings.Count(want, "\n") == 6
 	})
-	worlds[1].s.Eventually("both are the same", func() bool { return stegatest.Views(t, worlds[1].database) == want })
-	worlds[1].s.Portfolio(`{"name":"p","assets":[{"symbol":"A","weight":"0.5"},{"symbol":"B","weight":"0.5"}]}`)
-	gone := worlds[1].s.Portfolio(`{"name":"q","assets":[{"symbol":"A","weight":"1"}]}`)
-	require.Nil(t, worlds[1].s.Write(http.MethodDelete, "/v1/portfolios/"+gone, "").Error)
-	worlds[1].s.Eventually("the portfolios are followed", func() bool {
-		return strings.Count(stegatest.Views(t, worlds[1].database), "holdings") == 2
+	environments[1].s.Eventually("both are the same", func() bool {
+		return stegatest.Views(t, environments[1].database) == want
 	})
-	worlds[1].s.Rebuilt(worlds[1].database)
+	environments[1].s.Portfolio(`{"name":"p","assets":[{"symbol":"A","weight":"0.5"},{"symbol":"B","weight":"0.5"}]}`)
+	gone := environments[1].s.Portfolio(`{"name":"q","assets":[{"symbol":"A","weight":"1"}]}`)
+	require.Nil(t, environments[1].s.Write(http.MethodDelete, "/v1/portfolios/"+gone, "").Error)
+	environments[1].s.Eventually("the portfolios are followed", func() bool {
+		return strings.Count(stegatest.Views(t, environments[1].database), "holdings") == 2
+	})
+	environments[1].s.Rebuilt(environments[1].database)
 }
 
-func TestWhatIsToldOfReturns(t *testing.T) {
+func TestEventsOfReturns(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
 	id := s.Portfolio(sixtyForty)
-	told := func() (assets []events.AssetUpdated, portfolios []events.PortfolioReturnsUpdated) {
+	published := func() (assets []events.AssetUpdated, portfolios []events.PortfolioReturnsUpdated) {
 		for _, line := range s.Log() {
 			switch line.Type {
 			case "returns.asset_updated":
@@ -217,31 +230,34 @@ func TestWhatIsToldOfReturns(t *testing.T) {
 		}
 		return assets, portfolios
 	}
-	s.Eventually("the portfolio is told", func() bool { _, p := told(); return len(p) == 1 })
-	_, portfolios := told()
+	s.Eventually("the portfolio is published", func() bool { _, p := published(); return len(p) == 1 })
+	_, portfolios := published()
 	assert.Equal(t, []string{"AAPL", "MA"}, portfolios[0].Missing)
 
 	s.Import("date,AAPL\n2024-01-02,1\n2024-01-03,2\n", "")
-	s.Eventually("the asset and its holder are told", func() bool { a, p := told(); return len(a) == 1 && len(p) == 2 })
-	assets, portfolios := told()
+	s.Eventually("the asset and its portfolio are published", func() bool {
+		a, p := published()
+		return len(a) == 1 && len(p) == 2
+	})
+	assets, portfolios := published()
 	assert.Equal(t, []string{"MA"}, portfolios[1].Missing)
 	assert.Equal(t, 2, assets[0].Observations)
 
 	s.Import("date,AAPL\n2024-01-03,3\n", "")
-	s.Eventually("the correction is told", func() bool { a, _ := told(); return len(a) == 2 })
-	assets, _ = told()
+	s.Eventually("the correction is published", func() bool { a, _ := published(); return len(a) == 2 })
+	assets, _ = published()
 	assert.Equal(t, "2024-01-03", assets[1].ChangedFrom.String())
 	assert.Equal(t, "2024-01-02", assets[1].First.String())
 
-	// What concerns nobody's portfolio is told of the asset alone.
+	// An asset of no portfolio causes no event of a portfolio.
 	s.Import("date,OTHER\n2024-01-03,3\n", "")
-	s.Eventually("the other asset is told", func() bool { a, _ := told(); return len(a) == 3 })
-	_, portfolios = told()
+	s.Eventually("the other asset is published", func() bool { a, _ := published(); return len(a) == 3 })
+	_, portfolios = published()
 	assert.Len(t, portfolios, 3)
 }
 
-// Who merges what is told of a symbol, day by day, has the series that is answered, in whatever order the prices came.
-func TestWhatIsToldMakesTheSeries(t *testing.T) {
+// A follower that merges the events of a symbol by day has the series of the answer, in whatever order prices came.
+func TestEventsAddUpToTheSeries(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
 	random := rand.New(rand.NewPCG(4, 2))
@@ -257,9 +273,9 @@ func TestWhatIsToldMakesTheSeries(t *testing.T) {
 		Dates  events.Days
 		Values []float64
 	}
-	var told map[civil.Date]float64
-	s.Eventually("all is told", func() bool {
-		told = map[civil.Date]float64{}
+	var published map[civil.Date]float64
+	s.Eventually("all returns are published", func() bool {
+		published = map[civil.Date]float64{}
 		for _, line := range s.Log() {
 			var e events.AssetUpdated
 			if line.Type != e.Topic() {
@@ -268,18 +284,19 @@ func TestWhatIsToldMakesTheSeries(t *testing.T) {
 			require.NoError(t, json.Unmarshal(line.Data, &e))
 			require.NoError(t, e.Check())
 			for i, day := range e.Days {
-				told[day] = e.Returns[i]
+				published[day] = e.Returns[i]
 			}
 		}
 		a := s.Do(http.MethodGet, "/v1/returns/assets/AAPL/series", "")
-		if a.Status != http.StatusOK || json.Unmarshal(a.Body, &want) != nil || len(want.Dates) != n-n/9-1 || len(told) != n-n/9 {
+		if a.Status != http.StatusOK || json.Unmarshal(a.Body, &want) != nil || len(want.Dates) != n-n/9-1 ||
+			len(published) != n-n/9 {
 			return false
 		}
 		for i, r := range want.Values {
-			if math.Abs(told[want.Dates[i]]-r) > 1e-12 {
+			if math.Abs(published[want.Dates[i]]-r) > 1e-12 {
 				return false
 			}
 		}
-		return math.IsNaN(told[first])
+		return math.IsNaN(published[first])
 	})
 }

@@ -13,15 +13,18 @@ import (
 // maxWindow bounds the returns of a rolling window.
 const maxWindow = 100_000
 
-// maxRolled bounds the returns of all rolling windows together: some seconds of a core.
+// maxRolled bounds the returns of all windows of an answer, which take some seconds of one core.
 const maxRolled = 200_000_000
 
-// shorter are names of figures that are said often.
-var shorter = map[string]string{"return": "cumulative_return", "volatility": "annual_volatility", "var": "historical_var", "cvar": "historical_cvar"}
+// aliases maps short names to the names of statistics.
+var aliases = map[string]string{
+	"return": "cumulative_return", "volatility": "annual_volatility", "var": "historical_var", "cvar": "historical_cvar",
+}
 
-// rolled finds the figure of a name; that of a benchmark alone is not meant.
-func rolled(name string) (f *figure, relative bool) {
-	if long := shorter[name]; long != "" {
+// findStatistic returns the statistic of a name, and whether it is relative to a benchmark. A name that both lists
+// have is the statistic of the series itself.
+func findStatistic(name string) (f *figure, relative bool) {
+	if long := aliases[name]; long != "" {
 		name = long
 	}
 	named := func(f figure) bool { return f.name == name }
@@ -40,7 +43,7 @@ func metricOf(c echo.Context, into *string) error {
 	if v == "" {
 		return nil
 	}
-	if f, _ := rolled(v); f == nil {
+	if f, _ := findStatistic(v); f == nil {
 		names := []string{"return", "volatility"}
 		for _, f := range append(figures[:len(figures):len(figures)], relatives...) {
 			if !slices.Contains(names, f.name) {
@@ -53,63 +56,66 @@ func metricOf(c echo.Context, into *string) error {
 	return nil
 }
 
-// rolling answers with a figure of each window of so many consecutive returns, on the day on which it ends.
+// rolling returns the answer with one statistic of each window of consecutive returns, on the day the window ends.
 func rolling(a asked) (any, error) {
-	f, relative := rolled(a.metric)
-	s, its := a.series, []float64(nil)
+	f, relative := findStatistic(a.metric)
+	s, benchmark := a.series, []float64(nil)
 	if !relative && a.rival != nil {
-		return nil, unused("benchmark", a.metric+" compares with nothing")
+		return nil, unused("benchmark", a.metric+" is not relative to a benchmark")
 	}
 	if relative {
 		if a.rival == nil {
-			return nil, fault.Invalid("benchmark_missing", "%s compares with a benchmark, and none is said", a.metric).
-				WithHint("say benchmark=SYMBOL, or the id of a portfolio")
+			return nil, fault.Invalid("benchmark_missing", "%s needs a benchmark", a.metric).
+				WithHint("give benchmark=SYMBOL, or the id of a portfolio")
 		}
-		s, its = a.rival.own, a.rival.its.returns
+		s, benchmark = a.rival.own, a.rival.its.returns
 	}
-	if a.window < f.least {
-		return nil, fault.Invalid("window_short", "window=%d is too short: %s needs %d returns", a.window, a.metric, f.least).WithHint("say window=%d or more", max(f.least, 20))
+	if a.window < f.minReturns {
+		return nil, fault.Invalid("window_short", "window=%d is too short: %s needs %d returns", a.window, a.metric,
+			f.minReturns).
+			WithHint("give window=%d or more", max(f.minReturns, 20))
 	}
 	if a.window > len(s.returns) {
-		return nil, fault.Invalid("window_long", "window=%d is longer than the %d %s returns that there are", a.window, len(s.returns), a.frequency).
-			WithHint("say a smaller window, or an earlier from")
+		return nil, fault.Invalid("window_long", "window=%d is longer than the series of %d %s returns", a.window,
+			len(s.returns), a.frequency).
+			WithHint("give a smaller window, or an earlier from")
 	}
 	if windows := len(s.returns) - a.window + 1; windows*a.window > maxRolled {
 		return nil, fault.Invalid("window_long", "%d windows of %d returns are too many", windows, a.window).
-			WithHint("say a smaller window, or a later from")
+			WithHint("give a smaller window, or a later from")
 	}
 	values := make([]*float64, 0, len(s.returns)-a.window+1)
 	undefined := 0
-	var why string
+	var reason string
 	for i := range cap(values) {
 		if err := a.ctx.Err(); err != nil {
 			return nil, err
 		}
-		rival := its
-		if rival != nil {
-			rival = its[i : i+a.window]
+		var part []float64
+		if benchmark != nil {
+			part = benchmark[i : i+a.window]
 		}
-		x := a.sample(s.part(i, a.window), rival)
-		v := finite(f.of(&x))
+		x := a.sample(s.slice(i, a.window), part)
+		v := finite(f.compute(&x))
 		if v == nil {
 			undefined++
-			why = f.why(&x)
+			reason = f.reason(&x)
 		}
 		values = append(values, v)
 	}
 	var o object
-	o.head(a, s)
+	o.addHead(a, s)
 	o.add("metric", a.metric)
 	o.add("window", a.window)
 	if relative {
 		var b object
-		b.subject(a.rival.who)
+		b.addSubject(a.rival.who)
 		o.add("benchmark", b)
 	}
-	o.add("dates", s.ends()[a.window-1:])
+	o.add("dates", s.endDays()[a.window-1:])
 	o.add("values", values)
 	if undefined > 0 {
-		o.add("undefined", map[string]string{"values": fmt.Sprintf("%d of %d: %s", undefined, len(values), why)})
+		o.add("undefined", map[string]string{"values": fmt.Sprintf("%d of %d: %s", undefined, len(values), reason)})
 	}
 	return o, nil
 }

@@ -15,26 +15,25 @@ import (
 	spans "stega/series"
 )
 
-// series is returns with their days: returns[i] is that of the period that ends on days[i+1]; days[0] is the first
-// price's.
+// series holds returns with their days: returns[i] ends on days[i+1], and days[0] is the day of the first price.
 type series struct {
 	days    []civil.Date
 	returns []float64
 }
 
-// seriesOf is the returns between points, of which there are two or more.
+// seriesOf returns the series of two or more points.
 func seriesOf(points []point) series {
 	s := series{days: daysOf(points), returns: make([]float64, len(points)-1)}
 	for i := range s.returns {
-		s.returns[i] = between(points[i], points[i+1])
+		s.returns[i] = returnBetween(points[i], points[i+1])
 	}
 	return s
 }
 
-// on is the series on some of its days, in their order: the returns between two of them are compounded.
-func (s series) on(keep func(day civil.Date) bool) series {
+// onDays returns the series on some of its days, with the returns between two of them compounded.
+func (s series) onDays(keep func(day civil.Date) bool) series {
 	var out series
-	since := 0 // the day that was kept last
+	since := 0 // index of the last day that was kept
 	for i, day := range s.days {
 		if !keep(day) {
 			continue
@@ -42,7 +41,7 @@ func (s series) on(keep func(day civil.Date) bool) series {
 		switch {
 		case len(out.days) == 0:
 		case s.days[i-1] == out.days[len(out.days)-1]:
-			out.returns = append(out.returns, s.returns[i-1]) // to the last bit
+			out.returns = append(out.returns, s.returns[i-1]) // unchanged to the last bit
 		default:
 			out.returns = append(out.returns, quant.CumulativeReturn(s.returns[since:i]))
 		}
@@ -52,7 +51,7 @@ func (s series) on(keep func(day civil.Date) bool) series {
 	return out
 }
 
-// asset is the daily returns of a symbol in a window.
+// asset returns the daily returns of a symbol in a window.
 func asset(ctx context.Context, db bun.IDB, symbol string, from, to *civil.Date) (series, error) {
 	points, err := window(ctx, db, symbol, from, to)
 	if err != nil {
@@ -65,7 +64,7 @@ func asset(ctx context.Context, db bun.IDB, symbol string, from, to *civil.Date)
 		}
 		if !known {
 			return series{}, fault.NotFound("symbol_unknown", "there are no prices of %s", symbol).
-				WithHint("import some with POST /v1/prices, or list what there is with GET /v1/symbols")
+				WithHint("import prices with POST /v1/prices, or list the symbols with GET /v1/symbols")
 		}
 	}
 	if len(points) < 2 {
@@ -74,11 +73,13 @@ func asset(ctx context.Context, db bun.IDB, symbol string, from, to *civil.Date)
 	return seriesOf(points), nil
 }
 
-func tooFew(n int, what string) error {
-	return fault.Invalid("window_empty", "the window has %d days with a price of %s, and a return needs two", n, what).
-		WithHint("choose another from and to; GET /v1/symbols says from when to when there are prices")
+// tooFew returns the fault of a window with fewer than two days with a price; name names the assets.
+func tooFew(n int, name string) error {
+	return fault.Invalid("window_empty", "the window has %d days with a price of %s, and a return needs two", n, name).
+		WithHint("choose another from and to; GET /v1/symbols lists the first and the last day of each symbol")
 }
 
+// daysOf returns the days of points.
 func daysOf(points []point) []civil.Date {
 	days := make([]civil.Date, len(points))
 	for i, p := range points {
@@ -87,8 +88,10 @@ func daysOf(points []point) []civil.Date {
 	return days
 }
 
-// portfolio is the daily returns of a portfolio, over the days on which each of its assets has a price.
-func portfolio(ctx context.Context, db bun.IDB, p events.Portfolio, from, to *civil.Date, rebalance quant.Rebalance) (series, error) {
+// portfolio returns the daily returns of a portfolio, over the days on which each of its assets has a price.
+func portfolio(
+	ctx context.Context, db bun.IDB, p events.Portfolio, from, to *civil.Date, rebalance quant.Rebalance,
+) (series, error) {
 	missing, err := unpriced(ctx, db, p.Assets)
 	if err != nil {
 		return series{}, err
@@ -124,7 +127,7 @@ func portfolio(ctx context.Context, db bun.IDB, p events.Portfolio, from, to *ci
 		if ctx.Err() != nil {
 			return series{}, context.Cause(ctx)
 		}
-		rows[i] = seriesOf(points).on(func(day civil.Date) bool { return counts[day] == len(all) }).returns
+		rows[i] = seriesOf(points).onDays(func(day civil.Date) bool { return counts[day] == len(all) }).returns
 	}
 	returns, err := quant.PortfolioReturns(rows, weights, func(t int) bool {
 		switch rebalance {
@@ -140,12 +143,12 @@ func portfolio(ctx context.Context, db bun.IDB, p events.Portfolio, from, to *ci
 	})
 	if errors.Is(err, quant.ErrRuined) {
 		return series{}, fault.Conflict("portfolio_ruined", "the portfolio has lost everything by %s", days[len(returns)]).
-			WithHint("its short positions cost more than it was worth; choose a window that ends before")
+			WithHint("the losses of its short positions exceed its value; choose a window that ends before")
 	}
 	return series{days, returns}, err
 }
 
-// every compounds daily returns to weeks (which end on Sunday) or months.
+// every compounds daily returns to weeks, which end on Sunday, or to months.
 func (s series) every(frequency spans.Frequency) series {
 	if frequency == spans.Daily {
 		return s

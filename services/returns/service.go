@@ -1,5 +1,5 @@
-// Package returns makes returns and risk of prices and portfolios. It keeps the prices of each symbol packed and
-// follows portfolios, both from events alone, and answers over any window of days.
+// Package returns computes the returns and the risk of symbols and portfolios over any window of days. It stores the
+// prices of each symbol in packed form, and the assets of each portfolio; both come from events alone.
 package returns
 
 import (
@@ -17,26 +17,30 @@ type Service struct {
 	work  *rest.Work
 }
 
-// New makes the service on its database, which may be nil when only Register is called.
+// New returns the service on its database, which may be nil when only Register is called.
 func New(db *store.DB) *Service {
 	return &Service{db: db, work: rest.NewWork(0, 0), views: replay.Views{
 		Service: "returns",
 		Topics: []string{
-			events.PricesImported{}.Topic(), events.PortfolioCreated{}.Topic(), events.PortfolioUpdated{}.Topic(), events.PortfolioDeleted{}.Topic(),
+			events.PricesImported{}.Topic(), events.PortfolioCreated{}.Topic(), events.PortfolioUpdated{}.Topic(),
+			events.PortfolioDeleted{}.Topic(),
 		},
 		Entities: []replay.Entities{
 			{Owner: "marketdata", Keys: []replay.Column{{Table: "series", Name: "symbol"}}},
-			{Owner: "portfolio", Keys: []replay.Column{{Table: "portfolios", Name: "id"}, {Table: "holdings", Name: "portfolio_id"}}},
+			{
+				Owner: "portfolio",
+				Keys:  []replay.Column{{Table: "portfolios", Name: "id"}, {Table: "holdings", Name: "portfolio_id"}},
+			},
 		},
 	}}
 }
 
-// Name is returns.
+// Name returns "returns".
 func (s *Service) Name() string { return "returns" }
 
-// Register is everything that the service answers to.
+// Register registers the handlers of all commands and events of the service.
 func (s *Service) Register(d *bus.Dispatcher) {
-	// Bars are changes and not states: a dead message holds the later ones of its symbol.
+	// Bars are changes and not states: a dead message blocks the later messages of its symbol.
 	bus.Handle(d, s.pricesImported, bus.HoldWhenDead())
 	bus.Handle(d, s.portfolioCreated, bus.Name("returns:portfolios"))
 	bus.Handle(d, s.portfolioUpdated, bus.Name("returns:portfolios"))

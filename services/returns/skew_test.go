@@ -23,10 +23,9 @@ import (
 	"stega/store"
 )
 
-// Two lanes handle, at the same time, a portfolio and the first prices of its symbols, or the first prices of two
-// symbols of one portfolio: whatever the order of their commits, the last word about the portfolio is that nothing is
-// missing.
-func TestTheLastWordAboutAPortfolioIsTrue(t *testing.T) {
+// Lanes handle a portfolio and the first prices of its two symbols concurrently. In whatever order they commit, the
+// last event of the portfolio lists no missing symbol.
+func TestTheLastEventOfAPortfolioIsComplete(t *testing.T) {
 	db, err := store.Open(t.Context(), "returns", servers.Postgres(t).URL())
 	require.NoError(t, err)
 	defer func() { assert.NoError(t, db.Close()) }()
@@ -40,7 +39,10 @@ func TestTheLastWordAboutAPortfolioIsTrue(t *testing.T) {
 	d := bus.NewDispatcher("returns")
 	returns.New(db).Register(d)
 	require.NoError(t, d.Seal())
-	require.NoError(t, b.Declare(t.Context(), broker.Topology{Services: []broker.ServiceTopology{{Service: "returns", Topics: d.Topics()}}}))
+	require.NoError(
+		t,
+		b.Declare(t.Context(), broker.Topology{Services: []broker.ServiceTopology{{Service: "returns", Topics: d.Topics()}}}),
+	)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 2)
 	ready := make(chan struct{})
@@ -57,18 +59,27 @@ func TestTheLastWordAboutAPortfolioIsTrue(t *testing.T) {
 	publish := func(topic, subject, data string) {
 		id := events.NewID()
 		m := events.Message{Envelope: events.Envelope{
-			ID: id, Source: "stega/test", Type: topic, Subject: subject, Time: time.Now().UTC(), Correlation: id, ContentType: "application/json",
+			ID: id, Source: "stega/test", Type: topic, Subject: subject, Time: time.Now().UTC(), Correlation: id,
+			ContentType: "application/json",
 		}, Data: []byte(data)}
 		require.NoError(t, b.Publish(t.Context(), broker.Outgoing{Message: m}, func(err error) { assert.NoError(t, err) }))
 	}
 	prices := func(symbol string) {
-		publish("marketdata.prices_imported", symbol, fmt.Sprintf(`{"symbol":%q,"dates":["2024-01-02","2024-01-03"],"close":["1","2"]}`, symbol))
+		publish(
+			"marketdata.prices_imported", symbol,
+			fmt.Sprintf(`{"symbol":%q,"dates":["2024-01-02","2024-01-03"],"close":["1","2"]}`, symbol),
+		)
 	}
 	const pairs = 300
 	handled := 0
 	for i := range pairs {
-		first, second, portfolio := fmt.Sprintf("A%d", i), fmt.Sprintf("B%d", i), fmt.Sprintf("00000000-0000-7000-8000-%012d", i)
-		create := fmt.Sprintf(`{"id":%q,"name":"p","version":1,"assets":[{"symbol":%q,"weight":"0.5"},{"symbol":%q,"weight":"0.5"}]}`, portfolio, first, second)
+		first, second, portfolio := fmt.Sprintf("A%d", i), fmt.Sprintf("B%d", i), fmt.Sprintf(
+			"00000000-0000-7000-8000-%012d", i,
+		)
+		create := fmt.Sprintf(
+			`{"id":%q,"name":"p","version":1,"assets":[{"symbol":%q,"weight":"0.5"},{"symbol":%q,"weight":"0.5"}]}`, portfolio,
+			first, second,
+		)
 		switch i % 3 {
 		case 0:
 			publish("portfolio.created", portfolio, create)
@@ -90,7 +101,7 @@ func TestTheLastWordAboutAPortfolioIsTrue(t *testing.T) {
 			return int(n) == handled
 		})
 	}
-	wait.Until(t, "everything is told", func() bool {
+	wait.Until(t, "every event is sent", func() bool {
 		s, err := db.Stats(t.Context())
 		require.NoError(t, err)
 		return s.OldestUnsent == 0 && s.Parked+s.Dead == 0
@@ -104,16 +115,16 @@ func TestTheLastWordAboutAPortfolioIsTrue(t *testing.T) {
 	last := map[string][]string{}
 	for e := range entries {
 		if e.Type == (events.PortfolioReturnsUpdated{}).Topic() {
-			var word events.PortfolioReturnsUpdated
-			require.NoError(t, json.Unmarshal(e.Data, &word))
-			last[word.PortfolioID] = word.Missing
+			var updated events.PortfolioReturnsUpdated
+			require.NoError(t, json.Unmarshal(e.Data, &updated))
+			last[updated.PortfolioID] = updated.Missing
 		}
 		if e.Position >= bounds.Recent.Position && len(last) == pairs {
 			break
 		}
 	}
 	stop()
-	for range entries { // until it is closed
+	for range entries { // drain it until it closes
 		continue
 	}
 	wrong := 0
@@ -123,5 +134,5 @@ func TestTheLastWordAboutAPortfolioIsTrue(t *testing.T) {
 		}
 	}
 	assert.Len(t, last, pairs)
-	assert.Zero(t, wrong, "last words that are wrong, of %d", pairs)
+	assert.Zero(t, wrong, "last events with missing symbols, of %d", pairs)
 }

@@ -30,7 +30,7 @@ type row struct {
 	Data     []byte
 }
 
-// holding says that a portfolio has a symbol.
+// holding is a row of the table holdings: a portfolio has a symbol.
 type holding struct {
 	bun.BaseModel `bun:"table:holdings"`
 
@@ -38,25 +38,27 @@ type holding struct {
 	PortfolioID string
 }
 
-// years are the rows of a symbol, by year, with those that were changed and not saved.
+// years holds the rows of a symbol, by year, and which of them are still to be saved.
 type years struct {
-	rows  map[int]*row
-	dirty []int
-	gone  []int // years of which nothing is left
+	rows    map[int]*row
+	dirty   []int // years that changed
+	removed []int // years without points
 }
 
-// loadYears reads the years of symbols; the points only of those from one day to another, and of the years next to
-// them, which is what merge and around look at. A symbol that nothing is known of has no years.
+// loadYears reads the years of symbols. It reads points only for the years of the given days and the stored years next
+// to them, which merge and around need. A symbol that is not stored has no years.
 func loadYears(ctx context.Context, tx *store.Tx, symbols []string, from, to civil.Date) (map[string]*years, error) {
 	all := make(map[string]*years, len(symbols))
 	for _, symbol := range symbols {
 		all[symbol] = &years{rows: map[int]*row{}}
 	}
 	var rows []row
-	err := tx.NewSelect().Model(&rows).Column("symbol", "year", "first_day", "last_day", "days", "format").ColumnExpr(`CASE WHEN
+	err := tx.NewSelect().Model(&rows).Column("symbol", "year", "first_day", "last_day", "days", "format").
+		ColumnExpr(`CASE WHEN
 		year >= coalesce((SELECT max(s.year) FROM series AS s WHERE s.symbol = ?TableAlias.symbol AND s.year < ?0), ?0) AND
-		year <= coalesce((SELECT min(s.year) FROM series AS s WHERE s.symbol = ?TableAlias.symbol AND s.year > ?1), ?1) THEN data END AS data`,
-		from.Year(), to.Year()).Where("symbol IN (?)", bun.List(slices.Collect(maps.Keys(all)))).Scan(ctx)
+		year <= coalesce((SELECT min(s.year) FROM series AS s WHERE s.symbol = ?TableAlias.symbol AND s.year > ?1), ?1)
+		THEN data END AS data`,
+			from.Year(), to.Year()).Where("symbol IN (?)", bun.List(slices.Collect(maps.Keys(all)))).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read series: %w", err)
 	}
@@ -66,49 +68,52 @@ func loadYears(ctx context.Context, tx *store.Tx, symbols []string, from, to civ
 	return all, nil
 }
 
-// merge puts points into their years and returns those that are new or differ.
-func (y *years) merge(fresh []point) (changed []point, err error) {
-	for len(fresh) > 0 {
-		year := fresh[0].day.Year()
-		n, _ := slices.BinarySearchFunc(fresh, civil.Of(year+1, 1, 1), byDay)
+// merge merges points into their years and returns those that are new or differ.
+func (y *years) merge(points []point) (changed []point, err error) {
+	for len(points) > 0 {
+		year := points[0].day.Year()
+		n, _ := slices.BinarySearchFunc(points, civil.Of(year+1, 1, 1), byDay)
 		var old []point
 		if r := y.rows[year]; r != nil {
 			if old, err = r.unpack(make([]point, 0, r.Days+n)); err != nil {
 				return nil, err
 			}
 		}
-		all, differ := merge(old, fresh[:n])
-		fresh = fresh[n:]
+		all, differ := merge(old, points[:n])
+		points = points[n:]
 		if len(differ) == 0 {
 			continue
 		}
 		changed = append(changed, differ...)
-		y.rows[year] = &row{Year: year, FirstDay: all[0].day, LastDay: all[len(all)-1].day, Days: len(all), Format: format, Data: pack(all)}
+		y.rows[year] = &row{
+			Year: year, FirstDay: all[0].day, LastDay: all[len(all)-1].day, Days: len(all), Format: currentFormat,
+			Data: pack(all),
+		}
 		y.dirty = append(y.dirty, year)
 	}
 	return changed, nil
 }
 
-var keepYear = store.NewUpsert("series", 2, "symbol", "year", "first_day", "last_day", "days", "format", "data")
+var upsertYear = store.NewUpsert("series", 2, "symbol", "year", "first_day", "last_day", "days", "format", "data")
 
-// replace puts points in the place of those from one day to another. It returns those that are new or differ; whole
-// means that days are gone, or that what was there could not be read.
-func (y *years) replace(fresh []point, from, to civil.Date) (changed []point, whole bool) {
+// replace replaces the points from one day to another. It returns those that are new or differ; whole is true when
+// days were removed or could not be read.
+func (y *years) replace(points []point, from, to civil.Date) (changed []point, whole bool) {
 	touched := map[int]bool{}
 	for year := range y.rows {
 		if year >= from.Year() && year <= to.Year() {
 			touched[year] = true
 		}
 	}
-	for _, p := range fresh {
+	for _, p := range points {
 		touched[p.day.Year()] = true
 	}
 	for _, year := range slices.Sorted(maps.Keys(touched)) {
-		n, _ := slices.BinarySearchFunc(fresh, civil.Of(year+1, 1, 1), byDay)
-		part := fresh[:n]
-		fresh = fresh[n:]
+		n, _ := slices.BinarySearchFunc(points, civil.Of(year+1, 1, 1), byDay)
+		part := points[:n]
+		points = points[n:]
 		r := y.rows[year]
-		old, damaged := y.readable(year)
+		old, damaged := y.readYear(year)
 		start, _ := slices.BinarySearchFunc(old, from, byDay)
 		end, _ := slices.BinarySearchFunc(old, to+1, byDay)
 		inside, differ := merge(old[start:end], part)
@@ -117,13 +122,15 @@ func (y *years) replace(fresh []point, from, to civil.Date) (changed []point, wh
 		all := slices.Concat(old[:start], part, old[end:])
 		if len(all) == 0 {
 			delete(y.rows, year)
-			y.gone = append(y.gone, year)
+			y.removed = append(y.removed, year)
 			continue
 		}
 		fixed := &row{
-			Year: year, FirstDay: all[0].day, LastDay: all[len(all)-1].day, Days: len(all), Format: format, Data: pack(all),
+			Year: year, FirstDay: all[0].day, LastDay: all[len(all)-1].day, Days: len(all), Format: currentFormat,
+			Data: pack(all),
 		}
-		if r == nil || r.FirstDay != fixed.FirstDay || r.LastDay != fixed.LastDay || r.Days != fixed.Days || r.Format != fixed.Format || !bytes.Equal(r.Data, fixed.Data) {
+		if r == nil || r.FirstDay != fixed.FirstDay || r.LastDay != fixed.LastDay || r.Days != fixed.Days ||
+			r.Format != fixed.Format || !bytes.Equal(r.Data, fixed.Data) {
 			y.rows[year] = fixed
 			y.dirty = append(y.dirty, year)
 		}
@@ -131,8 +138,9 @@ func (y *years) replace(fresh []point, from, to civil.Date) (changed []point, wh
 	return changed, whole
 }
 
-// readable returns the points of a year; none when they cannot be read, or make no sense.
-func (y *years) readable(year int) (points []point, damaged bool) {
+// readYear returns the points of a year. They are damaged when they cannot be decoded, lie in another year or are not
+// in order.
+func (y *years) readYear(year int) (points []point, damaged bool) {
 	r := y.rows[year]
 	if r == nil {
 		return nil, false
@@ -149,25 +157,26 @@ func (y *years) readable(year int) (points []point, damaged bool) {
 	return points, false
 }
 
+// save queues the writes of all changed and removed years of a symbol.
 func (y *years) save(ctx context.Context, tx *store.Tx, symbol string) error {
-	if len(y.gone) > 0 { // what is written must be there before
+	if len(y.removed) > 0 { // earlier writes of these years must reach the database before the deletion
 		if err := tx.Flush(ctx); err != nil {
 			return err
 		}
-		tx.Queue(tx.NewRaw("DELETE FROM series WHERE symbol = ? AND year IN (?)", symbol, bun.List(y.gone)))
-		y.gone = nil
+		tx.Queue(tx.NewRaw("DELETE FROM series WHERE symbol = ? AND year IN (?)", symbol, bun.List(y.removed)))
+		y.removed = nil
 	}
 	for _, year := range y.dirty {
 		r := y.rows[year]
-		tx.Put(keepYear, symbol, r.Year, int32(r.FirstDay), int32(r.LastDay), r.Days, r.Format, r.Data)
+		tx.Put(upsertYear, symbol, r.Year, int32(r.FirstDay), int32(r.LastDay), r.Days, r.Format, r.Data)
 	}
 	y.dirty = nil
 	return nil
 }
 
-// around is the points from one day to another with the one after them, and the one before them, if there is one.
+// around returns the points from one day to another with the one after them, and the point before them, or nil.
 func (y *years) around(from, to civil.Date) (points []point, before *point, err error) {
-	var past *row // the last year that ends before
+	var past *row // the last year that ends before from
 	for _, year := range slices.Sorted(maps.Keys(y.rows)) {
 		r := y.rows[year]
 		if r.LastDay < from {
@@ -199,8 +208,10 @@ func (y *years) around(from, to civil.Date) (points []point, before *point, err 
 	return points[start:min(end+1, len(points))], before, nil
 }
 
+// byDay compares the day of a point with a day.
 func byDay(p point, day civil.Date) int { return int(p.day - day) }
 
+// extent returns the first day, the last day and the number of days with a price.
 func (y *years) extent() (first, last civil.Date, days int) {
 	for _, r := range y.rows {
 		if days == 0 || r.FirstDay < first {
@@ -214,10 +225,11 @@ func (y *years) extent() (first, last civil.Date, days int) {
 	return first, last, days
 }
 
-// window reads the points of a symbol whose day is between from and to; nil is open.
+// window reads the points of a symbol from one day to another; nil leaves an end open.
 func window(ctx context.Context, db bun.IDB, symbol string, from, to *civil.Date) ([]point, error) {
 	var rows []row
-	query := db.NewSelect().Model(&rows).Column("year", "days", "format", "data").Where("symbol = ?", symbol).OrderExpr("year")
+	query := db.NewSelect().Model(&rows).Column("year", "days", "format", "data").Where("symbol = ?", symbol).
+		OrderExpr("year")
 	if from != nil {
 		query = query.Where("last_day >= ?", int32(*from))
 	}
@@ -238,10 +250,12 @@ func window(ctx context.Context, db bun.IDB, symbol string, from, to *civil.Date
 			return nil, fmt.Errorf("read the series of %s: %w", symbol, err)
 		}
 	}
-	return slices.DeleteFunc(points, func(p point) bool { return from != nil && p.day < *from || to != nil && p.day > *to }), nil
+	return slices.DeleteFunc(points, func(p point) bool {
+		return from != nil && p.day < *from || to != nil && p.day > *to
+	}), nil
 }
 
-// priced reports whether there is a price of a symbol on any day.
+// priced reports whether a symbol has a price on any day.
 func priced(ctx context.Context, db bun.IDB, symbol string) (bool, error) {
 	return db.NewSelect().Table("series").Where("symbol = ?", symbol).Exists(ctx)
 }
@@ -253,29 +267,33 @@ func unpriced(ctx context.Context, db bun.IDB, assets []events.Asset) ([]string,
 		symbols[i] = a.Symbol
 	}
 	var have []string
-	err := db.NewSelect().Table("series").ColumnExpr("DISTINCT symbol").Where("symbol IN (?)", bun.List(symbols)).Scan(ctx, &have)
+	err := db.NewSelect().Table("series").ColumnExpr("DISTINCT symbol").Where("symbol IN (?)", bun.List(symbols)).
+		Scan(ctx, &have)
 	if err != nil {
-		return nil, fmt.Errorf("look for prices: %w", err)
+		return nil, fmt.Errorf("find symbols with prices: %w", err)
 	}
 	return slices.DeleteFunc(symbols, func(s string) bool { return slices.Contains(have, s) }), nil
 }
 
+// holders lists the ids of the portfolios that hold a symbol.
 func holders(ctx context.Context, db bun.IDB, symbol string) ([]string, error) {
 	var ids []string
-	err := db.NewSelect().Table("holdings").Column("portfolio_id").Where("symbol = ?", symbol).OrderExpr("portfolio_id").Scan(ctx, &ids)
+	err := db.NewSelect().Table("holdings").Column("portfolio_id").Where("symbol = ?", symbol).OrderExpr("portfolio_id").
+		Scan(ctx, &ids)
 	if err != nil {
-		return nil, fmt.Errorf("look for portfolios that hold %s: %w", symbol, err)
+		return nil, fmt.Errorf("find portfolios that hold %s: %w", symbol, err)
 	}
 	return ids, nil
 }
 
-// loadPortfolio is a portfolio as far as it is known here.
+// loadPortfolio reads the stored version and assets of a portfolio, and whether it is stored.
 func loadPortfolio(ctx context.Context, db bun.IDB, id string) (p events.Portfolio, found bool, err error) {
 	var r struct {
 		Version int64
 		Assets  string
 	}
-	err = db.NewSelect().Table("portfolios").Column("version", "assets").Where("id = ?", id).Scan(ctx, &r.Version, &r.Assets)
+	err = db.NewSelect().Table("portfolios").Column("version", "assets").Where("id = ?", id).
+		Scan(ctx, &r.Version, &r.Assets)
 	if errors.Is(err, sql.ErrNoRows) {
 		return p, false, nil
 	}

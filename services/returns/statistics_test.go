@@ -22,10 +22,10 @@ import (
 	"stega/quant"
 )
 
-// market collects prices of symbols.
+// market collects prices of symbols as a file.
 type market struct{ text strings.Builder }
 
-// add writes prices whose returns between the days are those given.
+// add adds prices of a symbol with the given returns between the days.
 func (m *market) add(symbol string, days []civil.Date, returns []float64) {
 	if m.text.Len() == 0 {
 		m.text.WriteString("date,symbol,close\n")
@@ -39,7 +39,7 @@ func (m *market) add(symbol string, days []civil.Date, returns []float64) {
 	}
 }
 
-// every is n days, so many days apart.
+// every returns n days, step days apart.
 func every(start civil.Date, n, step int) []civil.Date {
 	days := make([]civil.Date, n)
 	for i := range days {
@@ -48,7 +48,7 @@ func every(start civil.Date, n, step int) []civil.Date {
 	return days
 }
 
-// months are n ends of months.
+// months returns the last days of n months.
 func months(n int) []civil.Date {
 	days := make([]civil.Date, n)
 	for i := range days {
@@ -64,7 +64,7 @@ func percents(values ...float64) []float64 {
 	return values
 }
 
-// at reads a number of an answer by its path, such as benchmark.beta; NaN for null.
+// at returns a number of an answer by its path, such as benchmark.beta, and NaN for null.
 func at(t *testing.T, body []byte, path string) float64 {
 	t.Helper()
 	for name := range strings.SplitSeq(path, ".") {
@@ -81,9 +81,9 @@ func at(t *testing.T, body []byte, path string) float64 {
 	return v
 }
 
-// Rows of tables D, F and G of the reference that prices can be made for: returns without a first one that is
-// missing, which counts as time there.
-func TestFiguresOfTheReference(t *testing.T) {
+// The cases are rows of tables D, F and G of the reference. Rows whose first return is missing are left out: there, it
+// counts as time, and no prices give such a series.
+func TestStatisticsMatchTheReference(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
 	var m market
@@ -100,8 +100,14 @@ func TestFiguresOfTheReference(t *testing.T) {
 	m.add("BENCH", every(civil.Of(2000, 1, 29), 10, 1), percents(0, 1, 0, 1, 0, 1, 0, 1, 0))
 	m.add("WEEKLY", every(start, 10, 7), withStart)
 	m.add("MONTHLY", months(10), withStart)
-	m.add("ONE", every(start, 9, 1), []float64{-0.00171614, 0.01322056, 0.03063862, -0.01422057, -0.00489779, 0.01268925, -0.03357711, 0.01797036})
-	m.add("TWO", every(start, 9, 1), []float64{0.01846232, 0.00793951, -0.01448395, 0.00422537, -0.00339611, 0.03756813, 0.0151531, 0.03549769})
+	m.add(
+		"ONE", every(start, 9, 1),
+		[]float64{-0.00171614, 0.01322056, 0.03063862, -0.01422057, -0.00489779, 0.01268925, -0.03357711, 0.01797036},
+	)
+	m.add(
+		"TWO", every(start, 9, 1),
+		[]float64{0.01846232, 0.00793951, -0.01448395, 0.00422537, -0.00339611, 0.03756813, 0.0151531, 0.03549769},
+	)
 	bacon := column(t, "portfolio_bacon.csv", 1)
 	m.add("BACON", months(25), bacon)
 	m.add("INDEX", months(25), column(t, "portfolio_bacon.csv", 2))
@@ -114,8 +120,8 @@ func TestFiguresOfTheReference(t *testing.T) {
 	mar := "&required=" + strconv.FormatFloat(math.Pow(1.005, 12)-1, 'g', 17, 64)
 	bars := "BACON?frequency=monthly&benchmark=INDEX" + mar
 	for _, c := range []struct {
-		row, of, figure string
-		want, within    float64
+		row, of, statistic string
+		want, within       float64
 	}{
 		{"D6", "MIXED", "max_drawdown", -.1, 1e-8},
 		{"D6", "POSITIVE", "max_drawdown", 0, 1e-8},
@@ -204,7 +210,7 @@ func TestFiguresOfTheReference(t *testing.T) {
 	} {
 		a := s.Do(http.MethodGet, "/v1/returns/assets/"+c.of, "")
 		require.Equal(t, http.StatusOK, a.Status, "%s: %s", c.of, a.Body)
-		assert.InDelta(t, c.want, at(t, a.Body, c.figure), c.within, "%s %s %s", c.row, c.of, c.figure)
+		assert.InDelta(t, c.want, at(t, a.Body, c.statistic), c.within, "%s %s %s", c.row, c.of, c.statistic)
 	}
 
 	for _, c := range []struct {
@@ -219,8 +225,13 @@ func TestFiguresOfTheReference(t *testing.T) {
 		{"D25", "MIXED/rolling?window=6&metric=beta&benchmark=NEGATIVE", []float64{-.76156584, -.61682243, -.41311475}, 1e-8},
 		{"D4 weekly", "BENCH/series?frequency=weekly", []float64{0, .040604010000000024, 0}, 1e-12},
 		{"D4 monthly", "BENCH/series?frequency=monthly", []float64{.01, .03030099999999991}, 1e-12},
-		{"D1", "MIXED/series?kind=cumulative", []float64{0, .01, .111, .066559, .08789, .12052, .14293, .15436, .03893}, 1e-4},
-		{"D3", "NEGATIVE/series?kind=cumulative", []float64{0, 0, -.06, -.1258, -.13454, -.21243, -.22818, -.27449, -.33253, -.36590}, 1e-4},
+		{
+			"D1", "MIXED/series?kind=cumulative", []float64{0, .01, .111, .066559, .08789, .12052, .14293, .15436, .03893}, 1e-4,
+		},
+		{
+			"D3", "NEGATIVE/series?kind=cumulative",
+			[]float64{0, 0, -.06, -.1258, -.13454, -.21243, -.22818, -.27449, -.33253, -.36590}, 1e-4,
+		},
 	} {
 		var got struct{ Values []float64 }
 		s.Get("/v1/returns/assets/"+c.of, &got)
@@ -232,7 +243,7 @@ func TestFiguresOfTheReference(t *testing.T) {
 	assert.InDelta(t, .038931091700480147, yearly.Years[0].Return, 1e-12, "D5 yearly")
 }
 
-// column is a column of a file of the reference.
+// column returns a column of a file of the reference.
 func column(t *testing.T, file string, n int) (values []float64) {
 	t.Helper()
 	rows, err := csv.NewReader(bytes.NewReader(reference.Read(t, file))).ReadAll()
@@ -245,7 +256,7 @@ func column(t *testing.T, file string, n int) (values []float64) {
 	return values
 }
 
-// walk is a random market of a symbol: prices on most of the days.
+// walk adds a random walk of a symbol, without prices on a share of the days.
 func (m *market) walk(rng *rand.Rand, symbol string, days []civil.Date, gaps float64) {
 	var kept []civil.Date
 	var returns []float64
@@ -265,8 +276,8 @@ type shown struct {
 	Benchmark struct{ Values []float64 }
 }
 
-// What is answered is what quant makes of the series that is answered, for any window, frequency and parameters.
-func TestFiguresAreThoseOfTheSeriesThatIsShown(t *testing.T) {
+// For any window, frequency and parameters, the statistics equal those that quant computes from the answered series.
+func TestStatisticsMatchTheSeriesOfTheAnswer(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
 	rng := rand.New(rand.NewPCG(5, 8))
@@ -276,7 +287,9 @@ func TestFiguresAreThoseOfTheSeriesThatIsShown(t *testing.T) {
 	m.walk(rng, "B", days, 0.1)
 	m.walk(rng, "C", days[100:], 0.05)
 	s.Import(m.text.String(), "")
-	id := s.Portfolio(`{"name":"p","assets":[{"symbol":"A","weight":"0.7"},{"symbol":"B","weight":"0.5"},{"symbol":"C","weight":"-0.2"}]}`)
+	id := s.Portfolio(
+		`{"name":"p","assets":[{"symbol":"A","weight":"0.7"},{"symbol":"B","weight":"0.5"},{"symbol":"C","weight":"-0.2"}]}`,
+	)
 	s.Found("/v1/returns/portfolios/"+id, &struct{}{})
 	for _, symbol := range []string{"A", "B", "C"} {
 		s.Found("/v1/returns/assets/"+symbol, &struct{}{})
@@ -285,12 +298,18 @@ func TestFiguresAreThoseOfTheSeriesThatIsShown(t *testing.T) {
 	subjects := []string{"assets/A", "assets/B", "assets/C", "portfolios/" + id}
 	benchmarks := []string{"a", "B", "C", id}
 	for range 40 {
-		who, benchmark := subjects[rng.IntN(4)], benchmarks[rng.IntN(4)]
+		target, benchmark := subjects[rng.IntN(4)], benchmarks[rng.IntN(4)]
 		frequency := []string{"daily", "weekly", "monthly"}[rng.IntN(3)]
 		annual, required, confidence := rng.Float64()*0.1, rng.Float64()*0.2, 0.8+rng.Float64()*0.19
 		window := fmt.Sprintf("?frequency=%s&from=%s&to=%s", frequency, days[rng.IntN(100)], days[400+rng.IntN(99)])
-		path := "/v1/returns/" + who
-		answer := s.Do(http.MethodGet, fmt.Sprintf("%s%s&benchmark=%s&risk_free=%g&required=%g&confidence=%g", path, window, benchmark, annual, required, confidence), "")
+		path := "/v1/returns/" + target
+		answer := s.Do(
+			http.MethodGet,
+			fmt.Sprintf(
+				"%s%s&benchmark=%s&risk_free=%g&required=%g&confidence=%g", path, window, benchmark, annual, required, confidence,
+			),
+			"",
+		)
 		require.Equal(t, http.StatusOK, answer.Status, "%s", answer.Body)
 		var own, both shown
 		s.Get(path+"/series"+window, &own)
@@ -299,27 +318,34 @@ func TestFiguresAreThoseOfTheSeriesThatIsShown(t *testing.T) {
 		rf, mar := quant.PerPeriod(annual, p), quant.PerPeriod(required, p)
 		depth, _, _, _ := quant.MaxDrawdown(r)
 		alpha, beta := quant.AlphaBeta(x, y, rf, p)
-		for figure, want := range map[string]float64{
-			"observations": float64(len(r)), "annual_return": quant.AnnualReturn(r, p), "arithmetic_return": quant.ArithmeticReturn(r, p),
-			"annual_volatility": quant.AnnualVolatility(r, p), "sharpe": quant.Sharpe(r, rf, p), "sortino": quant.Sortino(r, mar, p),
-			"calmar": quant.Calmar(r, p), "omega": quant.Omega(r, mar), "downside_risk": quant.DownsideRisk(r, mar, p), "max_drawdown": depth,
-			"skewness": quant.Skewness(r), "sample_skewness": quant.SampleSkewness(r), "excess_kurtosis": quant.ExcessKurtosis(r),
-			"semi_deviation": quant.SemiDeviation(r), "historical_var": quant.HistoricalVaR(r, 1-confidence),
-			"historical_cvar": quant.HistoricalCVaR(r, 1-confidence), "modified_cvar": quant.ModifiedCVaR(r, 1-confidence), "ulcer_index": quant.UlcerIndex(r),
-			"tail_ratio": quant.TailRatio(r), "martin_ratio": quant.MartinRatio(r, annual, p), "kappa_3": quant.Kappa(r, mar, 3),
+		for name, want := range map[string]float64{
+			"observations": float64(len(r)), "annual_return": quant.AnnualReturn(r, p),
+			"arithmetic_return": quant.ArithmeticReturn(r, p),
+			"annual_volatility": quant.AnnualVolatility(r, p), "sharpe": quant.Sharpe(r, rf, p),
+			"sortino": quant.Sortino(r, mar, p),
+			"calmar":  quant.Calmar(r, p), "omega": quant.Omega(r, mar), "downside_risk": quant.DownsideRisk(r, mar, p),
+			"max_drawdown": depth,
+			"skewness":     quant.Skewness(r), "sample_skewness": quant.SampleSkewness(r),
+			"excess_kurtosis": quant.ExcessKurtosis(r),
+			"semi_deviation":  quant.SemiDeviation(r), "historical_var": quant.HistoricalVaR(r, 1-confidence),
+			"historical_cvar": quant.HistoricalCVaR(r, 1-confidence), "modified_cvar": quant.ModifiedCVaR(r, 1-confidence),
+			"ulcer_index": quant.UlcerIndex(r),
+			"tail_ratio":  quant.TailRatio(r), "martin_ratio": quant.MartinRatio(r, annual, p),
+			"kappa_3":                quant.Kappa(r, mar, 3),
 			"upside_potential_ratio": quant.UpsidePotentialRatio(r, mar), "geometric_sharpe": quant.AnnualSharpe(r, annual, p),
-			"benchmark.observations": float64(len(x)), "benchmark.annual_return": quant.AnnualReturn(y, p), "benchmark.alpha": alpha, "benchmark.beta": beta,
+			"benchmark.observations": float64(len(x)), "benchmark.annual_return": quant.AnnualReturn(y, p),
+			"benchmark.alpha": alpha, "benchmark.beta": beta,
 			"benchmark.correlation": quant.PairCorrelation(x, y), "benchmark.tracking_error": quant.TrackingError(x, y, p),
 			"benchmark.information_ratio": quant.InformationRatio(x, y, p), "benchmark.capture": quant.Capture(x, y, p),
 			"benchmark.up_capture": quant.UpCapture(x, y, p), "benchmark.m_squared": quant.MSquared(x, y, annual, p),
 			"benchmark.treynor_ratio": quant.Treynor(x, y, annual, p), "benchmark.specific_risk": quant.SpecificRisk(x, y, p),
 		} {
-			got := at(t, answer.Body, figure)
+			got := at(t, answer.Body, name)
 			if math.IsNaN(want) || math.IsInf(want, 0) {
-				assert.True(t, math.IsNaN(got), "%s of %s%s: %g", figure, who, window, got)
+				assert.True(t, math.IsNaN(got), "%s of %s%s: %g", name, target, window, got)
 				continue
 			}
-			assert.InDelta(t, want, got, 1e-9*(1+math.Abs(want)), "%s of %s%s against %s", figure, who, window, benchmark)
+			assert.InDelta(t, want, got, 1e-9*(1+math.Abs(want)), "%s of %s%s against %s", name, target, window, benchmark)
 		}
 	}
 	var drawn struct {
@@ -374,12 +400,16 @@ func TestFiguresAreThoseOfTheSeriesThatIsShown(t *testing.T) {
 	assert.InDelta(t, quant.CumulativeReturn(own.Values), total-1, 1e-9)
 }
 
-// The days that two have in common count, and returns over days that one lacks are compounded: 100, 110, 121 beside
-// 50, none, 60 is 21 % beside 20 %.
-func TestABenchmarkIsComparedWithOnCommonDays(t *testing.T) {
+// Only common days count, and returns over the other days are compounded: 100, 110, 121 compared with 50, none, 60 is
+// 21 % compared with 20 %.
+func TestBenchmarksAreComparedOnCommonDays(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
-	s.Import("date,A,B\n2024-01-01,90,\n2024-01-02,100,50\n2024-01-03,110,\n2024-01-04,121,60\n2024-01-05,133.1,54\n2024-01-08,,55\n", "")
+	s.Import(
+		"date,A,B\n2024-01-01,90,\n2024-01-02,100,50\n2024-01-03,110,\n"+
+			"2024-01-04,121,60\n2024-01-05,133.1,54\n2024-01-08,,55\n",
+		"",
+	)
 	s.Found("/v1/returns/assets/B", &struct{}{})
 	var both shown
 	s.Found("/v1/returns/assets/A/series?benchmark=B", &both)
@@ -392,8 +422,8 @@ func TestABenchmarkIsComparedWithOnCommonDays(t *testing.T) {
 	assert.InDelta(t, .11/.3, at(t, a.Body, "benchmark.beta"), 1e-12)
 }
 
-// A figure that is not defined is null, and the answer says why.
-func TestWhatIsNotDefinedSaysWhy(t *testing.T) {
+// An undefined statistic is null, and the answer has the reason.
+func TestUndefinedStatisticsHaveAReason(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
 	var m market
@@ -409,14 +439,14 @@ func TestWhatIsNotDefinedSaysWhy(t *testing.T) {
 	s.Import(m.text.String(), "")
 	s.Found("/v1/returns/assets/MOVES", &struct{}{})
 	const flat, still = "the returns do not vary", "the benchmark's returns do not vary"
-	for _, c := range []struct{ of, figure, why string }{
+	for _, c := range []struct{ of, statistic, reason string }{
 		{"FLAT", "sharpe", flat},
 		{"FLAT", "sortino", "no return is below the required one"},
 		{"FLAT", "calmar", "there is no drawdown"},
 		{"FLAT", "skewness", flat},
-		{"FLAT", "stability", "the wealth does not move"},
+		{"FLAT", "stability", "the wealth is constant"},
 		{"FLAT", "tail_ratio", "the 5 % quantile of the returns is 0"},
-		{"STEADY", "sharpe", flat}, // apart from the rounding of prices
+		{"STEADY", "sharpe", flat}, // constant but for the rounding of prices
 		{"STEADY", "omega", "no return is below the required one"},
 		{"STEADY", "gain_loss_ratio", "no return is below 0"},
 		{"FLAT", "d_ratio", "no return is above 0"},
@@ -425,24 +455,24 @@ func TestWhatIsNotDefinedSaysWhy(t *testing.T) {
 		{"MOVES?benchmark=FLAT", "benchmark.beta", still},
 		{"MOVES?benchmark=STEADY", "benchmark.alpha", still},
 		{"MOVES?benchmark=FLAT", "benchmark.up_capture", "the benchmark never rises"},
-		{"MOVES?benchmark=MOVES", "benchmark.information_ratio", "the difference to the benchmark does not vary"},
+		{"MOVES?benchmark=MOVES", "benchmark.information_ratio", "the difference from the benchmark does not vary"},
 		{"FLAT?benchmark=MOVES", "benchmark.m_squared", flat},
 		{"MOVES?benchmark=TWO", "benchmark.beta", "it needs 2 returns, and there are 1"},
 	} {
 		a := s.Do(http.MethodGet, "/v1/returns/assets/"+c.of, "")
 		require.Equal(t, http.StatusOK, a.Status, "%s", a.Body)
-		assert.True(t, math.IsNaN(at(t, a.Body, c.figure)), "%s of %s", c.figure, c.of)
+		assert.True(t, math.IsNaN(at(t, a.Body, c.statistic)), "%s of %s", c.statistic, c.of)
 		var answer struct {
 			Undefined map[string]string
 			Benchmark struct{ Undefined map[string]string }
 		}
 		a.JSON(&answer)
-		name, relative := strings.CutPrefix(c.figure, "benchmark.")
-		why := answer.Undefined[name]
+		name, relative := strings.CutPrefix(c.statistic, "benchmark.")
+		reason := answer.Undefined[name]
 		if relative {
-			why = answer.Benchmark.Undefined[name]
+			reason = answer.Benchmark.Undefined[name]
 		}
-		assert.Equal(t, c.why, why, "%s of %s", c.figure, c.of)
+		assert.Equal(t, c.reason, reason, "%s of %s", c.statistic, c.of)
 	}
 	var rolled struct {
 		Values    []*float64
@@ -454,7 +484,7 @@ func TestWhatIsNotDefinedSaysWhy(t *testing.T) {
 	assert.Nil(t, rolled.Values[24])
 }
 
-func TestBadQuestionsAboutReturns(t *testing.T) {
+func TestInvalidQueriesAreRefused(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
 	s.Import("date,A,B,C\n2024-01-02,1,1,\n2024-01-03,2,2,\n2024-01-04,3,1,\n2024-01-08,,2,1\n2024-01-09,,,2\n", "")
@@ -512,7 +542,7 @@ func TestBadQuestionsAboutReturns(t *testing.T) {
 func TestWeeksBeginOnMonday(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
-	for symbol, days := range map[string][]string{ // a Friday, and the Mondays and Fridays of the two weeks after it
+	for symbol, days := range map[string][]string{ // a Friday, and Monday and Friday of the next two weeks
 		"OLD": {"1969-07-04", "1969-07-07", "1969-07-11", "1969-07-14", "1969-07-18"},
 		"NEW": {"2024-07-05", "2024-07-08", "2024-07-12", "2024-07-15", "2024-07-19"},
 	} {
@@ -532,11 +562,12 @@ func TestWeeksBeginOnMonday(t *testing.T) {
 	}
 }
 
-// Prices that come back to where they were have no return, and no drawdown any more, to the last bit.
-func TestPricesThatComeBackAreBack(t *testing.T) {
+// Prices that return exactly to an earlier level have a return of 0 and no drawdown, to the last bit.
+func TestPricesThatRecoverExactlyHaveNoReturn(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
-	s.Import("date,MINI,FLAT,RIVAL\n2024-01-29,100,17.02,50\n2024-02-05,103,16.5,55\n2024-02-09,90,17.02,45\n2024-02-16,103,17.02,50\n2024-02-21,101,16.9,51\n2024-02-23,103,17.02,50\n", "")
+	s.Import("date,MINI,FLAT,OTHER\n2024-01-29,100,17.02,50\n2024-02-05,103,16.5,55\n2024-02-09,90,17.02,45\n"+
+		"2024-02-16,103,17.02,50\n2024-02-21,101,16.9,51\n2024-02-23,103,17.02,50\n", "")
 	var a struct {
 		End              *string  `json:"max_drawdown_end"`
 		UpsideFrequency  *float64 `json:"upside_frequency"`

@@ -1,0 +1,300 @@
+package returns
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+
+	"stega/civil"
+	"stega/events"
+	"stega/quant"
+)
+
+// sample holds the input of the statistics.
+type sample struct {
+	returns   []float64
+	benchmark []float64 // the returns of the benchmark on the same days; nil without one
+	rf        float64   // risk-free return per period
+	required  float64   // least acceptable return per period
+	annualRF  float64   // risk-free return per year
+	periods   float64   // periods per year
+	days      float64   // calendar days from the first price to the last
+	cutoff    float64   // tail probability of values at risk: 1 − confidence
+}
+
+// sample returns the sample of a series, and of the returns of a benchmark on the same days.
+func (q query) sample(s series, benchmark []float64) sample {
+	return sample{
+		returns: snapConstant(s.returns), benchmark: snapConstant(benchmark),
+		days: float64(s.days[len(s.days)-1] - s.days[0]), periods: q.periods, cutoff: 1 - q.confidence,
+		annualRF: q.riskFree, rf: quant.PerPeriod(q.riskFree, q.periods),
+		required: quant.PerPeriod(q.required, q.periods),
+	}
+}
+
+// snapConstant returns constant returns in place of returns that differ only by floating-point rounding, so that no
+// statistic divides by that rounding.
+func snapConstant(returns []float64) []float64 {
+	if len(returns) == 0 {
+		return returns
+	}
+	low, high := returns[0], returns[0]
+	for _, r := range returns {
+		low, high = math.Min(low, r), math.Max(high, r)
+	}
+	if high-low == 0 || high-low > 1e-15*(2+math.Abs(high)) {
+		return returns
+	}
+	out := make([]float64, len(returns))
+	for i := range out {
+		out[i] = returns[0]
+	}
+	return out
+}
+
+// figure is one statistic: its name, its formula, and the number of returns that it needs. The last field is the
+// reason for which it can be undefined when there are enough returns.
+type figure struct {
+	name       string
+	compute    func(x *sample) float64
+	minReturns int
+	undefined  string
+}
+
+// The reasons for which statistics are undefined.
+const (
+	noVariance  = "the returns do not vary"
+	noShortfall = "no return is below the required one"
+	noLoss      = "no return is below 0"
+	noGain      = "no return is above 0"
+	noDrawdown  = "there is no drawdown"
+	noTail      = "the 5 % quantile of the returns is 0"
+)
+
+// reason returns why a statistic of a sample is undefined.
+func (f *figure) reason(x *sample) string {
+	switch n := len(x.returns); {
+	case n < f.minReturns:
+		return fmt.Sprintf("it needs %d returns, and there are %d", f.minReturns, n)
+	case f.undefined != "":
+		return f.undefined
+	}
+	return "it is too large for a number"
+}
+
+// ofReturns adapts a function of the returns alone.
+func ofReturns(f func(returns []float64) float64) func(x *sample) float64 {
+	return func(x *sample) float64 { return f(x.returns) }
+}
+
+// annual adapts a function of the returns and the periods per year.
+func annual(f func(returns []float64, periods float64) float64) func(x *sample) float64 {
+	return func(x *sample) float64 { return f(x.returns, x.periods) }
+}
+
+// overRequired adapts a function of the returns and the required return per period.
+func overRequired(f func(returns []float64, required float64) float64) func(x *sample) float64 {
+	return func(x *sample) float64 { return f(x.returns, x.required) }
+}
+
+// overRiskFree adapts a function of the returns, the annual risk-free return and the periods per year.
+func overRiskFree(f func(returns []float64, rf, periods float64) float64) func(x *sample) float64 {
+	return func(x *sample) float64 { return f(x.returns, x.annualRF, x.periods) }
+}
+
+// tail adapts a function of the returns and a tail probability.
+func tail(f func(returns []float64, cutoff float64) float64) func(x *sample) float64 {
+	return func(x *sample) float64 { return f(x.returns, x.cutoff) }
+}
+
+// maxReturn returns the highest return.
+func maxReturn(returns []float64) float64 {
+	best := math.Inf(-1)
+	for _, r := range returns {
+		best = math.Max(best, r)
+	}
+	return best
+}
+
+// minReturn returns the lowest return.
+func minReturn(returns []float64) float64 {
+	worst := math.Inf(1)
+	for _, r := range returns {
+		worst = math.Min(worst, r)
+	}
+	return worst
+}
+
+// maxDrawdown returns the depth of the deepest drawdown, which is 0 or negative.
+func maxDrawdown(returns []float64) float64 {
+	d, _, _, _ := quant.MaxDrawdown(returns)
+	return d
+}
+
+// cagr returns the compound annual growth rate over calendar days.
+func cagr(x *sample) float64 { return quant.CAGR(1, 1+quant.CumulativeReturn(x.returns), x.days) }
+
+// longestDrawdown returns the length of the longest drawdown in periods.
+func longestDrawdown(returns []float64) float64 {
+	wealth := append([]float64{0}, quant.Cumulative(returns)...)
+	return float64(quant.LongestDrawdown(wealth))
+}
+
+// figures lists every statistic of a series, in the order of the answer.
+var figures = []figure{
+	{"annual_return", annual(quant.AnnualReturn), 1, ""},
+	{"arithmetic_return", annual(quant.ArithmeticReturn), 1, ""},
+	{"cumulative_return", ofReturns(quant.CumulativeReturn), 1, ""},
+	{"cagr", cagr, 1, ""},
+	{"annual_volatility", annual(quant.AnnualVolatility), 2, ""},
+	{"sharpe", func(x *sample) float64 { return quant.Sharpe(x.returns, x.rf, x.periods) }, 2, noVariance},
+	{"sortino", func(x *sample) float64 { return quant.Sortino(x.returns, x.required, x.periods) }, 1, noShortfall},
+	{"calmar", annual(quant.Calmar), 1, noDrawdown},
+	{"omega", overRequired(quant.Omega), 1, noShortfall},
+	{"downside_risk", func(x *sample) float64 { return quant.DownsideRisk(x.returns, x.required, x.periods) }, 1, ""},
+	{"max_drawdown", ofReturns(maxDrawdown), 1, ""},
+	{"best", ofReturns(maxReturn), 1, ""},
+	{"worst", ofReturns(minReturn), 1, ""},
+
+	{"skewness", ofReturns(quant.Skewness), 2, noVariance},
+	{"sample_skewness", ofReturns(quant.SampleSkewness), 3, noVariance},
+	{"kurtosis", ofReturns(quant.Kurtosis), 2, noVariance},
+	{"sample_kurtosis", ofReturns(quant.SampleKurtosis), 4, noVariance},
+	{"excess_kurtosis", ofReturns(quant.ExcessKurtosis), 2, noVariance},
+	{"sample_excess_kurtosis", ofReturns(quant.SampleExcessKurtosis), 4, noVariance},
+	{"mean_absolute_deviation", ofReturns(quant.MeanAbsoluteDeviation), 1, ""},
+	{"semi_deviation", ofReturns(quant.SemiDeviation), 2, ""},
+
+	{"historical_var", tail(quant.HistoricalVaR), 1, ""},
+	{"historical_cvar", tail(quant.HistoricalCVaR), 1, ""},
+	{"gaussian_var", tail(quant.GaussianVaR), 2, ""},
+	{"gaussian_cvar", tail(quant.GaussianCVaR), 2, ""},
+	{"modified_var", tail(quant.ModifiedVaR), 2, noVariance},
+	{"modified_cvar", tail(quant.ModifiedCVaR), 2, noVariance},
+	{"tail_ratio", ofReturns(quant.TailRatio), 1, noTail},
+
+	{"longest_drawdown", ofReturns(longestDrawdown), 1, ""},
+	{"ulcer_index", ofReturns(quant.UlcerIndex), 1, ""},
+	{"pain_index", ofReturns(quant.PainIndex), 1, ""},
+	{"martin_ratio", overRiskFree(quant.MartinRatio), 1, noDrawdown},
+	{"pain_ratio", overRiskFree(quant.PainRatio), 1, noDrawdown},
+	{"burke_ratio", overRiskFree(quant.Burke), 1, noLoss},
+	{"modified_burke_ratio", overRiskFree(quant.ModifiedBurke), 1, noLoss},
+
+	{"geometric_sharpe", overRiskFree(quant.AnnualSharpe), 2, noVariance},
+	{"adjusted_sharpe", overRiskFree(quant.AdjustedSharpe), 2, noVariance},
+	{"omega_sharpe", overRequired(quant.OmegaSharpe), 1, noShortfall},
+	{"kappa_3", func(x *sample) float64 { return quant.Kappa(x.returns, x.required, 3) }, 1, noShortfall},
+	{"upside_potential_ratio", overRequired(quant.UpsidePotentialRatio), 1, noShortfall},
+	{"gain_loss_ratio", ofReturns(quant.BernardoLedoit), 1, noLoss},
+	{"d_ratio", ofReturns(quant.DRatio), 1, noGain},
+	{"skewness_kurtosis_ratio", ofReturns(quant.SkewnessKurtosisRatio), 2, noVariance},
+	{"stability", ofReturns(quant.Stability), 2, "the wealth is constant"},
+	{"downside_deviation", overRequired(quant.DownsideDeviation), 1, ""},
+	{"downside_potential", overRequired(quant.DownsidePotential), 1, ""},
+	{"downside_frequency", overRequired(quant.DownsideFrequency), 1, ""},
+	{"upside_risk", overRequired(quant.UpsideRisk), 1, ""},
+	{"upside_variance", overRequired(quant.UpsideVariance), 1, ""},
+	{"upside_potential", overRequired(quant.UpsidePotential), 1, ""},
+	{"upside_frequency", overRequired(quant.UpsideFrequency), 1, ""},
+}
+
+// object is a JSON object whose fields keep their order.
+type object []field
+
+type field struct {
+	name  string
+	value any
+}
+
+func (o *object) add(name string, value any) { *o = append(*o, field{name, value}) }
+
+// addStatistics adds the statistics of a sample. One that is undefined is null, and the field undefined has the reason.
+func (o *object) addStatistics(list []figure, x sample) {
+	undefined := map[string]string{}
+	for i := range list {
+		f := &list[i]
+		v := finite(f.compute(&x))
+		if v == nil || len(x.returns) < f.minReturns {
+			v, undefined[f.name] = nil, f.reason(&x)
+		}
+		o.add(f.name, v)
+	}
+	if len(undefined) > 0 {
+		o.add("undefined", undefined)
+	}
+}
+
+// addSubject adds the symbol or the portfolio of the answer.
+func (o *object) addSubject(s subject) {
+	if s.Symbol != "" {
+		o.add("symbol", s.Symbol)
+		return
+	}
+	o.add("portfolio_id", s.PortfolioID)
+	o.add("version", s.Version)
+	o.add("rebalance", s.Rebalance)
+}
+
+// MarshalJSON writes the fields in their order.
+func (o object) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, f := range o {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		value, err := json.Marshal(f.value)
+		if err != nil {
+			return nil, fmt.Errorf("write %s: %w", f.name, err)
+		}
+		_, _ = fmt.Fprintf(&b, "%q:%s", f.name, value)
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+// addHead adds the fields that begin every answer.
+func (o *object) addHead(a asked, s series) {
+	o.addSubject(a.who)
+	o.add("from", s.days[0]) // the day of the first price
+	o.add("to", s.days[len(s.days)-1])
+	o.add("frequency", a.frequency)
+	o.add("observations", len(s.returns))
+}
+
+// summarize returns the answer with all statistics, as ratios and not as percentages.
+func summarize(a asked) (any, error) {
+	var o object
+	o.addHead(a, a.series)
+	o.add("risk_free", a.riskFree)
+	o.add("required", a.required)
+	o.add("confidence", a.confidence)
+	_, start, trough, end := quant.MaxDrawdown(a.series.returns)
+	o.add("max_drawdown_start", a.series.endDay(start, trough >= 0)) // the day of the peak
+	o.add("max_drawdown_trough", a.series.endDay(trough, trough >= 0))
+	o.add("max_drawdown_end", a.series.endDay(end, end >= 0)) // the day of recovery; null before it
+	o.addStatistics(figures, a.sample(a.series, nil))
+	if a.rival != nil {
+		o.add("benchmark", a.rival.object(a))
+	}
+	return o, nil
+}
+
+// endDay returns the day on which return i ends, and nil when ok is false. For -1 it returns the day of the first
+// price.
+func (s series) endDay(i int, ok bool) *civil.Date {
+	if !ok {
+		return nil
+	}
+	return &s.days[i+1]
+}
+
+// endDays returns the days on which the returns end.
+func (s series) endDays() events.Days { return s.days[1:] }
+
+// slice returns n returns with their days, from the given index on.
+func (s series) slice(from, n int) series {
+	return series{days: s.days[from : from+n+1], returns: s.returns[from : from+n]}
+}
