@@ -14,12 +14,12 @@ import (
 // Type is one entry of the catalogue.
 type Type struct {
 	Topic   string
-	Service string // who publishes it; "stega" for what any service may publish
+	Service string // its publisher; "stega" for events of any service
 	Summary string
 	goType  reflect.Type
 }
 
-// Internal reports whether only the bus itself publishes it.
+// Internal reports whether only the bus itself publishes the type.
 func (t Type) Internal() bool {
 	_, ok := reflect.Zero(t.goType).Interface().(internal)
 	return ok
@@ -28,10 +28,10 @@ func (t Type) Internal() bool {
 // Is reports whether v is a value of this type.
 func (t Type) Is(v Typed) bool { return reflect.TypeOf(v) == t.goType }
 
-// New makes a pointer to a zero value, for decoding into.
+// New returns a pointer to a zero value, as a target for decoding.
 func (t Type) New() any { return reflect.New(t.goType).Interface() }
 
-// Decode reads the data of a message of this type.
+// Decode decodes the data of a message of this type.
 func (t Type) Decode(data []byte) (Typed, error) {
 	if TooDeep(data) {
 		return nil, fmt.Errorf("decode %s: %w", t.Topic, errTooDeep)
@@ -45,31 +45,31 @@ func (t Type) Decode(data []byte) (Typed, error) {
 
 var errTooDeep = fmt.Errorf("the JSON nests deeper than %d levels", MaxDepth)
 
-// Catalogue is every event of the suite, ordered by topic.
+// Catalogue returns every event of the suite, ordered by topic.
 func Catalogue() []Type {
 	types := []Type{
-		entry("portfolio", "a portfolio came to be", PortfolioCreated{}),
+		entry("portfolio", "a portfolio was created", PortfolioCreated{}),
 		entry("portfolio", "a portfolio has a new version", PortfolioUpdated{}),
-		entry("portfolio", "a portfolio is gone", PortfolioDeleted{}),
+		entry("portfolio", "a portfolio was deleted", PortfolioDeleted{}),
 		entry("marketdata", "daily bars of a symbol are new or were corrected", PricesImported{}),
 		entry("returns", "the return series of a symbol changed", AssetUpdated{}),
-		entry("returns", "the returns of a portfolio may read differently now", PortfolioReturnsUpdated{}),
-		entry("correlations", "the correlations of some symbols may read differently now", CorrelationsUpdated{}),
+		entry("returns", "the returns of a portfolio may have changed", PortfolioReturnsUpdated{}),
+		entry("correlations", "the correlations of some symbols may have changed", CorrelationsUpdated{}),
 		entry("optimization", "optimal weights were found", OptimizationCompleted{}),
 		entry("stega", "a service rebuilds its read views and requests state again", ReplayRequested{}),
 		entry("stega", "an owner has published a page of its state again, for a rebuild", ReplayPaged{}),
-		entry("stega", "messages were handled, and what that caused", Handled{}),
+		entry("stega", "messages were handled; lists the messages that they caused", Handled{}),
 		entry("stega", "a deferred command waits for its turn", OperationAccepted{}),
-		entry("stega", "a deferred command is under way", OperationProgressed{}),
-		entry("stega", "a command ran to its end", OperationResolved{}),
-		entry("stega", "all that follows from an operation is committed everywhere", OperationSettled{}),
-		entry("stega", "an operation does not settle at present", OperationStalled{}),
+		entry("stega", "a deferred command made progress", OperationProgressed{}),
+		entry("stega", "a command finished", OperationResolved{}),
+		entry("stega", "all effects of an operation are committed in every service", OperationSettled{}),
+		entry("stega", "an operation does not settle for now", OperationStalled{}),
 	}
 	slices.SortFunc(types, func(a, b Type) int { return cmp.Compare(a.Topic, b.Topic) })
 	return types
 }
 
-// Lookup finds a topic in the catalogue.
+// Lookup returns the type of a topic.
 func Lookup(topic string) (Type, bool) {
 	for _, t := range Catalogue() {
 		if t.Topic == topic {
@@ -83,7 +83,7 @@ func entry(service, summary string, zero Typed) Type {
 	return Type{Topic: zero.Topic(), Service: service, Summary: summary, goType: reflect.TypeOf(zero)}
 }
 
-// DecodeStrict reads data that a person wrote: an unknown field or a value after the first is an error.
+// DecodeStrict decodes and checks data that a person wrote: an unknown field or a value after the first is an error.
 func (t Type) DecodeStrict(data []byte) (Typed, error) {
 	if TooDeep(data) {
 		return nil, errTooDeep

@@ -12,10 +12,10 @@ import (
 	"stega/text"
 )
 
-// The Check methods say whether the data of an event make sense. What services emit does so already; they are for
-// events that a person injects.
+// The Check methods validate the data of an event. Services emit only valid events; the checks are for events that a
+// person injects.
 
-// Check reports what is wrong with the bars.
+// Check returns an error for invalid bars.
 func (e PricesImported) Check() error {
 	if err := checkSymbol(e.Symbol); err != nil {
 		return err
@@ -76,7 +76,7 @@ func checkSymbol(s string) error {
 	return err
 }
 
-// Check reports what is wrong with the portfolio.
+// Check returns an error for an invalid portfolio.
 func (p Portfolio) Check() error {
 	if err := checkID("id", p.ID); err != nil {
 		return err
@@ -97,7 +97,7 @@ func (p Portfolio) Check() error {
 			return err
 		}
 		if seen[a.Symbol] {
-			return fmt.Errorf("the symbol %s is there twice", a.Symbol)
+			return fmt.Errorf("the symbol %s occurs twice", a.Symbol)
 		}
 		seen[a.Symbol] = true
 		var err error
@@ -111,10 +111,10 @@ func (p Portfolio) Check() error {
 	return nil
 }
 
-// MaxName bounds the name of anything, in characters.
+// MaxName limits the length of a name, in characters.
 const MaxName = 200
 
-// checkName requires a name in the form in which names are kept.
+// checkName returns an error unless the name is in its stored form.
 func checkName(field, name string) error {
 	kept, err := text.CheckName(name, MaxName)
 	if err == nil && kept != name {
@@ -133,7 +133,7 @@ func checkID(name, id string) error {
 	return nil
 }
 
-// Check reports what is wrong with the announcement.
+// Check returns an error for invalid days or returns.
 func (e AssetUpdated) Check() error {
 	if e.ChangedTo < e.ChangedFrom || e.Last < e.First || e.Observations < 0 {
 		return errors.New("changed_from and first must not be after changed_to and last, and observations not below zero")
@@ -161,13 +161,13 @@ func (e AssetUpdated) checkSeries() error {
 	return nil
 }
 
-// Check reports what is wrong with the announcement.
+// Check returns an error for an invalid id.
 func (e PortfolioReturnsUpdated) Check() error { return checkID("portfolio_id", e.PortfolioID) }
 
-// Check reports what is wrong with the announcement.
+// Check returns an error for invalid symbols.
 func (e CorrelationsUpdated) Check() error {
 	if len(e.Changed) == 0 || e.Symbols < len(e.Changed) {
-		return errors.New("changed must name symbols, and no more than there are")
+		return errors.New("changed must name symbols, and no more than symbols counts")
 	}
 	for i, symbol := range e.Changed {
 		if err := checkSymbol(symbol); err != nil {
@@ -180,7 +180,7 @@ func (e CorrelationsUpdated) Check() error {
 	return nil
 }
 
-// Check reports what is wrong with the answer.
+// Check returns an error for an invalid result.
 func (e OptimizationCompleted) Check() error {
 	if err := checkID("id", e.ID); err != nil {
 		return err
@@ -217,7 +217,7 @@ func (e OptimizationCompleted) Check() error {
 	return nil
 }
 
-// Check reports what is wrong with the page.
+// Check returns an error for an invalid page.
 func (e ReplayPaged) Check() error {
 	if e.Service == "" || e.Owner == "" {
 		return errors.New("service and owner must not be empty")
@@ -225,7 +225,7 @@ func (e ReplayPaged) Check() error {
 	return checkID("rebuild", e.Rebuild)
 }
 
-// Check reports what is wrong with the request.
+// Check returns an error for an invalid request.
 func (e ReplayRequested) Check() error {
 	if err := checkName("service", e.Service); err != nil {
 		return err
@@ -236,7 +236,7 @@ func (e ReplayRequested) Check() error {
 		}
 	}
 	if len(e.Topics) == 0 || slices.Contains(e.Topics, e.Topic()) {
-		return errors.New("topics must name what is to be told again")
+		return errors.New("topics must name the events to replay")
 	}
 	return nil
 }

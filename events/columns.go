@@ -15,7 +15,7 @@ import (
 // Days is a column of calendar days, on the wire an array of YYYY-MM-DD.
 type Days []civil.Date
 
-// MarshalJSON writes the whole array in one pass.
+// MarshalJSON encodes the whole array in one pass.
 func (d Days) MarshalJSON() ([]byte, error) {
 	b := make([]byte, 1, 2+13*len(d))
 	b[0] = '['
@@ -30,7 +30,7 @@ func (d Days) MarshalJSON() ([]byte, error) {
 	return append(b, ']'), nil
 }
 
-// UnmarshalJSON reads the whole array in one pass.
+// UnmarshalJSON decodes the whole array in one pass.
 func (d *Days) UnmarshalJSON(b []byte) error {
 	out := make(Days, 0, len(b)/13+1)
 	err := eachElement(b, func(v []byte, quoted bool) error {
@@ -47,11 +47,10 @@ func (d *Days) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// Column is a column of exact decimals, on the wire an array of decimal strings or nulls; numbers are
-// accepted too.
+// Column is a column of exact decimals, on the wire an array of decimal strings or nulls. Numbers are accepted too.
 type Column []decimal.NullDecimal
 
-// MarshalJSON writes the whole array in one pass.
+// MarshalJSON encodes the whole array in one pass.
 func (c Column) MarshalJSON() ([]byte, error) {
 	b := make([]byte, 1, 2+12*len(c))
 	b[0] = '['
@@ -75,7 +74,7 @@ func (c Column) MarshalJSON() ([]byte, error) {
 	return append(b, ']'), nil
 }
 
-// UnmarshalJSON reads the whole array in one pass.
+// UnmarshalJSON decodes the whole array in one pass.
 func (c *Column) UnmarshalJSON(b []byte) error {
 	if bytes.Equal(bytes.TrimSpace(b), []byte("null")) {
 		*c = nil
@@ -100,11 +99,11 @@ func (c *Column) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// Floats is a column of floating-point numbers, on the wire an array of the shortest numbers that read back as the
-// same bits; NaN is null.
+// Floats is a column of floating-point numbers, on the wire an array of the shortest numbers that decode to the same
+// bits. NaN is null.
 type Floats []float64
 
-// MarshalJSON writes the whole array in one pass. Infinities have no form on the wire.
+// MarshalJSON encodes the whole array in one pass. Infinities are an error.
 func (f Floats) MarshalJSON() ([]byte, error) {
 	b := make([]byte, 1, 2+22*len(f))
 	b[0] = '['
@@ -124,7 +123,7 @@ func (f Floats) MarshalJSON() ([]byte, error) {
 	return append(b, ']'), nil
 }
 
-// UnmarshalJSON reads the whole array in one pass.
+// UnmarshalJSON decodes the whole array in one pass.
 func (f *Floats) UnmarshalJSON(b []byte) error {
 	out := make(Floats, 0, len(b)/20+1)
 	err := eachElement(b, func(v []byte, quoted bool) error {
@@ -145,7 +144,7 @@ func (f *Floats) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// eachElement walks a flat JSON array whose elements are strings without escapes, numbers or nulls. The
+// eachElement calls visit for each element of a flat JSON array of strings without escapes, numbers or nulls. The
 // decoder has already checked the syntax.
 func eachElement(b []byte, visit func(v []byte, quoted bool) error) error {
 	b = bytes.TrimSpace(b)

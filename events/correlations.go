@@ -2,16 +2,16 @@ package events
 
 import "stega/civil"
 
-// CorrelationsUpdated says that correlations and covariances of some symbols may read differently now. It is told
-// once for all that was merged together.
+// CorrelationsUpdated is published when correlations and covariances of some symbols may have changed: once for all
+// changes that were merged together.
 type CorrelationsUpdated struct {
 	Changed []string   `json:"changed"` // the symbols whose returns changed, ordered
-	Symbols int        `json:"symbols"` // how many there are in all
-	Last    civil.Date `json:"last"`    // the last day that any of them has
+	Symbols int        `json:"symbols"` // number of all symbols
+	Last    civil.Date `json:"last"`    // last day of any symbol
 }
 
-// Topic is correlations.updated.
+// Topic returns correlations.updated.
 func (CorrelationsUpdated) Topic() string { return "correlations.updated" }
 
-// Subject is that of all of them: the matrix is one.
+// Subject returns one subject for all symbols, for there is one matrix.
 func (CorrelationsUpdated) Subject() string { return "correlations" }

@@ -1,11 +1,11 @@
 package events
 
-// MaxDepth bounds how deep JSON from outside may nest objects and arrays: HTTP bodies, commands of the stream, and
+// MaxDepth limits how deep JSON from outside may nest objects and arrays: HTTP bodies, commands of the stream, and
 // the data of messages.
 const MaxDepth = 32
 
-// TooDeep reports whether JSON nests deeper than MaxDepth. It reads no further than to where it does, and needs no
-// memory, so it comes before every decoder.
+// TooDeep reports whether JSON nests deeper than MaxDepth. It stops there and allocates nothing, so it runs before
+// every decoder.
 func TooDeep(data []byte) bool {
 	depth, quoted := 0, false
 	for i := 0; i < len(data); i++ {

@@ -21,7 +21,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// samples has one event of each type, with every field set.
+// samples returns one event of each type, with every field set.
 func samples() []events.Typed {
 	price := func(s string) decimal.NullDecimal {
 		return decimal.NullDecimal{Decimal: decimal.MustParse(s), Valid: true}
@@ -179,14 +179,15 @@ func TestHandwrittenEventsAreChecked(t *testing.T) {
 			`,"name":"x","version":1,"assets":[{"symbol":"A","weight":"0.4"},{"symbol":"B","weight":0.6}]}`, ""},
 		{"portfolio.created", `{` + id + `,"name":"x","version":1,"assets":[{"symbol":"A","weight":"0.4"}]}`, "sum to 0.4"},
 		{"portfolio.updated", `{` + id +
-			`,"name":"x","version":1,"assets":[{"symbol":"A","weight":2},{"symbol":"A","weight":-1}]}`, "twice"},
+			`,"name":"x","version":1,"assets":[{"symbol":"A","weight":2},{"symbol":"A","weight":-1}]}`, "occurs twice"},
 		{"portfolio.updated", `{` + id + `,"name":" ","version":1,"assets":[{"symbol":"A","weight":1}]}`,
 			"name has a space at its start"},
 		{"portfolio.updated", `{` + id + `,"name":"x","version":0,"assets":[{"symbol":"A","weight":1}]}`, "version"},
 		{"portfolio.updated", `{` + id + `,"name":"x","version":1,"assets":[]}`, "assets is empty"},
 		{"portfolio.deleted", `{"id":"7","name":"x","version":1,"assets":[{"symbol":"A","weight":1}]}`, "not a UUID"},
 		{"returns.portfolio_updated", `{"portfolio_id":"x","version":1}`, "not a UUID"},
-		{"returns.asset_updated", `{"symbol":"A","changed_from":"2026-01-03","changed_to":"2026-01-02","first":"2026-01-02","last":"2026-01-02"}`, "must not be after"},
+		{"returns.asset_updated", `{"symbol":"A","changed_from":"2026-01-03","changed_to":"2026-01-02",` +
+			`"first":"2026-01-02","last":"2026-01-02"}`, "must not be after"},
 		{"optimization.completed", `{` + id +
 			`,"objective":"hrp","as_of":"2026-01-02","symbols":["A"],"weights":[1],"annual_return":null}`, ""},
 		{"optimization.completed", `{` + id + `,"objective":"hrp","as_of":"2026-01-02","symbols":["A"],"weights":[1,2]}`,
@@ -199,14 +200,15 @@ func TestHandwrittenEventsAreChecked(t *testing.T) {
 		{"optimization.completed", `{"id":"7"}`, "not a UUID"},
 		{"correlations.updated", `{"changed":["A","B"],"symbols":2,"last":"2026-01-02"}`, ""},
 		{"correlations.updated", `{"changed":[],"symbols":2,"last":"2026-01-02"}`, "must name"},
-		{"correlations.updated", `{"changed":["A","B"],"symbols":1,"last":"2026-01-02"}`, "no more than there are"},
+		{"correlations.updated", `{"changed":["A","B"],"symbols":1,"last":"2026-01-02"}`, "no more than symbols"},
 		{"correlations.updated", `{"changed":["B","A"],"symbols":2,"last":"2026-01-02"}`, "A follows B"},
 		{"correlations.updated", `{"changed":["b"],"symbols":2,"last":"2026-01-02"}`, "is written B"},
 		{"marketdata.prices_imported", `{"symbol":"A","dates":[],"close":[],"replay":{}}`, ""},
 		{"marketdata.prices_imported",
 			`{"symbol":"A","dates":["2026-01-02"],"close":[1],"replay":{"rebuild":"x","from":"2026-01-01","to":"2026-01-03"}}`,
 			""},
-		{"returns.asset_updated", `{"symbol":"A","changed_from":"1970-01-01","changed_to":"1970-01-01","first":"1970-01-01","last":"1970-01-01","replay":{}}`, ""},
+		{"returns.asset_updated", `{"symbol":"A","changed_from":"1970-01-01","changed_to":"1970-01-01",` +
+			`"first":"1970-01-01","last":"1970-01-01","replay":{}}`, ""},
 		{"stega.replay_paged", `{"service":"returns","rebuild":"7","owner":"portfolio","keys":[]}`, "not a UUID"},
 		{"stega.replay_paged", `{"service":"returns",` + strings.Replace(id, "id", "rebuild", 1) + `,"keys":[]}`,
 			"must not be empty"},

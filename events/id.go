@@ -7,16 +7,15 @@ import (
 	"github.com/google/uuid"
 )
 
-// How far the time in an id that a client minted may be from now. A daemon sends writes that it queued while the
-// server was away for long, and clocks differ.
+// The allowed distance between now and the time in an id that a client created. A daemon sends writes that it queued
+// while the server was away for long, and clocks differ.
 const (
 	oldestID = 30 * 24 * time.Hour
 	newestID = 10 * time.Minute
 )
 
-// CheckID checks an id that a client minted, and returns it in its usual form. It must be a UUIDv7 whose time is at
-// most 30 days back and 10 minutes ahead: lists are ordered by ids, so one of another time would stand in the wrong
-// place for good.
+// CheckID returns an id that a client created in its canonical form. It must be a UUIDv7 whose time is at most 30
+// days ago and 10 minutes ahead. Lists are ordered by ids, so an id of another time would have a wrong place forever.
 func CheckID(text string, now time.Time) (string, error) {
 	id, err := uuid.Parse(text)
 	if err != nil || len(text) != 36 {

@@ -22,29 +22,30 @@ type Portfolio struct {
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
-// Subject is the portfolio's id.
+// Subject returns the portfolio's id.
 func (p Portfolio) Subject() string { return p.ID }
 
-// PortfolioCreated says that a portfolio came to be.
+// PortfolioCreated is published when a portfolio is created.
 type PortfolioCreated struct{ Portfolio }
 
-// Topic is portfolio.created.
+// Topic returns portfolio.created.
 func (PortfolioCreated) Topic() string { return "portfolio.created" }
 
-// PortfolioUpdated says that a portfolio has a new version; it carries the whole of it.
+// PortfolioUpdated is published when a portfolio has a new version, and carries its whole state.
 type PortfolioUpdated struct {
 	Portfolio
-	Replay *Replay `json:"replay,omitempty"` // nothing changed: it is published again
+	Replay *Replay `json:"replay,omitempty"` // set when nothing changed and the state is published again
 }
 
-// Topic is portfolio.updated.
+// Topic returns portfolio.updated.
 func (PortfolioUpdated) Topic() string { return "portfolio.updated" }
 
-// PortfolioDeleted says that a portfolio is gone; it carries the last state, with the deletion's version.
+// PortfolioDeleted is published when a portfolio is deleted. It carries the last state, with the version of the
+// deletion.
 type PortfolioDeleted struct {
 	Portfolio
-	Replay *Replay `json:"replay,omitempty"` // there is none of this id: only the id is there
+	Replay *Replay `json:"replay,omitempty"` // set when no portfolio has this id: only the id is set
 }
 
-// Topic is portfolio.deleted.
+// Topic returns portfolio.deleted.
 func (PortfolioDeleted) Topic() string { return "portfolio.deleted" }

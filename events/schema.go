@@ -11,7 +11,7 @@ import (
 	"stega/civil"
 )
 
-// Schema is the JSON Schema of an event's data.
+// Schema returns the JSON Schema of the data of an event.
 func (t Type) Schema() ([]byte, error) {
 	r := jsonschema.Reflector{DoNotReference: true, ExpandedStruct: true, Anonymous: true, Mapper: wireForm}
 	s := r.ReflectFromType(t.goType)
@@ -19,7 +19,7 @@ func (t Type) Schema() ([]byte, error) {
 	return json.MarshalIndent(s, "", "  ")
 }
 
-// wireForm says how the types that write themselves look on the wire.
+// wireForm returns the schema of types that encode themselves.
 func wireForm(t reflect.Type) *jsonschema.Schema {
 	exact := &jsonschema.Schema{Type: "string", Pattern: `^-?[0-9]+(\.[0-9]+)?$`,
 		Description: "an exact decimal; a number is accepted too"}

@@ -2,47 +2,47 @@ package events
 
 import "stega/civil"
 
-// ReplayRequested asks the owners of state to publish it again as events, because a service rebuilds its read views.
-// Handlers that already have the state drop the repetition.
+// ReplayRequested requests the owners of state to publish it again as events, because a service rebuilds its read
+// views. Handlers that already have the state ignore the repetition.
 type ReplayRequested struct {
-	Service string   `json:"service"` // the one that rebuilds
-	Topics  []string `json:"topics"`  // of the events that it needs
-	// Rebuild is the operation that rebuilds: an owner answers with one page and ReplayPaged. Without it, an owner
-	// replays all that it has.
+	Service string   `json:"service"` // the rebuilding service
+	Topics  []string `json:"topics"`  // of the required events
+	// Rebuild is the operation of the rebuild: an owner answers with one page and ReplayPaged. Without it, an owner
+	// replays all its state.
 	Rebuild string `json:"rebuild,omitempty"`
-	// Owner is the service that is requested to replay; empty: each that has some of the topics.
+	// Owner is the service that shall replay; empty: each owner of one of the topics.
 	Owner string `json:"owner,omitempty"`
-	// After is the key of the entity that the page begins after.
+	// After is the key after which the page begins.
 	After string `json:"after,omitempty"`
-	// Keys are the entities to replay, in place of a page.
+	// Keys lists the entities to replay, instead of a page.
 	Keys []string `json:"keys,omitempty"`
 }
 
-// Topic is stega.replay_requested.
+// Topic returns stega.replay_requested.
 func (ReplayRequested) Topic() string { return "stega.replay_requested" }
 
-// Subject is the rebuilding service.
+// Subject returns the rebuilding service.
 func (e ReplayRequested) Subject() string { return e.Service }
 
-// ReplayPaged says which entities an owner has published again for a rebuild.
+// ReplayPaged lists the entities that an owner has published again for a rebuild.
 type ReplayPaged struct {
-	Service string   `json:"service"` // the one that rebuilds
+	Service string   `json:"service"` // the rebuilding service
 	Rebuild string   `json:"rebuild"` // its operation
 	Owner   string   `json:"owner"`
 	Keys    []string `json:"keys"`
-	Total   int64    `json:"total"`          // entities of the owner
-	More    bool     `json:"more,omitempty"` // after the last key
+	Total   int64    `json:"total"`          // number of entities of the owner
+	More    bool     `json:"more,omitempty"` // entities follow after the last key
 }
 
-// Topic is stega.replay_paged.
+// Topic returns stega.replay_paged.
 func (ReplayPaged) Topic() string { return "stega.replay_paged" }
 
-// Subject is the rebuilding service.
+// Subject returns the rebuilding service.
 func (e ReplayPaged) Subject() string { return e.Service }
 
-// Replay marks an event that carries all that there is of its entity between two days, both inclusive; nil is open.
-// Whoever takes it puts it in the place of what it has of them. The events that replay an entity follow each other,
-// from its first day to its last.
+// Replay marks an event that carries the whole state of its entity between two days, both inclusive; nil is open. A
+// receiver replaces its own state of these days. The replay events of an entity follow each other, from its first day
+// to its last.
 type Replay struct {
 	Rebuild string      `json:"rebuild,omitempty"` // the operation that requested it
 	From    *civil.Date `json:"from,omitempty"`
@@ -61,5 +61,5 @@ func (r *Replay) Span() (from, to civil.Date) {
 	return from, to
 }
 
-// Last reports whether no more events of the entity follow.
+// Last reports whether this is the last replay event of the entity.
 func (r *Replay) Last() bool { return r.To == nil }

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// maxSymbol is how many characters a symbol may have.
+// maxSymbol limits the length of a symbol, in characters.
 const maxSymbol = 32
 
-// Symbol brings a symbol into the form in which the whole suite keeps it: upper case, 1 to 32 letters, digits and . -
-// _ ^ = : &, and not points alone, for symbols stand in paths. The error says what is wrong with one that cannot be.
+// Symbol returns a symbol in its stored form: upper case, 1 to 32 letters, digits and . - _ ^ = : &, and not points
+// alone, because symbols are parts of paths.
 func Symbol(s string) (string, error) {
 	symbol := strings.ToUpper(strings.TrimSpace(s))
 	if symbol == "" {
