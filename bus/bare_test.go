@@ -46,7 +46,8 @@ func BenchmarkEventsBare(b *testing.B) {
 	url := servers.RabbitMQ(b).URL()
 	br := rabbitAt(b, url)
 	topic := events.PortfolioReturnsUpdated{}.Topic()
-	require.NoError(b, br.Declare(b.Context(), broker.Topology{Services: []broker.ServiceTopology{{Service: "bare", Topics: []string{topic}}}}))
+	require.NoError(b, br.Declare(b.Context(),
+		broker.Topology{Services: []broker.ServiceTopology{{Service: "bare", Topics: []string{topic}}}}))
 	db, err := pgx.Connect(b.Context(), bareDatabase(b))
 	require.NoError(b, err)
 	defer func() { _ = db.Close(b.Context()) }()
@@ -72,13 +73,15 @@ func BenchmarkEventsBare(b *testing.B) {
 func bareFill(b *testing.B, br broker.Broker, topic string, from, n int) {
 	var confirmed sync.WaitGroup
 	for i := from; i < from+n; i++ {
-		e := events.PortfolioReturnsUpdated{PortfolioID: fmt.Sprintf("subject-%03d", i%bareSubjects), Version: int64(i/bareSubjects + 1)}
+		e := events.PortfolioReturnsUpdated{PortfolioID: fmt.Sprintf("subject-%03d", i%bareSubjects),
+			Version: int64(i/bareSubjects + 1)}
 		data, err := json.Marshal(e)
 		require.NoError(b, err)
 		confirmed.Add(1)
 		require.NoError(b, br.Publish(b.Context(), broker.Outgoing{Message: events.Message{Envelope: events.Envelope{
-			ID: events.NewID(), Source: events.Source("bare"), Type: topic, Subject: e.PortfolioID, Time: time.Now().UTC(), Correlation: events.NewID(),
-			Sequence: e.Version, ContentType: "application/json",
+			ID: events.NewID(), Source: events.Source("bare"), Type: topic, Subject: e.PortfolioID, Time: time.Now().UTC(),
+			Correlation: events.NewID(),
+			Sequence:    e.Version, ContentType: "application/json",
 		}, Data: data}}, func(err error) {
 			if err != nil {
 				b.Error(err)
@@ -158,13 +161,15 @@ func bareCommand(b *testing.B, conn *pgx.Conn, assets string) error {
 	batch.Queue(`INSERT INTO entities (id, name, assets) VALUES ($1, $2, $3)`, id, id, assets)
 	batch.Queue(`UPDATE operations SET status = $1, finished_at = $2 WHERE id = $3`, "succeeded", now, op)
 	batch.Queue(`INSERT INTO sequences (subject, value) VALUES ($1, 1) ON CONFLICT (subject) DO UPDATE SET value = sequences.value + excluded.value`, id)
-	logSettling, err := json.Marshal(events.OperationState{ID: op, Command: "bench.write", Service: "bench", Status: "succeeded"})
+	logSettling, err := json.Marshal(events.OperationState{ID: op, Command: "bench.write", Service: "bench",
+		Status: "succeeded"})
 	if err != nil {
 		return err
 	}
 	batch.Queue(`INSERT INTO outbox (message_id, service, topic, subject, emitted_at, correlation, causation, traceparent, data, sequence)
 		VALUES ($1, '', $2, $3, $4, $5, $5, '', $6, (SELECT value FROM sequences WHERE subject = $3)), ($7, '', $8, $5, $4, $5, $5, '', $9, 0)`,
-		events.NewID(), "returns.portfolio_updated", id, now, op, string(data), events.NewID(), "stega.operation", string(logSettling))
+		events.NewID(), "returns.portfolio_updated", id, now, op, string(data), events.NewID(), "stega.operation",
+		string(logSettling))
 	batch.Queue("COMMIT")
 	return conn.SendBatch(b.Context(), &batch).Close()
 }

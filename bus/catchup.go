@@ -35,7 +35,9 @@ const (
 
 // catchUp brings what the inbox lacks from the log; done is false when it was not the time to look. Unless something
 // is known to be missing (sure), what is on its way through the queue is waited for first.
-func (w *watcher) catchUp(ctx context.Context, sure bool, hand func(context.Context, broker.Delivery) error) (done bool, err error) {
+func (w *watcher) catchUp(
+	ctx context.Context, sure bool, hand func(context.Context, broker.Delivery) error,
+) (done bool, err error) {
 	select {
 	case w.turn <- struct{}{}:
 		defer func() { <-w.turn }()
@@ -45,7 +47,9 @@ func (w *watcher) catchUp(ctx context.Context, sure bool, hand func(context.Cont
 	return w.compare(ctx, sure, hand)
 }
 
-func (w *watcher) compare(ctx context.Context, sure bool, hand func(context.Context, broker.Delivery) error) (done bool, err error) {
+func (w *watcher) compare(
+	ctx context.Context, sure bool, hand func(context.Context, broker.Delivery) error,
+) (done bool, err error) {
 	for {
 		if !sure && !w.quiet(ctx) {
 			return false, nil
@@ -122,8 +126,8 @@ func (p *pass) read(ctx context.Context) error {
 	}
 	start := from.Position
 	if from.MessageID != "" && start < p.bounds.First {
-		p.log.Warn("the broker's log does not reach back to what was handled last. If a view lacks something, run: stega rebuild --service "+
-			p.service, "position", start, "oldest", p.bounds.First)
+		p.log.Warn("the broker's log does not reach back to the last event that was handled. "+
+			"If a view lacks something, run: stega rebuild --service "+p.service, "position", start, "oldest", p.bounds.First)
 		from.MessageID, start = "", p.bounds.First
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -157,7 +161,8 @@ func (p *pass) read(ctx context.Context) error {
 			return ctx.Err()
 		}
 		switch {
-		case over && first && from.MessageID != "", !over && first && from.MessageID != "" && (e.Position != from.Position || e.ID != from.MessageID):
+		case over && first && from.MessageID != "", !over && first && from.MessageID != "" &&
+			(e.Position != from.Position || e.ID != from.MessageID):
 			return p.anew(from)
 		case over && !reached:
 			return fmt.Errorf("the log gives nothing after position %d", p.upto.Position)
@@ -165,7 +170,8 @@ func (p *pass) read(ctx context.Context) error {
 			p.upto = store.LogMark{Position: e.Position, MessageID: e.ID}
 			reached = reached || e.Position >= p.bounds.Recent.Position
 			over = reached && e.Time.After(began) // what is newer has its time later
-			if m, ok := p.marks[e.Type]; ok && (m.MessageID == "" || e.Position > m.Position) && time.Since(e.Time) < catchUpAge {
+			if m, ok := p.marks[e.Type]; ok && (m.MessageID == "" || e.Position > m.Position) &&
+				time.Since(e.Time) < catchUpAge {
 				batch = append(batch, e)
 				p.bytes += len(e.Data)
 			}
@@ -194,7 +200,7 @@ func size(entries []broker.LogEntry) (n int) {
 
 // anew makes the next pass begin at the beginning, as another event stands where a mark is.
 func (p *pass) anew(from *store.LogMark) error {
-	p.log.Warn("the broker's log is another one than before: what was published to the old one and not handled is not in it. "+
+	p.log.Warn("the broker's log is another one than before: it lacks what was published to the old one and not handled. "+
 		"If a view lacks something, run: stega rebuild --service "+p.service, "position", from.Position)
 	p.upto, p.more = store.LogMark{}, true
 	return nil

@@ -101,7 +101,8 @@ func (n *node) declare(second bool) {
 func (n *node) run(second bool) (c *bus.Consumer, stop func()) {
 	n.t.Helper()
 	own, err := rabbitmq.Open(n.t.Context(), rabbitmq.Config{
-		URL: n.server.AddUser(n.t, "^$", `^stega\.(events|commands|dead)$`, `^(stega\.log|stega\.node\.(events|commands|dead))$`),
+		URL: n.server.AddUser(n.t, "^$", `^stega\.(events|commands|dead)$`,
+			`^(stega\.log|stega\.node\.(events|commands|dead))$`),
 		Log: slog.New(slog.NewTextHandler(n.t.Output(), nil)),
 	})
 	require.NoError(n.t, err)
@@ -136,7 +137,8 @@ func (n *node) publish(topic string, versions ...int64) {
 		require.NoError(n.t, err)
 		confirmed := make(chan error, 1)
 		require.NoError(n.t, n.admin.Publish(n.t.Context(), broker.Outgoing{Message: events.Message{Envelope: events.Envelope{
-			ID: events.NewID(), Source: events.Source("portfolio"), Type: topic, Subject: "p", Time: time.Now(), Correlation: events.NewID(), Sequence: v,
+			ID: events.NewID(), Source: events.Source("portfolio"), Type: topic, Subject: "p", Time: time.Now(),
+			Correlation: events.NewID(), Sequence: v,
 		}, Data: data}}, func(err error) { confirmed <- err }))
 		require.NoError(n.t, <-confirmed)
 	}
@@ -174,7 +176,8 @@ func (n *node) whole(c *bus.Consumer) {
 }
 
 func onBothStores(t *testing.T, test func(n *node)) {
-	for name, newStore := range map[string]func(t testing.TB, service string) *store.DB{"SQLite": sqliteStore, "PostgreSQL": postgresStore} {
+	for name, newStore := range map[string]func(t testing.TB, service string) *store.DB{"SQLite": sqliteStore,
+		"PostgreSQL": postgresStore} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(newNode(t, newStore))
@@ -257,7 +260,8 @@ func TestANewVersionTakesWhatTheOldOneHadNoHandlerFor(t *testing.T) {
 		n.publish(updated, 5)
 		stop()
 		n.publish(updated, 6)
-		wait.Until(n.t, "the second version has all that came since", func() bool { return slices.Contains(n.noted(updated), 6) && len(n.noted(updated)) >= 5 })
+		wait.Until(n.t, "the second version has all that came since",
+			func() bool { return slices.Contains(n.noted(updated), 6) && len(n.noted(updated)) >= 5 })
 		got := n.noted(updated)
 		slices.Sort(got)
 		assert.Equal(n.t, []int64{2, 3, 4, 5, 6}, slices.DeleteFunc(got, func(v int64) bool { return v == 1 }))
@@ -295,7 +299,8 @@ func (n *node) relay() (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = (&store.Relay{DB: n.db, Broker: n.admin, Log: slog.New(slog.NewTextHandler(n.t.Output(), nil))}).Run(ctx, func() {})
+		_ = (&store.Relay{DB: n.db, Broker: n.admin, Log: slog.New(slog.NewTextHandler(n.t.Output(), nil))}).Run(ctx,
+			func() {})
 	}()
 	var once sync.Once
 	stop = func() { once.Do(func() { cancel(); <-done }) }
@@ -315,7 +320,8 @@ func (n *node) sent(commands int) {
 	n.t.Helper()
 	wait.Until(n.t, "the commands wait in the queue", func() bool {
 		var rows int
-		if err := n.db.Read().NewRaw("SELECT count(*) FROM outbox WHERE service <> ''").Scan(n.t.Context(), &rows); err != nil || rows > 0 {
+		if err := n.db.Read().NewRaw("SELECT count(*) FROM outbox WHERE service <> ''").Scan(n.t.Context(),
+			&rows); err != nil || rows > 0 {
 			return false
 		}
 		depth, err := n.admin.Depth(n.t.Context(), "node", broker.Commands)

@@ -63,7 +63,8 @@ func (b *CommandBus) Submit(ctx context.Context, s Submission) (store.Operation,
 	}
 	if was := sub.existing; was != nil {
 		if was.BodyHash != s.BodyHash || was.Command != topic {
-			return store.Operation{}, fault.Invalid("operation_id_reused", "the operation id %s was used for another request, or by another caller", id).
+			return store.Operation{}, fault.Invalid("operation_id_reused",
+				"the operation id %s was used for another request, or by another caller", id).
 				WithHint("mint a new UUID for each request; use one again only to repeat the very same request")
 		}
 		return *was, nil
@@ -172,7 +173,9 @@ func (s *submission) inline(ctx context.Context) error {
 }
 
 // unit is the unit of work of an inline command: the operation, what the handler does, and the outcome.
-func (s *submission) unit(ctx context.Context, cause events.Envelope, handle func(ctx context.Context, w work) error) error {
+func (s *submission) unit(
+	ctx context.Context, cause events.Envelope, handle func(ctx context.Context, w work) error,
+) error {
 	return runUnit(ctx, s.bus.db, func(ctx context.Context, tx *store.Tx) error {
 		isNew, err := s.start(ctx, tx, cause)
 		if err != nil || !isNew {

@@ -41,7 +41,8 @@ type Source interface {
 
 // ConsumerOptions has what can be set; zero values mean the defaults.
 type ConsumerOptions struct {
-	Lanes      int // subjects are spread over them; one for each processor from 2 to 4, and 1 on SQLite, which has one writer
+	// subjects are spread over them; one for each processor from 2 to 4, and 1 on SQLite, which has one writer
+	Lanes      int
 	Prefetch   int // events taken from the broker and not settled yet, 1024
 	Batch      int // events in one unit of work at most, 128
 	BatchBytes int // their data at most, 4 MiB
@@ -69,7 +70,8 @@ type ConsumerOptions struct {
 func (o ConsumerOptions) withDefaults(db *store.DB) ConsumerOptions {
 	lanes := 1
 	if db.Read().Dialect().Name() == dialect.PG {
-		lanes = min(max(runtime.GOMAXPROCS(0), 2), 4) // one waits for its commit while another works; more only make the units smaller
+		// one waits for its commit while another works; more only make the units smaller
+		lanes = min(max(runtime.GOMAXPROCS(0), 2), 4)
 	}
 	o.Lanes = cmp.Or(o.Lanes, lanes)
 	o.Prefetch = cmp.Or(o.Prefetch, 1024)
@@ -236,7 +238,8 @@ func newLoop(c *Consumer) *loop {
 		pauses:  &c.pauses, hands: &c.hands, draining: make(chan struct{}), due: make(chan struct{}, 1),
 	}
 	if inspector, ok := c.Broker.(broker.Inspector); ok {
-		l.watcher = &watcher{loop: l, inspector: inspector, lacks: &c.lacks, held: make(chan broker.Delivery), turn: make(chan struct{}, 1)}
+		l.watcher = &watcher{loop: l, inspector: inspector, lacks: &c.lacks, held: make(chan broker.Delivery),
+			turn: make(chan struct{}, 1)}
 	}
 	return l
 }

@@ -58,7 +58,8 @@ func TestOneMessageThatKillsItsProcess(t *testing.T) {
 				id := events.NewID()
 				taken := make(chan error, 1)
 				require.NoError(t, b.Publish(t.Context(), broker.Outgoing{Message: events.Message{Envelope: events.Envelope{
-					ID: id, Source: "stega/test", Type: e.Topic(), Subject: e.Subject(), Time: time.Now().UTC(), Correlation: id, Sequence: v + 1,
+					ID: id, Source: "stega/test", Type: e.Topic(), Subject: e.Subject(), Time: time.Now().UTC(), Correlation: id,
+					Sequence:    v + 1,
 					ContentType: "application/json",
 				}, Data: data}}, func(err error) { taken <- err }))
 				require.NoError(t, <-taken)
@@ -77,7 +78,10 @@ func TestOneMessageThatKillsItsProcessWithTheBrokerInIt(t *testing.T) {
 	db := crashes(t, embeddedScheme+filepath.Join(t.TempDir(), "broker"), crashSubjects*crashEach, func(db *store.DB) {
 		for v := range int64(crashEach) {
 			for s := range crashSubjects {
-				require.NoError(t, db.Do(t.Context(), func(_ context.Context, tx *store.Tx) error { return tx.Emit(crashEvent(s, v)) }))
+				require.NoError(t, db.Do(t.Context(), func(_ context.Context,
+					tx *store.Tx) error {
+					return tx.Emit(crashEvent(s, v))
+				}))
 			}
 		}
 	})
@@ -91,7 +95,10 @@ func TestAParkedMessageThatKillsItsProcess(t *testing.T) {
 			e := events.PortfolioReturnsUpdated{PortfolioID: "parked", Version: v + 1}
 			require.NoError(t, db.Do(t.Context(), func(_ context.Context, tx *store.Tx) error { return tx.Emit(e) }))
 		}
-		require.NoError(t, db.Do(t.Context(), func(_ context.Context, tx *store.Tx) error { return tx.Emit(crashEvent(0, 0)) }))
+		require.NoError(t, db.Do(t.Context(), func(_ context.Context,
+			tx *store.Tx) error {
+			return tx.Emit(crashEvent(0, 0))
+		}))
 	})
 	m := culprit(t, db)
 	assert.Equal(t, int64(poison), m.Message.Sequence)
@@ -107,7 +114,8 @@ const (
 )
 
 func crashTopology() broker.Topology {
-	return broker.Topology{Services: []broker.ServiceTopology{{Service: crashService, Topics: []string{events.PortfolioReturnsUpdated{}.Topic()}}}}
+	return broker.Topology{Services: []broker.ServiceTopology{{Service: crashService,
+		Topics: []string{events.PortfolioReturnsUpdated{}.Topic()}}}}
 }
 
 func crashEvent(subject int, before int64) events.PortfolioReturnsUpdated {
@@ -123,7 +131,8 @@ func crashes(t *testing.T, url string, messages int, send func(db *store.DB)) *s
 	crashes := 0
 	for survived := false; !survived; {
 		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestTheProcessThatCrashes$")
-		child.Env = append(os.Environ(), crashBroker+"="+url, crashDatabase+"="+database, fmt.Sprintf("%s=%d", crashMessages, messages))
+		child.Env = append(os.Environ(), crashBroker+"="+url, crashDatabase+"="+database,
+			fmt.Sprintf("%s=%d", crashMessages, messages))
 		out, err := child.CombinedOutput()
 		var exit *exec.ExitError
 		switch {
@@ -155,7 +164,8 @@ func culprit(t *testing.T, db *store.DB) store.ParkedMessage {
 
 func effects(t *testing.T, db *store.DB, subject string) (versions []int64) {
 	t.Helper()
-	require.NoError(t, db.Read().NewRaw("SELECT version FROM effects WHERE subject = ? ORDER BY rowid", subject).Scan(t.Context(), &versions))
+	require.NoError(t, db.Read().NewRaw("SELECT version FROM effects WHERE subject = ? ORDER BY rowid",
+		subject).Scan(t.Context(), &versions))
 	return versions
 }
 
@@ -189,7 +199,8 @@ func crashing(t testing.TB, db *store.DB) *bus.Dispatcher {
 		}
 		if m.PortfolioID == "parked" && m.Version == poison {
 			var parked int
-			if err := db.Read().NewRaw("SELECT count(*) FROM parked WHERE sequence = ?", m.Version).Scan(ctx, &parked); err != nil {
+			if err := db.Read().NewRaw("SELECT count(*) FROM parked WHERE sequence = ?", m.Version).Scan(ctx,
+				&parked); err != nil {
 				return err
 			}
 			if parked > 0 {

@@ -40,7 +40,8 @@ func (l *loop) dead(ctx context.Context, deliveries <-chan broker.Delivery) {
 // is made of the message; a type or subject that is no text is shown in a form that is.
 func deadLetter(d broker.Delivery) store.ParkedMessage {
 	m := store.ParkedMessage{
-		Message: d.Message, State: store.Dead, Attempts: d.Attempts, LastError: text(errors.New(d.Reason)), Cause: shape(d.Reason), DiedAt: d.At,
+		Message: d.Message, State: store.Dead, Attempts: d.Attempts, LastError: text(errors.New(d.Reason)),
+		Cause: shape(d.Reason), DiedAt: d.At,
 	}
 	if d.Err != nil && d.Reason == "" {
 		m.LastError = text(d.Err)

@@ -125,7 +125,10 @@ func Handle[M events.Typed](d *Dispatcher, h Handler[M], opts ...Option) {
 
 // HandleJob registers the handler of a deferred command that waits for things outside.
 func HandleJob[M events.Typed](d *Dispatcher, h JobHandler[M], opts ...Option) {
-	register(d, &Route{job: true, Deferred: true}, func(ctx context.Context, w work, m M) error { return h(ctx, w.run, m) }, opts)
+	register(d, &Route{job: true, Deferred: true}, func(ctx context.Context, w work,
+		m M) error {
+		return h(ctx, w.run, m)
+	}, opts)
 }
 
 // register erases the type of a handler; nothing after it knows M.
@@ -225,7 +228,8 @@ func (d *Dispatcher) Topics() []string {
 // receipt says what became of a message in a handler; in all of them when it reached none.
 func (d *Dispatcher) receipt(e events.Envelope, handler, state string) events.Receipt {
 	r := events.Receipt{
-		Message: e.ID, Topic: e.Type, About: e.Subject, Operation: e.Correlation, Handler: handler, State: state, SentAt: e.Time,
+		Message: e.ID, Topic: e.Type, About: e.Subject, Operation: e.Correlation, Handler: handler, State: state,
+		SentAt: e.Time,
 	}
 	if routes := d.events[e.Type]; len(routes) > 1 {
 		for _, other := range routes {

@@ -101,7 +101,8 @@ func TestRoutes(t *testing.T) {
 	require.NoError(t, d.Seal())
 	var got []string
 	for _, r := range d.Routes() {
-		got = append(got, fmt.Sprintf("%s %s command=%t deferred=%t hold=%t", r.Topic, r.Handler, r.Command, r.Deferred, r.Hold))
+		got = append(got, fmt.Sprintf("%s %s command=%t deferred=%t hold=%t", r.Topic, r.Handler, r.Command, r.Deferred,
+			r.Hold))
 	}
 	assert.Equal(t, []string{
 		"portfolio.created a command=false deferred=false hold=false",
@@ -173,8 +174,9 @@ func TestNothingIsRegisteredAfterSeal(t *testing.T) {
 	d := NewDispatcher("returns")
 	Handle(d, func(context.Context, *store.Tx, events.PricesImported) error { return nil })
 	require.NoError(t, d.Seal())
-	require.PanicsWithValue(t, "bus: a handler of events.PortfolioCreated is registered with returns after it was sealed", func() {
-		Handle(d, func(context.Context, *store.Tx, events.PortfolioCreated) error { return nil })
-	})
+	require.PanicsWithValue(t, "bus: a handler of events.PortfolioCreated is registered with returns after it was sealed",
+		func() {
+			Handle(d, func(context.Context, *store.Tx, events.PortfolioCreated) error { return nil })
+		})
 	require.Len(t, d.Routes(), 1)
 }

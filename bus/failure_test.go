@@ -18,10 +18,12 @@ func TestCause(t *testing.T) {
 		err        error
 	}{
 		{"a fault's code", "name_taken", fmt.Errorf("create: %w", fault.Conflict("name_taken", "taken"))},
-		{"a text without ids", "load portfolio #: connection refused", errors.New("load portfolio 0192f0c1-7d3e-7a4b-9f55-1c2d3e4f5a6b: connection refused")},
+		{"a text without ids", "load portfolio #: connection refused",
+			errors.New("load portfolio 0192f0c1-7d3e-7a4b-9f55-1c2d3e4f5a6b: connection refused")},
 		{"a text without quoted words", "symbol … is unknown", errors.New(`symbol "AAPL" is unknown`)},
 		{"a text without dates and amounts", "no price on #, want #.#", errors.New("no price on 2024-01-31, want 12.5")},
-		{"the first line of a panic", "panic: index out of range [#]", &panicked{value: "index out of range [7]", stack: []byte("goroutine 1")}},
+		{"the first line of a panic", "panic: index out of range [#]",
+			&panicked{value: "index out of range [7]", stack: []byte("goroutine 1")}},
 		{"an unpaired quote", `the "end`, errors.New(`the "end`)},
 	} {
 		t.Run(c.name, func(t *testing.T) { assert.Equal(t, c.want, cause(c.err)) })

@@ -70,7 +70,8 @@ func (l *loop) jobDelivered(ctx context.Context, d broker.Delivery, held *inFlig
 		return // it runs already, and was delivered again
 	}
 	j := &job{
-		loop: l, route: route, message: d.Message, value: value, outage: &outage{loop: l, worker: "job " + d.ID}, suspect: d.Attempts >= suspectAfter,
+		loop: l, route: route, message: d.Message, value: value, outage: &outage{loop: l, worker: "job " + d.ID},
+		suspect: d.Attempts >= suspectAfter,
 	}
 	err = j.execute(ctx)
 	for _, d := range held.leave(d.ID) {
@@ -122,7 +123,8 @@ func (j *job) execute(ctx context.Context) error {
 		return j.fail(ctx, j.failure)
 	}
 	if j.suspect {
-		return j.fail(ctx, fmt.Errorf("it was delivered more than %d times and not settled: its consumer ended with it in hand", suspectAfter))
+		return j.fail(ctx, fmt.Errorf("the job was delivered more than %d times without being settled: "+
+			"its consumer ended each time", suspectAfter))
 	}
 	for try := 0; ; {
 		err := j.watched(ctx)
@@ -192,7 +194,8 @@ var errCancelled = errors.New("the operation was cancelled")
 
 // cancelled is how a cancelled operation ends.
 func cancelled() error {
-	return fault.Conflict("operation_cancelled", "the operation was cancelled before it had any effect").Because(errCancelled)
+	return fault.Conflict("operation_cancelled",
+		"the operation was cancelled before it had any effect").Because(errCancelled)
 }
 
 // begin finds the job's operation and marks it as running; over means that the job was settled before.
@@ -305,7 +308,9 @@ func (j *job) unit(ctx context.Context, cause events.Envelope, handle func(ctx c
 
 // commit is the unit of work of a job's effect: inbox, effect and outcome together. What was committed before stays
 // as it is.
-func (j *job) commit(ctx context.Context, cause events.Envelope, fn func(ctx context.Context, tx *store.Tx) error) error {
+func (j *job) commit(
+	ctx context.Context, cause events.Envelope, fn func(ctx context.Context, tx *store.Tx) error,
+) error {
 	for {
 		err := runUnit(ctx, j.db, func(ctx context.Context, tx *store.Tx) error {
 			isNew, err := store.InboxOf(tx).Claim(ctx, j.claim())

@@ -198,7 +198,8 @@ func (l *lane) take(ctx context.Context, d broker.Delivery) {
 // a newer one has it already. It says so to those who wait for it, and leaves a mark for a version that takes the
 // topic from the log.
 func (l *lane) unhandled(ctx context.Context, d broker.Delivery) {
-	l.log.Warn("this version of the service has no handler for a topic that it is bound to: the event is left to a version that has one",
+	l.log.Warn("this version of the service has no handler for a topic that its queue is bound to: "+
+		"the event is left to a version that has one",
 		"topic", d.Type, "message", d.ID)
 	if err := l.unbound(ctx, d.Type); err != nil {
 		l.logSettling(d.Release())

@@ -34,7 +34,8 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	buckets := prometheus.ExponentialBuckets(0.0002, 4, 10)
 	m := &Metrics{
 		dispatches: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stega_dispatches_total", Help: "Runs of handlers by outcome: ok, refused, failed. A message that is tried again counts again.",
+			Name: "stega_dispatches_total",
+			Help: "Runs of handlers by outcome: ok, refused, failed. A message that is tried again counts again.",
 		}, []string{"service", "handler", "outcome"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "stega_dispatch_seconds", Help: "How long handlers run.", Buckets: buckets,
@@ -43,7 +44,8 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "stega_messages_settled_total", Help: "Messages of the broker by what became of them for a handler.",
 		}, []string{"service", "handler", "outcome"}),
 		lag: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "stega_message_lag_seconds", Help: "Time from an event's emission to the commit of its effect.", Buckets: buckets,
+			Name: "stega_message_lag_seconds", Help: "Time from an event's emission to the commit of its effect.",
+			Buckets: buckets,
 		}, []string{"service"}),
 		breaker: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "stega_breaker_open", Help: "1 while everything fails and nothing more is parked.",

@@ -66,7 +66,8 @@ func TestStandard(t *testing.T) {
 	var log bytes.Buffer
 	registry := prometheus.NewRegistry()
 	metrics := NewMetrics(registry)
-	dispatch := NewDispatcher("shop", Standard(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), metrics)...).chain
+	dispatch := NewDispatcher("shop",
+		Standard(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), metrics)...).chain
 	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	call := Call{
 		Service: "shop", Handler: "shop:x", Command: true,

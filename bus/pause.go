@@ -76,7 +76,8 @@ func (b *breaker) failed(subject string, err error) bool {
 	}
 	b.closed = make(chan struct{})
 	b.gauge.Set(1)
-	b.pauses.set("breaker", fmt.Sprintf("%d subjects failed in a row, the last with: %s", len(b.subjects), shape(err.Error())))
+	b.pauses.set("breaker", fmt.Sprintf("%d subjects failed in a row, the last with: %s", len(b.subjects),
+		shape(err.Error())))
 	return true
 }
 

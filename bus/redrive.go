@@ -23,7 +23,8 @@ type redriver struct {
 // redrive works until the consumer ends. It wakes when a message is due or was parked, and looks now and then
 // besides, since an operator may have revived a dead one.
 func (l *loop) redrive(ctx context.Context) {
-	r := &redriver{loop: l, outage: outage{loop: l, worker: "redrive"}, slots: make(chan struct{}, l.opts.Jobs), first: firstRetries}
+	r := &redriver{loop: l, outage: outage{loop: l, worker: "redrive"}, slots: make(chan struct{}, l.opts.Jobs),
+		first: firstRetries}
 	defer r.jobs.Wait()
 	for !l.isDraining() && ctx.Err() == nil {
 		t, err := r.next(ctx)
@@ -142,11 +143,13 @@ const isolatedTries = 3
 func (r *redriver) suspect(ctx context.Context, tx *store.Tx, t *retry) error {
 	m := &t.m
 	if m.Attempts >= isolatedTries {
-		return r.giveUp(ctx, tx, t, fmt.Errorf("its consumer ended %d times while it handled this message and nothing else", m.Attempts))
+		return r.giveUp(ctx, tx, t, fmt.Errorf("its consumer ended %d times while it handled this message and nothing else",
+			m.Attempts))
 	}
 	t.alone = true
 	m.Attempts++
-	m.DueAt = tx.Now().Add(backoff.Exponential(r.opts.RetryBase, r.opts.RetryMax, m.Attempts)) // others first, when the process begins again
+	// others first, when the process begins again
+	m.DueAt = tx.Now().Add(backoff.Exponential(r.opts.RetryBase, r.opts.RetryMax, m.Attempts))
 	return store.InboxOf(tx).Repark(ctx, *m)
 }
 
@@ -158,11 +161,14 @@ const firstRetries = 16
 func (r *redriver) count(ctx context.Context, tx *store.Tx, t *retry) error {
 	m := &t.m
 	if m.Attempts >= r.opts.MaxAttempts {
-		return r.giveUp(ctx, tx, t, fmt.Errorf("its consumer ended in the last of %d attempts to handle it; an earlier failure: %s", m.Attempts, m.LastError))
+		return r.giveUp(ctx, tx, t,
+			fmt.Errorf("its consumer ended in the last of %d attempts to handle it; an earlier failure: %s", m.Attempts,
+				m.LastError))
 	}
 	t.alone, t.counted = true, true
 	m.Attempts++
-	m.State, m.DueAt = store.Parked, tx.Now().Add(backoff.Exponential(r.opts.RetryBase, r.opts.RetryMax, m.Attempts)) // others first
+	// others first
+	m.State, m.DueAt = store.Parked, tx.Now().Add(backoff.Exponential(r.opts.RetryBase, r.opts.RetryMax, m.Attempts))
 	return store.InboxOf(tx).Repark(ctx, *m)
 }
 
@@ -284,13 +290,15 @@ func (r *redriver) repark(ctx context.Context, m store.ParkedMessage, failure er
 func (r *redriver) lease(ctx context.Context, tx *store.Tx, t *retry, route *Route) error {
 	m := t.m
 	j := &job{
-		loop: r.loop, route: route, message: m.Message, parked: &m, outage: &outage{loop: r.loop, worker: "job " + m.Message.ID},
+		loop: r.loop, route: route, message: m.Message, parked: &m, outage: &outage{loop: r.loop, worker: "job " +
+			m.Message.ID},
 	}
 	var err error
 	if j.value, err = route.decode(m.Message.Data); err != nil {
 		j.failure = Permanent(err)
 	} else if m.Attempts >= r.opts.MaxAttempts {
-		j.failure = Permanent(fmt.Errorf("the job did not end in any of %d attempts; the last failure: %s", m.Attempts, m.LastError))
+		j.failure = Permanent(fmt.Errorf("the job did not end in any of %d attempts; the last failure: %s", m.Attempts,
+			m.LastError))
 	}
 	t.job = j
 	if j.busy = len(r.slots) == cap(r.slots); j.busy { // only this goroutine takes slots

@@ -177,7 +177,8 @@ func (w *watcher) gap(ctx context.Context, hand func(context.Context, broker.Del
 		w.log.Warn("the queue was gone, and what came meanwhile cannot be taken from the log yet", "error", err)
 		return
 	}
-	for waiting := true; waiting; { // for the one that catches up already: the event loop, which waits here, takes what it brings
+	// for the one that catches up already: the event loop, which waits here, takes what it brings
+	for waiting := true; waiting; {
 		select {
 		case w.turn <- struct{}{}:
 			waiting = false

@@ -24,7 +24,9 @@ import (
 
 // Connections bounds the HTTP connections of a process. What is zero gets the default beside it.
 type Connections struct {
-	Total      int // in all; three quarters of the descriptors that the process may have, at most 16,384. The rest is for databases, broker and files
+	// in all; three quarters of the descriptors that the process may have, at most 16,384. The rest is for databases,
+	// broker and files
+	Total      int
 	PerAddress int // of one address; half of all, so that another one always gets in
 	// Shared are addresses that many clients come from, such as those of proxies: for them PerAddress does not hold.
 	Shared []netip.Prefix
@@ -71,23 +73,29 @@ type address struct {
 }
 
 // newListener bounds a listener, and tells its metrics.
-func newListener(l net.Listener, bounds Connections, plain bool, log *slog.Logger, metrics prometheus.Registerer) *listener {
+func newListener(
+	l net.Listener, bounds Connections, plain bool, log *slog.Logger, metrics prometheus.Registerer,
+) *listener {
 	b := &listener{
-		Listener: l, bounds: bounds.filled(), plain: plain, log: log, stall: stallAfter, of: map[netip.Addr]*address{}, closed: make(chan struct{}),
+		Listener: l, bounds: bounds.filled(), plain: plain, log: log, stall: stallAfter, of: map[netip.Addr]*address{},
+		closed: make(chan struct{}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stega_http_connections_refused_total",
-			Help: "Connections that found no room (full), made room while they waited (evicted), or could not be accepted (failed).",
+			Help: "Connections that found no room (full), made room while they waited (evicted), " +
+				"or could not be accepted (failed).",
 		}, []string{"reason"}),
 	}
 	for _, reason := range []string{"full", "evicted", "failed"} {
 		b.refused.WithLabelValues(reason)
 	}
 	gauge := func(name, help string, value func() int) prometheus.GaugeFunc {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
+			func() float64 { return float64(value()) })
 	}
 	metrics.MustRegister(b.refused,
 		gauge("stega_http_connections", "HTTP connections that are open.", func() int { open, _ := b.count(); return open }),
-		gauge("stega_http_connections_waiting", "HTTP connections without a request that was let in.", func() int { _, waiting := b.count(); return waiting }),
+		gauge("stega_http_connections_waiting", "HTTP connections without a request that was let in.",
+			func() int { _, waiting := b.count(); return waiting }),
 		gauge("stega_http_connections_limit", "HTTP connections that there may be.", func() int { return b.bounds.Total }),
 	)
 	return b
@@ -132,7 +140,8 @@ func (l *listener) Accept() (net.Conn, error) {
 // passes reports whether accepting can succeed later.
 func passes(err error) bool {
 	for _, e := range []error{
-		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EINTR, syscall.EPERM,
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.ECONNRESET,
+		syscall.EINTR, syscall.EPERM,
 	} {
 		if errors.Is(err, e) {
 			return true
@@ -236,14 +245,17 @@ func (l *listener) remove(c *connection) {
 }
 
 // fullBody is the answer on a connection that there is no room for.
-const fullBody = `{"type":"about:blank","title":"Service Unavailable","status":503,"kind":"unavailable","code":"too_many_connections",` +
-	`"detail":"there are too many connections, in all or from this address","hint":"close some, or try again shortly"}` + "\n"
+const fullBody = `{"type":"about:blank","title":"Service Unavailable","status":503,"kind":"unavailable",` +
+	`"code":"too_many_connections",` +
+	`"detail":"there are too many connections, in all or from this address","hint":"close some, or try again shortly"}` +
+	"\n"
 
 // refuse closes a connection, with a word where it can be read.
 func (l *listener) refuse(conn net.Conn) {
 	if l.plain && conn.SetWriteDeadline(time.Now().Add(100*time.Millisecond)) == nil {
-		_, _ = fmt.Fprintf(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n"+
-			"Connection: close\r\nContent-Length: %d\r\n\r\n%s", len(fullBody), fullBody) // it fits into the buffer of the socket
+		_, _ = fmt.Fprintf(conn, // it fits into the buffer of the socket
+			"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n"+
+				"Connection: close\r\nContent-Length: %d\r\n\r\n%s", len(fullBody), fullBody)
 	}
 	_ = conn.Close()
 }
@@ -391,7 +403,8 @@ func (p *Process) admitted(next http.Handler) http.Handler {
 		release := p.requests.take(caller)
 		if release == nil {
 			w.Header().Set("Retry-After", "1")
-			rest.Refuse(w, r, fault.New(fault.KindRateLimited, "too_many_at_once", "this token has %d requests under way", p.requests.each).
+			rest.Refuse(w, r, fault.New(fault.KindRateLimited, "too_many_at_once", "this token has %d requests under way",
+				p.requests.each).
 				WithHint("wait for some of them to be answered"))
 			return
 		}

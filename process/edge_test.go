@@ -43,20 +43,26 @@ func TestARequestWhoseBodyNeverComesEnds(t *testing.T) {
 	api := stegatest.Up(t, func(c *process.Config) {
 		c.Services, c.Roles = []string{"portfolio", "marketdata"}, []process.Role{process.API}
 	})
-	for _, framing := range []string{"Content-Length: 100", "Content-Length: 900000", "Transfer-Encoding: chunked", "Content-Length: 100\r\nExpect: 100-continue"} {
+	for _, framing := range []string{"Content-Length: 100", "Content-Length: 900000", "Transfer-Encoding: chunked",
+		"Content-Length: 100\r\nExpect: 100-continue"} {
 		for _, c := range []struct {
 			s             *stegatest.Server
 			name, request string
 			status        int
 		}{
 			{up, "without a token", "POST /v1/portfolios HTTP/1.1\r\nX-Forwarded-For: 1.2.3.4\r\nHost: stega.example\r\n", 401},
-			{up, "with a wrong token", "POST /v1/portfolios HTTP/1.1\r\nAuthorization: Bearer stega_x\r\nHost: stega.example\r\n", 401},
+			{up, "with a wrong token",
+				"POST /v1/portfolios HTTP/1.1\r\nAuthorization: Bearer stega_x\r\nHost: stega.example\r\n", 401},
 			{up, "to the health check", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n", 200},
 			{api, "to the health check of a service", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n", 200},
-			{api, "to a service without a token", "POST /v1/prices HTTP/1.1\r\nX-Forwarded-For: 1.2.3.4\r\nHost: stega.example\r\n", 401},
-			{up, "to a path that is not there", "POST /v1/nothing HTTP/1.1\r\n" + text(headersOf(up)) + "Host: localhost\r\n", 404},
-			{up, "with a method that is not there", "PATCH /v1/portfolios HTTP/1.1\r\n" + text(headersOf(up)) + "Host: localhost\r\n", 405},
-			{up, "with a wrong type", "POST /v1/portfolios HTTP/1.1\r\n" + text(headersOf(up)) + "Content-Type: text/html\r\nHost: localhost\r\n", 415},
+			{api, "to a service without a token",
+				"POST /v1/prices HTTP/1.1\r\nX-Forwarded-For: 1.2.3.4\r\nHost: stega.example\r\n", 401},
+			{up, "to a path that is not there", "POST /v1/nothing HTTP/1.1\r\n" + text(headersOf(up)) + "Host: localhost\r\n",
+				404},
+			{up, "with a method that is not there", "PATCH /v1/portfolios HTTP/1.1\r\n" + text(headersOf(up)) +
+				"Host: localhost\r\n", 405},
+			{up, "with a wrong type", "POST /v1/portfolios HTTP/1.1\r\n" + text(headersOf(up)) +
+				"Content-Type: text/html\r\nHost: localhost\r\n", 415},
 			{up, "to read", "GET /v1/portfolios HTTP/1.1\r\n" + text(headersOf(up)) + "Host: localhost\r\n", 200},
 		} {
 			t.Run(c.name+", "+framing, func(t *testing.T) {
@@ -73,7 +79,8 @@ func TestARequestWhoseBodyNeverComesEnds(t *testing.T) {
 			t.Parallel()
 			conn := dial(t, up)
 			require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
-			_, err := fmt.Fprintf(conn, "POST /v1/portfolios HTTP/1.1\r\n%sContent-Type: application/json\r\nHost: localhost\r\n%s\r\n\r\n", text(headersOf(up)), framing)
+			_, err := fmt.Fprintf(conn,
+				"POST /v1/portfolios HTTP/1.1\r\n%sContent-Type: application/json\r\nHost: localhost\r\n%s\r\n\r\n", text(headersOf(up)), framing)
 			require.NoError(t, err)
 			in := bufio.NewReader(conn)
 			answer, err := http.ReadResponse(in, nil)
@@ -128,7 +135,8 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 		case 1: // stops in the header
 			_, _ = io.WriteString(conn, "GET /v1/portfolios HTTP/1.1\r\nHost: ")
 		case 2: // is not let in, and leaves its body waiting
-			_, _ = io.WriteString(conn, "POST /v1/portfolios HTTP/1.1\r\nHost: stega.example\r\nX-Forwarded-For: 1.2.3.4\r\nContent-Length: 100\r\n\r\n")
+			_, _ = io.WriteString(conn,
+				"POST /v1/portfolios HTTP/1.1\r\nHost: stega.example\r\nX-Forwarded-For: 1.2.3.4\r\nContent-Length: 100\r\n\r\n")
 		case 3: // has had an answer
 			_, _ = io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
 		}
@@ -176,16 +184,19 @@ func TestOneCallerHasBoundedRequests(t *testing.T) {
 	s := stegatest.Up(t, func(c *process.Config) { c.HTTP = process.Connections{Total: 64, PerAddress: 32} })
 	for range 24 { // bodies that do not come; more than there is room for, since reads take a place too
 		conn := dial(t, s)
-		_, err := fmt.Fprintf(conn, "POST /v1/portfolios HTTP/1.1\r\nHost: localhost\r\n%sContent-Type: application/json\r\nContent-Length: 100\r\n\r\n", text(headersOf(s)))
+		_, err := fmt.Fprintf(conn,
+			"POST /v1/portfolios HTTP/1.1\r\nHost: localhost\r\n%sContent-Type: application/json\r\nContent-Length: 100\r\n\r\n", text(headersOf(s)))
 		require.NoError(t, err)
 	}
 	var refused stegatest.Answer
 	s.Eventually("one more is refused", func() bool {
 		refused = s.Do(http.MethodGet, "/v1/portfolios", "")
-		return refused.Status == http.StatusTooManyRequests && refused.Problem().Code == "too_many_at_once" // the limit in time comes first, or not
+		// the limit in time comes first, or not
+		return refused.Status == http.StatusTooManyRequests && refused.Problem().Code == "too_many_at_once"
 	})
 	assert.NotEmpty(t, refused.Header.Get("Retry-After"))
-	s.Eventually("there is room again", func() bool { return s.Do(http.MethodGet, "/v1/portfolios", "").Status == http.StatusOK })
+	s.Eventually("there is room again",
+		func() bool { return s.Do(http.MethodGet, "/v1/portfolios", "").Status == http.StatusOK })
 }
 
 // When the listener breaks, the process ends with an error: nobody could reach it any more.

@@ -21,11 +21,12 @@ func newCollector(p *Process) *collector {
 		return prometheus.NewDesc("stega_"+name, help, labels, nil)
 	}
 	return &collector{
-		p:         p,
-		outbox:    desc("outbox_rows", "Rows of the outbox: to publish, or not handled everywhere yet.", "service"),
-		oldest:    desc("outbox_oldest_unsent_seconds", "Age of the oldest event that is not published.", "service"),
-		inbox:     desc("inbox_rows", "Messages that are remembered as handled.", "service"),
-		parked:    desc("parked_messages", "Messages set aside to be tried again, with those lined up behind them.", "service"),
+		p:      p,
+		outbox: desc("outbox_rows", "Rows of the outbox: to publish, or not handled everywhere yet.", "service"),
+		oldest: desc("outbox_oldest_unsent_seconds", "Age of the oldest event that is not published.", "service"),
+		inbox:  desc("inbox_rows", "Messages that are remembered as handled.", "service"),
+		parked: desc("parked_messages", "Messages set aside to be tried again, with those lined up behind them.",
+			"service"),
 		dead:      desc("dead_messages", "Messages given up, waiting for an operator.", "service"),
 		depth:     desc("queue_messages", "Messages waiting in a queue of the broker.", "service", "queue"),
 		connected: desc("broker_connected", "1 when the broker is connected and takes messages."),

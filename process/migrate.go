@@ -32,7 +32,8 @@ func (p *Process) schema(ctx context.Context, db *store.DB) error {
 
 // Migrate brings the databases of services and the topology of the broker up to date; said hears what was done.
 func Migrate(
-	ctx context.Context, services []string, database func(service string) string, connect func(context.Context) (broker.Broker, error),
+	ctx context.Context, services []string, database func(service string) string,
+	connect func(context.Context) (broker.Broker, error),
 	report func(format string, args ...any),
 ) error {
 	for _, name := range services {

@@ -24,7 +24,8 @@ func TestTheSuiteNamesEachServiceOnceInOrder(t *testing.T) {
 func TestAProcessRefusesAServiceThatTheSuiteDoesNotHave(t *testing.T) {
 	t.Parallel()
 	err := Run(context.Background(), Config{
-		Services: []string{"return"}, Roles: []Role{API}, Addr: "127.0.0.1:0", Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Services: []string{"return"}, Roles: []Role{API}, Addr: "127.0.0.1:0",
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}, func(string) { assert.Fail(t, "the process began") })
 	var f *fault.Fault
 	require.ErrorAs(t, err, &f)

@@ -123,7 +123,8 @@ func TestAServiceElsewhereLogsTheCallerOfAWrite(t *testing.T) {
 	door := run("boundary", gateway.Upstream{Service: "portfolio", URL: at})
 	const body = `{"name":"%s","assets":[{"symbol":"AAPL","weight":"1"}]}`
 	forged := "token=1&name=forged"
-	require.Equal(t, http.StatusAccepted, door.Do(http.MethodPost, "/v1/portfolios", fmt.Sprintf(body, "one"), "Stega-Caller", forged).Status)
+	require.Equal(t, http.StatusAccepted, door.Do(http.MethodPost, "/v1/portfolios", fmt.Sprintf(body, "one"),
+		"Stega-Caller", forged).Status)
 	require.Equal(t, http.StatusAccepted, service.Do(http.MethodPost, "/v1/portfolios", fmt.Sprintf(body, "two")).Status)
 	mu.Lock()
 	lines := log.String()
@@ -138,9 +139,12 @@ func TestAServiceElsewhereLogsTheCallerOfAWrite(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []string{"local", "service"}, callers)
-	assert.Equal(t, http.StatusUnauthorized, service.Do(http.MethodGet, "/v1/portfolios", "", "Authorization", "Bearer "+door.Token).Status)
-	assert.Equal(t, http.StatusUnauthorized, door.Do(http.MethodGet, "/v1/portfolios", "", "Authorization", "Bearer "+service.Token).Status)
-	assert.Equal(t, http.StatusUnauthorized, service.Do(http.MethodGet, "/v1/portfolios", "", "Authorization", "Bearer x", "Stega-Caller", forged).Status)
+	assert.Equal(t, http.StatusUnauthorized, service.Do(http.MethodGet, "/v1/portfolios", "", "Authorization",
+		"Bearer "+door.Token).Status)
+	assert.Equal(t, http.StatusUnauthorized, door.Do(http.MethodGet, "/v1/portfolios", "", "Authorization",
+		"Bearer "+service.Token).Status)
+	assert.Equal(t, http.StatusUnauthorized, service.Do(http.MethodGet, "/v1/portfolios", "", "Authorization", "Bearer x",
+		"Stega-Caller", forged).Status)
 }
 
 // locked is a buffer that several write to.

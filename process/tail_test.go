@@ -56,8 +56,9 @@ func TestTailsRefuseWhatTheyDoNotUnderstand(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
 	for query, code := range map[string]string{
-		"folow=false&from=0": "parameter_unknown", "follow=no": "parameter_invalid", "follow=false&follow=true": "parameter_repeated",
-		"internal=1": "parameter_invalid", "from=-1": "position_invalid", "from=x": "position_invalid",
+		"folow=false&from=0": "parameter_unknown", "follow=no": "parameter_invalid",
+		"follow=false&follow=true": "parameter_repeated",
+		"internal=1":               "parameter_invalid", "from=-1": "position_invalid", "from=x": "position_invalid",
 	} {
 		a := s.Do(http.MethodGet, "/v1/events?"+query, "")
 		assert.GreaterOrEqual(t, a.Status, 400, query)
@@ -100,17 +101,21 @@ func TestBodiesThatBreakOffAreNobodyElsesFault(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
 	for _, c := range []struct{ path, media string }{
-		{"/v1/portfolios", "application/json"}, {"/v1/prices", "text/csv"}, {"/v1/events/correlations.updated", "application/json"},
-		{"/v1/prices/pull", "application/json"}, {"/v1/optimizations", "application/json"}, {"/v1/schedules", "application/json"},
+		{"/v1/portfolios", "application/json"}, {"/v1/prices", "text/csv"},
+		{"/v1/events/correlations.updated", "application/json"},
+		{"/v1/prices/pull", "application/json"}, {"/v1/optimizations", "application/json"},
+		{"/v1/schedules", "application/json"},
 		{"/v1/tokens", "application/json"},
 	} {
-		for _, framing := range []string{"Content-Length: 100\r\n\r\n{\"name\":", "Transfer-Encoding: chunked\r\n\r\nZZ\r\n{}\r\n0\r\n\r\n"} {
+		for _, framing := range []string{"Content-Length: 100\r\n\r\n{\"name\":",
+			"Transfer-Encoding: chunked\r\n\r\nZZ\r\n{}\r\n0\r\n\r\n"} {
 			t.Run(c.path+" "+framing[:14], func(t *testing.T) {
 				t.Parallel()
 				conn := dial(t, s)
 				var headers strings.Builder
 				require.NoError(t, headersOf(s).Write(&headers))
-				_, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\n%s%s", c.path, conn.RemoteAddr(), c.media, headers.String(), framing)
+				_, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\n%s%s", c.path, conn.RemoteAddr(),
+					c.media, headers.String(), framing)
 				require.NoError(t, err)
 				require.NoError(t, closeWrite(conn))
 				answer, err := http.ReadResponse(bufio.NewReader(conn), nil)

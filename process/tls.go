@@ -92,7 +92,8 @@ func (c *certificates) stamps() (s [3]stamp) {
 
 func (t TLS) load() (*tls.Config, error) {
 	if t.Cert == "" || t.Key == "" {
-		return nil, fault.Usage("tls_incomplete", "TLS takes a certificate and a key").WithHint("say both --tls-cert and --tls-key")
+		return nil, fault.Usage("tls_incomplete",
+			"TLS takes a certificate and a key").WithHint("say both --tls-cert and --tls-key")
 	}
 	cert, err := readable(t.Cert)
 	if err != nil {
@@ -109,7 +110,8 @@ func (t TLS) load() (*tls.Config, error) {
 	}
 	if now := time.Now(); now.After(pair.Leaf.NotAfter) || now.Before(pair.Leaf.NotBefore) {
 		return nil, fault.Usage("tls_expired", "the certificate %s is valid from %s to %s only", t.Cert,
-			pair.Leaf.NotBefore.UTC().Format(time.DateTime), pair.Leaf.NotAfter.UTC().Format(time.DateTime)).WithHint("renew it, and check the clock")
+			pair.Leaf.NotBefore.UTC().Format(time.DateTime),
+			pair.Leaf.NotAfter.UTC().Format(time.DateTime)).WithHint("renew it, and check the clock")
 	}
 	config := &tls.Config{
 		Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
@@ -123,7 +125,8 @@ func (t TLS) load() (*tls.Config, error) {
 	}
 	config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
 	if !config.ClientCAs.AppendCertsFromPEM(ca) {
-		return nil, fault.Usage("tls_client_ca_invalid", "%s has no certificate", t.ClientCA).WithHint("it is a PEM file with those that sign the certificates of clients")
+		return nil, fault.Usage("tls_client_ca_invalid", "%s has no certificate",
+			t.ClientCA).WithHint("it is a PEM file with those that sign the certificates of clients")
 	}
 	return config, nil
 }
@@ -133,7 +136,8 @@ func readable(file string) ([]byte, error) {
 	if err == nil {
 		return b, nil
 	}
-	f := fault.Usage("tls_file_unreadable", "the file %s cannot be read", file).WithHint("check that this user may read it").Because(err)
+	f := fault.Usage("tls_file_unreadable", "the file %s cannot be read",
+		file).WithHint("check that this user may read it").Because(err)
 	if errors.Is(err, fs.ErrNotExist) {
 		f = f.WithHint("there is no such file")
 	}

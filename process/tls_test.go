@@ -38,8 +38,9 @@ func issue(t testing.TB, name string, by *issued, from, to time.Time) *issued {
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<60))
 	require.NoError(t, err)
 	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: from, NotAfter: to, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IsCA: by == nil, BasicConstraintsValid: true,
+		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: from, NotAfter: to,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IsCA: by == nil, BasicConstraintsValid: true,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	parent, signer := template, key
@@ -90,7 +91,8 @@ func TestCertificatesAreReadAgainWhenTheyChange(t *testing.T) {
 	folder := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now()
-		first, second := issue(t, "first", nil, now.Add(-time.Hour), now.Add(time.Hour)), issue(t, "second", nil, now.Add(-time.Hour), now.Add(time.Hour))
+		first, second := issue(t, "first", nil, now.Add(-time.Hour), now.Add(time.Hour)),
+			issue(t, "second", nil, now.Add(-time.Hour), now.Add(time.Hour))
 		cert, key := first.write(t, folder, "server")
 		config, err := tlsConfig(TLS{Cert: cert, Key: key}, slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
@@ -137,7 +139,8 @@ func TestOldProtocolsAndStrangersAreRefused(t *testing.T) {
 	t.Parallel()
 	folder, now := t.TempDir(), time.Now()
 	ca := issue(t, "authority", nil, now.Add(-time.Hour), now.Add(time.Hour))
-	server, friend := issue(t, "server", ca, now.Add(-time.Hour), now.Add(time.Hour)), issue(t, "friend", ca, now.Add(-time.Hour), now.Add(time.Hour))
+	server, friend := issue(t, "server", ca, now.Add(-time.Hour), now.Add(time.Hour)),
+		issue(t, "friend", ca, now.Add(-time.Hour), now.Add(time.Hour))
 	stranger := issue(t, "stranger", nil, now.Add(-time.Hour), now.Add(time.Hour))
 	cert, key := server.write(t, folder, "server")
 	authority, _ := ca.write(t, folder, "ca")
@@ -179,9 +182,12 @@ func TestFilesThatCannotServeSayWhy(t *testing.T) {
 		code  string
 	}{
 		{TLS{Cert: cert}, "tls_incomplete"}, {TLS{Key: key}, "tls_incomplete"}, {TLS{ClientCA: cert}, "tls_incomplete"},
-		{TLS{Cert: filepath.Join(folder, "none"), Key: key}, "tls_file_unreadable"}, {TLS{Cert: cert, Key: folder}, "tls_file_unreadable"},
-		{TLS{Cert: cert, Key: other}, "tls_mismatched"}, {TLS{Cert: key, Key: cert}, "tls_mismatched"}, {TLS{Cert: oldCert, Key: oldKey}, "tls_expired"},
-		{TLS{Cert: cert, Key: key, ClientCA: key}, "tls_client_ca_invalid"}, {TLS{Cert: cert, Key: key, ClientCA: "none"}, "tls_file_unreadable"},
+		{TLS{Cert: filepath.Join(folder, "none"), Key: key}, "tls_file_unreadable"},
+		{TLS{Cert: cert, Key: folder}, "tls_file_unreadable"},
+		{TLS{Cert: cert, Key: other}, "tls_mismatched"}, {TLS{Cert: key, Key: cert}, "tls_mismatched"},
+		{TLS{Cert: oldCert, Key: oldKey}, "tls_expired"},
+		{TLS{Cert: cert, Key: key, ClientCA: key}, "tls_client_ca_invalid"},
+		{TLS{Cert: cert, Key: key, ClientCA: "none"}, "tls_file_unreadable"},
 	} {
 		_, err := tlsConfig(c.files, slog.New(slog.DiscardHandler))
 		require.Error(t, err)

@@ -247,7 +247,8 @@ func (v *Views) follow(ctx context.Context, tx *store.Tx, r *rebuild, page *even
 		}
 		for _, c := range e.Keys {
 			var keys []string
-			err := tx.NewRaw("SELECT DISTINCT ? FROM ? AS v WHERE NOT EXISTS (SELECT 1 FROM rebuild_keys k WHERE k.owner = ? AND k.key = v.?) LIMIT ?",
+			err := tx.NewRaw("SELECT DISTINCT ? FROM ? AS v WHERE NOT EXISTS "+
+				"(SELECT 1 FROM rebuild_keys k WHERE k.owner = ? AND k.key = v.?) LIMIT ?",
 				bun.Ident(c.Name), bun.Ident(c.Table), e.Owner, bun.Ident(c.Name), pageKeys).Scan(ctx, &keys)
 			if err != nil {
 				return fmt.Errorf("look for what %s has not replayed: %w", e.Owner, err)

@@ -83,7 +83,8 @@ func (s *suite) grow(symbols int) {
 	s.t.Helper()
 	s.Import(market(symbols, 60, 0), "")
 	for i := range 4 {
-		s.ids = append(s.ids, s.Portfolio(fmt.Sprintf(`{"name":"p%d","assets":[{"symbol":"S000","weight":"0.4"},{"symbol":"S00%d","weight":"0.6"}]}`, i, 1+i)))
+		s.ids = append(s.ids,
+			s.Portfolio(fmt.Sprintf(`{"name":"p%d","assets":[{"symbol":"S000","weight":"0.4"},{"symbol":"S00%d","weight":"0.6"}]}`, i, 1+i)))
 	}
 }
 

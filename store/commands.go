@@ -18,14 +18,16 @@ const commandPatience = 10 * time.Second
 // lostCommands is how many commands are sent again at a time.
 const lostCommands = 100
 
-var keepCommand = NewUpsert("commands", 1, "message_id", "topic", "subject", "emitted_at", "correlation", "causation", "traceparent", "data", "due_at")
+var keepCommand = NewUpsert("commands", 1, "message_id", "topic", "subject", "emitted_at", "correlation", "causation",
+	"traceparent", "data", "due_at")
 
 // keepCommands writes the commands among what was emitted that the service sends to itself.
 func (t *Tx) keepCommands(emitted []emission) {
 	due := t.now.Add(commandPatience).UnixMicro()
 	for i := range emitted {
 		if m := &emitted[i]; m.service == t.db.service {
-			t.Put(keepCommand, m.ID, m.Type, m.Subject, m.Time.UnixMicro(), m.Correlation, m.Causation, m.TraceParent, string(m.Data), due)
+			t.Put(keepCommand, m.ID, m.Type, m.Subject, m.Time.UnixMicro(), m.Correlation, m.Causation, m.TraceParent,
+				string(m.Data), due)
 		}
 	}
 }
@@ -46,7 +48,8 @@ const lost = "due_at <= ? AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.mess
 // LostCommands returns the ids of commands that were sent, and whose jobs have neither begun nor ended in time; the
 // oldest first.
 func (d *DB) LostCommands(ctx context.Context) (ids []string, err error) {
-	err = d.Read().NewRaw("SELECT message_id FROM commands WHERE "+lost+" ORDER BY due_at LIMIT ?", now().UnixMicro(), lostCommands).Scan(ctx, &ids)
+	err = d.Read().NewRaw("SELECT message_id FROM commands WHERE "+lost+" ORDER BY due_at LIMIT ?", now().UnixMicro(),
+		lostCommands).Scan(ctx, &ids)
 	return ids, d.explain(ctx, err)
 }
 
@@ -60,7 +63,8 @@ func (d *DB) SendCommandsAgain(ctx context.Context, ids []string) (n int, err er
 			return err
 		}
 		tx.wrote += n
-		_, err = tx.ExecContext(ctx, `INSERT INTO outbox (message_id, service, topic, subject, emitted_at, correlation, causation, traceparent, data, sequence)
+		_, err = tx.ExecContext(ctx, `INSERT INTO outbox
+			(message_id, service, topic, subject, emitted_at, correlation, causation, traceparent, data, sequence)
 			SELECT message_id, ?, topic, subject, emitted_at, correlation, causation, traceparent, data, 0 FROM commands
 			WHERE message_id IN (?) ORDER BY message_id`, d.service, bun.List(mine))
 		return err

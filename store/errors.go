@@ -51,7 +51,8 @@ func Away(err error) bool {
 		return true
 	}
 	for _, gone := range []error{
-		driver.ErrBadConn, sql.ErrConnDone, errClosed, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNREFUSED, syscall.ECONNRESET,
+		driver.ErrBadConn, sql.ErrConnDone, errClosed, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNREFUSED,
+		syscall.ECONNRESET,
 		syscall.EPIPE, syscall.ETIMEDOUT,
 	} {
 		if errors.Is(err, gone) {
@@ -84,7 +85,8 @@ func Refuses(err error) bool {
 	}
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		switch e.Code() & 0xff {
-		case sqlitelib.SQLITE_BUSY, sqlitelib.SQLITE_LOCKED, sqlitelib.SQLITE_FULL, sqlitelib.SQLITE_IOERR, sqlitelib.SQLITE_CANTOPEN,
+		case sqlitelib.SQLITE_BUSY, sqlitelib.SQLITE_LOCKED, sqlitelib.SQLITE_FULL, sqlitelib.SQLITE_IOERR,
+			sqlitelib.SQLITE_CANTOPEN,
 			sqlitelib.SQLITE_READONLY:
 			return true
 		}
@@ -119,7 +121,8 @@ func unavailable(service, where string, err error) error {
 			WithHint("make room on the disk that holds %s", where).Because(err)
 	case code == pgConnections:
 		return fault.Unavailable("too_many_connections", "the database server of %s has too many connections", service).
-			WithHint("raise max_connections of PostgreSQL, or give each process fewer: --database-connections, STEGA_DATABASE_CONNECTIONS").
+			WithHint("raise max_connections of PostgreSQL, or give each process fewer: " +
+				"--database-connections, STEGA_DATABASE_CONNECTIONS").
 			Because(err)
 	case code == pgReadOnly, errors.Is(err, errReadOnly), sqlite3 && e.Code()&0xff == sqlitelib.SQLITE_READONLY:
 		return fault.Unavailable("database_read_only", "the database of %s takes no writes: it is read-only", service).

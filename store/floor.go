@@ -66,7 +66,8 @@ func (f *floor) after(ctx context.Context, conn bun.IConn, seen int64) (int64, e
 		return f.from(now), nil
 	}
 	f.probed = now
-	rows, err := conn.QueryContext(ctx, "SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint FROM pg_current_snapshot() AS s")
+	rows, err := conn.QueryContext(ctx,
+		"SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint FROM pg_current_snapshot() AS s")
 	if err != nil {
 		return 0, err
 	}

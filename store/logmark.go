@@ -56,7 +56,8 @@ func (d *DB) Handled(ctx context.Context, claims []Claim, collected string) ([]b
 		ids[i] = plain(c.MessageID)
 	}
 	var rows []Claim
-	err := d.Read().NewSelect().Table("inbox").Column("message_id", "handler").Where("message_id IN (?)", bun.List(ids)).Scan(ctx, &rows)
+	err := d.Read().NewSelect().Table("inbox").Column("message_id", "handler").Where("message_id IN (?)",
+		bun.List(ids)).Scan(ctx, &rows)
 	if err != nil {
 		return nil, d.explain(ctx, err)
 	}

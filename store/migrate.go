@@ -74,7 +74,8 @@ func (d *DB) Migrate(ctx context.Context, files fs.FS) error {
 				return err
 			}
 		}
-		_, err := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS schema_migrations (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)")
+		_, err := tx.ExecContext(ctx,
+			"CREATE TABLE IF NOT EXISTS schema_migrations (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)")
 		if err != nil {
 			return err
 		}
@@ -93,7 +94,8 @@ func (d *DB) Migrate(ctx context.Context, files fs.FS) error {
 			if _, err := tx.session.ExecContext(ctx, m.sql); err != nil {
 				return fmt.Errorf("%s: %w", m.name, err)
 			}
-			if _, err := tx.ExecContext(ctx, "INSERT INTO schema_migrations VALUES (?, ?)", m.name, tx.Now().UnixMicro()); err != nil {
+			if _, err := tx.ExecContext(ctx, "INSERT INTO schema_migrations VALUES (?, ?)", m.name,
+				tx.Now().UnixMicro()); err != nil {
 				return err
 			}
 		}
@@ -153,9 +155,12 @@ func uncollated(ctx context.Context, db bun.IDB) (columns []column, err error) {
 	if db.Dialect().Name() != dialect.PG {
 		return nil, nil
 	}
-	err = db.NewRaw(`SELECT c.relname AS "table", a.attname AS name FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-		WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
-		AND a.atttypid = 'text'::regtype AND a.attcollation <> '"C"'::regcollation ORDER BY c.relname, a.attnum`).Scan(ctx, &columns)
+	err = db.NewRaw(`SELECT c.relname AS "table", a.attname AS name
+		FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+		WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
+		AND a.attnum > 0 AND NOT a.attisdropped
+		AND a.atttypid = 'text'::regtype AND a.attcollation <> '"C"'::regcollation
+		ORDER BY c.relname, a.attnum`).Scan(ctx, &columns)
 	if err != nil {
 		return nil, fmt.Errorf("read the collations: %w", err)
 	}
@@ -177,7 +182,8 @@ func collate(ctx context.Context, tx *Tx) error {
 			changes = append(changes, fmt.Sprintf(`ALTER COLUMN %q TYPE TEXT COLLATE "C"`, columns[0].Name))
 			columns = columns[1:]
 		}
-		if _, err := tx.session.ExecContext(ctx, fmt.Sprintf("ALTER TABLE %q %s", table, strings.Join(changes, ", "))); err != nil {
+		if _, err := tx.session.ExecContext(ctx, fmt.Sprintf("ALTER TABLE %q %s", table,
+			strings.Join(changes, ", "))); err != nil {
 			return fmt.Errorf("%s of %s: %w", collationStep, table, err)
 		}
 	}

@@ -109,7 +109,8 @@ func OperationsOf(tx *Tx) *Operations { return &tx.operations }
 // Start records an operation in this unit. When the id is known already, existing has it and nothing is
 // written.
 func (ops *Operations) Start(ctx context.Context, o Operation) (existing *Operation, err error) {
-	result, err := ops.tx.ExecContext(ctx, `INSERT INTO operations (id, command, subject, entity_id, status, error, accepted_at, finished_at, body_hash)
+	result, err := ops.tx.ExecContext(ctx, `INSERT INTO operations
+		(id, command, subject, entity_id, status, error, accepted_at, finished_at, body_hash)
 		VALUES (?, ?, ?, ?, ?, '', ?, 0, ?) ON CONFLICT (id) DO NOTHING`,
 		o.ID, o.Command, o.Subject, o.EntityID, o.Status, micros(o.AcceptedAt), o.BodyHash)
 	if err != nil {
@@ -174,7 +175,8 @@ func (ops *Operations) Finish(ctx context.Context, id string, f *fault.Fault) er
 	if text != "" {
 		s.Error = json.RawMessage(text)
 	}
-	if c := ops.tx.cause; c.ID != "" && c.ID != id { // it ran as a job: whoever hears only of its end knows of the job by it
+	// it ran as a job: whoever hears only of its end knows of the job by it
+	if c := ops.tx.cause; c.ID != "" && c.ID != id {
 		s.Emitted = []events.Emitted{{ID: c.ID, Topic: c.Type, Subject: c.Subject, Service: ops.tx.db.service}}
 	}
 	ops.states = append(ops.states, state{OperationState: s})
@@ -184,7 +186,8 @@ func (ops *Operations) Finish(ctx context.Context, id string, f *fault.Fault) er
 // stateOf is an operation as other services hear of it.
 func (d *DB) stateOf(o Operation) events.OperationState {
 	return events.OperationState{
-		ID: o.ID, Command: o.Command, Service: d.service, About: o.Subject, EntityID: o.EntityID, Status: string(o.Status), AcceptedAt: o.AcceptedAt,
+		ID: o.ID, Command: o.Command, Service: d.service, About: o.Subject, EntityID: o.EntityID, Status: string(o.Status),
+		AcceptedAt: o.AcceptedAt,
 	}
 }
 
@@ -201,7 +204,8 @@ func (ops *Operations) Progress(id string, p Progress) error {
 	if err != nil {
 		return err
 	}
-	ops.tx.Queue(ops.tx.NewRaw("UPDATE operations SET progress = ? WHERE id = ? AND finished_at = 0", plain(string(b)), id))
+	ops.tx.Queue(ops.tx.NewRaw("UPDATE operations SET progress = ? WHERE id = ? AND finished_at = 0", plain(string(b)),
+		id))
 	return ops.progressed(id, p)
 }
 
@@ -216,7 +220,8 @@ func (ops *Operations) progressed(id string, p Progress) error {
 // whoever takes it. It is a fault of kind conflict when the operation is over; otherwise the operation cannot succeed
 // any more.
 func (ops *Operations) RequestCancel(ctx context.Context, id string) error {
-	result, err := ops.tx.ExecContext(ctx, "UPDATE operations SET cancel_requested_at = ? WHERE id = ? AND finished_at = 0", ops.tx.now.UnixMicro(), id)
+	result, err := ops.tx.ExecContext(ctx,
+		"UPDATE operations SET cancel_requested_at = ? WHERE id = ? AND finished_at = 0", ops.tx.now.UnixMicro(), id)
 	if err != nil {
 		return err
 	}
@@ -225,7 +230,8 @@ func (ops *Operations) RequestCancel(ctx context.Context, id string) error {
 			WithHint("see what became of it: GET /v1/operations/%.64s", id))
 	}
 	// One that failed and waits for its next try need not wait any longer. One that runs notices by itself.
-	ops.tx.Queue(ops.tx.NewRaw("UPDATE parked SET due_at = ? WHERE correlation = ? AND causation = ? AND state = ?", ops.tx.now.UnixMicro(), id, id, Parked))
+	ops.tx.Queue(ops.tx.NewRaw("UPDATE parked SET due_at = ? WHERE correlation = ? AND causation = ? AND state = ?",
+		ops.tx.now.UnixMicro(), id, id, Parked))
 	return nil
 }
 

@@ -51,7 +51,8 @@ func (t *Tx) outbox(ctx context.Context) error {
 // itself, which would leave a counter behind for each operation.
 func (m *emission) sequenced() bool { return m.service == "" && !events.IsInternal(m.Type) }
 
-const outboxColumns = `INSERT INTO outbox (message_id, service, topic, subject, emitted_at, correlation, causation, traceparent, data, sequence) VALUES `
+const outboxColumns = "INSERT INTO outbox " +
+	"(message_id, service, topic, subject, emitted_at, correlation, causation, traceparent, data, sequence) VALUES "
 
 // writeOutbox writes a chunk of rows. left holds, for each subject, how many of its messages are still to be written.
 func (t *Tx) writeOutbox(ctx context.Context, chunk []emission, left map[string]int) error {
@@ -64,7 +65,8 @@ func (t *Tx) writeOutbox(ctx context.Context, chunk []emission, left map[string]
 		}
 		m := &chunk[i]
 		b.WriteString("(?, ?, ?, ?, ?, ?, ?, ?, ?, ")
-		args = append(args, m.ID, m.service, m.Type, m.Subject, m.Time.UnixMicro(), m.Correlation, m.Causation, m.TraceParent, string(m.Data))
+		args = append(args, m.ID, m.service, m.Type, m.Subject, m.Time.UnixMicro(), m.Correlation, m.Causation, m.TraceParent,
+			string(m.Data))
 		if !m.sequenced() {
 			b.WriteString("0)")
 			continue

@@ -80,8 +80,9 @@ func (r parkedRow) message() ParkedMessage {
 		ID: r.ID, Handler: r.Handler, State: r.State, Attempts: r.Attempts, LastError: r.LastError, Cause: r.Cause,
 		ParkedAt: at(r.ParkedAt), DueAt: at(r.DueAt), DiedAt: at(r.DiedAt), Holds: r.Holds,
 		Message: events.Message{Envelope: events.Envelope{
-			ID: r.MessageID, Source: r.Source, Type: r.Topic, Subject: r.Subject, Time: at(r.EmittedAt), Correlation: r.Correlation,
-			Causation: r.Causation, Sequence: r.Sequence, TraceParent: r.Traceparent, ContentType: r.ContentType,
+			ID: r.MessageID, Source: r.Source, Type: r.Topic, Subject: r.Subject, Time: at(r.EmittedAt),
+			Correlation: r.Correlation,
+			Causation:   r.Causation, Sequence: r.Sequence, TraceParent: r.Traceparent, ContentType: r.ContentType,
 		}, Data: r.Data},
 	}
 }
@@ -107,8 +108,10 @@ func (in *Inbox) Park(ctx context.Context, m ParkedMessage) error {
 	row := parkedRow{
 		Handler: m.Handler, MessageID: plain(e.ID), Source: plain(e.Source), Topic: plain(e.Type), Subject: plain(e.Subject),
 		EmittedAt: micros(e.Time), Correlation: plain(e.Correlation), Causation: plain(e.Causation), Sequence: e.Sequence,
-		Traceparent: plain(e.TraceParent), ContentType: plain(e.ContentType), Data: m.Message.Data, State: m.State, Attempts: m.Attempts,
-		LastError: plain(m.LastError), Cause: plain(m.Cause), ParkedAt: micros(m.ParkedAt), DueAt: micros(m.DueAt), DiedAt: micros(m.DiedAt), Holds: m.Holds,
+		Traceparent: plain(e.TraceParent), ContentType: plain(e.ContentType), Data: m.Message.Data, State: m.State,
+		Attempts:  m.Attempts,
+		LastError: plain(m.LastError), Cause: plain(m.Cause), ParkedAt: micros(m.ParkedAt), DueAt: micros(m.DueAt),
+		DiedAt: micros(m.DiedAt), Holds: m.Holds,
 	}
 	if row.Data == nil {
 		row.Data = []byte{}
@@ -162,7 +165,8 @@ func (in *Inbox) Blocked(ctx context.Context, keys []Lane) (map[Lane]bool, error
 // source stand in the order of their sequence, for one may have come to be parked after its successors: from the dead
 // queue. Others stand in the order in which they were parked.
 const heads = `state <> 'dead' AND NOT EXISTS (SELECT 1 FROM parked AS earlier
-	WHERE earlier.handler = p.handler AND earlier.subject = p.subject AND earlier.id <> p.id AND (earlier.state <> 'dead' OR earlier.holds)
+	WHERE earlier.handler = p.handler AND earlier.subject = p.subject AND earlier.id <> p.id
+	AND (earlier.state <> 'dead' OR earlier.holds)
 	AND CASE WHEN earlier.source = p.source AND earlier.sequence > 0 AND p.sequence > 0 AND earlier.sequence <> p.sequence
 		THEN earlier.sequence < p.sequence ELSE earlier.id < p.id END)`
 
@@ -179,7 +183,8 @@ func (in *Inbox) Take(ctx context.Context, id int64) (m ParkedMessage, ok bool, 
 }
 
 func (in *Inbox) due() *bun.SelectQuery {
-	return in.tx.NewSelect().TableExpr("parked AS p").ColumnExpr("p.*").Where(heads).Where("due_at <= ? OR state = 'waiting'", in.tx.now.UnixMicro()).
+	return in.tx.NewSelect().TableExpr("parked AS p").ColumnExpr("p.*").Where(heads).
+		Where("due_at <= ? OR state = 'waiting'", in.tx.now.UnixMicro()).
 		OrderExpr("due_at, id").Limit(1)
 }
 
@@ -205,7 +210,8 @@ func (in *Inbox) Unpark(_ context.Context, id int64) error {
 
 // Repark updates attempts, error, state and due time after another failure.
 func (in *Inbox) Repark(_ context.Context, m ParkedMessage) error {
-	in.tx.Queue(in.tx.NewRaw(`UPDATE parked SET attempts = ?, last_error = ?, cause = ?, state = ?, due_at = ?, died_at = ? WHERE id = ?`,
+	in.tx.Queue(in.tx.NewRaw(`UPDATE parked
+		SET attempts = ?, last_error = ?, cause = ?, state = ?, due_at = ?, died_at = ? WHERE id = ?`,
 		m.Attempts, plain(m.LastError), plain(m.Cause), m.State, micros(m.DueAt), micros(m.DiedAt), m.ID))
 	return nil
 }
@@ -213,7 +219,8 @@ func (in *Inbox) Repark(_ context.Context, m ParkedMessage) error {
 // DueAt is when the next parked head is due; ok is false when nothing waits.
 func (d *DB) DueAt(ctx context.Context) (when time.Time, ok bool, err error) {
 	var due sql.NullInt64
-	err = d.Read().NewSelect().TableExpr("parked AS p").ColumnExpr("min(CASE WHEN state = 'waiting' THEN parked_at ELSE due_at END)").
+	err = d.Read().NewSelect().TableExpr("parked AS p").
+		ColumnExpr("min(CASE WHEN state = 'waiting' THEN parked_at ELSE due_at END)").
 		Where(heads).Scan(ctx, &due)
 	if err != nil || !due.Valid {
 		return when, false, d.explain(ctx, err)
@@ -269,7 +276,8 @@ func (d *DB) Revive(ctx context.Context, id int64, data []byte) error {
 		} else if message != "" {
 			return errors.Join(tx.resend(ctx, message, data), tx.inbox.Unpark(ctx, id))
 		}
-		query := tx.NewUpdate().Table("parked").Set("state = ?, attempts = 0, due_at = ?, died_at = 0", Parked, tx.now.UnixMicro()).Where("id = ?", id)
+		query := tx.NewUpdate().Table("parked").Set("state = ?, attempts = 0, due_at = ?, died_at = 0", Parked,
+			tx.now.UnixMicro()).Where("id = ?", id)
 		if data != nil {
 			query = query.Set("data = ?", data)
 		}
@@ -291,7 +299,8 @@ func (d *DB) Drop(ctx context.Context, id int64) error {
 
 // unsent returns the message of a dead letter that is a row of the outbox; empty when it is another, or there is none.
 func (t *Tx) unsent(ctx context.Context, id int64) (message string, err error) {
-	err = t.NewSelect().Table("parked").Column("message_id").Where("id = ? AND handler = ?", id, Unsent).Scan(ctx, &message)
+	err = t.NewSelect().Table("parked").Column("message_id").Where("id = ? AND handler = ?", id, Unsent).Scan(ctx,
+		&message)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil
 	}

@@ -74,7 +74,8 @@ func unreachable(service, where string, err error) error {
 		return unavailable(service, where, err)
 	}
 	return fault.Unavailable("database_unavailable", "the database of %s at %s does not answer", service, where).
-		WithHint("check that PostgreSQL runs there and that user, password and database are right (--database-url, STEGA_DATABASE_URL)").
+		WithHint("check that PostgreSQL runs there and that user, password and database are right " +
+			"(--database-url, STEGA_DATABASE_URL)").
 		Because(err)
 }
 
@@ -227,8 +228,9 @@ func (p *postgresEngine) tryLead(ctx context.Context, conn bun.Conn, service str
 	defer cancel()
 	var refuses bool
 	// The schema is part of the lock's name, as services may share a database.
-	err = conn.QueryRowContext(ctx, "SELECT r, CASE WHEN r THEN false ELSE pg_try_advisory_lock(hashtextextended('stega relay of ' || ? || "+
-		"current_schema(), 0)) END FROM (SELECT "+readOnly+" AS r) AS server", service).Scan(&refuses, &mine)
+	err = conn.QueryRowContext(ctx,
+		"SELECT r, CASE WHEN r THEN false ELSE pg_try_advisory_lock(hashtextextended('stega relay of ' || ? || "+
+			"current_schema(), 0)) END FROM (SELECT "+readOnly+" AS r) AS server", service).Scan(&refuses, &mine)
 	if err == nil && refuses {
 		err = errReadOnly
 	}

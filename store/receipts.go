@@ -72,7 +72,8 @@ func (r *Receipts) emit() error {
 		if err := tx.Emit(s.event()); err != nil {
 			return err
 		}
-		items = append(items, further(events.Receipt{Message: s.ID, Topic: s.Command, Operation: s.ID, At: tx.now}, caused)...)
+		items = append(items, further(events.Receipt{Message: s.ID, Topic: s.Command, Operation: s.ID, At: tx.now},
+			caused)...)
 	}
 	return r.send(items)
 }

@@ -177,7 +177,8 @@ func (r *outboxRow) line() lineKey {
 
 func (r *Relay) work(ctx context.Context, lead *leadership) error {
 	w := &activeRelay{
-		Relay: r, leadership: lead, held: map[int64]bool{}, lines: map[lineKey]*line{}, flight: map[string]bool{}, usedAt: time.Now(),
+		Relay: r, leadership: lead, held: map[int64]bool{}, lines: map[lineKey]*line{}, flight: map[string]bool{},
+		usedAt: time.Now(),
 	}
 	if err := w.begin(ctx); err != nil {
 		return err
@@ -374,7 +375,8 @@ func (w *activeRelay) pause(ctx context.Context) {
 
 func (r *outboxRow) outgoing(service string) broker.Outgoing {
 	return broker.Outgoing{Service: r.Service, Message: events.Message{Envelope: events.Envelope{
-		ID: r.MessageID, Source: events.Source(service), Type: r.Topic, Subject: r.Subject, Time: at(r.EmittedAt), Correlation: r.Correlation,
-		Causation: r.Causation, Sequence: r.Sequence, TraceParent: r.Traceparent, ContentType: "application/json",
+		ID: r.MessageID, Source: events.Source(service), Type: r.Topic, Subject: r.Subject, Time: at(r.EmittedAt),
+		Correlation: r.Correlation,
+		Causation:   r.Causation, Sequence: r.Sequence, TraceParent: r.Traceparent, ContentType: "application/json",
 	}, Data: r.Data}}
 }

@@ -29,7 +29,8 @@ func (w *activeRelay) giveUpHeads(ctx context.Context) error {
 		if err := w.DB.Do(ctx, func(ctx context.Context, tx *Tx) error { return tx.giveUp(ctx, head, l) }); err != nil {
 			return fmt.Errorf("give up message %s: %w", head.MessageID, err)
 		}
-		w.Log.Error("a message cannot be sent and is dead", "message", head.MessageID, "topic", head.Topic, "subject", shown(head.Subject),
+		w.Log.Error("a message cannot be sent and is dead", "message", head.MessageID, "topic", head.Topic, "subject",
+			shown(head.Subject),
 			"tries", l.tries, "error", l.err)
 		for i := range l.rows {
 			delete(w.held, l.rows[i].ID)
@@ -49,7 +50,8 @@ func (w *activeRelay) stops(ctx context.Context) error {
 	w.deadAt = time.Now()
 	var rows []outboxRow
 	err := w.onSession(ctx, func(ctx context.Context) error {
-		return w.conn.NewSelect().Model(&rows).Column("id", "subject", "service").Where("published = ?", givenUp).OrderExpr("id").Scan(ctx)
+		return w.conn.NewSelect().Model(&rows).Column("id", "subject", "service").Where("published = ?",
+			givenUp).OrderExpr("id").Scan(ctx)
 	})
 	if err != nil {
 		return err
@@ -101,7 +103,8 @@ func shown(s string) string {
 
 // resend makes a row of the outbox that was given up pending again, with other data if there are any.
 func (t *Tx) resend(ctx context.Context, messageID string, data []byte) error {
-	query := t.NewUpdate().Table("outbox").Set("published = 0").Where("message_id = ? AND published = ?", messageID, givenUp)
+	query := t.NewUpdate().Table("outbox").Set("published = 0").Where("message_id = ? AND published = ?", messageID,
+		givenUp)
 	if data != nil {
 		query = query.Set("data = ?", string(data))
 	}

@@ -40,24 +40,25 @@ func (w *activeRelay) read(ctx context.Context) error {
 		}
 		return w.end()
 	}
-	return w.conn.RunInTx(ctx, &sql.TxOptions{Isolation: w.isolation(), ReadOnly: true}, func(ctx context.Context, tx bun.Tx) error {
-		for {
-			ids, err := w.pending(ctx, tx, after)
-			if err != nil {
-				return err
+	return w.conn.RunInTx(ctx, &sql.TxOptions{Isolation: w.isolation(), ReadOnly: true},
+		func(ctx context.Context, tx bun.Tx) error {
+			for {
+				ids, err := w.pending(ctx, tx, after)
+				if err != nil {
+					return err
+				}
+				if err := w.hold(ctx, tx, ids); err != nil {
+					return err
+				}
+				if len(ids) < relayPage {
+					return w.end()
+				}
+				if after = ids[len(ids)-1]; w.full() {
+					w.crowded = true
+					return nil
+				}
 			}
-			if err := w.hold(ctx, tx, ids); err != nil {
-				return err
-			}
-			if len(ids) < relayPage {
-				return w.end()
-			}
-			if after = ids[len(ids)-1]; w.full() {
-				w.crowded = true
-				return nil
-			}
-		}
-	})
+		})
 }
 
 // isolation is that of a transaction whose statements see one snapshot. Those of SQLite always do.
@@ -70,7 +71,8 @@ func (w *activeRelay) isolation() sql.IsolationLevel {
 
 // pending reads ids of rows, which an index has: the data of those that are held already need not be read again.
 func (w *activeRelay) pending(ctx context.Context, db bun.IDB, after int64) (ids []int64, err error) {
-	query := db.NewSelect().Table("outbox").Column("id").Where("published = 0").Where("id > ?", after).OrderExpr("id").Limit(relayPage)
+	query := db.NewSelect().Table("outbox").Column("id").Where("published = 0").Where("id > ?",
+		after).OrderExpr("id").Limit(relayPage)
 	if len(w.stopped) > 0 {
 		query = query.Where("service <> '' OR subject NOT IN (?)", bun.List(w.stopped))
 	}

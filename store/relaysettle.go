@@ -75,7 +75,8 @@ func (w *activeRelay) again(l *line, err error, fault bool) {
 	w.open = append(w.open, l)
 	if l.tries&(l.tries-1) == 0 {
 		head := &l.rows[0]
-		w.Log.Warn("a message was not taken and is sent again", "message", head.MessageID, "topic", head.Topic, "tries", l.tries, "error", err)
+		w.Log.Warn("a message was not taken and is sent again", "message", head.MessageID, "topic", head.Topic, "tries",
+			l.tries, "error", err)
 	}
 }
 

@@ -56,7 +56,8 @@ func (in *Inbox) Overtaken(ctx context.Context, handler string, e events.Envelop
 		return true, nil
 	}
 	var handled int64
-	err := in.tx.QueryRowContext(ctx, "SELECT sequence FROM handled_sequences WHERE handler = ? AND subject = ? AND source = ?",
+	err := in.tx.QueryRowContext(ctx,
+		"SELECT sequence FROM handled_sequences WHERE handler = ? AND subject = ? AND source = ?",
 		key.handler, key.subject, key.source).Scan(&handled)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil

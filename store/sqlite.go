@@ -64,7 +64,8 @@ func openSQLite(ctx context.Context, d *DB, rest string, o options) (engine, str
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, "", missing(err)
 	}
-	s := &sqliteEngine{db: d, observe: o.observe, units: make(chan *unit, groupUnits), closing: make(chan struct{}), done: make(chan struct{})}
+	s := &sqliteEngine{db: d, observe: o.observe, units: make(chan *unit, groupUnits), closing: make(chan struct{}),
+		done: make(chan struct{})}
 	var err error
 	if s.writing, err = sqlitePool(path, 1, "synchronous(FULL)", "cache_size(-8000)"); err != nil {
 		return nil, "", missing(err)
@@ -80,7 +81,8 @@ func openSQLite(ctx context.Context, d *DB, rest string, o options) (engine, str
 }
 
 func sqlitePool(path string, connections int, pragmas ...string) (*bun.DB, error) {
-	q := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "journal_mode(WAL)", "temp_store(MEMORY)"}, pragmas...)}
+	q := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "journal_mode(WAL)", "temp_store(MEMORY)"},
+		pragmas...)}
 	pool, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
 	if err != nil {
 		return nil, err

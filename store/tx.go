@@ -83,12 +83,14 @@ func (t *Tx) emit(service string, m events.Typed) error {
 		return fmt.Errorf("emit %s: %w", m.Topic(), err)
 	}
 	if len(data) > maxMessage {
-		return fmt.Errorf("emit %s: %d bytes of data are more than the %d that a message may have", m.Topic(), len(data), maxMessage)
+		return fmt.Errorf("emit %s: %d bytes of data are more than the %d that a message may have", m.Topic(), len(data),
+			maxMessage)
 	}
 	id := events.NewID()
 	e := events.Envelope{
 		ID: id, Source: events.Source(t.db.service), Type: m.Topic(), Subject: m.Subject(), Time: t.now,
-		Correlation: t.cause.Correlation, Causation: t.cause.ID, TraceParent: t.cause.TraceParent, ContentType: "application/json",
+		Correlation: t.cause.Correlation, Causation: t.cause.ID, TraceParent: t.cause.TraceParent,
+		ContentType: "application/json",
 	}
 	if e.Correlation == "" {
 		e.Correlation = id

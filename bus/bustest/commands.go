@@ -29,7 +29,8 @@ func Commands(b *testing.B, newStore NewStore) {
 	b.Helper()
 	db := newStore(b, "bench")
 	err := db.Do(b.Context(), func(ctx context.Context, tx *store.Tx) error {
-		_, err := tx.ExecContext(ctx, `CREATE TABLE entities (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, assets TEXT NOT NULL)`)
+		_, err := tx.ExecContext(ctx,
+			`CREATE TABLE entities (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, assets TEXT NOT NULL)`)
 		return err
 	})
 	require.NoError(b, err)

@@ -74,13 +74,16 @@ func TestFieldsOfAnOperationAndHeads(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
 	var o map[string]any
-	a := s.Do(http.MethodPost, "/v1/portfolios", `{"name":"core","assets":[{"symbol":"AAPL","weight":"1"}]}`, "Prefer", "wait=20")
+	a := s.Do(http.MethodPost, "/v1/portfolios", `{"name":"core","assets":[{"symbol":"AAPL","weight":"1"}]}`, "Prefer",
+		"wait=20")
 	require.Equal(t, http.StatusOK, a.Status, "%s", a.Body)
 	a.JSON(&o)
-	for _, field := range []string{"id", "command", "service", "subject", "status", "settled", "accepted_at", "finished_at"} {
+	for _, field := range []string{"id", "command", "service", "subject", "status", "settled", "accepted_at",
+		"finished_at"} {
 		assert.Contains(t, o, field)
 	}
-	for _, path := range []string{"/v1/portfolios", "/v1/symbols", "/v1/operations", "/healthz", "/readyz", "/v1/portfolios/" + o["entity_id"].(string)} {
+	for _, path := range []string{"/v1/portfolios", "/v1/symbols", "/v1/operations", "/healthz", "/readyz",
+		"/v1/portfolios/" + o["entity_id"].(string)} {
 		get, head := s.Do(http.MethodGet, path, ""), s.Do(http.MethodHead, path, "")
 		assert.Equal(t, http.StatusOK, head.Status, path)
 		assert.Empty(t, head.Body, path)
@@ -121,7 +124,8 @@ func TestReadsAfterAnOperation(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
 	for n := range 20 {
-		a := s.Do(http.MethodPost, "/v1/prices", strings.ReplaceAll(prices, "100", strconv.Itoa(100+n)), "Content-Type", "text/csv")
+		a := s.Do(http.MethodPost, "/v1/prices", strings.ReplaceAll(prices, "100", strconv.Itoa(100+n)), "Content-Type",
+			"text/csv")
 		require.Equal(t, http.StatusAccepted, a.Status)
 		var accepted struct {
 			ID string `json:"operation_id"`

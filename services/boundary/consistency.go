@@ -21,8 +21,8 @@ const PositionHeader = "Stega-Position"
 // afterWait is how long a read with ?after= waits when the client does not say.
 const afterWait = 5 * time.Second
 
-// consistent adds to what the services answer: the position that a read is as of, ?after=<operation> on reads, and writes
-// that are answered once all that follows from them is committed (Prefer: wait=N, settled).
+// consistent adds to the answers of services the position of the log that a read is as of, ?after=<operation> on
+// reads, and writes that are answered once all that follows from them is committed (Prefer: wait=N, settled).
 func (s *Server) consistent(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var err error
@@ -92,7 +92,8 @@ func (s *Server) after(r *http.Request, id string) error {
 		f = f.With(fault.Item{Detail: behind(w)})
 	}
 	if len(o.Waiting) == 0 && !o.Done() {
-		f = f.With(fault.Item{Detail: fmt.Sprintf("%s of %s has not run to its end: it is %s", o.Command, o.Service, o.Status)})
+		f = f.With(fault.Item{Detail: fmt.Sprintf("%s of %s has not run to its end: it is %s", o.Command, o.Service,
+			o.Status)})
 	}
 	return f
 }

@@ -78,14 +78,16 @@ func (b *books) outcomes(ids ...string) []string {
 func succeeded(id string, emitted ...events.Emitted) fact {
 	end := time.Now().UTC()
 	return fact{operation: id, entry: entry{Service: "origin", State: &events.OperationState{
-		ID: id, Command: "origin.do", Service: "origin", Status: "succeeded", AcceptedAt: end, FinishedAt: &end, Emitted: emitted,
+		ID: id, Command: "origin.do", Service: "origin", Status: "succeeded", AcceptedAt: end, FinishedAt: &end,
+		Emitted: emitted,
 	}}}
 }
 
 // handled is the receipt of a message in returns.
 func handled(operation, message string, emitted ...events.Emitted) fact {
 	return fact{operation: operation, entry: entry{Service: "returns", Receipts: []events.Receipt{{
-		Message: message, Topic: "t", Operation: operation, Handler: "returns:t", State: events.ReceiptHandled, Emitted: emitted,
+		Message: message, Topic: "t", Operation: operation, Handler: "returns:t", State: events.ReceiptHandled,
+		Emitted: emitted,
 	}}}}
 }
 
@@ -121,7 +123,8 @@ func TestOperationsThatWaitForEachOtherSettle(t *testing.T) {
 	t.Parallel()
 	b := newBooks(t, map[string][]string{"t": {"returns"}})
 	b.enter(succeeded("A", message("a1", "")), succeeded("B", message("b1", "")))
-	b.enter(handled("A", "a1", message("a2", ""), message("b2", "B")), handled("B", "b1", message("b2", ""), message("a2", "A")))
+	b.enter(handled("A", "a1", message("a2", ""), message("b2", "B")),
+		handled("B", "b1", message("b2", ""), message("a2", "A")))
 	b.enter(handled("A", "a2", message("b3", "B")), handled("B", "b2", message("b3", "")))
 	b.sweep()
 	assert.Equal(t, []string{Stalled, Stalled}, b.outcomes("A", "B"))
@@ -203,7 +206,8 @@ func newSuite(seed uint64, operations int) *suite {
 		root.needed = append(root.needed, s.report(succeeded(id, emitted...)))
 		s.known(root, emitted)
 	}
-	for i := 0; i < len(s.order) && len(s.order) < 8*operations; i++ { // each message is handled, some with one of another operation
+	// each message is handled, some with one of another operation
+	for i := 0; i < len(s.order) && len(s.order) < 8*operations; i++ {
 		s.handle(i)
 	}
 	for _, id := range s.order {
@@ -326,9 +330,11 @@ func TestOperationsThatDependOnEachOtherSettleByTheDefinition(t *testing.T) {
 			for i := range operations {
 				id := fmt.Sprintf("op%d", i)
 				var outcome string
-				err := b.db.Read().NewRaw("SELECT coalesce((SELECT outcome FROM ledger WHERE id = ?), '')", id).Scan(t.Context(), &outcome)
+				err := b.db.Read().NewRaw("SELECT coalesce((SELECT outcome FROM ledger WHERE id = ?), '')", id).Scan(t.Context(),
+					&outcome)
 				require.NoError(t, err)
-				require.Equal(t, s.done(id), outcome == Settled, "seed %d, %s, %d receipts to come: %s", seed, id, len(order), outcome)
+				require.Equal(t, s.done(id), outcome == Settled, "seed %d, %s, %d receipts to come: %s", seed, id, len(order),
+					outcome)
 			}
 		}
 	}

@@ -63,7 +63,8 @@ func (r remote) json(ctx context.Context, method, path string, query url.Values,
 	}
 	answer, err := r.client.Do(request)
 	if err != nil {
-		return fault.Unavailable("service_unavailable", "the service %s does not answer", r.service).WithHint("try again shortly").Because(err)
+		return fault.Unavailable("service_unavailable", "the service %s does not answer",
+			r.service).WithHint("try again shortly").Because(err)
 	}
 	defer func() { _ = answer.Body.Close() }()
 	body := io.LimitReader(answer.Body, 8<<20)
@@ -150,5 +151,6 @@ func (d directory) cancel(c echo.Context) error {
 		c.Response().Header().Set(echo.HeaderLocation, "/v1/operations/"+id)
 		return c.JSON(http.StatusAccepted, answer)
 	}
-	return fault.Unavailable("service_unavailable", "the service %s, which runs the operation, is not known here", o.Service)
+	return fault.Unavailable("service_unavailable", "the service %s, which runs the operation, is not known here",
+		o.Service)
 }

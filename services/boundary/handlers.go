@@ -28,7 +28,8 @@ func (s *Service) progressed(_ context.Context, tx *store.Tx, e events.Operation
 	if err != nil {
 		return err
 	}
-	tx.Queue(tx.NewRaw("UPDATE ledger SET progress = ?, status = ? WHERE id = ? AND finished_at = 0", string(b), string(store.Running), e.ID))
+	tx.Queue(tx.NewRaw("UPDATE ledger SET progress = ?, status = ? WHERE id = ? AND finished_at = 0", string(b),
+		string(store.Running), e.ID))
 	return nil
 }
 
@@ -116,7 +117,8 @@ func (b *ledgerTx) add(ctx context.Context, p operationEntry) error {
 		return err
 	}
 	a.row.Stamp = events.NewID()
-	b.tx.Queue(b.tx.NewRaw("INSERT INTO receipts (operation, stamp, body) VALUES (?, ?, ?)", p.id, a.row.Stamp, string(body)))
+	b.tx.Queue(b.tx.NewRaw("INSERT INTO receipts (operation, stamp, body) VALUES (?, ?, ?)", p.id, a.row.Stamp,
+		string(body)))
 	b.touch(a)
 	for _, f := range a.tree.foreign[foreign:] {
 		if err := b.depend(ctx, f.Operation, p.id); err != nil {
@@ -132,7 +134,8 @@ func (b *ledgerTx) depend(ctx context.Context, other, dependent string) error {
 	if err != nil {
 		return err
 	}
-	b.tx.Queue(b.tx.NewRaw("INSERT INTO dependents (operation, dependent) VALUES (?, ?) ON CONFLICT DO NOTHING", other, dependent))
+	b.tx.Queue(b.tx.NewRaw("INSERT INTO dependents (operation, dependent) VALUES (?, ?) ON CONFLICT DO NOTHING", other,
+		dependent))
 	if !a.row.Shared {
 		a.row.Shared = true
 		b.touch(a)
@@ -160,7 +163,8 @@ func (b *ledgerTx) evaluate(ctx context.Context, late bool) error {
 		if err != nil {
 			return err
 		}
-		if before.ChangedAt = a.row.ChangedAt; i >= direct && before == a.row { // it still waits for the same, and since the same time
+		// it still waits for the same, and since the same time
+		if before.ChangedAt = a.row.ChangedAt; i >= direct && before == a.row {
 			a.changed = written
 		}
 		if !changed || !a.row.Shared {
@@ -181,7 +185,8 @@ func (b *ledgerTx) evaluate(ctx context.Context, late bool) error {
 func (b *ledgerTx) dependents(ctx context.Context, id string) ([]*operationState, error) {
 	var ids []string
 	err := b.tx.NewSelect().Table("dependents").Column("dependent").Where("operation = ?", id).
-		Where("NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.id = dependent AND outcome = ?)", Settled).OrderExpr("dependent").Scan(ctx, &ids)
+		Where("NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.id = dependent AND outcome = ?)",
+			Settled).OrderExpr("dependent").Scan(ctx, &ids)
 	if err != nil {
 		return nil, err
 	}
@@ -237,8 +242,9 @@ func (b *ledgerTx) evaluateOne(ctx context.Context, a *operationState, late bool
 			return false, err
 		}
 		err = emitFor(b.tx, t.id, events.OperationSettled{
-			ID: t.id, Command: t.state.Command, Service: t.state.Service, About: t.state.About, EntityID: t.state.EntityID, Status: row.Status,
-			Error: t.state.Error, AcceptedAt: t.state.AcceptedAt, FinishedAt: t.state.FinishedAt, SettledAt: now,
+			ID: t.id, Command: t.state.Command, Service: t.state.Service, About: t.state.About, EntityID: t.state.EntityID,
+			Status: row.Status,
+			Error:  t.state.Error, AcceptedAt: t.state.AcceptedAt, FinishedAt: t.state.FinishedAt, SettledAt: now,
 		})
 	case row.Waiting != "" && (row.Outcome != was || row.Waiting != waited):
 		err = emitFor(b.tx, t.id, events.OperationStalled{ID: t.id, Outcome: row.Outcome, Waiting: named(open), At: now})
@@ -316,7 +322,8 @@ func (b *ledgerTx) waiting(ctx context.Context, t *tree) ([]events.Waiting, erro
 		}
 		n := other.tree.nodes[f.ID]
 		if n == nil || !n.known {
-			open = append(open, events.Waiting{Message: f.ID, Topic: f.Topic, Subject: f.Subject, State: pending, Since: t.state.AcceptedAt})
+			open = append(open, events.Waiting{Message: f.ID, Topic: f.Topic, Subject: f.Subject, State: pending,
+				Since: t.state.AcceptedAt})
 			continue
 		}
 		open = append(open, other.tree.waiting(n)...)

@@ -158,7 +158,8 @@ func grow(ctx context.Context, db bun.IDB, ids ...string) (map[string]*tree, err
 		return nil, nil
 	}
 	var kept []struct{ Operation, Body string }
-	err := db.NewSelect().Table("receipts").Column("operation", "body").Where("operation IN (?)", bun.List(ids)).OrderExpr("stamp").Scan(ctx, &kept)
+	err := db.NewSelect().Table("receipts").Column("operation", "body").Where("operation IN (?)",
+		bun.List(ids)).OrderExpr("stamp").Scan(ctx, &kept)
 	if err != nil {
 		return nil, err
 	}
@@ -226,8 +227,10 @@ func (s *Service) sweep(ctx context.Context) error {
 		{[]string{Stalled, Failed}, now.Add(-lookAgainAfter), lookAgainRows},
 	} {
 		var ids []string
-		err := s.db.Read().NewSelect().Table("ledger").Column("id").Where("outcome <> ?", Settled).Where("outcome IN (?)", bun.List(due.outcomes)).
-			Where("command <> '' AND changed_at < ?", due.since.UnixMicro()).OrderExpr("changed_at").Limit(due.rows).Scan(ctx, &ids)
+		err := s.db.Read().NewSelect().Table("ledger").Column("id").Where("outcome <> ?", Settled).Where("outcome IN (?)",
+			bun.List(due.outcomes)).
+			Where("command <> '' AND changed_at < ?", due.since.UnixMicro()).OrderExpr("changed_at").Limit(due.rows).Scan(ctx,
+			&ids)
 		if err != nil {
 			return err
 		}
@@ -283,14 +286,17 @@ func (s *Service) forget(ctx context.Context, now time.Time) error {
 	}
 	before := func(d time.Duration) int64 { return now.Add(-d).UnixMicro() }
 	const settled, over = `SELECT id FROM ledger WHERE settled_at > 0 AND settled_at < ?`,
-		`SELECT id FROM ledger WHERE outcome <> 'settled' AND (command <> '' AND accepted_at < ? OR command = '' AND changed_at < ?)`
+		`SELECT id FROM ledger WHERE outcome <> 'settled'
+			AND (command <> '' AND accepted_at < ? OR command = '' AND changed_at < ?)`
 	kept, unknown := before(operationsKept), before(unknownKeptOpen)
 	return s.db.Do(ctx, func(_ context.Context, tx *store.Tx) error {
 		tx.Queue(tx.NewRaw(`DELETE FROM receipts WHERE operation IN
-			(`+settled+` AND EXISTS (SELECT 1 FROM receipts r WHERE r.operation = ledger.id) LIMIT ?)`, before(receiptsKept), forgetRows))
+			(`+settled+` AND EXISTS (SELECT 1 FROM receipts r WHERE r.operation = ledger.id) LIMIT ?)`,
+			before(receiptsKept), forgetRows))
 		tx.Queue(tx.NewRaw(`DELETE FROM dependents WHERE dependent IN (`+settled+`)`, before(receiptsKept)))
 		tx.Queue(tx.NewRaw(`DELETE FROM ledger WHERE id IN (`+settled+` LIMIT ?)`, kept, forgetRows))
-		for _, rows := range []string{"receipts WHERE operation", "dependents WHERE dependent", "ledger WHERE id"} { // never settled
+		// never settled
+		for _, rows := range []string{"receipts WHERE operation", "dependents WHERE dependent", "ledger WHERE id"} {
 			tx.Queue(tx.NewRaw(`DELETE FROM `+rows+` IN (`+over+` ORDER BY changed_at LIMIT ?)`, kept, unknown, forgetRows))
 		}
 		return nil

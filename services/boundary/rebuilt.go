@@ -53,7 +53,8 @@ func (b *ledgerTx) rebuilt(t *tree) error {
 
 // lookAgain makes the sweep look at all that is stalled or failed.
 func (b *ledgerTx) lookAgain() {
-	b.tx.Queue(b.tx.NewRaw("UPDATE ledger SET changed_at = 0 WHERE outcome <> ? AND outcome IN (?, ?) AND command <> ''", Settled, Stalled, Failed))
+	b.tx.Queue(b.tx.NewRaw("UPDATE ledger SET changed_at = 0 WHERE outcome <> ? AND outcome IN (?, ?) AND command <> ''",
+		Settled, Stalled, Failed))
 }
 
 // views are those of a service that were rebuilt.
@@ -69,7 +70,8 @@ func (b *ledgerTx) reflect(ctx context.Context, a *operationState) error {
 			Service, Topics string
 			Since           int64
 		}
-		if err := b.tx.NewSelect().Table("rebuilt").Column("service", "topics", "since").OrderExpr("service").Scan(ctx, &rows); err != nil {
+		if err := b.tx.NewSelect().Table("rebuilt").Column("service", "topics", "since").OrderExpr("service").Scan(ctx,
+			&rows); err != nil {
 			return fmt.Errorf("read what was rebuilt: %w", err)
 		}
 		b.views = make([]views, len(rows))
@@ -99,7 +101,8 @@ func (t *tree) reflected(v views, now time.Time) map[string][]events.Receipt {
 	for _, w := range t.open() {
 		n := t.nodes[w.Message]
 		own := w.Service == v.service && (slices.Contains(v.Topics, w.Topic) || w.Topic == page)
-		if !own && (w.Topic != request || w.Subject != v.service) || !n.known || n.ID == t.id || !minted(w.Message).Before(v.Since.Add(-emittedBefore)) {
+		if !own && (w.Topic != request || w.Subject != v.service) || !n.known || n.ID == t.id ||
+			!minted(w.Message).Before(v.Since.Add(-emittedBefore)) {
 			continue
 		}
 		h := n.reports[w.Service]
@@ -108,7 +111,8 @@ func (t *tree) reflected(v views, now time.Time) map[string][]events.Receipt {
 			continue
 		}
 		all[w.Service] = append(all[w.Service], events.Receipt{
-			Message: w.Message, Topic: w.Topic, About: w.Subject, Operation: t.id, Handler: w.Handler, State: rebuilt, SentAt: minted(w.Message), At: now,
+			Message: w.Message, Topic: w.Topic, About: w.Subject, Operation: t.id, Handler: w.Handler, State: rebuilt,
+			SentAt: minted(w.Message), At: now,
 		})
 	}
 	return all

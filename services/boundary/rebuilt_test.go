@@ -31,7 +31,8 @@ func (b *books) rebuild(id string, since time.Time, status string) {
 		return b.s.rebuilding(ctx, tx, events.ReplayRequested{Service: "returns", Topics: []string{"t"}, Rebuild: id})
 	}))
 	f := succeeded(id)
-	f.entry.Service, f.entry.State.Service, f.entry.State.Command, f.entry.State.Status = "returns", "returns", "returns.rebuild", status
+	f.entry.Service, f.entry.State.Service, f.entry.State.Command, f.entry.State.Status = "returns", "returns",
+		"returns.rebuild", status
 	b.enter(f)
 }
 

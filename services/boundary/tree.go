@@ -125,7 +125,8 @@ func (t *tree) add(e entry) {
 
 func (t *tree) caused(n *node, emitted []events.Emitted, subscriptions map[string][]string) {
 	for _, e := range emitted {
-		if own := e.Operation == "" || e.Operation == t.id; (!own || t.nodes[e.ID] != nil) && slices.Contains(n.children, e.ID) {
+		if own := e.Operation == "" || e.Operation == t.id; (!own || t.nodes[e.ID] != nil) &&
+			slices.Contains(n.children, e.ID) {
 			continue
 		}
 		n.children = append(n.children, e.ID)
@@ -207,7 +208,8 @@ func (t *tree) waiting(n *node) (all []events.Waiting) {
 	defer func() { n.closed = len(all) == 0 }()
 	wait := func(service, handler string, h handling) {
 		all = append(all, events.Waiting{
-			Message: n.ID, Topic: n.Topic, Subject: n.Subject, Service: service, Handler: handler, State: h.state, Attempts: h.attempts, Error: h.err, Since: h.at,
+			Message: n.ID, Topic: n.Topic, Subject: n.Subject, Service: service, Handler: handler, State: h.state,
+			Attempts: h.attempts, Error: h.err, Since: h.at,
 		})
 	}
 	if !n.known { // it was handled, but whoever caused it has not said so yet: more may follow from there

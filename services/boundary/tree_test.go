@@ -31,7 +31,8 @@ type fact struct {
 }
 
 func newWorld(seed uint64) *world {
-	w := &world{rng: rand.New(rand.NewPCG(seed, 7)), subscriptions: map[string][]string{}, names: map[string][]string{}, clock: time.Unix(1_700_000_000, 0).UTC()}
+	w := &world{rng: rand.New(rand.NewPCG(seed, 7)), subscriptions: map[string][]string{}, names: map[string][]string{},
+		clock: time.Unix(1_700_000_000, 0).UTC()}
 	for t := range 5 {
 		topic := fmt.Sprintf("topic%d.happened", t)
 		for s := range w.rng.IntN(4) {
@@ -57,7 +58,8 @@ func (w *world) now() time.Time {
 }
 
 func (w *world) record(operation, service string, needed bool, r events.Receipt) {
-	w.facts = append(w.facts, fact{operation, entry{Service: service, Receipts: []events.Receipt{r}, Subscriptions: w.subscriptions}, needed})
+	w.facts = append(w.facts, fact{operation,
+		entry{Service: service, Receipts: []events.Receipt{r}, Subscriptions: w.subscriptions}, needed})
 }
 
 // emits makes up what a handling causes, and everything that follows from it.
@@ -107,7 +109,8 @@ func (w *world) follow(operation string, e events.Emitted, depth int) {
 
 // command makes up an operation.
 func (w *world) command(id string) {
-	state := events.OperationState{ID: id, Command: "thing.do", Service: "thing", About: "it", Status: "accepted", AcceptedAt: w.now()}
+	state := events.OperationState{ID: id, Command: "thing.do", Service: "thing", About: "it", Status: "accepted",
+		AcceptedAt: w.now()}
 	var job events.Emitted
 	if w.rng.IntN(2) == 0 { // deferred
 		job = events.Emitted{ID: w.id(), Topic: "thing.do", Service: "thing"}
@@ -192,7 +195,8 @@ func TestOutcomesSayWhoIsWaitedFor(t *testing.T) {
 		Subscriptions: map[string][]string{"portfolio.created": {"audit", "returns"}},
 	}
 	receipt := func(state string, handlers ...string) events.Receipt {
-		return events.Receipt{Message: "m1", Topic: "portfolio.created", Operation: "op", Handler: "returns:portfolios", Handlers: handlers, State: state, Attempts: 3, Error: "no", At: end}
+		return events.Receipt{Message: "m1", Topic: "portfolio.created", Operation: "op", Handler: "returns:portfolios",
+			Handlers: handlers, State: state, Attempts: 3, Error: "no", At: end}
 	}
 	for _, c := range []struct {
 		name    string
@@ -201,7 +205,8 @@ func TestOutcomesSayWhoIsWaitedFor(t *testing.T) {
 		waiting []string
 	}{
 		{"nobody said anything", nil, Pending, []string{"audit  pending", "returns  pending"}},
-		{"one of two services is done", []entry{{Service: "audit", Receipts: []events.Receipt{receipt("handled")}}}, Pending, []string{"returns  pending"}},
+		{"one of two services is done", []entry{{Service: "audit", Receipts: []events.Receipt{receipt("handled")}}}, Pending,
+			[]string{"returns  pending"}},
 		{
 			"one of two handlers of a service is done", []entry{
 				{Service: "audit", Receipts: []events.Receipt{receipt("handled")}},
@@ -209,20 +214,24 @@ func TestOutcomesSayWhoIsWaitedFor(t *testing.T) {
 			}, Pending, []string{"returns returns:other pending"},
 		},
 		{
-			"a handler is tried again", []entry{{Service: "audit", Receipts: []events.Receipt{receipt("handled")}}, {Service: "returns", Receipts: []events.Receipt{receipt("parked")}}},
+			"a handler is tried again", []entry{{Service: "audit", Receipts: []events.Receipt{receipt("handled")}},
+				{Service: "returns", Receipts: []events.Receipt{receipt("parked")}}},
 			Stalled, []string{"returns returns:portfolios parked"},
 		},
 		{
-			"a handler gave up", []entry{{Service: "audit", Receipts: []events.Receipt{receipt("handled")}}, {Service: "returns", Receipts: []events.Receipt{receipt("dead")}}},
+			"a handler gave up", []entry{{Service: "audit", Receipts: []events.Receipt{receipt("handled")}},
+				{Service: "returns", Receipts: []events.Receipt{receipt("dead")}}},
 			Failed, []string{"returns returns:portfolios dead"},
 		},
 		{
-			"a handler gave up and another is to come", []entry{{Service: "returns", Receipts: []events.Receipt{receipt("dead")}}},
+			"a handler gave up and another is to come", []entry{{Service: "returns",
+				Receipts: []events.Receipt{receipt("dead")}}},
 			Stalled, []string{"audit  pending", "returns returns:portfolios dead"},
 		},
 		{
 			"a service handles the topic no more", []entry{
-				{Service: "audit", Receipts: []events.Receipt{receipt("unhandled")}}, {Service: "returns", Receipts: []events.Receipt{receipt("handled")}},
+				{Service: "audit", Receipts: []events.Receipt{receipt("unhandled")}},
+				{Service: "returns", Receipts: []events.Receipt{receipt("handled")}},
 			}, Settled, nil,
 		},
 	} {

@@ -107,7 +107,8 @@ func (s *Service) Operations(ctx context.Context, limit int, cursor string) ([]O
 func (r *ledgerRow) operation() (Operation, error) {
 	o := Operation{
 		Operation: store.Operation{
-			ID: r.ID, Command: r.Command, Service: r.Service, Subject: r.Subject, EntityID: r.EntityID, Status: store.OperationStatus(r.Status),
+			ID: r.ID, Command: r.Command, Service: r.Service, Subject: r.Subject, EntityID: r.EntityID,
+			Status:     store.OperationStatus(r.Status),
 			AcceptedAt: time.UnixMicro(r.AcceptedAt).UTC(), FinishedAt: instant(r.FinishedAt),
 		},
 		Settled: r.Outcome == Settled, Outcome: r.Outcome, SettledAt: instant(r.SettledAt),
@@ -162,7 +163,8 @@ func (t *tree) branch(id string, seen map[string]bool) *Branch {
 	}
 	for _, f := range t.foreign {
 		if slices.Contains(n.children, f.ID) {
-			b.Children = append(b.Children, &Branch{Message: f.ID, Topic: f.Topic, Subject: f.Subject, Operation: f.Operation, Handlings: []HandlingRow{}})
+			b.Children = append(b.Children, &Branch{Message: f.ID, Topic: f.Topic, Subject: f.Subject, Operation: f.Operation,
+				Handlings: []HandlingRow{}})
 		}
 	}
 	return b
@@ -171,7 +173,8 @@ func (t *tree) branch(id string, seen map[string]bool) *Branch {
 func (t *tree) handlings(n *node) []HandlingRow {
 	rows := []HandlingRow{}
 	if n.ID == t.id && t.state.Status != "" {
-		row := HandlingRow{Service: t.state.Service, Handler: t.state.Service + ":" + t.state.Command, State: t.state.Status, At: t.state.FinishedAt}
+		row := HandlingRow{Service: t.state.Service, Handler: t.state.Service + ":" + t.state.Command, State: t.state.Status,
+			At: t.state.FinishedAt}
 		if t.state.FinishedAt != nil {
 			row.TookMS = milliseconds(t.state.FinishedAt.Sub(t.state.AcceptedAt))
 		}

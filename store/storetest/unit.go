@@ -145,7 +145,8 @@ func puts(t *testing.T, h Harness) {
 			name).Scan(t.Context(), &row))
 	}
 	read("before")
-	assert.Equal(t, 50, row.N, "those that the condition leaves out change nothing, and a statement comes after what was put before it")
+	assert.Equal(t, 50, row.N,
+		"those that the condition leaves out change nothing, and a statement comes after what was put before it")
 	assert.Equal(t, data(0), row.Data)
 	for _, i := range []int{0, 1, 1250, 2499} {
 		read(fmt.Sprintf("it's %d", i))

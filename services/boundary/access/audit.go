@@ -67,14 +67,16 @@ type entryRow struct {
 
 func (e Entry) row() entryRow {
 	return entryRow{
-		ID: e.ID, At: e.At.UnixMicro(), TokenID: e.TokenID, Who: e.Who, Remote: e.Remote, Method: e.Method, Path: e.Path, Command: e.Command,
+		ID: e.ID, At: e.At.UnixMicro(), TokenID: e.TokenID, Who: e.Who, Remote: e.Remote, Method: e.Method, Path: e.Path,
+		Command:     e.Command,
 		OperationID: e.Operation, Status: e.Status, Detail: e.Detail, Requests: e.Requests,
 	}
 }
 
 func (r *entryRow) entry() Entry {
 	return Entry{
-		ID: r.ID, At: moment(r.At), TokenID: r.TokenID, Who: r.Who, Remote: r.Remote, Method: r.Method, Path: r.Path, Command: r.Command,
+		ID: r.ID, At: moment(r.At), TokenID: r.TokenID, Who: r.Who, Remote: r.Remote, Method: r.Method, Path: r.Path,
+		Command:   r.Command,
 		Operation: r.OperationID, Status: r.Status, Detail: r.Detail, Requests: r.Requests,
 	}
 }
@@ -108,7 +110,8 @@ type audit struct {
 }
 
 func newAudit(db *store.DB, o Options) *audit {
-	a := &audit{db: db, log: o.Log, now: o.Now, keep: o.Keep, rows: o.Rows, gathered: map[kind]*Entry{}, queue: make(chan Entry, auditQueue)}
+	a := &audit{db: db, log: o.Log, now: o.Now, keep: o.Keep, rows: o.Rows, gathered: map[kind]*Entry{},
+		queue: make(chan Entry, auditQueue)}
 	a.lost = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "stega_audit_lost_total", Help: "Lines of the audit that are in the log alone.",
 	})
@@ -307,7 +310,8 @@ func (a *audit) tidy(ctx context.Context) error {
 func (a *audit) trim(ctx context.Context) error {
 	return a.db.Do(ctx, func(ctx context.Context, tx *store.Tx) error {
 		var oldest string
-		err := tx.NewSelect().Table("audit").Column("id").OrderExpr("id DESC").Offset(int64(a.rows)).Limit(1).Scan(ctx, &oldest)
+		err := tx.NewSelect().Table("audit").Column("id").OrderExpr("id DESC").Offset(int64(a.rows)).Limit(1).Scan(ctx,
+			&oldest)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}

@@ -154,7 +154,8 @@ func (t *tokens) run(ctx context.Context) error {
 		select {
 		case u := <-t.used:
 			err := t.db.Do(ctx, func(ctx context.Context, tx *store.Tx) error {
-				_, err := tx.NewUpdate().Table("tokens").Set("last_used_at = ?", u.at).Where("id = ? AND last_used_at < ?", u.id, u.at).Exec(ctx)
+				_, err := tx.NewUpdate().Table("tokens").Set("last_used_at = ?", u.at).Where("id = ? AND last_used_at < ?", u.id,
+					u.at).Exec(ctx)
 				return err
 			})
 			if err != nil && ctx.Err() == nil {

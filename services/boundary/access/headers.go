@@ -22,7 +22,8 @@ func protect(h http.Header, secure bool) {
 // too. What has an ETag may be kept by the client that asked, and is used only after the server confirmed it.
 func settle(h http.Header) {
 	for _, name := range []string{
-		"X-Content-Type-Options", "Content-Security-Policy", "Cross-Origin-Resource-Policy", "Referrer-Policy", "Cache-Control", "Strict-Transport-Security",
+		"X-Content-Type-Options", "Content-Security-Policy", "Cross-Origin-Resource-Policy", "Referrer-Policy",
+		"Cache-Control", "Strict-Transport-Security",
 	} {
 		if values := h[name]; len(values) > 1 {
 			h[name] = values[len(values)-1:]

@@ -44,7 +44,8 @@ func newLimiters(l Limits, now func() time.Time) *limiters {
 	if l.Burst <= 0 {
 		l.Burst = max(1, int(2*l.Rate))
 	}
-	return &limiters{limits: l, now: now, of: map[string]*rate.Limiter{}, others: rate.NewLimiter(rate.Limit(l.Rate), l.Burst),
+	return &limiters{limits: l, now: now, of: map[string]*rate.Limiter{},
+		others:  rate.NewLimiter(rate.Limit(l.Rate), l.Burst),
 		lookups: rate.NewLimiter(maxLookups, maxLookups),
 	}
 }

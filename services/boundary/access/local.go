@@ -94,7 +94,8 @@ func readSecret(file string) (string, error) {
 		if errors.Is(err, os.ErrNotExist) {
 			return "", err
 		}
-		return "", fault.Unavailable("token_file_unreadable", "the file %s cannot be read", file).WithHint("check whose it is").Because(err)
+		return "", fault.Unavailable("token_file_unreadable", "the file %s cannot be read",
+			file).WithHint("check whose it is").Because(err)
 	}
 	defer func() { _ = f.Close() }()
 	info, err := f.Stat()

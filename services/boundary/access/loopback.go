@@ -11,7 +11,8 @@ import (
 // forwarding are the headers by which proxies name the client that they speak for, besides all that begin with
 // X-Forwarded-.
 var forwarding = []string{
-	"Forwarded", "Via", "X-Real-Ip", "Cf-Connecting-Ip", "True-Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Original-Forwarded-For",
+	"Forwarded", "Via", "X-Real-Ip", "Cf-Connecting-Ip", "True-Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip",
+	"X-Original-Forwarded-For",
 	"X-Envoy-External-Address", "Fastly-Client-Ip",
 }
 

@@ -19,7 +19,8 @@ func ParseProxies(s string) (list []netip.Prefix, err error) {
 		if err != nil {
 			address, failed := netip.ParseAddr(part)
 			if failed != nil || address.Zone() != "" {
-				return nil, fault.Usage("proxies_invalid", "%q is neither an address nor a network", part).WithHint("networks look like 10.0.0.0/8 or fd00::/8")
+				return nil, fault.Usage("proxies_invalid", "%q is neither an address nor a network",
+					part).WithHint("networks look like 10.0.0.0/8 or fd00::/8")
 			}
 			network = netip.PrefixFrom(address, address.BitLen())
 		}

@@ -40,7 +40,8 @@ func (t *tokens) newLink(ctx context.Context, token string, scope Scope) (code s
 	code, hash := random()
 	expires = t.now().Add(linkLife)
 	err = t.db.Do(ctx, func(ctx context.Context, tx *store.Tx) error {
-		return t.insertSession(ctx, tx, sessionRow{Hash: hash[:], Kind: "link", TokenID: token, Scope: scope, ExpiresAt: expires.UnixMicro()})
+		return t.insertSession(ctx, tx, sessionRow{Hash: hash[:], Kind: "link", TokenID: token, Scope: scope,
+			ExpiresAt: expires.UnixMicro()})
 	})
 	return code, expires, err
 }
@@ -68,7 +69,8 @@ func (t *tokens) insertSession(ctx context.Context, tx *store.Tx, r sessionRow) 
 // signIn trades the code of a link for a session. Of several that send one code, on whatever replica, one gets a
 // session.
 func (t *tokens) signIn(ctx context.Context, code string) (session string, token Token, err error) {
-	used := unauthorized("link_invalid", "the link was used, has expired, or is none of this server").WithHint("make another with: stega open")
+	used := unauthorized("link_invalid",
+		"the link was used, has expired, or is none of this server").WithHint("make another with: stega open")
 	by, ok := hashOfRandom(code)
 	if !ok {
 		return "", Token{}, used
@@ -76,7 +78,8 @@ func (t *tokens) signIn(ctx context.Context, code string) (session string, token
 	session, hash := random()
 	err = t.db.Do(ctx, func(ctx context.Context, tx *store.Tx) error {
 		link := sessionRow{}
-		err := tx.NewSelect().Model(&link).Where("hash = ? AND kind = 'link' AND expires_at > ?", by[:], t.now().UnixMicro()).Scan(ctx)
+		err := tx.NewSelect().Model(&link).Where("hash = ? AND kind = 'link' AND expires_at > ?", by[:],
+			t.now().UnixMicro()).Scan(ctx)
 		if errors.Is(err, sql.ErrNoRows) {
 			return used
 		} else if err != nil {
@@ -199,7 +202,8 @@ func linkScope(c Caller, asked Scope) (Scope, error) {
 	case !asked.Covers(Read):
 		return Open, unknownScope(asked)
 	case !c.Scope.Covers(asked):
-		return Open, fault.New(fault.KindForbidden, "scope_missing", "a link of scope %s takes a token of that scope, and that of %q is %s", asked, c.Name, c.Scope)
+		return Open, fault.New(fault.KindForbidden, "scope_missing",
+			"a link of scope %s takes a token of that scope, and that of %q is %s", asked, c.Name, c.Scope)
 	}
 	return asked, nil
 }

@@ -147,7 +147,8 @@ func (t *tokens) create(ctx context.Context, name string, scope Scope, expires t
 
 func unknownScope(scope Scope) error {
 	return fault.Invalid("scope_unknown", "there is no scope %.40q", string(scope)).
-		With(fault.Item{Pointer: "/scope", Detail: "is not known"}).WithHint("the scopes are read, write, admin; each covers those before it")
+		With(fault.Item{Pointer: "/scope",
+			Detail: "is not known"}).WithHint("the scopes are read, write, admin; each covers those before it")
 }
 
 func (t *tokens) row(name string, scope Scope, hash digest) *row {
@@ -171,14 +172,16 @@ func checkName(name string) (string, error) {
 		err = errors.New("is one that stega uses itself, or looks like it")
 	}
 	if err != nil {
-		return "", fault.Invalid("token_name_invalid", "the name of a token %s", err).With(fault.Item{Pointer: "/name", Detail: err.Error()})
+		return "", fault.Invalid("token_name_invalid", "the name of a token %s",
+			err).With(fault.Item{Pointer: "/name", Detail: err.Error()})
 	}
 	return kept, nil
 }
 
 // lookalikes are letters and digits that people take for those of a reserved name.
 var lookalikes = strings.NewReplacer(
-	"1", "l", "|", "l", "i", "l", "ı", "l", "ӏ", "l", "і", "l", "ι", "l", "ⅼ", "l", "0", "o", "о", "o", "ο", "o", "օ", "o", "с", "c", "ϲ", "c",
+	"1", "l", "|", "l", "i", "l", "ı", "l", "ӏ", "l", "і", "l", "ι", "l", "ⅼ", "l", "0", "o", "о", "o", "ο", "o", "օ", "o",
+	"с", "c", "ϲ", "c",
 	"а", "a", "α", "a", "ѕ", "s", "5", "s", "ꜱ", "s", "е", "e", "ε", "e", "ҽ", "e", "г", "r", "ν", "v", "ѵ", "v", "υ", "v",
 )
 
@@ -200,7 +203,8 @@ func skeleton(name string) string {
 // list is the tokens in the order in which they were made, from after one.
 func (t *tokens) list(ctx context.Context, limit int, after string) ([]Token, error) {
 	var rows []row
-	if err := t.db.Read().NewSelect().Model(&rows).Where("id > ?", after).OrderExpr("id").Limit(int64(limit)).Scan(ctx); err != nil {
+	if err := t.db.Read().NewSelect().Model(&rows).Where("id > ?",
+		after).OrderExpr("id").Limit(int64(limit)).Scan(ctx); err != nil {
 		return nil, err
 	}
 	list := make([]Token, len(rows))
@@ -231,7 +235,8 @@ func (t *tokens) revoke(ctx context.Context, id string) (Token, error) {
 }
 
 func end(ctx context.Context, tx *store.Tx, id string, at time.Time) error {
-	_, err := tx.NewUpdate().Table("tokens").Set("revoked_at = ?", at.UnixMicro()).Where("id = ? AND revoked_at = 0", id).Exec(ctx)
+	_, err := tx.NewUpdate().Table("tokens").Set("revoked_at = ?", at.UnixMicro()).Where("id = ? AND revoked_at = 0",
+		id).Exec(ctx)
 	return err
 }
 

@@ -41,7 +41,8 @@ func TestLifeOfAToken(t *testing.T) {
 		assert.Regexp(t, `^stega_[A-Za-z0-9_-]{43}$`, ci.Text)
 
 		assert.Equal(t, 204, ask(t, h, "GET", "/v1/portfolios", "", bearer(ci.Text)...).Code)
-		assert.Equal(t, 204, ask(t, h, "POST", "/v1/portfolios", "", "Authorization", "bearer "+ci.Text).Code, "the scheme is of either case")
+		assert.Equal(t, 204, ask(t, h, "POST", "/v1/portfolios", "", "Authorization", "bearer "+ci.Text).Code,
+			"the scheme is of either case")
 		assert.Equal(t, 403, ask(t, h, "GET", "/v1/tokens", "", bearer(ci.Text)...).Code)
 
 		var list struct{ Items []Token }
@@ -52,12 +53,14 @@ func TestLifeOfAToken(t *testing.T) {
 		assert.Equal(t, "ci", list.Items[1].Name)
 		assert.Equal(t, clock.now(), *list.Items[1].LastUsedAt)
 
-		assert.Equal(t, "token_name_taken", ask(t, h, "POST", "/v1/tokens", `{"name":"ci","scope":"read"}`, bearer(root)...).code())
+		assert.Equal(t, "token_name_taken", ask(t, h, "POST", "/v1/tokens", `{"name":"ci","scope":"read"}`,
+			bearer(root)...).code())
 		assert.Equal(t, 204, ask(t, h, "DELETE", "/v1/tokens/"+ci.ID, "", bearer(root)...).Code)
 		assert.Equal(t, "token_revoked", ask(t, h, "GET", "/v1/portfolios", "", bearer(ci.Text)...).code(), "at once")
 		assert.Equal(t, 204, ask(t, h, "DELETE", "/v1/tokens/"+ci.ID, "", bearer(root)...).Code, "again")
 		assert.Equal(t, "token_not_found", ask(t, h, "DELETE", "/v1/tokens/nobody", "", bearer(root)...).code())
-		assert.Equal(t, 201, ask(t, h, "POST", "/v1/tokens", `{"name":"ci","scope":"read","expires_in":"1h"}`, bearer(root)...).Code, "the name is free")
+		assert.Equal(t, 201, ask(t, h, "POST", "/v1/tokens", `{"name":"ci","scope":"read","expires_in":"1h"}`,
+			bearer(root)...).Code, "the name is free")
 
 		var stored []string
 		require.NoError(t, db.Read().NewSelect().Table("tokens").Column("hash").Scan(t.Context(), &stored))
@@ -81,7 +84,8 @@ func TestTokensExpire(t *testing.T) {
 	clock.pass(time.Hour - time.Microsecond)
 	assert.Equal(t, 204, ask(t, h, "GET", "/v1/symbols", "", bearer(text)...).Code)
 	clock.pass(time.Microsecond)
-	assert.Equal(t, "token_expired", ask(t, h, "GET", "/v1/symbols", "", bearer(text)...).code(), "although it was cached a moment ago")
+	assert.Equal(t, "token_expired", ask(t, h, "GET", "/v1/symbols", "", bearer(text)...).code(),
+		"although it was cached a moment ago")
 }
 
 func TestTokensThatCannotBeMadeAreRefused(t *testing.T) {
@@ -268,7 +272,10 @@ func TestALookFromBeforeARevocationIsNotRemembered(t *testing.T) {
 	}()
 	<-reading
 	c.forget("a")
-	r, err := c.get(t.Context(), hash, clock.now, func(context.Context, digest) (*row, error) { return &row{ID: "a", RevokedAt: 1}, nil })
+	r, err := c.get(t.Context(), hash, clock.now, func(context.Context, digest) (*row,
+		error) {
+		return &row{ID: "a", RevokedAt: 1}, nil
+	})
 	require.NoError(t, err)
 	assert.Equal(t, int64(1), r.RevokedAt)
 	close(release)
@@ -284,7 +291,10 @@ func TestTheCacheIsBounded(t *testing.T) {
 	c := cache{entries: map[digest]*cached{}}
 	for i := range maxCached + 500 {
 		hash := digest(fmt.Appendf(make([]byte, 0, 32), "%032d", i))
-		_, err := c.get(t.Context(), hash, clock.now, func(context.Context, digest) (*row, error) { return &row{ID: hex.EncodeToString(hash[:])}, nil })
+		_, err := c.get(t.Context(), hash, clock.now, func(context.Context, digest) (*row,
+			error) {
+			return &row{ID: hex.EncodeToString(hash[:])}, nil
+		})
 		require.NoError(t, err)
 	}
 	assert.LessOrEqual(t, len(c.entries), maxCached)
@@ -330,7 +340,8 @@ func TestOnlyTokensLookLikeTokens(t *testing.T) {
 	assert.True(t, ok)
 	assert.Equal(t, hash, got)
 	for _, bad := range []string{
-		"", "stega_", text[:len(text)-1], text + "A", strings.ToUpper(text), strings.TrimPrefix(text, "stega_"), text + "\n", text + "=",
+		"", "stega_", text[:len(text)-1], text + "A", strings.ToUpper(text), strings.TrimPrefix(text, "stega_"), text + "\n",
+		text + "=",
 		"stega_" + strings.Repeat("!", 43), "stega_" + strings.Repeat("A", 42) + "B", // bits that no encoder sets
 	} {
 		_, ok := hashOf(bad)

@@ -110,7 +110,9 @@ func (t *tokens) recheck(ctx context.Context) {
 	t.recheckOf(ctx, sessions, true, t.loadSessions)
 }
 
-func (t *tokens) recheckOf(ctx context.Context, hashes []digest, session bool, load func(context.Context, []digest) (map[digest]*row, error)) {
+func (t *tokens) recheckOf(
+	ctx context.Context, hashes []digest, session bool, load func(context.Context, []digest) (map[digest]*row, error),
+) {
 	for some := range slices.Chunk(hashes, recheckBatch) {
 		bounded, cancel := context.WithTimeout(ctx, lookup)
 		rows, err := load(bounded, some)

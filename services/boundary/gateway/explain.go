@@ -31,7 +31,8 @@ func faultOf(r *http.Request, service string, err error) error {
 		if large, ok := errors.AsType[*http.MaxBytesError](broken); ok {
 			return tooLarge(large.Limit)
 		}
-		return fault.Malformed("body_incomplete", "the body could not be read to its end").WithHint("send it again, faster").Because(err)
+		return fault.Malformed("body_incomplete",
+			"the body could not be read to its end").WithHint("send it again, faster").Because(err)
 	}
 	unknown := ""
 	if !reads(r.Method) && sent(err) {
@@ -42,9 +43,11 @@ func faultOf(r *http.Request, service string, err error) error {
 		hint = "send it again with the same Operation-Id: it is done once"
 	}
 	if slow(err) {
-		return fault.New(fault.KindTimeout, "service_slow", "the service %s does not answer in time%s", service, unknown).WithHint("%s", hint).Because(err)
+		return fault.New(fault.KindTimeout, "service_slow", "the service %s does not answer in time%s", service,
+			unknown).WithHint("%s", hint).Because(err)
 	}
-	return fault.Unavailable("service_unavailable", "the service %s does not answer%s", service, unknown).WithHint("%s", hint).
+	return fault.Unavailable("service_unavailable", "the service %s does not answer%s", service, unknown).WithHint("%s",
+		hint).
 		Because(fmt.Errorf("%s: %w", service, err))
 }
 

@@ -20,15 +20,18 @@ func newMetrics(g *Gateway) *metrics {
 	return &metrics{
 		g: g,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stega_gateway_requests_total", Help: "Requests that were handed to a service, by the status of the answer; 0 is none.",
+			Name: "stega_gateway_requests_total",
+			Help: "Requests that were handed to a service, by the status of the answer; 0 is none.",
 		}, []string{"service", "method", "status"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "stega_gateway_seconds", Help: "Time until a request was answered wholly.", Buckets: prometheus.ExponentialBuckets(0.001, 3, 11),
+			Name: "stega_gateway_seconds", Help: "Time until a request was answered wholly.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 3, 11),
 		}, []string{"service"}),
 		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stega_gateway_retries_total", Help: "Reads that were sent again because no answer came.",
 		}, []string{"service"}),
-		breaker: prometheus.NewDesc("stega_gateway_breaker_state", "0: the service is asked; 1: one request tries; 2: it is left in peace.", []string{"service"}, nil),
+		breaker: prometheus.NewDesc("stega_gateway_breaker_state",
+			"0: the service is asked; 1: one request tries; 2: it is left in peace.", []string{"service"}, nil),
 	}
 }
 

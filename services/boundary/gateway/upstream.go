@@ -36,7 +36,8 @@ func ParseUpstreams(s string) ([]Upstream, error) {
 				WithHint("say portfolio=http://portfolio-api:8420,returns=http://returns-api:8420")
 		}
 		if seen[service] {
-			return nil, fault.Usage("services_invalid", "the service %s is there twice", service).WithHint("balance the load before one address")
+			return nil, fault.Usage("services_invalid", "the service %s is there twice",
+				service).WithHint("balance the load before one address")
 		}
 		seen[service] = true
 		list = append(list, Upstream{Service: service, URL: &url.URL{Scheme: u.Scheme, Host: u.Host}})

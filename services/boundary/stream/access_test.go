@@ -105,7 +105,8 @@ func TestPagesOfOtherOriginsMayNotConnect(t *testing.T) {
 	host := w.url[len("http://"):]
 	for origin, allowed := range map[string]bool{
 		"http://" + host: true, "https://app.example.com": true, "https://a.example.org": true,
-		"http://a.example.org": false, "https://evil.example": false, "null": false, "https://" + host + ".evil.example": false, "://": false,
+		"http://a.example.org": false, "https://evil.example": false, "null": false, "https://" + host +
+			".evil.example": false, "://": false,
 	} {
 		ws, answer, err := w.dial(&websocket.DialOptions{HTTPHeader: http.Header{"Origin": {origin}}})
 		if allowed {

@@ -71,7 +71,8 @@ func isWord(word string) bool {
 
 func channelFault(name string) error {
 	return fault.Invalid("channel_malformed", "%q is not a channel", short(name)).
-		WithHint(`channels are operation:<uuid>, subject:<subject>, a topic such as portfolio.created, or a pattern such as portfolio.*, *.created or #`)
+		WithHint("channels are operation:<uuid>, subject:<subject>, a topic such as portfolio.created, " +
+			"or a pattern such as portfolio.*, *.created or #")
 }
 
 // takes reports whether a topic channel carries an entry.

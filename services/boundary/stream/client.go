@@ -94,7 +94,8 @@ func (h *Hub) join(f form, remote string) (*client, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.running || h.draining || h.life.Err() != nil {
-		return nil, fault.Unavailable("stream_unavailable", "the stream is starting or shutting down").WithHint("try again shortly")
+		return nil, fault.Unavailable("stream_unavailable",
+			"the stream is starting or shutting down").WithHint("try again shortly")
 	}
 	if h.taken >= h.o.Connections || h.remotes[remote] >= h.o.PerAddress {
 		return nil, fault.Unavailable("too_many_connections", "there are too many connections, in all or from %s", remote).

@@ -35,7 +35,8 @@ type (
 	ping struct{}
 )
 
-const commandHint = `a command looks like {"id":1,"subscribe":{"channel":"portfolio.*"}}; the verbs are subscribe, unsubscribe, auth and ping`
+const commandHint = `a command looks like {"id":1,"subscribe":{"channel":"portfolio.*"}}; ` +
+	"the verbs are subscribe, unsubscribe, auth and ping"
 
 // decodeCommand reads a command. With an id above 0 an error can be answered, and the connection goes on; without one
 // it cannot.
@@ -58,7 +59,8 @@ func decodeCommand(data []byte) (command, error) {
 	}
 	delete(fields, "id")
 	if len(fields) != 1 {
-		return c, fault.Malformed("verb_missing", "the command must have one verb, and has %d", len(fields)).WithHint(commandHint)
+		return c, fault.Malformed("verb_missing", "the command must have one verb, and has %d",
+			len(fields)).WithHint(commandHint)
 	}
 	for verb, body := range fields {
 		into := c.verb(verb)
@@ -66,7 +68,8 @@ func decodeCommand(data []byte) (command, error) {
 			return c, fault.Malformed("verb_unknown", "%q is not a verb", short(verb)).WithHint(commandHint)
 		}
 		if err := strict(body, into); err != nil {
-			return c, fault.Malformed("command_malformed", "%s cannot be read: %s", verb, short(strings.TrimPrefix(err.Error(), "json: "))).
+			return c, fault.Malformed("command_malformed", "%s cannot be read: %s", verb,
+				short(strings.TrimPrefix(err.Error(), "json: "))).
 				WithHint(commandHint).Because(err)
 		}
 	}

@@ -15,9 +15,12 @@ import (
 
 func FuzzCommand(f *testing.F) {
 	for _, text := range []string{
-		`{"id":1,"subscribe":{"channel":"portfolio.*","from":{"position":12,"id":"x"},"coalesce":true}}`, `{"id":2,"unsubscribe":{"channel":"#"}}`,
-		`{"id":3,"auth":{"token":"stega_x"}}`, `{"id":4,"ping":{}}`, `{"id":18446744073709551615,"ping":{}}`, `{"id":1e3,"ping":{}}`, `{"id":1,"id":2,"ping":{}}`,
-		`{"id":1,"ping":{}}{}`, `{"id":1,"subscribe":{"channel":"operation:0199c7f2-0000-7000-8000-000000000000"}}`, `[]`, `null`, "\x00",
+		`{"id":1,"subscribe":{"channel":"portfolio.*","from":{"position":12,"id":"x"},"coalesce":true}}`,
+		`{"id":2,"unsubscribe":{"channel":"#"}}`,
+		`{"id":3,"auth":{"token":"stega_x"}}`, `{"id":4,"ping":{}}`, `{"id":18446744073709551615,"ping":{}}`,
+		`{"id":1e3,"ping":{}}`, `{"id":1,"id":2,"ping":{}}`,
+		`{"id":1,"ping":{}}{}`, `{"id":1,"subscribe":{"channel":"operation:0199c7f2-0000-7000-8000-000000000000"}}`, `[]`,
+		`null`, "\x00",
 	} {
 		f.Add([]byte(text))
 	}
@@ -100,7 +103,8 @@ func TestChannelsCarryWhatTheyName(t *testing.T) {
 		assert.Equal(t, test.carries, c.takes(e), "%s carries %s of %s", test.channel, test.topic, test.subject)
 		x := index{}
 		x.open(c)
-		assert.Equal(t, test.carries, len(x.match(e)) == 1, "%s is found for %s of %s", test.channel, test.topic, test.subject)
+		assert.Equal(t, test.carries, len(x.match(e)) == 1, "%s is found for %s of %s", test.channel, test.topic,
+			test.subject)
 		x.release(c)
 		assert.Empty(t, x.channels)
 		assert.Empty(t, x.patterns.next)

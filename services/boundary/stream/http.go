@@ -25,7 +25,8 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve returns an error when nothing was answered yet.
 func (h *Hub) serve(w http.ResponseWriter, r *http.Request) error {
 	if !h.fromHere(r) {
-		return fault.New(fault.KindForbidden, "origin_forbidden", "pages of %s may not read this stream", short(r.Header.Get("Origin"))).
+		return fault.New(fault.KindForbidden, "origin_forbidden", "pages of %s may not read this stream",
+			short(r.Header.Get("Origin"))).
 			WithHint("open the page from the address of this server, or connect from a program that sends no Origin")
 	}
 	token, given := bearer(r)

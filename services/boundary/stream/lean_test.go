@@ -48,7 +48,8 @@ func quantiles(clients []*leanClient) string {
 	}
 	slices.Sort(times)
 	at := func(p int) string { return times[(len(times)-1)*p/100].Round(time.Millisecond).String() }
-	return fmt.Sprintf("p50 %dms p99 %dms max %s", times[len(times)/2].Milliseconds(), times[(len(times)-1)*99/100].Milliseconds(), at(100))
+	return fmt.Sprintf("p50 %dms p99 %dms max %s", times[len(times)/2].Milliseconds(),
+		times[(len(times)-1)*99/100].Milliseconds(), at(100))
 }
 
 func (l *leanClient) dial() error {
@@ -59,8 +60,9 @@ func (l *leanClient) dial() error {
 		return err
 	}
 	_ = l.conn.SetDeadline(time.Now().Add(2 * time.Minute))
-	if _, err := fmt.Fprintf(l.conn, "GET /v1/stream HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", l.addr); err != nil {
+	if _, err := fmt.Fprintf(l.conn,
+		"GET /v1/stream HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", l.addr); err != nil {
 		return err
 	}
 	l.in = bufio.NewReaderSize(l.conn, 1024)
@@ -128,7 +130,8 @@ func (l *leanClient) comeBack() error {
 		return err
 	}
 	for _, channel := range []string{"portfolio.*", "operation:" + l.operation} {
-		if err := l.enqueue(`{"id":1,"subscribe":{"channel":%q,"from":{"position":%d,"id":%q}}}`, channel, l.last.Position, l.last.ID); err != nil {
+		if err := l.enqueue(`{"id":1,"subscribe":{"channel":%q,"from":{"position":%d,"id":%q}}}`, channel, l.last.Position,
+			l.last.ID); err != nil {
 			return err
 		}
 	}

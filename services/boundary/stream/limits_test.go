@@ -57,7 +57,9 @@ func TestMessagesThatCannotBeObeyedAreAnsweredClearly(t *testing.T) {
 		}
 		assert.Nil(t, p.request("ping", struct{}{}).Error)
 	})
-	for _, text := range []string{`{"subscribe":{"channel":"#"}}`, `{"id":0,"ping":{}}`, `{"id":-1,"ping":{}}`, `{"id":"1","ping":{}}`, `[]`, `null`, `{`, ``, "\xff", `{"id":1,"ping":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`} {
+	for _, text := range []string{`{"subscribe":{"channel":"#"}}`, `{"id":0,"ping":{}}`, `{"id":-1,"ping":{}}`,
+		`{"id":"1","ping":{}}`, `[]`, `null`, `{`, ``, "\xff", `{"id":1,"ping":` + strings.Repeat("[", 40) +
+			strings.Repeat("]", 40) + `}`} {
 		t.Run(fmt.Sprintf("%q by an error without an id, and the end", text), func(t *testing.T) {
 			p := w.client()
 			p.write(text)

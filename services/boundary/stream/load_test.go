@@ -84,7 +84,9 @@ func TestLoad(t *testing.T) {
 		e := message("portfolio.created", "core", round)
 		crowd.enqueue("listen")
 		used := processorTime(t)
-		e.Data = fmt.Appendf(nil, `{"at":%d,"name":"core","assets":[{"symbol":"AAPL","weight":"0.6"},{"symbol":"MSFT","weight":"0.4"}]}`, time.Now().UnixNano())
+		e.Data = fmt.Appendf(nil,
+			`{"at":%d,"name":"core","assets":[{"symbol":"AAPL","weight":"0.6"},{"symbol":"MSFT","weight":"0.4"}]}`,
+			time.Now().UnixNano())
 		publish(t, log, e)
 		times := crowd.enqueue("times")
 		t.Logf("one event to %d subscribers, from its publishing: %s; processor time of the server: %v", n, times,
@@ -103,7 +105,8 @@ func TestLoad(t *testing.T) {
 	asked.Store(0)
 	start = time.Now()
 	crowd.enqueue("storm")
-	t.Logf("%d reconnects that resume 2 subscriptions and get %d missed events each in %v", n, missedEvents, time.Since(start).Round(time.Millisecond))
+	t.Logf("%d reconnects that resume 2 subscriptions and get %d missed events each in %v", n, missedEvents,
+		time.Since(start).Round(time.Millisecond))
 	t.Logf("questions about operations: %d", asked.Load())
 	assert.Zero(t, asked.Load())
 	crowd.enqueue("quit")

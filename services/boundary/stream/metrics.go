@@ -45,7 +45,8 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Name: "stega_stream_closes_total", Help: "Connections that ended, by code; 1006 is one that broke off.",
 		}, []string{"code"}),
 		resumes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stega_stream_resumes_total", Help: "Subscriptions from a position by result: memory, log, or refused as unknown, expired or failed.",
+			Name: "stega_stream_resumes_total",
+			Help: "Subscriptions from a position by result: memory, log, or refused as unknown, expired or failed.",
 		}, []string{"result"}),
 		reads: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "stega_stream_log_reads_total", Help: "Readers of the event log that were opened for clients.",
@@ -54,10 +55,12 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Name: "stega_stream_lag_seconds", Help: "Age of the last event when it was read from the log.",
 		}),
 		fanOut: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "stega_stream_fan_out_seconds", Help: "Time to queue an event for all who are subscribed to it.", Buckets: buckets,
+			Name: "stega_stream_fan_out_seconds", Help: "Time to queue an event for all who are subscribed to it.",
+			Buckets: buckets,
 		}),
 		delivery: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "stega_stream_delivery_seconds", Help: "Time from reading an event to having written it to a client; the oldest of each write.",
+			Name:    "stega_stream_delivery_seconds",
+			Help:    "Time from reading an event to having written it to a client; the oldest of each write.",
 			Buckets: buckets,
 		}),
 	}
@@ -68,7 +71,8 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	m.resumes, m.reads = registered(registry, m.resumes), registered(registry, m.reads)
 	m.subscriptions, m.pushes = registered(registry, m.subscriptions), registered(registry, m.pushes)
 	m.bytes, m.queueMost = registered(registry, m.bytes), registered(registry, m.queueMost)
-	m.lag, m.fanOut, m.delivery = registered(registry, m.lag), registered(registry, m.fanOut), registered(registry, m.delivery)
+	m.lag, m.fanOut, m.delivery = registered(registry, m.lag), registered(registry, m.fanOut),
+		registered(registry, m.delivery)
 	return m
 }
 

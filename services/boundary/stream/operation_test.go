@@ -41,7 +41,8 @@ func (l *ledger) request(_ context.Context, id string) (json.RawMessage, error) 
 }
 
 func resolved(id, status string) events.Message {
-	return typed(events.OperationResolved{OperationState: events.OperationState{ID: id, Command: "portfolio.create", Service: "portfolio", Status: status}})
+	return typed(events.OperationResolved{OperationState: events.OperationState{ID: id, Command: "portfolio.create",
+		Service: "portfolio", Status: status}})
 }
 
 func TestASubscriptionToAnOperationThatIsOverAnswersWithItsOutcome(t *testing.T) {
@@ -68,7 +69,8 @@ func TestAnOperationIsToldAsItGoes(t *testing.T) {
 	named.subscribed("operation.*", nil)
 
 	failed := resolved(id, "failed")
-	failed.Data, _ = json.Marshal(events.OperationState{ID: id, Status: "failed", Error: json.RawMessage(`{"code":"weights_odd"}`)})
+	failed.Data, _ = json.Marshal(events.OperationState{ID: id, Status: "failed",
+		Error: json.RawMessage(`{"code":"weights_odd"}`)})
 	w.publish(resolved(events.NewID(), "succeeded"), failed,
 		typed(events.OperationProgressed{ID: id, Done: 1, Total: 2}),
 		typed(events.OperationStalled{ID: id, Outcome: "failed", Waiting: []events.Waiting{{Service: "returns"}}}),

@@ -20,7 +20,8 @@ import (
 func openRabbit(t *testing.T) (*rabbitmq.Broker, *servers.Rabbit) {
 	t.Helper()
 	server := servers.RabbitMQ(t)
-	b, err := rabbitmq.Open(t.Context(), rabbitmq.Config{URL: server.URL(), Name: t.Name(), Log: slog.New(slog.DiscardHandler)})
+	b, err := rabbitmq.Open(t.Context(), rabbitmq.Config{URL: server.URL(), Name: t.Name(),
+		Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, b.Close()) })
 	require.NoError(t, b.Declare(t.Context(), broker.Topology{}))

@@ -57,8 +57,9 @@ func (h *Hub) classify(p Position) standing {
 }
 
 var (
-	errUnknown = fault.Conflict("position_unknown", "the event log has another event at this position, or none: it is another log").
-			WithHint("read the state anew, and subscribe from the position that comes with it")
+	errUnknown = fault.Conflict("position_unknown",
+		"the event log has another event at this position, or none: it is another log").
+		WithHint("read the state anew, and subscribe from the position that comes with it")
 	errExpired = fault.Conflict("position_expired", "the event log does not reach back to this position any more").
 			WithHint("read the state anew, and subscribe from the position that comes with it")
 )
@@ -115,7 +116,8 @@ func (h *Hub) proveByLog(ctx context.Context, p Position) error {
 	ctx, cancel := context.WithTimeout(ctx, proveWithin)
 	defer cancel()
 	away := func(err error) error {
-		return fault.Unavailable("log_unavailable", "the event log does not answer").WithHint("try again shortly").Because(err)
+		return fault.Unavailable("log_unavailable",
+			"the event log does not answer").WithHint("try again shortly").Because(err)
 	}
 	bounds, err := h.log.LogBounds(ctx)
 	if err != nil {

@@ -51,7 +51,8 @@ func (r *reader) once(want map[string][]int) (done bool, err error) {
 	ws.SetReadLimit(1 << 20)
 	p := &peer{t: r.w.t, ws: ws}
 	for id, channel := range r.channels {
-		p.write(fmt.Sprintf(`{"id":%d,"subscribe":{"channel":%q,"from":{"position":%d,"id":%q}}}`, id+1, channel, r.at[channel].Position, r.at[channel].ID))
+		p.write(fmt.Sprintf(`{"id":%d,"subscribe":{"channel":%q,"from":{"position":%d,"id":%q}}}`, id+1, channel,
+			r.at[channel].Position, r.at[channel].ID))
 	}
 	resumed := map[string]bool{}
 	for left := r.random.IntN(60); left > 0; left-- {
@@ -124,9 +125,11 @@ func resumeModel(t *testing.T, log publisher, n int) {
 			publish(t, log, messages[i])
 		}
 	})
-	for i, subscribed := range [][]string{{"#"}, {"portfolio.*", "subject:a"}, {"prices.imported", "*.created", "#"}, {"subject:a"}} {
+	for i, subscribed := range [][]string{{"#"}, {"portfolio.*", "subject:a"}, {"prices.imported", "*.created", "#"},
+		{"subject:a"}} {
 		clients.Go(func() {
-			r := &reader{w: w, channels: subscribed, random: rand.New(rand.NewPCG(uint64(i), 3)), at: map[string]*Position{}, got: map[string][]int{}}
+			r := &reader{w: w, channels: subscribed, random: rand.New(rand.NewPCG(uint64(i), 3)), at: map[string]*Position{},
+				got: map[string][]int{}}
 			for _, channel := range subscribed {
 				r.at[channel] = &Position{from.Position, from.ID}
 			}
@@ -217,7 +220,8 @@ func TestAPositionThatThisProcessHasNotReadYetIsWaitedFor(t *testing.T) {
 	}
 	coming := message("portfolio.created", "core", 2)
 	ahead := w.client()
-	ahead.write(fmt.Sprintf(`{"id":1,"subscribe":{"channel":"#","from":{"position":%d,"id":%q}}}`, here.Position+1, coming.ID))
+	ahead.write(fmt.Sprintf(`{"id":1,"subscribe":{"channel":"#","from":{"position":%d,"id":%q}}}`, here.Position+1,
+		coming.ID))
 	w.publish(coming, message("portfolio.created", "core", 3))
 	require.True(t, ahead.next().Result.Resumed)
 	assert.Equal(t, 3, ahead.next().Push.Event.Sequence)

@@ -42,7 +42,8 @@ func (h *Hub) sse(w http.ResponseWriter, r *http.Request, token string) error {
 	if err := h.occupy(c, h.holderOf(r, token)); err != nil {
 		return err
 	}
-	s := &eventStream{c: c, w: w, answer: http.NewResponseController(w), wake: make(chan struct{}, 1), gone: make(chan struct{})}
+	s := &eventStream{c: c, w: w, answer: http.NewResponseController(w), wake: make(chan struct{}, 1),
+		gone: make(chan struct{})}
 	c.start(s)
 	c.watch(r.Context(), token)
 	if err := c.listen(channels, from); err != nil {
@@ -103,7 +104,8 @@ func (c *client) listen(channels []*channel, from *Position) error {
 		r.subs = append(r.subs, s)
 	}
 	for i, channel := range channels {
-		c.enqueue("reply", nil, reply{Result: subscribed{Channel: channel.name, Position: at, Resumed: from != nil, Operation: operations[i]}})
+		c.enqueue("reply", nil,
+			reply{Result: subscribed{Channel: channel.name, Position: at, Resumed: from != nil, Operation: operations[i]}})
 	}
 	c.later(r.run)
 	return nil

@@ -16,8 +16,10 @@ func TestASubscriberGetsWhatItAskedForAndNothingElse(t *testing.T) {
 	p.subscribed("portfolio.*", nil)
 	p.subscribed("subject:core", nil)
 	p.subscribed("portfolio.created", nil)
-	w.publish(message("prices.imported", "AAPL", 1), message("portfolio.created", "other", 2), message("portfolio.deleted", "core", 3),
-		message("prices.imported", "core", 4), typed(events.OperationAccepted{OperationState: events.OperationState{ID: events.NewID(), Status: "accepted"}}))
+	w.publish(message("prices.imported", "AAPL", 1), message("portfolio.created", "other", 2),
+		message("portfolio.deleted", "core", 3),
+		message("prices.imported", "core",
+			4), typed(events.OperationAccepted{OperationState: events.OperationState{ID: events.NewID(), Status: "accepted"}}))
 
 	s := p.push().Push
 	assert.ElementsMatch(t, []string{"portfolio.created", "portfolio.*"}, s.Channels, "one push for several channels")
@@ -44,7 +46,8 @@ func TestAClientThatComesBackGetsWhatItMissed(t *testing.T) {
 	at := Position{s.Position, s.Event.ID}
 	require.NoError(t, p.ws.CloseNow())
 
-	missed := []events.Message{message("portfolio.created", "a", 2), message("prices.imported", "b", 3), message("portfolio.created", "c", 4)}
+	missed := []events.Message{message("portfolio.created", "a", 2), message("prices.imported", "b", 3),
+		message("portfolio.created", "c", 4)}
 	w.publish(missed...)
 	w.read(missed[2])
 	p = w.client()

@@ -25,7 +25,8 @@ func (c *client) obey(data []byte) {
 		return
 	}
 	if err == nil && !c.allowed() {
-		err = fault.Unavailable("rate_limited", "there are more commands than %g a second", c.h.o.Rate).WithHint("send fewer, or wait for each answer")
+		err = fault.Unavailable("rate_limited", "there are more commands than %g a second",
+			c.h.o.Rate).WithHint("send fewer, or wait for each answer")
 	}
 	if err == nil && !c.open.Load() && cmd.Auth == nil && cmd.Ping == nil {
 		err = fault.New(fault.KindUnauthorized, "token_missing", "the stream needs a token").
@@ -61,10 +62,12 @@ func (c *client) mayAsk() error {
 		c.asked = true
 		return nil
 	case !c.open.Load():
-		return fault.New(fault.KindUnauthorized, "token_repeated", "a token was sent already, and one connection has one attempt").
+		return fault.New(fault.KindUnauthorized, "token_repeated",
+			"a token was sent already, and one connection has one attempt").
 			WithHint("wait for the answer to it, or connect again")
 	case now.Sub(c.renewed) < renewEvery:
-		return fault.New(fault.KindRateLimited, "rate_limited", "tokens come more often than one a second").WithHint("wait a second")
+		return fault.New(fault.KindRateLimited, "rate_limited",
+			"tokens come more often than one a second").WithHint("wait a second")
 	}
 	c.renewed = now
 	return nil
@@ -207,13 +210,15 @@ func (h *Hub) lookup(ctx context.Context, id string) (json.RawMessage, error) {
 }
 
 func busy(err error) error {
-	return fault.Unavailable("operation_unavailable", "the server is too busy to say how the operation fares").WithHint("subscribe again in a moment").Because(err)
+	return fault.Unavailable("operation_unavailable",
+		"the server is too busy to say how the operation fares").WithHint("subscribe again in a moment").Because(err)
 }
 
 // add notes a subscription, which is not live yet. The lock is held.
 func (h *Hub) add(c *client, parsed *channel, coalesce bool) (*subscription, error) {
 	if _, has := c.subs[parsed.name]; has {
-		return nil, fault.Conflict("already_subscribed", "there is a subscription to %s on this connection", short(parsed.name)).
+		return nil, fault.Conflict("already_subscribed", "there is a subscription to %s on this connection",
+			short(parsed.name)).
 			WithHint("unsubscribe first")
 	}
 	if len(c.subs) >= h.o.Subscriptions {

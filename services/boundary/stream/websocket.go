@@ -61,7 +61,8 @@ func (s *slim) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 			return nil, nil, err
 		}
 	}
-	return s.wire, bufio.NewReadWriter(bufio.NewReaderSize(s.wire, readBuffer), bufio.NewWriterSize(s.wire, writeBuffer)), nil
+	return s.wire, bufio.NewReadWriter(bufio.NewReaderSize(s.wire, readBuffer), bufio.NewWriterSize(s.wire, writeBuffer)),
+		nil
 }
 
 // socket is the link of a client over WebSocket.
@@ -177,7 +178,8 @@ func (s *socket) ended(err error) {
 	case code >= 0:
 	case errors.Is(err, websocket.ErrMessageTooBig):
 		code, reason = int(websocket.StatusMessageTooBig), "the message is too big"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.As(err, &network):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
+		errors.As(err, &network):
 		code = int(websocket.StatusAbnormalClosure)
 	default:
 		code, reason = int(websocket.StatusProtocolError), "the frame is malformed"
