@@ -1,4 +1,5 @@
--- What there is of each symbol. Stamps are, for each year in order, the year and a hash of its data: they tell whoever holds a copy what is new.
+-- One row for each symbol. Stamps are the years in order, each with a hash of its data, by which caches find what
+-- changed.
 CREATE TABLE symbols (
     symbol    TEXT PRIMARY KEY,
     first_day INTEGER NOT NULL, -- days since 1970-01-01
@@ -20,7 +21,7 @@ CREATE TABLE portfolios (
     assets  TEXT NOT NULL       -- JSON
 );
 
--- What is left of deleted portfolios, so that an event that was retried late cannot revive one. A rebuild keeps it.
+-- Versions of deleted portfolios, so that an event that is retried late cannot restore one. A rebuild keeps this table.
 CREATE TABLE deleted_portfolios (
     id      TEXT PRIMARY KEY,
     version BIGINT NOT NULL

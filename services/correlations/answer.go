@@ -12,8 +12,8 @@ import (
 	"stega/series"
 )
 
-// Matrix is the answer about correlations or covariances, which are annual; null where a figure is not defined. The
-// rows and columns of matrix and observations are those of symbols.
+// Matrix is the answer about correlations, or about annual covariances. The rows and columns of matrix and observations
+// are those of symbols. A cell that is undefined is null.
 type Matrix struct {
 	PortfolioID  string                `json:"portfolio_id,omitempty"`
 	Version      int64                 `json:"version,omitempty"` // of the portfolio
@@ -29,16 +29,16 @@ type Matrix struct {
 	From         *civil.Date           `json:"from"` // the first day that has a return
 	To           *civil.Date           `json:"to"`
 	Semidefinite *bool                 `json:"positive_semidefinite"` // null: cells are not defined
-	Repaired     *Repaired             `json:"repaired"`              // null: it was not
+	Repaired     *Repaired             `json:"repaired"`              // null without a repair
 	Linkage      quant.LinkageMethod   `json:"linkage"`
-	Order        []string              `json:"order"`     // alike ones side by side
-	Undefined    []Undefined           `json:"undefined"` // the first of them
-	// UndefinedCount is how many symbols and pairs have no figure in all.
+	Order        []string              `json:"order"`     // the symbols with similar ones next to each other
+	Undefined    []Undefined           `json:"undefined"` // the first maxReasons
+	// UndefinedCount counts all undefined symbols and pairs.
 	UndefinedCount int `json:"undefined_count"`
-	// Then come "observations" and "matrix", which are rows of rows.
+	// The fields "observations" and "matrix" follow, as lists of rows.
 }
 
-// body writes the answer. The large parts are written by hand: encoding/json would take ten times as long.
+// body encodes the answer. It encodes the matrices by hand, because encoding/json takes ten times as long.
 func (a Matrix) body(e estimate) ([]byte, error) {
 	head, err := json.Marshal(a)
 	if err != nil {
@@ -54,10 +54,10 @@ func (a Matrix) body(e estimate) ([]byte, error) {
 	return append(b, "}\n"...), nil
 }
 
-// cells are a symmetric matrix as JSON.
+// cells is a symmetric matrix as JSON.
 type cells []byte
 
-// numbers writes a matrix; each cell is written out once and copied for its twin.
+// numbers encodes a matrix. It encodes each pair once and copies it to the transposed cell.
 func numbers(m *mat.SymDense) cells {
 	return square(m.SymmetricDim(), 22, func(b []byte, i, j int) []byte {
 		v := m.At(i, j)
@@ -68,7 +68,7 @@ func numbers(m *mat.SymDense) cells {
 	})
 }
 
-// appendNumber writes a float as encoding/json does.
+// appendNumber encodes a float as encoding/json does.
 func appendNumber(b []byte, v float64) []byte {
 	if a := math.Abs(v); a != 0 && (a < 1e-6 || a >= 1e21) {
 		return strconv.AppendFloat(b, v, 'e', -1, 64)
@@ -76,11 +76,12 @@ func appendNumber(b []byte, v float64) []byte {
 	return strconv.AppendFloat(b, v, 'f', -1, 64)
 }
 
+// counts encodes the numbers of returns of n by n cells.
 func counts(n int, of func(i, j int) int) cells {
 	return square(n, 6, func(b []byte, i, j int) []byte { return strconv.AppendInt(b, int64(of(i, j)), 10) })
 }
 
-// square writes n rows of n cells, of which cell writes those on and above the diagonal, of about so many bytes each.
+// square returns n rows of n cells. cell encodes those on and above the diagonal, of about the given number of bytes.
 func square(n, bytes int, cell func(b []byte, i, j int) []byte) cells {
 	b := make([]byte, 0, n*n*bytes+2*n+2)
 	type span struct{ from, to int }
@@ -96,8 +97,8 @@ func square(n, bytes int, cell func(b []byte, i, j int) []byte) cells {
 				b = append(b, ',')
 			}
 			if j < i {
-				twin := written[j*n+i]
-				b = append(b, b[twin.from:twin.to]...)
+				transposed := written[j*n+i]
+				b = append(b, b[transposed.from:transposed.to]...)
 				continue
 			}
 			from := len(b)

@@ -34,39 +34,39 @@ type subject struct {
 	portfolio string
 	version   int64
 	symbols   []string
-	census    census
+	index     symbolIndex
 }
 
-// find finds out whose matrix is asked for.
-func (s *Service) find(ctx context.Context, q query) (who subject, err error) {
-	who.symbols = q.symbols
+// find resolves the symbols or the portfolio of a query, and reads their index.
+func (s *Service) find(ctx context.Context, q query) (target subject, err error) {
+	target.symbols = q.symbols
 	if q.portfolio != "" {
 		p, found, err := loadPortfolio(ctx, s.db.Read(), q.portfolio)
 		if err == nil && !found {
-			err = fault.NotFound("portfolio_unknown", "there is no portfolio %.64s", q.portfolio).WithHint("list them with: GET /v1/portfolios")
+			err = fault.NotFound("portfolio_unknown", "there is no portfolio %.64s", q.portfolio).WithHint("list the portfolios with: GET /v1/portfolios")
 		}
 		if err != nil {
-			return who, err
+			return target, err
 		}
-		who.portfolio, who.version = p.ID, p.Version
+		target.portfolio, target.version = p.ID, p.Version
 		for _, a := range p.Assets {
-			who.symbols = append(who.symbols, a.Symbol)
+			target.symbols = append(target.symbols, a.Symbol)
 		}
 	}
-	if err := tooMany(len(who.symbols)); err != nil {
-		return who, err
+	if err := tooMany(len(target.symbols)); err != nil {
+		return target, err
 	}
-	who.census, err = count(ctx, s.db.Read(), who.symbols)
+	target.index, err = loadIndex(ctx, s.db.Read(), target.symbols)
 	if err != nil {
-		return who, err
+		return target, err
 	}
-	return who, who.complete()
+	return target, target.complete()
 }
 
-// complete puts the census in the order of the symbols, and says which of them are not there.
+// complete puts the index in the order of the symbols, and returns a fault when some are not stored.
 func (w *subject) complete() error {
 	if w.symbols == nil {
-		for _, r := range w.census.rows {
+		for _, r := range w.index.rows {
 			w.symbols = append(w.symbols, r.Symbol)
 		}
 		if len(w.symbols) == 0 {
@@ -74,18 +74,18 @@ func (w *subject) complete() error {
 		}
 		return tooMany(len(w.symbols))
 	}
-	rows := make(map[string]symbolRow, len(w.census.rows))
-	for _, r := range w.census.rows {
+	rows := make(map[string]symbolRow, len(w.index.rows))
+	for _, r := range w.index.rows {
 		rows[r.Symbol] = r
 	}
-	w.census.rows = w.census.rows[:0]
+	w.index.rows = w.index.rows[:0]
 	var missing []string
 	for _, symbol := range w.symbols {
 		r, ok := rows[symbol]
 		if !ok {
 			missing = append(missing, symbol)
 		}
-		w.census.rows = append(w.census.rows, r)
+		w.index.rows = append(w.index.rows, r)
 	}
 	if len(missing) == 0 {
 		return nil
@@ -95,15 +95,15 @@ func (w *subject) complete() error {
 		return fault.Conflict("prices_missing", "there are no prices yet of %s", list).WithHint("import them with POST /v1/prices")
 	}
 	return fault.NotFound("symbol_unknown", "there are no prices of %s", list).
-		WithHint("import some with POST /v1/prices, or list what there is with GET /v1/symbols")
+		WithHint("import prices with POST /v1/prices, or list the symbols with GET /v1/symbols")
 }
 
-// tag is the entity tag of an answer: a hash of the question and of all that the answer is made of, so it is the same
-// wherever it is made.
-func (w subject) tag(question string) string {
+// tag returns the entity tag of an answer: a hash of the query and of the data behind it. So every process returns the
+// same tag.
+func (w subject) tag(query string) string {
 	h := sha256.New()
-	_, _ = fmt.Fprintf(h, "1 %s %s %d %t\n", question, w.portfolio, w.version, w.census.total <= maxUniverse)
-	for _, r := range w.census.rows {
+	_, _ = fmt.Fprintf(h, "1 %s %s %d %t\n", query, w.portfolio, w.version, w.index.total <= maxSummed)
+	for _, r := range w.index.rows {
 		_, _ = fmt.Fprintf(h, "%s %x\n", r.Symbol, r.Stamps)
 	}
 	return `"` + hex.EncodeToString(h.Sum(nil)[:16]) + `"`
@@ -115,22 +115,22 @@ func (s *Service) matrix(c echo.Context) error {
 		return err
 	}
 	ctx := c.Request().Context()
-	who, err := s.find(ctx, q)
+	target, err := s.find(ctx, q)
 	if err != nil {
 		return err
 	}
-	tag := who.tag(q.String())
+	tag := target.tag(q.String())
 	if rest.Matches(c, tag) {
 		c.Response().Header().Set("ETag", tag)
 		return c.NoContent(http.StatusNotModified)
 	}
 	var body []byte
-	err = s.work.Do(ctx, who.steps(q), func() error {
-		e, err := s.estimate(ctx, q, who)
+	err = s.work.Do(ctx, target.steps(q), func() error {
+		e, err := s.estimate(ctx, q, target)
 		if err != nil {
 			return err
 		}
-		body, err = answer(ctx, q, who, e)
+		body, err = answer(ctx, q, target, e)
 		return err
 	})
 	if err != nil {
@@ -140,26 +140,25 @@ func (s *Service) matrix(c echo.Context) error {
 	return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, body)
 }
 
-// estimate makes the matrix: of the sums of the universe where these have all that it takes, and of the returns
-// themselves where not. Which of the two it is depends on the question and on the data alone, as the last bits of the
-// figures differ.
-func (s *Service) estimate(ctx context.Context, q query, who subject) (estimate, error) {
-	all, err := s.memory.of(ctx, s.db.Read(), who.census)
+// estimate computes the matrix from exact sums where they suffice, and else from the returns themselves. The choice
+// depends on the query and the data alone, since the last bits differ.
+func (s *Service) estimate(ctx context.Context, q query, target subject) (estimate, error) {
+	all, err := s.cache.load(ctx, s.db.Read(), target.index)
 	if err != nil {
 		return estimate{}, err
 	}
-	summed := q.summed() && who.census.total <= maxUniverse
-	for _, h := range all {
-		summed = summed && h.countable && q.whole(h)
+	summed := q.summed() && target.index.total <= maxSummed
+	for _, c := range all {
+		summed = summed && c.countable && q.covers(c)
 	}
 	if summed {
-		sums, err := s.universe.of(all, func() ([]*held, error) { return s.everyone(ctx) })
+		sums, err := s.sums.load(all, func() ([]*cachedSeries, error) { return s.allSeries(ctx) })
 		switch {
-		case errors.Is(err, series.ErrTooLarge): // of all symbols together
+		case errors.Is(err, series.ErrTooLarge): // the frame of all symbols
 		case err != nil:
 			return estimate{}, fmt.Errorf("bring the sums up to date: %w", err)
 		default:
-			e := exact(q, sums)
+			e := fromSums(q, sums)
 			e.first, e.last = extent(all)
 			return e, enough(e, q)
 		}
@@ -178,7 +177,7 @@ func (s *Service) estimate(ctx context.Context, q query, who subject) (estimate,
 	if len(f.Rows) == 0 {
 		return estimate{}, empty(q)
 	}
-	e, err := estimated(ctx, q, f)
+	e, err := fromReturns(ctx, q, f)
 	if err != nil {
 		return estimate{}, err
 	}
@@ -186,10 +185,10 @@ func (s *Service) estimate(ctx context.Context, q query, who subject) (estimate,
 	return e, enough(e, q)
 }
 
-// steps is what an answer costs: the estimate of all pairs, and the decomposition and the order of the matrix.
+// steps returns the cost of an answer: the estimate of all pairs, and the decomposition and the order of the matrix.
 func (w subject) steps(q query) float64 {
 	n, days := float64(len(w.symbols)), 0
-	for _, r := range w.census.rows {
+	for _, r := range w.index.rows {
 		days = max(days, r.Days)
 	}
 	if q.summed() {
@@ -198,16 +197,16 @@ func (w subject) steps(q query) float64 {
 	return n*(n+1)/2*q.steps(days) + n*n*n/3
 }
 
-// everyone is the series of all symbols.
-func (s *Service) everyone(ctx context.Context) ([]*held, error) {
-	c, err := count(ctx, s.db.Read(), nil)
+// allSeries returns the series of all symbols.
+func (s *Service) allSeries(ctx context.Context) ([]*cachedSeries, error) {
+	c, err := loadIndex(ctx, s.db.Read(), nil)
 	if err != nil {
 		return nil, err
 	}
-	return s.memory.of(ctx, s.db.Read(), c)
+	return s.cache.load(ctx, s.db.Read(), c)
 }
 
-// enough refuses a matrix that has nothing in it.
+// enough returns a fault when no cell of the matrix has two returns.
 func enough(e estimate, q query) error {
 	n := e.matrix.SymmetricDim()
 	most := 0
@@ -221,26 +220,26 @@ func enough(e estimate, q query) error {
 		return empty(q)
 	case most < 2:
 		return fault.Invalid("window_empty", "no symbol has two returns in the window, and a %s takes two", q.kind).
-			WithHint("choose another from and to; GET /v1/symbols says from when to when there are prices")
+			WithHint("choose another from and to; GET /v1/symbols lists the first and the last day of each symbol")
 	}
 	return nil
 }
 
 func empty(q query) error {
 	return fault.Invalid("window_empty", "the window has no returns, and a %s takes two", q.kind).
-		WithHint("choose another from and to; GET /v1/symbols says from when to when there are prices")
+		WithHint("choose another from and to; GET /v1/symbols lists the first and the last day of each symbol")
 }
 
-func answer(ctx context.Context, q query, who subject, e estimate) ([]byte, error) {
-	undefined, count := e.reasons(q, who.symbols)
+func answer(ctx context.Context, q query, target subject, e estimate) ([]byte, error) {
+	undefined, count := e.reasons(q, target.symbols)
 	a := Matrix{
-		PortfolioID: who.portfolio, Version: who.version, Symbols: who.symbols, Frequency: q.frequency, Kind: q.kind, Method: q.method, Target: q.target, Shrinkage: e.shrinkage,
+		PortfolioID: target.portfolio, Version: target.version, Symbols: target.symbols, Frequency: q.frequency, Kind: q.kind, Method: q.method, Target: q.target, Shrinkage: e.shrinkage,
 		Missing: q.missing, Span: q.span, From: &e.first, To: &e.last, Linkage: q.linkage, Undefined: undefined, UndefinedCount: count,
 	}
 	if q.method == "semi" {
 		a.Benchmark = &q.benchmark
 	}
-	err := ctx.Err() // before what looks at it no more
+	err := ctx.Err() // the steps below cannot be cancelled
 	if err != nil {
 		return nil, err
 	}
@@ -250,7 +249,7 @@ func answer(ctx context.Context, q query, who subject, e estimate) ([]byte, erro
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if a.Order, err = e.order(q, who.symbols); err != nil {
+	if a.Order, err = e.order(q, target.symbols); err != nil {
 		return nil, err
 	}
 	return a.body(e)

@@ -16,83 +16,86 @@ import (
 	"stega/store"
 )
 
-// batch is the returns that the messages of one unit of work tell: what is to be read is read at once, and so is
-// written what changed.
+// batch collects the returns of the messages of one unit of work. It reads all rows that they need at once, and writes
+// all changes at once.
 type batch struct {
-	fresh map[string][]series.Point
-	spans map[string][]span // the days of which these are all that there is
+	points map[string][]series.Point
+	spans  map[string][]span // days whose returns are replaced
 
-	skip func(ctx context.Context, tx *store.Tx, failure error) error // what becomes of returns of a damaged series
+	skip func(ctx context.Context, tx *store.Tx, failure error) error // handles the failure of a damaged series
 
-	known   map[string]*symbolRow
-	changed map[string]bool
-	whole   []seriesRow // years that are written as a whole
-	more    []seriesRow // what is appended to years
+	rows     map[string]*symbolRow
+	changed  map[string]bool
+	replaced []seriesRow // years that are written as a whole
+	appended []seriesRow // data that is appended to years
 }
 
-// span is some days, both inclusive.
+// span is a range of days, both inclusive.
 type span struct{ from, to civil.Date }
 
 func (s span) has(day civil.Date) bool { return s.from <= day && day <= s.to }
 
+// add adds the returns of an event. Those of a replay take the place of earlier ones of its days.
 func (b *batch) add(e events.AssetUpdated) {
 	points := series.Of(e.Days, e.Returns)
-	if b.fresh == nil {
-		b.fresh, b.spans = map[string][]series.Point{}, map[string][]span{}
+	if b.points == nil {
+		b.points, b.spans = map[string][]series.Point{}, map[string][]span{}
 	}
 	if e.Replay != nil {
 		from, to := e.Replay.Span()
 		all := span{from, to}
 		b.spans[e.Symbol] = append(b.spans[e.Symbol], all)
-		b.fresh[e.Symbol] = slices.DeleteFunc(b.fresh[e.Symbol], func(p series.Point) bool { return all.has(p.Day) })
+		b.points[e.Symbol] = slices.DeleteFunc(b.points[e.Symbol], func(p series.Point) bool { return all.has(p.Day) })
 	}
-	if before := b.fresh[e.Symbol]; len(before) > 0 {
+	if before := b.points[e.Symbol]; len(before) > 0 {
 		points, _ = series.Merge(before, points)
 	}
-	b.fresh[e.Symbol] = points
+	b.points[e.Symbol] = points
 }
 
-// part is the fresh points of one year of a symbol.
+// part holds the new points of one year of a symbol.
 type part struct {
 	symbol string
 	year   int
 	points []series.Point
 }
 
-// merge puts the points into the tables and names the symbols whose series changed by that, ordered.
+// merge merges the points into the tables and returns the symbols whose series changed, in order.
 func (b *batch) merge(ctx context.Context, tx *store.Tx) ([]string, error) {
-	symbols := slices.Sorted(maps.Keys(b.fresh))
+	symbols := slices.Sorted(maps.Keys(b.points))
 	var err error
-	if b.known, err = loadSymbols(ctx, tx, symbols, func(symbol string) bool { return len(b.spans[symbol]) > 0 }); err != nil {
+	if b.rows, err = loadSymbols(ctx, tx, symbols, func(symbol string) bool {
+		return len(b.spans[symbol]) > 0
+	}); err != nil {
 		return nil, err
 	}
 	b.changed = map[string]bool{}
-	over := map[int][]part{} // those over years that there are, by year
+	over := map[int][]part{} // parts within stored years, by year
 	var replaced []string
 	for _, symbol := range symbols {
 		if len(b.spans[symbol]) > 0 {
 			replaced = append(replaced, symbol)
 			continue
 		}
-		for year, points := range series.Years(b.fresh[symbol]) {
-			if p := (part{symbol, year, points}); !b.goOn(p) {
+		for year, points := range series.Years(b.points[symbol]) {
+			if p := (part{symbol, year, points}); !b.extend(p) {
 				over[year] = append(over[year], p)
 			}
 		}
 	}
 	for _, year := range slices.Sorted(maps.Keys(over)) {
-		if err := b.replace(ctx, tx, year, over[year]); err != nil {
+		if err := b.mergeYear(ctx, tx, year, over[year]); err != nil {
 			return nil, err
 		}
 	}
-	if err := b.renew(ctx, tx, replaced); err != nil {
+	if err := b.replaceSymbols(ctx, tx, replaced); err != nil {
 		return nil, err
 	}
 	return b.save(tx), nil
 }
 
-// renew puts what was replayed in the place of what there is of its days, whatever that is.
-func (b *batch) renew(ctx context.Context, tx *store.Tx, symbols []string) error {
+// replaceSymbols replaces everything stored of the replayed days of symbols.
+func (b *batch) replaceSymbols(ctx context.Context, tx *store.Tx, symbols []string) error {
 	if len(symbols) == 0 {
 		return nil
 	}
@@ -108,44 +111,47 @@ func (b *batch) renew(ctx context.Context, tx *store.Tx, symbols []string) error
 		old[r.Symbol][r.Year] = r.Data
 	}
 	for _, symbol := range symbols {
-		if err := b.renewSymbol(ctx, tx, symbol, old[symbol]); err != nil {
+		if err := b.replaceSymbol(ctx, tx, symbol, old[symbol]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *batch) renewSymbol(ctx context.Context, tx *store.Tx, symbol string, old map[int][]byte) error {
+// replaceSymbol replaces the replayed days of a symbol; old has its stored years.
+func (b *batch) replaceSymbol(ctx context.Context, tx *store.Tx, symbol string, old map[int][]byte) error {
 	var all []series.Point
 	for _, year := range slices.Sorted(maps.Keys(old)) {
 		points, err := series.Unpack(nil, year, old[year])
-		if err != nil { // none of it stays
+		if err != nil { // a damaged year is dropped
 			continue
 		}
 		for _, p := range points {
 			inside := func(s span) bool { return s.has(p.Day) }
-			if p.Day >= series.NewYear(year) && p.Day < series.NewYear(year+1) && !slices.ContainsFunc(b.spans[symbol], inside) &&
+			if p.Day >= series.NewYear(year) && p.Day < series.NewYear(year+1) &&
+				!slices.ContainsFunc(b.spans[symbol], inside) &&
 				(len(all) == 0 || p.Day > all[len(all)-1].Day) {
 				all = append(all, p)
 			}
 		}
 	}
-	all, _ = series.Merge(all, b.fresh[symbol])
-	fixed, was := symbolRow{Symbol: symbol}, b.known[symbol]
+	all, _ = series.Merge(all, b.points[symbol])
+	fixed, was := symbolRow{Symbol: symbol}, b.rows[symbol]
 	for year, points := range series.Years(all) {
 		data := series.Pack(make([]byte, 0, 9*len(points)+8), series.NewYear(year), points)
 		fixed.stamps = append(fixed.stamps, stamp{year, hashed(hashStart, data)})
 		fixed.grow(points, len(points))
 		if !bytes.Equal(data, old[year]) {
-			b.whole = append(b.whole, seriesRow{Symbol: symbol, Year: year, Data: data})
+			b.replaced = append(b.replaced, seriesRow{Symbol: symbol, Year: year, Data: data})
 			b.changed[symbol] = true
 		}
 		delete(old, year)
 	}
-	if was != nil && (fixed.FirstDay != was.FirstDay || fixed.LastDay != was.LastDay || fixed.Days != was.Days || !bytes.Equal(packStamps(fixed.stamps), was.Stamps)) {
+	if was != nil && (fixed.FirstDay != was.FirstDay || fixed.LastDay != was.LastDay || fixed.Days != was.Days ||
+		!bytes.Equal(packStamps(fixed.stamps), was.Stamps)) {
 		b.changed[symbol] = true
 	}
-	b.known[symbol] = &fixed
+	b.rows[symbol] = &fixed
 	if len(old) == 0 && len(all) > 0 {
 		if was == nil {
 			b.changed[symbol] = true
@@ -156,37 +162,41 @@ func (b *batch) renewSymbol(ctx context.Context, tx *store.Tx, symbol string, ol
 		return nil
 	}
 	b.changed[symbol] = true
-	if err := tx.Flush(ctx); err != nil { // what is removed stays so
+	if err := tx.Flush(ctx); err != nil { // earlier writes must not follow the deletion
 		return err
 	}
-	tx.Queue(tx.NewRaw("DELETE FROM series WHERE symbol = ? AND year IN (?)", symbol, bun.List(append(slices.Collect(maps.Keys(old)), 0))))
+	tx.Queue(
+		tx.NewRaw(
+			"DELETE FROM series WHERE symbol = ? AND year IN (?)", symbol, bun.List(append(slices.Collect(maps.Keys(old)), 0)),
+		),
+	)
 	if len(all) == 0 {
 		tx.Queue(tx.NewRaw("DELETE FROM symbols WHERE symbol = ?", symbol))
 	}
 	return nil
 }
 
-// of is what there is of a symbol, to be changed.
-func (b *batch) of(symbol string) *symbolRow {
+// change returns the row of a symbol, to be changed.
+func (b *batch) change(symbol string) *symbolRow {
 	b.changed[symbol] = true
-	r := b.known[symbol]
+	r := b.rows[symbol]
 	if r == nil {
 		r = &symbolRow{Symbol: symbol}
-		b.known[symbol] = r
+		b.rows[symbol] = r
 	}
 	return r
 }
 
-// goOn begins a year, or appends to the last one; it reads nothing for that. False means that the points lie within
-// what there is.
-func (b *batch) goOn(p part) bool {
+// extend begins a year or appends to the last one, for which it reads nothing. It returns false when the points lie
+// within stored days.
+func (b *batch) extend(p part) bool {
 	at, found := 0, false
-	if r := b.known[p.symbol]; r != nil {
+	if r := b.rows[p.symbol]; r != nil {
 		if at, found = find(r.stamps, p.year); found && p.points[0].Day <= r.LastDay {
 			return false
 		}
 	}
-	r := b.of(p.symbol)
+	r := b.change(p.symbol)
 	since, hash := series.NewYear(p.year), uint64(hashStart)
 	if found {
 		since, hash = r.LastDay, r.stamps[at].hash
@@ -196,17 +206,17 @@ func (b *batch) goOn(p part) bool {
 	row := seriesRow{Symbol: p.symbol, Year: p.year, Data: data}
 	if found {
 		r.stamps[at].hash = hash
-		b.more = append(b.more, row)
+		b.appended = append(b.appended, row)
 	} else {
 		r.stamps = slices.Insert(r.stamps, at, stamp{p.year, hash})
-		b.whole = append(b.whole, row)
+		b.replaced = append(b.replaced, row)
 	}
 	r.grow(p.points, len(p.points))
 	return true
 }
 
-// replace merges into years that there are.
-func (b *batch) replace(ctx context.Context, tx *store.Tx, year int, parts []part) error {
+// mergeYear merges parts into their stored year.
+func (b *batch) mergeYear(ctx context.Context, tx *store.Tx, year int, parts []part) error {
 	symbols := make([]string, len(parts))
 	for i, p := range parts {
 		symbols[i] = p.symbol
@@ -222,8 +232,10 @@ func (b *batch) replace(ctx context.Context, tx *store.Tx, year int, parts []par
 	}
 	for _, p := range parts {
 		before, err := series.Unpack(nil, year, old[p.symbol])
-		if err != nil { // what is kept is damaged, and stays so until somebody rebuilds it
-			if err := b.skip(ctx, tx, bus.Permanent(fmt.Errorf("merge the returns of %s: %w", p.symbol, damaged(err)))); err != nil {
+		if err != nil { // the stored year is damaged until the view is rebuilt
+			if err := b.skip(
+				ctx, tx, bus.Permanent(fmt.Errorf("merge the returns of %s: %w", p.symbol, damaged(err))),
+			); err != nil {
 				return err
 			}
 			continue
@@ -232,36 +244,37 @@ func (b *batch) replace(ctx context.Context, tx *store.Tx, year int, parts []par
 		if !changed {
 			continue
 		}
-		r := b.of(p.symbol)
+		r := b.change(p.symbol)
 		data := series.Pack(make([]byte, 0, 9*len(all)+8), series.NewYear(year), all)
 		at, _ := find(r.stamps, year)
 		r.stamps[at].hash = hashed(hashStart, data)
 		r.grow(all, len(all)-len(before))
-		b.whole = append(b.whole, seriesRow{Symbol: p.symbol, Year: year, Data: data})
+		b.replaced = append(b.replaced, seriesRow{Symbol: p.symbol, Year: year, Data: data})
 	}
 	return nil
 }
 
 var (
-	keepSymbol = store.NewUpsert("symbols", 1, "symbol", "first_day", "last_day", "days", "stamps")
-	keepYear   = store.NewUpsert("series", 2, "symbol", "year", "data")
-	addToYear  = keepYear.Setting("data = series.data || excluded.data")
+	upsertSymbol = store.NewUpsert("symbols", 1, "symbol", "first_day", "last_day", "days", "stamps")
+	upsertYear   = store.NewUpsert("series", 2, "symbol", "year", "data")
+	appendToYear = upsertYear.Setting("data = series.data || excluded.data")
 )
 
+// save queues all writes and returns the symbols that changed, in order.
 func (b *batch) save(tx *store.Tx) []string {
 	changed := slices.Sorted(maps.Keys(b.changed))
 	for _, symbol := range changed {
-		r := b.known[symbol]
-		if r.Days == 0 { // nothing is left of it
+		r := b.rows[symbol]
+		if r.Days == 0 { // replaceSymbol removed it
 			continue
 		}
-		tx.Put(keepSymbol, symbol, int32(r.FirstDay), int32(r.LastDay), r.Days, packStamps(r.stamps))
+		tx.Put(upsertSymbol, symbol, int32(r.FirstDay), int32(r.LastDay), r.Days, packStamps(r.stamps))
 	}
-	for _, r := range b.whole {
-		tx.Put(keepYear, r.Symbol, r.Year, r.Data)
+	for _, r := range b.replaced {
+		tx.Put(upsertYear, r.Symbol, r.Year, r.Data)
 	}
-	for _, r := range b.more {
-		tx.Put(addToYear, r.Symbol, r.Year, r.Data)
+	for _, r := range b.appended {
+		tx.Put(appendToYear, r.Symbol, r.Year, r.Data)
 	}
 	return changed
 }

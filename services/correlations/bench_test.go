@@ -16,7 +16,7 @@ import (
 	"stega/internal/stegatest"
 )
 
-// market is prices of symbols that move with one factor, day after day.
+// market generates daily prices of symbols with one common factor.
 type market struct {
 	random *rand.Rand
 	price  []float64
@@ -31,7 +31,7 @@ func newMarket(symbols int) *market {
 	return m
 }
 
-// csv is the prices of the next days, one column a symbol.
+// csv returns the prices of the next days as a file with one column for each symbol.
 func (m *market) csv(days int) []byte {
 	var b bytes.Buffer
 	b.WriteString("date")
@@ -53,7 +53,7 @@ func (m *market) csv(days int) []byte {
 	return b.Bytes()
 }
 
-// settle imports prices and returns when all that follows is there.
+// settle imports prices and returns when their operation is settled.
 func settle(b *testing.B, s *stegatest.Server, csv []byte) {
 	b.Helper()
 	request, err := http.NewRequestWithContext(b.Context(), http.MethodPost, s.URL+"/v1/prices", bytes.NewReader(csv))
@@ -70,7 +70,8 @@ func settle(b *testing.B, s *stegatest.Server, csv []byte) {
 	require.Contains(b, string(body), `"settled":true`)
 }
 
-// BenchmarkADayOf500SymbolsToSettled is the whole way of a day's prices: import, returns, correlations, settled.
+// BenchmarkADayOf500SymbolsToSettled measures a day's prices from the import through returns and correlations to
+// settled.
 func BenchmarkADayOf500SymbolsToSettled(b *testing.B) {
 	s := stegatest.Up(b)
 	m := newMarket(500)
@@ -83,7 +84,7 @@ func BenchmarkADayOf500SymbolsToSettled(b *testing.B) {
 	}
 }
 
-// BenchmarkHistoryOf500SymbolsToSettled is 1.26 million prices: ten years.
+// BenchmarkHistoryOf500SymbolsToSettled imports ten years: 1.26 million prices.
 func BenchmarkHistoryOf500SymbolsToSettled(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
@@ -97,7 +98,7 @@ func BenchmarkHistoryOf500SymbolsToSettled(b *testing.B) {
 	}
 }
 
-// BenchmarkRequest asks for matrices over HTTP, of 500 symbols over ten years.
+// BenchmarkRequest reads matrices of 500 symbols over ten years, over HTTP.
 func BenchmarkRequest(b *testing.B) {
 	s := stegatest.Up(b)
 	settle(b, s, newMarket(500).csv(2520))
@@ -109,8 +110,10 @@ func BenchmarkRequest(b *testing.B) {
 		return "symbols=" + strings.Join(names, ",")
 	}
 	for _, c := range []struct{ name, query string }{
-		{"100", symbols(100)}, {"100Window", symbols(100) + "&from=2018-01-01"}, {"100Covariance", "kind=covariance&" + symbols(100)},
-		{"100LedoitWolf", "kind=covariance&method=ledoit_wolf&" + symbols(100)}, {"100Exponential", "kind=covariance&method=exponential&" + symbols(100)},
+		{"100", symbols(100)}, {"100Window", symbols(100) + "&from=2018-01-01"},
+		{"100Covariance", "kind=covariance&" + symbols(100)},
+		{"100LedoitWolf", "kind=covariance&method=ledoit_wolf&" + symbols(100)},
+		{"100Exponential", "kind=covariance&method=exponential&" + symbols(100)},
 		{"100Spearman", "method=spearman&" + symbols(100)}, {"500", symbols(500)},
 	} {
 		b.Run(c.name, func(b *testing.B) {

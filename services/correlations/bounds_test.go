@@ -13,48 +13,50 @@ import (
 	"stega/series"
 )
 
-// ending ends when it was looked at so many times, and counts on.
+// ending is a context that ends after a number of calls of Err, and counts them.
 type ending struct {
 	context.Context
-	left, looked int
+	left, calls int
 }
 
 func (e *ending) Err() error {
-	if e.looked++; e.looked > e.left {
+	if e.calls++; e.calls > e.left {
 		return context.Canceled
 	}
 	return nil
 }
 
-// line is a series without a gap.
-func line(symbol string, days int) *held {
+// line returns a series of consecutive days.
+func line(symbol string, days int) *cachedSeries {
 	points := make([]series.Point, days)
 	for i := range points {
 		points[i] = series.Point{Day: civil.Date(i + 1), Since: civil.Date(i), Value: math.Sin(float64(i * len(symbol)))}
 	}
-	return &held{symbol: symbol, years: []heldYear{{points: points}}, days: days, first: 1, last: civil.Date(days)}
+	return &cachedSeries{
+		symbol: symbol, years: []cachedYear{{points: points}}, days: days, first: 1, last: civil.Date(days),
+	}
 }
 
 func TestRollingCorrelationsStopWithTheirContext(t *testing.T) {
 	t.Parallel()
-	all := []*held{line("A", 400), line("BB", 400)}
+	all := []*cachedSeries{line("A", 400), line("BB", 400)}
 	for _, method := range []string{"pearson", "spearman", "kendall"} {
 		q := query{kind: kindCorrelation, method: method, frequency: series.Daily}
 		whole := &ending{Context: t.Context(), left: math.MaxInt}
-		a, err := rolled(whole, q, 100, all)
+		a, err := roll(whole, q, 100, all)
 		require.NoError(t, err)
-		assert.GreaterOrEqual(t, whole.looked, len(a.Values), "once for each window")
-		half := &ending{Context: t.Context(), left: whole.looked / 2}
-		_, err = rolled(half, q, 100, all)
+		assert.GreaterOrEqual(t, whole.calls, len(a.Values), "once for each window")
+		half := &ending{Context: t.Context(), left: whole.calls / 2}
+		_, err = roll(half, q, 100, all)
 		require.Error(t, err)
-		assert.LessOrEqual(t, half.looked, half.left+2, "no window is begun after the end")
+		assert.LessOrEqual(t, half.calls, half.left+2, "no window begins after the end of the context")
 	}
 	q := query{kind: kindCorrelation, method: "kendall", frequency: series.Daily}
-	_, err := rolled(t.Context(), q, 2520, []*held{line("A", 30_000), line("BB", 30_000)})
+	_, err := roll(t.Context(), q, 2520, []*cachedSeries{line("A", 30_000), line("BB", 30_000)})
 	assert.ErrorContains(t, err, "27480 windows of 2520 returns are too many")
 }
 
-func TestReasonsAreCounted(t *testing.T) {
+func TestReasonsAreBounded(t *testing.T) {
 	t.Parallel()
 	const n = 300
 	m := mat.NewSymDense(n, nil)

@@ -6,13 +6,13 @@ import (
 	"stega/store"
 )
 
-// Rebuild replaces the read views, entity by entity, by what their owners replay.
+// Rebuild replaces the read views, entity by entity, with the state that their owners replay.
 type Rebuild struct{}
 
-// Topic is correlations.rebuild.
+// Topic returns correlations.rebuild.
 func (Rebuild) Topic() string { return "correlations.rebuild" }
 
-// Subject is the service.
+// Subject returns the service's name.
 func (Rebuild) Subject() string { return "correlations" }
 
 func (s *Service) rebuild(ctx context.Context, tx *store.Tx, _ Rebuild) error {

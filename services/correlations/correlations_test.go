@@ -30,7 +30,7 @@ import (
 
 func TestMain(m *testing.M) { servers.Main(m) }
 
-// matrix is what the service answers, as far as the tests look at it.
+// matrix holds the fields of an answer that the tests check.
 type matrix struct {
 	PortfolioID  string `json:"portfolio_id"`
 	Version      int64
@@ -53,7 +53,7 @@ type matrix struct {
 	Observations [][]int
 }
 
-// symmetric is the matrix, whose cells are all to be defined.
+// symmetric returns the matrix, whose cells must all be defined.
 func (m matrix) symmetric(t *testing.T) *mat.SymDense {
 	t.Helper()
 	n := len(m.Symbols)
@@ -68,21 +68,21 @@ func (m matrix) symmetric(t *testing.T) *mat.SymDense {
 	return s
 }
 
-// world is a stega with its folder.
-type world struct {
+// environment is a running server, with the database of the service.
+type environment struct {
 	*stegatest.Server
 	t        *testing.T
 	database string // of the service
 }
 
-func up(t *testing.T) world {
+func up(t *testing.T) environment {
 	t.Helper()
 	dir := t.TempDir()
-	return world{stegatest.Start(t, stegatest.Config(dir)), t, "sqlite://" + filepath.Join(dir, "correlations.db")}
+	return environment{stegatest.Start(t, stegatest.Config(dir)), t, "sqlite://" + filepath.Join(dir, "correlations.db")}
 }
 
-// settled imports prices and waits until all that follows is there.
-func (w world) settled(csv string) {
+// settled imports prices and waits until the operation is settled.
+func (w environment) settled(csv string) {
 	w.t.Helper()
 	op := w.Import(csv, "")
 	w.Eventually("the import settles", func() bool {
@@ -92,7 +92,7 @@ func (w world) settled(csv string) {
 	})
 }
 
-func (w world) matrix(query string) (m matrix) {
+func (w environment) matrix(query string) (m matrix) {
 	w.t.Helper()
 	w.Get("/v1/correlations"+query, &m)
 	return m
@@ -100,9 +100,8 @@ func (w world) matrix(query string) (m matrix) {
 
 const realSymbols = "GOOG AAPL FB BABA AMZN GE AMD WMT BAC GM T UAA SHLD XOM RRC BBY MA PFE JPM SBUX"
 
-// The figures are those of PyPortfolioOpt's tests on the same file, as the tables A, B and C of the reference list
-// them.
-func TestFiguresOfRealPrices(t *testing.T) {
+// The expected values are those of PyPortfolioOpt's tests on the same file, from tables A, B and C of the reference.
+func TestMatricesOfRealPrices(t *testing.T) {
 	t.Parallel()
 	w := up(t)
 	w.settled(string(reference.Read(t, "stock_prices.csv")))
@@ -156,7 +155,7 @@ func TestFiguresOfRealPrices(t *testing.T) {
 	check("B23", p, err, [3]float64{0.17358178582309983, 0.19563960638632416, 0.7850239972361532}, 1e-5)
 	p, err = optimize.EfficientReturn(ctx, of("&method=ledoit_wolf&target=single_factor&missing=zero"), .22)
 	check("B24", p, err, [3]float64{0.22, 0.08892163937693882, 2.2491713085967766}, 1e-5)
-	problem = of("&method=exponential") // C5 looks for the highest ratio without a risk-free rate, and tells it with one
+	problem = of("&method=exponential") // C5 maximises without a risk-free rate
 	problem.RiskFree = 0
 	p, err = optimize.MaxSharpe(ctx, problem)
 	require.NoError(t, err)
@@ -180,11 +179,11 @@ func TestFiguresOfRealPrices(t *testing.T) {
 	}
 	identity(sample, covariance("&method=exponential&span=1e9"), 1e-3, "A13")
 	all := w.matrix("?kind=covariance")
-	assert.True(t, slices.IsSorted(all.Symbols), "without symbols: all of them")
+	assert.True(t, slices.IsSorted(all.Symbols), "a query without symbols returns all")
 	assert.Len(t, all.Symbols, 20)
 	assert.Equal(t, 7125, all.Observations[slices.Index(all.Symbols, "GE")][slices.Index(all.Symbols, "GE")])
 
-	// of pandas 1.5: resample("W-SUN" and "M").last().pct_change(fill_method=None).corr()
+	// The values come from pandas 1.5: resample("W-SUN" and "M").last().pct_change(fill_method=None).corr()
 	for frequency, want := range map[string][]float64{
 		"weekly":  {0.47325621356927194, 0.12362346647146645, 0.34007497733973796},
 		"monthly": {0.4865187928054242, 0.05343397490818151, 0.1947542761732578},
@@ -194,7 +193,7 @@ func TestFiguresOfRealPrices(t *testing.T) {
 	}
 }
 
-// The answer about each method is that of the returns, put together by hand from what the returns service answers.
+// The answer of each method equals the estimate of the returns that the service returns has for the same window.
 func TestEveryMethodOverAnyWindow(t *testing.T) {
 	t.Parallel()
 	w := up(t)
@@ -210,7 +209,9 @@ func TestEveryMethodOverAnyWindow(t *testing.T) {
 	w.settled("date,symbol,close\n" + strings.Join(rows, "\n") + "\n")
 	for _, window := range []string{"", "&from=2024-02-01", "&to=2024-03-20", "&from=2024-02-01&to=2024-03-20"} {
 		returns, ages := w.aligned([]string{"A", "B", "C", "D"}, strings.TrimPrefix(window, "&"))
-		of := map[quant.Missing][][]float64{quant.MissingPairwise: returns, quant.MissingComplete: returns, quant.MissingZero: daily(returns, ages)}
+		of := map[quant.Missing][][]float64{
+			quant.MissingPairwise: returns, quant.MissingComplete: returns, quant.MissingZero: daily(returns, ages),
+		}
 		require.Less(t, len(of[quant.MissingZero][0]), len(ages), "some returns of a day span others")
 		near := func(query string, want *mat.SymDense, err error) {
 			t.Helper()
@@ -246,7 +247,9 @@ func TestEveryMethodOverAnyWindow(t *testing.T) {
 		near("&method=exponential&span=20", want, err)
 		want, err = quant.Semicorrelation(t.Context(), returns, .001, quant.MissingPairwise)
 		near("&method=semi&benchmark=0.001", want, err)
-		for _, target := range []quant.ShrinkageTarget{quant.ConstantVariance, quant.SingleFactor, quant.ConstantCorrelation} {
+		for _, target := range []quant.ShrinkageTarget{
+			quant.ConstantVariance, quant.SingleFactor, quant.ConstantCorrelation,
+		} {
 			shrunk, err := quant.LedoitWolf(t.Context(), returns, target, quant.MissingComplete, 252)
 			near("&kind=covariance&method=ledoit_wolf&target="+string(target), shrunk.Covariance, err)
 			m := w.matrix("?kind=covariance&method=ledoit_wolf&target=" + string(target) + window)
@@ -259,8 +262,8 @@ func TestEveryMethodOverAnyWindow(t *testing.T) {
 	}
 }
 
-// rolls compares a rolling correlation with that of two rows of returns, where both have one.
-func (w world) rolls(query string, a, b []float64, window int) {
+// rolls compares a rolling correlation with that of two rows of returns, over the days that both have.
+func (w environment) rolls(query string, a, b []float64, window int) {
 	w.t.Helper()
 	var rolling struct {
 		Dates  []string
@@ -281,8 +284,8 @@ func (w world) rolls(query string, a, b []float64, window int) {
 	}
 }
 
-// Weeks and months have what the returns service makes of them, beside each other where they begin and end in the
-// same ones, whatever their last days are.
+// Weekly and monthly returns equal those of the service returns. They are compared when they begin and end in the same
+// periods, whatever their last days are.
 func TestWeeksAndMonths(t *testing.T) {
 	t.Parallel()
 	w := up(t)
@@ -291,7 +294,8 @@ func TestWeeksAndMonths(t *testing.T) {
 	var rows []string
 	for day := range 700 {
 		for i, symbol := range symbols {
-			if i < 3 && r.IntN(5) > 0 && (i != 2 || day > 95) || i == 3 && day%7 == 2 && r.IntN(12) > 0 { // a fund has a price a week
+			if i < 3 && r.IntN(5) > 0 && (i != 2 || day > 95) ||
+				i == 3 && day%7 == 2 && r.IntN(12) > 0 { // the fund has a price once a week
 				rows = append(rows, fmt.Sprintf("%s,%s,%.2f", firstDay.AddDays(day), symbol, 50+5*r.Float64()+float64(day%7)))
 			}
 		}
@@ -310,7 +314,9 @@ func TestWeeksAndMonths(t *testing.T) {
 				"": moments.Correlation(), "&kind=covariance": moments.Covariance(perYear), "&method=spearman": ranks,
 				"&kind=covariance&method=ledoit_wolf": shrunk.Covariance,
 			} {
-				m := w.matrix("?repair=none&symbols=" + strings.Join(symbols, ",") + "&frequency=" + string(frequency) + query + window)
+				m := w.matrix(
+					"?repair=none&symbols=" + strings.Join(symbols, ",") + "&frequency=" + string(frequency) + query + window,
+				)
 				assert.Equal(t, string(frequency), m.Frequency)
 				for i := range symbols {
 					for j := range symbols {
@@ -318,7 +324,9 @@ func TestWeeksAndMonths(t *testing.T) {
 						assert.InDelta(t, want.At(i, j), *m.Matrix[i][j], 1e-12, "%s %s%s: %d %d", frequency, query, window, i, j)
 						if query == "" {
 							assert.Equal(t, moments.Observations(i, j), m.Observations[i][j])
-							assert.Greater(t, m.Observations[i][j], map[series.Frequency]int{series.Weekly: 50, series.Monthly: 10}[frequency])
+							assert.Greater(
+								t, m.Observations[i][j], map[series.Frequency]int{series.Weekly: 50, series.Monthly: 10}[frequency],
+							)
 						}
 					}
 				}
@@ -331,9 +339,9 @@ func TestWeeksAndMonths(t *testing.T) {
 	assert.Contains(t, m.Undefined[0].Detail, "frequency=weekly")
 }
 
-// periods is the returns of weeks or months as the returns service answers them, side by side by the periods that
-// they begin and end in.
-func (w world) periods(symbols []string, f series.Frequency, window string) [][]float64 {
+// periods returns the weekly or monthly returns of the service returns, aligned by the periods in which they begin and
+// end.
+func (w environment) periods(symbols []string, f series.Frequency, window string) [][]float64 {
 	parse := func(day string) civil.Date {
 		d, err := civil.Parse(day)
 		require.NoError(w.t, err)
@@ -354,7 +362,7 @@ func (w world) periods(symbols []string, f series.Frequency, window string) [][]
 		for d := range s.Dates {
 			day := parse(s.Dates[d])
 			row := series.Row{Day: f.End(day), Since: f.End(since)}
-			if row.Since == row.Day { // it begins within
+			if row.Since == row.Day { // the return begins within the period
 				row.Since = since
 			}
 			found[i][row], rows[row] = s.Values[d], true
@@ -374,9 +382,9 @@ func (w world) periods(symbols []string, f series.Frequency, window string) [][]
 	return returns
 }
 
-// aligned is the returns of symbols as the returns service answers them, over all stretches of days that any of them
-// has one of, and how many days with a return come after each.
-func (w world) aligned(symbols []string, window string) (returns [][]float64, ages []float64) {
+// aligned returns the returns of the service returns, aligned by their first and last days. ages counts the days with a
+// return after each row.
+func (w environment) aligned(symbols []string, window string) (returns [][]float64, ages []float64) {
 	type row struct{ day, since string }
 	found := make([]map[row]float64, len(symbols))
 	rows := map[row]bool{}
@@ -418,7 +426,7 @@ func (w world) aligned(symbols []string, window string) (returns [][]float64, ag
 	return returns, ages
 }
 
-// daily is the returns of a day in one row, whatever they span.
+// daily puts the returns of each day into one row, whatever days they cover.
 func daily(returns [][]float64, ages []float64) [][]float64 {
 	out := make([][]float64, len(returns))
 	for i, values := range returns {
@@ -434,9 +442,9 @@ func daily(returns [][]float64, ages []float64) [][]float64 {
 	return out
 }
 
-// The same facts in any order, in pieces, repeated and corrected, end in the same read views and the same answers,
-// byte for byte, and so does a rebuild.
-func TestAnyOrderEndsInTheSameViewsAndAnswers(t *testing.T) {
+// The same prices in any order, in pieces, repeated and corrected, give the same read views and the same answers, byte
+// for byte. So does a rebuild.
+func TestEventsInAnyOrderGiveTheSameViewsAndAnswers(t *testing.T) {
 	t.Parallel()
 	whole, pieces, daily := up(t), up(t), up(t)
 	r := rand.New(rand.NewPCG(1, 2))
@@ -450,32 +458,35 @@ func TestAnyOrderEndsInTheSameViewsAndAnswers(t *testing.T) {
 		}
 	}
 	whole.settled(head + strings.Join(rows, "\n") + "\n")
-	questions := []string{"", "?kind=covariance", "?symbols=C,A", "?method=spearman", "?kind=covariance&method=ledoit_wolf&from=2023-12-20", "/rolling?symbols=A,B&window=10"}
-	ask := func(w world) (all []string) {
-		for _, q := range questions {
+	queries := []string{
+		"", "?kind=covariance", "?symbols=C,A", "?method=spearman", "?kind=covariance&method=ledoit_wolf&from=2023-12-20",
+		"/rolling?symbols=A,B&window=10",
+	}
+	answers := func(w environment) (all []string) {
+		for _, q := range queries {
 			a := w.Do(http.MethodGet, "/v1/correlations"+q, "")
 			all = append(all, fmt.Sprintf("%s %d %s\n%s", q, a.Status, a.Header.Get("ETag"), a.Body))
 		}
 		return all
 	}
-	want, view := ask(whole), stegatest.CorrelationsViews(t, whole.database)
+	want, view := answers(whole), stegatest.CorrelationsViews(t, whole.database)
 	assert.Equal(t, 15, strings.Count(view, "\n"), "%s", view)
 
-	for chunk := range slices.Chunk(rows, 10) { // as days go by
+	for chunk := range slices.Chunk(rows, 10) { // in the order of days
 		daily.Import(head+strings.Join(chunk, "\n")+"\n", "")
-		ask(daily) // so that what is held in memory grows too
+		answers(daily) // so that the caches grow too
 	}
 	shuffled := slices.Clone(rows)
 	r.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
 	for chunk := range slices.Chunk(shuffled, 23) {
 		pieces.Import(strings.Replace(head+chunk[0], ".", "1.", 1)+"\n", "") // corrected by what follows
 		pieces.Import(head+strings.Join(chunk, "\n")+"\n", "")
-		ask(pieces)
+		answers(pieces)
 		pieces.Import(head+strings.Join(chunk[:1], "\n")+"\n", "")
 	}
-	for _, w := range []world{daily, pieces} {
+	for _, w := range []environment{daily, pieces} {
 		w.Eventually("the views are the same", func() bool { return stegatest.CorrelationsViews(t, w.database) == view })
-		assert.Equal(t, want, ask(w))
+		assert.Equal(t, want, answers(w))
 	}
 
 	id := pieces.Portfolio(`{"name":"p","assets":[{"symbol":"A","weight":"0.5"},{"symbol":"B","weight":"0.5"}]}`)
@@ -487,14 +498,16 @@ func TestAnyOrderEndsInTheSameViewsAndAnswers(t *testing.T) {
 	})
 	view = stegatest.CorrelationsViews(t, pieces.database)
 	require.Nil(t, pieces.Write(http.MethodPost, "/v1/rebuild/correlations", "").Error)
-	pieces.Eventually("the views are as they were", func() bool { return stegatest.CorrelationsViews(t, pieces.database) == view })
-	assert.Equal(t, want, ask(pieces))
+	pieces.Eventually("the views are as they were", func() bool {
+		return stegatest.CorrelationsViews(t, pieces.database) == view
+	})
+	assert.Equal(t, want, answers(pieces))
 }
 
-func TestWhatIsToldOfCorrelations(t *testing.T) {
+func TestEventsOfCorrelations(t *testing.T) {
 	t.Parallel()
 	w := up(t)
-	told := func() (all []events.CorrelationsUpdated) {
+	published := func() (all []events.CorrelationsUpdated) {
 		for _, line := range w.Log() {
 			var e events.CorrelationsUpdated
 			if line.Type == e.Topic() {
@@ -507,12 +520,12 @@ func TestWhatIsToldOfCorrelations(t *testing.T) {
 	}
 	w.settled("date,A,B,C\n2024-01-02,1,2,3\n2024-01-03,2,3,4\n")
 	w.settled("date,B\n2024-01-03,5\n")
-	w.settled("date,B\n2024-01-03,5\n") // changes nothing, and is not told
+	w.settled("date,B\n2024-01-03,5\n") // changes nothing and is not published
 	w.settled("date,A\n2024-01-04,5\n")
 	want := events.CorrelationsUpdated{Changed: []string{"A"}, Symbols: 3, Last: civil.Of(2024, 1, 4)}
 	var all []events.CorrelationsUpdated
-	w.Eventually("the last is told", func() bool {
-		all = told()
+	w.Eventually("the last event is published", func() bool {
+		all = published()
 		return len(all) > 0 && assert.ObjectsAreEqual(want, all[len(all)-1])
 	})
 	changed := map[string]int{}
@@ -521,24 +534,32 @@ func TestWhatIsToldOfCorrelations(t *testing.T) {
 			changed[symbol]++
 		}
 	}
-	assert.Equal(t, map[string]int{"A": 1, "B": 1, "C": 1}, changed, "the first import, in one unit of work or some")
-	assert.Equal(t, events.CorrelationsUpdated{Changed: []string{"B"}, Symbols: 3, Last: civil.Of(2024, 1, 3)}, all[len(all)-2])
+	assert.Equal(t, map[string]int{"A": 1, "B": 1, "C": 1}, changed, "the first import, in one or several units of work")
+	assert.Equal(
+		t, events.CorrelationsUpdated{Changed: []string{"B"}, Symbols: 3, Last: civil.Of(2024, 1, 3)}, all[len(all)-2],
+	)
 }
 
-func TestAnswersKnowTheirVersion(t *testing.T) {
+func TestAnswersHaveAnEntityTag(t *testing.T) {
 	t.Parallel()
 	w := up(t)
 	id := w.Portfolio(`{"name":"core","assets":[{"symbol":"A","weight":"0.6"},{"symbol":"B","weight":"0.4"}]}`)
 	w.settled("date,A,B,C\n2024-01-02,1,2,3\n2024-01-03,2,3,4\n2024-01-04,2,4,1\n")
-	for _, path := range []string{"/v1/correlations?symbols=A,B", "/v1/correlations?portfolio=" + id, "/v1/correlations/rolling?symbols=A,B&window=2"} {
+	for _, path := range []string{
+		"/v1/correlations?symbols=A,B", "/v1/correlations?portfolio=" + id, "/v1/correlations/rolling?symbols=A,B&window=2",
+	} {
 		tag := w.Do(http.MethodGet, path, "").Header.Get("ETag")
 		require.Regexp(t, `^"[0-9a-f]{32}"$`, tag)
 		same := w.Do(http.MethodGet, path, "", "If-None-Match", tag)
 		assert.Equal(t, http.StatusNotModified, same.Status)
 		assert.Equal(t, tag, same.Header.Get("ETag"))
 		w.settled("date,C\n2024-01-05,2\n2024-01-04," + strconv.Itoa(2+len(path)) + "\n")
-		assert.Equal(t, http.StatusNotModified, w.Do(http.MethodGet, path, "", "If-None-Match", tag).Status, "C is not asked for")
-		assert.Equal(t, http.StatusOK, w.Do(http.MethodGet, path+"&from=2024-01-02", "", "If-None-Match", tag).Status, "another question")
+		assert.Equal(
+			t, http.StatusNotModified, w.Do(http.MethodGet, path, "", "If-None-Match", tag).Status, "C is not in the query",
+		)
+		assert.Equal(
+			t, http.StatusOK, w.Do(http.MethodGet, path+"&from=2024-01-02", "", "If-None-Match", tag).Status, "another query",
+		)
 		w.settled("date,B\n2024-01-04," + strconv.Itoa(4+len(path)) + "\n")
 		assert.Equal(t, http.StatusOK, w.Do(http.MethodGet, path, "", "If-None-Match", tag).Status, "B changed")
 	}

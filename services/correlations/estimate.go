@@ -14,7 +14,7 @@ import (
 	"stega/series"
 )
 
-// estimate is a matrix with what it was made of.
+// estimate holds a matrix and what the answer says about its returns.
 type estimate struct {
 	matrix       *mat.SymDense
 	observations func(i, j int) int
@@ -22,8 +22,8 @@ type estimate struct {
 	shrinkage    *float64
 }
 
-// exact is an estimate by the sums of the universe.
-func exact(q query, sums *quant.Running) estimate {
+// fromSums returns the estimate of exact sums.
+func fromSums(q query, sums *quant.Running) estimate {
 	e := estimate{observations: sums.Observations}
 	if q.method == "pearson" {
 		e.matrix = sums.Correlation()
@@ -33,8 +33,8 @@ func exact(q query, sums *quant.Running) estimate {
 	return e
 }
 
-// estimated is an estimate of the returns themselves.
-func estimated(ctx context.Context, q query, f series.Frame) (e estimate, err error) {
+// fromReturns returns the estimate of aligned returns.
+func fromReturns(ctx context.Context, q query, f series.Frame) (e estimate, err error) {
 	returns := f.Values
 	moments, err := quant.NewCoMoments(ctx, returns)
 	if err != nil {
@@ -69,12 +69,13 @@ func estimated(ctx context.Context, q query, f series.Frame) (e estimate, err er
 	if q.kind == kindCorrelation && e.shrinkage != nil {
 		e.matrix = quant.CovarianceToCorrelation(e.matrix)
 	}
-	if n, alike := alike(q.missing, returns); alike {
+	if n, same := commonCount(q.missing, returns); same {
 		e.observations = func(int, int) int { return n }
 	}
 	return e, nil
 }
 
+// shrink estimates a covariance matrix with shrinkage, and its intensity.
 func (e *estimate) shrink(ctx context.Context, q query, returns [][]float64) error {
 	var shrunk quant.Shrunk
 	var err error
@@ -84,48 +85,54 @@ func (e *estimate) shrink(ctx context.Context, q query, returns [][]float64) err
 		shrunk, err = quant.LedoitWolf(ctx, returns, q.target, q.missing, q.frequency.PerYear())
 	}
 	if errors.Is(err, quant.ErrUndefined) {
-		n, _ := alike(q.missing, returns)
+		n, _ := commonCount(q.missing, returns)
 		if n > 1 {
-			return fault.Invalid("matrix_undefined", "%s towards this target is not defined here: the returns of a symbol do not vary", q.method).
+			return fault.Invalid(
+				"matrix_undefined", "%s with this target is undefined: the returns of a symbol do not vary", q.method,
+			).
 				WithHint("leave that symbol out, or choose another target or window")
 		}
-		return fault.Invalid("matrix_undefined", "%s is not defined here: there are %d %s returns that count", q.method, n, q.frequency).
-			WithHint("it takes two returns at least that all symbols have between the same days; choose another window or fewer symbols, or say missing=zero")
+		return fault.Invalid(
+			"matrix_undefined", "%s is undefined: there are %d %s returns that count", q.method, n, q.frequency,
+		).
+			WithHint("it needs two returns that all symbols have over the same days; " +
+				"choose another window or fewer symbols, or give missing=zero")
 	}
 	e.matrix, e.shrinkage = shrunk.Covariance, &shrunk.Intensity
 	return err
 }
 
-// alike is the number of returns behind every cell alike, when that is how missing returns are treated.
-func alike(missing quant.Missing, returns [][]float64) (n int, alike bool) {
+// commonCount returns the number of returns behind every cell, when the treatment of missing returns makes it the same
+// for all cells.
+func commonCount(missing quant.Missing, returns [][]float64) (n int, same bool) {
 	if missing == quant.MissingPairwise {
 		return 0, false
 	}
 	for t := range returns[0] {
-		there := true
+		complete := true
 		for _, r := range returns {
-			there = there && r[t] == r[t]
+			complete = complete && r[t] == r[t]
 		}
-		if there || missing == quant.MissingZero {
+		if complete || missing == quant.MissingZero {
 			n++
 		}
 	}
 	return n, true
 }
 
-// Repaired says how a matrix was made positive semidefinite, and how far that took it.
+// Repaired describes how a matrix was made positive semidefinite, and how far it moved.
 type Repaired struct {
 	Method   quant.RepairMethod `json:"method"`
-	Distance float64            `json:"distance"` // in Frobenius' norm
-	Largest  float64            `json:"largest"`  // of the changes of single cells
+	Distance float64            `json:"distance"` // Frobenius norm of the change
+	Largest  float64            `json:"largest"`  // largest change of a cell
 }
 
-// repair makes a matrix positive semidefinite, unless cells are not defined: then there is nothing to be said about
-// it. A correlation keeps the ones on its diagonal.
+// repair makes a matrix positive semidefinite. A matrix with undefined cells stays as it is, and semidefinite is nil. A
+// repaired correlation matrix keeps ones on its diagonal.
 func (e *estimate) repair(q query) (semidefinite *bool, repaired *Repaired, err error) {
 	before := e.matrix
 	if q.repair == "none" {
-		if undefined(before) {
+		if hasUndefined(before) {
 			return nil, nil, nil
 		}
 		is := quant.PositiveSemidefinite(before)
@@ -155,7 +162,8 @@ func (e *estimate) repair(q query) (semidefinite *bool, repaired *Repaired, err 
 	return &is, repaired, nil
 }
 
-func undefined(m *mat.SymDense) bool {
+// hasUndefined reports whether a cell is NaN or infinite.
+func hasUndefined(m *mat.SymDense) bool {
 	for i := range m.SymmetricDim() {
 		for j := range i + 1 {
 			if v := m.At(i, j); math.IsNaN(v) || math.IsInf(v, 0) {
@@ -166,7 +174,7 @@ func undefined(m *mat.SymDense) bool {
 	return false
 }
 
-// order is the symbols in the order in which alike ones stand side by side.
+// order returns the symbols in the leaf order of a clustering, which puts similar ones next to each other.
 func (e *estimate) order(q query, symbols []string) ([]string, error) {
 	correlation := e.matrix
 	if q.kind == kindCovariance {
@@ -183,7 +191,7 @@ func (e *estimate) order(q query, symbols []string) ([]string, error) {
 	return order, nil
 }
 
-// Undefined says why a symbol, or a pair of them, has no figure.
+// Undefined is the reason for which a symbol or a pair is undefined.
 type Undefined struct {
 	Symbols []string `json:"symbols"`
 	Code    string   `json:"code"` // too_few, constant
@@ -193,8 +201,8 @@ type Undefined struct {
 // maxReasons bounds the reasons of an answer: a thousand symbols have half a million pairs.
 const maxReasons = 100
 
-// reasons are those of the first cells that are not defined, of a symbol where it is alone to blame and else of the
-// pair, and how many there are in all.
+// reasons returns the reasons of the first undefined cells and the number of all. A symbol that is undefined by itself
+// has one reason, and its pairs have none.
 func (e *estimate) reasons(q query, symbols []string) (out []Undefined, count int) {
 	out = []Undefined{}
 	add := func(observations int, symbols ...string) {
@@ -202,17 +210,17 @@ func (e *estimate) reasons(q query, symbols []string) (out []Undefined, count in
 			out = append(out, reason(q, observations, symbols...))
 		}
 	}
-	blamed := make([]bool, len(symbols))
+	undefined := make([]bool, len(symbols))
 	n := e.matrix.SymmetricDim()
 	for i := range n {
 		if v := e.matrix.At(i, i); math.IsNaN(v) || math.IsInf(v, 0) {
-			blamed[i] = true
+			undefined[i] = true
 			add(e.observations(i, i), symbols[i])
 		}
 	}
 	for i := range n {
 		for j := i + 1; j < n; j++ {
-			if v := e.matrix.At(i, j); !blamed[i] && !blamed[j] && (math.IsNaN(v) || math.IsInf(v, 0)) {
+			if v := e.matrix.At(i, j); !undefined[i] && !undefined[j] && (math.IsNaN(v) || math.IsInf(v, 0)) {
 				add(e.observations(i, j), symbols[i], symbols[j])
 			}
 		}
@@ -220,16 +228,20 @@ func (e *estimate) reasons(q query, symbols []string) (out []Undefined, count in
 	return out, count
 }
 
+// reason returns the reason for which a symbol or a pair with a number of observations is undefined.
 func reason(q query, observations int, symbols ...string) Undefined {
-	common, elsewhere := "", ""
+	common, advice := "", ""
 	if len(symbols) > 1 {
-		common = " that they have between the same days"
+		common = " that they have over the same days"
 		if q.frequency == series.Daily {
-			elsewhere = "; with frequency=weekly or monthly there may be more"
+			advice = "; there may be more with frequency=weekly or monthly"
 		}
 	}
 	if observations < 2 {
-		return Undefined{symbols, "too_few", fmt.Sprintf("the number of returns%s is %d, and it takes two%s", common, observations, elsewhere)}
+		detail := fmt.Sprintf("the number of returns%s is %d, and two are needed%s", common, observations, advice)
+		return Undefined{symbols, "too_few", detail}
 	}
-	return Undefined{symbols, "constant", fmt.Sprintf("over the %d returns%s, one does not vary", observations, common)}
+	return Undefined{
+		symbols, "constant", fmt.Sprintf("over the %d returns%s, a symbol does not vary", observations, common),
+	}
 }

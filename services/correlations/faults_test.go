@@ -16,11 +16,11 @@ import (
 
 var firstDay = civil.Of(2024, time.January, 1)
 
-func TestBadQuestionsHaveClearAnswers(t *testing.T) {
+func TestInvalidQueriesAreRefused(t *testing.T) {
 	t.Parallel()
 	w := up(t)
 	a := w.Do(http.MethodGet, "/v1/correlations", "")
-	assert.Equal(t, http.StatusConflict, a.Status, "there is nothing yet")
+	assert.Equal(t, http.StatusConflict, a.Status, "no symbol has prices yet")
 	w.settled("date,A,B,FLAT,ONE\n2024-01-02,1,2,7,\n2024-01-03,2,3,7,\n2024-01-04,2,4,7,5\n")
 	unpriced := w.Portfolio(`{"name":"x","assets":[{"symbol":"A","weight":"0.6"},{"symbol":"NONE","weight":"0.4"}]}`)
 	w.Eventually("the portfolio is known", func() bool {
@@ -33,10 +33,10 @@ func TestBadQuestionsHaveClearAnswers(t *testing.T) {
 	for _, c := range []struct {
 		query  string
 		status int
-		says   string
+		detail string
 	}{
 		{"?symbols=A,NONE,NEITHER", 404, "there are no prices of NONE, NEITHER"},
-		{"?symbols=A,a", 422, "A is there twice"},
+		{"?symbols=A,a", 422, "A is repeated"},
 		{"?symbols=", 422, "the symbol is empty"},
 		{"?symbols=A,B%20C", 422, "is not a symbol"},
 		{"?symbols=" + strings.Join(many, ","), 422, "at most 1000"},
@@ -68,21 +68,21 @@ func TestBadQuestionsHaveClearAnswers(t *testing.T) {
 		{"/rolling?symbols=A", 422, "these are 1"},
 		{"/rolling?symbols=A,B,FLAT", 422, "these are 3"},
 		{"/rolling?symbols=A,NONE", 404, "no prices of NONE"},
-		{"/rolling?symbols=A,B", 422, "2 daily returns between the same days, and a window takes 63"},
+		{"/rolling?symbols=A,B", 422, "2 daily returns over the same days, and a window takes 63"},
 		{"/rolling?symbols=A,B&window=1", 422, "window=1"},
 		{"/rolling?symbols=A,B&kind=covariance", 422, "no parameter"},
 	} {
 		a := w.Do(http.MethodGet, "/v1/correlations"+c.query, "")
 		assert.Equal(t, c.status, a.Status, "%.80s: %s", c.query, a.Body)
-		assert.Contains(t, a.Problem().Detail, c.says, "%.80s", c.query)
+		assert.Contains(t, a.Problem().Detail, c.detail, "%.80s", c.query)
 		assert.NotEmpty(t, a.Problem().Hint, "%.80s", c.query)
 	}
 }
 
-func TestWhatIsNotDefinedSaysWhy(t *testing.T) {
+func TestUndefinedCellsHaveAReason(t *testing.T) {
 	t.Parallel()
 	w := up(t)
-	// E has no day in common with F but one, FLAT never moves, HALF moves while F is not there.
+	// E and F have one common day. FLAT never moves, and HALF moves only before the first day of F.
 	w.settled(`date,A,E,F,FLAT,HALF
 2024-01-02,10,5,,7,3
 2024-01-03,11,6,,7,4
@@ -93,22 +93,22 @@ func TestWhatIsNotDefinedSaysWhy(t *testing.T) {
 2024-01-10,10,,3,7,5
 `)
 	m := w.matrix("?symbols=A,E,F,FLAT,HALF")
-	why := map[string]string{}
+	codes := map[string]string{}
 	for _, u := range m.Undefined {
-		why[strings.Join(u.Symbols, " ")] = u.Code
+		codes[strings.Join(u.Symbols, " ")] = u.Code
 		assert.NotEmpty(t, u.Detail)
 	}
-	assert.Equal(t, map[string]string{"FLAT": "constant", "E F": "too_few", "F HALF": "constant"}, why)
+	assert.Equal(t, map[string]string{"FLAT": "constant", "E F": "too_few", "F HALF": "constant"}, codes)
 	assert.Nil(t, m.Matrix[1][2])
 	assert.Nil(t, m.Matrix[3][3])
 	assert.Equal(t, 1, m.Observations[1][2])
 	assert.NotNil(t, m.Matrix[0][2])
-	assert.Nil(t, m.Semidefinite, "nobody can say")
+	assert.Nil(t, m.Semidefinite, "unknown with undefined cells")
 	assert.Nil(t, m.Repaired)
 	assert.ElementsMatch(t, m.Symbols, m.Order)
 
 	m = w.matrix("?symbols=A,FLAT&kind=covariance")
-	assert.Empty(t, m.Undefined, "a constant has covariances, which are 0")
+	assert.Empty(t, m.Undefined, "the covariances of a constant are 0")
 	assert.Equal(t, 0.0, *m.Matrix[0][1])
 	assert.Equal(t, 0.0, *m.Matrix[1][1])
 
@@ -123,12 +123,12 @@ func TestSingularAndIndefiniteMatrices(t *testing.T) {
 	t.Parallel()
 	w := up(t)
 	w.settled("date,A,B,C,D\n2024-01-02,1,10,3,4\n2024-01-03,2,20,5,2\n2024-01-04,3,30,4,7\n")
-	m := w.matrix("") // four symbols, two returns; A and B move as one
+	m := w.matrix("") // four symbols, two returns; A and B move alike
 	assert.Equal(t, 1.0, *m.Matrix[0][1])
 	assert.True(t, *m.Semidefinite)
 	assert.Nil(t, m.Repaired, "singular is not indefinite")
 
-	// Pairs over different days that contradict each other: X with Y, Y with Z, and X against Z.
+	// The pairs cover different days and contradict each other: X moves with Y, Y with Z, and X against Z.
 	w.settled(`date,X,Y,Z
 2024-02-01,100,100,
 2024-02-02,110,110,

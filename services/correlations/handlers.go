@@ -9,8 +9,7 @@ import (
 	"stega/store"
 )
 
-// assetUpdated merges returns into the series of their symbol, together with those of the other messages of the unit
-// of work.
+// assetUpdated merges returns into the series of their symbol, together with those of all messages of the unit of work.
 func (s *Service) assetUpdated(_ context.Context, tx *store.Tx, e events.AssetUpdated) error {
 	if err := e.Check(); err != nil {
 		return fault.Invalid("returns_invalid", "the returns of %s make no sense: %s", e.Symbol, err)
@@ -24,23 +23,25 @@ func (s *Service) assetUpdated(_ context.Context, tx *store.Tx, e events.AssetUp
 		if err != nil || len(changed) == 0 {
 			return err
 		}
-		return announce(ctx, tx, changed)
+		return publish(ctx, tx, changed)
 	})
 	s.views.Replaced(tx, e.Replay, "returns", e.Symbol)
 	return nil
 }
 
-func announce(ctx context.Context, tx *store.Tx, changed []string) error {
-	tx.Lock(nil, []string{"symbols"}) // whoever announces last counts what the others added
+// publish publishes the symbols that changed, with the number of all and the last day of any.
+func publish(ctx context.Context, tx *store.Tx, changed []string) error {
+	tx.Lock(nil, []string{"symbols"}) // the last to publish counts the symbols that others added
 	e := events.CorrelationsUpdated{Changed: changed}
-	if err := tx.QueryRowContext(ctx, "SELECT count(*), coalesce(max(last_day), 0) FROM symbols").Scan(&e.Symbols, &e.Last); err != nil {
+	if err := tx.QueryRowContext(ctx, "SELECT count(*), coalesce(max(last_day), 0) FROM symbols").
+		Scan(&e.Symbols, &e.Last); err != nil {
 		return err
 	}
 	return tx.Emit(e)
 }
 
 func (s *Service) portfolioCreated(_ context.Context, tx *store.Tx, e events.PortfolioCreated) error {
-	return follow(tx, e.Portfolio)
+	return storePortfolio(tx, e.Portfolio)
 }
 
 func (s *Service) portfolioUpdated(ctx context.Context, tx *store.Tx, e events.PortfolioUpdated) error {
@@ -48,28 +49,29 @@ func (s *Service) portfolioUpdated(ctx context.Context, tx *store.Tx, e events.P
 	if err != nil {
 		return err
 	}
-	if own { // whatever there is
+	if own { // replace it, whatever its version
 		tx.Queue(tx.NewRaw("DELETE FROM portfolios WHERE id = ?", e.ID))
 		s.views.Replaced(tx, e.Replay, "portfolio", e.ID)
 	}
-	return follow(tx, e.Portfolio)
+	return storePortfolio(tx, e.Portfolio)
 }
 
-// follow keeps a portfolio as it is now, unless something newer of it is known.
-func follow(tx *store.Tx, p events.Portfolio) error {
+// storePortfolio stores a portfolio, unless a newer version or deletion is stored already.
+func storePortfolio(tx *store.Tx, p events.Portfolio) error {
 	assets, err := json.Marshal(p.Assets)
 	if err != nil {
 		return err
 	}
 	tx.Queue(tx.NewRaw(`INSERT INTO portfolios (id, version, assets) SELECT ?, ?, ?
 		WHERE NOT EXISTS (SELECT 1 FROM deleted_portfolios WHERE id = ? AND version > ?)
-		ON CONFLICT (id) DO UPDATE SET version = excluded.version, assets = excluded.assets WHERE excluded.version > portfolios.version`,
+		ON CONFLICT (id) DO UPDATE SET version = excluded.version, assets = excluded.assets
+		WHERE excluded.version > portfolios.version`,
 		p.ID, p.Version, string(assets), p.ID, p.Version))
 	return nil
 }
 
 func (s *Service) portfolioDeleted(ctx context.Context, tx *store.Tx, e events.PortfolioDeleted) error {
-	if e.Replay != nil { // its owner does not have it
+	if e.Replay != nil { // the owner no longer has it
 		own, err := s.views.Running(ctx, tx, e.Replay)
 		if own {
 			tx.Queue(tx.NewRaw("DELETE FROM portfolios WHERE id = ?", e.ID))
@@ -79,6 +81,7 @@ func (s *Service) portfolioDeleted(ctx context.Context, tx *store.Tx, e events.P
 	}
 	tx.Queue(tx.NewRaw("DELETE FROM portfolios WHERE id = ? AND version < ?", e.ID, e.Version))
 	tx.Queue(tx.NewRaw(`INSERT INTO deleted_portfolios (id, version) VALUES (?, ?)
-		ON CONFLICT (id) DO UPDATE SET version = excluded.version WHERE excluded.version > deleted_portfolios.version`, e.ID, e.Version))
+		ON CONFLICT (id) DO UPDATE SET version = excluded.version WHERE excluded.version > deleted_portfolios.version`, e.ID,
+		e.Version))
 	return nil
 }

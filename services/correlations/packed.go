@@ -8,17 +8,18 @@ import (
 	"stega/series"
 )
 
-// damaged says what to do when rows cannot be read.
+// damaged wraps the error of rows that cannot be read with the command that repairs them.
 func damaged(err error) error {
 	return fmt.Errorf("%w: rebuild it with stega rebuild --service correlations", err)
 }
 
-// The hash of a year is FNV-1a of its packed form, and so goes on when something is appended.
+// The hash of a year is FNV-1a of its packed form, so that appending data continues it.
 const (
 	hashStart = 14695981039346656037
 	hashPrime = 1099511628211
 )
 
+// hashed continues a hash with data.
 func hashed(hash uint64, data []byte) uint64 {
 	for _, b := range data {
 		hash = (hash ^ uint64(b)) * hashPrime
@@ -26,7 +27,7 @@ func hashed(hash uint64, data []byte) uint64 {
 	return hash
 }
 
-// stamp is the hash of a year of a symbol.
+// stamp is a year of a symbol with its hash.
 type stamp struct {
 	year int
 	hash uint64
@@ -54,7 +55,7 @@ func unpackStamps(data []byte) ([]stamp, error) {
 	return stamps, nil
 }
 
-// find is where the stamp of a year is, or has to be.
+// find returns the index of the stamp of a year, or where it is to be inserted.
 func find(stamps []stamp, year int) (at int, found bool) {
 	return slices.BinarySearchFunc(stamps, year, func(s stamp, year int) int { return s.year - year })
 }

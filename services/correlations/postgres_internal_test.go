@@ -9,6 +9,7 @@ import (
 func TestSumsOnPostgreSQL(t *testing.T) {
 	t.Parallel()
 	servers.OnPostgreSQL(
-		t, "correlations", TestSumsThatGrowAreThoseMadeAfresh, TestReturnsBeyondAllMeasure, TestDamagedRowsSayWhatToDo,
+		t, "correlations", TestUpdatedSumsEqualRebuiltSums, TestReturnsTooLargeForExactSums,
+		TestErrorsOfDamagedRowsNameTheRebuild,
 	)
 }

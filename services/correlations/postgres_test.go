@@ -9,8 +9,9 @@ import (
 func TestOnPostgreSQL(t *testing.T) {
 	t.Parallel()
 	servers.OnPostgreSQL(
-		t, "correlations", TestFiguresOfRealPrices, TestEveryMethodOverAnyWindow, TestWeeksAndMonths,
-		TestAnyOrderEndsInTheSameViewsAndAnswers, TestWhatIsToldOfCorrelations, TestAnswersKnowTheirVersion, TestBadQuestionsHaveClearAnswers,
-		TestWhatIsNotDefinedSaysWhy, TestSingularAndIndefiniteMatrices,
+		t, "correlations", TestMatricesOfRealPrices, TestEveryMethodOverAnyWindow, TestWeeksAndMonths,
+		TestEventsInAnyOrderGiveTheSameViewsAndAnswers, TestEventsOfCorrelations, TestAnswersHaveAnEntityTag,
+		TestInvalidQueriesAreRefused,
+		TestUndefinedCellsHaveAReason, TestSingularAndIndefiniteMatrices,
 	)
 }

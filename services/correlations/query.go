@@ -23,11 +23,11 @@ const (
 	kindCovariance  = "covariance"
 )
 
-// query is what a client asks of the matrix.
+// query is the query of a matrix.
 type query struct {
 	window
-	symbols   []string // as they were named; nil when they were not
-	portfolio string   // its id
+	symbols   []string // in the order of the request; nil when it has none
+	portfolio string   // id of the portfolio
 
 	frequency series.Frequency
 	kind      string
@@ -40,15 +40,15 @@ type query struct {
 	repair    string
 }
 
-// The bounds of an answer: how many symbols it has, and how many steps it takes, which are pairs times days. Ranks
-// are made anew for each pair, so these take fewer: some seconds of a core either way.
+// The bounds of an answer: its symbols, and its pairs times days. Methods of ranks sort the returns of each pair, so
+// that their bound is lower. Either takes some seconds of one core.
 const (
 	maxSymbols = 1000
 	maxRanked  = 50_000_000
 	maxPaired  = 10_000_000_000
 )
 
-// bound is the most pairs times days that a method takes.
+// bound returns the bound of pairs times days of the method.
 func (q query) bound() float64 {
 	if q.ranked() {
 		return maxRanked
@@ -56,7 +56,7 @@ func (q query) bound() float64 {
 	return maxPaired
 }
 
-// steps is what a pair costs over some days.
+// steps returns the cost of a pair over some days.
 func (q query) steps(days int) float64 {
 	if q.ranked() {
 		return float64(days) * max(1, math.Log2(float64(days)))
@@ -64,29 +64,30 @@ func (q query) steps(days int) float64 {
 	return float64(days)
 }
 
-// tooLarge is the fault of a frame that is.
+// tooLarge turns the error of a frame that is too large into a fault.
 func tooLarge(err error) error {
 	if !errors.Is(err, series.ErrTooLarge) {
 		return err
 	}
-	return fault.Invalid("symbols_too_many", "these symbols have too many different days").
+	return fault.Invalid("symbols_too_many", "the symbols have too many different days").
 		WithHint("name fewer symbols, or choose a shorter window or a lower frequency")
 }
 
-// The methods of each kind, the default first.
+// methods lists the methods of each kind, the default first.
 var methods = map[string][]string{
 	kindCorrelation: {"pearson", "spearman", "kendall", "semi", "exponential", "ledoit_wolf", "oas"},
 	kindCovariance:  {"sample", "semi", "exponential", "ledoit_wolf", "oas"},
 }
 
+// ranked reports whether the method ranks the returns.
 func (q query) ranked() bool { return q.method == "spearman" || q.method == "kendall" }
 
-// summed says that the method is one of those that follow from sums, which are of daily returns.
+// summed reports whether the method follows from the exact sums, which are of daily returns.
 func (q query) summed() bool {
 	return q.frequency == series.Daily && (q.method == "pearson" || q.method == "sample")
 }
 
-// String is the question in one form, for entity tags.
+// String returns the query in a canonical form, for entity tags.
 func (q query) String() string {
 	day := func(c byte, set bool, d int32) string {
 		if !set {
@@ -134,7 +135,7 @@ func number(c echo.Context, name string, otherwise float64, ok func(v float64) b
 	return v, nil
 }
 
-// unused refuses a parameter that a method has no use for.
+// unused returns a fault when a parameter is given that the method does not use.
 func unused(c echo.Context, name, method string, of ...string) error {
 	if c.QueryParam(name) == "" || slices.Contains(of, method) {
 		return nil
@@ -214,7 +215,7 @@ func targets(method string) []quant.ShrinkageTarget {
 	return []quant.ShrinkageTarget{quant.ConstantVariance, quant.SingleFactor, quant.ConstantCorrelation}
 }
 
-// treatments are what a method can do with missing returns.
+// treatments lists the treatments of missing returns that a method supports.
 func treatments(method string) []quant.Missing {
 	switch method {
 	case "semi":
@@ -245,7 +246,7 @@ func (q *query) readWho(c echo.Context) (err error) {
 	return err
 }
 
-// symbolsOf reads symbols with commas between them.
+// symbolsOf parses symbols that are separated by commas.
 func symbolsOf(list string) ([]string, error) {
 	var symbols []string
 	seen := map[string]bool{}
@@ -255,7 +256,7 @@ func symbolsOf(list string) ([]string, error) {
 			return nil, fault.Invalid("symbol_invalid", "symbols=%.200s: %s", list, err).WithHint("symbols are separated by commas: symbols=AAPL,MA")
 		}
 		if seen[symbol] {
-			return nil, fault.Invalid("symbol_repeated", "the symbol %s is there twice", symbol).WithHint("say it once")
+			return nil, fault.Invalid("symbol_repeated", "the symbol %s is repeated", symbol).WithHint("give it once")
 		}
 		seen[symbol] = true
 		symbols = append(symbols, symbol)
@@ -263,10 +264,11 @@ func symbolsOf(list string) ([]string, error) {
 	return symbols, tooMany(len(symbols))
 }
 
+// tooMany returns a fault when an answer would have too many symbols.
 func tooMany(n int) error {
 	if n <= maxSymbols {
 		return nil
 	}
-	return fault.Invalid("symbols_too_many", "these are %d symbols, and one answer has at most %d", n, maxSymbols).
-		WithHint("name those that matter: symbols=AAPL,MA,…, or portfolio=ID")
+	return fault.Invalid("symbols_too_many", "an answer has at most %d symbols, and these are %d", maxSymbols, n).
+		WithHint("select symbols with symbols=AAPL,MA,…, or with portfolio=ID")
 }

@@ -18,8 +18,8 @@ import (
 )
 
 // Rolling is the answer about the correlation of a pair over time: values[i] is that of the window that ends on
-// dates[i], null where one of the two does not vary in it. A window is a number of returns that both have between the
-// same days.
+// dates[i]. A window counts returns that both symbols have over the same days. The value is null where one of them does
+// not vary.
 type Rolling struct {
 	Symbols   []string         `json:"symbols"`
 	Frequency series.Frequency `json:"frequency"`
@@ -29,7 +29,7 @@ type Rolling struct {
 	Values    events.Floats    `json:"values"`
 }
 
-// The number of returns of a window.
+// The default and the bound of a window, in returns.
 const (
 	defaultRolling = 63 // a quarter
 	maxRolling     = 2520
@@ -43,8 +43,10 @@ func readRolling(c echo.Context) (q query, days int, err error) {
 		return q, 0, err
 	}
 	if len(q.symbols) != 2 {
-		return q, 0, fault.Invalid("symbols_not_two", "a rolling correlation is that of two symbols, and these are %d", len(q.symbols)).
-			WithHint("say symbols=AAPL,MA")
+		return q, 0, fault.Invalid(
+			"symbols_not_two", "a rolling correlation takes two symbols, and these are %d", len(q.symbols),
+		).
+			WithHint("give two symbols, such as symbols=AAPL,MA")
 	}
 	if q.method, err = choose(c, "method", "pearson", "spearman", "kendall"); err != nil {
 		return q, 0, err
@@ -55,7 +57,9 @@ func readRolling(c echo.Context) (q query, days int, err error) {
 	days = defaultRolling
 	if v := c.QueryParam("window"); v != "" {
 		if days, err = strconv.Atoi(v); err != nil || days < 2 || days > maxRolling {
-			return q, 0, fault.Invalid("parameter_invalid", "window=%.64s is not a number of returns from 2 to %d", v, maxRolling).WithHint("63 daily ones are a quarter of a year")
+			return q, 0, fault.Invalid(
+				"parameter_invalid", "window=%.64s is not a number of returns from 2 to %d", v, maxRolling,
+			).WithHint("63 daily ones are a quarter of a year")
 		}
 	}
 	w, err := rest.Windowed(c)
@@ -69,28 +73,28 @@ func (s *Service) rolling(c echo.Context) error {
 		return err
 	}
 	ctx := c.Request().Context()
-	who, err := s.find(ctx, q)
+	target, err := s.find(ctx, q)
 	if err != nil {
 		return err
 	}
-	tag := who.tag("rolling " + strconv.Itoa(days) + q.String())
+	tag := target.tag("rolling " + strconv.Itoa(days) + q.String())
 	if rest.Matches(c, tag) {
 		c.Response().Header().Set("ETag", tag)
 		return c.NoContent(http.StatusNotModified)
 	}
-	all, err := s.memory.of(ctx, s.db.Read(), who.census)
+	all, err := s.cache.load(ctx, s.db.Read(), target.index)
 	if err != nil {
 		return err
 	}
 	var a Rolling
 	err = s.work.Do(ctx, float64(min(all[0].days, all[1].days))*q.steps(days), func() (err error) {
-		a, err = rolled(ctx, q, days, all)
+		a, err = roll(ctx, q, days, all)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	a.Symbols = who.symbols
+	a.Symbols = target.symbols
 	body, err := json.Marshal(a)
 	if err != nil {
 		return err
@@ -99,21 +103,27 @@ func (s *Service) rolling(c echo.Context) error {
 	return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, append(body, '\n'))
 }
 
-func rolled(ctx context.Context, q query, days int, all []*held) (Rolling, error) {
+// roll computes the correlation of two series over all windows of the given number of returns.
+func roll(ctx context.Context, q query, days int, all []*cachedSeries) (Rolling, error) {
 	a := Rolling{Frequency: q.frequency, Method: q.method, Window: days}
-	dates, x, y, err := common(all, q)
+	dates, x, y, err := commonReturns(all, q)
 	if err != nil {
 		return a, err
 	}
 	if len(dates) < days {
-		return a, fault.Invalid("window_empty", "the two have %d %s returns between the same days, and a window takes %d", len(dates), q.frequency, days).
+		return a, fault.Invalid(
+			"window_empty", "the two symbols have %d %s returns over the same days, and a window takes %d", len(dates),
+			q.frequency, days,
+		).
 			WithHint("choose another from and to, or a smaller window")
 	}
 	if most := len(dates) - days + 1; float64(most)*float64(days) > q.bound() {
 		return a, fault.Invalid("window_long", "%d windows of %d returns are too many for method=%s", most, days, q.method).
 			WithHint("choose a smaller window, or a later from")
 	}
-	correlate := map[string]func(x, y []float64) float64{"pearson": quant.PairCorrelation, "spearman": quant.Spearman, "kendall": quant.Kendall}[q.method]
+	correlate := map[string]func(x, y []float64) float64{
+		"pearson": quant.PairCorrelation, "spearman": quant.Spearman, "kendall": quant.Kendall,
+	}[q.method]
 	a.Dates, a.Values = dates[days-1:], make(events.Floats, len(dates)-days+1)
 	for i := range a.Values {
 		if ctx.Err() != nil {
@@ -127,8 +137,8 @@ func rolled(ctx context.Context, q query, days int, all []*held) (Rolling, error
 	return a, nil
 }
 
-// common is the returns that two symbols have since the same day.
-func common(all []*held, q query) (days []civil.Date, x, y []float64, err error) {
+// commonReturns returns the returns that two symbols have over the same days.
+func commonReturns(all []*cachedSeries, q query) (days []civil.Date, x, y []float64, err error) {
 	f, err := frame(all, q.window, q.frequency)
 	if err != nil {
 		return nil, nil, nil, tooLarge(err)

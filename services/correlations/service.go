@@ -1,6 +1,6 @@
-// Package correlations makes correlations and covariances of all symbols. It keeps the returns of each symbol packed,
-// as events tell them, and in memory the sums from which the matrix follows, so that a new day is an update and not a
-// computation anew; these are made of what the database has, and are never older than it.
+// Package correlations computes correlations and covariances of symbols. It stores the returns of each symbol, which
+// events carry, in packed form, and caches in memory the sums that the matrix follows from. So a new day updates the
+// sums and does not compute them again. The sums follow from the database and are never older than it.
 package correlations
 
 import (
@@ -13,19 +13,20 @@ import (
 
 // Service is the correlations service.
 type Service struct {
-	db       *store.DB
-	views    replay.Views
-	memory   memory
-	universe universe
-	work     *rest.Work
+	db    *store.DB
+	views replay.Views
+	cache seriesCache
+	sums  sumsCache
+	work  *rest.Work
 }
 
-// New makes the service on its database, which may be nil when only Register is called.
+// New returns the service on its database, which may be nil when only Register is called.
 func New(db *store.DB) *Service {
 	return &Service{db: db, work: rest.NewWork(0, 0), views: replay.Views{
 		Service: "correlations",
 		Topics: []string{
-			events.AssetUpdated{}.Topic(), events.PortfolioCreated{}.Topic(), events.PortfolioUpdated{}.Topic(), events.PortfolioDeleted{}.Topic(),
+			events.AssetUpdated{}.Topic(), events.PortfolioCreated{}.Topic(), events.PortfolioUpdated{}.Topic(),
+			events.PortfolioDeleted{}.Topic(),
 		},
 		Entities: []replay.Entities{
 			{Owner: "returns", Keys: []replay.Column{{Table: "symbols", Name: "symbol"}, {Table: "series", Name: "symbol"}}},
@@ -34,12 +35,12 @@ func New(db *store.DB) *Service {
 	}}
 }
 
-// Name is correlations.
+// Name returns "correlations".
 func (s *Service) Name() string { return "correlations" }
 
-// Register is everything that the service answers to.
+// Register registers the handlers of all commands and events of the service.
 func (s *Service) Register(d *bus.Dispatcher) {
-	// Returns are changes and not states: a dead message holds the later ones of its symbol.
+	// Returns are changes and not states: a dead message blocks the later messages of its symbol.
 	bus.Handle(d, s.assetUpdated, bus.HoldWhenDead())
 	bus.Handle(d, s.portfolioCreated, bus.Name("correlations:portfolios"))
 	bus.Handle(d, s.portfolioUpdated, bus.Name("correlations:portfolios"))

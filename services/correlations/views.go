@@ -36,7 +36,7 @@ type seriesRow struct {
 	Data   []byte
 }
 
-// grow takes days in, so many of which are new.
+// grow extends the range of days by points, of which more are new.
 func (r *symbolRow) grow(points []series.Point, more int) {
 	first, last := points[0].Day, points[len(points)-1].Day
 	if r.Days == 0 || first < r.FirstDay {
@@ -48,8 +48,10 @@ func (r *symbolRow) grow(points []series.Point, more int) {
 	r.Days += more
 }
 
-// loadSymbols reads what there is of symbols. Of those that are replaced, it may be damaged.
-func loadSymbols(ctx context.Context, db bun.IDB, symbols []string, replaced func(symbol string) bool) (map[string]*symbolRow, error) {
+// loadSymbols reads the rows of symbols. Rows of symbols that are replaced may be damaged.
+func loadSymbols(
+	ctx context.Context, db bun.IDB, symbols []string, replaced func(symbol string) bool,
+) (map[string]*symbolRow, error) {
 	var rows []symbolRow
 	if err := db.NewSelect().Model(&rows).Where("symbol IN (?)", bun.List(symbols)).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("read what there is of symbols: %w", err)
@@ -65,7 +67,7 @@ func loadSymbols(ctx context.Context, db bun.IDB, symbols []string, replaced fun
 	return known, nil
 }
 
-// loadPortfolio is a portfolio as far as it is known here.
+// loadPortfolio reads the stored version and assets of a portfolio, and whether it is stored.
 func loadPortfolio(ctx context.Context, db bun.IDB, id string) (p events.Portfolio, found bool, err error) {
 	var assets string
 	p.ID = id
