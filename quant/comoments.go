@@ -187,9 +187,6 @@ func observed(values []float64) (mask []uint64, key string) {
 	return mask, string(b)
 }
 
-// Series returns the number of series.
-func (m *CoMoments) Series() int { return m.series }
-
 // Observations returns the number of periods in which i and j are both observed; for i = j, those of i alone.
 func (m *CoMoments) Observations(i, j int) int {
 	return int(m.commonPeriods[m.pattern[i]*m.patterns+m.pattern[j]])

@@ -59,22 +59,6 @@ func WorstDrawdowns(returns []float64, n int) []DrawdownPeriod {
 	return all[:min(max(n, 0), len(all))]
 }
 
-// WealthDrawdown returns the worst loss since a peak of a series of values: max((peak−v)/peak). 1 is a total loss; a
-// negative value gives more. It is 0 without a loss, and NaN for a series that does not start above 0.
-func WealthDrawdown(values []float64) float64 {
-	if len(values) == 0 || !(values[0] > 0) {
-		return math.NaN()
-	}
-	peak, worst := values[0], 0.0
-	for _, v := range values {
-		if v > peak {
-			peak = v
-		}
-		worst = math.Max(worst, (peak-v)/peak)
-	}
-	return worst
-}
-
 // LongestDrawdown returns the longest time, in periods, from a high of a series of values to the next higher value or
 // to the end (Portfolio Performance).
 func LongestDrawdown(values []float64) int {

@@ -116,11 +116,9 @@ func TestNoMeasurePanics(t *testing.T) {
 		}
 		assert.NotPanics(t, func() {
 			quant.Drawdowns(x)
-			quant.WealthDrawdown(x)
 			quant.LongestDrawdown(x)
 			quant.RollingMaxDrawdown(x, 2)
 			quant.RollingCorrelation(x, x, 2)
-			quant.Rebase(x, 100)
 			_, _ = quant.LedoitWolf(t.Context(), [][]float64{x, x}, quant.SingleFactor, quant.MissingZero, 252)
 			_, _ = quant.Semicovariance(t.Context(), [][]float64{x, x}, 0, quant.MissingPairwise, 252)
 			_, _ = quant.ExponentialCovariance(t.Context(), [][]float64{x, x}, nil, 10, 252)

@@ -111,12 +111,3 @@ func CAGR(first, last, days float64) float64 {
 
 // YearFraction returns a number of days in years of 365.25 days.
 func YearFraction(days float64) float64 { return days / 365.25 }
-
-// Rebase returns prices scaled so that the first equals start; empty without prices.
-func Rebase(prices []float64, start float64) []float64 {
-	out := make([]float64, len(prices))
-	for i, p := range prices {
-		out[i] = p / prices[0] * start
-	}
-	return out
-}

@@ -100,27 +100,6 @@ func Repair(m *mat.SymDense, method RepairMethod) (result *mat.SymDense, repaire
 	return result, true, nil
 }
 
-// ConditionNumber returns the ratio of the largest to the smallest eigenvalue by absolute value; +Inf for a singular
-// matrix. Beyond about 1e10, weights from an inverse are noise. NaN for an empty matrix or one with entries that are
-// not finite.
-func ConditionNumber(m *mat.SymDense) float64 {
-	if m.SymmetricDim() == 0 || finite(m) != nil {
-		return math.NaN()
-	}
-	var eigen mat.EigenSym
-	if !eigen.Factorize(m, false) {
-		return math.NaN()
-	}
-	low, high := math.Inf(1), 0.0
-	for _, v := range eigen.Values(nil) {
-		low, high = math.Min(low, math.Abs(v)), math.Max(high, math.Abs(v))
-	}
-	if low == 0 {
-		return math.Inf(1)
-	}
-	return high / low
-}
-
 // Scale returns a matrix times a factor: 252 makes daily covariances annual.
 func Scale(m *mat.SymDense, factor float64) *mat.SymDense {
 	return symmetric(m.SymmetricDim(), func(i, j int) float64 { return m.At(i, j) * factor })
@@ -133,14 +112,4 @@ func CovarianceToCorrelation(covariance *mat.SymDense) *mat.SymDense {
 	return symmetric(covariance.SymmetricDim(), func(i, j int) float64 {
 		return pearson(i == j, 2, covariance.At(i, j), covariance.At(i, i), covariance.At(j, j))
 	})
-}
-
-// CorrelationToCovariance returns S(i,j) = ρ(i,j)·σ(i)·σ(j). Errors: ErrLength unless each row has one deviation.
-func CorrelationToCovariance(correlation *mat.SymDense, deviations []float64) (*mat.SymDense, error) {
-	if len(deviations) != correlation.SymmetricDim() {
-		return nil, fmt.Errorf("%w: %d deviations for %d correlations", ErrLength, len(deviations),
-			correlation.SymmetricDim())
-	}
-	return symmetric(len(deviations),
-		func(i, j int) float64 { return correlation.At(i, j) * deviations[i] * deviations[j] }), nil
 }

@@ -90,21 +90,4 @@ func TestPerformanceAnalyticsValues(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) { assert.InDelta(t, c.want, c.got, 1e-6) })
 	}
-	t.Run("G23 component value at risk", func(t *testing.T) {
-		three := [][]float64{edhec.values[0][:100], edhec.values[1][:100], edhec.values[2][:100]}
-		w := []float64{.3, .4, .3}
-		s, err := quant.Covariance(t.Context(), three, 1)
-		require.NoError(t, err)
-		parts, err := quant.ComponentVaR([]float64{quant.Mean(three[0]), quant.Mean(three[1]), quant.Mean(three[2])}, s, w,
-			.05)
-		require.NoError(t, err)
-		assert.InDelta(t, -.012916, parts[0]+parts[1]+parts[2], 1e-6)
-		whole, err := quant.PortfolioReturns(three, w, func(int) bool { return true })
-		require.NoError(t, err)
-		parts, err = quant.ComponentVaR([]float64{quant.Mean(three[0]), quant.Mean(three[1]), quant.Mean(three[2])},
-			quant.Scale(s, .99), w, .05)
-		require.NoError(t, err)
-		assert.InDelta(t, quant.GaussianVaR(whole, .05), parts[0]+parts[1]+parts[2], 1e-14,
-			"over n the parts sum up to the value at risk of the whole")
-	})
 }

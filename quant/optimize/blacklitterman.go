@@ -5,8 +5,6 @@ import (
 	"math"
 
 	"gonum.org/v1/gonum/mat"
-
-	"stega/quant"
 )
 
 // View is a forecast of returns: the portfolio Weights will return Return. One weight of one is an absolute view;
@@ -16,29 +14,6 @@ type View struct {
 	Return  float64   // annual
 	// Confidence, from 0 to 1, is used only by Idzorek's method.
 	Confidence float64
-}
-
-// AbsoluteView returns the view that one of n assets will have an annual return. An unknown asset gives a view
-// without weights, which BlackLitterman refuses.
-func AbsoluteView(n, asset int, annual float64) View {
-	if asset < 0 || asset >= n {
-		return View{Return: annual}
-	}
-	v := View{Weights: make([]float64, n), Return: annual}
-	v.Weights[asset] = 1
-	return v
-}
-
-// RelativeView returns the view that one of n assets will outperform another by an annual return. An unknown asset
-// gives a view without weights, which BlackLitterman refuses.
-func RelativeView(n, better, worse int, by float64) View {
-	if min(better, worse) < 0 || max(better, worse) >= n {
-		return View{Return: by}
-	}
-	v := View{Weights: make([]float64, n), Return: by}
-	v.Weights[better]++
-	v.Weights[worse]--
-	return v
 }
 
 // Uncertainty names the source of the uncertainty Ω of views.
@@ -233,13 +208,6 @@ func pseudoInverse(a *mat.Dense) (*mat.Dense, error) {
 	return out, nil
 }
 
-// MarketRiskAversion returns the price of risk that the returns of a market imply: (R − riskFree)/σ². R is the
-// arithmetic mean and σ² the variance of simple returns, both annual. NaN for fewer than two returns.
-func MarketRiskAversion(returns []float64, periods, riskFree float64) float64 {
-	d := quant.Deviation(returns)
-	return (quant.Mean(returns)*periods - riskFree) / (d * d * periods)
-}
-
 // MarketImpliedReturns returns the returns at which the market would hold its present portfolio: aversion·Σw +
 // riskFree, with w the shares of the capitalizations. Errors: *InvalidError.
 func MarketImpliedReturns(covariance *mat.SymDense, capitalizations []float64, aversion,
@@ -266,32 +234,4 @@ func MarketImpliedReturns(covariance *mat.SymDense, capitalizations []float64, a
 		out[i] = aversion*out[i] + riskFree
 	}
 	return out, nil
-}
-
-// ImpliedWeights returns the weights of an unconstrained investor who expects the returns: w ∝ Σ⁻¹r, scaled to sum to
-// one. They do not depend on the aversion to risk. Errors: an *UnboundedError when they sum to zero, an *InvalidError
-// for a covariance without an inverse.
-func ImpliedWeights(covariance *mat.SymDense, returns []float64, names []string) ([]float64, error) {
-	r, err := newRisk(covariance, names, refuse)
-	if err != nil {
-		return nil, err
-	}
-	if err := values("returns", returns, &feasible{n: r.n, names: names}); err != nil {
-		return nil, err
-	}
-	var chol mat.Cholesky
-	if !chol.Factorize(r.sigma) || chol.Cond() > 1e14 {
-		return nil, invalid("covariance", "it has no inverse")
-	}
-	var w mat.VecDense
-	if err := chol.SolveVecTo(&w, mat.NewVecDense(r.n, append([]float64(nil), returns...))); err != nil &&
-		chol.Cond() > 1e14 {
-		return nil, invalid("covariance", "it has no inverse: %v", err)
-	}
-	sum, size := mat.Sum(&w), mat.Norm(&w, 1)
-	if math.Abs(sum) <= 1e-10*size || size == 0 {
-		return nil, &UnboundedError{"the weights that the returns imply sum to zero, and cannot be scaled to one"}
-	}
-	w.ScaleVec(1/sum, &w)
-	return w.RawVector().Data, nil
 }

@@ -169,38 +169,6 @@ func (f *Frontier) AtReturn(target float64) (*Portfolio, error) {
 	return f.portfolio(along(last.Weights, f.ray, (target-last.Return)/dot(f.ray, f.m.Returns))), nil
 }
 
-// AtVolatility returns the portfolio of highest return with at most the target volatility. A target below the least
-// volatility is an *InfeasibleError.
-func (f *Frontier) AtVolatility(target float64) (*Portfolio, error) {
-	first, last := f.Corners[0], f.Corners[len(f.Corners)-1]
-	if !(target >= first.Volatility) {
-		return nil, infeasible([]string{"target volatility"},
-			"the target volatility %.6g is below the least that the constraints allow, %.6g", target, first.Volatility)
-	}
-	from := last.Weights
-	var to []float64
-	k := sort.Search(len(f.Corners), func(i int) bool { return f.Corners[i].Volatility > target })
-	switch {
-	case k < len(f.Corners):
-		from, to = f.Corners[k-1].Weights, f.Corners[k].Weights
-	case f.ray == nil:
-		return f.portfolio(last.Weights), nil
-	default:
-		to = along(from, f.ray, 1)
-	}
-	c0, c1, c2 := f.parabola(from, to)
-	c0 -= target * target
-	t := 0.0
-	if disc := c1*c1 - c2*c0; c2 > 0 && disc > 0 { // c₀ + 2c₁t + c₂t² = 0, with c₀ ≤ 0
-		if root := math.Sqrt(disc); c1 <= 0 {
-			t = (root - c1) / c2
-		} else {
-			t = -c0 / (root + c1)
-		}
-	}
-	return f.portfolio(mix(from, to, t)), nil
-}
-
 // MaxSharpe returns the portfolio of the frontier with the highest ratio of the return above riskFree to volatility.
 func (f *Frontier) MaxSharpe(riskFree float64) *Portfolio {
 	var best *Portfolio

@@ -25,8 +25,6 @@
 package optimize
 
 import (
-	"math"
-
 	"gonum.org/v1/gonum/mat"
 
 	"stega/quant"
@@ -71,9 +69,6 @@ type Constraints struct {
 // Bound limits one weight. An infinite value is no limit.
 type Bound struct{ Lower, Upper float64 }
 
-// Unbounded returns a bound without limits.
-func Unbounded() Bound { return Bound{math.Inf(-1), math.Inf(1)} }
-
 // Group limits the sum of the weights of some assets, such as a sector: Lower ≤ Σw ≤ Upper. An infinite value is no
 // limit.
 type Group struct {
@@ -110,41 +105,4 @@ type Portfolio struct {
 type Active struct {
 	Constraint string
 	Price      float64
-}
-
-// Clean returns the weights with those below cutoff in size set to zero, and the others rounded to digits decimals.
-// The rounded sum stays the same: the remainder goes, one last digit each, to the weights that rounding moved most. A
-// usual cutoff is 1e-4 with 5 digits.
-func Clean(weights []float64, cutoff float64, digits int) []float64 {
-	unit := math.Pow(10, float64(digits))
-	out := make([]float64, len(weights))
-	total, sum := 0.0, 0.0
-	for i, w := range weights {
-		total += w
-		if math.Abs(w) >= cutoff {
-			out[i] = math.Round(w * unit)
-			sum += out[i]
-		}
-	}
-	missing := math.Round(total*unit) - sum
-	for math.Abs(missing) >= 1 {
-		sign, at, most := math.Copysign(1, missing), -1, math.Inf(-1)
-		for i, w := range weights {
-			if out[i] == 0 {
-				continue
-			}
-			if moved := sign * (w*unit - out[i]); moved > most {
-				at, most = i, moved
-			}
-		}
-		if at < 0 {
-			break
-		}
-		out[at] += sign
-		missing -= sign
-	}
-	for i := range out {
-		out[i] = out[i]/unit + 0 // no −0
-	}
-	return out
 }

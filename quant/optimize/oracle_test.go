@@ -117,7 +117,7 @@ func TestEfficientFrontierValues(t *testing.T) {
 	t.Parallel()
 	base := problem(t)
 	ctx := context.Background()
-	free := []optimize.Bound{optimize.Unbounded()}
+	free := []optimize.Bound{unbounded}
 	equal := make([]float64, 20)
 	for i := range equal {
 		equal[i] = 1. / 20
@@ -215,7 +215,7 @@ func earning(ctx context.Context, target float64) solver {
 func TestWithoutBoundsAReturnIsALinearSystem(t *testing.T) {
 	t.Parallel()
 	p := problem(t)
-	p.Bounds = []optimize.Bound{optimize.Unbounded()}
+	p.Bounds = []optimize.Bound{unbounded}
 	got, err := optimize.EfficientReturn(context.Background(), p, .25)
 	require.NoError(t, err)
 	n := 20

@@ -188,39 +188,6 @@ func scale(y, dev []float64) []float64 {
 	return out
 }
 
-// InverseVolatility returns weights in proportion to 1/σ that sum to one. An asset without variance is an
-// *InvalidError.
-func InverseVolatility(covariance *mat.SymDense, names []string) ([]float64, error) {
-	return inverse(covariance, names, func(v float64) float64 { return 1 / math.Sqrt(v) })
-}
-
-// InverseVariance returns weights in proportion to 1/σ² that sum to one: the least variance of uncorrelated assets.
-// An asset without variance is an *InvalidError.
-func InverseVariance(covariance *mat.SymDense, names []string) ([]float64, error) {
-	return inverse(covariance, names, func(v float64) float64 { return 1 / v })
-}
-
-func inverse(covariance *mat.SymDense, names []string, weight func(variance float64) float64) ([]float64, error) {
-	if covariance == nil || covariance.IsEmpty() {
-		return nil, invalid("covariance", "there is none")
-	}
-	w := make([]float64, covariance.SymmetricDim())
-	sum := 0.0
-	for i := range w {
-		v := covariance.At(i, i)
-		if !(v > 0) || math.IsInf(v, 0) {
-			return nil, &InvalidError{Field: "covariance", Asset: i, Name: assetNames(names).of(i),
-				Detail: fmt.Sprintf("the variance is %v", v)}
-		}
-		w[i] = weight(v)
-		sum += w[i]
-	}
-	for i := range w {
-		w[i] /= sum
-	}
-	return w, nil
-}
-
 // EqualWeights returns n weights of 1/n.
 func EqualWeights(n int) []float64 {
 	w := make([]float64, n)
