@@ -26,7 +26,7 @@ const MaxSymbols = 1 << 13
 // All sums are exact. A return is counted in quanta of 2⁻⁵³ ≈ 1.1e-16; simple returns of prices between −50 % and 100
 // % are whole numbers of quanta. Sums and sums of products are integers of 128 bits, so nothing drifts or cancels.
 // The state depends only on the counted days, not on their order: grown and corrected day by day, it equals a rebuilt
-// state byte for byte (see MarshalBinary). Covariances are rounded once, from integers.
+// state exactly. Covariances are rounded once, from integers.
 //
 // The caller keeps the returns, and passes the row that it corrects or removes. Concurrent reads are safe; changes
 // need exclusive access.

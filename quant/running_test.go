@@ -1,8 +1,6 @@
 package quant_test
 
 import (
-	"encoding/binary"
-	"hash/crc32"
 	"math"
 	"math/big"
 	"math/rand/v2"
@@ -38,13 +36,6 @@ func running(t testing.TB, symbols int, days [][]float64) *quant.Running {
 		require.NoError(t, m.Add(day))
 	}
 	return m
-}
-
-func encoded(t testing.TB, m *quant.Running) []byte {
-	t.Helper()
-	b, err := m.MarshalBinary()
-	require.NoError(t, err)
-	return b
 }
 
 // agree compares with a new computation, to 1e-12 of the scale of each pair.
@@ -112,7 +103,7 @@ func TestRunningEqualsANewComputation(t *testing.T) {
 					require.NoError(t, m.Correct(days[d], i, v))
 					days[d][i] = v
 				}
-			case k < 18 && symbols > 1: // one leaves
+			case symbols > 1: // one leaves
 				gone, order := r.IntN(symbols), []int{}
 				for i := range symbols {
 					if i != gone {
@@ -126,21 +117,16 @@ func TestRunningEqualsANewComputation(t *testing.T) {
 				for d := range days {
 					days[d] = slices.Delete(days[d], gone, gone+1)
 				}
-			default: // it is stored, and read
-				restored, err := quant.NewRunning(0)
-				require.NoError(t, err)
-				require.NoError(t, restored.UnmarshalBinary(encoded(t, m)))
-				m = restored
 			}
 		}
 		agree(t, days, symbols, m)
 		r.Shuffle(len(days), func(a, b int) { days[a], days[b] = days[b], days[a] })
-		require.Equal(t, encoded(t, running(t, symbols, days)), encoded(t, m),
-			"what is rebuilt, in another order, has the same bytes")
+		require.Equal(t, quant.StateOf(running(t, symbols, days)), quant.StateOf(m),
+			"what is rebuilt, in another order, has the same state")
 		for _, day := range days {
 			require.NoError(t, m.Remove(day))
 		}
-		require.Equal(t, encoded(t, running(t, symbols, nil)), encoded(t, m), "a state without days is empty")
+		require.Equal(t, quant.StateOf(running(t, symbols, nil)), quant.StateOf(m), "a state without days is empty")
 	}
 }
 
@@ -183,7 +169,7 @@ func TestRunningRefusesInvalidDays(t *testing.T) {
 	t.Parallel()
 	days := [][]float64{{.1, nan, .2}, {.2, .1, nan}}
 	m := running(t, 3, days)
-	before := encoded(t, m)
+	before := quant.StateOf(m)
 	for name, err := range map[string]error{
 		"short":     m.Add([]float64{1}),
 		"infinite":  m.Add([]float64{.1, .2, math.Inf(1)}),
@@ -199,60 +185,11 @@ func TestRunningRefusesInvalidDays(t *testing.T) {
 	require.ErrorIs(t, err, quant.ErrSymbols)
 	_, err = quant.NewRunning(-1)
 	require.ErrorIs(t, err, quant.ErrSymbols)
-	assert.Equal(t, before, encoded(t, m), "nothing has changed")
+	assert.Equal(t, before, quant.StateOf(m), "nothing has changed")
 	for range 4 {
 		require.NoError(t, m.Add([]float64{500, 0, 0}))
 	}
 	require.ErrorIs(t, m.Add([]float64{500, 0, 0}), quant.ErrRange, "the squares sum up to a million")
-}
-
-func TestDecodingAcceptsOneEncoding(t *testing.T) {
-	t.Parallel()
-	m := running(t, 3, [][]float64{{.1, nan, .2}, {.2, .1, -.05}})
-	good := encoded(t, m)
-	check := func(b []byte) error { return m.UnmarshalBinary(b) }
-	require.NoError(t, check(good))
-	for cut := range good {
-		require.ErrorIs(t, check(good[:cut]), quant.ErrEncoding)
-		bad := slices.Clone(good)
-		bad[cut] ^= 1
-		require.ErrorIs(t, check(bad), quant.ErrEncoding)
-	}
-	sealed := func(body ...byte) []byte {
-		return binary.BigEndian.AppendUint32(body, crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
-	}
-	require.NoError(t, check(sealed('c', 'o', 'm', 1, 1, 0, 6)), "a symbol without days is six zeros")
-	for _, body := range [][]byte{
-		{'c', 'o', 'm', 2, 1, 0, 6}, {'c', 'o', 'm', 1}, {'c', 'o', 'm', 1, 0xff, 0xff, 0x7f}, {'c', 'o', 'm', 1, 1, 0, 5},
-		{'c', 'o', 'm', 1, 1, 0, 7},
-		{'c', 'o', 'm', 1, 1, 0, 3, 0, 3}, {'c', 'o', 'm', 1, 1, 0, 6, 0}, {'c', 'o', 'm', 1, 1, 0, 0x86, 0},
-		{'c', 'o', 'm', 1, 1, 2, 0, 0, 5}, {'c', 'o', 'm', 1, 1, 200, 1},
-	} {
-		require.ErrorIs(t, check(sealed(body...)), quant.ErrEncoding, "%v", body)
-	}
-}
-
-func FuzzRunningDecode(f *testing.F) {
-	seal := func(body []byte) []byte {
-		return binary.BigEndian.AppendUint32(body, crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
-	}
-	b := encoded(f, running(f, 2, [][]float64{{.1, nan}, {.2, .1}}))
-	f.Add(b[:len(b)-4])
-	f.Fuzz(func(t *testing.T, body []byte) {
-		if len(body) > 6 && body[4] >= 64 {
-			return // many symbols take much memory, which is no fault
-		}
-		m, err := quant.NewRunning(0)
-		require.NoError(t, err)
-		sealed := seal(slices.Clone(body))
-		if err := m.UnmarshalBinary(sealed); err != nil {
-			require.ErrorIs(t, err, quant.ErrEncoding)
-			return
-		}
-		assert.Equal(t, sealed, encoded(t, m), "decoding and encoding give the same bytes")
-		_ = m.Covariance(252)
-		_ = m.Correlation()
-	})
 }
 
 func BenchmarkRunning500(b *testing.B) {
@@ -289,18 +226,6 @@ func BenchmarkRunning500(b *testing.B) {
 	b.Run("correlation", func(b *testing.B) {
 		for b.Loop() {
 			_ = m.Correlation()
-		}
-	})
-	b.Run("encode", func(b *testing.B) {
-		for b.Loop() {
-			_, _ = m.MarshalBinary()
-		}
-	})
-	bytes := encoded(b, m)
-	b.Run("decode", func(b *testing.B) {
-		b.ReportMetric(float64(len(bytes)), "bytes")
-		for b.Loop() {
-			_ = m.UnmarshalBinary(bytes)
 		}
 	})
 }
