@@ -65,7 +65,7 @@ func (missing Missing) fill(returns [][]float64) ([][]float64, error) {
 // Semicovariance returns the N×N matrix periods·mean(d(x)·d(y)) of returns[a][t], with d(r) = min(r−benchmark, 0).
 // The benchmark is per period. MissingPairwise averages over the common periods of each pair. MissingZero averages
 // over all periods with 0 for missing values, as PyPortfolioOpt does with a benchmark of 0.000079. A pair without a
-// commonPeriods period is NaN. Errors: ErrLength, ErrOption.
+// common period is NaN. Errors: ErrLength, ErrOption.
 //
 // Source: Estrada, Mean-semivariance optimization: a heuristic approach (2008).
 func Semicovariance(ctx context.Context, returns [][]float64, benchmark float64, missing Missing,

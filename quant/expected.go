@@ -65,9 +65,9 @@ func ExponentialReturn(returns []float64, span float64, compounding Compounding,
 
 // CAPMReturns returns the annual returns that the capital asset pricing model expects of returns[a][t]: rf +
 // β·(E(market) − rf), one for each asset. rf is annual. β = cov(asset, market)/var(market), the covariance over the
-// commonPeriods periods and the variance over all periods of the market. E(market) is the market's annual return by the
+// common periods and the variance over all periods of the market. E(market) is the market's annual return by the
 // given compounding. A nil market means the mean of the observed assets in each period. An asset with fewer than two
-// commonPeriods periods is NaN. Errors: ErrLength.
+// common periods is NaN. Errors: ErrLength.
 //
 // Source: Sharpe (1964), as capm_return of PyPortfolioOpt.
 func CAPMReturns(returns [][]float64, market []float64, rf float64, compounding Compounding,

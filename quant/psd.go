@@ -18,7 +18,7 @@ const (
 )
 
 // ErrUndefined reports a matrix with an entry that is not finite, such as the covariance of two series without a
-// commonPeriods period.
+// common period.
 var ErrUndefined = errors.New("an entry of the matrix is not a finite number")
 
 // finite returns ErrUndefined if an entry of m is not finite.
@@ -107,7 +107,7 @@ func Scale(m *mat.SymDense, factor float64) *mat.SymDense {
 
 // CovarianceToCorrelation returns ρ(i,j) = S(i,j)/√(S(i,i)·S(j,j)), within ±1, and NaN where a variance is not
 // positive. For pairwise complete covariances it differs from CoMoments.Correlation, whose deviations are over the
-// commonPeriods periods of the pair.
+// common periods of the pair.
 func CovarianceToCorrelation(covariance *mat.SymDense) *mat.SymDense {
 	return symmetric(covariance.SymmetricDim(), func(i, j int) float64 {
 		return pearson(i == j, 2, covariance.At(i, j), covariance.At(i, i), covariance.At(j, j))

@@ -11,7 +11,7 @@ import (
 	"stega/broker"
 )
 
-func redelivered(w *world) {
+func redelivered(w *env) {
 	w.declare(service(alpha, red))
 	c := w.subscribe(alpha, broker.Events, 10)
 	w.publish(many(red, 6)...)
@@ -22,11 +22,11 @@ func redelivered(w *world) {
 	assert.False(w.t, open, "the deliveries of a closed consumer end")
 	again := w.handle(w.subscribe(alpha, broker.Events, 10), 5)
 	assert.Equal(w.t, []int64{1, 3, 4, 5, 6}, numbers(again))
-	assert.Equal(w.t, []bool{true, true, true}, flags(again[:3])) // of the rest nobody can tell
+	assert.Equal(w.t, []bool{true, true, true}, flags(again[:3])) // the rest is unspecified
 	w.empty(alpha, broker.Events)
 }
 
-func connectionClosed(w *world) {
+func connectionClosed(w *env) {
 	other := *w
 	if other.b = w.h.Open(w.t); other.b == w.b {
 		w.t.Skip("there is one connection")
@@ -42,7 +42,7 @@ func connectionClosed(w *world) {
 	w.empty(alpha, broker.Events)
 }
 
-func released(w *world) {
+func released(w *env) {
 	w.declare(service(alpha, red))
 	w.publish(many(red, 10)...)
 	c := w.subscribe(alpha, broker.Events, 4)
@@ -56,7 +56,7 @@ func released(w *world) {
 	assert.Equal(w.t, span(1, 10), numbers(again))
 	assert.Equal(w.t, []bool{true, true, true, true}, flags(again[:4]))
 
-	// To the same consumer it comes again too.
+	// It is redelivered to the same consumer too.
 	c = w.subscribe(alpha, broker.Commands, 1)
 	w.publish(command(alpha, 1))
 	require.NoError(w.t, w.take(c, 1)[0].Release())
@@ -65,13 +65,13 @@ func released(w *world) {
 	w.empty(alpha, broker.Commands)
 }
 
-func settledOnce(w *world) {
+func settledOnce(w *env) {
 	w.declare(service(alpha, red))
 	c := w.subscribe(alpha, broker.Events, 1)
 	w.publish(many(red, 3)...)
 	first := w.handle(c, 1)[0]
 	second := w.take(c, 1)[0]
-	_, _, _ = first.Ack(), first.Release(), first.Reject("too late") // whatever they say, they do nothing
+	_, _, _ = first.Ack(), first.Release(), first.Reject("too late") // they have no effect, whatever they return
 	w.nothing(c)
 	require.NoError(w.t, second.Ack())
 	assert.Equal(w.t, []int64{3}, numbers(w.handle(c, 1)))
@@ -79,7 +79,7 @@ func settledOnce(w *world) {
 	w.empty(alpha, broker.Dead)
 }
 
-func singleActive(w *world) {
+func singleActive(w *env) {
 	w.declare(service(alpha, red))
 	first := w.subscribe(alpha, broker.Events, 5)
 	w.publish(many(red, 4)...)
@@ -94,7 +94,7 @@ func singleActive(w *world) {
 	}
 	w.publish(event(red, 6))
 	w.nothing(second)
-	require.NoError(w.t, first.Stop(w.ctx)) // the sixth waits in it unread
+	require.NoError(w.t, first.Stop(w.ctx)) // the sixth message is undelivered in it
 	assert.Equal(w.t, []int64{6}, numbers(w.handle(second, 1)))
 	require.NoError(w.t, first.Close())
 	w.publish(event(red, 7))
@@ -102,7 +102,7 @@ func singleActive(w *world) {
 	w.empty(alpha, broker.Events)
 }
 
-func takeOver(w *world) {
+func takeOver(w *env) {
 	w.declare(service(alpha, red))
 	first := w.subscribe(alpha, broker.Events, 5)
 	w.publish(many(red, 12)...)
@@ -119,7 +119,7 @@ func takeOver(w *world) {
 	assert.Equal(w.t, []int64{13}, numbers(w.handle(third, 1)))
 }
 
-func compete(w *world) {
+func compete(w *env) {
 	w.declare(service(alpha))
 	first, second := w.subscribe(alpha, broker.Commands, 1), w.subscribe(alpha, broker.Commands, 1)
 	w.publish(command(alpha, 1), command(alpha, 2), command(alpha, 3))
@@ -128,14 +128,14 @@ func compete(w *world) {
 	w.nothing(first)
 	require.NoError(w.t, b.Ack())
 	assert.Equal(w.t, []int64{3}, numbers(w.handle(second, 1)))
-	require.NoError(w.t, first.Close()) // what it had goes to the other
+	require.NoError(w.t, first.Close()) // its message goes to the other
 	again := w.handle(second, 1)[0]
 	assert.Equal(w.t, a.ID, again.ID)
 	assert.True(w.t, again.Redelivered)
 	w.empty(alpha, broker.Commands)
 }
 
-func prefetch(w *world) {
+func prefetch(w *env) {
 	w.declare(service(alpha, red))
 	w.publish(many(red, 10)...)
 	c := w.subscribe(alpha, broker.Events, 3)
@@ -156,26 +156,26 @@ func prefetch(w *world) {
 	assert.Equal(w.t, span(8, 10), numbers(w.handle(c, 3)))
 }
 
-func drains(w *world) {
+func drains(w *env) {
 	w.declare(service(alpha, red))
 	w.publish(many(red, 10)...)
 	c := w.subscribe(alpha, broker.Events, 5)
 	inFlight := w.take(c, 2)
 	require.NoError(w.t, c.Stop(w.ctx))
 	for d := range c.Deliveries() {
-		assert.Failf(w.t, "a stopped consumer handed out more", "message %d", d.Sequence)
+		assert.Failf(w.t, "a stopped consumer delivered more", "message %d", d.Sequence)
 	}
-	require.NoError(w.t, c.Stop(w.ctx), "it may be stopped again")
+	require.NoError(w.t, c.Stop(w.ctx), "a second stop is allowed")
 	for _, d := range inFlight {
 		require.NoError(w.t, d.Ack())
 	}
 	require.NoError(w.t, c.Close())
-	require.NoError(w.t, c.Close(), "it may be closed again")
+	require.NoError(w.t, c.Close(), "a second close is allowed")
 	assert.Equal(w.t, span(3, 10), numbers(w.handle(w.subscribe(alpha, broker.Events, 5), 8)))
 	w.empty(alpha, broker.Events)
 }
 
-func rejected(w *world, q broker.Queue) {
+func rejected(w *env, q broker.Queue) {
 	w.declare(service(alpha, red), service(beta, red))
 	m := []broker.Outgoing{event(red, 1), event(red, 2)}
 	if q == broker.Commands {
@@ -185,7 +185,7 @@ func rejected(w *world, q broker.Queue) {
 	w.publish(m...)
 	taken := w.take(c, 2)
 	before := time.Now()
-	const reason = "the data are no portfolio: 名 \"%\"\nline two"
+	const reason = "the data are not a portfolio: 名 \"%\"\nline two"
 	require.NoError(w.t, taken[0].Reject(reason))
 	require.NoError(w.t, taken[1].Ack())
 	w.empty(alpha, q)
@@ -200,7 +200,7 @@ func rejected(w *world, q broker.Queue) {
 	assert.Equal(w.t, reason, d.Reason)
 	assert.WithinRange(w.t, d.At, before.Add(-time.Minute), time.Now().Add(time.Minute))
 	w.same("the dead letter", m[0].Message, d.Message)
-	require.NoError(w.t, dead.Close()) // it stays until it is acked
+	require.NoError(w.t, dead.Close()) // it stays until an ack
 	dead = w.subscribe(alpha, broker.Dead, 10)
 	again := w.take(dead, 1)[0]
 	assert.True(w.t, again.Redelivered)
@@ -209,9 +209,9 @@ func rejected(w *world, q broker.Queue) {
 	w.empty(alpha, broker.Dead)
 }
 
-func undecodable(w *world) {
+func undecodable(w *env) {
 	if w.h.InjectRaw == nil {
-		w.t.Skip("nothing else can get into this kind of broker")
+		w.t.Skip("this broker accepts no other form")
 	}
 	w.declare(service(alpha, red))
 	c := w.subscribe(alpha, broker.Events, 10)
@@ -238,7 +238,7 @@ func undecodable(w *world) {
 	w.empty(alpha, broker.Dead)
 }
 
-func depth(w *world) {
+func depth(w *env) {
 	w.declare(service(alpha, red))
 	for _, q := range []broker.Queue{broker.Events, broker.Commands, broker.Dead} {
 		w.deep(alpha, q, 0)
@@ -258,7 +258,7 @@ func depth(w *world) {
 	w.deep(alpha, broker.Events, 0)
 }
 
-func state(w *world) {
+func state(w *env) {
 	w.eventually("it is connected", func() bool { return w.b.State().Connected })
 	s := w.b.State()
 	assert.Empty(w.t, s.Blocked)

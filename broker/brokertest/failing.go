@@ -11,23 +11,23 @@ import (
 	"stega/broker"
 )
 
-func staleAck(w *world) {
+func staleAck(w *env) {
 	w.declare(service(alpha, red))
 	c := w.subscribe(alpha, broker.Events, 1)
 	w.publish(event(red, 1), event(red, 2))
 	stale := w.take(c, 1)[0]
 	w.h.CutConnections(w.t)
-	again := w.take(c, 1)[0] // the first message of the new session, as stale was of the old
+	again := w.take(c, 1)[0] // the first message of the new connection, as stale was of the old one
 	assert.Equal(w.t, stale.ID, again.ID)
 	assert.True(w.t, again.Redelivered)
-	_ = stale.Ack() // whatever it says
+	_ = stale.Ack() // it has no effect, whatever it returns
 	w.nothing(c)
 	require.NoError(w.t, c.Close())
 	assert.Equal(w.t, []int64{1, 2}, numbers(w.handle(w.subscribe(alpha, broker.Events, 10), 2)))
 	w.empty(alpha, broker.Events)
 }
 
-func staleReject(w *world) {
+func staleReject(w *env) {
 	w.declare(service(alpha, red))
 	c := w.subscribe(alpha, broker.Events, 2)
 	w.publish(event(red, 1), event(red, 2))
@@ -35,7 +35,7 @@ func staleReject(w *world) {
 	w.h.CutConnections(w.t)
 	again := w.take(c, 2)
 	assert.Equal(w.t, []int64{1, 2}, numbers(again))
-	_, _ = stale[0].Reject("stale"), stale[1].Release() // whatever they say
+	_, _ = stale[0].Reject("stale"), stale[1].Release() // they have no effect, whatever they return
 	w.nothing(c)
 	for _, d := range again {
 		require.NoError(w.t, d.Ack())
@@ -44,8 +44,8 @@ func staleReject(w *world) {
 	w.empty(alpha, broker.Dead)
 }
 
-func cutInTheMiddle(w *world) {
-	// A broker sees some time later that a connection is gone, so the last cut comes well before the end.
+func cutInTheMiddle(w *env) {
+	// A broker detects a lost connection some time later, so the last cut comes well before the end.
 	inTheMiddle(w, 4_000, map[int]func(){
 		500:   func() { w.h.CutConnections(w.t) },
 		1_500: func() { w.h.CutConnections(w.t) },
@@ -53,13 +53,13 @@ func cutInTheMiddle(w *world) {
 	})
 }
 
-func restartInTheMiddle(w *world) {
+func restartInTheMiddle(w *env) {
 	inTheMiddle(w, 10_000, map[int]func(){3_000: func() { w.h.Restart(w.t) }})
 }
 
-// inTheMiddle publishes as a relay does, again what was not confirmed, and disturbs the broker after so many were
-// received. All must be received in the end.
-func inTheMiddle(w *world, n int, disturb map[int]func()) {
+// inTheMiddle publishes like a relay, repeating unconfirmed messages, and disturbs the broker after given numbers of
+// received messages. Finally all must be received.
+func inTheMiddle(w *env, n int, disturb map[int]func()) {
 	w.declare(service(alpha, red))
 	c := w.subscribe(alpha, broker.Events, 200)
 	ctx, cancel := context.WithTimeout(w.ctx, 3*w.h.patience())
@@ -74,7 +74,7 @@ func inTheMiddle(w *world, n int, disturb map[int]func()) {
 			require.NoError(w.t, d.Err)
 			deliveries++
 			received[d.Sequence] = true
-			_ = d.Ack() // of a lost session it may fail, and the message comes again
+			_ = d.Ack() // on a lost connection it may fail, and the message is redelivered
 			if act := disturb[len(received)]; act != nil {
 				delete(disturb, len(received))
 				act()
@@ -87,8 +87,8 @@ func inTheMiddle(w *world, n int, disturb map[int]func()) {
 	w.t.Logf("%d messages took %d deliveries", n, deliveries)
 }
 
-// relay publishes all messages, each until the broker takes it.
-func relay(ctx context.Context, w *world, messages []broker.Outgoing) {
+// relay publishes all messages, each until its confirmation.
+func relay(ctx context.Context, w *env, messages []broker.Outgoing) {
 	refused := make(chan broker.Outgoing, len(messages))
 	for _, m := range messages {
 		refused <- m
@@ -117,7 +117,7 @@ func relay(ctx context.Context, w *world, messages []broker.Outgoing) {
 	}
 }
 
-func logAfterCut(w *world) {
+func logAfterCut(w *env) {
 	w.declare(service(alpha, red))
 	w.publish(many(red, 10)...)
 	entries, err := w.b.Log(w.ctx, 0)
@@ -135,7 +135,7 @@ func logAfterCut(w *world) {
 	assert.Greater(w.t, next[0].Position, first[9].Position)
 }
 
-func restartKeeps(w *world) {
+func restartKeeps(w *env) {
 	w.declare(service(alpha, red))
 	w.publish(event(red, 1), event(red, 2))
 	c := w.subscribe(alpha, broker.Events, 1)
@@ -151,7 +151,7 @@ func restartKeeps(w *world) {
 	assert.EqualValues(w.t, 2, w.read(entries, 2)[1].Sequence)
 }
 
-func refused(w *world) {
+func refused(w *env) {
 	w.declare(service(alpha, red))
 	w.h.Refuse(w.t, alpha)
 	sent := many(red, 20)
@@ -164,7 +164,7 @@ func refused(w *world) {
 		}
 		assert.ErrorIs(w.t, err, broker.ErrNacked)
 	}
-	require.Less(w.t, len(confirmed), len(sent), "it refused nothing")
+	require.Less(w.t, len(confirmed), len(sent), "nothing was refused")
 	c := w.subscribe(alpha, broker.Events, 100)
 	got := map[int64]bool{}
 	for len(confirmed) > 0 {
@@ -175,7 +175,7 @@ func refused(w *world) {
 	}
 }
 
-func closes(w *world) {
+func closes(w *env) {
 	w.declare(service(alpha, red))
 	w.publish(event(red, 1))
 	c := w.subscribe(alpha, broker.Events, 10)
@@ -190,22 +190,22 @@ func closes(w *world) {
 		for range entries {
 		}
 	}()
-	var told sync.WaitGroup
+	var pending sync.WaitGroup
 	for range 100 {
-		told.Add(1)
-		require.NoError(w.t, w.b.Publish(w.ctx, event(red, 2), func(error) { told.Done() }))
+		pending.Add(1)
+		require.NoError(w.t, w.b.Publish(w.ctx, event(red, 2), func(error) { pending.Done() }))
 	}
 	require.NoError(w.t, w.b.Close())
 	w.await("consumers and readers end", ended)
 	answered := make(chan struct{})
 	go func() {
-		told.Wait()
+		pending.Wait()
 		close(answered)
 	}()
 	w.await("what was on its way is answered", answered)
-	require.NoError(w.t, w.b.Close(), "it may be closed again")
+	require.NoError(w.t, w.b.Close(), "a second close is allowed")
 
-	_ = taken.Ack() // whatever it says
+	_ = taken.Ack() // it has no effect, whatever it returns
 	assert.NoError(w.t, c.Stop(w.ctx))
 	assert.NoError(w.t, c.Close())
 	assert.ErrorIs(w.t, w.b.Publish(w.ctx, event(red, 3), func(error) { assert.Fail(w.t, "done was called") }),
@@ -220,7 +220,7 @@ func closes(w *world) {
 }
 
 // read reads the next n entries of the log.
-func (w *world) read(entries <-chan broker.LogEntry, n int) []broker.LogEntry {
+func (w *env) read(entries <-chan broker.LogEntry, n int) []broker.LogEntry {
 	w.t.Helper()
 	read := make([]broker.LogEntry, 0, n)
 	deadline := time.After(w.h.patience())

@@ -10,10 +10,10 @@ import (
 	"stega/broker"
 )
 
-func logWhole(w *world) {
+func wholeLog(w *env) {
 	w.declare(service(alpha, red))
 	w.publish(many(red, 50)...)
-	w.publish(command(alpha, 1)) // commands are not in it
+	w.publish(command(alpha, 1)) // the log has no commands
 	entries, err := w.b.Log(w.ctx, 0)
 	require.NoError(w.t, err)
 	other, err := w.b.Log(w.ctx, 0)
@@ -37,7 +37,7 @@ func logWhole(w *world) {
 	w.noEntry(entries)
 }
 
-func logFrom(w *world) {
+func logFrom(w *env) {
 	w.declare(service(alpha, red))
 	w.publish(many(red, 40)...)
 	entries, err := w.b.Log(w.ctx, 0)
@@ -58,7 +58,7 @@ func logFrom(w *world) {
 	assert.EqualValues(w.t, 41, w.read(next, 1)[0].Sequence)
 }
 
-func logEnd(w *world) {
+func logEnd(w *env) {
 	w.declare(service(alpha, red))
 	w.publish(many(red, 5)...)
 	entries, err := w.b.Log(w.ctx, broker.LogEnd)
@@ -70,7 +70,7 @@ func logEnd(w *world) {
 	assert.EqualValues(w.t, 7, read[1].Sequence)
 }
 
-func logEnds(w *world) {
+func logEnds(w *env) {
 	w.declare(service(alpha, red))
 	w.publish(many(red, 5)...)
 	ctx, cancel := context.WithCancel(w.ctx)
@@ -88,7 +88,7 @@ func logEnds(w *world) {
 	w.await("the log is closed", closed)
 }
 
-func logBounds(w *world) {
+func logBounds(w *env) {
 	w.declare(service(alpha, red))
 	bounds, err := w.b.LogBounds(w.ctx)
 	require.NoError(w.t, err)
@@ -97,7 +97,7 @@ func logBounds(w *world) {
 	entries, err := w.b.Log(w.ctx, 0)
 	require.NoError(w.t, err)
 	read := w.read(entries, 30)
-	assert.Equal(w.t, bounds.Origin, read[0].Position, "the first entry of a new log stands at its origin")
+	assert.Equal(w.t, bounds.Origin, read[0].Position, "the first entry of a new log is at its origin")
 	bounds, err = w.b.LogBounds(w.ctx)
 	require.NoError(w.t, err)
 	assert.False(w.t, bounds.Empty)
@@ -107,8 +107,8 @@ func logBounds(w *world) {
 	assert.Equal(w.t, read[near].ID, bounds.Recent.ID)
 }
 
-// noEntry watches for a while that the log has nothing new.
-func (w *world) noEntry(entries <-chan broker.LogEntry) {
+// noEntry checks for a while that the log has no new entry.
+func (w *env) noEntry(entries <-chan broker.LogEntry) {
 	w.t.Helper()
 	select {
 	case e, open := <-entries:

@@ -14,7 +14,7 @@ import (
 	"stega/events"
 )
 
-func reachesSubscribers(w *world) {
+func reachesSubscribers(w *env) {
 	w.declare(service(alpha, red, green), service(beta, red), service(gamma, blue))
 	a, b, c := w.subscribe(alpha, broker.Events, 10), w.subscribe(beta, broker.Events, 10),
 		w.subscribe(gamma, broker.Events, 10)
@@ -35,8 +35,8 @@ func reachesSubscribers(w *world) {
 	}
 }
 
-func commandReaches(w *world) {
-	w.declare(service(alpha, "suite.do"), service(beta)) // the topic of a command is none of the events'
+func commandReaches(w *env) {
+	w.declare(service(alpha, "suite.do"), service(beta)) // no event has the topic of a command
 	w.publish(command(beta, 1))
 	d := w.handle(w.subscribe(beta, broker.Commands, 10), 1)[0]
 	assert.Equal(w.t, beta, d.Service)
@@ -47,7 +47,7 @@ func commandReaches(w *world) {
 	w.empty(beta, broker.Commands)
 }
 
-func preserved(w *world) {
+func preserved(w *env) {
 	w.declare(service(alpha, red))
 	all := map[string]events.Message{
 		"all fields": {
@@ -59,7 +59,7 @@ func preserved(w *world) {
 			},
 			Data: []byte(`{"a":"b"}`),
 		},
-		"hardly any": {
+		"few fields": {
 			Envelope: events.Envelope{ID: events.NewID(), Source: "stega/portfolio", Type: red, Time: time.Unix(0, 0).UTC()},
 		},
 		"unicode": {
@@ -89,8 +89,8 @@ func preserved(w *world) {
 	}
 }
 
-// same asserts that a message came out as it went in; a time to the microsecond.
-func (w *world) same(name string, want, got events.Message) {
+// same asserts that a message arrived unchanged; its time to the microsecond.
+func (w *env) same(name string, want, got events.Message) {
 	w.t.Helper()
 	assert.WithinDuration(w.t, want.Time, got.Time, time.Microsecond, name)
 	assert.Equal(w.t, time.UTC, got.Time.Location(), name)
@@ -99,7 +99,7 @@ func (w *world) same(name string, want, got events.Message) {
 	assert.Equal(w.t, want.Envelope, got.Envelope, name)
 }
 
-func ordered(w *world) {
+func ordered(w *env) {
 	w.declare(service(alpha, red), service(beta, red, green))
 	const n = 2000
 	a, b := w.subscribe(alpha, broker.Events, 100), w.subscribe(beta, broker.Events, 7)
@@ -128,7 +128,7 @@ func ordered(w *world) {
 	w.empty(beta, broker.Events)
 }
 
-func nobody(w *world) {
+func noSubscriber(w *env) {
 	w.declare(service(alpha, red))
 	entries, err := w.b.Log(w.ctx, 0)
 	require.NoError(w.t, err)
@@ -137,7 +137,7 @@ func nobody(w *world) {
 	w.empty(alpha, broker.Events)
 }
 
-func unroutable(w *world) {
+func unroutable(w *env) {
 	w.declare(service(alpha, red))
 	errs := w.send(command(alpha, 1), command(beta, 2), command(alpha, 3))
 	assert.NoError(w.t, errs[0])
@@ -149,7 +149,7 @@ func unroutable(w *world) {
 	assert.Equal(w.t, []int64{4}, numbers(w.handle(w.subscribe(beta, broker.Commands, 10), 1)))
 }
 
-func topicRemoved(w *world) {
+func topicRemoved(w *env) {
 	w.declare(service(alpha, red, green), service(beta, red))
 	a, b := w.subscribe(alpha, broker.Events, 10), w.subscribe(beta, broker.Events, 10)
 	w.publish(event(red, 1))
@@ -162,7 +162,7 @@ func topicRemoved(w *world) {
 	w.empty(alpha, broker.Events)
 }
 
-func declaredApart(w *world) {
+func declaredApart(w *env) {
 	w.declare(service(alpha, red))
 	w.declare(service(beta, red))
 	w.publish(event(red, 1), command(alpha, 2))
@@ -171,7 +171,7 @@ func declaredApart(w *world) {
 	w.handle(w.subscribe(beta, broker.Events, 10), 1)
 }
 
-func declaredTwice(w *world) {
+func declaredTwice(w *env) {
 	w.declare(service(alpha, red, green), service(beta))
 	a := w.subscribe(alpha, broker.Events, 1)
 	w.publish(event(red, 1), event(green, 2), command(beta, 3))
@@ -185,10 +185,10 @@ func declaredTwice(w *world) {
 	w.handle(w.subscribe(beta, broker.Commands, 1), 1)
 }
 
-func doneOnce(w *world) {
+func doneOnce(w *env) {
 	w.declare(service(alpha, red))
 	const publishers, each = 4, 300
-	var told [publishers * each]atomic.Int32
+	var pending [publishers * each]atomic.Int32
 	var first, running sync.WaitGroup
 	for p := range publishers {
 		running.Go(func() {
@@ -203,7 +203,7 @@ func doneOnce(w *world) {
 				first.Add(1)
 				if !assert.NoError(w.t, w.b.Publish(w.ctx, m, func(err error) {
 					assert.Equal(w.t, m.Service == gamma, err != nil)
-					if told[p*each+i].Add(1) == 1 {
+					if pending[p*each+i].Add(1) == 1 {
 						first.Done()
 					}
 				})) {
@@ -220,12 +220,12 @@ func doneOnce(w *world) {
 	}()
 	w.await("every publish is answered", all)
 	require.NoError(w.t, w.b.Close())
-	for i := range told {
-		assert.EqualValues(w.t, 1, told[i].Load())
+	for i := range pending {
+		assert.EqualValues(w.t, 1, pending[i].Load())
 	}
 }
 
-func publishFromDone(w *world) {
+func publishFromDone(w *env) {
 	w.declare(service(alpha, red))
 	a := w.subscribe(alpha, broker.Events, 10)
 	const n = 20
@@ -241,7 +241,7 @@ func publishFromDone(w *world) {
 	assert.Equal(w.t, span(1, n), numbers(w.handle(a, n)))
 }
 
-func twoConnections(w *world) {
+func twoConnections(w *env) {
 	w.declare(service(alpha, red))
 	other := *w
 	other.b = w.h.Open(w.t)

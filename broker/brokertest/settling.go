@@ -9,14 +9,14 @@ import (
 	"stega/broker"
 )
 
-func (w *world) ack(taken ...broker.Delivery) {
+func (w *env) ack(taken ...broker.Delivery) {
 	w.t.Helper()
 	for _, d := range taken {
 		require.NoError(w.t, d.Ack())
 	}
 }
 
-// commands makes commands 1 to n for a service.
+// commands returns commands 1 to n for a service.
 func commands(service string, n int) []broker.Outgoing {
 	out := make([]broker.Outgoing, n)
 	for i := range out {
@@ -25,7 +25,7 @@ func commands(service string, n int) []broker.Outgoing {
 	return out
 }
 
-func acksInAnyOrder(w *world) {
+func acksInAnyOrder(w *env) {
 	w.declare(service(alpha, red))
 	w.publish(many(red, 60)...)
 	c := w.subscribe(alpha, broker.Events, 20)
@@ -49,8 +49,8 @@ func acksInAnyOrder(w *world) {
 	assert.Equal(w.t, []int64{61}, numbers(w.handle(w.subscribe(alpha, broker.Events, 20), 1)))
 }
 
-// openInTheMiddle leaves a delivery open while those around it are acked.
-func openInTheMiddle(w *world) {
+// openInTheMiddle keeps a delivery open while its neighbours are acked.
+func openInTheMiddle(w *env) {
 	w.declare(service(alpha, red))
 	w.publish(many(red, 20)...)
 	c := w.subscribe(alpha, broker.Events, 20)
@@ -64,8 +64,8 @@ func openInTheMiddle(w *world) {
 	w.empty(alpha, broker.Events)
 }
 
-// openForLong leaves the first delivery open while many times the prefetch follow.
-func openForLong(w *world) {
+// openForLong keeps the first delivery open while many times the prefetch follows.
+func openForLong(w *env) {
 	w.declare(service(alpha))
 	w.publish(commands(alpha, 200)...)
 	c := w.subscribe(alpha, broker.Commands, 8)
@@ -75,7 +75,7 @@ func openForLong(w *world) {
 	w.empty(alpha, broker.Commands)
 }
 
-func mixedSettling(w *world) {
+func mixedSettling(w *env) {
 	w.declare(service(alpha))
 	w.publish(commands(alpha, 40)...)
 	c := w.subscribe(alpha, broker.Commands, 40)
@@ -98,9 +98,9 @@ func mixedSettling(w *world) {
 	assert.Equal(w.t, []int64{41}, numbers(w.handle(w.subscribe(alpha, broker.Commands, 10), 1)))
 }
 
-// ackedAtTheEnd acks and then ends at once: by a stop, a close, or the end of the connection. What was acked does not
-// come again.
-func ackedAtTheEnd(w *world) {
+// ackedAtTheEnd acks and ends at once: by a stop, a close, or the end of the connection. Acked messages are not
+// redelivered.
+func ackedAtTheEnd(w *env) {
 	w.declare(service(alpha, red))
 	w.publish(many(red, 40)...)
 	c := w.subscribe(alpha, broker.Events, 20)
@@ -129,9 +129,9 @@ func ackedAtTheEnd(w *world) {
 	}
 }
 
-// ackedInPieces acks hundreds of deliveries between open ones, each of which is told by itself, and ends while the
-// server has them before it.
-func ackedInPieces(w *world) {
+// ackedInPieces acks hundreds of deliveries between open ones, each in a separate message, and ends while the server
+// still processes them.
+func ackedInPieces(w *env) {
 	const n = 1000
 	w.declare(service(alpha, red))
 	w.publish(many(red, n)...)
@@ -150,7 +150,7 @@ func ackedInPieces(w *world) {
 	w.empty(alpha, broker.Events)
 }
 
-func oneAtATime(w *world) {
+func oneAtATime(w *env) {
 	w.declare(service(alpha, red))
 	w.publish(many(red, 100)...)
 	c := w.subscribe(alpha, broker.Events, 1)
@@ -158,8 +158,8 @@ func oneAtATime(w *world) {
 	w.empty(alpha, broker.Events)
 }
 
-// cutAfterAcks loses the connection right after acks: they may be lost with it, and what was not acked may not.
-func cutAfterAcks(w *world) {
+// cutAfterAcks loses the connection right after acks: the acks may be lost, but no unacked message.
+func cutAfterAcks(w *env) {
 	w.declare(service(alpha, red))
 	w.publish(many(red, 60)...)
 	c := w.subscribe(alpha, broker.Events, 40)

@@ -19,73 +19,73 @@ func Run(t *testing.T, h Harness) {
 	alone := []struct {
 		name string
 		ok   bool
-		test func(*world)
+		test func(*env)
 	}{
 		{"a stale ack after a reconnect acks nothing", h.CutConnections != nil, staleAck},
 		{"a stale reject or release after a reconnect does nothing", h.CutConnections != nil, staleReject},
-		{"a cut connection right after acks loses nothing that was not acked", h.CutConnections != nil, cutAfterAcks},
+		{"a cut connection right after acks loses no unacked message", h.CutConnections != nil, cutAfterAcks},
 		{"cut connections in the middle of 4,000 messages lose none", h.CutConnections != nil, cutInTheMiddle},
-		{"a log reader goes on where it was after a cut connection", h.CutConnections != nil, logAfterCut},
+		{"a log reader resumes at its position after a cut connection", h.CutConnections != nil, logAfterCut},
 		{"a broker restart in the middle of 10,000 messages loses none", h.Restart != nil, restartInTheMiddle},
 		{"dead letters and the log survive a broker restart", h.Restart != nil, restartKeeps},
-		{"a refused publish is not taken for sent", h.Refuse != nil, refused},
+		{"a refused publish is reported as refused", h.Refuse != nil, refused},
 	}
 	for _, test := range alone {
 		t.Run(test.name, func(t *testing.T) {
 			if !test.ok {
-				t.Skip("this kind of broker has nothing of the sort")
+				t.Skip("this broker does not support it")
 			}
-			test.test(newWorld(t, h))
+			test.test(newEnv(t, h))
 		})
 	}
-	for name, test := range map[string]func(*world){
-		"an event reaches every subscribed service and no other":                  reachesSubscribers,
-		"a command reaches its service and no other":                              commandReaches,
-		"the envelope and the data come out as they went in":                      preserved,
-		"the order of a queue is kept over 2,000 messages":                        ordered,
-		"a message that nobody subscribed to is confirmed all the same":           nobody,
-		"a command for a service that was never declared is unroutable":           unroutable,
-		"a topic that a service no longer has reaches it no more":                 topicRemoved,
-		"declaring one service leaves another's bindings alone":                   declaredApart,
-		"declaring the same again changes nothing, and loses nothing":             declaredTwice,
-		"done is called exactly once for every publish":                           doneOnce,
-		"a publisher may publish again from done":                                 publishFromDone,
-		"what one connection publishes another takes":                             twoConnections,
-		"what was not acked comes again, flagged, when its consumer closes":       redelivered,
-		"what was not acked comes again when its connection closes":               connectionClosed,
-		"what is released comes back, in its order, before what is behind":        released,
-		"a message is settled once":                                               settledOnce,
-		"acks may come in any order":                                              acksInAnyOrder,
-		"acks around an open delivery do not ack it":                              openInTheMiddle,
-		"an open delivery holds up none that come after it":                       openForLong,
-		"a reject and a release among acks concern one message each":              mixedSettling,
-		"what was acked does not come again, however the consumer ends":           ackedAtTheEnd,
-		"hundreds of acks around open deliveries count when the consumer closes":  ackedInPieces,
-		"a consumer of one at a time gets one after the other":                    oneAtATime,
-		"one consumer of events is active, and the next takes over when it stops": singleActive,
-		"the next consumer takes over what a closed one had, in order":            takeOver,
-		"consumers of commands compete":                                           compete,
-		"no more than the prefetch is handed out unsettled":                       prefetch,
-		"a stop lets finish what is in flight and hands out nothing new":          drains,
-		"a rejected event reaches the dead queue with its reason and time": func(w *world) {
+	for name, test := range map[string]func(*env){
+		"an event reaches every subscribed service and no other":                      reachesSubscribers,
+		"a command reaches its service and no other":                                  commandReaches,
+		"the envelope and the data arrive unchanged":                                  preserved,
+		"the order of a queue is kept over 2,000 messages":                            ordered,
+		"an event without subscribers is confirmed":                                   noSubscriber,
+		"a command for a service that was never declared is unroutable":               unroutable,
+		"a removed topic no longer reaches its service":                               topicRemoved,
+		"declaring one service keeps the bindings of another":                         declaredApart,
+		"declaring the same again changes and loses nothing":                          declaredTwice,
+		"done is called exactly once for every publish":                               doneOnce,
+		"a publisher may publish again from done":                                     publishFromDone,
+		"a message published on one connection is consumed on another":                twoConnections,
+		"unacked messages are redelivered, flagged, when their consumer closes":       redelivered,
+		"unacked messages are redelivered when their connection closes":               connectionClosed,
+		"released messages are redelivered in order, before later ones":               released,
+		"a message is settled once":                                                   settledOnce,
+		"acks may come in any order":                                                  acksInAnyOrder,
+		"acks around an open delivery do not ack it":                                  openInTheMiddle,
+		"an open delivery does not block later ones":                                  openForLong,
+		"a reject and a release among acks concern one message each":                  mixedSettling,
+		"acked messages are never redelivered, however the consumer ends":             ackedAtTheEnd,
+		"hundreds of acks around open deliveries count when the consumer closes":      ackedInPieces,
+		"a prefetch of one delivers one message after the other":                      oneAtATime,
+		"one consumer of events is active, and the next takes over when it stops":     singleActive,
+		"the next consumer receives the unsettled messages of a closed one, in order": takeOver,
+		"consumers of commands compete":                                               compete,
+		"at most the prefetch is delivered unsettled":                                 prefetch,
+		"a stop lets deliveries in flight finish and delivers nothing new":            drains,
+		"a rejected event reaches the dead queue with its reason and time": func(w *env) {
 			rejected(w, broker.Events)
 		},
-		"a rejected command reaches the dead queue with its reason and time": func(w *world) {
+		"a rejected command reaches the dead queue with its reason and time": func(w *env) {
 			rejected(w, broker.Commands)
 		},
-		"a message that cannot be read is delivered with its error":           undecodable,
-		"the log has all events from the start, then live, in order":          logWhole,
-		"the log goes on from a position":                                     logFrom,
-		"the end of the log is what comes from now on":                        logEnd,
-		"a reader of the log ends with its context":                           logEnds,
-		"the bounds of the log say where it begins and an entry near its end": logBounds,
-		"the depth counts what waits and what is not settled":                 depth,
-		"the state says connected":                                            state,
-		"a close ends consumers and readers, and what follows is refused":     closes,
+		"an undecodable message is delivered with its error":              undecodable,
+		"the log has all events from the start, then live, in order":      wholeLog,
+		"the log is read from a position":                                 logFrom,
+		"the end of the log begins with the next event":                   logEnd,
+		"a reader of the log ends with its context":                       logEnds,
+		"the bounds of the log have its start and an entry near its end":  logBounds,
+		"the depth counts waiting and unsettled messages":                 depth,
+		"the state reports connected":                                     state,
+		"a close ends consumers and readers, and later calls are refused": closes,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(newWorld(t, h))
+			test(newEnv(t, h))
 		})
 	}
 }
@@ -96,21 +96,21 @@ const (
 	red, green, blue   = "suite.reddened", "suite.greened", "suite.blued"
 )
 
-// world is what a test has: a connection in a namespace of its own, and a deadline.
-type world struct {
+// env is the environment of a test: a connection in a separate namespace, and a deadline.
+type env struct {
 	t   *testing.T
 	h   Harness
 	ctx context.Context
 	b   broker.Broker
 }
 
-func newWorld(t *testing.T, h Harness) *world {
+func newEnv(t *testing.T, h Harness) *env {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*h.patience())
 	t.Cleanup(cancel)
-	return &world{t: t, h: h, ctx: ctx, b: h.Open(t)}
+	return &env{t: t, h: h, ctx: ctx, b: h.Open(t)}
 }
 
-func (w *world) declare(services ...broker.ServiceTopology) {
+func (w *env) declare(services ...broker.ServiceTopology) {
 	w.t.Helper()
 	require.NoError(w.t, w.b.Declare(w.ctx, broker.Topology{Services: services}))
 }
@@ -119,7 +119,7 @@ func service(name string, topics ...string) broker.ServiceTopology {
 	return broker.ServiceTopology{Service: name, Topics: topics}
 }
 
-// event makes the nth event of a topic.
+// event returns the nth event of a topic.
 func event(topic string, n int) broker.Outgoing {
 	return broker.Outgoing{Message: events.Message{
 		Envelope: events.Envelope{
@@ -131,14 +131,14 @@ func event(topic string, n int) broker.Outgoing {
 	}}
 }
 
-// command makes the nth command for a service.
+// command returns the nth command for a service.
 func command(service string, n int) broker.Outgoing {
 	m := event("suite.do", n)
 	m.Service = service
 	return m
 }
 
-// many makes events 1 to n of a topic.
+// many returns events 1 to n of a topic.
 func many(topic string, n int) []broker.Outgoing {
 	out := make([]broker.Outgoing, n)
 	for i := range out {
@@ -147,36 +147,36 @@ func many(topic string, n int) []broker.Outgoing {
 	return out
 }
 
-// send publishes all in order, and returns what became of each.
-func (w *world) send(messages ...broker.Outgoing) []error {
+// send publishes all in order, and returns the outcome of each.
+func (w *env) send(messages ...broker.Outgoing) []error {
 	w.t.Helper()
 	errs := make([]error, len(messages))
-	var told sync.WaitGroup
+	var pending sync.WaitGroup
 	for i, m := range messages {
-		told.Add(1)
+		pending.Add(1)
 		require.NoError(w.t, w.b.Publish(w.ctx, m, func(err error) {
 			errs[i] = err
-			told.Done()
+			pending.Done()
 		}))
 	}
 	all := make(chan struct{})
 	go func() {
-		told.Wait()
+		pending.Wait()
 		close(all)
 	}()
 	w.await("every publish is answered", all)
 	return errs
 }
 
-// publish publishes all in order, and requires that the broker took them.
-func (w *world) publish(messages ...broker.Outgoing) {
+// publish publishes all in order, and requires their confirmation.
+func (w *env) publish(messages ...broker.Outgoing) {
 	w.t.Helper()
 	for i, err := range w.send(messages...) {
 		require.NoError(w.t, err, "message %d", i)
 	}
 }
 
-func (w *world) await(what string, c <-chan struct{}) {
+func (w *env) await(what string, c <-chan struct{}) {
 	w.t.Helper()
 	select {
 	case <-c:
@@ -185,21 +185,21 @@ func (w *world) await(what string, c <-chan struct{}) {
 	}
 }
 
-func (w *world) eventually(what string, condition func() bool) {
+func (w *env) eventually(what string, condition func() bool) {
 	w.t.Helper()
 	require.Eventually(w.t, condition, w.h.patience(), 5*time.Millisecond, what)
 }
 
-func (w *world) subscribe(service string, q broker.Queue, prefetch int) broker.Consumer {
+func (w *env) subscribe(service string, q broker.Queue, prefetch int) broker.Consumer {
 	w.t.Helper()
 	c, err := w.b.Subscribe(w.ctx, service, q, prefetch)
 	require.NoError(w.t, err)
-	w.t.Cleanup(func() { _ = c.Close() }) // most tests have closed it by then
+	w.t.Cleanup(func() { _ = c.Close() }) // most tests have closed it already
 	return c
 }
 
-// take takes the next n deliveries.
-func (w *world) take(c broker.Consumer, n int) []broker.Delivery {
+// take receives the next n deliveries.
+func (w *env) take(c broker.Consumer, n int) []broker.Delivery {
 	w.t.Helper()
 	taken := make([]broker.Delivery, 0, n)
 	deadline := time.After(w.h.patience())
@@ -215,8 +215,8 @@ func (w *world) take(c broker.Consumer, n int) []broker.Delivery {
 	return taken
 }
 
-// handle takes the next n deliveries and acks each at once.
-func (w *world) handle(c broker.Consumer, n int) []broker.Delivery {
+// handle receives the next n deliveries and acks each at once.
+func (w *env) handle(c broker.Consumer, n int) []broker.Delivery {
 	w.t.Helper()
 	taken := make([]broker.Delivery, 0, n)
 	for range n {
@@ -226,8 +226,8 @@ func (w *world) handle(c broker.Consumer, n int) []broker.Delivery {
 	return taken
 }
 
-// nothing watches for a while that nothing is delivered.
-func (w *world) nothing(c broker.Consumer) {
+// nothing checks for a while that nothing is delivered.
+func (w *env) nothing(c broker.Consumer) {
 	w.t.Helper()
 	select {
 	case d, open := <-c.Deliveries():
@@ -240,13 +240,13 @@ func (w *world) nothing(c broker.Consumer) {
 	}
 }
 
-// empty waits until nothing waits in a queue and all is settled.
-func (w *world) empty(service string, q broker.Queue) {
+// empty waits until a queue has neither waiting nor unsettled messages.
+func (w *env) empty(service string, q broker.Queue) {
 	w.t.Helper()
 	w.deep(service, q, 0)
 }
 
-func (w *world) deep(service string, q broker.Queue, n int) {
+func (w *env) deep(service string, q broker.Queue, n int) {
 	w.t.Helper()
 	var depth int
 	var err error
@@ -258,7 +258,7 @@ func (w *world) deep(service string, q broker.Queue, n int) {
 	}
 }
 
-// numbers are the sequence numbers of deliveries.
+// numbers returns the sequence numbers of deliveries.
 func numbers(taken []broker.Delivery) []int64 {
 	out := make([]int64, len(taken))
 	for i, d := range taken {
@@ -267,7 +267,7 @@ func numbers(taken []broker.Delivery) []int64 {
 	return out
 }
 
-// span is from, from+1, … to.
+// span returns from, from+1, … to.
 func span(from, to int64) []int64 {
 	var out []int64
 	for n := from; n <= to; n++ {
@@ -276,7 +276,7 @@ func span(from, to int64) []int64 {
 	return out
 }
 
-// flags says which deliveries are flagged as redelivered.
+// flags returns the redelivered flags of deliveries.
 func flags(taken []broker.Delivery) []bool {
 	out := make([]bool, len(taken))
 	for i, d := range taken {

@@ -10,18 +10,19 @@ import (
 	"stega/text"
 )
 
-// addresses reads the URLs of the nodes of a cluster: one URL, several by commas, or one with several hosts by commas.
+// addresses parses the URLs of the nodes of a cluster: one URL, several separated by commas, or one with several
+// hosts separated by commas.
 func addresses(s string) (urls []*url.URL, err error) {
 	parts := strings.Split(s, ",")
 	if !strings.Contains(strings.Join(parts[1:], ","), "://") {
-		parts = hosts(parts)
+		parts = splitHosts(parts)
 	}
 	const how = "write it like amqp://user:password@localhost:5672/, for a cluster amqp://user:password@a:5672,b:5672/; " +
-		"%%-encode what is special in the password, a comma as %%2C"
+		"%%-encode special characters of the password, a comma as %%2C"
 	for _, part := range parts {
 		u, err := url.Parse(strings.TrimSpace(part))
 		if err != nil || u.Scheme != "amqp" && u.Scheme != "amqps" || u.Host == "" {
-			return nil, fault.Usage("broker_url", "the broker's URL is none that RabbitMQ has").WithHint(how)
+			return nil, fault.Usage("broker_url", "the broker's URL is not a URL of RabbitMQ").WithHint(how)
 		}
 		if _, err := amqp.ParseURI(u.String()); err != nil {
 			return nil, fault.Usage("broker_url", "the broker's URL cannot be read: %s", text.RedactURL(part)).WithHint(how)
@@ -31,9 +32,9 @@ func addresses(s string) (urls []*url.URL, err error) {
 	return urls, nil
 }
 
-// hosts makes URLs of one whose hosts are parted by commas: user and scheme stand before the first host, the path
+// vhosts makes URLs of one whose hosts are parted by commas: user and scheme stand before the first host, the path
 // after the last.
-func hosts(parts []string) []string {
+func splitHosts(parts []string) []string {
 	first, last := parts[0], parts[len(parts)-1]
 	if len(parts) == 1 {
 		return parts
@@ -56,8 +57,8 @@ func hosts(parts []string) []string {
 	return append(urls, before+strings.TrimSpace(last)+path)
 }
 
-// shown is a list of addresses without passwords.
-func shown(urls []*url.URL) string {
+// redacted returns a list of addresses without passwords.
+func redacted(urls []*url.URL) string {
 	texts := make([]string, len(urls))
 	for i, u := range urls {
 		without := *u

@@ -68,8 +68,8 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkPublishBare is the bare library with the same window: what BenchmarkPublish is measured against. It
-// sends the body alone, or as much as the envelope adds besides, in headers.
+// BenchmarkPublishBare measures the bare library with the same window, for comparison with BenchmarkPublish. It sends
+// the body alone, or with as many bytes of headers as the envelope has.
 func BenchmarkPublishBare(b *testing.B) {
 	for _, route := range routes {
 		for _, with := range []string{"body", "headers"} {

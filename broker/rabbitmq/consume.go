@@ -15,10 +15,10 @@ import (
 	"stega/internal/backoff"
 )
 
-// maxPrefetch is what the server allows on a quorum queue.
+// maxPrefetch is the server's limit for a quorum queue.
 const maxPrefetch = 2000
 
-// consumer takes from one queue, over one subscription after another.
+// consumer consumes one queue, over one subscription after another.
 type consumer struct {
 	b        *Broker
 	service  string
@@ -29,18 +29,18 @@ type consumer struct {
 
 	stopping, closing chan struct{}
 	stopOnce, endOnce sync.Once
-	stopped           chan struct{} // the deliveries are closed
-	ended             chan struct{} // and the subscription is
+	stopped           chan struct{} // closed after the deliveries
+	ended             chan struct{} // closed after the subscription
 }
 
-// Subscribe implements broker.Broker. It waits for a connection until ctx ends; a queue that does not exist is a fault.
+// Subscribe implements broker.Broker. It waits for a connection until ctx ends. A missing queue is a fault.
 func (b *Broker) Subscribe(ctx context.Context, service string, q broker.Queue, prefetch int) (broker.Consumer, error) {
 	c := &consumer{
 		b: b, service: service, q: q, queue: b.names.queue(service, q), prefetch: min(max(prefetch, 1), maxPrefetch),
 		out: make(chan broker.Delivery), stopping: make(chan struct{}), closing: make(chan struct{}),
 		stopped: make(chan struct{}), ended: make(chan struct{}),
 	}
-	sub, err := attached(ctx, b, c.queue, c.attach)
+	sub, err := attachFirst(ctx, b, c.queue, c.attach)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func (b *Broker) Subscribe(ctx context.Context, service string, q broker.Queue, 
 	return c, nil
 }
 
-// start runs something that ends with the broker.
+// start runs a goroutine that ends with the broker; false after Close.
 func (b *Broker) start(run func()) bool {
 	b.starting.Lock()
 	defer b.starting.Unlock()
@@ -61,45 +61,45 @@ func (b *Broker) start(run func()) bool {
 	return true
 }
 
-// attached attaches to a queue for the first time: what is wrong with the queue is a fault, what is wrong with the
-// connection is waited for.
-func attached[T any](ctx context.Context, b *Broker, queue string, attach func(*connection) (T, error)) (T, error) {
-	ctx, cancel := b.either(ctx)
+// attachFirst attaches to a queue for the first time. An error of the queue is returned as a fault; an error of the
+// connection is retried.
+func attachFirst[T any](ctx context.Context, b *Broker, queue string, attach func(*connection) (T, error)) (T, error) {
+	ctx, cancel := b.untilClosed(ctx)
 	defer cancel()
-	var none T
+	var zero T
 	pause := backoff.Backoff{Base: backoffBase, Max: b.cfg.MaxBackoff}
-	said := ""
+	lastError := ""
 	for {
 		conn, err := b.in.get(ctx)
 		if err != nil {
-			return none, err
+			return zero, err
 		}
 		sub, err := attach(conn)
 		if err == nil {
 			return sub, nil
 		}
-		if moved := noReplica(err) && b.in.elsewhere(conn); !moved {
+		if switched := noReplica(err) && b.in.switchNode(conn); !switched {
 			if f := queueFault(queue, err); f != nil {
-				return none, f
+				return zero, f
 			}
 		}
-		if err.Error() != said && ctx.Err() == nil {
-			said = err.Error()
-			b.log.Warn("the broker does not attach to a queue yet, trying on", "queue", queue, "error", err)
+		if err.Error() != lastError && ctx.Err() == nil {
+			lastError = err.Error()
+			b.log.Warn("cannot attach to the queue, retrying", "queue", queue, "error", err)
 		}
 		if !pause.Sleep(ctx) {
-			return none, errors.Join(context.Cause(ctx), err)
+			return zero, errors.Join(context.Cause(ctx), err)
 		}
 	}
 }
 
-// noReplica reports whether a node of a cluster cannot read a stream, as it has no replica of it.
+// noReplica reports whether a node of a cluster cannot read a stream because it has no replica of it.
 func noReplica(err error) bool {
 	var e *amqp.Error
 	return errors.As(err, &e) && e.Server && strings.Contains(e.Reason, "running replica on the local node")
 }
 
-// queueFault is the fault of a queue that cannot be used, or nil when the error is another.
+// queueFault returns the fault of an unusable queue, or nil for another error.
 func queueFault(queue string, err error) *fault.Fault {
 	var e *amqp.Error
 	if !errors.As(err, &e) || !e.Server {
@@ -108,28 +108,29 @@ func queueFault(queue string, err error) *fault.Fault {
 	switch e.Code {
 	case amqp.NotFound:
 		return fault.Unavailable("queue_missing", "the broker has no queue %s", queue).
-			WithHint("make it with: stega migrate").Because(err)
+			WithHint("create it with: stega migrate").Because(err)
 	case amqp.AccessRefused:
 		return fault.Unavailable("queue_forbidden", "the broker's user may not use %s", queue).
-			WithHint("give the user of the service the permissions that stega migrate prints, or use one that has them").Because(err)
+			WithHint("grant the service's user the permissions that stega migrate prints, or use another user").
+			Because(err)
 	case amqp.PreconditionFailed, amqp.ResourceLocked, amqp.NotAllowed:
-		return fault.Unavailable("queue_unusable", "the broker's queue %s cannot be used as it is", queue).Because(err)
+		return fault.Unavailable("queue_unusable", "the broker's queue %s has unsuitable properties", queue).Because(err)
 	}
 	return nil
 }
 
-// subscription is a channel that consumes. Its deliveries are settled on it or not at all.
+// subscription is a consuming channel. Its deliveries are settled on it or not at all.
 type subscription struct {
 	ch      *amqp.Channel
 	in      <-chan amqp.Delivery
 	closed  chan *amqp.Error
 	depth   *depth
-	settled chan struct{} // a token whenever one is settled
-	gap     bool          // the queue is another one than before; until the first delivery
+	settled chan struct{} // receives a token when a delivery is settled
+	gap     bool          // the queue was replaced; until the first delivery
 
 	mu        sync.Mutex
 	unsettled int
-	acks      gathering
+	acks      pendingAcks
 	over      bool
 }
 
@@ -140,14 +141,14 @@ func (c *consumer) attach(conn *connection) (*subscription, error) {
 	}
 	s := &subscription{
 		ch: ch, depth: c.b.depths.of(c.queue), settled: make(chan struct{}, 1),
-		closed: ch.NotifyClose(make(chan *amqp.Error, 1)), acks: newGathering(c.prefetch, ch.Ack),
+		closed: ch.NotifyClose(make(chan *amqp.Error, 1)), acks: newPendingAcks(c.prefetch, ch.Ack),
 	}
 	err = ch.Qos(c.prefetch, 0, false)
 	if err == nil {
 		s.in, err = ch.Consume(c.queue, c.b.cfg.Name, false, false, false, false, nil)
 	}
 	if err != nil {
-		_ = ch.Close() // it is closed already, as a rule by the error
+		_ = ch.Close() // usually closed by the error already
 		return nil, fmt.Errorf("consume %s: %w", c.queue, err)
 	}
 	return s, nil
@@ -159,15 +160,15 @@ func (c *consumer) run(sub *subscription) {
 	pause := backoff.Backoff{Base: backoffBase, Max: c.b.cfg.MaxBackoff}
 	part := "queue " + c.queue
 	defer c.b.refused.clear(part)
-	said := ""
+	lastError := ""
 	for {
 		began := time.Now()
 		lost, err := c.serve(sub)
 		if !lost {
 			break
 		}
-		log.Info("the subscription ended, making another", "error", err)
-		// The connection goes on, so it is the queue that ended.
+		log.Info("the subscription ended, subscribing again", "error", err)
+		// The connection is open, so the queue has ended.
 		gap := errors.Is(err, errCancelled)
 		if time.Since(began) > c.b.cfg.MaxBackoff {
 			pause.Reset()
@@ -177,21 +178,21 @@ func (c *consumer) run(sub *subscription) {
 				gap = gap || f.Code == "queue_missing"
 				c.b.refused.set(broker.Lack{Part: part, Service: c.service, Err: f})
 			}
-			if err.Error() != said {
-				said = err.Error()
-				log.Warn("cannot subscribe, trying on", "error", err)
+			if err.Error() != lastError {
+				lastError = err.Error()
+				log.Warn("cannot subscribe, retrying", "error", err)
 			}
 		}); sub == nil {
 			c.closeOut()
 			break
 		}
 		sub.gap = gap
-		said = ""
+		lastError = ""
 		c.b.refused.clear(part)
 	}
 }
 
-// resubscribe is nil when the consumer is to end.
+// resubscribe returns a new subscription, or nil when the consumer ends.
 func (c *consumer) resubscribe(pause *backoff.Backoff, failed func(error)) *subscription {
 	ctx, cancel := context.WithCancel(c.b.life)
 	defer cancel()
@@ -218,8 +219,8 @@ func (c *consumer) resubscribe(pause *backoff.Backoff, failed func(error)) *subs
 	return nil
 }
 
-// serve hands out what comes until the subscription is lost or the consumer ends; then it has closed the deliveries.
-// What comes is taken from the library at once, so that it can be counted and given back; there are never
+// serve delivers messages until the subscription is lost or the consumer stops; in the second case it has closed the
+// deliveries. It takes messages from the library at once, so that they can be counted and released; there are never
 // more than the prefetch.
 func (c *consumer) serve(s *subscription) (lost bool, err error) {
 	c.b.subs.Store(s, nil)
@@ -241,25 +242,24 @@ func (c *consumer) serve(s *subscription) (lost bool, err error) {
 		case out <- next:
 			waiting[0] = broker.Delivery{}
 			waiting = waiting[1:]
-		case <-s.acks.clock.C:
+		case <-s.acks.timer.C:
 			s.tick()
 		case <-c.stopping:
 			c.closeOut()
 			c.drain(s, len(waiting))
-			s.hurry()
+			s.sendAcks()
 			if c.q == broker.Events {
 				if err := s.flush(c.queue, c.b.cfg.Name); err != nil {
-					c.b.log.Info("the queue may not have heard of the last acks: what they are of comes again", "queue", c.queue,
-						"error", err)
+					c.b.log.Info("the last acks may be lost; their messages will be redelivered", "queue", c.queue, "error", err)
 				}
 			}
-			_ = s.ch.Close() // the server gives back, in their order, those that wait
+			_ = s.ch.Close() // the server requeues the waiting messages in order
 			return false, nil
 		}
 	}
 }
 
-// drain waits until what was handed out is settled, before the next consumer gets to what comes after.
+// drain waits until all delivered messages are settled, before the next consumer receives later ones.
 func (c *consumer) drain(s *subscription, waiting int) {
 	in := s.in
 	for {
@@ -277,7 +277,7 @@ func (c *consumer) drain(s *subscription, waiting int) {
 			c.receive(s, &d)
 			waiting++
 		case <-s.settled:
-		case <-s.acks.clock.C:
+		case <-s.acks.timer.C:
 			s.tick()
 		case <-c.closing:
 			return
@@ -297,26 +297,26 @@ func (c *consumer) receive(s *subscription, d *amqp.Delivery) broker.Delivery {
 	return out
 }
 
-// tick tells the server of the acks that waited long enough. That it cannot be told is no news: the session is lost
-// then, and what is unacked comes again.
+// tick sends the acks that waited long enough. An error needs no report: the channel is lost then, and unacked
+// messages are redelivered.
 func (s *subscription) tick() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_ = s.acks.tick()
 }
 
-// hurry tells the server of all acks, and of those that come at once.
-func (s *subscription) hurry() {
+// sendAcks sends all acks, and each later ack at once.
+func (s *subscription) sendAcks() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_ = s.acks.hurry()
+	_ = s.acks.sendAtOnce()
 }
 
-// flush waits until the queue was told of the acks. Of a quorum queue that is behind by 32 commands a channel keeps
-// further acks to itself until the queue has caught up, and forgets them when it is closed. To subscribe and to end
-// that again are commands that it does wait for: after the first the queue has caught up, and before the second the
-// channel has passed on what it kept. The subscription is never active, as there is one that is. After an error, what
-// the queue was not told of comes again.
+// flush waits until the queue has received the acks. When a quorum queue is behind by 32 commands, a channel buffers
+// further acks until the queue has caught up, and drops them when it closes. It does wait for a subscribe and a
+// cancel. After the subscribe the queue has caught up, and before the cancel the channel has passed on the buffered
+// acks. The subscription never becomes active, because another one is. After an error, messages without a received
+// ack are redelivered.
 func (s *subscription) flush(queue, name string) error {
 	tag := name + " ends"
 	if _, err := s.ch.Consume(queue, tag, false, false, false, false, nil); err != nil {
@@ -325,7 +325,7 @@ func (s *subscription) flush(queue, name string) error {
 	return s.ch.Cancel(tag, false)
 }
 
-// end closes the channel after its deliveries ended, which the server does when it cancels a consumer, and is why.
+// end closes the channel after its deliveries ended, and returns why. A cancel by the server ends deliveries too.
 func (s *subscription) end() error {
 	_ = s.ch.Close()
 	if e := <-s.closed; e != nil {
@@ -334,16 +334,16 @@ func (s *subscription) end() error {
 	return errCancelled
 }
 
-// errCancelled ends a subscription whose channel goes on: the server cancelled it, as its queue is gone.
+// errCancelled ends a subscription on an open channel: the server cancelled it, because its queue is gone.
 var errCancelled = errors.New("the server cancelled the subscription")
 
-// finish makes every settling of a delivery of this subscription do nothing from now on.
+// finish turns every later settling of a delivery of this subscription into a no-op.
 func (s *subscription) finish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true
-	s.acks.clock.Stop()
-	s.acks.first, s.acks.last, s.acks.edge = nil, nil, nil
+	s.acks.timer.Stop()
+	s.acks.first, s.acks.last, s.acks.firstOpen = nil, nil, nil
 	s.depth.add(-s.unsettled)
 	s.unsettled = 0
 }
@@ -355,8 +355,8 @@ func (c *consumer) closeOut() {
 
 func (c *consumer) Deliveries() <-chan broker.Delivery { return c.out }
 
-// Stop implements broker.Consumer. The subscription ends, and so another consumer may take over, only when
-// what was handed out is settled: messages of one subject keep their order across the handover.
+// Stop implements broker.Consumer. The subscription ends, and another consumer may take over, only after all
+// deliveries are settled. So messages of one subject keep their order across the handover.
 func (c *consumer) Stop(ctx context.Context) error {
 	c.stopOnce.Do(func() { close(c.stopping) })
 	select {

@@ -17,9 +17,9 @@ import (
 
 var declared = broker.Topology{Services: []broker.ServiceTopology{{Service: "alpha", Topics: []string{"suite.done"}}}}
 
-// A server whose quorum queues are not running yet ends the connection of whoever declares one. It passes, so Declare
-// tries again.
-func TestADeclarationOutlastsAServerThatIsNotReadyForIt(t *testing.T) {
+// A server whose quorum queues are not running yet ends the connection of a client that declares one. This is
+// temporary, so Declare retries.
+func TestADeclarationWaitsForAServerThatIsNotReady(t *testing.T) {
 	r := servers.RabbitMQ(t)
 	var logged bytes.Buffer
 	b := open(t, rabbitmq.Config{URL: r.URL(), Name: t.Name(), Log: slog.New(slog.NewTextHandler(&logged, nil))})
@@ -37,10 +37,10 @@ func TestADeclarationOutlastsAServerThatIsNotReadyForIt(t *testing.T) {
 	depth, err := b.Depth(t.Context(), "alpha", broker.Events)
 	require.NoError(t, err)
 	assert.Zero(t, depth)
-	assert.Equal(t, 1, strings.Count(logged.String(), "does not take the declarations yet"), "it is logged, once")
+	assert.Equal(t, 1, strings.Count(logged.String(), "refuses the declarations for now"), "it is logged, once")
 }
 
-func TestADeclarationThatTheServerNeverTakesEndsInTime(t *testing.T) {
+func TestADeclarationThatTheServerRefusesEndsInTime(t *testing.T) {
 	r := servers.RabbitMQ(t)
 	b := open(t, rabbitmq.Config{URL: r.URL(), Name: t.Name(), DeclareTimeout: time.Second})
 	restart := r.StopQuorumQueues(t)

@@ -8,7 +8,7 @@ import (
 	"stega/events"
 )
 
-// Headers are those that a message is published with.
+// Headers returns the headers with which a message is published.
 func Headers(t testing.TB, m events.Message) map[string]any {
 	t.Helper()
 	p, err := encode(m)

@@ -21,14 +21,13 @@ import (
 
 var _ broker.Inspector = (*Broker)(nil)
 
-// Inspect implements broker.Inspector. Exchanges and queues are declared passively, which takes no permission. AMQP
-// 0-9-1 cannot list bindings; AMQP 1.0, which the server speaks on the same port, can, for any user of the virtual
-// host.
+// Inspect implements broker.Inspector. Exchanges and queues are declared passively, which needs no permission. AMQP
+// 0-9-1 cannot list bindings. AMQP 1.0, on the same port, can, for any user of the virtual host.
 func (b *Broker) Inspect(ctx context.Context, t broker.Topology) ([]broker.Lack, error) {
 	if b.open.Err() != nil {
 		return nil, broker.ErrClosed
 	}
-	ctx, cancel := b.either(ctx)
+	ctx, cancel := b.untilClosed(ctx)
 	defer cancel()
 	conn, err := b.in.get(ctx)
 	if err != nil {
@@ -57,11 +56,11 @@ func (b *Broker) Inspect(ctx context.Context, t broker.Topology) ([]broker.Lack,
 		return nil, fmt.Errorf("inspect the bindings: %w", err)
 	case b.bindings.failed != err.Error():
 		b.bindings.failed = err.Error()
-		b.log.Warn("the bindings cannot be listed: one that is missing is not noticed", "error", err)
+		b.log.Warn("cannot list the bindings: a missing one stays unnoticed", "error", err)
 	}
 	for _, d := range bound {
 		if missing["queue "+d.Queue] || missing["exchange "+d.Exchange] {
-			continue // without it there is no binding
+			continue // it has no bindings
 		}
 		f := fault.Unavailable("binding_missing", "the broker's queue %s is not bound to %s of %s", d.Queue, d.Key,
 			d.Exchange).
@@ -72,7 +71,7 @@ func (b *Broker) Inspect(ctx context.Context, t broker.Topology) ([]broker.Lack,
 	return lacks, nil
 }
 
-// passive lists the exchanges and queues that are missing.
+// passive returns the missing exchanges and queues.
 func (b *Broker) passive(ctx context.Context, conn *connection, t broker.Topology) (lacks []broker.Lack, err error) {
 	exchanges, queues, _ := layout(b.names, t)
 	var ch *amqp.Channel
@@ -82,7 +81,7 @@ func (b *Broker) passive(ctx context.Context, conn *connection, t broker.Topolog
 		}
 	}()
 	look := func(part, service string, declare func() error, missing func(error) *fault.Fault) error {
-		if ch == nil || ch.IsClosed() { // an error ends it
+		if ch == nil || ch.IsClosed() { // an error closes it
 			if ch, err = conn.Channel(); err != nil {
 				return fmt.Errorf("open a channel: %w", err)
 			}
@@ -118,7 +117,7 @@ func (b *Broker) passive(ctx context.Context, conn *connection, t broker.Topolog
 	return lacks, nil
 }
 
-// service is whose queue a name is of; empty for the log.
+// service returns the service of a queue; empty for the log.
 func (n names) service(queue string) string {
 	rest, _ := strings.CutPrefix(queue, n.prefix+".")
 	service, _, found := strings.Cut(rest, ".")
@@ -128,7 +127,7 @@ func (n names) service(queue string) string {
 	return service
 }
 
-// exchangeFault is the fault of an exchange that cannot be used, or nil when the error is another.
+// exchangeFault returns the fault of an unusable exchange, or nil for another error.
 func exchangeFault(exchange string, err error) *fault.Fault {
 	var e *amqp.Error
 	if !errors.As(err, &e) || !e.Server {
@@ -148,7 +147,7 @@ func exchangeFault(exchange string, err error) *fault.Fault {
 	return nil
 }
 
-// refused are the parts that the server refused to this process, until it allows them again.
+// refused holds the parts that the server refuses to this process, until it allows them again.
 type refused struct {
 	mu sync.Mutex
 	of map[string]broker.Lack // by part
@@ -175,7 +174,7 @@ func (r *refused) all() []broker.Lack {
 	return slices.SortedFunc(maps.Values(r.of), func(a, b broker.Lack) int { return cmp.Compare(a.Part, b.Part) })
 }
 
-// bindings lists bindings over AMQP 1.0, on a connection of its own that is kept.
+// bindings lists bindings over AMQP 1.0, on a separate, persistent connection.
 type bindings struct {
 	b *Broker
 
@@ -184,16 +183,16 @@ type bindings struct {
 	to     *amqp10.Sender
 	from   *amqp10.Receiver
 	count  uint64
-	failed string // what the last failure said
+	failed string // last logged error
 }
 
-// management is the node of the server that answers requests, and managementTries how often one is sent.
+// management is the server's node for requests; managementTries limits the attempts of one request.
 const (
 	management      = "/management"
 	managementTries = 3
 )
 
-// missing lists those of want that the server does not have.
+// missing returns the bindings of want that the server lacks.
 func (l *bindings) missing(ctx context.Context, server *url.URL, want []binding) (missing []binding, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -201,7 +200,7 @@ func (l *bindings) missing(ctx context.Context, server *url.URL, want []binding)
 	defer cancel()
 	for _, d := range want {
 		var n int
-		// A first request can overtake the credit for its answer, and a kept connection can have ended.
+		// The first request may overtake the credit for its answer, and an idle connection may have ended.
 		for try := 1; ; try++ {
 			if n, err = l.look(ctx, server, d); err == nil {
 				break
@@ -218,7 +217,7 @@ func (l *bindings) missing(ctx context.Context, server *url.URL, want []binding)
 	return missing, nil
 }
 
-// look counts the bindings that are like one.
+// look returns the number of bindings that match.
 func (l *bindings) look(ctx context.Context, server *url.URL, d binding) (int, error) {
 	if l.conn == nil {
 		if err := l.dial(ctx, server); err != nil {
@@ -233,19 +232,19 @@ func (l *bindings) look(ctx context.Context, server *url.URL, d binding) (int, e
 		Value:      amqp10.Null{},
 	}, nil)
 	if err != nil {
-		return 0, fmt.Errorf("ask for a binding: %w", err)
+		return 0, fmt.Errorf("query a binding: %w", err)
 	}
 	m, err := l.from.Receive(ctx, nil)
 	if err != nil {
-		return 0, fmt.Errorf("ask for a binding: %w", err)
+		return 0, fmt.Errorf("query a binding: %w", err)
 	}
 	if m.Properties == nil || m.Properties.CorrelationID != l.count || m.Properties.Subject == nil ||
 		*m.Properties.Subject != "200" {
-		return 0, fmt.Errorf("ask for a binding: an answer that is none: %v", m.Properties)
+		return 0, fmt.Errorf("query a binding: unexpected answer: %v", m.Properties)
 	}
 	found, ok := m.Value.([]any)
 	if !ok {
-		return 0, fmt.Errorf("ask for a binding: the answer is a %T", m.Value)
+		return 0, fmt.Errorf("query a binding: the answer is a %T", m.Value)
 	}
 	return len(found), nil
 }
@@ -272,7 +271,7 @@ func (l *bindings) dial(ctx context.Context, server *url.URL) (err error) {
 	if err != nil {
 		return fmt.Errorf("begin a session: %w", err)
 	}
-	// Two links of one name are a request's way there and back.
+	// Two AMQP 1.0 links of one name carry requests and answers.
 	const name = "stega"
 	properties := map[string]any{"paired": true}
 	settled, first := amqp10.SenderSettleModeSettled, amqp10.ReceiverSettleModeFirst
@@ -292,7 +291,7 @@ func (l *bindings) dial(ctx context.Context, server *url.URL) (err error) {
 	return nil
 }
 
-// close ends the connection; the next request makes another.
+// close ends the connection; the next request opens another.
 func (l *bindings) close() {
 	if l.conn != nil {
 		_ = l.conn.Close() // it may have ended
@@ -300,7 +299,7 @@ func (l *bindings) close() {
 	}
 }
 
-// end ends it for good.
+// end ends the connection for good.
 func (l *bindings) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

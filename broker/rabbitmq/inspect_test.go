@@ -19,7 +19,7 @@ import (
 var inspected = broker.Topology{Services: []broker.ServiceTopology{{Service: "bench",
 	Topics: []string{"bench.done", "bench.begun"}}}}
 
-// lacks lists what a broker misses, as "part: code".
+// lacks returns the missing parts, as "part: code".
 func lacks(t *testing.T, b *rabbitmq.Broker) []string {
 	t.Helper()
 	found, err := b.Inspect(t.Context(), inspected)
@@ -31,8 +31,8 @@ func lacks(t *testing.T, b *rabbitmq.Broker) []string {
 	return texts
 }
 
-// Whatever an operator deletes is named, by a user that may do no more than a service may.
-func TestWhatVanishedIsNamed(t *testing.T) {
+// Every deleted part is reported to a user with only the rights of a service.
+func TestMissingPartsAreReported(t *testing.T) {
 	t.Parallel()
 	r := servers.RabbitMQ(t)
 	admin := open(t, rabbitmq.Config{URL: r.URL()})
@@ -67,9 +67,9 @@ func TestWhatVanishedIsNamed(t *testing.T) {
 	})
 }
 
-// A right to publish that was taken away is named until a message is taken again, and does not keep the server busy
+// A revoked right to publish is reported until a message is accepted again, and does not keep the server busy
 // meanwhile.
-func TestARefusedPublishIsNamedUntilOneIsTaken(t *testing.T) {
+func TestARefusedPublishIsReportedUntilOneIsAccepted(t *testing.T) {
 	t.Parallel()
 	r := servers.RabbitMQ(t)
 	admin := open(t, rabbitmq.Config{URL: r.URL()})
@@ -99,8 +99,8 @@ func TestARefusedPublishIsNamedUntilOneIsTaken(t *testing.T) {
 	assert.Empty(t, lacks(t, own))
 }
 
-// What a message says of its type must be what the server let its publisher publish.
-func TestAMessageUnderAnotherRoutingKeyIsNotBelieved(t *testing.T) {
+// The type of a message must equal the routing key, which the server authorized.
+func TestAMessageUnderAnotherRoutingKeyIsRefused(t *testing.T) {
 	t.Parallel()
 	r := servers.RabbitMQ(t)
 	b := open(t, rabbitmq.Config{URL: r.URL()})
@@ -119,11 +119,11 @@ func TestAMessageUnderAnotherRoutingKeyIsNotBelieved(t *testing.T) {
 	d = <-c.Deliveries()
 	require.NoError(t, d.Err)
 	assert.Equal(t, honest.ID, d.ID)
-	assert.Equal(t, honest.ID, (<-entries).ID, "readers of the log pass over it")
+	assert.Equal(t, honest.ID, (<-entries).ID, "readers of the log skip it")
 	require.NoError(t, d.Ack())
 }
 
-// A list of nodes is tried in turn, and no password is shown in whichever way it is written.
+// The nodes of a list are tried in turn, and no password is shown for any form of the list.
 func TestTheNodesOfAClusterAreTriedInTurn(t *testing.T) {
 	t.Parallel()
 	r := servers.RabbitMQ(t)
@@ -150,7 +150,7 @@ func TestTheNodesOfAClusterAreTriedInTurn(t *testing.T) {
 	}
 }
 
-// A service's user may publish under the routing keys of its own events alone.
+// A service's user may publish only under the routing keys of its own events.
 func TestAForgedEventIsRefused(t *testing.T) {
 	t.Parallel()
 	r := servers.RabbitMQ(t)

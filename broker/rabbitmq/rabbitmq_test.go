@@ -21,13 +21,13 @@ import (
 
 func TestMain(m *testing.M) { servers.Main(m) }
 
-// hosts remembers the virtual host of each test.
-type hosts struct {
+// virtualHosts remembers the virtual host of each test.
+type virtualHosts struct {
 	mu sync.Mutex
 	of map[testing.TB]*servers.Rabbit
 }
 
-func (h *hosts) get(t testing.TB) *servers.Rabbit {
+func (h *virtualHosts) get(t testing.TB) *servers.Rabbit {
 	t.Helper()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -48,7 +48,7 @@ func open(t testing.TB, cfg rabbitmq.Config) *rabbitmq.Broker {
 	return b
 }
 
-// channel is a channel of the bare library.
+// channel returns a channel of the bare library.
 func channel(t testing.TB, url string) *amqp.Channel {
 	t.Helper()
 	conn, err := amqp.Dial(url)
@@ -60,7 +60,7 @@ func channel(t testing.TB, url string) *amqp.Channel {
 }
 
 func TestConformance(t *testing.T) {
-	vhosts := &hosts{of: map[testing.TB]*servers.Rabbit{}}
+	vhosts := &virtualHosts{of: map[testing.TB]*servers.Rabbit{}}
 	brokertest.Run(t, brokertest.Harness{
 		Open: func(t *testing.T) broker.Broker {
 			return open(t, rabbitmq.Config{URL: vhosts.get(t).URL(), Name: t.Name()})
@@ -81,7 +81,7 @@ func TestConformance(t *testing.T) {
 				"pattern": "^stega\\." + service + "\\.events$", "apply-to": "queues",
 				"definition": map[string]any{"max-length": 1, "overflow": "reject-publish"},
 			}, nil)
-			// The queue refuses once it is over its length, and channels that come later learn of it at once.
+			// The queue refuses once it is over its length, and later channels are informed at once.
 			ch := channel(t, r.URL())
 			require.NoError(t, ch.Confirm(false))
 			await(t, "the queue is full", func() bool {
@@ -99,9 +99,9 @@ func await(t testing.TB, what string, condition func() bool) {
 	require.Eventually(t, condition, 60*time.Second, 20*time.Millisecond, what)
 }
 
-// A server that is slow to write has acks in hand that it did not pass on to the queue, and forgets them when their
-// channel closes. The end of a consumer waits until they count.
-func TestAcksThatASlowServerHasInHand(t *testing.T) {
+// A slow server holds acks that it has not passed on to the queue, and drops them when their channel closes. The end
+// of a consumer waits until they count.
+func TestAcksPendingInASlowServer(t *testing.T) {
 	r := servers.RabbitMQ(t)
 	b := open(t, rabbitmq.Config{URL: r.URL(), Name: t.Name()})
 	const n = 400
@@ -138,7 +138,7 @@ func TestAcksThatASlowServerHasInHand(t *testing.T) {
 	closed := make(chan error, 1)
 	go func() { closed <- c.Close() }()
 	select {
-	case err := <-closed: // it should wait; what it costs is seen below
+	case err := <-closed: // it should wait; the check is below
 		closed <- err
 	case <-time.After(2 * time.Second): // time enough for a channel to close
 	}
@@ -152,6 +152,6 @@ func TestAcksThatASlowServerHasInHand(t *testing.T) {
 		again = append(again, d.Sequence)
 		require.NoError(t, d.Ack())
 	}
-	assert.Equal(t, open, again, "what was acked does not come again")
+	assert.Equal(t, open, again, "acked messages are not redelivered")
 	require.NoError(t, c.Close())
 }

@@ -13,11 +13,11 @@ import (
 	"stega/fault"
 )
 
-// askAgain is how often something that the server refuses to take is tried. Each try ends the channel, with all that
-// is unconfirmed on it.
-const askAgain = time.Second
+// retryAfter is the pause before a refused publish is tried again. Each attempt ends the channel, with all that is
+// unconfirmed on it.
+const retryAfter = time.Second
 
-// refusals are what the server does not let this process publish, until it takes something of the kind again.
+// refusals holds the targets to which the server refuses publishes of this process, until it accepts one again.
 type refusals struct {
 	mu sync.Mutex
 	of map[target]*refusal
@@ -35,16 +35,16 @@ func (t target) part() string {
 
 type refusal struct {
 	err error
-	due time.Time // of the next try
+	due time.Time // time of the next attempt
 }
 
-// The server names what it refuses in its reason alone.
+// The server names the refused target only in its reason.
 var (
 	refusedExchange = regexp.MustCompile(`exchange '([^']*)'`)
 	refusedTopic    = regexp.MustCompile(`topic '([^']*)'`)
 )
 
-// add notes why a channel to publish on ended, when that was a refusal.
+// add records why a publishing channel ended, if that was a refusal.
 func (r *refusals) add(b *Broker, err error) {
 	var e *amqp.Error
 	if !errors.As(err, &e) || !e.Server || e.Code != amqp.AccessRefused && e.Code != amqp.NotFound {
@@ -67,12 +67,12 @@ func (r *refusals) add(b *Broker, err error) {
 	if r.of == nil {
 		r.of = map[target]*refusal{}
 	}
-	r.of[t] = &refusal{fmt.Errorf("%w: %w", broker.ErrNacked, f), time.Now().Add(askAgain)}
+	r.of[t] = &refusal{fmt.Errorf("%w: %w", broker.ErrNacked, f), time.Now().Add(retryAfter)}
 	b.refused.set(broker.Lack{Part: t.part(), Err: f})
 }
 
-// holds returns why a message need not be sent at present.
-func (r *refusals) holds(exchange, key string) error {
+// pending returns the error of a target that is not due for another attempt.
+func (r *refusals) pending(exchange, key string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, t := range [...]target{{exchange, ""}, {exchange, key}} {
@@ -80,13 +80,13 @@ func (r *refusals) holds(exchange, key string) error {
 			if time.Now().Before(refusal.due) {
 				return refusal.err
 			}
-			refusal.due = time.Now().Add(askAgain)
+			refusal.due = time.Now().Add(retryAfter)
 		}
 	}
 	return nil
 }
 
-// allowed notes that the server took a message.
+// allowed removes the refusals of a target that accepted a message.
 func (r *refusals) allowed(b *Broker, exchange, key string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

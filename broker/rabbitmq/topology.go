@@ -17,7 +17,7 @@ import (
 	"stega/internal/backoff"
 )
 
-// names are the names of all parts, which begin alike.
+// names returns the names of all parts, which share a prefix.
 type names struct{ prefix string }
 
 func (n names) events() string   { return n.prefix + ".events" }   // topic; the routing key is the topic of the event
@@ -29,7 +29,7 @@ func (n names) queue(service string, q broker.Queue) string {
 	return n.prefix + "." + service + "." + string(q)
 }
 
-// deliveryLimit is how often a quorum queue delivers a message that is never settled, as its consumer dies of it.
+// deliveryLimit limits the deliveries of a message that is never settled because its consumer crashes on it.
 const deliveryLimit = 20
 
 type exchange struct {
@@ -50,7 +50,7 @@ type binding struct {
 	Key      string `json:"routing_key"`
 }
 
-// layout is what a topology is on this broker.
+// layout returns the exchanges, queues and bindings of a topology.
 func layout(n names, t broker.Topology) (exchanges []exchange, queues []queue, bindings []binding) {
 	exchanges = []exchange{
 		{n.events(), amqp.ExchangeTopic, true},
@@ -59,7 +59,7 @@ func layout(n names, t broker.Topology) (exchanges []exchange, queues []queue, b
 	}
 	queues = []queue{{n.log(), true, amqp.Table{
 		amqp.QueueTypeArg: amqp.QueueTypeStream, amqp.StreamMaxLenBytesArg: int64(1 << 30), amqp.StreamMaxAgeArg: "7D",
-		amqp.StreamMaxSegmentSizeBytesArg: int64(64 << 20), // whole segments are dropped
+		amqp.StreamMaxSegmentSizeBytesArg: int64(64 << 20), // only whole segments are dropped
 	}}}
 	bindings = []binding{{n.events(), n.log(), "#"}}
 	for _, s := range t.Services {
@@ -75,7 +75,7 @@ func layout(n names, t broker.Topology) (exchanges []exchange, queues []queue, b
 			}
 			queues = append(queues, queue{n.queue(s.Service, q), true, args})
 		}
-		// Without a limit of its own the dead queue would drop what was looked at and given back twenty times.
+		// With the default limit the dead queue would drop a message that was read and released twenty times.
 		queues = append(queues, queue{dead, true, amqp.Table{
 			amqp.QueueTypeArg: amqp.QueueTypeQuorum, "x-delivery-limit": int64(-1), amqp.SingleActiveConsumerArg: true,
 		}})
@@ -89,13 +89,13 @@ func layout(n names, t broker.Topology) (exchanges []exchange, queues []queue, b
 	return exchanges, queues, bindings
 }
 
-// topics are those that this process declared, by service.
+// topics holds the topics that this process declared, by service.
 type topics struct {
 	mu sync.Mutex
 	of map[string][]string
 }
 
-// add remembers topics of a service, and returns all that it had since the start.
+// add records topics of a service, and returns all topics of the service since the start.
 func (t *topics) add(service string, more []string) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -110,42 +110,42 @@ func (t *topics) add(service string, more []string) []string {
 	return slices.Clone(t.of[service])
 }
 
-// Declare implements broker.Broker. Its user needs the right to configure. The protocol cannot list bindings: those
-// that are taken away are of topics in the catalogue, or that this process declared before.
+// Declare implements broker.Broker. Its user needs the right to configure. The protocol cannot list bindings; Declare
+// removes those of other topics that are in the catalogue or that this process declared before.
 //
-// A server that has just started refuses to declare quorum queues until it is done with those that it has. Declare
-// tries again what passes, for Config.DeclareTimeout; what the server refuses for good is an error at once.
+// A server that has just started refuses to declare quorum queues until its own are running. Declare retries
+// temporary refusals for Config.DeclareTimeout. A permanent refusal is an error at once.
 func (b *Broker) Declare(ctx context.Context, t broker.Topology) error {
 	if b.open.Err() != nil {
 		return broker.ErrClosed
 	}
-	ctx, cancel := b.either(ctx)
+	ctx, cancel := b.untilClosed(ctx)
 	defer cancel()
 	limit := time.NewTimer(b.cfg.DeclareTimeout)
 	defer limit.Stop()
 	pause := backoff.Backoff{Base: backoffBase, Max: time.Second}
 	for refused := false; ; {
 		err := b.declareOnce(ctx, t)
-		if err == nil || ctx.Err() != nil || !passing(err) {
+		if err == nil || ctx.Err() != nil || !temporary(err) {
 			return err
 		}
 		if !refused {
 			refused = true
-			b.log.Warn("the broker does not take the declarations yet, trying on", "for", b.cfg.DeclareTimeout, "error", err)
+			b.log.Warn("the broker refuses the declarations for now, retrying", "for", b.cfg.DeclareTimeout, "error", err)
 		}
 		select {
 		case <-limit.C:
 			return fault.Unavailable("broker_not_ready", "the broker has refused the declarations for %s", b.cfg.DeclareTimeout).
-				WithHint("look at the broker's log, and try again when it is well").Because(err)
+				WithHint("see the broker's log, and retry when it is healthy").Because(err)
 		default:
 		}
 		pause.Sleep(ctx)
 	}
 }
 
-// passing reports whether an error can pass by itself: it is not the server's answer to the request, but the end of a
-// connection or a failure inside the server.
-func passing(err error) bool {
+// temporary reports whether an error may resolve itself: the end of a connection or a failure inside the server, not
+// an answer to the request.
+func temporary(err error) bool {
 	if _, ok := errors.AsType[*fault.Fault](err); ok {
 		return false
 	}
@@ -165,7 +165,7 @@ func (b *Broker) declareOnce(ctx context.Context, t broker.Topology) error {
 	if err != nil {
 		return fmt.Errorf("declare: %w", err)
 	}
-	ch, err := conn.Channel() // of its own: an error ends it
+	ch, err := conn.Channel() // separate, because an error closes it
 	if err != nil {
 		return fmt.Errorf("declare: open a channel: %w", err)
 	}
@@ -199,7 +199,7 @@ func (b *Broker) declare(ch *amqp.Channel, t broker.Topology) error {
 		}
 	}
 	for _, s := range t.Services {
-		had := b.known.add(s.Service, s.Topics)
+		had := b.declared.add(s.Service, s.Topics)
 		for _, e := range events.Catalogue() {
 			had = append(had, e.Topic)
 		}
@@ -215,7 +215,7 @@ func (b *Broker) declare(ch *amqp.Channel, t broker.Topology) error {
 	return nil
 }
 
-// Remove deletes what Declare made, with all messages that are in it.
+// Remove deletes all parts of Declare, with their messages.
 func (b *Broker) Remove(ctx context.Context, t broker.Topology) error {
 	conn, err := b.in.get(ctx)
 	if err != nil {
@@ -255,7 +255,7 @@ func declareFault(what, name string, err error) error {
 	return fmt.Errorf("declare the %s %s: %w", what, name, err)
 }
 
-// depth counts the messages of a queue that this process took and has not settled.
+// depth counts the unsettled messages of a queue in this process.
 type depth struct{ unsettled atomic.Int64 }
 
 func (d *depth) add(n int) { d.unsettled.Add(int64(n)) }
@@ -263,7 +263,7 @@ func (d *depth) add(n int) { d.unsettled.Add(int64(n)) }
 type depths struct {
 	mu     sync.Mutex
 	queues map[string]*depth
-	ch     *amqp.Channel // to ask on, kept while it lives
+	ch     *amqp.Channel // for queries, kept while it is open
 }
 
 func (d *depths) of(queue string) *depth {
@@ -278,15 +278,15 @@ func (d *depths) of(queue string) *depth {
 	return d.queues[queue]
 }
 
-// Depth implements broker.Broker: what the server has ready, and what this process took and has not settled. What
-// another process took is not in it, as the protocol does not tell.
+// Depth implements broker.Broker: the server's ready messages plus the unsettled ones of this process. Unsettled
+// messages of other processes are missing, because the protocol does not report them.
 func (b *Broker) Depth(ctx context.Context, service string, q broker.Queue) (int, error) {
 	if b.open.Err() != nil {
 		return 0, broker.ErrClosed
 	}
 	name := b.names.queue(service, q)
 	own := b.depths.of(name)
-	ctx, cancel := b.either(ctx)
+	ctx, cancel := b.untilClosed(ctx)
 	defer cancel()
 	conn, err := b.in.get(ctx)
 	if err != nil {

@@ -14,9 +14,8 @@ import (
 	"stega/internal/servers"
 )
 
-// What deploy/rabbitmq-definitions.json grants the user of a service is enough for all that a service does, and for
-// no more.
-func TestAServicesOwnUserCanDoItsWorkAndNoMore(t *testing.T) {
+// The rights in deploy/rabbitmq-definitions.json suffice for a service, and allow no more.
+func TestTheUserOfAServiceHasExactlyItsRights(t *testing.T) {
 	r := servers.RabbitMQ(t)
 	admin := open(t, rabbitmq.Config{URL: r.URL()})
 	require.NoError(t, admin.Declare(t.Context(), benchTopology))
@@ -61,7 +60,7 @@ func TestAServicesOwnUserCanDoItsWorkAndNoMore(t *testing.T) {
 	assert.Equal(t, "queue_missing", code(err), "%v", err)
 }
 
-func TestABrokerThatIsNotThereIsAFaultThatSaysWhatToDo(t *testing.T) {
+func TestAnUnreachableBrokerIsAFaultWithAHint(t *testing.T) {
 	for url, want := range map[string]string{
 		"amqp://guest:secret@127.0.0.1:1/": "broker_unreachable", "http://127.0.0.1/": "broker_url", "amqp://": "broker_url",
 		"": "broker_url",

@@ -13,7 +13,7 @@ import (
 	"stega/events"
 )
 
-// The CloudEvents attributes as headers.
+// The headers of the CloudEvents attributes, and of dead letters.
 const (
 	prefix            = "cloudEvents:"
 	headerVersion     = prefix + "specversion"
@@ -35,12 +35,12 @@ const (
 
 const (
 	maxShort  = 255      // bytes of a short string of the protocol, such as a routing key
-	maxHeader = 64 << 10 // all attributes; a header that fills more than a frame would end the connection
-	maxData   = 16 << 20 // what the server takes unless it was told otherwise
+	maxHeader = 64 << 10 // of all attributes; a header larger than a frame would end the connection
+	maxData   = 16 << 20 // the server's default limit
 	maxReason = 8 << 10
 )
 
-// encode makes a publishing of a message, or says why it cannot be one.
+// encode returns the publishing of a message, or an error for a message that the protocol cannot carry.
 func encode(m events.Message) (amqp.Publishing, error) {
 	e := m.Envelope
 	size := len(e.ID) + len(e.Source) + len(e.Type) + len(e.Subject) + len(e.Correlation) + len(e.Causation) +
@@ -73,14 +73,13 @@ func encode(m events.Message) (amqp.Publishing, error) {
 	if e.Sequence != 0 {
 		headers[headerSequence] = e.Sequence
 	}
-	// The protocol's own type and timestamp would say the same once more: the server takes each apart and, for the log,
-	// translates it.
+	// The protocol's own type and timestamp are not set: the server decodes each and, for the log, converts it.
 	return amqp.Publishing{
 		Headers: headers, ContentType: e.ContentType, DeliveryMode: amqp.Persistent, MessageId: e.ID, Body: m.Data,
 	}, nil
 }
 
-// decode reads a message; with an error, the data are the raw body, and the envelope is what could be read.
+// decode returns a message. With an error, Data is the raw body, and the envelope is what could be decoded.
 func decode(d *amqp.Delivery) (events.Message, error) {
 	m := events.Message{Data: d.Body}
 	m.ContentType = d.ContentType
@@ -97,7 +96,7 @@ func decode(d *amqp.Delivery) (events.Message, error) {
 			}
 			return v
 		default:
-			errs = append(errs, fmt.Errorf("the header %s is no text", name))
+			errs = append(errs, fmt.Errorf("the header %s is not text", name))
 		}
 		return ""
 	}
@@ -111,17 +110,17 @@ func decode(d *amqp.Delivery) (events.Message, error) {
 	if at := text(headerTime, true); at != "" {
 		t, err := time.Parse(time.RFC3339Nano, at)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("the header %s is no time", headerTime))
+			errs = append(errs, fmt.Errorf("the header %s is not a time", headerTime))
 		}
 		m.Time = t.UTC()
 	}
 	if v, ok := d.Headers[headerSequence]; ok {
-		if m.Sequence, ok = whole(v); !ok {
-			errs = append(errs, fmt.Errorf("the header %s is no number", headerSequence))
+		if m.Sequence, ok = integer(v); !ok {
+			errs = append(errs, fmt.Errorf("the header %s is not a number", headerSequence))
 		}
 	}
 	if v, ok := d.Headers[headerVersion].(string); ok && !strings.HasPrefix(v, "1.") {
-		errs = append(errs, fmt.Errorf("the CloudEvents version %q is none that is known here", v))
+		errs = append(errs, fmt.Errorf("the CloudEvents version %q is not supported", v))
 	}
 	if len(errs) > 0 {
 		return m, fmt.Errorf("the envelope cannot be read: %w", errors.Join(errs...))
@@ -129,18 +128,18 @@ func decode(d *amqp.Delivery) (events.Message, error) {
 	return m, nil
 }
 
-// read reads a message that came through the exchange of events under the routing key of its type, which is what the
-// server lets its publisher publish; under any other key the type is a claim that nobody checked.
+// read decodes a message and checks that its type equals its routing key. The server authorizes publishers by routing
+// key, so under another key the type is an unchecked claim.
 func (b *Broker) read(d *amqp.Delivery) (events.Message, error) {
 	m, err := decode(d)
 	if err == nil && d.Exchange == b.names.events() && d.RoutingKey != m.Type {
-		err = fmt.Errorf("the envelope says %s, and the routing key %s", m.Type, d.RoutingKey)
+		err = fmt.Errorf("the envelope has type %s, but routing key %s", m.Type, d.RoutingKey)
 	}
 	return m, err
 }
 
-// whole reads a number of any width.
-func whole(v any) (int64, bool) {
+// integer returns an integer of any width.
+func integer(v any) (int64, bool) {
 	switch n := v.(type) {
 	case int64:
 		return n, true
@@ -162,16 +161,15 @@ func whole(v any) (int64, bool) {
 	return 0, false
 }
 
-// attempts is how often the message was delivered before. Since 4.3 the server counts what was only given back apart
-// from what failed.
+// attempts returns the number of earlier deliveries. Since 4.3 the server counts releases apart from failures.
 func attempts(headers amqp.Table) int {
-	failed, _ := whole(headers["x-delivery-count"])
-	acquired, _ := whole(headers["x-acquired-count"])
+	failed, _ := integer(headers["x-delivery-count"])
+	acquired, _ := integer(headers["x-acquired-count"])
 	return int(max(failed, acquired))
 }
 
-// obituary says why and since when a message is on the dead queue: by our own hand, or by the server's.
-func obituary(headers amqp.Table) (reason string, at time.Time) {
+// deathReason returns why and since when a message is on the dead queue, whether this code or the server moved it.
+func deathReason(headers amqp.Table) (reason string, at time.Time) {
 	reason, _ = headers[headerReason].(string)
 	if s, ok := headers[headerDiedAt].(string); ok {
 		at, _ = time.Parse(time.RFC3339Nano, s)
@@ -192,17 +190,17 @@ func obituary(headers amqp.Table) (reason string, at time.Time) {
 	return reason, at.UTC()
 }
 
-// dying makes the copy of a delivery that goes to the dead queue.
-func dying(d *amqp.Delivery, reason string, at time.Time) amqp.Publishing {
+// deadLetter returns the copy of a delivery for the dead queue.
+func deadLetter(d *amqp.Delivery, reason string, at time.Time) amqp.Publishing {
 	headers := make(amqp.Table, len(d.Headers)+2)
 	for name, value := range d.Headers {
 		switch name {
-		case "x-delivery-count", "x-acquired-count": // they belong to the queue that it leaves
+		case "x-delivery-count", "x-acquired-count": // counters of the former queue
 		default:
 			headers[name] = value
 		}
 	}
-	headers[headerReason] = shorten(reason, maxReason)
+	headers[headerReason] = truncate(reason, maxReason)
 	headers[headerDiedAt] = at.UTC().Format(time.RFC3339Nano)
 	return amqp.Publishing{
 		Headers: headers, ContentType: d.ContentType, ContentEncoding: d.ContentEncoding, DeliveryMode: amqp.Persistent,
@@ -211,8 +209,8 @@ func dying(d *amqp.Delivery, reason string, at time.Time) amqp.Publishing {
 	}
 }
 
-// shorten cuts a text to n bytes, between two characters.
-func shorten(s string, n int) string {
+// truncate shortens a text to n bytes at most, between two characters.
+func truncate(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}
@@ -222,7 +220,7 @@ func shorten(s string, n int) string {
 	return s[:n]
 }
 
-// delivery makes what the consumer hands out.
+// delivery returns the delivery for the consumer.
 func (b *Broker) delivery(d *amqp.Delivery, service string, q broker.Queue, settler broker.Settler) broker.Delivery {
 	m, err := b.read(d)
 	out := broker.Delivery{
@@ -230,7 +228,7 @@ func (b *Broker) delivery(d *amqp.Delivery, service string, q broker.Queue, sett
 		Redelivered: d.Redelivered, Attempts: attempts(d.Headers), Settler: settler,
 	}
 	if q == broker.Dead {
-		out.Reason, out.At = obituary(d.Headers)
+		out.Reason, out.At = deathReason(d.Headers)
 	}
 	return out
 }

@@ -11,10 +11,10 @@ import (
 	"stega/broker"
 )
 
-// sweepEvery is how often all that is unconfirmed is looked at, when the oldest makes the others wait.
+// sweepEvery is the interval at which all unconfirmed messages are checked, because the oldest may block the others.
 const sweepEvery = 50 * time.Millisecond
 
-// entry is one message on its way.
+// entry is a published message without a confirmation yet.
 type entry struct {
 	exchange, key, id string
 	weight            int64
@@ -23,8 +23,8 @@ type entry struct {
 	confirmation      *amqp.DeferredConfirmation
 }
 
-// outlet is one channel in confirm mode.
-type outlet struct {
+// confirmChannel is a channel in confirm mode.
+type confirmChannel struct {
 	p       *publisher
 	ch      *amqp.Channel
 	closed  chan *amqp.Error
@@ -33,12 +33,12 @@ type outlet struct {
 	ended   chan struct{}
 
 	mu   sync.Mutex
-	sent []entry // and not yet seen by judge
+	sent []entry // not yet taken by settleConfirms
 	over bool
 }
 
-// publish sends a message. An error says that it was not sent.
-func (o *outlet) publish(e entry, m amqp.Publishing) (err error) {
+// publish sends a message. After an error it was not sent.
+func (o *confirmChannel) publish(e entry, m amqp.Publishing) (err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.over {
@@ -57,7 +57,7 @@ func (o *outlet) publish(e entry, m amqp.Publishing) (err error) {
 }
 
 // ending reports whether a publish failed because the channel ends.
-func (o *outlet) ending(err error) bool {
+func (o *confirmChannel) ending(err error) bool {
 	if errors.Is(err, amqp.ErrClosed) {
 		return true
 	}
@@ -69,8 +69,8 @@ func (o *outlet) ending(err error) bool {
 	}
 }
 
-// take moves what was sent since to the end of queue.
-func (o *outlet) take(queue []entry) []entry {
+// take moves the newly sent entries to the end of queue.
+func (o *confirmChannel) take(queue []entry) []entry {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	queue = append(queue, o.sent...)
@@ -79,12 +79,12 @@ func (o *outlet) take(queue []entry) []entry {
 	return queue
 }
 
-// judge decides what became of each message, until the channel ends.
+// settleConfirms reports the outcome of each message, until the channel ends.
 //
-// A message that was returned is confirmed right after, as if all were well. The library's reader hands over a return,
-// to this goroutine and unbuffered, before it reads the confirmation: so when a confirmation is seen here, the
-// return before it was seen here too.
-func (o *outlet) judge() error {
+// A returned message is confirmed right after its return, like any other. The library's reader delivers a return, to
+// this goroutine and unbuffered, before it reads the confirmation. So a return is received here before its
+// confirmation.
+func (o *confirmChannel) settleConfirms() error {
 	var (
 		queue    []entry
 		returned = map[[3]string]int{}
@@ -99,10 +99,10 @@ func (o *outlet) judge() error {
 		for n < len(queue) && isDone(queue[n].confirmation) {
 			n++
 		}
-		o.answer(queue[:n], returned)
+		o.finish(queue[:n], returned)
 		queue = queue[n:]
 		if n > 0 {
-			continue // more may have come meanwhile
+			continue // more may be confirmed meanwhile
 		}
 		var first <-chan struct{}
 		if len(queue) > 0 {
@@ -132,14 +132,14 @@ func (o *outlet) judge() error {
 	close(o.ended)
 	queue = o.take(queue)
 	o.p.set(nil, reason)
-	results := make([]answer, 0, len(queue))
+	results := make([]outcome, 0, len(queue))
 	var weight int64
 	for _, e := range queue {
 		weight += e.weight
-		results = append(results, answer{e.done, o.verdict(e, returned, reason)})
+		results = append(results, outcome{e.done, o.outcomeOf(e, returned, reason)})
 	}
 	o.p.window.Release(weight)
-	o.p.answers.add(results)
+	o.p.outcomes.add(results)
 	return reason
 }
 
@@ -152,26 +152,26 @@ func isDone(c *amqp.DeferredConfirmation) bool {
 	}
 }
 
-// answer tells the senders of entries that are done.
-func (o *outlet) answer(entries []entry, returned map[[3]string]int) {
+// finish reports the outcomes of finished entries.
+func (o *confirmChannel) finish(entries []entry, returned map[[3]string]int) {
 	if len(entries) == 0 {
 		return
 	}
 	var weight int64
-	results := make([]answer, len(entries))
+	results := make([]outcome, len(entries))
 	for i, e := range entries {
 		weight += e.weight
-		results[i] = answer{e.done, o.verdict(e, returned, nil)}
+		results[i] = outcome{e.done, o.outcomeOf(e, returned, nil)}
 		if results[i].err == nil {
 			o.p.refusals.allowed(o.p.b, e.exchange, e.key)
 		}
 	}
 	clear(entries)
 	o.p.window.Release(weight)
-	o.p.answers.add(results)
+	o.p.outcomes.add(results)
 }
 
-func (o *outlet) verdict(e entry, returned map[[3]string]int, reason error) error {
+func (o *confirmChannel) outcomeOf(e entry, returned map[[3]string]int, reason error) error {
 	key := [3]string{e.exchange, e.key, e.id}
 	switch {
 	case isDone(e.confirmation) && e.confirmation.Acked():
@@ -182,7 +182,7 @@ func (o *outlet) verdict(e entry, returned map[[3]string]int, reason error) erro
 			return fmt.Errorf("%w: %s with routing key %s", broker.ErrUnroutable, e.exchange, e.key)
 		}
 		return nil
-	case o.ch.IsClosed() || !isDone(e.confirmation): // the library takes an end of the channel for a refusal
+	case o.ch.IsClosed() || !isDone(e.confirmation): // the library reports the end of the channel as a nack
 		var e *amqp.Error
 		if errors.As(reason, &e) && offending(e) {
 			return fmt.Errorf("%w: %w (%w)", broker.ErrUnknown, broker.ErrInvalid, reason)
@@ -195,8 +195,8 @@ func (o *outlet) verdict(e entry, returned map[[3]string]int, reason error) erro
 	return broker.ErrNacked
 }
 
-// offending reports whether the server ended a channel or connection because of what was sent on it, such as a
-// message that is too large.
+// offending reports whether the server ended a channel or connection because of a message on it, such as one that is
+// too large.
 func offending(e *amqp.Error) bool {
 	switch e.Code {
 	case amqp.PreconditionFailed, amqp.ContentTooLarge, amqp.FrameError, amqp.SyntaxError:
@@ -205,9 +205,9 @@ func offending(e *amqp.Error) bool {
 	return false
 }
 
-// sweep answers what was confirmed out of order, and what has waited too long; while the server takes no messages,
-// and until it has had its time afterwards, nothing has.
-func (o *outlet) sweep(queue []entry, returned map[[3]string]int) []entry {
+// sweep finishes entries that were confirmed out of order or waited too long. While the server blocks publishers, and
+// for one timeout afterwards, none has waited too long.
+func (o *confirmChannel) sweep(queue []entry, returned map[[3]string]int) []entry {
 	blocked, unblocked := o.p.b.out.block()
 	timeout := o.p.b.cfg.ConfirmTimeout
 	now := time.Now()
@@ -225,29 +225,30 @@ func (o *outlet) sweep(queue []entry, returned map[[3]string]int) []entry {
 		}
 	}
 	clear(queue[len(left):])
-	o.answer(late, returned)
+	o.finish(late, returned)
 	return left
 }
 
-// answer is what a done function is to be told.
-type answer struct {
+// outcome is the error, or nil, for a done function.
+type outcome struct {
 	done func(error)
 	err  error
 }
 
-// answers calls the done functions, one after the other: apart from judge, as they may publish, and so wait for judge.
-type answers struct {
+// outcomes calls the done functions one after the other. They may publish, and so wait for settleConfirms; so they
+// run on another goroutine.
+type outcomes struct {
 	mu     sync.Mutex
-	queue  []answer
+	queue  []outcome
 	wake   chan struct{}
 	ending chan struct{}
 }
 
-func newAnswers() *answers {
-	return &answers{wake: make(chan struct{}, 1), ending: make(chan struct{})}
+func newOutcomes() *outcomes {
+	return &outcomes{wake: make(chan struct{}, 1), ending: make(chan struct{})}
 }
 
-func (a *answers) add(results []answer) {
+func (a *outcomes) add(results []outcome) {
 	a.mu.Lock()
 	a.queue = append(a.queue, results...)
 	a.mu.Unlock()
@@ -257,10 +258,10 @@ func (a *answers) add(results []answer) {
 	}
 }
 
-// end is called when no more are added.
-func (a *answers) end() { close(a.ending) }
+// end is called after the last add.
+func (a *outcomes) end() { close(a.ending) }
 
-func (a *answers) run() {
+func (a *outcomes) run() {
 	for {
 		a.mu.Lock()
 		batch := a.queue

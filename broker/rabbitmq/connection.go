@@ -17,32 +17,32 @@ import (
 	"stega/internal/backoff"
 )
 
-// connection is one connection, which ends and is never mended.
+// connection is one connection, which ends and is never restored.
 type connection struct {
 	*amqp.Connection
 	url  *url.URL
-	over chan struct{} // closed when it ended
+	over chan struct{} // closed when it has ended
 }
 
-// link is the wish to have a connection: it makes one after another.
-type link struct {
+// connector makes one connection after another.
+type connector struct {
 	b    *Broker
 	role string
-	node atomic.Uint32 // which URL is tried first
+	node atomic.Uint32 // index of the URL to try first
 
 	mu        sync.Mutex
 	conn      *connection
 	err       error
 	blocked   string
 	unblocked time.Time     // when the last block ended
-	changed   chan struct{} // closed at every change, and replaced
+	changed   chan struct{} // closed and replaced at every change
 }
 
-func newLink(b *Broker, role string) *link {
-	return &link{b: b, role: role, changed: make(chan struct{})}
+func newConnector(b *Broker, role string) *connector {
+	return &connector{b: b, role: role, changed: make(chan struct{})}
 }
 
-func (l *link) update(change func()) {
+func (l *connector) update(change func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	change()
@@ -50,21 +50,21 @@ func (l *link) update(change func()) {
 	l.changed = make(chan struct{})
 }
 
-func (l *link) state() broker.State {
+func (l *connector) state() broker.State {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return broker.State{Connected: l.conn != nil, Blocked: l.blocked, Err: l.err}
 }
 
-// block says why the server takes no messages, and else since when it takes them again.
-func (l *link) block() (reason string, since time.Time) {
+// block returns why the server blocks publishers; if it does not, since when.
+func (l *connector) block() (reason string, since time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.blocked, l.unblocked
 }
 
 // get waits for a connection.
-func (l *link) get(ctx context.Context) (*connection, error) {
+func (l *connector) get(ctx context.Context) (*connection, error) {
 	for {
 		l.mu.Lock()
 		conn, changed, err := l.conn, l.changed, l.err
@@ -85,11 +85,11 @@ func (l *link) get(ctx context.Context) (*connection, error) {
 	}
 }
 
-// run keeps a connection until the broker's life ends.
-func (l *link) run(conn *connection) {
-	log := l.b.log.With("broker", l.b.shown, "connection", l.role)
+// run maintains a connection until the broker ends.
+func (l *connector) run(conn *connection) {
+	log := l.b.log.With("broker", l.b.redacted, "connection", l.role)
 	pause := backoff.Backoff{Base: backoffBase, Max: l.b.cfg.MaxBackoff}
-	for said := ""; ; {
+	for lastError := ""; ; {
 		if conn == nil {
 			var err error
 			if conn, err = l.dial(l.b.life); err != nil {
@@ -97,9 +97,9 @@ func (l *link) run(conn *connection) {
 					return
 				}
 				l.update(func() { l.err = err })
-				if err.Error() != said {
-					said = err.Error()
-					log.Warn("the broker cannot be reached, trying on", "error", err)
+				if err.Error() != lastError {
+					lastError = err.Error()
+					log.Warn("the broker is unreachable, retrying", "error", err)
 				}
 				if !pause.Sleep(l.b.life) {
 					return
@@ -108,13 +108,13 @@ func (l *link) run(conn *connection) {
 			}
 		}
 		began := time.Now()
-		err := l.hold(conn)
+		err := l.serve(conn)
 		conn = nil
 		if l.b.life.Err() != nil {
 			return
 		}
-		said = ""
-		log.Warn("the connection to the broker ended, making another", "error", err)
+		lastError = ""
+		log.Warn("the connection to the broker ended, connecting again", "error", err)
 		if time.Since(began) > l.b.cfg.MaxBackoff {
 			pause.Reset()
 		} else if !pause.Sleep(l.b.life) {
@@ -123,12 +123,12 @@ func (l *link) run(conn *connection) {
 	}
 }
 
-// hold publishes a connection to whoever waits for one, until it ends.
-func (l *link) hold(conn *connection) (err error) {
+// serve provides a connection to callers of get until it ends.
+func (l *connector) serve(conn *connection) (err error) {
 	closed := conn.NotifyClose(make(chan *amqp.Error, 1))
 	blocks := conn.NotifyBlocked(make(chan amqp.Blocking, 8))
 	l.update(func() { l.conn, l.err, l.blocked = conn, nil, "" })
-	l.b.log.Info("connected to the broker", "broker", l.b.shown, "connection", l.role)
+	l.b.log.Info("connected to the broker", "broker", l.b.redacted, "connection", l.role)
 	ending := l.b.life.Done()
 	for alive := true; alive; {
 		select {
@@ -144,19 +144,19 @@ func (l *link) hold(conn *connection) (err error) {
 			l.update(func() {
 				l.blocked = ""
 				if s.Active {
-					l.blocked = cmp.Or(s.Reason, "no reason was given")
+					l.blocked = cmp.Or(s.Reason, "no reason given")
 				} else {
 					l.unblocked = time.Now()
 				}
 			})
 			if l.blocked != "" {
-				l.b.log.Warn("the broker takes no messages", "reason", s.Reason)
+				l.b.log.Warn("the broker blocks publishing", "reason", s.Reason)
 			} else {
-				l.b.log.Info("the broker takes messages again")
+				l.b.log.Info("the broker accepts messages again")
 			}
 		case <-ending:
 			ending = nil
-			// The library closes the socket in any case; an error here only says that the server did not answer in time.
+			// The library closes the socket anyway; an error only means that the server did not answer in time.
 			_ = conn.CloseDeadline(time.Now().Add(l.b.cfg.CloseTimeout))
 		}
 	}
@@ -165,8 +165,8 @@ func (l *link) hold(conn *connection) (err error) {
 	return err
 }
 
-// dial makes one connection, to the first node that takes it.
-func (l *link) dial(ctx context.Context) (conn *connection, err error) {
+// dial makes one connection, to the first node that accepts it.
+func (l *connector) dial(ctx context.Context) (conn *connection, err error) {
 	var errs []error
 	for range l.b.urls {
 		at := l.node.Load()
@@ -179,9 +179,9 @@ func (l *link) dial(ctx context.Context) (conn *connection, err error) {
 	return nil, errors.Join(errs...)
 }
 
-// elsewhere ends a connection whose node cannot do what is asked, so that the next one is to another; false when
-// there is none.
-func (l *link) elsewhere(conn *connection) bool {
+// switchNode ends a connection to an unsuitable node, so that the next one is to another node; false if there is
+// none.
+func (l *connector) switchNode(conn *connection) bool {
 	if len(l.b.urls) < 2 {
 		return false
 	}
@@ -206,11 +206,11 @@ func (b *Broker) dial(ctx context.Context, to *url.URL, role string) (*connectio
 				return nil, err
 			}
 			deadline, _ := ctx.Deadline()
-			if err := raw.SetDeadline(deadline); err != nil { // of the handshake; the library takes it away then
+			if err := raw.SetDeadline(deadline); err != nil { // for the handshake; the library resets it
 				return nil, errors.Join(err, raw.Close())
 			}
 			handshake = context.AfterFunc(ctx, func() { _ = raw.Close() })
-			socket = newBatchConn(raw)
+			socket = newBufferedConn(raw)
 			return socket, nil
 		},
 	})

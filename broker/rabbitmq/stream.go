@@ -13,35 +13,36 @@ import (
 	"stega/internal/backoff"
 )
 
-// An ack on a stream is only credit for more, so a quarter of the credit is given back at a time.
+// logCredit is the number of entries in flight. An ack on a stream is only credit, so a quarter of it is returned at
+// a time.
 const logCredit = 256
 
-// emptyAfter is how long the first entry of the log is waited for before it is called empty, when the broker does not
-// count any.
+// emptyAfter is how long LogBounds waits for the first entry of a log whose message count is 0 before it reports it
+// as empty.
 const emptyAfter = 2 * time.Second
 
-// proveWithin bounds how long the entry that was read last is waited for after a reader was attached again.
+// proveWithin limits the wait for the last read entry after a reader was attached again.
 const proveWithin = 10 * time.Second
 
 // reader reads the log, over one channel after another.
 type reader struct {
-	b        *Broker
-	since    time.Time // when it began
-	end      bool      // nothing was read yet, and it began at the end
-	attached bool      // it was, once
-	next     uint64
-	last     broker.LogEntry // the last entry that was handed out, without its data; none when its id is empty
-	out      chan broker.LogEntry
+	b           *Broker
+	since       time.Time // when the reader began
+	end         bool      // started at the end and has read nothing yet
+	attachFirst bool      // it was, once
+	next        uint64
+	last        broker.LogEntry // last delivered entry, without its data; none if its id is empty
+	out         chan broker.LogEntry
 }
 
-// errOtherLog ends a reader: the log is gone, or is another one than before.
-var errOtherLog = errors.New("the log is not the one that was read")
+// errOtherLog ends a reader: the log is gone, or was replaced.
+var errOtherLog = errors.New("the log was replaced")
 
-// Log implements broker.Broker. A position is an offset of the stream. Once it returns, the reader is attached. After
-// a new attachment, the entry that was read last must come again: it proves that the stream is the same one.
+// Log implements broker.Broker. A position is an offset of the stream. When Log returns, the reader is attached.
+// After the reader is attached again, it requires the last read entry once more, as proof of the same stream.
 func (b *Broker) Log(ctx context.Context, from uint64) (<-chan broker.LogEntry, error) {
 	r := &reader{b: b, since: time.Now(), end: from == broker.LogEnd, next: from, out: make(chan broker.LogEntry)}
-	first, err := attached(ctx, b, b.names.log(), r.attach)
+	first, err := attachFirst(ctx, b, b.names.log(), r.attach)
 	if err != nil {
 		return nil, err
 	}
@@ -61,8 +62,8 @@ func (r *reader) attach(conn *connection) (*tail, error) {
 	switch {
 	case r.last.ID != "":
 		offset = int64(min(r.last.Position, math.MaxInt64))
-	case r.end && r.attached:
-		offset = r.since // what came while there was no connection is new, too
+	case r.end && r.attachFirst:
+		offset = r.since // entries during a lost connection are new, too
 	case r.end:
 		offset = "next"
 	}
@@ -79,7 +80,7 @@ func (r *reader) attach(conn *connection) (*tail, error) {
 		_ = ch.Close() // it is closed already, as a rule by the error
 		return nil, fmt.Errorf("read %s: %w", r.b.names.log(), err)
 	}
-	r.attached = true
+	r.attachFirst = true
 	return t, nil
 }
 
@@ -98,7 +99,7 @@ func (r *reader) run(ctx context.Context, t *tail) {
 		if time.Since(began) > r.b.cfg.MaxBackoff {
 			pause.Reset()
 		}
-		said := ""
+		lastError := ""
 		for t = nil; t == nil; {
 			if !pause.Sleep(ctx) {
 				return
@@ -108,23 +109,22 @@ func (r *reader) run(ctx context.Context, t *tail) {
 				continue
 			}
 			t, err = r.attach(conn)
-			if noReplica(err) && r.b.in.elsewhere(conn) {
+			if noReplica(err) && r.b.in.switchNode(conn) {
 				continue
 			}
 			if f := queueFault(r.b.names.log(), err); f != nil {
 				r.b.log.Warn("a reader of the log ends", "position", r.next, "error", f)
 				return
 			}
-			if err != nil && err.Error() != said {
-				said = err.Error()
-				r.b.log.Warn("the log cannot be read, trying on", "error", err)
+			if err != nil && err.Error() != lastError {
+				lastError = err.Error()
+				r.b.log.Warn("cannot read the log, retrying", "error", err)
 			}
 		}
 	}
 }
 
-// read hands out entries until the channel or ctx ends. With prove, the first one must be the one that was handed out
-// last.
+// read delivers entries until the channel or ctx ends. With prove, the first entry must be the last delivered one.
 func (r *reader) read(ctx context.Context, t *tail, prove bool) error {
 	defer func() { _ = t.ch.Close() }()
 	late := time.NewTimer(proveWithin)
@@ -165,10 +165,9 @@ func (r *reader) read(ctx context.Context, t *tail, prove bool) error {
 	}
 }
 
-// proves reports whether a delivery is the entry that was handed out last; with an error, another one stands in its
-// place.
+// proves reports whether a delivery is the last delivered entry; an error reports another entry at its position.
 func (r *reader) proves(d *amqp.Delivery) (bool, error) {
-	offset, ok := whole(d.Headers["x-stream-offset"])
+	offset, ok := integer(d.Headers["x-stream-offset"])
 	switch {
 	case !ok || offset < 0 || uint64(offset) < r.last.Position: // a stream is read from the start of a chunk
 		return false, nil
@@ -182,14 +181,14 @@ func (r *reader) proves(d *amqp.Delivery) (bool, error) {
 }
 
 func (r *reader) handOut(ctx context.Context, d *amqp.Delivery) bool {
-	offset, ok := whole(d.Headers["x-stream-offset"])
+	offset, ok := integer(d.Headers["x-stream-offset"])
 	if !ok || offset < 0 || !r.end && uint64(offset) < r.next {
 		return true // a stream is read from the start of a chunk
 	}
 	r.end, r.next = false, uint64(offset)+1
 	m, err := r.b.read(d)
 	if err != nil {
-		r.b.log.Warn("an entry of the log cannot be read and is left out", "position", offset, "error", err)
+		r.b.log.Warn("skipping an undecodable entry of the log", "position", offset, "error", err)
 		return true
 	}
 	select {
@@ -202,19 +201,19 @@ func (r *reader) handOut(ctx context.Context, d *amqp.Delivery) bool {
 	}
 }
 
-// LogBounds implements broker.Broker. The recent entry is of the last chunk of the stream; where the stream ends the
-// protocol does not say.
+// LogBounds implements broker.Broker. The recent entry is of the last chunk of the stream; the protocol does not
+// report the end.
 func (b *Broker) LogBounds(ctx context.Context) (broker.LogBounds, error) {
-	return attached(ctx, b, b.names.log(), func(conn *connection) (broker.LogBounds, error) {
+	return attachFirst(ctx, b, b.names.log(), func(conn *connection) (broker.LogBounds, error) {
 		bounds := broker.LogBounds{}
 		ch, err := conn.Channel()
 		if err != nil {
 			return bounds, fmt.Errorf("open a channel: %w", err)
 		}
 		state, err := ch.QueueDeclarePassive(b.names.log(), true, false, false, false, nil)
-		_ = ch.Close() // it is closed already after an error
+		_ = ch.Close() // closed by an error already
 		if err != nil {
-			return bounds, fmt.Errorf("look at %s: %w", b.names.log(), err)
+			return bounds, fmt.Errorf("inspect %s: %w", b.names.log(), err)
 		}
 		begin := ctx
 		if state.Messages == 0 { // the count is seconds old
@@ -262,7 +261,7 @@ func (b *Broker) peek(ctx context.Context, conn *connection, offset string) (bro
 			select {
 			case e := <-r.out:
 				return e, nil
-			default: // it cannot be read
+			default: // undecodable
 			}
 		case <-ctx.Done():
 			return broker.LogEntry{}, context.Cause(ctx)

@@ -9,41 +9,41 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// channelServer is what a server makes of acks.
+// channelServer is the server side of the acks of a channel.
 type channelServer struct {
 	t       *testing.T
 	unacked map[uint64]*settler
-	told    int
+	sent    int
 }
 
 func (s *channelServer) ack(tag uint64, multiple bool) error {
-	s.told++
-	require.Contains(s.t, s.unacked, tag, "the server ends a channel that acks what is not unacked")
+	s.sent++
+	require.Contains(s.t, s.unacked, tag, "the server ends a channel for an ack of another tag")
 	for other, x := range s.unacked {
 		if other == tag || multiple && other < tag {
-			require.True(s.t, x.acked, "delivery %d is open, and the ack of %d reaches over it", other, tag)
+			require.True(s.t, x.acked, "delivery %d is open, and the ack of %d covers it", other, tag)
 			delete(s.unacked, other)
 		}
 	}
 	return nil
 }
 
-// gatheringWorld is a channel whose deliveries are settled.
-type gatheringWorld struct {
+// ackChannel is a channel whose deliveries are settled.
+type ackChannel struct {
 	channelServer
-	acks gathering
+	acks pendingAcks
 	open []*settler
 	next uint64
 }
 
-func newGatheringWorld(t *testing.T, prefetch int) *gatheringWorld {
-	w := &gatheringWorld{channelServer: channelServer{t: t, unacked: map[uint64]*settler{}}}
-	w.acks = newGathering(prefetch, w.ack)
-	t.Cleanup(func() { w.acks.clock.Stop() })
+func newAckChannel(t *testing.T, prefetch int) *ackChannel {
+	w := &ackChannel{channelServer: channelServer{t: t, unacked: map[uint64]*settler{}}}
+	w.acks = newPendingAcks(prefetch, w.ack)
+	t.Cleanup(func() { w.acks.timer.Stop() })
 	return w
 }
 
-func (w *gatheringWorld) deliver(n int) {
+func (w *ackChannel) deliver(n int) {
 	for range n {
 		w.next++
 		x := &settler{d: &amqp.Delivery{DeliveryTag: w.next}}
@@ -53,112 +53,111 @@ func (w *gatheringWorld) deliver(n int) {
 	}
 }
 
-// take takes the nth open delivery.
-func (w *gatheringWorld) take(n int) *settler {
+// take returns and removes the nth open delivery.
+func (w *ackChannel) take(n int) *settler {
 	x := w.open[n]
 	w.open = append(w.open[:n:n], w.open[n+1:]...)
 	return x
 }
 
-func (w *gatheringWorld) settle(n int) { require.NoError(w.t, w.acks.ack(w.take(n), len(w.open))) }
+func (w *ackChannel) settle(n int) { require.NoError(w.t, w.acks.ack(w.take(n), len(w.open))) }
 
-func (w *gatheringWorld) back(n int) {
+func (w *ackChannel) back(n int) {
 	x := w.take(n)
 	w.acks.remove(x)
 	delete(w.unacked, x.d.DeliveryTag)
 }
 
-func TestGathering(t *testing.T) {
+func TestPendingAcks(t *testing.T) {
 	t.Parallel()
 	t.Run("one message acks a run", func(t *testing.T) {
 		t.Parallel()
-		w := newGatheringWorld(t, 80)
+		w := newAckChannel(t, 80)
 		w.deliver(80)
 		for range 20 {
 			w.settle(0)
 		}
-		assert.Equal(t, 2, w.told)
+		assert.Equal(t, 2, w.sent)
 		assert.Len(t, w.unacked, 60)
 	})
-	t.Run("nothing waits when nothing is open", func(t *testing.T) {
+	t.Run("no ack waits when no delivery is open", func(t *testing.T) {
 		t.Parallel()
-		w := newGatheringWorld(t, 1000)
+		w := newAckChannel(t, 1000)
 		w.deliver(3)
 		w.settle(2)
 		w.settle(0)
-		assert.Zero(t, w.told)
+		assert.Zero(t, w.sent)
 		w.settle(0)
-		assert.Equal(t, 1, w.told)
+		assert.Equal(t, 1, w.sent)
 		assert.Empty(t, w.unacked)
 	})
-	t.Run("an open delivery does not use up the room", func(t *testing.T) {
+	t.Run("acks behind an open delivery occupy half of the prefetch at most", func(t *testing.T) {
 		t.Parallel()
-		w := newGatheringWorld(t, 10)
+		w := newAckChannel(t, 10)
 		w.deliver(10)
 		for range 5 {
 			w.settle(1)
 		}
-		assert.Len(t, w.unacked, 5, "half of the room at most is kept")
+		assert.Len(t, w.unacked, 5, "at most half is kept")
 	})
-	t.Run("what is open holds an ack up for some ticks and no longer", func(t *testing.T) {
+	t.Run("an open delivery delays an ack by some ticks at most", func(t *testing.T) {
 		t.Parallel()
-		w := newGatheringWorld(t, 1000)
+		w := newAckChannel(t, 1000)
 		w.deliver(3)
 		w.settle(1)
 		for range lateTicks {
 			require.NoError(t, w.acks.tick())
 			assert.True(t, w.acks.armed)
 		}
-		assert.Zero(t, w.told)
+		assert.Zero(t, w.sent)
 		require.NoError(t, w.acks.tick())
-		assert.Equal(t, 1, w.told)
+		assert.Equal(t, 1, w.sent)
 		assert.False(t, w.acks.armed)
 	})
-	t.Run("an ack with room for one is told at once", func(t *testing.T) {
+	t.Run("with a prefetch of one, an ack is sent at once", func(t *testing.T) {
 		t.Parallel()
-		w := newGatheringWorld(t, 1)
+		w := newAckChannel(t, 1)
 		w.deliver(1)
 		w.settle(0)
-		assert.Equal(t, 1, w.told)
+		assert.Equal(t, 1, w.sent)
 	})
-	t.Run("what was given back in the middle is not acked, and does not end a run", func(t *testing.T) {
+	t.Run("a released delivery in the middle is not acked, and does not end a run", func(t *testing.T) {
 		t.Parallel()
-		w := newGatheringWorld(t, 1000)
+		w := newAckChannel(t, 1000)
 		w.deliver(10)
 		w.back(4)
 		for range 9 {
 			w.settle(0)
 		}
-		assert.Equal(t, 1, w.told)
+		assert.Equal(t, 1, w.sent)
 		assert.Empty(t, w.unacked)
 	})
-	t.Run("in a hurry each is told", func(t *testing.T) {
+	t.Run("after sendAtOnce each ack is sent", func(t *testing.T) {
 		t.Parallel()
-		w := newGatheringWorld(t, 1000)
+		w := newAckChannel(t, 1000)
 		w.deliver(10)
 		w.settle(0)
 		w.settle(3)
-		require.NoError(t, w.acks.hurry())
+		require.NoError(t, w.acks.sendAtOnce())
 		assert.Len(t, w.unacked, 8)
 		w.settle(2)
 		assert.Len(t, w.unacked, 7)
 	})
 }
 
-// Whatever comes in whatever order, an ack names what is unacked and reaches over nothing that is open, and in the
-// end all acks were told.
-func TestGatheringInAnyOrder(t *testing.T) {
+// In any order, an ack names an unacked delivery and covers no open one. At the end all acks are sent.
+func TestPendingAcksInAnyOrder(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		prefetch := 1 + random.IntN(40)
-		w := newGatheringWorld(t, prefetch)
-		kept := 0 // given back by the end of the channel alone
+		w := newAckChannel(t, prefetch)
+		kept := 0 // requeued only by the end of the channel
 		for range 500 {
 			switch n := random.IntN(20); {
 			case len(w.open) == 0 || n < 8:
 				w.deliver(max(0, min(random.IntN(prefetch)+1, prefetch-len(w.unacked))))
-				if len(w.open) == 0 { // all the room is taken by what is kept
+				if len(w.open) == 0 { // kept deliveries fill the prefetch
 					require.Equal(t, kept, len(w.unacked))
 					return
 				}
@@ -176,7 +175,7 @@ func TestGatheringInAnyOrder(t *testing.T) {
 		for len(w.open) > 0 {
 			w.settle(random.IntN(len(w.open)))
 		}
-		require.NoError(t, w.acks.hurry())
+		require.NoError(t, w.acks.sendAtOnce())
 		require.Len(t, w.unacked, kept)
 		require.Zero(t, w.acks.held)
 	}

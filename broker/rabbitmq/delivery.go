@@ -10,47 +10,47 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// settler settles one delivery on the channel that brought it.
+// settler settles one delivery on its channel.
 type settler struct {
 	c    *consumer
 	s    *subscription
 	d    *amqp.Delivery
 	done atomic.Bool
 
-	// Of gathering.
+	// Used by pendingAcks.
 	before, after *settler
 	acked         bool
 	late          int
 }
 
-// Ack implements broker.Settler. The server is told a little later, with other acks.
+// Ack implements broker.Settler. The server receives the ack a little later, with others.
 func (x *settler) Ack() error { return x.settle(x.ack) }
 
 func (x *settler) ack() error { return x.s.acks.ack(x, x.s.unsettled) }
 
-// back gives the message back to the queue.
+// back requeues the message.
 func (x *settler) back() error {
 	x.s.acks.remove(x)
 	return x.s.ch.Nack(x.d.DeliveryTag, false, true)
 }
 
-// Release implements broker.Settler: a nack, which from version 4.3 on does not count as a failed delivery. While the
-// consumer stops nothing is said: a nacked message would be delivered to it once more, and go back behind those that
-// came after it. The end of the channel gives all back in their order.
+// Release implements broker.Settler by a nack, which from version 4.3 on does not count as a failed delivery. While
+// the consumer stops, it sends nothing. A nacked message would be delivered to the consumer once more, and be
+// requeued behind later ones. The end of the channel requeues all in order.
 func (x *settler) Release() error {
 	return x.settle(func() error {
 		select {
 		case <-x.c.stopping:
-			return nil // and no ack reaches over it
+			return nil // and no ack covers it
 		default:
 			return x.back()
 		}
 	})
 }
 
-// Reject implements broker.Settler. The protocol's own reject carries no reason; so a copy with the reason goes to
-// the dead queue, and once that is confirmed the original is acked. When it is not, the message is given back and the
-// error says why.
+// Reject implements broker.Settler. The protocol's reject has no reason. So a copy with the reason goes to the dead
+// queue, and its confirmation acks the original. Without a confirmation the message is requeued, and the error has
+// the cause.
 func (x *settler) Reject(reason string) error {
 	if !x.done.CompareAndSwap(false, true) || x.s.isOver() {
 		return nil
@@ -58,7 +58,7 @@ func (x *settler) Reject(reason string) error {
 	ctx, cancel := context.WithTimeout(x.c.b.life, x.c.b.cfg.ConfirmTimeout)
 	defer cancel()
 	confirmed := make(chan error, 1)
-	err := x.c.b.pub.send(ctx, x.c.b.names.dead(), x.c.service, dying(x.d, reason, time.Now()),
+	err := x.c.b.pub.send(ctx, x.c.b.names.dead(), x.c.service, deadLetter(x.d, reason, time.Now()),
 		func(err error) { confirmed <- err })
 	if err == nil {
 		select {
@@ -76,16 +76,16 @@ func (x *settler) Reject(reason string) error {
 	return x.finish(x.ack)
 }
 
-// settle settles once.
-func (x *settler) settle(tell func() error) error {
+// settle settles at most once.
+func (x *settler) settle(send func() error) error {
 	if !x.done.CompareAndSwap(false, true) {
 		return nil
 	}
-	return x.finish(tell)
+	return x.finish(send)
 }
 
-// finish tells the server, unless the session is over: then the message comes again by itself.
-func (x *settler) finish(tell func() error) error {
+// finish sends the settling, unless the subscription is over: then the server redelivers the message by itself.
+func (x *settler) finish(send func() error) error {
 	s := x.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,7 +94,7 @@ func (x *settler) finish(tell func() error) error {
 	}
 	s.unsettled--
 	s.depth.add(-1)
-	err := tell()
+	err := send()
 	select {
 	case s.settled <- struct{}{}:
 	default:

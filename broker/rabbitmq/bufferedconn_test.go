@@ -10,11 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What is written comes out as it went in, however it was cut, also what was unwritten at Close.
-func TestBatchConn(t *testing.T) {
+// All bytes arrive in order, in whatever pieces they are written, also those unwritten at Close.
+func TestBufferedConn(t *testing.T) {
 	t.Parallel()
 	near, far := net.Pipe()
-	c := newBatchConn(near)
+	c := newBufferedConn(near)
 	var sent bytes.Buffer
 	received := make(chan []byte, 1)
 	go func() {

@@ -14,20 +14,20 @@ import (
 	"stega/internal/backoff"
 )
 
-// publisher sends messages over one channel after another. The window is one semaphore: each message weighs its
-// bytes, and at least its share of the window, so that it bounds both number and bytes.
+// publisher sends messages over one channel after another. The window is one semaphore. Each message weighs its
+// bytes, and at least its share of the window, so that the window limits both number and bytes.
 type publisher struct {
-	b       *Broker
-	window  *semaphore.Weighted
-	full    int64
-	share   int64
-	answers *answers
+	b        *Broker
+	window   *semaphore.Weighted
+	full     int64
+	share    int64
+	outcomes *outcomes
 
 	refusals refusals
 
 	mu      sync.Mutex
-	channel *outlet
-	changed chan struct{} // closed at every change of channel, and replaced
+	channel *confirmChannel
+	changed chan struct{} // closed and replaced at every change of channel
 	err     error         // why the last channel ended
 }
 
@@ -36,7 +36,7 @@ func newPublisher(b *Broker) *publisher {
 	full := share * int64(b.cfg.Window)
 	return &publisher{
 		b: b, window: semaphore.NewWeighted(full), full: full, share: share,
-		answers: newAnswers(), changed: make(chan struct{}),
+		outcomes: newOutcomes(), changed: make(chan struct{}),
 	}
 }
 
@@ -55,7 +55,7 @@ func (b *Broker) Publish(ctx context.Context, m broker.Outgoing, done func(error
 	return b.pub.send(ctx, b.names.commands(), m.Service, p, done)
 }
 
-// send waits for room in the window and for a channel.
+// send waits for space in the window and for a channel.
 func (p *publisher) send(ctx context.Context, exchange, key string, m amqp.Publishing, done func(error)) error {
 	if len(key) > maxShort {
 		return fmt.Errorf("the routing key is longer than %d bytes", maxShort)
@@ -67,15 +67,15 @@ func (p *publisher) send(ctx context.Context, exchange, key string, m amqp.Publi
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := p.refusals.holds(exchange, key); err != nil {
-		p.answers.add([]answer{{done, err}})
-		return nil //nolint:nilerr // the answer carries it
+	if err := p.refusals.pending(exchange, key); err != nil {
+		p.outcomes.add([]outcome{{done, err}})
+		return nil //nolint:nilerr // done receives it
 	}
 	if !p.window.TryAcquire(e.weight) {
-		either, cancel := p.b.either(ctx)
-		err := p.window.Acquire(either, e.weight)
+		untilClosed, cancel := p.b.untilClosed(ctx)
+		err := p.window.Acquire(untilClosed, e.weight)
 		if err != nil {
-			err = context.Cause(either)
+			err = context.Cause(untilClosed)
 		}
 		cancel()
 		if err != nil {
@@ -83,14 +83,14 @@ func (p *publisher) send(ctx context.Context, exchange, key string, m amqp.Publi
 		}
 	}
 	for {
-		o, err := p.outlet(ctx)
+		o, err := p.awaitChannel(ctx)
 		if err == nil {
 			err = o.publish(e, m)
 			if err == nil {
 				return nil
 			}
 			if o.ending(err) {
-				p.drop(o) // nothing of the message was sent, so the next channel takes it
+				p.drop(o) // nothing was sent, so the next channel sends it
 				continue
 			}
 		}
@@ -99,15 +99,15 @@ func (p *publisher) send(ctx context.Context, exchange, key string, m amqp.Publi
 	}
 }
 
-// outlet waits for a channel that takes messages.
-func (p *publisher) outlet(ctx context.Context) (*outlet, error) {
+// awaitChannel waits for an unblocked channel.
+func (p *publisher) awaitChannel(ctx context.Context) (*confirmChannel, error) {
 	p.mu.Lock()
 	o := p.channel
 	p.mu.Unlock()
 	if blocked, _ := p.b.out.block(); o != nil && blocked == "" && p.b.open.Err() == nil {
 		return o, nil
 	}
-	ctx, cancel := p.b.either(ctx)
+	ctx, cancel := p.b.untilClosed(ctx)
 	defer cancel()
 	for {
 		p.b.out.mu.Lock()
@@ -131,7 +131,7 @@ func (p *publisher) outlet(ctx context.Context) (*outlet, error) {
 	}
 }
 
-func (p *publisher) set(o *outlet, err error) {
+func (p *publisher) set(o *confirmChannel, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.channel, p.err = o, err
@@ -139,8 +139,8 @@ func (p *publisher) set(o *outlet, err error) {
 	p.changed = make(chan struct{})
 }
 
-// drop forgets a channel that was found to have ended.
-func (p *publisher) drop(o *outlet) {
+// drop removes an ended channel.
+func (p *publisher) drop(o *confirmChannel) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.channel == o {
@@ -148,14 +148,14 @@ func (p *publisher) drop(o *outlet) {
 	}
 }
 
-// trouble is why the channel to publish on ended, while there is no other.
-func (p *publisher) trouble() error {
+// lastError returns why the last channel ended, while there is no other.
+func (p *publisher) lastError() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.err
 }
 
-// settle waits until nothing is unconfirmed.
+// settle waits until all messages are confirmed.
 func (p *publisher) settle(timeout time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
@@ -164,9 +164,9 @@ func (p *publisher) settle(timeout time.Duration) {
 	}
 }
 
-// run keeps a channel to publish on.
+// run maintains a channel for publishing.
 func (p *publisher) run() {
-	defer p.answers.end()
+	defer p.outcomes.end()
 	pause := backoff.Backoff{Base: backoffBase, Max: p.b.cfg.MaxBackoff}
 	for {
 		conn, err := p.b.out.get(p.b.life)
@@ -177,14 +177,14 @@ func (p *publisher) run() {
 			continue
 		}
 		began := time.Now()
-		o, err := p.newOutlet(conn)
+		o, err := p.newConfirmChannel(conn)
 		if err == nil {
 			p.set(o, nil)
-			err = o.judge()
+			err = o.settleConfirms()
 			p.refusals.add(p.b, err)
 		}
 		if err != nil && p.b.life.Err() == nil {
-			p.b.log.Warn("the channel to publish on ended, opening another", "error", err)
+			p.b.log.Warn("the publishing channel ended, opening another", "error", err)
 		}
 		if time.Since(began) > p.b.cfg.MaxBackoff {
 			pause.Reset()
@@ -194,17 +194,17 @@ func (p *publisher) run() {
 	}
 }
 
-func (p *publisher) newOutlet(conn *connection) (*outlet, error) {
+func (p *publisher) newConfirmChannel(conn *connection) (*confirmChannel, error) {
 	ch, err := conn.Channel()
 	if err != nil {
 		return nil, fmt.Errorf("open a channel: %w", err)
 	}
 	if err := ch.Confirm(false); err != nil {
-		return nil, fmt.Errorf("ask for confirmations: %w", errors.Join(err, ch.Close()))
+		return nil, fmt.Errorf("enable confirms: %w", errors.Join(err, ch.Close()))
 	}
-	return &outlet{
+	return &confirmChannel{
 		p: p, ch: ch, wake: make(chan struct{}, 1), ended: make(chan struct{}),
 		closed:  ch.NotifyClose(make(chan *amqp.Error, 1)),
-		returns: ch.NotifyReturn(make(chan amqp.Return)), // unbuffered: see judge
+		returns: ch.NotifyReturn(make(chan amqp.Return)), // unbuffered: see settleConfirms
 	}, nil
 }

@@ -7,37 +7,37 @@ import (
 	"time"
 )
 
-// batchConn is a connection whose writes are gathered: the client library writes each message by itself, and a system
-// call for each costs more than the message. While one batch is on its way to the kernel the next one gathers.
+// bufferedConn is a connection with buffered writes. The client library writes each message by itself, and a system
+// call for each costs more than the message. While the kernel receives one batch, the next one fills.
 //
-// A write never blocks, so no publisher hangs in one while the server, under an alarm, does not read. What gathers
-// meanwhile is bounded by the window of unconfirmed messages.
-type batchConn struct {
+// A write never blocks, so no publisher hangs while the server, under an alarm, does not read. The window of
+// unconfirmed messages limits the buffer.
+type bufferedConn struct {
 	net.Conn
 
 	mu      sync.Mutex
 	wake    *sync.Cond
-	full    [][]byte // chunks to be written; the last may have room
-	free    [][]byte // chunks to be used again
+	full    [][]byte // chunks to write; the last may have space
+	free    [][]byte // chunks for reuse
 	err     error
 	closing bool
 	done    chan struct{}
 }
 
 const (
-	chunkSize  = 64 << 10        // a buffer that grew with a window of messages would be copied again and again
-	keepChunks = 64              // more are not kept
-	flushGrace = 2 * time.Second // for what is still unwritten at Close
+	chunkSize  = 64 << 10        // one buffer growing with the window would be copied again and again
+	keepChunks = 64              // at most this many are kept for reuse
+	flushGrace = 2 * time.Second // for unwritten bytes at Close
 )
 
-func newBatchConn(conn net.Conn) *batchConn {
-	c := &batchConn{Conn: conn, done: make(chan struct{})}
+func newBufferedConn(conn net.Conn) *bufferedConn {
+	c := &bufferedConn{Conn: conn, done: make(chan struct{})}
 	c.wake = sync.NewCond(&c.mu)
 	go c.flush()
 	return c
 }
 
-func (c *batchConn) Write(p []byte) (int, error) {
+func (c *bufferedConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
@@ -47,7 +47,7 @@ func (c *batchConn) Write(p []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	for rest := p; len(rest) > 0; {
-		chunk := c.room()
+		chunk := c.spare()
 		n := min(len(rest), chunkSize-len(*chunk))
 		*chunk = append(*chunk, rest[:n]...)
 		rest = rest[n:]
@@ -56,8 +56,8 @@ func (c *batchConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// room is a chunk that is not full.
-func (c *batchConn) room() *[]byte {
+// spare returns a chunk with space.
+func (c *bufferedConn) spare() *[]byte {
 	last := len(c.full) - 1
 	if last >= 0 && len(c.full[last]) < chunkSize {
 		return &c.full[last]
@@ -72,7 +72,7 @@ func (c *batchConn) room() *[]byte {
 	return &c.full[last+1]
 }
 
-func (c *batchConn) flush() {
+func (c *bufferedConn) flush() {
 	defer close(c.done)
 	var batch [][]byte
 	c.mu.Lock()
@@ -86,7 +86,7 @@ func (c *batchConn) flush() {
 		}
 		batch, c.full = c.full, batch[:0]
 		c.mu.Unlock()
-		unwritten := net.Buffers(slices.Clone(batch)) // writing takes it apart
+		unwritten := net.Buffers(slices.Clone(batch)) // WriteTo consumes it
 		_, err := unwritten.WriteTo(c.Conn)
 		c.mu.Lock()
 		for _, chunk := range batch[:min(len(batch), keepChunks-len(c.free))] {
@@ -95,18 +95,18 @@ func (c *batchConn) flush() {
 		clear(batch)
 		if err != nil {
 			c.err = err
-			_ = c.Conn.Close() // the reader sees it, and ends the connection
+			_ = c.Conn.Close() // the reader fails, and ends the connection
 			return
 		}
 	}
 }
 
-func (c *batchConn) Close() error {
+func (c *bufferedConn) Close() error {
 	c.mu.Lock()
 	c.closing = true
 	c.wake.Signal()
 	c.mu.Unlock()
-	// A deadline, for the peer may not read; when it cannot be set, the connection is closed already.
+	// A deadline, because the peer may not read. If setting it fails, the connection is closed already.
 	_ = c.SetWriteDeadline(time.Now().Add(flushGrace))
 	<-c.done
 	return c.Conn.Close()
