@@ -11,31 +11,31 @@ import (
 	"stega/store"
 )
 
-// CommandBus takes commands: it runs a handler inline in one unit of work (entity, operation and outbox rows
-// together), or hands a deferred command to the service's job queue.
+// CommandBus accepts commands. It runs a handler inline in one unit of work, of entity, operation and outbox rows, or
+// sends a deferred command to the job queue of the service.
 type CommandBus struct {
 	d  *Dispatcher
 	db *store.DB
 }
 
-// NewCommandBus makes the command bus of a service.
+// NewCommandBus returns the command bus of a service.
 func NewCommandBus(d *Dispatcher, db *store.DB) *CommandBus { return &CommandBus{d: d, db: db} }
 
-// Submission is a command with what the client said about it.
+// Submission is a command with what its client sent.
 type Submission struct {
 	OperationID string // UUIDv7, minted by the client or, when empty, here
-	EntityID    string // chosen before the command is dispatched; told to the client
+	EntityID    string // chosen before the command is dispatched; the answer names it
 	BodyHash    string // of the request's body; the same operation id with another body is a fault (422)
 	Command     events.Typed
-	// With is what else the unit of work does that records a deferred command; nil: nothing. A fault of it is the
-	// answer, and then nothing is recorded.
+	// With, if not nil, runs in the unit of work that records a deferred command. When it returns a fault, Submit
+	// returns that fault and records nothing.
 	With func(ctx context.Context, tx *store.Tx, operation string) error
 }
 
-// Submit accepts a command. It returns the operation, accepted or already over; a command that its handler refused is
-// an operation that failed, not an error here. The same operation id with the same body returns the operation that
-// exists. Errors: a fault when the operation id is not a UUID or was used with another body, or when nothing could be
-// recorded (unavailable), in which case the command had no effect.
+// Submit runs a command, or queues it, and returns its operation. A command that its handler refused is an operation
+// that failed, not an error here. The same operation id with the same body returns the operation that exists. Errors:
+// a fault when the operation id is not a UUID or was used with another body, or when nothing was recorded
+// (unavailable); then the command had no effect.
 func (b *CommandBus) Submit(ctx context.Context, s Submission) (store.Operation, error) {
 	id, err := b.operationID(ctx, s.OperationID)
 	if err != nil {
@@ -72,8 +72,8 @@ func (b *CommandBus) Submit(ctx context.Context, s Submission) (store.Operation,
 	return sub.op, nil
 }
 
-// operationID checks the id that a client minted, and brings it to the usual form, or mints one. The id of an
-// operation that there is stays good for a replay, whatever its time.
+// operationID returns the id that a client sent, in its usual form, or a new one. The id of an operation that exists
+// may be sent again, whatever its time.
 func (b *CommandBus) operationID(ctx context.Context, minted string) (string, error) {
 	if minted == "" {
 		return events.NewID(), nil
@@ -101,7 +101,7 @@ type submission struct {
 	existing *store.Operation // when the operation id was known already
 }
 
-// cause is the envelope that what comes from the command comes from.
+// cause returns the envelope that events of the command name as their causation.
 func (s *submission) cause(ctx context.Context) events.Envelope {
 	return events.Envelope{
 		ID: s.op.ID, Source: events.Source(s.op.Service), Type: s.op.Command, Subject: s.op.Subject, Time: time.Now().UTC(),
@@ -188,8 +188,8 @@ func (s *submission) unit(
 	})
 }
 
-// passing reports whether the same command may succeed when it is submitted again: what it needs is away, or its
-// time was up. Anything else that a handler or the unit's commit returns is its outcome.
+// passing reports whether the same command may succeed when it is submitted again: something that it needs is away,
+// or its time was up. Anything else that a handler or the commit returns is its outcome.
 func passing(ctx context.Context, err error) bool {
 	if IsPermanent(err) {
 		return false
@@ -212,8 +212,8 @@ func (s *submission) fail(ctx context.Context, f *fault.Fault) error {
 	})
 }
 
-// unrecorded is the answer when nothing was committed, as far as can be known: a commit whose answer was lost may
-// have happened, so the table is asked once.
+// unrecorded returns the error of a command that was not committed. The result of a commit can be lost, so it looks
+// the operation up once.
 func (s *submission) unrecorded(ctx context.Context, err error) error {
 	lookupCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()

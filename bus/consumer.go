@@ -57,10 +57,10 @@ type ConsumerOptions struct {
 	BreakAfter int           // subjects that fail in a row until nothing more is parked, 5
 	ProbeBase  time.Duration // between tries while something is away, doubling, 100 ms
 	ProbeMax   time.Duration // and the longest, 5 s
-	Poll       time.Duration // how often parked messages are looked for besides, 500 ms
+	Poll       time.Duration // between looks for parked messages, 500 ms
 
-	Inspect time.Duration // how often the broker is asked whether queues and bindings are there, 3 s
-	Verify  time.Duration // how often the log is compared with what was handled besides, 30 s
+	Inspect time.Duration // between checks that queues and bindings exist, 3 s
+	Verify  time.Duration // between comparisons of the log with the inbox, 30 s
 
 	JobLease time.Duration // how long a job that was tried again is left alone; longer than any job may run, 20 min
 	Grace    time.Duration // for finishing what is in flight when it ends, 20 s
@@ -97,20 +97,20 @@ func (o ConsumerOptions) withDefaults(db *store.DB) ConsumerOptions {
 	return o
 }
 
-// Paused says why the consumer takes no messages at present; empty when it does.
+// Paused returns why the consumer takes no messages at present; empty when it takes them.
 func (c *Consumer) Paused() string { return c.pauses.reason() }
 
-// Hung reports which handler has been running for longer than any should; empty when none has.
+// Hung returns the handler that has run for longer than any should, and its message; empty when none has.
 func (c *Consumer) Hung() string { return c.hands.hung() }
 
-// errEnded is the error of a consumer whose subscription ended before it was told to.
+// errEnded is the error of a consumer whose subscription ended before the consumer was stopped.
 var errEnded = errors.New("the broker ended a subscription")
 
 // unitLimit bounds a unit of work of the event loop, so that a database that hangs is noticed. It is more than a
 // handler has.
 const unitLimit = 2 * HandlerTimeout
 
-// Run consumes until ctx ends, then finishes what is in flight. ready is called when the subscriptions stand.
+// Run consumes until ctx ends, and then finishes what is in flight. It calls ready once it has subscribed.
 func (c *Consumer) Run(ctx context.Context, ready func()) error {
 	if err := c.Dispatcher.Seal(); err != nil {
 		return fmt.Errorf("service %s: %w", c.Dispatcher.service, err)
@@ -165,7 +165,7 @@ func (c *Consumer) Run(ctx context.Context, ready func()) error {
 	return errors.Join(err, l.drain(ctx, abort, subs, func() { takers.Wait(); workers.Wait() }))
 }
 
-// buried waits until the dead queue is empty, for a limited time.
+// awaitDeadQueue blocks until the dead queue is empty, for a limited time.
 func (l *loop) awaitDeadQueue(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, deadFirst)
 	defer cancel()
@@ -267,7 +267,7 @@ func (l *loop) isDraining() bool {
 	}
 }
 
-// wake tells the redriver that something was parked.
+// wake makes the redriver look for parked messages.
 func (l *loop) wake() {
 	select {
 	case l.due <- struct{}{}:
@@ -275,12 +275,12 @@ func (l *loop) wake() {
 	}
 }
 
-// settled counts what became of a message for a handler.
+// settled counts an outcome of a message for a handler.
 func (l *loop) settled(handler, outcome string) {
 	l.opts.Metrics.settled.WithLabelValues(l.service, handler, outcome).Inc()
 }
 
-// told logs an error of settling a delivery: the broker delivers it again, and the inbox drops the double.
+// logSettling logs an error of settling a delivery. The broker delivers it again, and the inbox drops the duplicate.
 func (l *loop) logSettling(err error) {
 	if err != nil {
 		l.log.Debug("a delivery could not be settled", "error", err)

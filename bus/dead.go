@@ -20,7 +20,7 @@ const deadPrefetch = 16
 // deadFirst is how long a consumer that begins waits for the dead queue to be empty before it takes events.
 const deadFirst = 5 * time.Second
 
-// collected is the name under which the inbox knows what came from the dead queue.
+// collected is the handler of inbox rows for messages of the dead queue.
 const collected = "dead"
 
 // dead brings what ends up on the service's dead queue into its database, where operators see all dead messages in
@@ -36,8 +36,8 @@ func (l *loop) dead(ctx context.Context, deliveries <-chan broker.Delivery) {
 	}
 }
 
-// letter returns a message of the dead queue as it is stored. An id that is none, or no text, is replaced by one that
-// is made of the message; a type or subject that is no text is shown in a form that is.
+// deadLetter returns a message of the dead queue as it is stored. An id that cannot be stored is replaced by a hash
+// of the message. A type or subject that cannot be stored is quoted.
 func deadLetter(d broker.Delivery) store.ParkedMessage {
 	m := store.ParkedMessage{
 		Message: d.Message, State: store.Dead, Attempts: d.Attempts, LastError: text(errors.New(d.Reason)),
@@ -66,9 +66,9 @@ func legible(s string, limit int) string {
 	return fmt.Sprintf("%.*q", limit/4, s)
 }
 
-// bury stores a dead letter: one for each handler that it was for and that has not handled it, so that it holds their
-// later messages if they want that; and one without a handler when there is none. It tries until that succeeds, or
-// the consumer ends.
+// storeDead stores a dead letter: one for each handler of the topic that has not handled the message, so that it
+// blocks later ones where the handler holds them; and one without a handler when there is none. It tries until that
+// succeeds, or the consumer ends.
 func (l *loop) storeDead(ctx context.Context, o *outage, d broker.Delivery) error {
 	m := deadLetter(d)
 	var stored []store.ParkedMessage

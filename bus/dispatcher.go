@@ -102,7 +102,7 @@ type Route struct {
 	Command  bool
 	Deferred bool
 	Hold     bool
-	// Continues says that the operation goes on when the handler has succeeded.
+	// Continues keeps the operation running after the handler has succeeded.
 	Continues bool
 
 	job       bool // waits for things outside and commits by itself
@@ -131,7 +131,7 @@ func HandleJob[M events.Typed](d *Dispatcher, h JobHandler[M], opts ...Option) {
 	}, opts)
 }
 
-// register erases the type of a handler; nothing after it knows M.
+// register erases the type of a handler: nothing after it has M.
 func register[M events.Typed](d *Dispatcher, r *Route, call func(context.Context, work, M) error, opts []Option) {
 	if d.sealed.Load() { // others read its tables by now
 		panic(fmt.Sprintf("bus: a handler of %s is registered with %s after it was sealed", reflect.TypeFor[M](), d.service))
@@ -225,7 +225,7 @@ func (d *Dispatcher) Topics() []string {
 	return topics
 }
 
-// receipt says what became of a message in a handler; in all of them when it reached none.
+// receipt returns the receipt of a message in a handler; of all handlers when the message reached none.
 func (d *Dispatcher) receipt(e events.Envelope, handler, state string) events.Receipt {
 	r := events.Receipt{
 		Message: e.ID, Topic: e.Type, About: e.Subject, Operation: e.Correlation, Handler: handler, State: state,
@@ -239,7 +239,7 @@ func (d *Dispatcher) receipt(e events.Envelope, handler, state string) events.Re
 	return r
 }
 
-// parkedReceipt says that a message was set aside, or is dead.
+// parkedReceipt returns the receipt of a message that was parked or is dead.
 func (d *Dispatcher) parkedReceipt(m store.ParkedMessage) events.Receipt {
 	state := events.ReceiptParked
 	if m.State == store.Dead {
@@ -250,7 +250,7 @@ func (d *Dispatcher) parkedReceipt(m store.ParkedMessage) events.Receipt {
 	return r
 }
 
-// find is the route that a message was parked for; nil when nobody is registered for it any more.
+// find returns the route that a message was parked for; nil when no handler of that name is registered.
 func (d *Dispatcher) find(handler, topic string) *Route {
 	for _, r := range d.routes {
 		if r.Handler == handler && r.Topic == topic {

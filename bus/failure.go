@@ -76,7 +76,7 @@ func wordByte(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c >= 0x80
 }
 
-// away reports whether an error says that the database cannot be reached at present.
+// away reports whether an error means that the database cannot be reached at present.
 func away(err error) bool {
 	f, ok := errors.AsType[*fault.Fault](err)
 	return ok && f.Kind == fault.KindUnavailable

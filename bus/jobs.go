@@ -153,7 +153,7 @@ func (j *job) execute(ctx context.Context) error {
 	}
 }
 
-// watched runs the handler once, and ends its context when somebody asks for the end of its operation.
+// watched runs the handler once, and ends its context when the cancellation of its operation is requested.
 func (j *job) watched(ctx context.Context) error {
 	if j.operation == "" {
 		return j.attempt(ctx)
@@ -172,7 +172,7 @@ func (j *job) watched(ctx context.Context) error {
 	return err
 }
 
-// watch looks at the operation's row, since the request may have come to another process.
+// watch polls the operation's row, since another process may have received the request.
 func (j *job) watch(ctx context.Context, end context.CancelCauseFunc) {
 	tick := time.NewTicker(j.opts.Poll / 2)
 	defer tick.Stop()
@@ -192,7 +192,7 @@ func (j *job) watch(ctx context.Context, end context.CancelCauseFunc) {
 // errCancelled is the cause of the context of a job whose operation was cancelled.
 var errCancelled = errors.New("the operation was cancelled")
 
-// cancelled is how a cancelled operation ends.
+// cancelled returns the outcome of a cancelled operation.
 func cancelled() error {
 	return fault.Conflict("operation_cancelled",
 		"the operation was cancelled before it had any effect").Because(errCancelled)
@@ -255,7 +255,8 @@ func (j *job) begin(ctx context.Context) (over bool, err error) {
 // errOnlyLooked rolls back a unit of work that wrote only to see whether it could.
 var errOnlyLooked = errors.New("only looked")
 
-// operationOf is the operation that a deferred command is; nil when a handler sent it, as a consequence of another one.
+// operationOf returns the operation of a deferred command; nil when a handler sent the command as a consequence of
+// another one.
 func operationOf(ctx context.Context, db *store.DB, e events.Envelope) (*store.Operation, error) {
 	if e.Correlation == "" || e.Causation != e.Correlation {
 		return nil, nil //nolint:nilnil // there is none
@@ -408,8 +409,8 @@ func (j *job) fail(ctx context.Context, failure error) error {
 	return nil
 }
 
-// receiptOf says what became of a job that failed. One that is not kept has ended: its failure is the outcome of its
-// operation.
+// receiptOf returns the receipt of a job that failed. A job that is not kept has ended: its failure is its
+// operation's outcome.
 func (j *job) receiptOf(m store.ParkedMessage, kept bool) events.Receipt {
 	if !kept {
 		return j.d.receipt(j.message.Envelope, j.route.Handler, events.ReceiptHandled)

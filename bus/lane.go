@@ -155,7 +155,7 @@ func (l *lane) collect(ctx context.Context) bool {
 	return true
 }
 
-// gather takes what is there now, up to a number of messages and bytes.
+// fill takes what is there now, up to a number of messages and bytes.
 func (l *lane) fill(ctx context.Context, messages, size int) {
 	for ; messages > 0 && size > 0; messages-- {
 		select {
@@ -194,9 +194,8 @@ func (l *lane) take(ctx context.Context, d broker.Delivery) {
 	}
 }
 
-// unhandled settles a message of a topic that this version of the service has no handler for: an older one had it, or
-// a newer one has it already. It says so to those who wait for it, and leaves a mark for a version that takes the
-// topic from the log.
+// unhandled settles a message of a topic without a handler in this version of the service: an older version had one,
+// or a newer one has. It publishes a receipt, and marks the log for the version that takes the topic from there.
 func (l *lane) unhandled(ctx context.Context, d broker.Delivery) {
 	l.log.Warn("this version of the service has no handler for a topic that its queue is bound to: "+
 		"the event is left to a version that has one",
@@ -319,8 +318,8 @@ func (l *lane) step(ctx context.Context) error {
 	return nil
 }
 
-// unit runs tasks as one unit of work: the inbox drops what was handled before, messages of a subject that is lined
-// up line up too, and the rest is handled. at is the task that failed, or -1.
+// unit runs tasks as one unit of work. The inbox drops what was handled before, messages of a blocked subject wait in
+// line, and the rest is handled. at is the task that failed, or -1.
 func (l *lane) unit(ctx context.Context, tasks []*task) (at int, err error) {
 	l.lanes, l.claims = l.lanes[:0], l.claims[:0]
 	clear(l.seen)

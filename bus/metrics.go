@@ -17,7 +17,7 @@ type Metrics struct {
 	recovered  *prometheus.CounterVec
 }
 
-// What became of a delivery, as a metric says it.
+// Outcomes of a delivery, as metrics name them.
 const (
 	outcomeHandled   = "handled"
 	outcomeDuplicate = "duplicate" // was handled before
@@ -26,10 +26,10 @@ const (
 	outcomeDead      = "dead"      // given up
 	outcomeRefused   = "refused"   // a job whose operation failed, as its handler decided
 	outcomeRejected  = "rejected"  // cannot be read
-	outcomeUnhandled = "unhandled" // nobody is registered for the topic any more
+	outcomeUnhandled = "unhandled" // no handler is registered for the topic
 )
 
-// NewMetrics registers the metrics of the bus. Asked again with the same registry, it shares what stands there.
+// NewMetrics registers the metrics of the bus. With the same registry it returns the collectors that are there.
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	buckets := prometheus.ExponentialBuckets(0.0002, 4, 10)
 	m := &Metrics{

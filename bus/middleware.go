@@ -103,8 +103,8 @@ func Measure(m *Metrics) Middleware {
 	}
 }
 
-// Log tells of each dispatch. A command that fails for no fault of the client is a warning; how an event fares in
-// the end is told by the event loop, so single failures of one are details.
+// Log logs each dispatch. A command that fails for no fault of its client is a warning. The event loop logs what
+// becomes of an event in the end, so single failures are details.
 func Log(log *slog.Logger) Middleware {
 	return func(next func(context.Context, Call) error) func(context.Context, Call) error {
 		return func(ctx context.Context, c Call) error {

@@ -20,8 +20,8 @@ func (t *task) waiting(now time.Time) store.ParkedMessage {
 	}
 }
 
-// alone deals with the first task, which failed although it ran alone. One that was probed while everything failed
-// had its tries, and is itself to blame now that others succeed.
+// alone retries the first task, which failed although it ran alone, and then parks it. A task that was probed while
+// everything failed has had its tries, and others succeed by now: it is parked at once.
 func (l *lane) alone(ctx context.Context, err error) error {
 	t := l.todo[0]
 	for try := 0; try < l.opts.QuickRetries && t.probes == 0 && !IsPermanent(err); {
@@ -89,7 +89,7 @@ func (l *loop) failed(m *store.ParkedMessage, err error) (dead bool) {
 	return IsPermanent(err) || m.Attempts >= l.opts.MaxAttempts
 }
 
-// schedule says when a parked message is tried again, or that it is dead.
+// schedule sets when a parked message is tried again, or marks it dead.
 func (l *loop) schedule(m *store.ParkedMessage, now time.Time, dead bool) {
 	if dead {
 		m.State, m.DiedAt = store.Dead, now
@@ -99,7 +99,7 @@ func (l *loop) schedule(m *store.ParkedMessage, now time.Time, dead bool) {
 	m.DueAt = now.Add(backoff.Full(backoff.Exponential(l.opts.RetryBase, l.opts.RetryMax, max(0, m.Attempts-1))))
 }
 
-// report tells what became of a message that failed.
+// report logs what became of a message that failed.
 func (l *loop) report(m store.ParkedMessage, err error) {
 	attrs := []any{
 		"handler", m.Handler, "topic", m.Message.Type, "message", m.Message.ID, "subject", m.Message.Subject,

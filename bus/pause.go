@@ -18,7 +18,7 @@ import (
 // pauses holds why parts of a consumer wait.
 type pauses struct {
 	mu  sync.Mutex
-	why map[string]string // by who waits
+	why map[string]string // by worker
 }
 
 func (p *pauses) set(worker, why string) {
@@ -99,8 +99,8 @@ func (b *breaker) close() {
 	b.pauses.clear("breaker")
 }
 
-// probing is told when a lane begins (+1) and ends (-1) to try what it holds. When nobody holds anything any more,
-// the breaker closes, for nothing could ever close it otherwise.
+// probing counts the lanes that try what they hold: +1 begins, -1 ends. When no lane holds anything any more, the
+// breaker closes, for nothing else could close it.
 func (b *breaker) probing(change int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -156,8 +156,8 @@ func (o *outage) pause(why string, err error) {
 	}
 }
 
-// judge says what a failure means; when the database is away, it first waits until it answers. A database that takes
-// no writes is away however often it answers.
+// assess returns what a failure means. When the database is away, it first waits until it answers. A database that
+// takes no writes is away, however often it answers.
 func (o *outage) assess(ctx context.Context, err error) verdict {
 	if ctx.Err() != nil {
 		return stop

@@ -16,7 +16,7 @@ type Run struct {
 	done  bool
 
 	committing bool
-	reportedAt time.Time // when Progress last said something
+	reportedAt time.Time // when Progress last reported
 }
 
 // Operation is the id of the job's operation.
@@ -35,8 +35,8 @@ func (r *Run) Commit(ctx context.Context, fn func(ctx context.Context, tx *store
 	return err
 }
 
-// Progress says how far the job is, for those who watch its operation; total is 0 when it is not known. It is cheap
-// to call often: all but a few a second are left out.
+// Progress reports how far the job is, for those who watch its operation; total is 0 when it is not known. It is
+// cheap to call often: all but a few calls a second are dropped.
 func (r *Run) Progress(ctx context.Context, done, total int64, text string) error {
 	if r.committing {
 		return errors.New("a job reports its progress before it commits, not meanwhile")
@@ -50,5 +50,5 @@ func (r *Run) Progress(ctx context.Context, done, total int64, text string) erro
 	})
 }
 
-// progressPause is the least time between two words about the progress of a job.
+// progressPause is the least time between two reports of a job.
 const progressPause = 250 * time.Millisecond

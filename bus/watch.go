@@ -131,8 +131,8 @@ func (w *watcher) hand(ctx context.Context, d broker.Delivery) error {
 	}
 }
 
-// begin marks topics that have no mark yet: where the others stand, as an earlier version compared the log so far,
-// and in a service without marks at the beginning, where the inbox tells what was handled.
+// begin marks topics that have no mark yet at the mark of the others, up to which an earlier version compared the
+// log. In a service without marks it begins at the start of the log, where the inbox has what was handled.
 func (w *watcher) begin(ctx context.Context) error {
 	if w.mark.Load() != nil {
 		return nil

@@ -72,7 +72,7 @@ type address struct {
 	waiting list.List // of *connection
 }
 
-// newListener bounds a listener, and tells its metrics.
+// newListener bounds a listener, and registers its metrics.
 func newListener(
 	l net.Listener, bounds Connections, plain bool, log *slog.Logger, metrics prometheus.Registerer,
 ) *listener {

@@ -14,8 +14,8 @@ import (
 	"stega/store"
 )
 
-// Health is what /readyz answers: ready; degraded, which takes requests and has something wrong; or not ready. It
-// names what is wrong in words that anybody may read; the process logs the details.
+// Health is the answer of /readyz: ready; degraded, which takes requests and has something wrong; or not ready. It
+// names what is wrong without details, which the process logs.
 type Health struct {
 	Status   string            `json:"status"` // ready, degraded, or not ready
 	Missing  map[string]string `json:"missing,omitempty"`
@@ -23,13 +23,13 @@ type Health struct {
 }
 
 const (
-	// inspectEvery is how often the broker is asked whether the exchanges and the log are there.
+	// inspectEvery is the time between checks that the exchanges and the log exist.
 	inspectEvery = 3 * time.Second
 	// unsentLimit is the age of an unsent event from which on the relay is taken for stuck.
 	unsentLimit = 30 * time.Second
 )
 
-// readyz answers 503 when the process is not ready, else 200: the table in ARCHITECTURE.md says what makes it which.
+// readyz answers 503 when the process is not ready, else 200. ARCHITECTURE.md has the table of conditions.
 func (p *Process) readyz(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), 2*time.Second)
 	defer cancel()
@@ -114,7 +114,7 @@ func (p *Process) healthOf(ctx context.Context, part *part, connected bool, h *H
 	}
 }
 
-// plain is an error as anybody may read it: what a fault says, without its cause.
+// plain returns an error without its cause, which only operators may read.
 func plain(err error) string {
 	f, ok := errors.AsType[*fault.Fault](err)
 	if !ok {
@@ -139,7 +139,7 @@ func (i *inspected) lacks() []broker.Lack {
 	return i.last
 }
 
-// inspect asks the broker for its exchanges and its log until ctx ends, and logs what is missing.
+// inspect checks the exchanges and the log of the broker until ctx ends, and logs what is missing.
 func (p *Process) inspect(ctx context.Context) error {
 	inspector, ok := p.broker.(broker.Inspector)
 	if !ok {

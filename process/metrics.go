@@ -9,7 +9,7 @@ import (
 	"stega/broker"
 )
 
-// collector reads depths and ages from databases and broker when metrics are asked for.
+// collector reads depths and ages from databases and broker at each scrape.
 type collector struct {
 	p *Process
 

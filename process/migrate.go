@@ -30,7 +30,7 @@ func (p *Process) schema(ctx context.Context, db *store.DB) error {
 	return nil
 }
 
-// Migrate brings the databases of services and the topology of the broker up to date; said hears what was done.
+// Migrate brings the databases of services and the topology of the broker up to date, and reports each step.
 func Migrate(
 	ctx context.Context, services []string, database func(service string) string,
 	connect func(context.Context) (broker.Broker, error),

@@ -13,7 +13,7 @@ import (
 	"stega/fault"
 )
 
-// TLS names the files by which a process proves who it is; none: plain HTTP.
+// TLS has the files for TLS; none: plain HTTP.
 type TLS struct {
 	Cert     string // certificate and what it was signed with, PEM
 	Key      string
@@ -23,7 +23,7 @@ type TLS struct {
 // On reports whether there is TLS.
 func (t TLS) On() bool { return t != TLS{} }
 
-// lookEvery is how often the files are looked at, when somebody connects.
+// lookEvery is the least time between two checks of the files, which happen at connections.
 const lookEvery = time.Second
 
 // certificates reads the files again when they change: a renewed certificate is used without a restart. Files that
@@ -38,7 +38,7 @@ type certificates struct {
 	looked time.Time
 }
 
-// stamp tells one state of a file from another.
+// stamp identifies one state of a file.
 type stamp struct {
 	changed time.Time
 	size    int64
@@ -58,7 +58,7 @@ func tlsConfig(files TLS, log *slog.Logger) (*tls.Config, error) {
 	return config, nil
 }
 
-// current is what the files say now.
+// current returns the configuration of the files as they are now.
 func (c *certificates) current() *tls.Config {
 	c.mu.Lock()
 	defer c.mu.Unlock()

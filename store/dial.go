@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// deadAfter is how long a connection may go without a word of the other host until it is taken for lost.
+// deadAfter is how long a connection may receive nothing from the other host until it counts as lost.
 const deadAfter = 15 * time.Second
 
 // dialer returns the dialer of connections to a server. A connection whose other end vanished fails within deadAfter,

@@ -31,7 +31,7 @@ func again(err error) bool {
 	return false
 }
 
-// Away reports whether an error says that the database cannot be reached or take writes at present.
+// Away reports whether an error means that the database cannot be reached or takes no writes at present.
 func Away(err error) bool {
 	if Refuses(err) {
 		return true
@@ -72,9 +72,8 @@ const (
 	pgStarting    = "57P03"
 )
 
-// Refuses reports whether an error says that the database takes no writes or no connections at present, for a reason
+// Refuses reports whether an error means that the database takes no writes or no connections at present, for a reason
 // that has nothing to do with the unit of work: it is read-only, its disk is full, or its connections are used up.
-// However often the unit fails so, it is not to blame.
 func Refuses(err error) bool {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch e.Code {
@@ -94,10 +93,10 @@ func Refuses(err error) bool {
 	return errors.Is(err, errReadOnly)
 }
 
-// errReadOnly is the error of a server that was asked whether it takes writes.
+// errReadOnly is the error of a server that is read-only.
 var errReadOnly = errors.New("the server is read-only")
 
-// explain makes a fault of what says that the database is away; other errors stay as they are.
+// explain turns an error of a database that is away into a fault, and returns any other error as it is.
 func (d *DB) explain(ctx context.Context, err error) error {
 	if _, ok := errors.AsType[*fault.Fault](err); ok || err == nil || ctx.Err() != nil || !Away(err) {
 		return err
@@ -132,7 +131,7 @@ func unavailable(service, where string, err error) error {
 		WithHint("wait a moment; an operator finds the reason in the log").Because(err)
 }
 
-// Conflict reports whether an error says that a unique value is taken.
+// Conflict reports whether an error means that a unique value is taken.
 func Conflict(err error) bool {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return e.Code == "23505"

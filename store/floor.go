@@ -12,15 +12,15 @@ const (
 	floorFull  = 500 * time.Millisecond // how often a scan is of all
 )
 
-// floor says after which id a scan for pending rows of PostgreSQL begins. A scan of all steps over what was deleted
-// since the last vacuum, which under load costs more than the rows that it finds.
+// floor is the id after which a scan for pending rows of PostgreSQL begins. A scan of all rows steps over those
+// deleted since the last vacuum, which under load costs more than the rows that it finds.
 //
 // It is no high-water mark: it moves up only when no transaction is left that could still commit a lower id, or an
 // event would be sent before an earlier one of its subject. A unit that emits an event raises the counter of the
-// subject first, so it has its transaction id before it takes an id of the outbox. Once an id was seen, every unit
-// with a lower one has a transaction id below the next that the server would then give; when all below that are over,
-// a scan finds whatever those units left. A unit that does nothing but send a command may take its id without that;
-// commands have no order, and are found by the scan of all.
+// subject first, so it has its transaction id before it takes an id of the outbox. When the relay sees outbox id N,
+// every transaction that can still commit an id below N has an xid below the xmax of the snapshot. Once xmin passes
+// that xmax, the next scan finds all of their rows, and later scans can start at N. A unit that only sends a command
+// may take its id without a transaction id; commands have no order, and the scan of all finds them.
 type floor struct {
 	at     int64 // every lower row was read
 	probed time.Time
@@ -31,8 +31,8 @@ type floor struct {
 	clear bool // they were over when this scan began
 }
 
-// begin is told of the running transactions when a scan begins, and of the highest id that was seen before: the
-// oldest that runs, and the next one. It answers after which id to scan.
+// begin returns the id after which a scan begins. seen is the highest id of earlier scans; oldest and next are the
+// oldest running transaction id and the next one to be given.
 func (f *floor) begin(now time.Time, seen, oldest, next int64) int64 {
 	switch {
 	case f.next == 0 && seen > f.at:
@@ -43,7 +43,7 @@ func (f *floor) begin(now time.Time, seen, oldest, next int64) int64 {
 	return f.from(now)
 }
 
-// from is after which id to scan.
+// from returns the id after which to scan.
 func (f *floor) from(now time.Time) int64 {
 	if now.Sub(f.full) >= floorFull {
 		f.full = now
@@ -52,7 +52,7 @@ func (f *floor) from(now time.Time) int64 {
 	return f.at
 }
 
-// end is told that a scan came to its end.
+// end records that a scan came to its end.
 func (f *floor) end() {
 	if f.clear {
 		f.at, f.next, f.clear = f.next, 0, false

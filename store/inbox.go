@@ -24,8 +24,8 @@ type Claim struct {
 // claimRows is how many inbox rows one statement writes.
 const claimRows = 500
 
-// Claim marks messages as handled by a handler, in this unit, and says which of them were new. A message that
-// is not new was handled before and must not be handled again. Of two equal claims, the second is not new.
+// Claim marks messages as handled by a handler, in this unit, and returns which of them were new. A message that is
+// not new was handled before and must not be handled again. Of two equal claims, the second is not new.
 func (in *Inbox) Claim(ctx context.Context, claims []Claim) (isNew []bool, err error) {
 	isNew = make([]bool, len(claims))
 	for from := 0; from < len(claims); from += claimRows {

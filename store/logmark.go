@@ -6,9 +6,9 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// LogMark says how far a topic of the broker's log is known to be handled: every event of it up to the position is in
-// the inbox. The message that stands there proves that the log is still the same one. The zero position without a
-// message is before everything.
+// LogMark is how far a topic of the log is handled: every event of it up to the position is in the inbox. The message
+// at that position proves that the log is still the same one. The zero position without a message is before
+// everything.
 type LogMark struct {
 	bun.BaseModel `bun:"table:log_marks"`
 

@@ -15,7 +15,7 @@ import (
 	"stega/fault"
 )
 
-// OperationStatus is where an operation stands.
+// OperationStatus is the status of an operation.
 type OperationStatus string
 
 // The statuses of an operation.
@@ -42,7 +42,7 @@ type Operation struct {
 	BodyHash string `json:"-"` // of command and body: the same id with another body is a mistake
 }
 
-// Progress is how far a deferred command says it is.
+// Progress is how far a deferred command is.
 type Progress struct {
 	Done  int64     `json:"done"`
 	Total int64     `json:"total,omitempty"` // 0: not known
@@ -150,7 +150,7 @@ func (ops *Operations) Finish(ctx context.Context, id string, f *fault.Fault) er
 	query := ops.tx.NewRaw(`UPDATE operations SET status = ?, error = ?, finished_at = ? WHERE id = ? AND finished_at = 0
 		RETURNING command, subject, entity_id, accepted_at, cancel_requested_at`, status, text, ops.tx.now.UnixMicro(), id)
 	o := ops.started[id]
-	if o != nil { // nobody else knows it yet, nor needs to hear that it was accepted
+	if o != nil { // no other service has it yet, so its acceptance is not published
 		delete(ops.started, id)
 		ops.states = slices.DeleteFunc(ops.states, func(s state) bool { return s.ID == id })
 		ops.tx.Queue(query)
@@ -175,7 +175,7 @@ func (ops *Operations) Finish(ctx context.Context, id string, f *fault.Fault) er
 	if text != "" {
 		s.Error = json.RawMessage(text)
 	}
-	// it ran as a job: whoever hears only of its end knows of the job by it
+	// It ran as a job: its end names the job, for those who receive only that.
 	if c := ops.tx.cause; c.ID != "" && c.ID != id {
 		s.Emitted = []events.Emitted{{ID: c.ID, Topic: c.Type, Subject: c.Subject, Service: ops.tx.db.service}}
 	}
@@ -183,7 +183,7 @@ func (ops *Operations) Finish(ctx context.Context, id string, f *fault.Fault) er
 	return nil
 }
 
-// stateOf is an operation as other services hear of it.
+// stateOf returns an operation as it is published.
 func (d *DB) stateOf(o Operation) events.OperationState {
 	return events.OperationState{
 		ID: o.ID, Command: o.Command, Service: d.service, About: o.Subject, EntityID: o.EntityID, Status: string(o.Status),
@@ -216,9 +216,8 @@ func (ops *Operations) progressed(id string, p Progress) error {
 	return ops.tx.Emit(events.OperationProgressed{ID: id, Done: p.Done, Total: p.Total, Text: p.Text, At: p.At})
 }
 
-// RequestCancel asks a running operation to end. Its job sees its context end; one that never began is failed by
-// whoever takes it. It is a fault of kind conflict when the operation is over; otherwise the operation cannot succeed
-// any more.
+// RequestCancel requests the end of an operation: the context of its job ends, and a job that has not begun fails.
+// The operation cannot succeed any more. An operation that is over is a fault of kind conflict.
 func (ops *Operations) RequestCancel(ctx context.Context, id string) error {
 	result, err := ops.tx.ExecContext(ctx,
 		"UPDATE operations SET cancel_requested_at = ? WHERE id = ? AND finished_at = 0", ops.tx.now.UnixMicro(), id)
@@ -235,13 +234,13 @@ func (ops *Operations) RequestCancel(ctx context.Context, id string) error {
 	return nil
 }
 
-// ErrOperationOver says that an operation cannot be finished, since it has its outcome already, or was never recorded.
-var ErrOperationOver = errors.New("it is unknown or over")
+// ErrOperationOver is the error of finishing an operation that has its outcome, or was never recorded.
+var ErrOperationOver = errors.New("unknown or over")
 
-// ErrCancelRequested says that an operation cannot succeed any more, since somebody was told that it is asked to end.
-var ErrCancelRequested = errors.New("its end was asked for")
+// ErrCancelRequested is the error of an operation that cannot succeed, since its cancellation was requested.
+var ErrCancelRequested = errors.New("cancel requested")
 
-// CancelRequested reports whether somebody asked for the end of an operation.
+// CancelRequested reports whether the cancellation of an operation was requested.
 func (d *DB) CancelRequested(ctx context.Context, id string) (bool, error) {
 	var at int64
 	err := d.Read().NewRaw("SELECT cancel_requested_at FROM operations WHERE id = ?", id).Scan(ctx, &at)
@@ -251,7 +250,7 @@ func (d *DB) CancelRequested(ctx context.Context, id string) (bool, error) {
 	return at != 0, err
 }
 
-// Operation is one operation; a fault of kind not found when there is none.
+// Operation returns an operation; a fault of kind not found when there is none.
 func (d *DB) Operation(ctx context.Context, id string) (Operation, error) {
 	var row operationRow
 	err := d.Read().NewSelect().Model(&row).Where("id = ?", id).Scan(ctx)

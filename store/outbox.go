@@ -47,8 +47,8 @@ func (t *Tx) outbox(ctx context.Context) error {
 	return nil
 }
 
-// sequenced reports whether a message is counted within its subject: commands are not, nor is what the bus says of
-// itself, which would leave a counter behind for each operation.
+// sequenced reports whether a message is counted within its subject. Commands are not, nor are events of the bus
+// itself, each of which would leave a counter for its operation.
 func (m *emission) sequenced() bool { return m.service == "" && !events.IsInternal(m.Type) }
 
 const outboxColumns = "INSERT INTO outbox " +

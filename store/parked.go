@@ -15,7 +15,7 @@ import (
 	"stega/fault"
 )
 
-// ParkedState says where a message that failed stands.
+// ParkedState is the state of a parked message.
 type ParkedState string
 
 // The states of a parked message.
@@ -27,7 +27,7 @@ const (
 	Dead    ParkedState = "dead"    // given up; an operator decides
 )
 
-// ParkedMessage is a message set aside for a handler, in the order in which they came.
+// ParkedMessage is a message that was set aside for a handler.
 type ParkedMessage struct {
 	ID        int64 // order of arrival
 	Handler   string
@@ -120,11 +120,11 @@ func (in *Inbox) Park(ctx context.Context, m ParkedMessage) error {
 	return nil
 }
 
-// inLine is what a message that holds up its lane looks like.
+// inLine selects the messages that block their lane.
 const inLine = "(state <> 'dead' OR holds)"
 
-// Blocked reports for which of (handler, subject) there are messages parked or waiting (or dead and holding), so that
-// later ones must line up.
+// Blocked returns which of some lanes have a message that is parked or waiting, or dead and holding, so that later
+// messages must wait in line.
 func (in *Inbox) Blocked(ctx context.Context, keys []Lane) (map[Lane]bool, error) {
 	blocked := map[Lane]bool{}
 	if len(keys) == 0 {
@@ -216,7 +216,7 @@ func (in *Inbox) Repark(_ context.Context, m ParkedMessage) error {
 	return nil
 }
 
-// DueAt is when the next parked head is due; ok is false when nothing waits.
+// DueAt returns when the next head of a lane is due; ok is false when none waits.
 func (d *DB) DueAt(ctx context.Context) (when time.Time, ok bool, err error) {
 	var due sql.NullInt64
 	err = d.Read().NewSelect().TableExpr("parked AS p").
@@ -249,7 +249,7 @@ func (d *DB) DeadLetters(ctx context.Context, state ParkedState, limit int, befo
 	return messages, nil
 }
 
-// DeadLetter is one of them; a fault of kind not found when there is none.
+// DeadLetter returns one of them; a fault of kind not found when there is none.
 func (d *DB) DeadLetter(ctx context.Context, id int64) (ParkedMessage, error) {
 	var row parkedRow
 	err := d.Read().NewSelect().Model(&row).Where("id = ?", id).Scan(ctx)

@@ -20,7 +20,7 @@ type Upsert struct {
 // are as quick.
 const maxBound = 4096
 
-// NewUpsert is an upsert of the columns, the first so many of which are the key, that overwrites the others.
+// NewUpsert returns an upsert of columns, the first so many of which are the key, that overwrites the others.
 func NewUpsert(table string, key int, columns ...string) *Upsert {
 	set := make([]string, 0, len(columns)-key)
 	for _, c := range columns[key:] {
@@ -35,8 +35,8 @@ func NewUpsert(table string, key int, columns ...string) *Upsert {
 	}
 }
 
-// Setting is the same upsert with another SET clause, in which excluded is the row that was to be written. A WHERE
-// may follow.
+// Setting returns the same upsert with another SET clause, in which excluded is the row to be written. A WHERE may
+// follow.
 func (u *Upsert) Setting(set string) *Upsert {
 	other := *u
 	before, _, _ := strings.Cut(u.over, " SET ")
@@ -44,7 +44,7 @@ func (u *Upsert) Setting(set string) *Upsert {
 	return &other
 }
 
-// rows are what Put holds of one table.
+// rows are the rows that Put holds of one table.
 type rows struct {
 	of     *Upsert
 	values [][]any
@@ -96,9 +96,9 @@ func (u *Upsert) distinct(values [][]any) int {
 	return len(values)
 }
 
-// bound sends a statement whose result nobody needs. PostgreSQL gets it with others in one round trip, as text.
-// SQLite, to which there is no way, gets it by itself with its values bound: it reads the text of a blob ten times
-// slower than the blob.
+// bound sends a statement without a result. PostgreSQL gets it with others in one round trip, as text. SQLite runs in
+// the process, so there is no round trip to save: it gets each statement alone with its values bound, because parsing
+// a blob literal is ten times slower than binding the blob.
 func (s *session) bound(ctx context.Context, query string, args []any) error {
 	if !s.steady {
 		s.queue(s.format(query, args))

@@ -83,7 +83,7 @@ func (r *Relay) Run(ctx context.Context, ready func()) error {
 		if Refuses(err) {
 			r.DB.refused.Store(true)
 		}
-		r.Log.Warn("the relay starts anew", "error", err)
+		r.Log.Warn("relay restarting", "error", err)
 		if !pause.Sleep(ctx) {
 			return nil
 		}
@@ -263,7 +263,8 @@ func (w *activeRelay) beat(ctx context.Context) error {
 	})
 }
 
-// ask uses the session, for a limited time: one that does not answer is given up, and with it the lock.
+// onSession runs a query on the session, for a limited time. A session that does not answer is given up, and with it
+// the lock.
 func (w *activeRelay) onSession(ctx context.Context, query func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, leadQuery)
 	defer cancel()
@@ -331,7 +332,7 @@ func (w *activeRelay) send(ctx context.Context) error {
 			w.again(l, err, true)
 		}
 	}
-	// Lines that only wait for another try keep nobody busy.
+	// Lines that only wait for another try do not keep the relay busy.
 	waiting := true
 	for _, l := range w.open {
 		waiting = waiting && l.due.After(now)
@@ -342,7 +343,7 @@ func (w *activeRelay) send(ctx context.Context) error {
 	return nil
 }
 
-// publish sends the head of a line. An error says that it was not sent.
+// publish sends the head of a line. An error means that it was not sent.
 func (w *activeRelay) publish(ctx context.Context, l *line) error {
 	ctx, cancel := context.WithTimeout(ctx, sendLimit)
 	defer cancel()

@@ -19,7 +19,7 @@ const Unsent = "outbox"
 // givenUp marks such a row.
 const givenUp = 2
 
-// bury makes dead letters of the heads that were refused too often.
+// giveUpHeads makes dead letters of the heads that were refused too often.
 func (w *activeRelay) giveUpHeads(ctx context.Context) error {
 	for _, l := range slices.Clone(w.open) {
 		if l.faults < sendTries {

@@ -64,7 +64,7 @@ func (w *activeRelay) next(key lineKey, l *line) {
 	}
 }
 
-// again puts off the head of a line that was not taken; fault says that the message itself may be the reason.
+// again delays the head of a line that was not taken; fault means that the message itself may be the reason.
 func (w *activeRelay) again(l *line, err error, fault bool) {
 	l.tries++
 	if fault {
@@ -152,8 +152,7 @@ func (w *activeRelay) change(ctx context.Context, query string, ids []int64) err
 	})
 }
 
-// How long the relay waits at its end: for a word of what is on its way, for the last of these words, and then for
-// the database.
+// How long the relay waits at its end: for the next confirmation, for the last one, and then for the database.
 const (
 	lastWord  = 5 * time.Second
 	lastWords = 3 * lastWord

@@ -10,7 +10,7 @@ import (
 )
 
 // silentFor is how long a query may go without a byte from or to the server: a server that is frozen, or another one
-// behind the same address, answers keepalives and says nothing. Every query of the pool has this bound, whatever
+// behind the same address, answers keepalives and sends nothing. Every query of the pool has this bound, whatever
 // deadline its caller has.
 const silentFor = 30 * time.Second
 

@@ -34,7 +34,7 @@ type engine interface {
 	do(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error
 	// read is a pool for queries beside the writers.
 	read() *bun.DB
-	// ping asks the server whether it answers and takes writes.
+	// ping reports whether the server answers and takes writes.
 	ping(ctx context.Context) error
 	// lead waits until this process is the one that relays, and returns a connection that keeps it so as long as it lives.
 	lead(ctx context.Context, service string) (*leadership, error)
@@ -48,7 +48,7 @@ type leadership struct {
 }
 
 // Open connects to the database of a service: sqlite:///path/to/file.db or postgres://…. It does not
-// migrate. A database that is not there is a fault of kind unavailable that says what to do.
+// migrate. A database that is not there is a fault of kind unavailable with a hint.
 func Open(ctx context.Context, service, url string, opts ...Option) (*DB, error) {
 	d := &DB{service: service, committed: make(chan struct{}, 1)}
 	var o options
@@ -91,10 +91,10 @@ func Connections(n int) Option { return func(o *options) { o.connections = n } }
 // any two of them.
 func Observe(fn func(query string)) Option { return func(o *options) { o.observe = fn } }
 
-// Service is the name of the service that the database belongs to.
+// Service returns the name of the service that the database belongs to.
 func (d *DB) Service() string { return d.service }
 
-// Read is for queries outside a unit of work; they run beside the writers.
+// Read returns the pool for queries outside a unit of work; they run beside the writers.
 func (d *DB) Read() bun.IDB { return d.engine.read() }
 
 // maxTries bounds how often a unit that met a deadlock or the like is run.
@@ -137,7 +137,7 @@ func (d *DB) Do(ctx context.Context, fn func(ctx context.Context, tx *Tx) error)
 // unitKey marks a context as that of a unit of work of a database.
 type unitKey struct{ db *DB }
 
-// after tells whoever waits for what a committed unit left.
+// after wakes those who wait for what a committed unit left.
 func (d *DB) after(tx *Tx) {
 	if tx == nil {
 		return
@@ -178,7 +178,7 @@ func (d *DB) Ping(ctx context.Context) error {
 // Close ends all connections.
 func (d *DB) Close() error { return d.engine.close() }
 
-// waiters are those who wait for operations to finish.
+// waiters are the waits for operations to finish.
 type waiters struct {
 	mu sync.Mutex
 	of map[string][]chan struct{}

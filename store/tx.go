@@ -57,14 +57,14 @@ func newTx(d *DB, s *session) *Tx {
 	return tx
 }
 
-// SetCause names the message whose handling the following emissions come from: they get its correlation and
-// it becomes their causation.
+// SetCause sets the message that the following emissions come from: they get its correlation, and it becomes their
+// causation.
 func (t *Tx) SetCause(cause events.Envelope) { t.cause = cause }
 
 // Cause returns the message of the last SetCause.
 func (t *Tx) Cause() events.Envelope { return t.cause }
 
-// Now is the time of the unit of work, UTC, in microseconds; one value for the whole unit.
+// Now returns the time of the unit of work, UTC, in microseconds; one value for the whole unit.
 func (t *Tx) Now() time.Time { return t.now }
 
 // Emit publishes an event if and when the unit commits: it joins the outbox with the subject's next
@@ -103,9 +103,8 @@ func (t *Tx) emit(service string, m events.Typed) error {
 	return nil
 }
 
-// Queue adds a statement whose result nobody needs, to be sent together with others in one round trip: right before
-// the next statement of the unit whose result somebody needs, or with the commit. Order is kept. bun queries
-// (NewInsert() …) fit.
+// Queue adds a statement without a result, to be sent together with others in one round trip: before the next
+// statement of the unit that has a result, or with the commit. Order is kept. bun queries (NewInsert() …) fit.
 func (t *Tx) Queue(q bun.Query) {
 	b, err := q.AppendQuery(t.session.db.QueryGen(), nil)
 	if err != nil {
@@ -115,7 +114,7 @@ func (t *Tx) Queue(q bun.Query) {
 	t.session.queue(string(b))
 }
 
-// Flush sends what Queue holds, and writes emitted events to the outbox.
+// Flush sends the queued statements, and writes emitted events to the outbox.
 func (t *Tx) Flush(ctx context.Context) error {
 	if err := t.outbox(ctx); err != nil {
 		return err
@@ -165,7 +164,7 @@ func (s *session) queue(query string) {
 	s.pending = append(s.pending, query...)
 }
 
-// flush sends the statements that nobody needs the result of.
+// flush sends the statements without a result.
 func (s *session) flush(ctx context.Context) error {
 	if len(s.rows) > 0 {
 		if err := s.put(ctx); err != nil {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Stats is what the metrics show of a database.
+// Stats are the figures of a database that the metrics show.
 type Stats struct {
 	Outbox       int           // rows to publish or not handled everywhere yet
 	OldestUnsent time.Duration // age of the oldest row that is not published
@@ -17,7 +17,7 @@ type Stats struct {
 	Dead         int
 }
 
-// Stats counts.
+// Stats returns the counts of a database.
 func (d *DB) Stats(ctx context.Context) (Stats, error) {
 	var s Stats
 	var oldest sql.NullInt64
@@ -47,7 +47,7 @@ func (d *DB) OldestUnsent(ctx context.Context) (time.Duration, error) {
 	return max(0, time.Since(at(emitted))), nil
 }
 
-// Retention says how long settled rows are kept.
+// Retention is how long settled rows are kept.
 type Retention struct {
 	Inbox      time.Duration // default 7 days: longer than any redelivery can take
 	Operations time.Duration // default 30 days, finished ones only

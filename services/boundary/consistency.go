@@ -14,11 +14,11 @@ import (
 	"stega/rest"
 )
 
-// PositionHeader carries, on every read, the position of the log that it is as of: subscribing from there misses
-// nothing.
+// PositionHeader carries, on every read, the position of the log that the answer is as of. A subscription from there
+// misses nothing.
 const PositionHeader = "Stega-Position"
 
-// afterWait is how long a read with ?after= waits when the client does not say.
+// afterWait is how long a read with ?after= waits without a Prefer header.
 const afterWait = 5 * time.Second
 
 // consistent adds to the answers of services the position of the log that a read is as of, ?after=<operation> on
@@ -53,7 +53,7 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, next http.Handler)
 	return nil
 }
 
-// without takes a parameter out of a request's query, and leaves the rest as it is written.
+// without removes a parameter from the query of a request, and leaves the rest as it is written.
 func without(r *http.Request, name string) *http.Request {
 	r = r.Clone(r.Context())
 	var kept []string
@@ -67,7 +67,7 @@ func without(r *http.Request, name string) *http.Request {
 	return r
 }
 
-// after waits until what follows from an operation can be read.
+// after blocks until what follows from an operation can be read.
 func (s *Server) after(r *http.Request, id string) error {
 	p, err := rest.Preferred(r.Header)
 	if err != nil {
@@ -98,7 +98,7 @@ func (s *Server) after(r *http.Request, id string) error {
 	return f
 }
 
-// behind says whom an operation waits for, in words.
+// behind describes what an operation waits for.
 func behind(w events.Waiting) string {
 	who := w.Handler
 	if who == "" {
@@ -120,7 +120,7 @@ func behind(w events.Waiting) string {
 	return text
 }
 
-// write hands a write on. One that prefers to be answered when it is settled is answered here.
+// write forwards a write. One that prefers to be answered when it is settled is answered here.
 func (s *Server) write(w http.ResponseWriter, r *http.Request, next http.Handler) error {
 	p, err := rest.Preferred(r.Header)
 	if err != nil {

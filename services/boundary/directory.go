@@ -101,7 +101,7 @@ func (d directory) lookup(ctx context.Context, id string) (store.Operation, erro
 			away = e
 		}
 	}
-	if away != nil { // it may be the one that knows
+	if away != nil { // it may have the operation
 		return store.Operation{}, away
 	}
 	return store.Operation{}, err

@@ -22,7 +22,7 @@ func (s *Service) resolved(_ context.Context, tx *store.Tx, e events.OperationRe
 	return nil
 }
 
-// progressed keeps the last word; one that comes too late changes nothing.
+// progressed keeps the latest progress; one that comes late changes nothing.
 func (s *Service) progressed(_ context.Context, tx *store.Tx, e events.OperationProgressed) error {
 	b, err := json.Marshal(store.Progress{Done: e.Done, Total: e.Total, Text: e.Text, At: e.At})
 	if err != nil {
@@ -33,7 +33,7 @@ func (s *Service) progressed(_ context.Context, tx *store.Tx, e events.Operation
 	return nil
 }
 
-// handled takes in the receipts of one unit of work, by operation.
+// handled enters the receipts of one unit of work, by operation.
 func (s *Service) handled(_ context.Context, tx *store.Tx, e events.Handled) error {
 	by := map[string][]events.Receipt{}
 	var operations []string
@@ -50,8 +50,8 @@ func (s *Service) handled(_ context.Context, tx *store.Tx, e events.Handled) err
 	return nil
 }
 
-// takes says which services take the topics that an entry names, so that a later version of the program judges it no
-// differently.
+// subscriptions records in an entry which services handle the topics that it names, so that a later version of the
+// program evaluates it the same.
 func (s *Service) subscriptions(e *entry) {
 	note := func(emitted []events.Emitted) {
 		for _, m := range emitted {
@@ -71,20 +71,20 @@ func (s *Service) subscriptions(e *entry) {
 	}
 }
 
-// posting is an entry for an operation.
+// operationEntry is an entry for an operation.
 type operationEntry struct {
 	id    string
 	entry entry
 }
 
-// enter puts an entry down for the ledger. All entries of a unit of work are posted together at its end, so that the
-// ledger is read and written once for as many messages as came at once.
+// enter records an entry for the ledger. All entries of a unit of work are added at its end, so that the ledger is
+// read and written once for a batch of messages.
 func (s *Service) enter(tx *store.Tx, id string, e entry) {
 	s.subscriptions(&e)
 	store.Collect(tx, "ledger", operationEntry{id, e}, s.post)
 }
 
-// post adds entries to the ledger and says what changed by them, for their operations and for those that depend on
+// post adds entries to the ledger and publishes what changed, for their operations and for those that depend on
 // these.
 func (s *Service) post(ctx context.Context, tx *store.Tx, entries []operationEntry) error {
 	return s.withLedger(ctx, tx, func(b *ledgerTx) error {
@@ -104,7 +104,7 @@ func (s *Service) post(ctx context.Context, tx *store.Tx, entries []operationEnt
 	})
 }
 
-// add adds an entry to the account of its operation.
+// add adds an entry to its operation.
 func (b *ledgerTx) add(ctx context.Context, p operationEntry) error {
 	a, err := b.load(ctx, p.id)
 	if err != nil {
@@ -128,7 +128,7 @@ func (b *ledgerTx) add(ctx context.Context, p operationEntry) error {
 	return nil
 }
 
-// depend notes that an operation waits for something that another one accounts for.
+// depend records that an operation waits for something that another operation accounts for.
 func (b *ledgerTx) depend(ctx context.Context, other, dependent string) error {
 	a, err := b.load(ctx, other)
 	if err != nil {
@@ -143,7 +143,7 @@ func (b *ledgerTx) depend(ctx context.Context, other, dependent string) error {
 	return nil
 }
 
-// touch marks an account to be evaluated.
+// touch marks an operation to be evaluated.
 func (b *ledgerTx) touch(a *operationState) {
 	if !a.touched {
 		a.touched = true
@@ -151,9 +151,9 @@ func (b *ledgerTx) touch(a *operationState) {
 	}
 }
 
-// evaluate settles the accounts that were touched and, wherever what an operation waits for changed, those that
-// depend on it. An outcome follows from the trees alone, which do not change any more here, so one look at each
-// account is enough, in whatever order and however they depend on each other.
+// evaluate sets the outcomes of the touched operations and, wherever what an operation waits for changed, of those
+// that depend on it. An outcome follows from the trees alone, which do not change any more here. So it evaluates each
+// operation once, in any order and however they depend on each other.
 func (b *ledgerTx) evaluate(ctx context.Context, late bool) error {
 	direct := len(b.touched)
 	for i := 0; i < len(b.touched); i++ { //nolint:intrange // it grows on the way
@@ -202,8 +202,8 @@ func (b *ledgerTx) dependents(ctx context.Context, id string) ([]*operationState
 	return open, nil
 }
 
-// judge sets an operation's row by its tree and publishes a change. late means that it has been waiting for long. It
-// reports whether what the operation waits for may have changed.
+// evaluateOne sets an operation's row by its tree and publishes a change. late means that the operation has waited
+// for long. It reports whether what the operation waits for may have changed.
 func (b *ledgerTx) evaluateOne(ctx context.Context, a *operationState, late bool) (changed bool, err error) {
 	row, t := &a.row, a.tree
 	open, err := b.waiting(ctx, t)
@@ -252,10 +252,10 @@ func (b *ledgerTx) evaluateOne(ctx context.Context, a *operationState, late bool
 	return changed, err
 }
 
-// maxWaiting bounds how many of those that an operation waits for are named.
+// maxWaiting bounds the list of what an operation waits for.
 const maxWaiting = 20
 
-// named returns the first of those that an operation waits for, and before all others those that failed.
+// named returns the first of what an operation waits for; failures come first.
 func named(open []events.Waiting) []events.Waiting {
 	if len(open) <= maxWaiting {
 		return open

@@ -37,7 +37,7 @@ type ledgerRow struct {
 	ChangedAt  int64
 }
 
-// describe fills in what the tree knows of the command.
+// describe fills in the row from the state of the command.
 func (r *ledgerRow) describe(t *tree) {
 	if s := t.state; s.Status != "" {
 		r.Command, r.Service, r.Subject, r.EntityID, r.Error = s.Command, s.Service, s.About, s.EntityID, string(s.Error)
@@ -51,8 +51,8 @@ func (r *ledgerRow) describe(t *tree) {
 	}
 }
 
-// alone makes units that change the ledger take turns: two that know half each of what they must compare would both
-// be wrong.
+// alone serialises ledger transactions by a PostgreSQL advisory lock. Two concurrent ones would each see only their
+// own receipts, and neither would find the operation settled.
 func alone(ctx context.Context, tx *store.Tx) error {
 	if tx.Dialect().Name() != dialect.PG {
 		return nil
@@ -61,7 +61,7 @@ func alone(ctx context.Context, tx *store.Tx) error {
 	return ctx.Err()
 }
 
-// cached is a tree, and the digest of what its operation waits for, as they were when the row had the stamp.
+// cached is a tree, and the digest of what its operation waits for, at the stamp of its row.
 type cached struct {
 	stamp  string
 	tree   *tree
@@ -71,7 +71,7 @@ type cached struct {
 // maxCached bounds the trees in memory.
 const maxCached = 4096
 
-// book is the ledger as one unit of work has it open.
+// ledgerTx is the ledger in one unit of work.
 type ledgerTx struct {
 	s          *Service
 	tx         *store.Tx
@@ -81,7 +81,7 @@ type ledgerTx struct {
 	views      []views           // that were rebuilt; nil: not read yet
 }
 
-// account is an operation in a book.
+// operationState is an operation in a ledgerTx.
 type operationState struct {
 	row     ledgerRow
 	tree    *tree
@@ -90,7 +90,7 @@ type operationState struct {
 	changed bool
 }
 
-// keepBook opens the ledger for fn, which no other unit does at the same time, and writes what fn changed.
+// withLedger opens the ledger for fn, which no other unit does at the same time, and writes what fn changed.
 func (s *Service) withLedger(ctx context.Context, tx *store.Tx, fn func(*ledgerTx) error) error {
 	if err := alone(ctx, tx); err != nil {
 		return err
@@ -105,7 +105,7 @@ func (s *Service) withLedger(ctx context.Context, tx *store.Tx, fn func(*ledgerT
 	return nil
 }
 
-// load is an operation of the ledger; one that is not known is empty.
+// load returns an operation of the ledger; an unknown one is empty.
 func (b *ledgerTx) load(ctx context.Context, id string) (*operationState, error) {
 	if b.operations[id] == nil {
 		if err := b.fetch(ctx, []string{id}); err != nil {
@@ -115,8 +115,8 @@ func (b *ledgerTx) load(ctx context.Context, id string) (*operationState, error)
 	return b.operations[id], nil
 }
 
-// fetch reads operations, those that are not open already. A tree in memory is the one of the row only when their
-// stamps are the same: a unit that was taken back leaves another one behind.
+// fetch reads operations that are not loaded yet. A cached tree counts only when its stamp is that of the row: a unit
+// that was rolled back leaves another tree behind.
 func (b *ledgerTx) fetch(ctx context.Context, ids []string) error {
 	var missing []string
 	for _, id := range ids {
@@ -152,7 +152,7 @@ func (b *ledgerTx) fetch(ctx context.Context, ids []string) error {
 	return err
 }
 
-// grow makes trees of what was kept.
+// grow builds trees from the entries in the database.
 func grow(ctx context.Context, db bun.IDB, ids ...string) (map[string]*tree, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -177,7 +177,7 @@ func grow(ctx context.Context, db bun.IDB, ids ...string) (map[string]*tree, err
 	return trees, nil
 }
 
-// close writes the rows that changed, and keeps the trees of open operations in memory.
+// close writes the rows that changed, and caches the trees of open operations.
 func (b *ledgerTx) close() {
 	if b.settled {
 		defer b.lookAgain()
@@ -202,7 +202,7 @@ func (b *ledgerTx) close() {
 		Set("finished_at = EXCLUDED.finished_at, settled_at = EXCLUDED.settled_at, changed_at = EXCLUDED.changed_at"))
 }
 
-// keep puts a tree into memory, in place of another one when there are many.
+// keep caches a tree, in place of another one when there are many.
 func (s *Service) keep(id string, c cached) {
 	for other := range s.cache {
 		if len(s.cache) < maxCached {
@@ -213,8 +213,8 @@ func (s *Service) keep(id string, c cached) {
 	s.cache[id] = c
 }
 
-// sweep marks operations as stalled that wait for long, looks again now and then at those that are stalled or failed,
-// and forgets old ones.
+// sweep marks operations that wait for long as stalled, evaluates stalled and failed ones again now and then, and
+// deletes old ones.
 func (s *Service) sweep(ctx context.Context) error {
 	now := time.Now()
 	var errs []error
@@ -260,10 +260,10 @@ func (s *Service) reconsider(ctx context.Context, id string) error {
 	})
 }
 
-// How long things are kept, and when an operation is said to be stalled.
+// Retention, and when an operation is stalled.
 const (
 	stalledAfter    = 5 * time.Second
-	lookAgainAfter  = 5 * time.Minute     // at what is stalled or failed; what changes it does so by itself
+	lookAgainAfter  = 5 * time.Minute     // at stalled and failed operations; a receipt changes them at once
 	receiptsKept    = 24 * time.Hour      // the tree of a settled operation
 	operationsKept  = 30 * 24 * time.Hour // the outcome of any, the settled and the others
 	sweepRows       = 200
@@ -271,7 +271,7 @@ const (
 	sweepEach       = time.Second
 	forgetEach      = 10 * time.Minute
 	forgetRows      = 2000
-	unknownKeptOpen = 7 * 24 * time.Hour // what nobody ever submitted
+	unknownKeptOpen = 7 * 24 * time.Hour // without a command
 )
 
 func (s *Service) forget(ctx context.Context, now time.Time) error {

@@ -27,7 +27,7 @@ type rebuild struct {
 	Since  time.Time `json:"since"`
 }
 
-// rebuilding notes which views an operation rebuilds. The request that begins a rebuild names no owner.
+// rebuilding records which views an operation rebuilds. The request that begins a rebuild names no owner.
 func (s *Service) rebuilding(_ context.Context, tx *store.Tx, e events.ReplayRequested) error {
 	if e.Rebuild != "" && e.Owner == "" {
 		s.enter(tx, e.Rebuild, entry{Service: e.Service, Rebuild: &rebuild{Topics: e.Topics, Since: tx.Cause().Time}})
@@ -51,7 +51,7 @@ func (b *ledgerTx) rebuilt(t *tree) error {
 	return nil
 }
 
-// lookAgain makes the sweep look at all that is stalled or failed.
+// lookAgain makes the sweep evaluate all stalled and failed operations.
 func (b *ledgerTx) lookAgain() {
 	b.tx.Queue(b.tx.NewRaw("UPDATE ledger SET changed_at = 0 WHERE outcome <> ? AND outcome IN (?, ?) AND command <> ''",
 		Settled, Stalled, Failed))
@@ -63,7 +63,7 @@ type views struct {
 	rebuild
 }
 
-// reflect enters what was rebuilt since an operation began to wait for it.
+// reflect enters what was rebuilt since an operation began to wait.
 func (b *ledgerTx) reflect(ctx context.Context, a *operationState) error {
 	if b.views == nil {
 		var rows []struct {

@@ -8,13 +8,13 @@ import (
 	"stega/events"
 )
 
-// tree is all that is known of what one operation caused. It is a set of facts, each of which holds for good, so it
-// does not matter in which order they come or how often: a message exists when the handling that caused it has said
-// so, and it was handled when every handler of every service that takes its topic has said so. Nothing is taken for
-// done because of a position or a time.
+// tree has the messages that one operation caused. It is a set of facts, each of which holds for good, so neither
+// their order nor repetition matters. A message exists when a receipt of the handling that caused it names it. It is
+// handled when every handler of every service that handles its topic has a receipt. Nothing counts as done because of
+// a position or a time.
 type tree struct {
 	id      string
-	state   events.OperationState // the last that was said of the command
+	state   events.OperationState // the latest of the command
 	nodes   map[string]*node
 	foreign []events.Emitted  // messages that it caused together with other operations, which account for them
 	owners  map[string]string // of these, by message: the operation that accounts for it
@@ -24,21 +24,21 @@ type tree struct {
 // node is a message; the root is the command itself.
 type node struct {
 	events.Emitted
-	known    bool                      // its cause has told of it
-	expects  []string                  // the services that take it
+	known    bool                      // a receipt of its cause names it
+	expects  []string                  // the services that handle it
 	reports  map[string]*serviceReport // by service
-	closed   bool                      // nothing is waited for, as long as nothing more is said of it
+	closed   bool                      // nothing is outstanding, until another receipt comes
 	children []string
 }
 
-// heard is what one service said of a message.
+// serviceReport has the receipts of one service for a message.
 type serviceReport struct {
 	handlers map[string]handling
-	nobody   bool // it has no handler for it any more
-	omitted  int  // how many messages that it caused are still to be told
+	nobody   bool // the service has no handler for it
+	omitted  int  // messages that it caused and that no receipt has listed yet
 }
 
-// handling is where a message stands in one handler.
+// handling is the state of a message in one handler.
 type handling struct {
 	state    string
 	attempts int
@@ -54,13 +54,13 @@ const (
 
 func finished(state string) bool { return state == events.ReceiptHandled || state == rebuilt }
 
-// entry is what one unit of work of a service said of an operation, as it is kept.
+// entry is what one unit of work of a service published of an operation, as it is stored.
 type entry struct {
 	Service  string                 `json:"service"`
 	State    *events.OperationState `json:"state,omitempty"`
 	Receipts []events.Receipt       `json:"receipts,omitempty"`
 	Rebuild  *rebuild               `json:"rebuild,omitempty"`
-	// Takes says which services took the topics that are named in it, at that time.
+	// Subscriptions has the services that handled the topics named in the entry, at that time.
 	Subscriptions map[string][]string `json:"takes,omitempty"`
 }
 
@@ -77,7 +77,7 @@ func (t *tree) node(id string) *node {
 	return n
 }
 
-// by is what a service has said of a message, to be changed.
+// by returns the report of a service on a message, to be changed.
 func (n *node) by(service string) *serviceReport {
 	n.closed = false
 	h := n.reports[service]
@@ -88,10 +88,10 @@ func (n *node) by(service string) *serviceReport {
 	return h
 }
 
-// rank orders what is said of a command.
+// rank orders the statuses of a command.
 var rank = map[string]int{"": 0, "accepted": 1, "running": 2, "failed": 3, "succeeded": 3}
 
-// add takes in an entry.
+// add adds an entry.
 func (t *tree) add(e entry) {
 	if s := e.State; s != nil {
 		root := t.node(t.id)
@@ -156,7 +156,7 @@ func (t *tree) emitted(id string) events.Emitted {
 	return e
 }
 
-// say notes a receipt of a handler. That it handled the message is final; of anything else the later counts.
+// record adds a receipt of a handler. That it handled the message is final; of anything else the later counts.
 func (h *serviceReport) record(r events.Receipt) {
 	if r.State == events.ReceiptUnhandled {
 		h.nobody = true
@@ -185,7 +185,7 @@ func (h *serviceReport) record(r events.Receipt) {
 // resolved reports whether the command has run to its end.
 func (t *tree) resolved() bool { return rank[t.state.Status] == 3 }
 
-// open lists what the known messages of the tree still wait for.
+// open lists what the messages of the tree still wait for.
 func (t *tree) open() []events.Waiting {
 	var all []events.Waiting
 	for _, n := range t.nodes {
@@ -212,12 +212,12 @@ func (t *tree) waiting(n *node) (all []events.Waiting) {
 			Attempts: h.attempts, Error: h.err, Since: h.at,
 		})
 	}
-	if !n.known { // it was handled, but whoever caused it has not said so yet: more may follow from there
+	if !n.known { // it was handled, and the receipt of its cause is outstanding: more may follow
 		wait("", "", handling{state: pending, at: t.state.AcceptedAt})
 		return all
 	}
 	services := n.expects
-	if n.ID == t.id { // the command: its own outcome is told by its state
+	if n.ID == t.id { // the outcome of the command is in its state
 		services = nil
 	}
 	for _, service := range services {
@@ -238,7 +238,7 @@ func (t *tree) waiting(n *node) (all []events.Waiting) {
 	return all
 }
 
-// outcomeOf says what is to be said of an operation that waits for these.
+// outcomeOf returns the outcome of an operation that waits for these.
 func outcomeOf(resolved bool, open []events.Waiting) string {
 	count := map[string]int{}
 	for _, w := range open {
@@ -260,5 +260,5 @@ const (
 	Pending = "pending"
 	Settled = "settled" // all that follows is committed
 	Failed  = "failed"  // a handler gave up
-	Stalled = "stalled" // it waits for somebody
+	Stalled = "stalled" // it waits for a handler for long
 )

@@ -20,11 +20,11 @@ type Operation struct {
 	Settled   bool             `json:"settled"`
 	Outcome   string           `json:"outcome"`
 	SettledAt *time.Time       `json:"settled_at,omitempty"`
-	Waiting   []events.Waiting `json:"waiting,omitempty"` // whom it waits for, or who gave up
+	Waiting   []events.Waiting `json:"waiting,omitempty"` // handlers that have not handled a message, or have given up
 	Tree      *Branch          `json:"tree,omitempty"`
 }
 
-// Over reports whether nothing more is to be expected: it is settled, or what is left was given up.
+// Over reports whether nothing more is expected: the operation is settled, or the rest was given up.
 func (o Operation) Over() bool { return o.Outcome == Settled || o.Outcome == Failed }
 
 // Branch is a message of an operation's tree; the first is the command.
@@ -40,7 +40,7 @@ type Branch struct {
 	Operation string `json:"operation,omitempty"`
 }
 
-// HandlingRow is where a message stands in one handler.
+// HandlingRow is the state of a message in one handler.
 type HandlingRow struct {
 	Service  string     `json:"service"`
 	Handler  string     `json:"handler,omitempty"`
@@ -51,7 +51,7 @@ type HandlingRow struct {
 	TookMS   float64    `json:"took_ms,omitempty"` // from its emission until it was committed
 }
 
-// Operation is an operation as the ledger knows it; a fault of kind not found when it does not.
+// Operation returns an operation of the ledger; a fault of kind not found when there is none.
 func (s *Service) Operation(ctx context.Context, id string, tree bool) (Operation, error) {
 	var row ledgerRow
 	err := s.db.Read().NewSelect().Model(&row).Where("id = ? AND command <> ''", id).Scan(ctx)
@@ -135,7 +135,7 @@ func instant(micros int64) *time.Time {
 	return &t
 }
 
-// branch draws a message and what it caused.
+// branch returns a message with those that it caused.
 func (t *tree) branch(id string, seen map[string]bool) *Branch {
 	n := t.nodes[id]
 	if n == nil || seen[id] {

@@ -45,7 +45,7 @@ func takesNoWrites(t *testing.T, h Harness) {
 	require.NoError(t, db.Ping(t.Context()))
 	b := newRecorder()
 	b.hold = true
-	anew := &counting{text: "the relay starts anew"}
+	anew := &counting{text: "relay restarting"}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {

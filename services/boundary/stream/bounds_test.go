@@ -20,11 +20,11 @@ import (
 // However many tokens one connection sends at once, one is looked up.
 func TestAConnectionHasOneAttempt(t *testing.T) {
 	t.Parallel()
-	var asked atomic.Int64
+	var requested atomic.Int64
 	hold := make(chan struct{})
 	w := newWorld(t, Options{Authorize: func(token string) error {
 		if token != "" {
-			asked.Add(1)
+			requested.Add(1)
 			<-hold
 		}
 		return fault.New(fault.KindUnauthorized, "token_wrong", "the token is wrong")
@@ -41,15 +41,15 @@ func TestAConnectionHasOneAttempt(t *testing.T) {
 	close(hold)
 	require.Equal(t, "token_wrong", p.next().Error.Code)
 	require.Equal(t, codeToken, p.closed())
-	assert.EqualValues(t, 1, asked.Load())
+	assert.EqualValues(t, 1, requested.Load())
 }
 
 // A client that was let in may renew its token, and not endlessly often.
 func TestTokensAreNotRenewedEndlesslyOften(t *testing.T) {
 	t.Parallel()
-	var asked atomic.Int64
+	var requested atomic.Int64
 	w := newWorld(t, Options{Authorize: func(token string) error {
-		asked.Add(1)
+		requested.Add(1)
 		return tokenTable()(token)
 	}})
 	p := w.connect(http.Header{"Authorization": {"Bearer good"}})
@@ -58,7 +58,7 @@ func TestTokensAreNotRenewedEndlesslyOften(t *testing.T) {
 	for range 100 {
 		p.request("auth", map[string]string{"token": "good"})
 	}
-	assert.LessOrEqual(t, asked.Load(), 2+int64(time.Since(before)/renewEvery+1))
+	assert.LessOrEqual(t, requested.Load(), 2+int64(time.Since(before)/renewEvery+1))
 }
 
 // A token has a bounded number of streams, however it is shown; one that ends makes room.

@@ -17,7 +17,7 @@ const (
 	oneWord  = "*"
 )
 
-// channel is one thing that can be subscribed to, with those who are.
+// channel is one subject of subscriptions, with its subscribers.
 type channel struct {
 	name      string
 	operation string   // of "operation:<id>"

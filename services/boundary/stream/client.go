@@ -34,7 +34,7 @@ const hurryFor = 5 * time.Second
 
 // link is the connection of a client.
 type link interface {
-	write()                     // begins to write what is queued; it is called when nobody does
+	write()                     // begins to write what is queued; it is called when no writer runs
 	hurry(within time.Duration) // lets a write that is under way fail after a while
 	cut()                       // breaks off
 }
@@ -61,19 +61,19 @@ type client struct {
 	tasks tasks
 
 	// Guarded by the hub's lock.
-	caller       string // whose place it has; empty: it has none yet
+	caller       string // that the connection counts for; empty: none yet
 	subs         map[string]*subscription
 	resuming     int    // subscriptions that are not live yet
-	sentPosition uint64 // the position that it knows
+	sentPosition uint64 // the latest position that was sent
 	pingAt       int64
 	mask         uint64 // by the entry in hand
 	firm         bool
 
 	// Used by the reader only.
-	asked    bool      // it has sent a token
-	renewed  time.Time // when it last sent a newer one
-	tokens   float64   // of the command rate
-	refilled time.Time
+	requested bool      // it has sent a token
+	renewed   time.Time // when it last sent a newer one
+	tokens    float64   // of the command rate
+	refilled  time.Time
 }
 
 // atomicTime is an instant in unix nanoseconds.
@@ -207,7 +207,7 @@ func (c *client) watch(ctx context.Context, token string) {
 	}
 }
 
-// welcome says hello to a client that may read.
+// welcome sends the first message to a client that may read.
 func (c *client) welcome() {
 	h := c.h
 	h.mu.Lock()
@@ -223,7 +223,7 @@ func (c *client) welcome() {
 	c.enqueue("hello", nil, helloMessage{hello{h.o.Version, h.window.tail, int(h.o.Ping.Seconds())}})
 }
 
-// say queues a message that is no push.
+// enqueue queues a message that is no push.
 func (c *client) enqueue(name string, at *Position, v any) {
 	c.send(item{frame: frame(c.form, name, at, v)})
 }
@@ -288,7 +288,7 @@ func (c *client) wrote(batch []item) {
 	c.queue.wrote(cost, c.h.o.Queue/4)
 }
 
-// tasks are what a client's commands leave to do beside its reader, one after the other.
+// tasks are the commands of a client that run beside its reader, one after the other.
 type tasks struct {
 	mu    sync.Mutex
 	queue []func(ctx context.Context)

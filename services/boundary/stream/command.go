@@ -11,7 +11,7 @@ import (
 	"stega/rest"
 )
 
-// command is what a client asks for: an id and one of the verbs.
+// command is a message of a client: an id and one of the verbs.
 type command struct {
 	ID          uint64
 	Subscribe   *subscribe
@@ -95,8 +95,7 @@ func (c *command) verb(name string) any {
 	return nil
 }
 
-// strict refuses fields that this version does not know: leaving one out could mean something else than what was
-// asked for.
+// strict refuses unknown fields: a field that is ignored could change the meaning of the command.
 func strict(data []byte, into any) error {
 	if !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
 		return errors.New("it is not an object")

@@ -13,7 +13,7 @@ type shared struct {
 	frames  [forms][]byte
 }
 
-// deliver hands an entry to everybody who is subscribed to it. The lock is held.
+// deliver queues an entry for its subscribers. The lock is held.
 func (h *Hub) deliver(e *entry) {
 	for channels := range slices.Chunk(h.index.match(e), maskBits) {
 		h.deliverTo(e, channels)

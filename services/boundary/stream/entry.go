@@ -10,11 +10,11 @@ import (
 	"stega/events"
 )
 
-// entry is an event of the log as the window keeps it: encoded once, for everybody.
+// entry is an event of the log in the window. It is encoded once for all clients.
 type entry struct {
 	broker.LogEntry
 	event     []byte // as JSON; Data lies in it
-	operation []byte // as JSON, of an event that tells how an operation fares
+	operation []byte // as JSON, of an event about an operation
 	words     []string
 	internal  bool // the bus itself published it
 	// the same event stood in the log shortly before: who publishes repeats what was not confirmed. It is pushed to nobody
@@ -73,7 +73,7 @@ func encode(out *bytes.Buffer, v any) {
 	out.Truncate(out.Len() - 1)
 }
 
-// told is what an event says of its operation; what it does not say is left out.
+// operationPush is what an event reports of its operation; the rest is left out.
 type operationPush struct {
 	ID         string           `json:"id"`
 	Command    string           `json:"command,omitempty"`
@@ -98,7 +98,7 @@ type progress struct {
 	At    time.Time `json:"at"`
 }
 
-// operation is what a push of an operation's channel says of it, nil when the event does not tell.
+// operation returns the push for the channel of an operation; nil for an event about none.
 func operation(topic string, data []byte) []byte {
 	t, known := events.Lookup(topic)
 	if !known {

@@ -42,7 +42,7 @@ func (h *Hub) Run(ctx context.Context, ready func()) error {
 		}
 		h.adrift(err)
 		if errors.Is(err, errReset) {
-			h.o.Log.Warn("the event log does not go on where it was; clients are told to come back", "cause", err)
+			h.o.Log.Warn("the event log does not continue where it was; clients must resume", "cause", err)
 			h.reset()
 		} else if logged.due(err) {
 			h.o.Log.Warn("the event log cannot be followed, trying on", "cause", err)
@@ -58,7 +58,7 @@ func (h *Hub) Run(ctx context.Context, ready func()) error {
 	return nil //nolint:nilerr // that of following was told, and the end of ctx is no fault
 }
 
-// sayAgain is how often a trouble that lasts is logged.
+// logAgain is how often a trouble that lasts is logged.
 const logAgain = time.Minute
 
 // repeated is an error that was logged, and may come again soon.
@@ -76,7 +76,7 @@ func (r *repeated) due(err error) bool {
 	return true
 }
 
-// adrift notes that the log cannot be followed. Those who watch learn of it, and look for themselves.
+// adrift records that the log cannot be followed. Watchers are woken, and look for themselves.
 func (h *Hub) adrift(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -184,7 +184,7 @@ func (h *Hub) begin(bounds broker.LogBounds) (from uint64, prove time.Duration, 
 	return from, 0, nil
 }
 
-// readyAt tells once that the end of the log was reached.
+// readyAt calls ready once, when the end of the log was reached.
 func (h *Hub) readyAt(bounds broker.LogBounds, ready *func()) {
 	h.mu.Lock()
 	reached := bounds.Empty || h.window.tail.ID != "" && h.window.tail.Position >= bounds.Recent.Position
@@ -256,7 +256,7 @@ func (h *Hub) lost(ctx context.Context, position uint64) bool {
 	return err != nil || bounds.First > position
 }
 
-// reset begins again on another log. What clients know of the old one is of no use.
+// reset begins again on another log. Positions of the old one are void.
 func (h *Hub) reset() {
 	h.mu.Lock()
 	h.window.begin(false, 0)

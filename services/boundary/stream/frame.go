@@ -93,7 +93,7 @@ func frame(f form, name string, at *Position, v any) []byte {
 	return webSocketFrame(out.Bytes())
 }
 
-// What a server says besides pushes.
+// Messages of the server besides pushes.
 type (
 	helloMessage struct {
 		Hello hello `json:"hello"`

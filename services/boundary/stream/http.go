@@ -11,7 +11,7 @@ import (
 	"stega/rest"
 )
 
-// ServeHTTP serves the stream: over WebSocket when the request asks for that, else as server-sent events.
+// ServeHTTP serves the stream: over WebSocket when the request is an upgrade, else as server-sent events.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
 		rest.NotAllowed(w, r, http.MethodGet)
@@ -43,7 +43,7 @@ func (h *Hub) serve(w http.ResponseWriter, r *http.Request) error {
 	return h.sse(w, r, token)
 }
 
-// admitted says whether a request may read the stream as it comes.
+// admitted returns an error when a request may not read the stream.
 func (h *Hub) admitted(r *http.Request, token string, given bool) error {
 	if !given && h.o.Trusted != nil && h.o.Trusted(r) {
 		return nil

@@ -44,12 +44,12 @@ func TestLoad(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
-	var asked atomic.Int64
+	var requested atomic.Int64
 	log := openLog(t, t.TempDir())
 	hub := New(log, Options{
 		PerAddress: n + 1, Ping: time.Hour, // the clients read only when they are told to
 		Operation: func(context.Context, string) (json.RawMessage, error) {
-			asked.Add(1)
+			requested.Add(1)
 			return nil, fault.NotFound("operation_unknown", "unknown")
 		},
 	})
@@ -102,13 +102,13 @@ func TestLoad(t *testing.T) {
 	for i := range missedEvents {
 		publish(t, log, message("portfolio.updated", "core", i))
 	}
-	asked.Store(0)
+	requested.Store(0)
 	start = time.Now()
 	crowd.enqueue("storm")
 	t.Logf("%d reconnects that resume 2 subscriptions and get %d missed events each in %v", n, missedEvents,
 		time.Since(start).Round(time.Millisecond))
-	t.Logf("questions about operations: %d", asked.Load())
-	assert.Zero(t, asked.Load())
+	t.Logf("questions about operations: %d", requested.Load())
+	assert.Zero(t, requested.Load())
 	crowd.enqueue("quit")
 }
 
@@ -182,7 +182,7 @@ func TestCrowd(t *testing.T) {
 		t.Skip("this is a part of the load test")
 	}
 	var lean []*leanClient
-	heard := make(chan error)
+	markAlive := make(chan error)
 	orders := bufio.NewScanner(os.Stdin)
 	for orders.Scan() {
 		order, rest, _ := strings.Cut(orders.Text(), " ")
@@ -195,9 +195,9 @@ func TestCrowd(t *testing.T) {
 			}
 			err = atOnce(lean, 64, (*leanClient).connect)
 		case "listen":
-			go func() { heard <- atOnce(lean, 0, (*leanClient).listen) }()
+			go func() { markAlive <- atOnce(lean, 0, (*leanClient).listen) }()
 		case "times":
-			if err = <-heard; err == nil {
+			if err = <-markAlive; err == nil {
 				err = atOnce(lean, 64, (*leanClient).received)
 			}
 			if err == nil {

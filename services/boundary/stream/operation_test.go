@@ -18,9 +18,9 @@ import (
 
 // ledger is what a test knows of operations.
 type ledger struct {
-	mu    sync.Mutex
-	known map[string]string
-	asked atomic.Int64
+	mu        sync.Mutex
+	known     map[string]string
+	requested atomic.Int64
 }
 
 func (l *ledger) set(id, status string) {
@@ -30,7 +30,7 @@ func (l *ledger) set(id, status string) {
 }
 
 func (l *ledger) request(_ context.Context, id string) (json.RawMessage, error) {
-	l.asked.Add(1)
+	l.requested.Add(1)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	status, known := l.known[id]
@@ -169,5 +169,5 @@ func TestAResumedSubscriptionAsksNobodyAboutTheOperation(t *testing.T) {
 	p := w.client()
 	p.subscribed("operation:"+id, &at)
 	assert.Equal(t, "succeeded", p.next().Push.Operation.Status)
-	assert.Zero(t, l.asked.Load())
+	assert.Zero(t, l.requested.Load())
 }

@@ -28,7 +28,7 @@ func ParsePosition(text string) (Position, error) {
 	return Position{Position: n, ID: id}, nil
 }
 
-// short bounds what is said back to a client.
+// short bounds a text of a client that an answer repeats.
 func short(text string) string {
 	if len(text) > 80 {
 		return strings.ToValidUTF8(text[:80], "") + "…"

@@ -19,9 +19,9 @@ type queue struct {
 	keys  map[string]int // where the items with keys are, counted from the first ever
 	taken int            // how many were taken, ever
 	bytes int
-	busy  bool          // somebody is writing
+	busy  bool          // a writer runs
 	ended bool          // nothing more is taken in
-	room  chan struct{} // closed when there is room again; nil when nobody waits
+	room  chan struct{} // closed when there is room again; nil when none waits
 }
 
 // What became of a push.
@@ -29,7 +29,7 @@ type pushed int
 
 const (
 	pushedQuietly pushed = iota
-	pushedFirst          // and somebody must begin to write
+	pushedFirst          // and a writer must begin
 	pushedTooMuch        // it does not fit
 	pushedNowhere        // the queue has ended
 )
@@ -114,7 +114,7 @@ func (q *queue) wrote(cost, limit int) {
 	}
 }
 
-// spacious returns nil when at most so many bytes wait, else a channel that tells.
+// spacious returns nil when at most so many bytes wait, else a channel that is closed when that is so.
 func (q *queue) spacious(limit int) <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()

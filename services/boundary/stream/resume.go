@@ -24,17 +24,17 @@ func (p Position) next() uint64 {
 	return p.Position + 1
 }
 
-// judgement says what the window knows of a position.
+// standing is where a position lies, as far as the window has it.
 type standing int
 
 const (
 	here    standing = iota // it is proven, and all that came since is in memory
-	older                   // the log must say
+	older                   // it is before the window: the log is read
 	ahead                   // this process has not read so far
 	strange                 // another event stands there
 )
 
-// judge looks a position up in the window. The lock is held.
+// classify looks a position up in the window. The lock is held.
 func (h *Hub) classify(p Position) standing {
 	w := &h.window
 	if p == (Position{}) {
@@ -111,7 +111,7 @@ func (h *Hub) proven(ctx context.Context, p Position) error {
 	}
 }
 
-// proveByLog asks the log for the event at a position that is no longer in memory.
+// proveByLog reads the event at a position that is no longer in memory from the log.
 func (h *Hub) proveByLog(ctx context.Context, p Position) error {
 	ctx, cancel := context.WithTimeout(ctx, proveWithin)
 	defer cancel()
@@ -218,7 +218,7 @@ func (r *resume) room(ctx context.Context) bool {
 	}
 }
 
-// step pushes some of what the window has. At its end the subscriptions go live, and it says true. The lock is held.
+// step pushes some of the window. At its end the subscriptions go live, and it returns true. The lock is held.
 func (r *resume) step() (done bool) {
 	bytes, scanned := 0, 0
 	for _, e := range r.c.h.window.from(r.next) {
@@ -265,7 +265,7 @@ func (r *resume) push(e *entry) (bytes int, fits bool) {
 	return bytes, true
 }
 
-// seenMost bounds the events that a reader of the log remembers, to tell those that stand in it twice.
+// seenMost bounds the event ids that a reader of the log keeps, to drop duplicates.
 const seenMost = 1 << 14
 
 // readLog pushes from the log until the window goes on.

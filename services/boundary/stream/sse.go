@@ -25,7 +25,7 @@ type eventStream struct {
 
 // sse serves a client with server-sent events until it ends.
 func (h *Hub) sse(w http.ResponseWriter, r *http.Request, token string) error {
-	channels, from, err := asked(r)
+	channels, from, err := requested(r)
 	if err != nil {
 		return err
 	}
@@ -58,8 +58,8 @@ func (h *Hub) sse(w http.ResponseWriter, r *http.Request, token string) error {
 	return nil
 }
 
-// asked is what a request wants to listen to, and from where.
-func asked(r *http.Request) (channels []*channel, from *Position, err error) {
+// requested returns the channels of a request, and the position to resume from.
+func requested(r *http.Request) (channels []*channel, from *Position, err error) {
 	query := r.URL.Query()
 	names := query["channel"]
 	if len(names) == 0 {
@@ -161,7 +161,7 @@ func (s *eventStream) serve(ctx context.Context) {
 	}
 }
 
-// flush writes what is queued until there is nothing, and says whether more can come.
+// flush writes what is queued, and reports whether more can come.
 func (s *eventStream) flush() bool {
 	var few [8]item
 	for {

@@ -33,16 +33,16 @@ import (
 
 // Options of a hub. What is zero gets the default that stands beside it.
 type Options struct {
-	// Operation is what is known of an operation now, as JSON; a fault of the kind not found when nothing is.
+	// Operation returns an operation as JSON; a fault of the kind not found when there is none.
 	Operation func(ctx context.Context, id string) (json.RawMessage, error)
-	// Authorize says whether a token may read the stream; "" is no token. Without it everybody may.
+	// Authorize returns an error when a token may not read the stream; "" is no token. Without it every token may.
 	Authorize func(token string) error
 	// Watch calls ended once a token, or for "" what the request of ctx came in with, is revoked or expires; stop ends
 	// the watch. Without it nothing does.
 	Watch func(ctx context.Context, token string, ended func(error)) (stop func())
-	// Trusted says whether a request without a token was let in for another reason, such as where it comes from.
+	// Trusted reports whether a request without a token was let in for another reason, such as its origin.
 	Trusted func(r *http.Request) bool
-	// Caller names who sent a request that has no token in its header; nil: nobody is told apart.
+	// Caller returns the sender of a request that has no token in its header; nil: they all count as one.
 	Caller func(r *http.Request) string
 	// Origins are hosts besides the server's own whose pages may connect, such as "app.example.com" or
 	// "https://*.example.com".
@@ -103,7 +103,7 @@ type Hub struct {
 	life    context.Context // of clients; ends with Run
 	end     context.CancelFunc
 	work    sync.WaitGroup // goroutines of clients
-	lookups chan struct{}  // bounds questions about operations
+	lookups chan struct{}  // bounds lookups of operations
 	reads   chan struct{}  // bounds readers of the log besides the hub's own
 
 	mu       sync.Mutex // guards all that follows, and the subscriptions of clients
@@ -112,7 +112,7 @@ type Hub struct {
 	draining bool
 	window   window
 	origin   uint64        // where the log began
-	moved    chan struct{} // closed when the tail has moved; nil when nobody waits
+	moved    chan struct{} // closed when the tail has moved; nil when none waits
 	index    index
 	clients  map[*client]struct{}
 	taken    int // places for clients, of those that still shake hands, too
@@ -121,7 +121,7 @@ type Hub struct {
 	hit      []*client // by the entry in hand
 }
 
-// How many questions are asked and readers read at a time for clients that subscribe.
+// Bounds of the work for clients that subscribe.
 const (
 	maxLookups   = 32
 	readsAtATime = 16

@@ -10,7 +10,7 @@ import (
 	"stega/fault"
 )
 
-// askWithin bounds a question about an operation.
+// lookupTimeout bounds a lookup of an operation.
 const lookupTimeout = 5 * time.Second
 
 // obey carries out a client's message.
@@ -58,8 +58,8 @@ const renewEvery = time.Second
 func (c *client) mayAsk() error {
 	now := time.Now()
 	switch {
-	case !c.asked && !c.open.Load():
-		c.asked = true
+	case !c.requested && !c.open.Load():
+		c.requested = true
 		return nil
 	case !c.open.Load():
 		return fault.New(fault.KindUnauthorized, "token_repeated",
@@ -109,7 +109,7 @@ func (c *client) authorize(id uint64, token string) {
 	c.close(verdict(err), fault.Of(err).Detail, false)
 }
 
-// authorized asks about a token.
+// authorized checks a token.
 func (h *Hub) authorized(token string) error {
 	if h.o.Authorize == nil {
 		return nil
@@ -187,7 +187,7 @@ func (c *client) subscribe(id uint64, s subscribe) {
 	}
 }
 
-// ask asks what is known of an operation; nothing is no error.
+// lookup returns an operation as JSON; nil when there is none.
 func (h *Hub) lookup(ctx context.Context, id string) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()

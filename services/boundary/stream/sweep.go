@@ -62,7 +62,7 @@ func passed(deadline *atomicTime, now int64) bool {
 	return d != 0 && now > d
 }
 
-// ping shows that the server is there, and tells the position that a quiet client may resume from.
+// ping shows that the server is there, and sends the position that a quiet client may resume from.
 func (c *client) ping() {
 	if tail := c.h.window.tail; c.open.Load() && c.resuming == 0 && c.sentPosition != tail.Position {
 		c.sentPosition = tail.Position

@@ -125,7 +125,7 @@ func TestAClientThatAnswersPingsStays(t *testing.T) {
 		l.c.welcome()
 		for i := range 100 {
 			time.Sleep(5 * time.Second)
-			(&socket{c: l.c}).heard()
+			(&socket{c: l.c}).markAlive()
 			if i == 50 {
 				log.entries <- broker.LogEntry{Position: 7, Message: message("portfolio.created", "core", 1)}
 			}

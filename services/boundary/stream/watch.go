@@ -6,7 +6,7 @@ import (
 	"stega/broker"
 )
 
-// watchAhead is how many entries wait for one who watches in the process.
+// watchAhead is how many entries may wait for a watcher in the process.
 const watchAhead = 64
 
 // watcher watches one channel in the process.
@@ -22,7 +22,7 @@ func (w *watcher) take(e *entry) {
 	select {
 	case w.out <- e.LogEntry:
 	default:
-		w.close() // it is not partial: one who does not keep up learns of it
+		w.close() // a watcher that does not keep up is closed, and not given a part
 	}
 }
 

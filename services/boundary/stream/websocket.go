@@ -89,8 +89,8 @@ func (h *Hub) webSocket(w http.ResponseWriter, r *http.Request, token string, ad
 	thin := &slim{ResponseWriter: w}
 	ws, err := websocket.Accept(thin, r, &websocket.AcceptOptions{
 		Subprotocols: []string{"stega.v1"}, InsecureSkipVerify: true, // the origin was looked at
-		OnPongReceived: func(context.Context, []byte) { s.heard() },
-		OnPingReceived: func(context.Context, []byte) bool { s.heard(); return true },
+		OnPongReceived: func(context.Context, []byte) { s.markAlive() },
+		OnPingReceived: func(context.Context, []byte) bool { s.markAlive(); return true },
 	})
 	if err != nil { // it was answered
 		if c != nil {
@@ -134,8 +134,8 @@ func (h *Hub) serving() bool {
 	return h.running && !h.draining && h.life.Err() == nil
 }
 
-// heard notes that the client is alive.
-func (s *socket) heard() { s.c.pongBy.Store(0) }
+// markAlive records that the client is alive.
+func (s *socket) markAlive() { s.c.pongBy.Store(0) }
 
 // read obeys the client's messages until the connection ends.
 func (s *socket) read() {
@@ -160,7 +160,7 @@ func (s *socket) message(kind websocket.MessageType, message io.Reader) error {
 	if err != nil {
 		return err
 	}
-	s.heard()
+	s.markAlive()
 	if kind != websocket.MessageText {
 		s.c.close(codeBad, "messages are text", false)
 		return nil
