@@ -241,7 +241,8 @@ func reason(q query, observations int, symbols ...string) Undefined {
 		detail := fmt.Sprintf("the number of returns%s is %d, and two are needed%s", common, observations, advice)
 		return Undefined{symbols, "too_few", detail}
 	}
-	return Undefined{
-		symbols, "constant", fmt.Sprintf("over the %d returns%s, a symbol does not vary", observations, common),
+	if len(symbols) == 1 {
+		return Undefined{symbols, "constant", fmt.Sprintf("its %d returns do not vary", observations)}
 	}
+	return Undefined{symbols, "constant", fmt.Sprintf("over the %d returns%s, one does not vary", observations, common)}
 }
