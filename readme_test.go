@@ -35,9 +35,9 @@ func TestTheReadmesTour(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	kept := filepath.Join(dir, ".local", "share", "stega")
 	server, ok := stegatest.Launch(t, nil, "up", "--demo", "--data", kept, "--addr", "127.0.0.1:0")
-	require.True(t, ok, "%s", server.Said())
-	wait.Until(t, "the demo is there", func() bool { return strings.Contains(server.Said(), "In another terminal, try") })
-	for example := range strings.Lines(server.Said()) {
+	require.True(t, ok, "%s", server.Output())
+	wait.Until(t, "the demo is there", func() bool { return strings.Contains(server.Output(), "In another terminal, try") })
+	for example := range strings.Lines(server.Output()) {
 		if args := strings.Fields(example); len(args) > 1 && args[0] == "stega" && strings.HasPrefix(example, "  ") { // what it suggests
 			try := exec.CommandContext(t.Context(), filepath.Join(dir, "stega"), args[1:]...)
 			try.Env = append(os.Environ(), "HOME="+dir, "STEGA_URL="+server.URL, "STEGA_DATA="+kept, "STEGA_DAEMON=off")

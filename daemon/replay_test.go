@@ -34,7 +34,7 @@ func free(t testing.TB) string {
 func server(t testing.TB, h *home, addr string) *stegatest.Program {
 	t.Helper()
 	p, ok := stegatest.Launch(t, nil, "up", "--addr", addr, "--data", filepath.Join(h.dir, "data"), "--log-level", "error", "--local-access", "admin")
-	require.True(t, ok, "stega up ends: %s", p.Said())
+	require.True(t, ok, "stega up ends: %s", p.Output())
 	return p
 }
 

@@ -222,7 +222,7 @@ func TestARebuildOutlastsKills(t *testing.T) {
 	launch := func() {
 		var ok bool
 		p, ok = stegatest.Launch(t, nil, "up", "--data", data, "--addr", "127.0.0.1:0", "--log-level", "error")
-		require.True(t, ok, "%s", p.Said())
+		require.True(t, ok, "%s", p.Output())
 		s.Server = p.Server()
 	}
 	launch()
@@ -253,7 +253,7 @@ func TestARebuildOutlastsKills(t *testing.T) {
 		assert.Equal(t, before[service], views(t, urls)[service], "%s, after %d kills", service, kills)
 		t.Logf("%s was killed %d times and settled after %s", service, kills, time.Since(began))
 	}
-	assert.Zero(t, p.Stop(), "%s", p.Said())
+	assert.Zero(t, p.Stop(), "%s", p.Output())
 }
 
 // A view answers all through a rebuild as it did before, what is written meanwhile is in it, and it ends as one that

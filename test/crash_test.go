@@ -402,7 +402,7 @@ func TestKillsOfUp(t *testing.T) {
 	launch := func() *stegatest.Program {
 		p, ok := stegatest.Launch(t, nil, "up", "--data", data, "--addr", "127.0.0.1:0", "--prices-folder", folder,
 			"--log-level", "error")
-		require.True(t, ok, "%s", p.Said())
+		require.True(t, ok, "%s", p.Output())
 		return p
 	}
 	w := newWorkload(t, 4)
@@ -420,7 +420,7 @@ func TestKillsOfUp(t *testing.T) {
 	}
 	w.rest()
 	w.check("sqlite://" + filepath.Join(data, "returns.db"))
-	assert.Zero(t, p.Stop(), "%s", p.Said())
+	assert.Zero(t, p.Stop(), "%s", p.Output())
 }
 
 // The same in containers' shape: an api and a consumer process on RabbitMQ and PostgreSQL, which are killed, cut off
@@ -457,8 +457,8 @@ func TestKillsOnRabbitMQAndPostgreSQL(t *testing.T) {
 	t.Log("the trouble is over")
 	w.rest()
 	w.check(pg.URL() + "&search_path=returns")
-	assert.Zero(t, consumer.Stop(), "%s", consumer.Said())
-	assert.Zero(t, api.Stop(), "%s", api.Said())
+	assert.Zero(t, consumer.Stop(), "%s", consumer.Output())
+	assert.Zero(t, api.Stop(), "%s", api.Output())
 }
 
 // apart prepares a RabbitMQ and a PostgreSQL for processes of one role each, and is how to launch one.
@@ -467,7 +467,7 @@ func apart(t *testing.T, rabbit *servers.Rabbit, pg *servers.PG, env ...string) 
 	schemas(t, pg.URL())
 	env = append(env, "STEGA_BROKER_URL="+rabbit.URL(), "STEGA_DATABASE_URL="+pg.URL()+"&search_path={service}")
 	migrate, _ := stegatest.Launch(t, env, "migrate")
-	require.Contains(t, migrate.Said(), "broker: returns takes")
+	require.Contains(t, migrate.Output(), "broker: returns takes")
 	return func(role string) *stegatest.Program {
 		t.Helper()
 		for deadline := time.Now().Add(2 * stegatest.Patience); ; {
@@ -476,7 +476,7 @@ func apart(t *testing.T, rabbit *servers.Rabbit, pg *servers.PG, env ...string) 
 			if ok {
 				return p
 			}
-			require.True(t, time.Now().Before(deadline), "%s", p.Said())
+			require.True(t, time.Now().Before(deadline), "%s", p.Output())
 		}
 	}
 }

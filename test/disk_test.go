@@ -48,7 +48,7 @@ func TestAFullDisk(t *testing.T) {
 	disk := smallDisk(t, 24)
 	data := filepath.Join(disk, "data")
 	p, ok := stegatest.Launch(t, nil, "up", "--data", data, "--addr", "127.0.0.1:0", "--log-level", "error")
-	require.True(t, ok, "%s", p.Said())
+	require.True(t, ok, "%s", p.Output())
 	s := p.Server()
 	s.Import("date,KEEP\n2024-01-02,1\n2024-01-03,2\n", "")
 	id := s.Portfolio(`{"name":"core","assets":[{"symbol":"KEEP","weight":"1"}]}`)
@@ -121,5 +121,5 @@ func TestAFullDisk(t *testing.T) {
 	s.Get("/v1/dead", &dead)
 	assert.Empty(t, dead.Items)
 	s.Rebuilt("sqlite://" + filepath.Join(data, "returns.db"))
-	assert.Zero(t, p.Stop(), "%s", p.Said())
+	assert.Zero(t, p.Stop(), "%s", p.Output())
 }

@@ -281,12 +281,12 @@ func TestKillsAtTheEdge(t *testing.T) {
 	}
 	env = append(env, "STEGA_SERVICES="+strings.Join(where, ","))
 	migrate, _ := stegatest.Launch(t, env, "migrate")
-	require.Contains(t, migrate.Said(), "broker: returns takes")
+	require.Contains(t, migrate.Output(), "broker: returns takes")
 	var launched []*stegatest.Program
 	t.Cleanup(func() {
 		for _, p := range launched {
 			if t.Failed() {
-				t.Logf("one at %s said:\n%s", p.URL, p.Said())
+				t.Logf("one at %s said:\n%s", p.URL, p.Output())
 			}
 		}
 	})
@@ -297,7 +297,7 @@ func TestKillsAtTheEdge(t *testing.T) {
 			if ok {
 				return p
 			}
-			require.True(t, time.Now().Before(deadline), "%s", p.Said())
+			require.True(t, time.Now().Before(deadline), "%s", p.Output())
 		}
 	}
 	services, boundary := launch(strings.Join(core, ","), inner), launch("boundary", outer)
@@ -311,7 +311,7 @@ func TestKillsAtTheEdge(t *testing.T) {
 			"HOME=" + dir, "XDG_STATE_HOME=" + dir, "XDG_CONFIG_HOME=" + dir, "XDG_RUNTIME_DIR=" + dir,
 			"STEGA_SOCKET=" + socket, "STEGA_URL=" + w.url(),
 		}, "daemon", "run")
-		require.True(t, ok, "%s", p.Said())
+		require.True(t, ok, "%s", p.Output())
 		launched = append(launched, p)
 		return p
 	}
@@ -374,7 +374,7 @@ func TestKillsAtTheEdge(t *testing.T) {
 	t.Logf("%d writes were left to the daemon, and %d times somebody asked what became of one", awaited, w.polls.Load())
 	assert.LessOrEqual(t, w.polls.Load(), 10*awaited, "somebody asks again and again what became of an operation")
 	for _, p := range []*stegatest.Program{d, boundary, services} {
-		assert.Zero(t, p.Stop(), "%s", p.Said())
+		assert.Zero(t, p.Stop(), "%s", p.Output())
 	}
 }
 

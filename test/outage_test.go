@@ -150,6 +150,6 @@ func TestServersThatAreAwayForAWhile(t *testing.T) {
 	assert.Len(t, list.Items, 2, "what was refused was not written")
 	api.Get("/v1/dead", &list)
 	assert.Empty(t, list.Items, "nothing was given up")
-	assert.Zero(t, consumerProgram.Stop(), "%s", consumerProgram.Said())
-	assert.Zero(t, apiProgram.Stop(), "%s", apiProgram.Said())
+	assert.Zero(t, consumerProgram.Stop(), "%s", consumerProgram.Output())
+	assert.Zero(t, apiProgram.Stop(), "%s", apiProgram.Output())
 }

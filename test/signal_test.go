@@ -73,7 +73,7 @@ func TestAConsumerIsToldToEnd(t *testing.T) {
 	assert.Equal(t, "stopping", refused.Problem().Code)
 	second := api.Do(http.MethodPost, "/v1/prices/pull", `{"kind":"backfill","symbols":["LATER"]}`).Header.Get("Location")
 	close(provider.answer)
-	assert.Zero(t, program.Ended(), "%s", program.Said())
+	assert.Zero(t, program.Ended(), "%s", program.Output())
 	var op store.Operation
 	api.Get(first, &op)
 	assert.Equal(t, store.Succeeded, op.Status, "what ran was finished")
@@ -105,7 +105,7 @@ func TestAConsumerIsToldToEnd(t *testing.T) {
 	api.Unsettled().Import(b.String(), "")
 	api.Eventually("some are handled", func() bool { return settledAs(consumer, handler, "handled") > before })
 	program.Signal(syscall.SIGTERM)
-	assert.Zero(t, program.Ended(), "%s", program.Said())
+	assert.Zero(t, program.Ended(), "%s", program.Output())
 	next := launch("consumer")
 	for n := range symbols {
 		var a struct{ Observations int }
@@ -120,7 +120,7 @@ func TestAConsumerIsToldToEnd(t *testing.T) {
 	}
 	t.Logf("%d were left to the next", settledAs(next.Server(), handler, "handled"))
 	if t.Failed() {
-		t.Log(program.Said(), apiProgram.Said())
+		t.Log(program.Output(), apiProgram.Output())
 	}
 	assert.Zero(t, next.Stop())
 	assert.Zero(t, apiProgram.Stop())

@@ -1,5 +1,5 @@
-// Package backoff has the delays between tries of something that fails. They double up to a limit, and have jitter, so
-// that processes that failed together do not return together.
+// Package backoff provides delays between attempts. They double up to a limit, and have jitter, so that processes
+// that failed together do not retry together.
 package backoff
 
 import (
@@ -25,7 +25,7 @@ func Full(d time.Duration) time.Duration { return rand.N(d + 1) }
 // Half returns a random delay from half of d to d, for waits that must not be skipped.
 func Half(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 
-// Sleep blocks for a time. It returns false when ctx ends before.
+// Sleep blocks for a time. It returns false when ctx ends first.
 func Sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -37,21 +37,21 @@ func Sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// Backoff counts the tries of one thing.
+// Backoff counts the attempts of one operation.
 type Backoff struct {
 	Base, Max time.Duration
 
 	tries int
 }
 
-// Next returns the delay before the next try, at least half of Base·2ⁿ.
+// Next returns the delay before the next attempt, at least half of Base·2ⁿ.
 func (b *Backoff) Next() time.Duration {
 	b.tries++
 	return Half(Exponential(b.Base, b.Max, b.tries-1))
 }
 
-// Sleep blocks for the delay before the next try. It returns false when ctx ends before.
+// Sleep blocks for the delay before the next attempt. It returns false when ctx ends first.
 func (b *Backoff) Sleep(ctx context.Context) bool { return Sleep(ctx, b.Next()) }
 
-// Reset begins anew, after a success.
+// Reset restarts the delays after a success.
 func (b *Backoff) Reset() { b.tries = 0 }

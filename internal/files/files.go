@@ -1,5 +1,5 @@
-// Package files has what differs between systems about files: locks, owners, permissions, and the room on a disk.
+// Package files covers the differences between systems: locks, owners, permissions, and free disk space.
 //
-// Windows guards the folder of a user by access lists, which permissions do not show. There, Private reports true,
-// and every file belongs to the user -1, as os.Getuid does.
+// Windows protects a user's folder by access lists, which permissions do not show. There Private reports true, and
+// every file belongs to the user −1, as os.Getuid returns.
 package files

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TryLock locks a file for this process alone, until it is closed, and reports whether it did: it does not wait for
-// others. A shared lock is there beside other shared ones.
+// TryLock locks a file for this process until it is closed, without waiting, and reports whether it did. A shared
+// lock coexists with other shared locks.
 func TryLock(f *os.File, shared bool) (bool, error) {
 	how := unix.LOCK_EX
 	if shared {
@@ -24,7 +24,7 @@ func TryLock(f *os.File, shared bool) (bool, error) {
 	return err == nil, err
 }
 
-// Lock waits until the file is locked for this process alone.
+// Lock blocks until the file is locked for this process.
 func Lock(f *os.File) error {
 	for {
 		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); !errors.Is(err, unix.EINTR) {
@@ -33,7 +33,7 @@ func Lock(f *os.File) error {
 	}
 }
 
-// Owner returns the id of the user that a file belongs to.
+// Owner returns the user id of the owner of a file.
 func Owner(info os.FileInfo) int {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
 		return int(s.Uid)
@@ -41,7 +41,7 @@ func Owner(info os.FileInfo) int {
 	return -1
 }
 
-// Inode returns the number that tells one file from another that has its name later.
+// Inode returns the number that distinguishes a file from a later file of its name.
 func Inode(info os.FileInfo) uint64 {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
 		return s.Ino
@@ -49,13 +49,13 @@ func Inode(info os.FileInfo) uint64 {
 	return 0
 }
 
-// Private reports whether nobody but its owner may use a file.
+// Private reports whether only its owner may use a file.
 func Private(info os.FileInfo) bool { return info.Mode().Perm()&0o077 == 0 }
 
-// OwnByDefault has every file that this process makes from now on be its user's alone, unless its mode is set.
+// OwnByDefault restricts every file that this process creates from now on to its user, unless its mode is set.
 func OwnByDefault() { unix.Umask(0o077) }
 
-// Room returns how many bytes are free in a folder.
+// Room returns the free bytes of a folder.
 func Room(dir string) (int64, error) {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(dir, &fs); err != nil {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// TryLock locks a file for this process alone, until it is closed, and reports whether it did: it does not wait for
-// others. A shared lock is there beside other shared ones.
+// TryLock locks a file for this process until it is closed, without waiting, and reports whether it did. A shared
+// lock coexists with other shared locks.
 func TryLock(f *os.File, shared bool) (bool, error) {
 	flags := uint32(windows.LOCKFILE_FAIL_IMMEDIATELY)
 	if !shared {
@@ -22,27 +22,27 @@ func TryLock(f *os.File, shared bool) (bool, error) {
 	return err == nil, err
 }
 
-// Lock waits until the file is locked for this process alone.
+// Lock blocks until the file is locked for this process.
 func Lock(f *os.File) error { return lock(f, windows.LOCKFILE_EXCLUSIVE_LOCK) }
 
-// lock locks a byte far behind what the file has, for a lock keeps others from reading what it covers.
+// lock locks a byte far beyond the content, because a lock keeps others from reading its range.
 func lock(f *os.File, flags uint32) error {
 	return windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, &windows.Overlapped{OffsetHigh: math.MaxInt32})
 }
 
-// Owner returns the id of the user that a file belongs to, which has no number here.
+// Owner returns −1: the owner of a file has no number here.
 func Owner(os.FileInfo) int { return -1 }
 
-// Inode returns the number that tells one file from another that has its name later, of which there is none here.
+// Inode returns 0: files have no number here.
 func Inode(os.FileInfo) uint64 { return 0 }
 
-// Private reports whether nobody but its owner may use a file.
+// Private reports whether only its owner may use a file.
 func Private(os.FileInfo) bool { return true }
 
-// OwnByDefault does nothing: what a file's folder allows holds for the file.
+// OwnByDefault does nothing: a file inherits the access list of its folder.
 func OwnByDefault() {}
 
-// Room returns how many bytes are free in a folder.
+// Room returns the free bytes of a folder.
 func Room(dir string) (int64, error) {
 	name, err := windows.UTF16PtrFromString(dir)
 	if err != nil {

@@ -25,7 +25,7 @@ func (a *axis) empty() bool { return a.lo > a.hi }
 
 func (a *axis) include(v float64) { a.lo, a.hi = math.Min(a.lo, v), math.Max(a.hi, v) }
 
-// widen makes room around a single value, and around several that are as good as one.
+// widen adds space around a single value, or around values that are nearly equal.
 func (a *axis) widen(least float64) {
 	if size := math.Max(math.Abs(a.lo), math.Abs(a.hi)); a.hi-a.lo > size*1e-9 {
 		return
@@ -34,14 +34,14 @@ func (a *axis) widen(least float64) {
 	a.lo, a.hi = a.lo-by, a.hi+by
 }
 
-// share is where a value is between the ends: 0 is lo, 1 is hi.
+// share returns the position of a value between the ends: 0 is lo, 1 is hi.
 func (a *axis) share(v float64) float64 { return (v - a.lo) / (a.hi - a.lo) }
 
-// little is how far, in steps, values may lie beyond a round one without a whole step more: what is to be seen is not
-// pressed together for them.
+// little is how far, in steps, values may exceed a round one without another whole step, which would compress the
+// plot.
 const little = 0.1
 
-// numbers divides the axis into about n round steps, and has it begin and end on one, or a little beyond.
+// numbers divides the axis into about n round steps, and makes it begin and end on one, or a little beyond.
 func (a *axis) numbers(n int, percent bool) {
 	a.widen(0.01)
 	step := roundStep((a.hi - a.lo) / float64(max(n, 1)))
@@ -59,7 +59,7 @@ func (a *axis) numbers(n int, percent bool) {
 	}
 }
 
-// roundStep is 1, 2 or 5 times a power of ten, and at least what is asked for.
+// roundStep returns 1, 2 or 5 times a power of ten, at least the given step.
 func roundStep(least float64) float64 {
 	power := math.Pow(10, math.Floor(math.Log10(least)))
 	for _, m := range []float64{1, 2, 5} {
@@ -70,7 +70,7 @@ func roundStep(least float64) float64 {
 	return 10 * power
 }
 
-// number writes a value with the digits that tell steps apart.
+// number formats a value with the digits that distinguish steps.
 func number(v, step float64, percent bool) string {
 	unit := ""
 	if percent {
@@ -87,7 +87,7 @@ func number(v, step float64, percent bool) string {
 	return text + unit
 }
 
-// days divides the axis into steps of days, months or years, as many as can be read in so many columns of text.
+// days divides the axis into steps of days, months or years, as many as fit in the columns of text.
 func (a *axis) days(columns int) {
 	a.widen(1)
 	for _, s := range daySteps {
@@ -97,7 +97,7 @@ func (a *axis) days(columns int) {
 	}
 }
 
-// dayStep is a distance between ticks: so many days, months, or years.
+// dayStep is a distance between ticks, in days or months.
 type dayStep struct{ days, months int }
 
 var daySteps = []dayStep{
@@ -106,7 +106,7 @@ var daySteps = []dayStep{
 	{months: 120}, {months: 240}, {months: 600}, {months: 1200}, {months: 2400}, {months: 6000}, {months: 120000},
 }
 
-// ticks are those between two days, or nil when they do not fit; two always do.
+// ticks returns the ticks between two days, or nil if they do not fit; two always fit.
 func (s dayStep) ticks(from, to civil.Date, columns int) []tick {
 	ticks := []tick{}
 	for d := s.first(from); d <= to; d = s.next(d) {
@@ -119,7 +119,7 @@ func (s dayStep) ticks(from, to civil.Date, columns int) []tick {
 	return ticks
 }
 
-// first is the first tick on or after a day: weeks begin on Monday.
+// first returns the first tick on or after a day: weeks begin on Monday.
 func (s dayStep) first(from civil.Date) civil.Date {
 	if s.months == 0 {
 		if over := (int(from) + 3) % s.days; over > 0 {
@@ -154,5 +154,5 @@ func (s dayStep) text(d civil.Date) string {
 	return text[:len(text)-3]
 }
 
-// monthDay is the first day of a month, counted from January of the year 0.
+// monthDay returns the first day of a month, counted from January of the year 0.
 func monthDay(months int) civil.Date { return civil.Of(months/12, time.Month(months%12+1), 1) }

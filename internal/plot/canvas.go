@@ -2,12 +2,12 @@ package plot
 
 import "math"
 
-// canvas is a raster of cells, each of 2 by 4 dots as the braille characters have, or of one.
+// canvas is a raster of cells, each of 2 by 4 dots, like braille characters, or of one.
 type canvas struct {
 	columns, rows int
 	wide, high    int // dots of a cell
 	dots          []byte
-	owner         []int // of each cell: the series last drawn there, and −1
+	owner         []int // of each cell: the last series drawn there, or −1
 	mark          []rune
 }
 
@@ -23,16 +23,16 @@ func newCanvas(columns, rows int, braille bool) *canvas {
 	return c
 }
 
-// bits are those of braille's dots, from the left column's top down.
+// bits are the bits of braille dots, from the top of the left column down.
 var bits = [2][4]byte{{0x01, 0x02, 0x04, 0x40}, {0x08, 0x10, 0x20, 0x80}}
 
-// place is the dot of shares of the width and height; y grows upwards.
+// place returns the dot at shares of the width and height; y grows upwards.
 func (c *canvas) place(x, y float64) (column, row int) {
 	across, down := float64(c.columns*c.wide-1), float64(c.rows*c.high-1)
 	return int(math.Round(x * across)), int(math.Round((1 - y) * down))
 }
 
-// dot sets one dot; a mark that is not 0 is drawn in place of the dots of its cell.
+// dot sets one dot; a mark other than 0 replaces the dots of its cell.
 func (c *canvas) dot(column, row, series int, mark rune) {
 	if column < 0 || row < 0 || column >= c.columns*c.wide || row >= c.rows*c.high {
 		return
@@ -45,7 +45,7 @@ func (c *canvas) dot(column, row, series int, mark rune) {
 	}
 }
 
-// line sets the dots between two (Bresenham).
+// line sets the dots between two points (Bresenham).
 func (c *canvas) line(x0, y0, x1, y1, series int, mark rune) {
 	dx, dy := abs(x1-x0), -abs(y1-y0)
 	sx, sy := sign(x1-x0), sign(y1-y0)
@@ -81,7 +81,7 @@ func sign(v int) int {
 	return 0
 }
 
-// cell is what a cell shows, and whose it is; 0 when it is empty.
+// cell returns the character and the series of a cell; 0 if it is empty.
 func (c *canvas) cell(column, row int) (r rune, series int) {
 	i := row*c.columns + column
 	switch {

@@ -9,10 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// Heat draws a square matrix, values[i][j] in the row of labels[i] and the column of labels[j], in colours from lo
-// (blue) over the middle, 0 when that is between them, to hi (red). A NaN has no colour. A terminal that is too
-// narrow for the numbers shows the colours alone, or shades without colours, and the means of blocks when it is too
-// narrow for those.
+// Heat draws a square matrix: values[i][j] in the row of labels[i] and the column of labels[j]. Colours go from lo
+// (blue) over the middle to hi (red); the middle is 0 if that is between them. A NaN has no colour. A terminal too
+// narrow for the numbers shows only colours, or shades without colours. If it is too narrow for those, it shows means
+// of blocks.
 func Heat(w io.Writer, o Options, labels []string, values [][]float64, lo, hi float64) error {
 	h, err := newHeat(o, labels, values, lo, hi)
 	if err != nil {
@@ -50,7 +50,7 @@ func newHeat(o Options, labels []string, values [][]float64, lo, hi float64) (*h
 	return h, nil
 }
 
-// warmth is where a value is between cold, −1, and hot, 1; 0 is the middle.
+// warmth returns the position of a value between cold, −1, and hot, 1; 0 is the middle.
 func (h *heat) warmth(v float64) float64 {
 	v = math.Min(math.Max(v, h.lo), h.hi)
 	if h.lo < 0 && h.hi > 0 {
@@ -62,7 +62,7 @@ func (h *heat) warmth(v float64) float64 {
 	return (v-h.lo)/(h.hi-h.lo)*2 - 1
 }
 
-// rgb is a colour: blue for −1, white for 0, red for 1.
+// rgb returns a colour: blue for −1, white for 0, red for 1.
 func rgb(warmth float64) (r, g, b int) {
 	fade := func(to int) int { return 255 - int(math.Round(math.Abs(warmth)*float64(255-to))) }
 	if warmth < 0 {
@@ -71,10 +71,10 @@ func rgb(warmth float64) (r, g, b int) {
 	return fade(178), fade(24), fade(43)
 }
 
-// dark says whether light text is to be read on a colour.
+// dark reports whether a colour needs light text.
 func dark(warmth float64) bool { return math.Abs(warmth) > 0.6 }
 
-// digits writes a value of a cell.
+// digits formats a value of a cell.
 func (h *heat) digits(v float64) string {
 	switch {
 	case math.IsNaN(v):
@@ -87,7 +87,7 @@ func (h *heat) digits(v float64) string {
 	return strconv.FormatFloat(v, 'f', 2, 64)
 }
 
-// longestLabel is how much of a label is shown on a terminal.
+// longestLabel limits the shown length of a label on a terminal.
 const longestLabel = 12
 
 func cut(text string, n int) string {
@@ -127,7 +127,7 @@ func (h *heat) terminal(w io.Writer) error {
 	return err
 }
 
-// numbers are the rows with the values in them.
+// numbers returns the rows with their values.
 func (h *heat) numbers(gutter, cell int) []string {
 	head := strings.Repeat(" ", gutter)
 	for _, label := range h.labels {
@@ -144,7 +144,7 @@ func (h *heat) numbers(gutter, cell int) []string {
 	return lines
 }
 
-// shades are the rows without values: a column of labels beside cells of two columns, or one.
+// shades returns the rows without values: a column of labels beside cells of one or two columns.
 func (h *heat) shades(gutter, width int) []string {
 	block := 1
 	for gutter+1+(len(h.labels)+block-1)/block > width {
@@ -169,7 +169,7 @@ func (h *heat) shades(gutter, width int) []string {
 	return append(lines, h.key())
 }
 
-// upright are labels that are read downwards.
+// upright returns labels that read downwards.
 func (h *heat) upright(labels []string, gutter, cell int) (lines []string) {
 	for depth := range longestLabel {
 		line, any := strings.Repeat(" ", gutter+1), false
@@ -189,7 +189,7 @@ func (h *heat) upright(labels []string, gutter, cell int) (lines []string) {
 	return lines
 }
 
-// blocks makes means of squares of cells, named by the first label of each.
+// blocks returns the means of squares of cells, named by the first label of each.
 func (h *heat) blocks(size int) (labels []string, values [][]float64) {
 	if size == 1 {
 		return h.labels, h.values
@@ -214,7 +214,7 @@ func (h *heat) blocks(size int) (labels []string, values [][]float64) {
 	return labels, values
 }
 
-// ramp is from cold to hot without colours.
+// ramp goes from cold to hot without colours.
 var ramp = []string{" ", "░", "▒", "▓", "█"}
 var asciiRamp = []string{" ", ".", "+", "#", "@"}
 
@@ -232,7 +232,7 @@ func (h *heat) shade(v float64, cell int) string {
 	return strings.Repeat(steps[int(math.Round((h.warmth(v)+1)/2*float64(len(steps)-1)))], cell)
 }
 
-// key says what the shades mean.
+// key returns the legend of the shades.
 func (h *heat) key() string {
 	middle := (h.lo + h.hi) / 2
 	if h.lo < 0 && h.hi > 0 {
@@ -245,7 +245,7 @@ func (h *heat) key() string {
 	return strings.TrimRight(text, " ")
 }
 
-// coloured puts text on the colour of a value.
+// coloured returns text on the colour of a value.
 func (h *heat) coloured(v float64, text string) string {
 	if !h.Color || math.IsNaN(v) {
 		return text
@@ -259,7 +259,7 @@ func (h *heat) coloured(v float64, text string) string {
 	return fmt.Sprintf("\x1b[38;5;%d;48;5;%dm%s\x1b[0m", ink, cube(r, g, b), text)
 }
 
-// cube is the nearest of the 216 colours that terminals have.
+// cube returns the nearest of the 216 terminal colours.
 func cube(r, g, b int) int {
 	level := func(v int) int {
 		if v < 48 {
@@ -306,7 +306,7 @@ func (h *heat) svg(w io.Writer) error {
 	return s.end(w)
 }
 
-// letter is the width of a letter in pixels, on the wide side.
+// letter is the width of a letter in pixels, rather too wide.
 const letter = 8.5
 
 func size(side float64) string {

@@ -1,5 +1,5 @@
-// Package plot draws series over time, points, and matrices for people: with characters on a terminal, or as SVG.
-// What it draws depends on nothing but what it is given.
+// Package plot draws series over time, points and matrices, with characters on a terminal or as SVG. Equal inputs
+// give equal drawings.
 package plot
 
 import (
@@ -11,34 +11,34 @@ import (
 	"unicode"
 )
 
-// Series is points to draw: y[i] at x[i]. A point with a NaN or an infinity, or one beyond 1e300, is left out, and a
-// line has a gap there.
+// Series holds points to draw: y[i] at x[i]. A point with a NaN or an infinity, or beyond 1e300, is omitted and
+// interrupts a line.
 type Series struct {
 	Name string
 	X, Y []float64
-	// Line joins the points, in the order that they have; Lines joins those of all its series.
+	// Line joins the points, in their order; the function Lines sets it for all series.
 	Line bool
-	// Labels are the names of the points, which an SVG shows; none, or one for each.
+	// Labels names the points in an SVG: none, or one for each.
 	Labels []string
 }
 
-// Options say how a plot looks.
+// Options sets the appearance of a plot.
 type Options struct {
 	Title, XLabel, YLabel string
-	// Width and Height are columns and lines of a terminal, or pixels of an SVG; 0 is a size that fits.
+	// Width and Height are columns and lines of a terminal, or pixels of an SVG; 0 is a suitable size.
 	Width, Height int
 	SVG           bool
 	Color         bool // of a terminal; an SVG always has colours
-	ASCII         bool // nothing but ASCII, for a terminal that has no more
+	ASCII         bool // only ASCII, for a terminal without other characters
 	XDays         bool // x counts days from 1970-01-01, as civil.Date does
 	XPercent      bool // ratios are shown as percents
 	YPercent      bool
 }
 
-// The errors of what cannot be drawn.
+// The errors of input that cannot be drawn.
 var (
 	ErrNothing = errors.New("there is nothing to draw")
-	ErrShape   = errors.New("what is to be drawn does not fit together")
+	ErrShape   = errors.New("the parts of the plot do not fit together")
 )
 
 // Lines draws each series as a line.
@@ -64,7 +64,7 @@ func draw(w io.Writer, o Options, series []Series) error {
 	return c.terminal(w)
 }
 
-// chart is series with the axes that they need.
+// chart is series with their axes.
 type chart struct {
 	Options
 
@@ -85,7 +85,7 @@ func newChart(o Options, series []Series) (*chart, error) {
 		for t := range s.X {
 			if drawable(s.X[t], s.Y[t]) {
 				if o.XDays && (s.X[t] < firstDay || s.X[t] > lastDay) {
-					return nil, fmt.Errorf("%w: series %q has an x that is no day", ErrShape, s.Name)
+					return nil, fmt.Errorf("%w: series %q has an x that is not a day", ErrShape, s.Name)
 				}
 				c.x.include(s.X[t])
 				c.y.include(s.Y[t])
@@ -99,15 +99,15 @@ func newChart(o Options, series []Series) (*chart, error) {
 	return c, nil
 }
 
-// The days of the years 1 to 9999.
+// firstDay and lastDay are the days of the years 1 to 9999.
 const firstDay, lastDay = -719162, 2932896
 
-// farthest bounds what is drawn, so that sums of values stay finite.
+// farthest limits drawn values, so that their sums stay finite.
 const farthest = 1e300
 
 func drawable(x, y float64) bool { return math.Abs(x) < farthest && math.Abs(y) < farthest }
 
-// legend says which series are named.
+// legend returns the indexes of the named series.
 func (c *chart) legend() (named []int) {
 	for i, s := range c.series {
 		if s.Name != "" {
@@ -120,7 +120,7 @@ func (c *chart) legend() (named []int) {
 	return named
 }
 
-// clean drops what would move the cursor of a terminal, or is no text of XML.
+// clean removes characters that would move the cursor of a terminal or are invalid in XML.
 func clean(text string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

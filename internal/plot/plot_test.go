@@ -24,7 +24,7 @@ func drawn(t *testing.T, o plot.Options, series ...plot.Series) string {
 	return b.String()
 }
 
-// days are n days from the first of a year.
+// days returns n days from the first of a year.
 func days(year, n int) []float64 {
 	out := make([]float64, n)
 	for i := range out {
@@ -50,7 +50,7 @@ func TestALineOnATerminal(t *testing.T) {
 `, got)
 }
 
-// What is drawn with braille's dots is where it should be: a rising line has no dots above and below its diagonal.
+// Braille dots are on the line: a rising line has no dots above and below its diagonal.
 func TestBrailleDotsLieOnTheLine(t *testing.T) {
 	t.Parallel()
 	got := drawn(t, plot.Options{Width: 46, Height: 12}, plot.Series{X: []float64{0, 1}, Y: []float64{0, 1}})
@@ -110,7 +110,7 @@ func TestDaysAreDividedByTheCalendar(t *testing.T) {
 	}
 }
 
-// svgOf is an SVG, which must be well-formed.
+// svgOf returns the texts of an SVG, which must be well-formed.
 func svgOf(t *testing.T, text string) (texts []string) {
 	t.Helper()
 	d := xml.NewDecoder(strings.NewReader(text))
@@ -210,7 +210,7 @@ func TestWhatCannotBeDrawn(t *testing.T) {
 	require.ErrorIs(t, plot.Heat(io.Discard, plot.Options{}, []string{"a"}, nil, 0, 1), plot.ErrShape)
 }
 
-// Whatever the numbers and the size are, it is drawn within the size.
+// Any numbers in any size are drawn within the size.
 func TestAnyNumbersAreDrawnWithinTheSize(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(3, 4))

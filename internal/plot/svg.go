@@ -8,23 +8,24 @@ import (
 	"strings"
 )
 
-// The size of an SVG in pixels when none is said, and the least that is drawn.
+// The default size of an SVG in pixels, and the smallest.
 const (
 	usualWidth, usualHeight = 840, 420
 	leastWidth, leastHeight = 240, 160
 )
 
-// hues are the colours of series, those of Okabe and Ito, which people with colour-blindness can tell apart.
+// hues are the colours of series by Okabe and Ito, distinguishable with colour blindness.
 var hues = []string{"#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8A6D00", "#000000"}
 
 func hue(series int) string { return hues[series%len(hues)] }
 
-// sheet is an SVG that is being written.
+// sheet is an SVG under construction.
 type sheet struct{ b strings.Builder }
 
 func newSheet(width, height int, title string) *sheet {
 	s := &sheet{}
-	s.add(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" font-family="sans-serif" font-size="12" fill="#222">`,
+	s.add(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" `+
+		`font-family="sans-serif" font-size="12" fill="#222">`,
 		width, height, width, height)
 	if title != "" {
 		s.add(`<title>%s</title>`, escape(title))
@@ -55,16 +56,16 @@ func (s *sheet) end(w io.Writer) error {
 	return err
 }
 
-// px is a length in pixels, to a tenth.
+// px formats a length in pixels, to a tenth.
 func px(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }
 
 func escape(text string) string {
 	var b strings.Builder
-	_ = xml.EscapeText(&b, []byte(text)) // a Builder takes everything
+	_ = xml.EscapeText(&b, []byte(text)) // a Builder never fails
 	return b.String()
 }
 
-// area is the rectangle that is drawn in.
+// area is the drawing rectangle.
 type area struct{ left, top, width, height float64 }
 
 func (a area) x(share float64) float64 { return a.left + share*a.width }
@@ -130,7 +131,8 @@ func (c *chart) svgSeries(s *sheet, in area, i int) {
 	series := c.series[i]
 	if series.Line {
 		for _, run := range c.runs(in, series) {
-			s.add(`<polyline fill="none" stroke="%s" stroke-width="1.5" stroke-linejoin="round" stroke-linecap="round" points="%s"/>`, hue(i), run)
+			s.add(`<polyline fill="none" stroke="%s" stroke-width="1.5" stroke-linejoin="round" `+
+				`stroke-linecap="round" points="%s"/>`, hue(i), run)
 		}
 	}
 	for t := range series.X {
@@ -145,8 +147,8 @@ func (c *chart) svgSeries(s *sheet, in area, i int) {
 	}
 }
 
-// runs are the points of a line, a run for each part without a gap; one that stands alone is a run of twice itself,
-// which is drawn as a dot. Points that fall on the pixel of the one before are left out.
+// runs returns the points of a line, a run for each part without a gap. A single point is a run of itself twice,
+// which draws a dot. Points on the pixel of the previous one are omitted.
 func (c *chart) runs(in area, series Series) (runs []string) {
 	var run []string
 	flush := func() {

@@ -6,13 +6,13 @@ import (
 	"unicode/utf8"
 )
 
-// The size on a terminal when none is said, and the least that is drawn.
+// The default size on a terminal, and the smallest.
 const (
 	usualColumns, usualLines = 80, 20
 	leastColumns, leastLines = 24, 8
 )
 
-// marks are what points are drawn with, and lines when colours cannot tell them apart.
+// marks draw points, and lines where colours cannot distinguish them.
 var (
 	marks      = []rune("●○▲△■□◆◇")
 	asciiMarks = []rune("*o+x#@%&")
@@ -20,7 +20,7 @@ var (
 	colours = []string{"36", "33", "35", "32", "31", "34"}
 )
 
-// frame is the characters that axes are made of.
+// frame holds the characters of the axes.
 type frame struct {
 	side, sideTick, corner, bottom, bottomTick, zero string
 }
@@ -37,7 +37,7 @@ func (o Options) frame() frame {
 	return boxes
 }
 
-// mark is what a point of a series is drawn with.
+// mark returns the mark of a series.
 func (o Options) mark(series int) rune {
 	if o.ASCII {
 		return asciiMarks[series%len(asciiMarks)]
@@ -45,7 +45,7 @@ func (o Options) mark(series int) rune {
 	return marks[series%len(marks)]
 }
 
-// lineMark is what a line is drawn with; 0 is braille's dots.
+// lineMark returns the mark of a line; 0 stands for braille dots.
 func (c *chart) lineMark(series int) rune {
 	if c.ASCII || len(c.series) > 1 && !c.Color {
 		return c.mark(series)
@@ -85,7 +85,7 @@ func count(text string) int {
 	return 1
 }
 
-// size is the size that was asked for, or the usual one, and not less than can be drawn.
+// size returns the given size, or the default one, and at least the smallest.
 func (o Options) size(usualWidth, usualHeight, leastWidth, leastHeight int) (width, height int) {
 	width, height = o.Width, o.Height
 	if width <= 0 {
@@ -97,7 +97,7 @@ func (o Options) size(usualWidth, usualHeight, leastWidth, leastHeight int) (wid
 	return max(width, leastWidth), max(height, leastHeight)
 }
 
-// divideX divides the axis of x for so many columns of text.
+// divideX divides the x axis for a number of columns of text.
 func (c *chart) divideX(columns int) {
 	if c.XDays {
 		c.x.days(columns)
@@ -106,7 +106,7 @@ func (c *chart) divideX(columns int) {
 	}
 }
 
-// head is the title and the legend.
+// head returns the title and the legend.
 func (c *chart) head() (lines []string) {
 	if c.Title != "" {
 		lines = append(lines, c.Title)
@@ -153,7 +153,7 @@ func (c *chart) raster(columns, rows int) *canvas {
 	return body
 }
 
-// rowsOf is the raster beside its axis.
+// rowsOf returns the raster beside its axis.
 func (c *chart) rowsOf(body *canvas, gutter int) []string {
 	f := c.frame()
 	at := map[int]string{}
@@ -180,7 +180,7 @@ func (c *chart) rowsOf(body *canvas, gutter int) []string {
 	return lines
 }
 
-// cells is one row of the raster; neighbours of one colour are painted together.
+// cells returns one row of the raster; neighbours of one colour share an escape sequence.
 func (c *chart) cells(body *canvas, row int, zero bool) string {
 	var out, run strings.Builder
 	last := -1
@@ -207,7 +207,7 @@ func (c *chart) cells(body *canvas, row int, zero bool) string {
 	return out.String()
 }
 
-// foot is the axis of x with its ticks and its name.
+// foot returns the x axis with its ticks and its name.
 func (c *chart) foot(columns, gutter int) []string {
 	f := c.frame()
 	axis, text := make([]string, columns), []rune(strings.Repeat(" ", gutter+1+columns))

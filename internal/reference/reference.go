@@ -1,5 +1,4 @@
-// Package reference gives tests the figures of other programs that this one is checked against; testdata/README.md
-// names their sources.
+// Package reference provides reference values of other programs for tests; testdata/README.md names their sources.
 package reference
 
 import (

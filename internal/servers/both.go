@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// onPostgres are the running tests whose service has its databases on PostgreSQL, by the name of the test.
+// onPostgres holds the running tests whose service has its databases on PostgreSQL, by test name.
 var onPostgres sync.Map
 
-// moved is one of these tests: the databases that its service has had so far, by the URL that each replaces.
+// moved is such a test, with the databases of its service by the URL that each replaces.
 type moved struct {
 	t       *testing.T
 	service string
@@ -20,13 +20,13 @@ type moved struct {
 	url map[string]string
 }
 
-// OnPostgreSQL runs tests once more, each as a subtest of its own name, with the databases of one service on
-// PostgreSQL: Database returns one there in place of a file. Tests that go through stegatest need no change.
+// OnPostgreSQL repeats tests, each as a subtest of its own name, with the databases of one service on PostgreSQL:
+// Database returns one there in place of a file. Tests with stegatest need no change.
 func OnPostgreSQL(t *testing.T, service string, tests ...func(*testing.T)) {
 	for _, test := range tests {
 		name := runtime.FuncForPC(reflect.ValueOf(test).Pointer()).Name()
 		t.Run(name[strings.LastIndexByte(name, '.')+1:], func(t *testing.T) {
-			administrator(t) // skips the test where no server is
+			administrator(t) // skips the test without a server
 			onPostgres.Store(t.Name(), &moved{t: t, service: service, url: map[string]string{}})
 			t.Cleanup(func() { onPostgres.Delete(t.Name()) })
 			test(t)
@@ -34,8 +34,8 @@ func OnPostgreSQL(t *testing.T, service string, tests ...func(*testing.T)) {
 	}
 }
 
-// Database returns the URL of a service's database in a test: url, which is that of a file of SQLite, or in a test of
-// OnPostgreSQL the URL of a database on PostgreSQL that stands for this file, the same one for each call.
+// Database returns the URL of a service's database in a test: url, the URL of an SQLite file. In a test of
+// OnPostgreSQL it returns the URL of a PostgreSQL database that replaces this file, the same for each call.
 func Database(t testing.TB, service, url string) string {
 	t.Helper()
 	m := movedTest(t.Name())
@@ -50,7 +50,7 @@ func Database(t testing.TB, service, url string) string {
 	return m.url[url]
 }
 
-// movedTest returns the test of OnPostgreSQL that a test is or is part of, or nil.
+// movedTest returns the test of OnPostgreSQL that contains a test, or nil.
 func movedTest(name string) *moved {
 	for name != "" {
 		if m, ok := onPostgres.Load(name); ok {

@@ -14,28 +14,28 @@ const (
 	postgresURL  = "STEGA_TEST_POSTGRES_URL"
 )
 
-// The server keeps its durable settings: what tests learn of commits and crashes would be worth nothing without fsync.
+// postgres is the server with its durable settings: results about commits and crashes need fsync.
 var postgres = &server{
 	name: "postgres", image: "postgres:17", ports: []int{postgresPort},
 	env: map[string]string{"POSTGRES_USER": adminName, "POSTGRES_PASSWORD": adminPassword, "POSTGRES_DB": "stega"},
-	cmd: []string{"postgres", "-c", "max_connections=300"}, // tests run in parallel, each with pools of its own
+	cmd: []string{"postgres", "-c", "max_connections=300"}, // parallel tests have a pool each
 	ready: func(ctx context.Context, s *server) error {
 		return admin(ctx, postgresAdmin(s.address(postgresPort)), "SELECT 1")
 	},
 }
 
-// PG is a database of its own on the PostgreSQL of the process.
+// PG is a separate database on the PostgreSQL of the process.
 type PG struct {
 	Database string
 
-	admin string // the URL that made it
+	admin string // URL of the administrator
 }
 
-// Postgres makes an empty database, and removes it when the test ends.
+// Postgres creates an empty database, and removes it when the test ends.
 func Postgres(t testing.TB) *PG {
 	t.Helper()
 	p := &PG{Database: name(), admin: administrator(t)}
-	// It sorts by the rules of a language, as most installations do, whatever the server's own locale is.
+	// It sorts by the rules of a language, as most installations do, whatever the server's locale is.
 	p.Exec(t, `CREATE DATABASE "`+p.Database+`" TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en-US'`)
 	t.Cleanup(func() { p.Exec(t, `DROP DATABASE IF EXISTS "`+p.Database+`" WITH (FORCE)`) })
 	return p
@@ -59,7 +59,7 @@ func postgresAdmin(address string) string {
 	return u.String()
 }
 
-// URL is that of the database; its user owns it and may do everything.
+// URL returns the URL of the database; its user owns it and has all rights.
 func (p *PG) URL() string {
 	u, err := url.Parse(p.admin)
 	if err != nil {
@@ -89,14 +89,14 @@ func admin(ctx context.Context, url, statement string) error {
 	return err
 }
 
-// CutConnections ends all connections to the database, as a failover would.
+// CutConnections ends all connections to the database, like a failover.
 func (p *PG) CutConnections(t testing.TB) {
 	t.Helper()
 	p.Exec(t, `SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '`+p.Database+`'`)
 }
 
-// PostgresReadOnly makes the server take no writes, or take them again, for all tests of the process: one that does
-// so must not run in parallel with others. At the end of the test it takes writes.
+// PostgresReadOnly makes the server refuse writes, or accept them again, for all tests of the process. A test that
+// calls it must not run in parallel with others. At its end the server accepts writes.
 func PostgresReadOnly(t testing.TB, on bool) {
 	t.Helper()
 	url, value := administrator(t), "off"
@@ -124,8 +124,8 @@ func PostgresReadOnly(t testing.TB, on bool) {
 	}
 }
 
-// Stop stops the server, for all tests of the process: one that stops it must not run in parallel with others.
-// At the end of the test it runs again.
+// Stop stops the server for all tests of the process. A test that calls it must not run in parallel with others. At
+// its end the server runs again.
 func (p *PG) Stop(t testing.TB) { t.Helper(); postgres.stop(t) }
 
 // Start starts the server again and returns when it answers. Its address stays the same.

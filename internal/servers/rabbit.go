@@ -40,8 +40,7 @@ var rabbit = &server{
 	},
 }
 
-// Rabbit is a virtual host of its own on the RabbitMQ of the process, with a user of its own who may do everything in
-// it.
+// Rabbit is a separate virtual host on the RabbitMQ of the process, with its own user who has all rights in it.
 type Rabbit struct {
 	ManagementURL string // of the HTTP API, without a path
 	User          string // the administrator
@@ -49,10 +48,10 @@ type Rabbit struct {
 	Vhost         string
 
 	address string // host:port of AMQP
-	user    string // the vhost's own, password the same
+	user    string // of the virtual host; its password is the same
 }
 
-// RabbitMQ makes a virtual host, and removes it when the test ends.
+// RabbitMQ creates a virtual host, and removes it when the test ends.
 func RabbitMQ(t testing.TB) *Rabbit {
 	t.Helper()
 	r := &Rabbit{User: adminName, Password: adminPassword, Vhost: name()}
@@ -79,14 +78,14 @@ func RabbitMQ(t testing.TB) *Rabbit {
 	return r
 }
 
-// URL is that of the virtual host, with its user.
+// URL returns the URL of the virtual host, with its user.
 func (r *Rabbit) URL() string { return r.url(r.user) }
 
 func (r *Rabbit) url(user string) string {
 	return (&url.URL{Scheme: "amqp", User: url.UserPassword(user, user), Host: r.address, Path: "/" + r.Vhost}).String()
 }
 
-// AddUserNamed is AddUser for a test that changes the permissions of the user later.
+// AddUserNamed adds a user like AddUser, and returns its name too.
 func (r *Rabbit) AddUserNamed(t testing.TB, configure, write, read string) (url, user string) {
 	t.Helper()
 	user = name()
@@ -101,14 +100,14 @@ func (r *Rabbit) Permit(t testing.TB, user, configure, write, read string) {
 		map[string]any{"configure": configure, "write": write, "read": read}, nil)
 }
 
-// PermitTopics sets which routing keys of an exchange a user may publish and bind.
+// PermitTopics sets the routing keys of an exchange that a user may publish and bind.
 func (r *Rabbit) PermitTopics(t testing.TB, user, exchange, write, read string) {
 	t.Helper()
 	r.API(t, http.MethodPut, "/api/topic-permissions/"+r.Vhost+"/"+user,
 		map[string]any{"exchange": exchange, "write": write, "read": read}, nil)
 }
 
-// Publish publishes a message by the bare library, and returns once the server has confirmed it.
+// Publish publishes a message with the bare library, and returns after its confirmation.
 func (r *Rabbit) Publish(t testing.TB, exchange, key string, headers map[string]any, body []byte) {
 	t.Helper()
 	conn, err := amqp.Dial(r.URL())
@@ -130,7 +129,7 @@ func (r *Rabbit) Publish(t testing.TB, exchange, key string, headers map[string]
 	}
 }
 
-// AddUser makes a user with permissions in the virtual host, and returns the URL that logs in as that user.
+// AddUser creates a user with permissions in the virtual host, and returns the URL with that user.
 func (r *Rabbit) AddUser(t testing.TB, configure, write, read string) string {
 	t.Helper()
 	url, _ := r.AddUserNamed(t, configure, write, read)
@@ -145,7 +144,7 @@ func (r *Rabbit) addUser(t testing.TB, user, configure, write, read string) {
 		map[string]any{"configure": configure, "write": write, "read": read}, nil)
 }
 
-// API calls the management HTTP API as the administrator; into is filled from the answer unless it is nil.
+// API calls the management HTTP API as the administrator, and decodes the answer into into unless it is nil.
 func (r *Rabbit) API(t testing.TB, method, path string, body, into any) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -189,11 +188,11 @@ func (r *Rabbit) call(ctx context.Context, method, path string, body, into any) 
 	return json.Unmarshal(text, into)
 }
 
-// CutConnections closes all connections of the virtual host's own user, and returns once the broker has dropped them.
+// CutConnections closes all connections of the virtual host's user, and returns when the broker has dropped them.
 func (r *Rabbit) CutConnections(t testing.TB) {
 	t.Helper()
 	var before map[string]bool
-	// one that is new is listed a moment later
+	// a new connection is listed a moment later
 	for wait := time.Now().Add(10 * time.Second); len(before) == 0 && time.Now().Before(wait); {
 		before = r.connections(t)
 	}
@@ -215,7 +214,7 @@ func (r *Rabbit) CutConnections(t testing.TB) {
 	}
 }
 
-// connections are the names of the connections of the virtual host's own user, from the broker's own table of them.
+// connections returns the names of the connections of the virtual host's user, from the broker's table.
 func (r *Rabbit) connections(t testing.TB) map[string]bool {
 	t.Helper()
 	var list []struct {
@@ -229,8 +228,8 @@ func (r *Rabbit) connections(t testing.TB) map[string]bool {
 	return names
 }
 
-// Stop stops the server, for all tests of the process: one that stops it must not run in parallel with others.
-// At the end of the test it runs again.
+// Stop stops the server for all tests of the process. A test that calls it must not run in parallel with others. At
+// its end the server runs again.
 func (r *Rabbit) Stop(t testing.TB) { t.Helper(); rabbit.stop(t) }
 
 // Start starts the server again and returns when it answers. Its address stays the same.
@@ -243,8 +242,8 @@ func (r *Rabbit) Restart(t testing.TB) {
 	r.Start(t)
 }
 
-// Hold keeps the server from writing the log of its quorum queues, so that it takes commands and does nothing of what
-// they say, until the function that it returns is called. A test that does it must not run in parallel with others.
+// Hold stops the server from writing the log of its quorum queues, until release is called: it accepts commands and
+// executes none. A test that calls it must not run in parallel with others.
 func (r *Rabbit) Hold(t testing.TB) (release func()) {
 	t.Helper()
 	of := func(call string) string {
@@ -257,10 +256,9 @@ func (r *Rabbit) Hold(t testing.TB) (release func()) {
 	return release
 }
 
-// StopQuorumQueues ends what runs the quorum queues inside the server, as after a failure of theirs: it answers a
-// declaration of such a queue by ending the connection with 541 INTERNAL_ERROR, until the function that it returns is
-// called. The queues that exist already are of no use afterwards. A test that does it must not run in parallel with
-// others.
+// StopQuorumQueues stops the quorum queues inside the server, like a failure, until restart is called. The server
+// then answers a declaration of such a queue by ending the connection with 541 INTERNAL_ERROR. Existing queues are
+// unusable afterwards. A test that calls it must not run in parallel with others.
 func (r *Rabbit) StopQuorumQueues(t testing.TB) (restart func()) {
 	t.Helper()
 	rabbit.eval(t, `ok =:= supervisor:terminate_child(ra_systems_sup, quorum_queues).`)
@@ -272,7 +270,7 @@ func (r *Rabbit) StopQuorumQueues(t testing.TB) (restart func()) {
 	return restart
 }
 
-// eval runs an expression inside the server.
+// eval evaluates an expression inside the server.
 func (s *server) eval(t testing.TB, expression string) {
 	t.Helper()
 	if s.container == nil {

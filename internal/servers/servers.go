@@ -1,15 +1,15 @@
-// Package servers gives tests real servers: a RabbitMQ and a PostgreSQL, each started in a container when the first
-// test asks for it, shared by all tests of the process, and removed when the process ends. Every call gets a
-// namespace of its own in it, a virtual host or a database, so tests may run in parallel.
+// Package servers provides real servers for tests: a RabbitMQ and a PostgreSQL. The first test that needs one starts
+// its container, all tests of the process share it, and the end of the process removes it. Every call creates a
+// separate namespace, a virtual host or a database, so tests may run in parallel.
 //
 // A package that uses it has
 //
 //	func TestMain(m *testing.M) { servers.Main(m) }
 //
-// Without Docker its tests are skipped, which the output says; with CI=true they fail instead. With -short they are
-// skipped. STEGA_TEST_RABBITMQ_URL (with STEGA_TEST_RABBITMQ_MANAGEMENT_URL when its management does not answer on
-// port 15672) and STEGA_TEST_POSTGRES_URL point at servers that run already; the user in them must be an
-// administrator. Tests that stop a server are skipped then.
+// Without Docker its tests are skipped with a message; with CI=true they fail instead. With -short they are skipped.
+// STEGA_TEST_RABBITMQ_URL and STEGA_TEST_POSTGRES_URL name running servers; their user must be an administrator.
+// STEGA_TEST_RABBITMQ_MANAGEMENT_URL names a management API on another port than 15672. Tests that stop a server are
+// skipped then.
 package servers
 
 import (
@@ -37,10 +37,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-// patience is how long a server may take to start or to stop.
+// patience limits the start or stop of a server.
 const patience = 2 * time.Minute
 
-// server is one container of the process, or a server that runs elsewhere.
+// server is one container of the process, or an external server.
 type server struct {
 	name  string
 	image string
@@ -50,7 +50,7 @@ type server struct {
 	ready func(ctx context.Context, s *server) error
 
 	mu        sync.Mutex
-	container testcontainers.Container // nil when it runs elsewhere
+	container testcontainers.Container // nil for an external server
 	host      string
 	published map[int]int // port inside the container to port on the host
 	stopped   bool
@@ -58,7 +58,7 @@ type server struct {
 	failed    error
 }
 
-// Main runs the tests of a package, removes what they started, checks that no goroutine is left, and exits.
+// Main runs the tests of a package, removes their servers, checks for leaked goroutines, and exits.
 func Main(m *testing.M, options ...goleak.Option) {
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
@@ -104,11 +104,11 @@ func terminate() {
 	}
 }
 
-// lastLines bounds how much of the end of a server's log is printed whole; of what came before, only warnings and
-// errors are.
+// lastLines limits the lines that are printed from the end of a server's log. Of earlier lines only warnings and
+// errors are printed.
 const lastLines = 80
 
-// logs prints what the servers of the process logged: a test that failed may have failed because of them.
+// logs prints the logs of the servers, which may explain a failed test.
 func logs(w io.Writer) {
 	for _, s := range []*server{rabbit, postgres} {
 		s.mu.Lock()
@@ -140,13 +140,13 @@ func (s *server) log(w io.Writer) error {
 	return err
 }
 
-// grave matches the lines of both servers' logs that speak of trouble.
+// grave matches the warnings and errors in the logs of both servers.
 var grave = regexp.MustCompile(`\[(warning|error|critical)\]|\b(ERROR|FATAL|PANIC|WARNING):`)
 
-// docker is whether there is an engine to run containers.
+// docker returns an error without a Docker engine.
 var docker = sync.OnceValue(func() (err error) {
 	defer func() {
-		if r := recover(); r != nil { // the library panics when it finds no engine
+		if r := recover(); r != nil { // the library panics without an engine
 			err = fmt.Errorf("%v", r)
 		}
 	}()
@@ -159,7 +159,7 @@ var docker = sync.OnceValue(func() (err error) {
 	return errors.Join(provider.Health(ctx), provider.Close())
 })
 
-// Docker skips a test, or fails it when CI=true, where no Docker is.
+// Docker skips a test without Docker, or fails it when CI=true.
 func Docker(t testing.TB) {
 	t.Helper()
 	needDocker(t, "Docker: install and start it")
@@ -181,7 +181,7 @@ func needDocker(t testing.TB, what string) {
 	t.SkipNow()
 }
 
-// FreePort is a port of loopback that nobody uses.
+// FreePort returns an unused loopback port.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	port, err := freePort()
@@ -191,7 +191,7 @@ func FreePort(t testing.TB) int {
 	return port
 }
 
-// need starts the server when it is the first to ask, or skips the test.
+// need starts the server on the first call, or skips the test.
 func (s *server) need(t testing.TB) {
 	t.Helper()
 	s.mu.Lock()
@@ -219,7 +219,7 @@ func (s *server) start() error {
 		if err == nil {
 			break
 		}
-		// Another process can have taken the port that was free a moment ago.
+		// Another process may have taken the free port.
 		if try == 3 || !strings.Contains(err.Error(), "port is already allocated") &&
 			!strings.Contains(err.Error(), "address already in use") {
 			return err
@@ -268,7 +268,7 @@ func (s *server) run(ctx context.Context) error {
 	return nil
 }
 
-// bindAddress keeps test servers off the network unless the engine runs on another machine.
+// bindAddress returns loopback, unless the engine runs on another machine.
 func bindAddress() netip.Addr {
 	if h := os.Getenv("DOCKER_HOST"); h == "" || strings.HasPrefix(h, "unix:") || strings.HasPrefix(h, "npipe:") {
 		if o := os.Getenv("TESTCONTAINERS_HOST_OVERRIDE"); o == "" || o == "localhost" || strings.HasPrefix(o, "127.") {
@@ -305,12 +305,12 @@ func (s *server) awaitReady(ctx context.Context) error {
 	}
 }
 
-// address is host:port of a port of the container.
+// address returns host:port of a port of the container.
 func (s *server) address(inside int) string {
 	return net.JoinHostPort(s.host, strconv.Itoa(s.published[inside]))
 }
 
-// stop stops the container; the test's end starts it again when the test did not.
+// stop stops the container; the end of the test starts it again.
 func (s *server) stop(t testing.TB) {
 	t.Helper()
 	s.mu.Lock()
@@ -347,5 +347,5 @@ func (s *server) startAgain(t testing.TB) {
 	s.stopped = false
 }
 
-// name makes a name that no other test has.
+// name returns a unique name.
 func name() string { return "t" + strings.ToLower(rand.Text()[:12]) }

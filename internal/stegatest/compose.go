@@ -18,24 +18,24 @@ import (
 	"stega/internal/servers"
 )
 
-// composeLimit is how long one command of Docker may take; the first one builds the image.
+// composeLimit is the timeout of one Docker command; the first one builds the image.
 const composeLimit = 15 * time.Minute
 
-// Composed is the stack of compose.yaml under a project name and on a port of its own.
+// Composed is the stack of compose.yaml under a separate project name and port.
 type Composed struct {
-	*Server // the boundary, with a token that was made in its container
+	*Server // the boundary, with a token created in its container
 
 	Project string
 	Root    string // of the module
 
 	t     testing.TB
-	args  []string // of docker, before the command
+	args  []string // arguments of docker, before the command
 	env   []string
-	image string // one that exists; empty: it is built
+	image string // existing image; empty: it is built
 }
 
-// Compose prepares a stack, and removes it with its volumes when the test ends. STEGA_TEST_IMAGE names an image to
-// use; without it, one is built.
+// Compose prepares a stack, and removes it with its volumes when the test ends. STEGA_TEST_IMAGE names an existing
+// image; without it, one is built.
 func Compose(t testing.TB) *Composed {
 	t.Helper()
 	if testing.Short() {
@@ -73,7 +73,7 @@ func Compose(t testing.TB) *Composed {
 	return c
 }
 
-// Docker runs a command of Docker in the environment of the stack.
+// Docker runs a Docker command in the environment of the stack.
 func (c *Composed) Docker(args ...string) (string, error) { return c.Run("docker", args...) }
 
 // Run runs a program in the environment of the stack.
@@ -86,10 +86,10 @@ func (c *Composed) Run(name string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// Args are those of docker compose that choose the stack.
+// Args returns the arguments of docker compose that select the stack.
 func (c *Composed) Args() []string { return c.args[1:] }
 
-// Compose runs a command of docker compose, which must succeed.
+// Compose runs a docker compose command, which must succeed.
 func (c *Composed) Compose(args ...string) string {
 	c.t.Helper()
 	out, err := c.Docker(append(append([]string{}, c.args...), args...)...)
@@ -97,7 +97,7 @@ func (c *Composed) Compose(args ...string) string {
 	return out
 }
 
-// Up starts the stack as a person does, and signs in.
+// Up starts the stack as a user does, and creates a token.
 func (c *Composed) Up() {
 	c.t.Helper()
 	if c.image == "" {
@@ -115,7 +115,7 @@ func (c *Composed) Up() {
 		"admin", "-q"))
 }
 
-// Ready waits until all containers that go on running are healthy.
+// Ready waits until all long-running containers are healthy.
 func (c *Composed) Ready() {
 	c.t.Helper()
 	c.Eventually("all containers are healthy", func() bool {
@@ -128,7 +128,7 @@ func (c *Composed) Ready() {
 	})
 }
 
-// Container is what the engine reports of a container.
+// Container is the description of a container.
 type Container struct {
 	Name  string
 	State struct {
@@ -148,7 +148,7 @@ type Container struct {
 	}
 }
 
-// Containers returns the containers that run.
+// Containers returns the running containers.
 func (c *Composed) Containers() (all []Container) {
 	c.t.Helper()
 	ids := strings.Fields(c.Compose("ps", "-q"))
@@ -158,8 +158,7 @@ func (c *Composed) Containers() (all []Container) {
 	return all
 }
 
-// SQL runs statements as the administrator of a service's database, each by itself, and returns the rows that come of
-// them.
+// SQL runs statements one by one as the administrator of a service's database, and returns their rows.
 func (c *Composed) SQL(service string, statements ...string) string {
 	c.t.Helper()
 	args := []string{"exec", "-T", "-e", "PGOPTIONS=-c default_transaction_read_only=off", "postgres",
@@ -170,7 +169,7 @@ func (c *Composed) SQL(service string, statements ...string) string {
 	return strings.TrimSpace(c.Compose(args...))
 }
 
-// For returns the same stack for a part of the test, which fails by itself.
+// For returns the same stack for a subtest, which fails by itself.
 func (c *Composed) For(t testing.TB) *Composed {
 	other, server := *c, *c.Server
 	server.t, other.t, other.Server = t, t, &server
@@ -183,7 +182,7 @@ func (c *Composed) Rabbit(args ...string) string {
 	return c.Compose(append([]string{"exec", "-T", "rabbitmq", "rabbitmqctl", "-q"}, args...)...)
 }
 
-// Health reports whether a container's process is ready, and what it lacks.
+// Health reports whether the process of a container is ready, and its missing parts.
 func (c *Composed) Health(container string) (ready bool, missing string) {
 	c.t.Helper()
 	out, err := c.Docker(append(append([]string{}, c.args...), "exec", "-T", "-e", "STEGA_DAEMON=off", container,

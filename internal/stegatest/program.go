@@ -22,7 +22,7 @@ var built struct {
 	err  error
 }
 
-// Binary builds the program once in the process, and is where it is. The folder goes with RemoveBinary.
+// Binary builds the program once in the process, and returns its path. RemoveBinary removes it.
 func Binary(t testing.TB) string {
 	t.Helper()
 	if testing.Short() {
@@ -51,26 +51,26 @@ func Binary(t testing.TB) string {
 	return built.path
 }
 
-// RemoveBinary removes what Binary built.
+// RemoveBinary removes the output of Binary.
 func RemoveBinary() {
 	if built.path != "" {
 		_ = os.RemoveAll(filepath.Dir(built.path))
 	}
 }
 
-// Program is the built program, running.
+// Program is a running process of the built program.
 type Program struct {
-	URL string // where it listens
+	URL string // its address
 
-	t    testing.TB
-	args []string
-	keep string // the file of the boundary's token
-	cmd  *exec.Cmd
-	over chan struct{}
-	said *output
+	t         testing.TB
+	args      []string
+	tokenPath string // file of the boundary's token
+	cmd       *exec.Cmd
+	ended     chan struct{}
+	out       *output
 }
 
-// output keeps what a program says.
+// output records the output of a program.
 type output struct {
 	mu  sync.Mutex
 	all bytes.Buffer
@@ -82,30 +82,29 @@ func (o *output) Write(b []byte) (int, error) {
 	return o.all.Write(b)
 }
 
-// Said is what the program said so far, both outputs together.
-func (p *Program) Said() string {
-	p.said.mu.Lock()
-	defer p.said.mu.Unlock()
-	return p.said.all.String()
+// Output returns the output so far, stdout and stderr together.
+func (p *Program) Output() string {
+	p.out.mu.Lock()
+	defer p.out.mu.Unlock()
+	return p.out.all.String()
 }
 
-// Launch starts the program with more environment, and returns when it says that it is ready; false means that it
-// ended before.
+// Launch starts the program with more environment variables, and returns when it is ready; false if it ended before.
 func Launch(t testing.TB, env []string, args ...string) (*Program, bool) {
 	t.Helper()
-	p := &Program{t: t, args: args, keep: tokenFile(t), over: make(chan struct{}), said: &output{}}
+	p := &Program{t: t, args: args, tokenPath: tokenFile(t), ended: make(chan struct{}), out: &output{}}
 	p.cmd = exec.Command(Binary(t), args...) // ended by Kill or Stop
-	p.cmd.Env = append(append(os.Environ(), "STEGA_TOKEN_FILE="+p.keep, "STEGA_SERVICE_TOKEN="+Secret), env...)
+	p.cmd.Env = append(append(os.Environ(), "STEGA_TOKEN_FILE="+p.tokenPath, "STEGA_SERVICE_TOKEN="+Secret), env...)
 	p.cmd.Env = slices.DeleteFunc(p.cmd.Env,
-		func(s string) bool { return args[0] != "serve" && s == "STEGA_TOKEN_FILE="+p.keep })
-	p.cmd.Stdout = p.said
+		func(s string) bool { return args[0] != "serve" && s == "STEGA_TOKEN_FILE="+p.tokenPath })
+	p.cmd.Stdout = p.out
 	stderr, err := p.cmd.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.cmd.Start())
 	ready := make(chan string, 1)
 	go func() {
-		defer close(p.over)
-		lines := bufio.NewReader(io.TeeReader(stderr, p.said))
+		defer close(p.ended)
+		lines := bufio.NewReader(io.TeeReader(stderr, p.out))
 		for {
 			line, err := lines.ReadString('\n')
 			_, rest, ok := strings.Cut(line, "stega is ready on ")
@@ -125,15 +124,15 @@ func Launch(t testing.TB, env []string, args ...string) (*Program, bool) {
 	select {
 	case p.URL = <-ready:
 		return p, true
-	case <-p.over:
+	case <-p.ended:
 		return p, false
 	case <-time.After(Patience):
-		t.Fatalf("the program does not get ready:\n%s", p.Said())
+		t.Fatalf("the program is not ready in time:\n%s", p.Output())
 		return nil, false
 	}
 }
 
-// tokenFile is where the boundaries that a test launches keep their token.
+// tokenFile returns the token file of the boundaries that a test launches.
 func tokenFile(t testing.TB) string {
 	t.Helper()
 	dir, made := tokenFiles.LoadOrStore(t.Name(), t.TempDir())
@@ -143,13 +142,13 @@ func tokenFile(t testing.TB) string {
 	return filepath.Join(dir.(string), "token")
 }
 
-var tokenFiles sync.Map // by the names of tests
+var tokenFiles sync.Map // by test name
 
-// Token is an admin token of the program: of its data folder, of the boundary's file, or the secret where the
-// boundary does not run.
+// Token returns an admin token of the program: that of its data folder or of the boundary's file, or the secret
+// without the boundary.
 func (p *Program) Token() string {
 	p.t.Helper()
-	file := p.keep
+	file := p.tokenPath
 	for i, a := range p.args {
 		if a == "--data" {
 			file = filepath.Join(p.args[i+1], "token")
@@ -159,7 +158,7 @@ func (p *Program) Token() string {
 			return Secret
 		}
 	}
-	if data := env(p.cmd.Env, "STEGA_DATA"); p.args[0] == "up" && file == p.keep && data != "" {
+	if data := env(p.cmd.Env, "STEGA_DATA"); p.args[0] == "up" && file == p.tokenPath && data != "" {
 		file = filepath.Join(data, "token")
 	}
 	b, err := os.ReadFile(file)
@@ -167,7 +166,7 @@ func (p *Program) Token() string {
 	return strings.TrimSpace(string(b))
 }
 
-// env is a variable of an environment, in which the last one counts.
+// env returns a variable of an environment; the last one counts.
 func env(all []string, name string) (value string) {
 	for _, e := range all {
 		if v, ok := strings.CutPrefix(e, name+"="); ok {
@@ -177,13 +176,13 @@ func env(all []string, name string) (value string) {
 	return value
 }
 
-// Kill ends the program at once, as kill -9 does.
+// Kill ends the program at once, like kill -9.
 func (p *Program) Kill() {
 	_ = p.cmd.Process.Kill()
-	<-p.over
+	<-p.ended
 }
 
-// Stop asks the program to end, and returns its exit status.
+// Stop interrupts the program, and returns its exit status.
 func (p *Program) Stop() int {
 	p.t.Helper()
 	p.Signal(os.Interrupt)
@@ -196,16 +195,16 @@ func (p *Program) Signal(s os.Signal) {
 	require.NoError(p.t, p.cmd.Process.Signal(s))
 }
 
-// Server is the program as one that tests talk to.
+// Server returns the program as a server for requests.
 func (p *Program) Server() *Server { return At(p.t, p.URL, p.Token()) }
 
-// Ended waits until the program has ended, and returns its exit status; -1 when a signal killed it.
+// Ended waits until the program has ended, and returns its exit status; −1 when a signal killed it.
 func (p *Program) Ended() int {
 	p.t.Helper()
 	select {
-	case <-p.over:
+	case <-p.ended:
 	case <-time.After(Patience):
-		p.t.Fatalf("the program does not end:\n%s", p.Said())
+		p.t.Fatalf("the program does not end in time:\n%s", p.Output())
 	}
 	return p.cmd.ProcessState.ExitCode()
 }

@@ -9,8 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Rand returns random numbers from a seed that the test logs. STEGA_TEST_SEED is the seed of a run that is to be
-// repeated.
+// Rand returns random numbers from a seed that the test logs. STEGA_TEST_SEED repeats a seed.
 func Rand(t testing.TB, stream uint64) *rand.Rand {
 	t.Helper()
 	seed := rand.Uint64()

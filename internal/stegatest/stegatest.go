@@ -1,5 +1,5 @@
 // Package stegatest runs all of stega in a test, exactly as "stega up" does: every service and role in one process,
-// with databases and broker in a folder of the test; and talks to it over HTTP.
+// with databases and broker in a folder of the test. It sends requests over HTTP.
 package stegatest
 
 import (
@@ -26,51 +26,50 @@ import (
 	"stega/store"
 )
 
-// Patience is how long a test waits for a thing that must happen.
+// Patience limits the wait of a test for an expected condition.
 const Patience = wait.Patience
 
-// Server is a stega under test.
+// Server is a running stega under test.
 type Server struct {
 	URL   string
-	Token string // of scope admin, sent with every request that has no Authorization of its own
+	Token string // of scope admin, sent with every request without an Authorization header
 
 	t      testing.TB
 	stop   context.CancelFunc
 	done   chan error
-	prefer string // how writes are waited for
+	prefer string // the Prefer header of writes
 }
 
-// Up starts stega on a new folder, or with a configuration that changes lets differ; it ends with the test.
+// Up starts stega on a new folder; changes modify its configuration. It stops with the test.
 func Up(t testing.TB, changes ...func(*process.Config)) *Server {
 	t.Helper()
 	return Start(t, Config(t.TempDir(), changes...))
 }
 
-// How writes are waited for.
+// The Prefer headers of writes.
 const (
 	settled  = "wait=50, settled"
 	resolved = "wait=50"
 )
 
-// Unsettled is the same server for somebody who waits for the outcome of his writes, and not for what follows from
-// them.
+// Unsettled returns the same server for writes that wait for their outcome, but not for their effects.
 func (s *Server) Unsettled() *Server {
 	other := *s
 	other.prefer = resolved
 	return &other
 }
 
-// Secret is what the processes of a test send each other.
+// Secret is the service token between the processes of a test.
 const Secret = "the secret between the services of a test"
 
-// At is a stega that runs somewhere, with a token for it.
+// At returns a server that runs at a URL, with a token for it.
 func At(t testing.TB, url, token string) *Server {
 	done := make(chan error, 1)
 	done <- nil
 	return &Server{URL: url, Token: token, t: t, stop: func() {}, done: done, prefer: settled}
 }
 
-// Config is that of "stega up" on a folder.
+// Config returns the configuration of "stega up" on a folder.
 func Config(data string, changes ...func(*process.Config)) process.Config {
 	cfg := process.Config{
 		Services: process.Names(), Roles: []process.Role{process.API, process.Consumer}, Addr: "127.0.0.1:0", Migrate: true,
@@ -92,7 +91,7 @@ func Start(t testing.TB, cfg process.Config) *Server {
 	database := cfg.Database
 	cfg.Database = func(service string) string { return servers.Database(t, service, database(service)) }
 	for _, service := range cfg.Services {
-		cfg.Database(service) // before the cleanup below, so that a database of the test outlives the process
+		cfg.Database(service) // before the cleanup below, so that the database outlives the process
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{t: t, stop: cancel, done: make(chan error, 1), prefer: settled}
@@ -107,12 +106,12 @@ func Start(t testing.TB, cfg process.Config) *Server {
 		require.NoError(t, err)
 		t.Fatal("stega ended before it was ready")
 	case <-time.After(Patience):
-		t.Fatal("stega does not get ready")
+		t.Fatal("stega is not ready in time")
 	}
 	return s
 }
 
-// tokenOf is the token that a process takes: the one of its file, or the secret where the boundary does not run.
+// tokenOf returns the token that a process accepts: that of its file, or the secret without the boundary.
 func tokenOf(t testing.TB, cfg process.Config) string {
 	t.Helper()
 	if !slices.Contains(cfg.Services, "boundary") {
@@ -123,7 +122,7 @@ func tokenOf(t testing.TB, cfg process.Config) string {
 	return strings.TrimSpace(string(token))
 }
 
-// Stop ends the process in order and waits for it; a second call does nothing.
+// Stop stops the process in order and waits for it; a second call does nothing.
 func (s *Server) Stop() {
 	s.stop()
 	select {
@@ -133,11 +132,11 @@ func (s *Server) Stop() {
 			s.t.Errorf("stega ended with: %v", err)
 		}
 	case <-time.After(Patience):
-		s.t.Error("stega does not end")
+		s.t.Error("stega does not stop in time")
 	}
 }
 
-// Answer is what the server answered.
+// Answer is an answer of the server.
 type Answer struct {
 	Status int
 	Header http.Header
@@ -146,13 +145,13 @@ type Answer struct {
 	t testing.TB
 }
 
-// Do asks; headers are names and values by turns.
+// Do sends a request and returns the answer. headers alternates names and values.
 func (s *Server) Do(method, path, body string, headers ...string) Answer {
 	s.t.Helper()
 	return s.Send(method, path, strings.NewReader(body), headers...)
 }
 
-// Send asks with a body that is streamed. A body is JSON unless a header says otherwise.
+// Send sends a request with a streamed body, JSON unless a header has another type.
 func (s *Server) Send(method, path string, body io.Reader, headers ...string) Answer {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), Patience)
@@ -173,7 +172,7 @@ func (s *Server) Send(method, path string, body io.Reader, headers ...string) An
 	return Answer{Status: answer.StatusCode, Header: answer.Header, Body: b, t: s.t}
 }
 
-// Get asks for a path and reads the answer, which must be 200.
+// Get decodes the answer of a path, which must be 200.
 func (s *Server) Get(path string, into any) {
 	s.t.Helper()
 	a := s.Do(http.MethodGet, path, "")
@@ -181,20 +180,20 @@ func (s *Server) Get(path string, into any) {
 	a.JSON(into)
 }
 
-// JSON reads the body.
+// JSON decodes the body.
 func (a Answer) JSON(into any) {
 	a.t.Helper()
 	require.NoError(a.t, json.NewDecoder(bytes.NewReader(a.Body)).Decode(into), "%s", a.Body)
 }
 
-// Problem is the body as an error.
+// Problem decodes the body of an error.
 func (a Answer) Problem() (p Problem) {
 	a.t.Helper()
 	a.JSON(&p)
 	return p
 }
 
-// Problem is an answer that is an error.
+// Problem is the body of an error.
 type Problem struct {
 	Status int
 	Code   string
@@ -207,17 +206,16 @@ type Problem struct {
 	}
 }
 
-// Write sends a write and waits until all that follows from it can be read; where no boundary runs, for its outcome
-// alone.
+// Write sends a write and waits until all its effects are readable; without the boundary, for its outcome only.
 func (s *Server) Write(method, path, body string, headers ...string) store.Operation {
 	s.t.Helper()
 	a := s.Do(method, path, body, append([]string{"Prefer", s.prefer}, headers...)...)
-	if a.Status == http.StatusAccepted { // the server had too much to do to wait, or waited long enough
+	if a.Status == http.StatusAccepted { // the server was too busy to wait, or the wait timed out
 		var accepted struct {
 			ID string `json:"operation_id"`
 		}
 		a.JSON(&accepted)
-		pace := time.NewTicker(100 * time.Millisecond) // many may look at once, and requests are limited
+		pace := time.NewTicker(100 * time.Millisecond) // many tests may poll at once, and requests are limited
 		defer pace.Stop()
 		s.Eventually(method+" "+path+" has its outcome", func() bool {
 			<-pace.C
@@ -238,7 +236,7 @@ func (s *Server) Write(method, path, body string, headers ...string) store.Opera
 	return op
 }
 
-// Import imports a CSV and requires that it succeeds.
+// Import imports a CSV and requires success.
 func (s *Server) Import(csv, query string) store.Operation {
 	s.t.Helper()
 	op := s.Write(http.MethodPost, "/v1/prices"+query, csv, "Content-Type", "text/csv")
@@ -254,7 +252,7 @@ func (s *Server) Portfolio(body string) string {
 	return op.EntityID
 }
 
-// Events are all events of the log so far as "topic subject", in their order.
+// Events returns all events of the log so far as "topic subject", in order.
 func (s *Server) Events() []string {
 	s.t.Helper()
 	var all []string
@@ -264,7 +262,7 @@ func (s *Server) Events() []string {
 	return all
 }
 
-// Log is all of the log so far.
+// Log returns all entries of the log so far.
 func (s *Server) Log() []process.LogLine {
 	s.t.Helper()
 	a := s.Do(http.MethodGet, "/v1/events?from=0&follow=false", "")
@@ -279,13 +277,13 @@ func (s *Server) Log() []process.LogLine {
 	return lines
 }
 
-// Eventually waits until a thing is so.
+// Eventually waits until a condition holds.
 func (s *Server) Eventually(what string, so func() bool) {
 	s.t.Helper()
 	wait.Until(s.t, what, so)
 }
 
-// Found waits until a path answers 200, and reads the answer.
+// Found waits until a path answers 200, and decodes the answer.
 func (s *Server) Found(path string, into any) {
 	s.t.Helper()
 	var a Answer

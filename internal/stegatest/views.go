@@ -12,10 +12,10 @@ import (
 	"stega/store"
 )
 
-// view is a table and its columns, which bytes and numbers are compared of.
+// view is a table and its compared columns.
 type view struct{ table, columns, order string }
 
-// Views is everything in the read views of the returns service, as text: byte for byte, in the order of their keys.
+// Views returns all read views of the returns service as text, byte for byte, in the order of their keys.
 func Views(t testing.TB, database string) string {
 	t.Helper()
 	return views(t, "returns", database, []view{
@@ -25,7 +25,7 @@ func Views(t testing.TB, database string) string {
 	})
 }
 
-// CorrelationsViews is the same of the correlations service.
+// CorrelationsViews returns the same of the correlations service.
 func CorrelationsViews(t testing.TB, database string) string {
 	t.Helper()
 	return views(t, "correlations", database, []view{
@@ -35,7 +35,7 @@ func CorrelationsViews(t testing.TB, database string) string {
 	})
 }
 
-// OptimizationViews is the same of the optimization service, whose optimizations are no view.
+// OptimizationViews returns the same of the optimization service; optimizations are not a view.
 func OptimizationViews(t testing.TB, database string) string {
 	t.Helper()
 	return views(t, "optimization", database, []view{
@@ -82,10 +82,10 @@ func views(t testing.TB, service, database string, tables []view) string {
 	return all.String()
 }
 
-// Rebuilt requires that the read views, thrown away and grown again, are byte for byte what they were.
+// Rebuilt requires that the rebuilt read views are byte for byte the same.
 func (s *Server) Rebuilt(database string) {
 	s.t.Helper()
 	before := Views(s.t, database)
 	require.Nil(s.t, s.Write(http.MethodPost, "/v1/rebuild/returns", "").Error)
-	s.Eventually("the views are as they were", func() bool { return Views(s.t, database) == before })
+	s.Eventually("the views are the same", func() bool { return Views(s.t, database) == before })
 }

@@ -1,4 +1,4 @@
-// Package wait is how tests wait: for the thing itself, with a deadline, and never for a time.
+// Package wait provides waiting for tests: until a condition holds, with a deadline, and never for a fixed time.
 package wait
 
 import (
@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Patience is how long a test waits for a thing that must happen; machines can be slow.
+// Patience limits the wait of a test for an expected condition; machines can be slow.
 const Patience = 60 * time.Second
 
-// Until waits until a thing is so, and ends the test when that takes too long.
+// Until blocks until a condition holds, and ends the test after Patience.
 func Until(t testing.TB, what string, so func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(Patience)
@@ -22,12 +22,13 @@ func Until(t testing.TB, what string, so func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			t.Fatalf("waited in vain until %s", what)
+			t.Fatalf("waited too long until %s", what)
 		}
 	}
 }
 
-// For waits until a thing is so, or ctx ends, which is its error then: for goroutines, which cannot end a test.
+// For blocks until a condition holds, or returns the error of ctx when it ends. It serves goroutines, which cannot
+// end a test.
 func For(ctx context.Context, so func() bool) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -41,8 +42,8 @@ func For(ctx context.Context, so func() bool) error {
 	return nil
 }
 
-// Skip skips a test for want of something that the machine lacks, or fails it where CI=true: there everything must be
-// shown.
+// Skip skips a test for which the machine lacks something. With CI=true it fails the test instead, because CI must
+// run every test.
 func Skip(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {

@@ -228,7 +228,7 @@ func TestOneThatIsCutOffIsMadeInTheEnd(t *testing.T) {
 	data := t.TempDir()
 	env := []string{"STEGA_DATA=" + data}
 	p, ready := stegatest.Launch(t, env, "up", "--addr", "127.0.0.1:0")
-	require.True(t, ready, p.Said())
+	require.True(t, ready, p.Output())
 	w := world{Server: p.Server(), t: t}
 	w.settled(w.Import(market(100, 2500, nil), ""))
 	var ids struct{ ID string }
@@ -236,7 +236,7 @@ func TestOneThatIsCutOffIsMadeInTheEnd(t *testing.T) {
 	running(w.Server, ids.ID)
 	p.Kill()
 	p, ready = stegatest.Launch(t, env, "up", "--addr", "127.0.0.1:0")
-	require.True(t, ready, p.Said())
+	require.True(t, ready, p.Output())
 	s := p.Server()
 	s.Eventually("it is done", func() bool {
 		var a answer
