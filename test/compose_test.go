@@ -15,14 +15,14 @@ import (
 	"stega/process"
 )
 
-// The composed stack starts without a setting, and does what "stega up" does although a consumer is killed in the
-// middle; its containers are closed; and its secrets can be replaced.
+// The composed stack starts without settings. It works like "stega up" although a consumer is killed in the middle;
+// its containers are hardened; and its secrets can be replaced.
 func TestTheComposedStack(t *testing.T) {
 	c := stegatest.Compose(t)
 	file := string(reference.Read(t, "stock_prices.csv"))
 	c.Up()
 	assert.Contains(t, c.Compose("logs", "boundary-api"), "docker compose exec boundary-api /stega token create",
-		"the log says how to sign in")
+		"the log has the command that creates a token")
 
 	t.Log("an import, and a consumer is killed in the middle")
 	c.Unsettled().Import(file, "")
@@ -85,7 +85,7 @@ func TestTheComposedStack(t *testing.T) {
 	require.NoError(t, err, inside)
 	assert.Equal(t, "true", strings.TrimSpace(inside))
 
-	t.Log("its network is trusted with nothing")
+	t.Log("services refuse its network without a token")
 	for _, host := range []string{"boundary-api", "portfolio-api", "marketdata-api", "returns-api",
 		"optimization-consumer"} {
 		out, err := c.Docker("run", "--rm", "--network", c.Project+"_inside", "-e", "STEGA_DAEMON=off", c.Project,

@@ -29,19 +29,19 @@ import (
 	"stega/process"
 )
 
-// workload is a stega that comes and goes, with clients that write to it all the while.
+// workload is a stega that is restarted again and again, with clients that write to it meanwhile.
 type workload struct {
 	t       *testing.T
 	url     atomic.Pointer[string]
-	metrics atomic.Pointer[string] // where the consumer tells of its queues
+	metrics atomic.Pointer[string] // URL of the consumer's metrics
 	token   atomic.Pointer[string]
 	stop    chan struct{}
 	running sync.WaitGroup
 	clients []*client
 }
 
-// client is one writer. It does one thing after the other, each under an operation id of its own, and repeats a
-// request until it is answered; so it knows what must be there in the end.
+// client is one writer. It sends one request after the other, each under a separate operation id, and repeats a
+// request until it is answered. So it has the expected final state.
 type client struct {
 	w      *workload
 	n      int
@@ -52,14 +52,14 @@ type client struct {
 	step   int
 }
 
-// held is a portfolio as the client knows it.
+// held is a portfolio in the client's state.
 type held struct {
 	id      string
 	name    string
 	version int
 	deleted bool
 	weight  string
-	doubted *write // its creation may have failed, for the name is not its own
+	doubted *write // its creation, which may have failed because of its shared name
 }
 
 // write is a write that was answered 202.
@@ -78,7 +78,7 @@ func newWorkload(t *testing.T, clients int) *workload {
 	return w
 }
 
-// at says where the api and the consumer are now.
+// at sets the present api and consumer.
 func (w *workload) at(api, consumer *stegatest.Program) {
 	token := api.Token()
 	w.token.Store(&token)
@@ -86,7 +86,7 @@ func (w *workload) at(api, consumer *stegatest.Program) {
 	w.metrics.Store(&consumer.URL)
 }
 
-// work lets the clients write until rest.
+// work starts the clients' writes, until finish.
 func (w *workload) work() {
 	for _, c := range w.clients {
 		w.running.Go(func() {
@@ -102,7 +102,7 @@ func (w *workload) work() {
 	}
 }
 
-func (w *workload) rest() {
+func (w *workload) finish() {
 	close(w.stop)
 	w.running.Wait()
 }
@@ -110,7 +110,7 @@ func (w *workload) rest() {
 func (c *client) act() {
 	c.step++
 	switch i := c.rng.IntN(10); {
-	case c.alive() == 0 || i < 3 && c.alive() < 50: // an import tells of each portfolio that holds the symbol
+	case c.alive() == 0 || i < 3 && c.alive() < 50: // an import affects each portfolio with the symbol
 		c.create()
 	case i < 6:
 		c.update(c.own[c.rng.IntN(len(c.own))])
@@ -123,7 +123,7 @@ func (c *client) act() {
 	}
 }
 
-// alive is how many portfolios the client has.
+// alive returns the number of the client's portfolios.
 func (c *client) alive() (n int) {
 	for _, p := range c.own {
 		if !p.deleted && p.doubted == nil {
@@ -153,7 +153,7 @@ func (c *client) create() {
 	p := &held{name: fmt.Sprintf("c%d-%d", c.n, c.step), version: 1, weight: c.weight()}
 	shared := c.rng.IntN(5) == 0
 	mayFail := ""
-	if shared { // with all clients
+	if shared { // a name shared by all clients
 		p.name, mayFail = fmt.Sprintf("shared %d", c.rng.IntN(20)), "name_taken"
 	}
 	id, done := c.send(http.MethodPost, "/v1/portfolios", "application/json",
@@ -183,7 +183,7 @@ func (c *client) remove(p *held) {
 	c.send(http.MethodDelete, "/v1/portfolios/"+p.id, "application/json", "", "")
 }
 
-// upload imports some days of the client's symbol, among them corrections.
+// upload imports some days of the client's symbol, including corrections.
 func (c *client) upload() {
 	var b strings.Builder
 	b.WriteString("date,symbol,close\n")
@@ -200,9 +200,9 @@ func (c *client) upload() {
 // send repeats a request until it is answered.
 func (c *client) send(method, path, contentType, body, mayFail string) (id string, done *write) {
 	done = &write{operation: events.NewID(), what: method + " " + path, mayFail: mayFail}
-	deadline := time.Now().Add(6 * stegatest.Patience) // longer than a server may take to start
+	deadline := time.Now().Add(6 * stegatest.Patience) // more than the start of a server
 	for {
-		status, answer := c.w.ask(method, path, contentType, body, "Operation-Id", done.operation)
+		status, answer := c.w.request(method, path, contentType, body, "Operation-Id", done.operation)
 		switch {
 		case status == http.StatusAccepted:
 			var accepted struct{ ID string }
@@ -213,17 +213,17 @@ func (c *client) send(method, path, contentType, body, mayFail string) (id strin
 			c.w.t.Errorf("%s %s: %d %s", method, path, status, answer)
 			return "", done
 		case time.Now().After(deadline):
-			c.w.t.Errorf("%s %s is never answered: %d %s", method, path, status, answer)
+			c.w.t.Errorf("%s %s has no answer: %d %s", method, path, status, answer)
 			return "", done
 		}
-		time.Sleep(time.Duration(5+c.rng.IntN(20)) * time.Millisecond) // it is being started again
+		time.Sleep(time.Duration(5+c.rng.IntN(20)) * time.Millisecond) // it is restarting
 	}
 }
 
 var plain = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 
-// ask is status 0 when nothing answers.
-func (w *workload) ask(method, path, contentType, body string, headers ...string) (int, []byte) {
+// request returns status 0 without an answer.
+func (w *workload) request(method, path, contentType, body string, headers ...string) (int, []byte) {
 	base := *w.url.Load()
 	if path == "/metrics" {
 		base = *w.metrics.Load()
@@ -251,13 +251,13 @@ func (w *workload) ask(method, path, contentType, body string, headers ...string
 
 func (w *workload) get(path string, into any) {
 	w.t.Helper()
-	status, answer := w.ask(http.MethodGet, path, "", "", "Prefer", "wait=30")
+	status, answer := w.request(http.MethodGet, path, "", "", "Prefer", "wait=30")
 	require.Equal(w.t, http.StatusOK, status, "%s: %s", path, answer)
 	require.NoError(w.t, json.Unmarshal(answer, into))
 }
 
-// check requires that every write that was answered has an outcome, that what is there is exactly what the clients
-// made of it, and that the read views equal those that are grown anew.
+// check requires that every answered write has an outcome, that the state is exactly the clients' state, and that the
+// read views equal rebuilt ones.
 func (w *workload) check(database string) {
 	w.t.Helper()
 	outcomes := map[string]int{}
@@ -302,7 +302,7 @@ func (w *workload) check(database string) {
 	before := stegatest.Views(w.t, database)
 	assert.Positive(w.t, strings.Count(before, "portfolios "))
 	id := events.NewID()
-	status, answer := w.ask(http.MethodPost, "/v1/rebuild/returns", "application/json", "", "Operation-Id", id)
+	status, answer := w.request(http.MethodPost, "/v1/rebuild/returns", "application/json", "", "Operation-Id", id)
 	require.Equal(w.t, http.StatusAccepted, status, "%s", answer)
 	var op struct{ Status string }
 	w.get("/v1/operations/"+id, &op)
@@ -345,7 +345,7 @@ func (w *workload) portfolios() {
 	}
 	slices.Sort(got)
 	slices.Sort(want)
-	for i := range want { // as decimals drop zeros
+	for i := range want { // decimals drop trailing zeros
 		want[i] = strings.TrimRight(want[i], "0")
 	}
 	for i := range got {
@@ -356,8 +356,8 @@ func (w *workload) portfolios() {
 
 var outstanding = regexp.MustCompile(`(?m)^stega_(?:outbox_rows|queue_messages|parked_messages)\{.*\} (\S+)$`)
 
-// settled waits until nothing is in any outbox, queue or line, ten times in a row, as a message between the broker
-// and a consumer is in no count for a moment.
+// settled waits until every outbox, queue and lane is empty, ten times in a row, because a message between the broker
+// and a consumer is briefly in no count.
 func (w *workload) settled() {
 	w.t.Helper()
 	calm := 0
@@ -369,7 +369,7 @@ func (w *workload) settled() {
 	}()
 	wait.Until(w.t, "everything has settled", func() bool {
 		var status int
-		status, metrics = w.ask(http.MethodGet, "/metrics", "", "")
+		status, metrics = w.request(http.MethodGet, "/metrics", "", "")
 		found := outstanding.FindAllSubmatch(metrics, -1)
 		if status != http.StatusOK || len(found) < 5*len(process.Names()) {
 			calm = 0
@@ -394,7 +394,7 @@ func pulledPrices(t *testing.T) string {
 	return folder
 }
 
-// kill -9 at twenty random instants, and now and then the broker's folder is lost besides.
+// The program is killed with SIGKILL at twenty random instants; sometimes the broker's folder is lost too.
 func TestKillsOfUp(t *testing.T) {
 	data := t.TempDir()
 	folder := pulledPrices(t)
@@ -418,16 +418,16 @@ func TestKillsOfUp(t *testing.T) {
 		p = launch()
 		w.at(p, p)
 	}
-	w.rest()
+	w.finish()
 	w.check("sqlite://" + filepath.Join(data, "returns.db"))
 	assert.Zero(t, p.Stop(), "%s", p.Output())
 }
 
-// The same in containers' shape: an api and a consumer process on RabbitMQ and PostgreSQL, which are killed, cut off
-// and restarted.
+// The same as in containers: an api and a consumer process on RabbitMQ and PostgreSQL are killed, cut off and
+// restarted.
 func TestKillsOnRabbitMQAndPostgreSQL(t *testing.T) {
 	rabbit, pg := servers.RabbitMQ(t), servers.Postgres(t)
-	launch := apart(t, rabbit, pg, "STEGA_PRICES_FOLDER="+pulledPrices(t))
+	launch := separateProcesses(t, rabbit, pg, "STEGA_PRICES_FOLDER="+pulledPrices(t))
 	w := newWorkload(t, 4)
 	api, consumer := launch("api"), launch("consumer")
 	w.at(api, consumer)
@@ -455,14 +455,16 @@ func TestKillsOnRabbitMQAndPostgreSQL(t *testing.T) {
 		}
 	}
 	t.Log("the trouble is over")
-	w.rest()
+	w.finish()
 	w.check(pg.URL() + "&search_path=returns")
 	assert.Zero(t, consumer.Stop(), "%s", consumer.Output())
 	assert.Zero(t, api.Stop(), "%s", api.Output())
 }
 
-// apart prepares a RabbitMQ and a PostgreSQL for processes of one role each, and is how to launch one.
-func apart(t *testing.T, rabbit *servers.Rabbit, pg *servers.PG, env ...string) func(role string) *stegatest.Program {
+// separateProcesses prepares a RabbitMQ and a PostgreSQL for processes of one role each, and returns a function that
+// launches one.
+func separateProcesses(t *testing.T, rabbit *servers.Rabbit, pg *servers.PG,
+	env ...string) func(role string) *stegatest.Program {
 	t.Helper()
 	schemas(t, pg.URL())
 	env = append(env, "STEGA_BROKER_URL="+rabbit.URL(), "STEGA_DATABASE_URL="+pg.URL()+"&search_path={service}")
@@ -481,7 +483,7 @@ func apart(t *testing.T, rabbit *servers.Rabbit, pg *servers.PG, env ...string) 
 	}
 }
 
-// schemas makes a schema for each service.
+// schemas creates a schema for each service.
 func schemas(t *testing.T, url string) {
 	t.Helper()
 	c, err := pgx.Connect(t.Context(), url)

@@ -15,8 +15,7 @@ import (
 	"stega/internal/stegatest"
 )
 
-// smallDisk is a folder on a disk of its own with little room. It takes the right to mount; without, the test is
-// skipped.
+// smallDisk returns a folder on a separate small disk. Without the right to mount, the test is skipped.
 func smallDisk(t *testing.T, mib int) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -28,7 +27,7 @@ func smallDisk(t *testing.T, mib int) string {
 	return dir
 }
 
-// fill takes all the room that is left on a disk.
+// fill uses all free space of a disk.
 func fill(t *testing.T, path string) {
 	t.Helper()
 	f, err := os.Create(path)
@@ -42,8 +41,8 @@ func fill(t *testing.T, path string) {
 	}
 }
 
-// The disk of the data folder fills up during imports: writes are refused with what to do, reads go on, nothing is
-// half written, and with room everything goes on by itself.
+// The disk of the data folder fills up during imports. Writes are refused with a hint, reads continue, no write is
+// partial, and with free space everything continues by itself.
 func TestAFullDisk(t *testing.T) {
 	disk := smallDisk(t, 24)
 	data := filepath.Join(disk, "data")
@@ -54,7 +53,7 @@ func TestAFullDisk(t *testing.T) {
 	id := s.Portfolio(`{"name":"core","assets":[{"symbol":"KEEP","weight":"1"}]}`)
 	s.Found("/v1/returns/portfolios/"+id, &struct{}{})
 
-	taken := 0 // imports that succeeded
+	taken := 0 // successful imports
 	file := func(n int) string {
 		var b strings.Builder
 		b.WriteString("date,symbol,close\n")
@@ -91,19 +90,19 @@ func TestAFullDisk(t *testing.T) {
 
 		var prices struct{ Prices []any }
 		s.Get("/v1/prices/KEEP", &prices)
-		assert.Len(t, prices.Prices, 2, "reads go on")
+		assert.Len(t, prices.Prices, 2, "reads continue")
 		s.Get("/v1/returns/portfolios/"+id, &struct{}{})
 		s.Get("/v1/portfolios/"+id, &struct{}{})
 		assert.Equal(t, http.StatusNotFound, s.Do(http.MethodGet, fmt.Sprintf("/v1/prices/S%d", taken), "").Status,
-			"what was refused is not there")
+			"the refused import does not exist")
 
-		if round == 0 { // what fills the disk now is stega itself; more room is all that helps
+		if round == 0 { // now stega itself fills the disk, so only more space helps
 			require.NoError(t, syscall.Mount("tmpfs", disk, "tmpfs", syscall.MS_REMOUNT, fmt.Sprintf("size=%dm", 200)))
 		} else {
 			require.NoError(t, os.Remove(filepath.Join(disk, "ballast")))
 		}
 		s.Eventually("it is ready again", func() bool { return s.Do(http.MethodGet, "/readyz", "").Status == http.StatusOK })
-		s.Eventually("writes are taken again", func() bool {
+		s.Eventually("writes are accepted again", func() bool {
 			a := s.Do(http.MethodPost, "/v1/prices", file(taken), "Content-Type", "text/csv", "Prefer", "wait=30")
 			return a.Status == http.StatusOK
 		})
@@ -112,7 +111,7 @@ func TestAFullDisk(t *testing.T) {
 	for n := range taken {
 		var a struct{ Observations int }
 		s.Found(fmt.Sprintf("/v1/returns/assets/S%d", n), &a)
-		s.Eventually("all of it has arrived", func() bool {
+		s.Eventually("all imports are visible", func() bool {
 			s.Get(fmt.Sprintf("/v1/returns/assets/S%d", n), &a)
 			return a.Observations == days-1
 		})

@@ -1,3 +1,3 @@
-// Package test holds the tests of the whole program: its processes are started as their users start them, and then
-// killed, stopped, cut off from their servers, and left without disk space.
+// Package test holds the tests of the whole program. They start its processes as users do, then kill them, stop them,
+// cut them off from their servers, and fill their disks.
 package test

@@ -29,8 +29,8 @@ import (
 	"stega/process"
 )
 
-// wire is a relay of TCP connections that can be cut. It counts how often somebody asked what became of an operation.
-type wire struct {
+// tcpRelay relays TCP connections and can cut them. It counts the polls for the state of an operation.
+type tcpRelay struct {
 	listener net.Listener
 	to       string
 	polls    atomic.Int64
@@ -39,17 +39,17 @@ type wire struct {
 	relays   sync.WaitGroup
 }
 
-func newWire(t *testing.T, to string) *wire {
+func newTCPRelay(t *testing.T, to string) *tcpRelay {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	w := &wire{listener: l, to: to, open: map[net.Conn]bool{}}
+	w := &tcpRelay{listener: l, to: to, open: map[net.Conn]bool{}}
 	w.relays.Go(func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			w.relays.Go(func() { w.relay(c) })
+			w.relays.Go(func() { w.serve(c) })
 		}
 	})
 	t.Cleanup(func() {
@@ -60,23 +60,23 @@ func newWire(t *testing.T, to string) *wire {
 	return w
 }
 
-func (w *wire) url() string { return "http://" + w.listener.Addr().String() }
+func (w *tcpRelay) url() string { return "http://" + w.listener.Addr().String() }
 
-func (w *wire) relay(c net.Conn) {
+func (w *tcpRelay) serve(c net.Conn) {
 	s, err := net.Dial("tcp", w.to)
 	if err != nil {
 		_ = c.Close()
 		return
 	}
-	w.note(true, c, s)
-	defer w.note(false, c, s)
+	w.track(true, c, s)
+	defer w.track(false, c, s)
 	var both sync.WaitGroup
 	both.Go(func() { _, _ = io.Copy(s, io.TeeReader(c, w)); _ = s.Close() })
 	both.Go(func() { _, _ = io.Copy(c, s); _ = c.Close() })
 	both.Wait()
 }
 
-func (w *wire) note(open bool, conns ...net.Conn) {
+func (w *tcpRelay) track(open bool, conns ...net.Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, c := range conns {
@@ -87,14 +87,14 @@ func (w *wire) note(open bool, conns ...net.Conn) {
 	}
 }
 
-// Write sees what clients send.
-func (w *wire) Write(b []byte) (int, error) {
+// Write inspects the bytes that clients send.
+func (w *tcpRelay) Write(b []byte) (int, error) {
 	w.polls.Add(int64(bytes.Count(b, []byte("GET /v1/operations"))))
 	return len(b), nil
 }
 
-// cut breaks every connection, with a reset.
-func (w *wire) cut() {
+// cut resets every connection.
+func (w *tcpRelay) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for c := range w.open {
@@ -105,19 +105,19 @@ func (w *wire) cut() {
 	}
 }
 
-// submitter is one client: it makes a portfolio of its own and changes it, one change after the other was settled.
+// submitter is one client: it creates a portfolio and changes it, one change after the other has settled.
 type submitter struct {
-	n     int
-	c     *edge.Client
-	id    string
-	mu    sync.Mutex
-	heard []int64 // the versions that the stream told
-	lost  []string
+	n        int
+	c        *edge.Client
+	id       string
+	mu       sync.Mutex
+	received []int64 // versions in the events of the stream
+	lost     []string
 
-	awaited int64 // writes that the daemon took for later
+	awaited int64 // writes that the daemon queued
 }
 
-// submit hands a command in until it is settled, under one operation id.
+// submit submits a command until it is settled, under one operation id.
 func (s *submitter) submit(ctx context.Context, cmd edge.Command) (edge.Operation, error) {
 	cmd.OperationID, cmd.Unsent = events.NewID(), true
 	queued := false
@@ -131,16 +131,16 @@ func (s *submitter) submit(ctx context.Context, cmd edge.Command) (edge.Operatio
 			op, err = s.c.Submit(ctx, cmd, edge.Wait{For: edge.ForSettled})
 		}
 		if err == nil && (!op.Settled || op.Status != "succeeded") {
-			return op, fmt.Errorf("operation %s is told as settled, and is %s, settled %t", op.ID, op.Status, op.Settled)
+			return op, fmt.Errorf("operation %s is reported as settled, but is %s, settled %t", op.ID, op.Status, op.Settled)
 		}
 		switch f := fault.Of(err); {
 		case err == nil || ctx.Err() != nil:
 			return op, err
-		// the daemon or the server was away for long
+		// the daemon or the server was away for a long time
 		case f.Code == edge.CodeAnswerLost, f.Code == edge.CodeServerUnavailable:
-		case f.Code == edge.CodeWriteQueued: // the daemon keeps it: it is waited for by itself
+		case f.Code == edge.CodeWriteQueued: // the daemon has queued it: wait for the operation
 			queued = true
-		case f.Kind == fault.KindUnavailable: // it starts or ends
+		case f.Kind == fault.KindUnavailable: // it is starting or stopping
 			if err := s.answers(ctx); err != nil {
 				return op, err
 			}
@@ -159,7 +159,7 @@ func (s *submitter) body(version int) []byte {
 	return b
 }
 
-// work makes the portfolio and changes it so often.
+// work creates the portfolio and changes it a number of times.
 func (s *submitter) work(ctx context.Context, changes int) error {
 	op, err := s.submit(ctx, edge.Command{Method: http.MethodPost, Path: "/v1/portfolios",
 		ContentType: "application/json", Body: s.body(1)})
@@ -167,7 +167,7 @@ func (s *submitter) work(ctx context.Context, changes int) error {
 		return err
 	}
 	if op.EntityID == "" {
-		return fmt.Errorf("operation %s is told as settled, and not what it made", op.ID)
+		return fmt.Errorf("operation %s is reported as settled without its entity", op.ID)
 	}
 	s.id = op.EntityID
 	stream := s.c.Stream(ctx, edge.StreamOptions{})
@@ -210,16 +210,16 @@ func (s *submitter) work(ctx context.Context, changes int) error {
 	return wait.For(ctx, func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return len(s.heard) >= changes
+		return len(s.received) >= changes
 	})
 }
 
-// visible reads the view of another service, which must show what was settled.
+// visible reads the view of another service, which must show the settled version.
 func (s *submitter) visible(ctx context.Context, version int) error {
 	for {
 		a, err := edge.Get[struct{ Version int }](ctx, s.c, "/v1/returns/portfolios/"+s.id, nil)
 		cached := a.Header.Get("Stega-Cache")
-		// the daemon says that the server is away, and how old its answer is
+		// the daemon reports the age of its cached answer while the server is away
 		if err == nil && strings.HasPrefix(cached, "stale") {
 			if err := s.answers(ctx); err != nil {
 				return err
@@ -227,14 +227,14 @@ func (s *submitter) visible(ctx context.Context, version int) error {
 			continue
 		}
 		if err == nil && a.Value.Version != version {
-			return fmt.Errorf("settled too early: version %d is settled and %d is shown (cache: %q)", version,
+			return fmt.Errorf("settled too early: version %d is settled, but %d is visible (cache: %q)", version,
 				a.Value.Version, cached)
 		}
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
 		if f := fault.Of(err); f.Kind != fault.KindUnavailable && f.Kind != fault.KindTimeout {
-			return fmt.Errorf("read what was settled: %s %s: %w", f.Kind, f.Code, err)
+			return fmt.Errorf("read the settled version: %s %s: %w", f.Kind, f.Code, err)
 		}
 		if err := s.answers(ctx); err != nil {
 			return err
@@ -242,7 +242,7 @@ func (s *submitter) visible(ctx context.Context, version int) error {
 	}
 }
 
-// answers waits until the server does.
+// answers waits until the server answers.
 func (s *submitter) answers(ctx context.Context) error {
 	return wait.For(ctx, func() bool { h, err := s.c.Health(ctx); return err == nil && h.Value.Ready() })
 }
@@ -251,18 +251,19 @@ func (s *submitter) push(p edge.Push) {
 	if p.Event.Type != "portfolio.updated" {
 		return
 	}
-	var told struct{ Version int64 }
-	_ = json.Unmarshal(p.Event.Data, &told)
+	var changed struct{ Version int64 }
+	_ = json.Unmarshal(p.Event.Data, &changed)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.heard = append(s.heard, told.Version)
+	s.received = append(s.received, changed.Version)
 }
 
-// kill -9 of the boundary, of the services and of the daemon, and cut connections, while 40 clients submit, or 200
-// with STEGA_SOAK=1, a quarter of them through the daemon: each hears the outcome of each of its operations, finds it
-// settled when it is said so, hears the events of its portfolio once each and in order, and nobody polls.
+// The boundary, the services and the daemon are killed with SIGKILL, and connections are cut, while 40 clients submit
+// writes (200 with STEGA_SOAK=1), a quarter of them through the daemon. Each client receives the outcome of each of
+// its operations, and finds it settled when it is reported so. It receives the events of its portfolio once each and
+// in order. No client polls.
 func TestKillsAtTheEdge(t *testing.T) {
-	clients, changes := 40, 15 // about as many writes as with more clients, and less at once
+	clients, changes := 40, 15 // about as many writes as with more clients, but fewer at once
 	if os.Getenv("STEGA_SOAK") != "" {
 		clients, changes = 200, 4
 	}
@@ -273,7 +274,7 @@ func TestKillsAtTheEdge(t *testing.T) {
 	env := []string{
 		"STEGA_BROKER_URL=" + rabbit.URL(), "STEGA_DATABASE_URL=" + pg.URL() + "&search_path={service}",
 	}
-	var core, where []string // the services but the boundary, which run in one process
+	var core, where []string // the services without the boundary, in one process
 	for _, name := range process.Names() {
 		if name != "boundary" {
 			core, where = append(core, name), append(where, name+"=http://"+inner)
@@ -286,7 +287,7 @@ func TestKillsAtTheEdge(t *testing.T) {
 	t.Cleanup(func() {
 		for _, p := range launched {
 			if t.Failed() {
-				t.Logf("one at %s said:\n%s", p.URL, p.Output())
+				t.Logf("output of the process at %s:\n%s", p.URL, p.Output())
 			}
 		}
 	})
@@ -301,8 +302,8 @@ func TestKillsAtTheEdge(t *testing.T) {
 		}
 	}
 	services, boundary := launch(strings.Join(core, ","), inner), launch("boundary", outer)
-	w := newWire(t, outer)
-	dir, err := os.MkdirTemp("", "stegae") // the folders of tests have names too long for sockets
+	w := newTCPRelay(t, outer)
+	dir, err := os.MkdirTemp("", "stegae") // the names of test folders are too long for sockets
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	socket := filepath.Join(dir, "s")
@@ -341,7 +342,7 @@ func TestKillsAtTheEdge(t *testing.T) {
 	for round := range 12 {
 		select {
 		case <-over:
-			require.Greater(t, round, 4, "the clients were done before the trouble")
+			require.Greater(t, round, 4, "the clients finished before the faults")
 		case <-time.After(time.Duration(200+rng.IntN(1200)) * time.Millisecond): // the random instant
 			switch round % 4 {
 			case 0:
@@ -359,7 +360,7 @@ func TestKillsAtTheEdge(t *testing.T) {
 		}
 	}
 	<-over
-	var awaited int64 // each of these is looked at once
+	var awaited int64 // one poll each
 	for _, s := range submitters {
 		awaited += s.awaited
 		s.mu.Lock()
@@ -367,18 +368,18 @@ func TestKillsAtTheEdge(t *testing.T) {
 		for i := range want {
 			want[i] = int64(2 + i)
 		}
-		assert.Equal(t, want, s.heard, "client %d", s.n)
+		assert.Equal(t, want, s.received, "client %d", s.n)
 		assert.Empty(t, s.lost, "client %d", s.n)
 		s.mu.Unlock()
 	}
-	t.Logf("%d writes were left to the daemon, and %d times somebody asked what became of one", awaited, w.polls.Load())
-	assert.LessOrEqual(t, w.polls.Load(), 10*awaited, "somebody asks again and again what became of an operation")
+	t.Logf("%d writes were queued by the daemon, and operations were polled %d times", awaited, w.polls.Load())
+	assert.LessOrEqual(t, w.polls.Load(), 10*awaited, "a client polls an operation")
 	for _, p := range []*stegatest.Program{d, boundary, services} {
 		assert.Zero(t, p.Stop(), "%s", p.Output())
 	}
 }
 
-// prices gives the symbols of the clients' portfolios a price on two days.
+// prices imports prices of the clients' symbols on two days.
 func prices(t *testing.T, url, token string) {
 	c, err := edge.New(edge.Options{URL: url, Token: token})
 	require.NoError(t, err)

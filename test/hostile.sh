@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Starts a server of 4 GB of address space and 1024 descriptors, attacks it with test/hostile for DURATION, and checks that it lives.
-# Usage: test/hostile.sh [DURATION [-seed N]]; STEGA is the program, which is built when it is not given. It ends with 0 when the server stood it.
+# Starts a server with 4 GB of address space and 1024 descriptors, attacks it with test/hostile for DURATION, and checks that
+# it survives.
+# Usage: test/hostile.sh [DURATION [-seed N]]. STEGA names the program; by default it is built. It exits with 0 if the server
+# withstands the attack.
 set -euo pipefail
 duration=${1:-10m}
 cd "$(dirname "$0")/.."
@@ -30,9 +32,9 @@ status=0
 "$dir/hostile" -url "$url" -token "$(token hostile)" -write-token "$(token writer --scope write)" -good-token "$(token good)" \
   -duration "$duration" "${@:2}" || status=$?
 if kill -0 "$server" 2>/dev/null && [ -r "/proc/$server/status" ]; then
-  echo "the server lives, its memory: $(awk '/^(VmHWM|VmRSS)/ { print $1, $2, $3 }' "/proc/$server/status" | xargs)"
+  echo "the server runs; its memory: $(awk '/^(VmHWM|VmRSS)/ { print $1, $2, $3 }' "/proc/$server/status" | xargs)"
 else
-  echo 'the server is gone; the end of its log:'
+  echo 'the server has ended; the end of its log:'
   status=1
 fi
 if grep -n -m 5 'panic' "$dir/log"; then status=1; fi

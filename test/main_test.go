@@ -10,7 +10,7 @@ import (
 
 func TestMain(m *testing.M) {
 	defer stegatest.RemoveBinary()
-	if err := os.Setenv("STEGA_DAEMON", "off"); err != nil { // the programs that tests run are to leave nothing behind
+	if err := os.Setenv("STEGA_DAEMON", "off"); err != nil { // programs of tests must leave no daemon behind
 		panic(err)
 	}
 	servers.Main(m)

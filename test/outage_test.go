@@ -17,10 +17,10 @@ import (
 	"stega/store"
 )
 
-// awaitHealth waits until a process is ready, or lacks just what is named.
+// awaitHealth waits until the missing parts of a process satisfy a condition.
 func awaitHealth(s *stegatest.Server, what string, so func(missing map[string]string) bool) {
 	s.Eventually(what, func() bool {
-		a, err := http.Get(s.URL + "/readyz") // a container's port is open before anything listens behind it
+		a, err := http.Get(s.URL + "/readyz") // a container's port is open before its process listens
 		if err != nil {
 			return false
 		}
@@ -36,7 +36,7 @@ func awaitHealth(s *stegatest.Server, what string, so func(missing map[string]st
 	})
 }
 
-// awaitDegraded waits until a process answers, and names what it can do without for a while.
+// awaitDegraded waits until a process answers as degraded by a part.
 func awaitDegraded(s *stegatest.Server, what, name string) {
 	s.Eventually(what, func() bool {
 		a, err := http.Get(s.URL + "/readyz")
@@ -56,11 +56,11 @@ func awaitReady(servers ...*stegatest.Server) {
 	}
 }
 
-// The broker is away for a while, then the database: readiness names what is missing, reads and writes go on as far
-// as they can, and everything is caught up with afterwards, without a restart.
+// The broker is away for a while, then the database. Readiness names the missing part, reads and writes continue as
+// far as possible, and afterwards everything catches up without a restart.
 func TestServersThatAreAwayForAWhile(t *testing.T) {
 	rabbit, pg := servers.RabbitMQ(t), servers.Postgres(t)
-	launch := apart(t, rabbit, pg, "STEGA_PRICES_FOLDER="+pulledPrices(t))
+	launch := separateProcesses(t, rabbit, pg, "STEGA_PRICES_FOLDER="+pulledPrices(t))
 	apiProgram, consumerProgram := launch("api"), launch("consumer")
 	api, consumer := apiProgram.Server(), consumerProgram.Server()
 	awaitReady(api, consumer)
@@ -72,7 +72,7 @@ func TestServersThatAreAwayForAWhile(t *testing.T) {
 	}
 	api.Found("/v1/returns/portfolios/"+id, &view)
 
-	t.Log("the broker goes")
+	t.Log("the broker stops")
 	rabbit.Stop(t)
 	onlyBroker := func(missing map[string]string) bool { return missing["broker"] != "" && len(missing) == 1 }
 	awaitDegraded(api, "the api is degraded without the broker", "broker")
@@ -91,11 +91,11 @@ func TestServersThatAreAwayForAWhile(t *testing.T) {
 	pull := api.Do(http.MethodPost, "/v1/prices/pull", `{"kind":"backfill","symbols":["PULLED"]}`)
 	require.Equal(t, http.StatusAccepted, pull.Status, "%s", pull.Body)
 
-	t.Log("the broker comes back")
+	t.Log("the broker starts")
 	rabbit.Start(t)
 	awaitReady(api, consumer)
 	var a struct{ CumulativeReturn float64 }
-	api.Eventually("what was written meanwhile has gone out", func() bool {
+	api.Eventually("the events of meanwhile are sent", func() bool {
 		api.Found("/v1/returns/portfolios/"+id, &view)
 		return view.Version == 2 && view.Observations == 2
 	})
@@ -108,7 +108,7 @@ func TestServersThatAreAwayForAWhile(t *testing.T) {
 		return op.Status == store.Succeeded
 	})
 
-	t.Log("the database goes")
+	t.Log("the database stops")
 	pg.Stop(t)
 	databases := func(missing map[string]string) bool {
 		for _, name := range process.Names() {
@@ -135,21 +135,21 @@ func TestServersThatAreAwayForAWhile(t *testing.T) {
 	unread := api.Do(http.MethodGet, "/v1/portfolios/"+id, "")
 	assert.Equal(t, http.StatusServiceUnavailable, unread.Status)
 	assert.Equal(t, "database_unavailable", unread.Problem().Code)
-	// An event that comes meanwhile waits on the broker.
+	// An event of meanwhile waits on the broker.
 	out, err = exec.CommandContext(t.Context(), stegatest.Binary(t), "publish", "marketdata.prices_imported",
 		"--broker-url", rabbit.URL(),
 		"--data", `{"symbol":"MEANWHILE","dates":["2024-01-02","2024-01-03"],"close":["1","2"]}`).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 
-	t.Log("the database comes back")
+	t.Log("the database starts")
 	pg.Start(t)
 	awaitReady(api, consumer)
 	api.Found("/v1/returns/assets/MEANWHILE", &a)
 	var list struct{ Items []events.Portfolio }
 	api.Get("/v1/portfolios", &list)
-	assert.Len(t, list.Items, 2, "what was refused was not written")
+	assert.Len(t, list.Items, 2, "refused writes have no effect")
 	api.Get("/v1/dead", &list)
-	assert.Empty(t, list.Items, "nothing was given up")
+	assert.Empty(t, list.Items, "there are no dead letters")
 	assert.Zero(t, consumerProgram.Stop(), "%s", consumerProgram.Output())
 	assert.Zero(t, apiProgram.Stop(), "%s", apiProgram.Output())
 }

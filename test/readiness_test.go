@@ -35,10 +35,10 @@ import (
 	"stega/process"
 )
 
-// ready reads the health of a process.
+// ready returns the health of a process.
 type ready func() (int, process.Health)
 
-// served is a process on RabbitMQ, whose broker user is the service's own.
+// served runs a process on RabbitMQ with the service's own broker user.
 func served(t *testing.T, service string, role process.Role, url, dir string) ready {
 	t.Helper()
 	return health(t, onRabbit(t, service, role, url, dir))
@@ -54,7 +54,7 @@ func onRabbit(t *testing.T, service string, role process.Role, url, dir string) 
 	})
 }
 
-// started runs a process until the test ends, and returns once it is ready.
+// started runs a process until the test ends, and returns when it is ready.
 func started(t *testing.T, cfg process.Config) *stegatest.Server {
 	t.Helper()
 	cfg.Addr, cfg.Log, cfg.Secret = "127.0.0.1:0", slog.New(slog.DiscardHandler), stegatest.Secret
@@ -109,7 +109,7 @@ func migrated(t *testing.T, service, url string) (dir string, migrate func()) {
 	return dir, migrate
 }
 
-// becomes waits until the health of a process is as described, and shows the last one when it does not get so.
+// becomes waits until the health of a process satisfies a condition, and logs the last health otherwise.
 func (r ready) becomes(t *testing.T, what string, so func(status int, h process.Health) bool) {
 	t.Helper()
 	var status int
@@ -125,7 +125,7 @@ func (r ready) becomes(t *testing.T, what string, so func(status int, h process.
 	})
 }
 
-// lacks waits until a process is not ready for want of just one part.
+// lacks waits until a process is not ready because of one part.
 func (r ready) lacks(t *testing.T, part string) {
 	t.Helper()
 	r.becomes(t, "it lacks the "+part, func(status int, h process.Health) bool {
@@ -134,7 +134,7 @@ func (r ready) lacks(t *testing.T, part string) {
 	})
 }
 
-// degraded waits until a process is degraded by just one part.
+// degraded waits until a process is degraded by one part.
 func (r ready) degraded(t *testing.T, part string) {
 	t.Helper()
 	r.becomes(t, "it is degraded: "+part, func(status int, h process.Health) bool {
@@ -143,7 +143,7 @@ func (r ready) degraded(t *testing.T, part string) {
 	})
 }
 
-// recovers waits until a process is ready, and nothing is wrong.
+// recovers waits until a process is ready without a fault.
 func (r ready) recovers(t *testing.T) {
 	t.Helper()
 	r.becomes(t, "it is ready", func(status int, h process.Health) bool {
@@ -151,8 +151,8 @@ func (r ready) recovers(t *testing.T) {
 	})
 }
 
-// Whatever vanishes from the broker makes each process that needs it unready, with what to do, until it is back.
-func TestReadinessNamesWhatVanishedFromTheBroker(t *testing.T) {
+// A part that is missing on the broker makes each process that needs it unready, with a hint, until it exists again.
+func TestReadinessNamesMissingPartsOfTheBroker(t *testing.T) {
 	r := servers.RabbitMQ(t)
 	dir, migrate := migrated(t, "returns", r.URL())
 	own := r.AddUser(t, "^$", `^stega\.(events|commands|dead)$`, `^(stega\.log|stega\.returns\.(events|commands|dead))$`)
@@ -188,7 +188,7 @@ func TestReadinessNamesWhatVanishedFromTheBroker(t *testing.T) {
 	}
 }
 
-// An api answers reads and accepts writes without the broker, so it can start and goes on.
+// An api answers reads and accepts writes without the broker, so it starts and continues.
 func TestAnAPIIsDegradedWhileTheBrokerIsAway(t *testing.T) {
 	dir, _ := migrated(t, "returns", servers.RabbitMQ(t).URL())
 	status, h := served(t, "returns", process.API, "amqp://nobody:nothing@127.0.0.1:1/", dir)()
@@ -197,7 +197,7 @@ func TestAnAPIIsDegradedWhileTheBrokerIsAway(t *testing.T) {
 	assert.Equal(t, map[string]string{"broker": "no connection"}, h.Degraded)
 }
 
-// A process that starts or stops is not ready, and says so over HTTP.
+// A process that starts or stops reports over HTTP that it is not ready.
 func TestAProcessIsNotReadyWhileItStartsAndStops(t *testing.T) {
 	t.Run("a consumer that starts", func(t *testing.T) {
 		dir := t.TempDir()
@@ -215,7 +215,7 @@ func TestAProcessIsNotReadyWhileItStartsAndStops(t *testing.T) {
 				},
 			}, func(string) { t.Error("it is ready without a broker") })
 		}()
-		wait.Until(t, "it answers that it starts, and has no broker", func() bool {
+		wait.Until(t, "it reports that it starts, and lacks the broker", func() bool {
 			status, h, err := readyz(fmt.Sprintf("http://127.0.0.1:%d", port))
 			return err == nil && status == http.StatusServiceUnavailable && h.Missing["process"] != "" &&
 				h.Missing["broker"] == "no connection"
@@ -230,7 +230,8 @@ func TestAProcessIsNotReadyWhileItStartsAndStops(t *testing.T) {
 			require.NoError(t, err)
 			defer func() { _ = conn.Close() }()
 			body := `{"symbol":"A","dates":["2024-01-02"],"close":["1"]}`
-			_, err = fmt.Fprintf(conn, "POST /v1/events/marketdata.prices_imported HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"+
+			_, err = fmt.Fprintf(conn, "POST /v1/events/marketdata.prices_imported HTTP/1.1\r\n"+
+				"Host: localhost\r\nAuthorization: Bearer %s\r\n"+
 				"Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", s.Token, len(body))
 			require.NoError(t, err)
 			answers := bufio.NewReader(conn)
@@ -242,7 +243,7 @@ func TestAProcessIsNotReadyWhileItStartsAndStops(t *testing.T) {
 				defer close(stopped)
 				s.Stop()
 			}()
-			wait.Until(t, "it answers that it stops", func() bool {
+			wait.Until(t, "it reports that it stops", func() bool {
 				status, h, err := readyz(s.URL)
 				return err == nil && status == http.StatusServiceUnavailable && h.Missing["process"] != ""
 			})
@@ -250,7 +251,7 @@ func TestAProcessIsNotReadyWhileItStartsAndStops(t *testing.T) {
 			require.NoError(t, err)
 			answer, err = http.ReadResponse(answers, nil)
 			require.NoError(t, err)
-			assert.Equal(t, http.StatusAccepted, answer.StatusCode, "what was under way is finished")
+			assert.Equal(t, http.StatusAccepted, answer.StatusCode, "the request in flight is finished")
 			<-stopped
 		})
 	}
@@ -268,7 +269,7 @@ func embeddedIn(dir string) func(context.Context) (broker.Broker, error) {
 	}
 }
 
-// bothRoles are an api and a consumer of one service on one database, each with a broker of its own.
+// bothRoles starts an api and a consumer of one service on one database, with a broker each.
 func bothRoles(t *testing.T, service string, database func(string) string) map[process.Role]ready {
 	t.Helper()
 	migrateTo(t, service, database)
@@ -282,7 +283,7 @@ func bothRoles(t *testing.T, service string, database func(string) string) map[p
 	return roles
 }
 
-// A database that answers queries and takes no writes makes both roles unready.
+// A database that answers queries but refuses writes makes both roles unready.
 func TestAProcessIsNotReadyWhileItsDatabaseTakesNoWrites(t *testing.T) {
 	url := servers.Postgres(t).URL()
 	roles := bothRoles(t, "returns", func(string) string { return url })
@@ -302,7 +303,7 @@ func TestAProcessIsNotReadyWhileItsDatabaseTakesNoWrites(t *testing.T) {
 	}
 }
 
-// The boundary's api is not ready while it may not read the log, although broker and log are there.
+// The boundary's api is not ready while it must not read the log, although broker and log exist.
 func TestABoundaryThatCannotFollowTheLogIsNotReady(t *testing.T) {
 	r := servers.RabbitMQ(t)
 	dir, migrate := migrated(t, "boundary", r.URL())
@@ -338,7 +339,7 @@ func TestAProcessThatMayNotPublishIsNotReady(t *testing.T) {
 	}
 }
 
-// pricesOf publishes the prices of a symbol by hand.
+// pricesOf publishes an event with the prices of a symbol.
 func pricesOf(t *testing.T, s *stegatest.Server, symbol string) {
 	t.Helper()
 	a := s.Do(http.MethodPost, "/v1/events/marketdata.prices_imported",
@@ -346,7 +347,7 @@ func pricesOf(t *testing.T, s *stegatest.Server, symbol string) {
 	require.Equal(t, http.StatusAccepted, a.Status, "%s", a.Body)
 }
 
-// health reads the health of a server under test.
+// health returns the health of a server under test.
 func health(t *testing.T, s *stegatest.Server) ready {
 	return func() (int, process.Health) {
 		status, h, err := readyz(s.URL)
@@ -355,7 +356,7 @@ func health(t *testing.T, s *stegatest.Server) ready {
 	}
 }
 
-// A consumer whose every message fails is not ready: it has paused.
+// A consumer whose every message fails pauses, and is not ready.
 func TestAPausedConsumerIsNotReady(t *testing.T) {
 	data := t.TempDir()
 	s := stegatest.Start(t, stegatest.Config(data,
@@ -378,7 +379,7 @@ func TestAPausedConsumerIsNotReady(t *testing.T) {
 	r.recovers(t)
 }
 
-// A handler that waits for a lock for ever makes the consumer unready.
+// A handler that waits for a lock forever makes the consumer unready.
 func TestAConsumerWhoseHandlerHangsIsNotReady(t *testing.T) {
 	data, url := t.TempDir(), servers.Postgres(t).URL()
 	s := stegatest.Start(t, stegatest.Config(data, func(c *process.Config) {
@@ -404,7 +405,7 @@ func TestAConsumerWhoseHandlerHangsIsNotReady(t *testing.T) {
 	r.recovers(t)
 }
 
-// An event that nothing sends, since the relay that has the lock does not work, degrades both roles.
+// An event that is never sent, because the relay with the lock does not work, degrades both roles.
 func TestAnOldUnsentEventDegradesBothRoles(t *testing.T) {
 	url := servers.Postgres(t).URL()
 	database := func(string) string { return url }
@@ -417,8 +418,10 @@ func TestAnOldUnsentEventDegradesBothRoles(t *testing.T) {
 	require.NoError(t, err)
 	roles := bothRoles(t, "returns", database)
 	_, err = conn.Exec(t.Context(),
-		`INSERT INTO outbox (message_id, service, topic, subject, emitted_at, correlation, causation, traceparent, data, sequence)
-		VALUES ($1, '', 'returns.asset_updated', 'OLD', $2, $1, '', '', '{}', 1)`, events.NewID(), time.Now().Add(-time.Minute).UnixMicro())
+		`INSERT INTO outbox
+			(message_id, service, topic, subject, emitted_at, correlation, causation, traceparent, data, sequence)
+			VALUES ($1, '', 'returns.asset_updated', 'OLD', $2, $1, '', '', '{}', 1)`,
+		events.NewID(), time.Now().Add(-time.Minute).UnixMicro())
 	require.NoError(t, err)
 	for _, r := range roles {
 		r.degraded(t, "outbox of returns")
@@ -429,7 +432,7 @@ func TestAnOldUnsentEventDegradesBothRoles(t *testing.T) {
 	}
 }
 
-// A dead letter degrades each process of its service, wherever it died, until somebody deals with it.
+// A dead letter degrades each process of its service until it is retried or dropped.
 func TestDeadLettersDegradeBothRoles(t *testing.T) {
 	data := t.TempDir()
 	var consuming broker.Broker
@@ -451,7 +454,7 @@ func TestDeadLettersDegradeBothRoles(t *testing.T) {
 	require.NoError(t, consuming.Publish(t.Context(), broker.Outgoing{Message: events.Message{Envelope: events.Envelope{
 		ID: id, Source: "stega/test", Type: "marketdata.prices_imported", Subject: "ODD", Time: time.Now(), Correlation: id,
 		Sequence: 1, ContentType: "application/json",
-	}, Data: []byte("this is no JSON")}}, func(err error) { sent <- err }))
+	}, Data: []byte("this is not JSON")}}, func(err error) { sent <- err }))
 	require.NoError(t, <-sent)
 	for _, r := range roles {
 		r.degraded(t, "dead letters of returns")
@@ -466,8 +469,8 @@ func TestDeadLettersDegradeBothRoles(t *testing.T) {
 	}
 }
 
-// The command line shows of a server what the server answers: each part that is wrong, and the status by the exit code.
-func TestHealthAndDoctorShowWhatReadyzAnswers(t *testing.T) {
+// The commands health and doctor show the server's answer: each fault, and the status as the exit code.
+func TestHealthAndDoctorShowReadyz(t *testing.T) {
 	data := t.TempDir()
 	s := stegatest.Start(t, stegatest.Config(data))
 	r := health(t, s)
@@ -507,7 +510,7 @@ func TestHealthAndDoctorShowWhatReadyzAnswers(t *testing.T) {
 				return
 			}
 		}
-		t.Errorf("the doctor says nothing of the server: %s", out)
+		t.Errorf("the doctor does not mention the server: %s", out)
 	}
 	r.recovers(t)
 	agree("ready", 0, "ok")
@@ -515,9 +518,10 @@ func TestHealthAndDoctorShowWhatReadyzAnswers(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = db.Close() }()
 	_, err = db.ExecContext(t.Context(),
-		`INSERT INTO parked (handler, message_id, source, topic, subject, emitted_at, correlation, causation, sequence, traceparent,
-			content_type, data, state, attempts, last_error, cause, parked_at, due_at, died_at, holds)
-		VALUES ('h', 'm', 'stega/test', 't', 's', 1, 'm', '', 1, '', 'application/json', '{}', 'dead', 1, 'e', 'c', 1, 0, 1, false)`)
+		`INSERT INTO parked (handler, message_id, source, topic, subject, emitted_at, correlation, causation, sequence,
+			traceparent, content_type, data, state, attempts, last_error, cause, parked_at, due_at, died_at, holds)
+		VALUES ('h', 'm', 'stega/test', 't', 's', 1, 'm', '', 1,
+			'', 'application/json', '{}', 'dead', 1, 'e', 'c', 1, 0, 1, false)`)
 	require.NoError(t, err)
 	r.degraded(t, "dead letters of returns")
 	agree("degraded", 0, "warn")
@@ -533,7 +537,7 @@ func TestHealthAndDoctorShowWhatReadyzAnswers(t *testing.T) {
 	agree("not ready", 69, "fail")
 }
 
-// Each condition of the table in ARCHITECTURE.md names the tests that show it.
+// Each condition of the table in ARCHITECTURE.md names its tests.
 func TestEachRowOfTheReadinessTableHasATest(t *testing.T) {
 	page, err := os.ReadFile("../ARCHITECTURE.md")
 	require.NoError(t, err)

@@ -20,20 +20,21 @@ import (
 	"stega/store"
 )
 
-// slowProvider is an end-of-day API that answers when it is told to.
+// slowProvider is an end-of-day API whose answers the test triggers.
 type slowProvider struct {
 	*httptest.Server
-	asked  atomic.Int32
-	answer chan struct{} // closed: at once
+	requests atomic.Int32
+	answer   chan struct{} // closed: at once
 }
 
 func newSlowProvider(t *testing.T) *slowProvider {
 	p := &slowProvider{answer: make(chan struct{})}
 	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p.asked.Add(1)
+		p.requests.Add(1)
 		select {
 		case <-p.answer:
-			_, _ = fmt.Fprint(w, `[{"date":"2024-01-02","open":1,"high":2,"low":1,"close":1.5,"adjusted_close":1.5,"volume":10}]`)
+			_, _ = fmt.Fprint(w, `[{"date":"2024-01-02","open":1,"high":2,"low":1,"close":1.5,`+
+				`"adjusted_close":1.5,"volume":10}]`)
 		case <-r.Context().Done():
 		}
 	}))
@@ -41,9 +42,10 @@ func newSlowProvider(t *testing.T) *slowProvider {
 	return p
 }
 
-var settledMessages = regexp.MustCompile(`(?m)^stega_messages_settled_total\{handler="([^"]*)",outcome="([^"]*)".*\} (\S+)$`)
+var settledMessages = regexp.MustCompile(
+	`(?m)^stega_messages_settled_total\{handler="([^"]*)",outcome="([^"]*)".*\} (\S+)$`)
 
-// settledAs counts what a consumer did with messages for a handler.
+// settledAs returns how many messages a consumer settled for a handler with an outcome.
 func settledAs(s *stegatest.Server, handler, outcome string) (n int) {
 	for _, m := range settledMessages.FindAllStringSubmatch(string(s.Do(http.MethodGet, "/metrics", "").Body), -1) {
 		if m[1] == handler && m[2] == outcome {
@@ -53,18 +55,18 @@ func settledAs(s *stegatest.Server, handler, outcome string) (n int) {
 	return n
 }
 
-// SIGTERM in the middle of work: not ready first, what runs is finished, the rest is given back, and the next
-// consumer gets nothing that was handled.
-func TestAConsumerIsToldToEnd(t *testing.T) {
+// SIGTERM during work: first the process is not ready, running work finishes, the rest is released, and the next
+// consumer receives nothing that was handled.
+func TestAConsumerStopsOnSIGTERM(t *testing.T) {
 	rabbit, pg := servers.RabbitMQ(t), servers.Postgres(t)
 	provider := newSlowProvider(t)
-	launch := apart(t, rabbit, pg, "STEGA_EODHD_URL="+provider.URL, "STEGA_EODHD_KEY=k")
+	launch := separateProcesses(t, rabbit, pg, "STEGA_EODHD_URL="+provider.URL, "STEGA_EODHD_KEY=k")
 	apiProgram, program := launch("api"), launch("consumer")
 	api, consumer := apiProgram.Server(), program.Server()
 
-	t.Log("a job is in the middle")
+	t.Log("during a job")
 	first := api.Do(http.MethodPost, "/v1/prices/pull", `{"kind":"backfill","symbols":["SLOW"]}`).Header.Get("Location")
-	api.Eventually("the provider is asked", func() bool { return provider.asked.Load() == 1 })
+	api.Eventually("the provider has a request", func() bool { return provider.requests.Load() == 1 })
 	program.Signal(syscall.SIGTERM)
 	awaitHealth(consumer, "it is not ready",
 		func(missing map[string]string) bool { return missing["process"] == "starting or stopping" })
@@ -76,17 +78,17 @@ func TestAConsumerIsToldToEnd(t *testing.T) {
 	assert.Zero(t, program.Ended(), "%s", program.Output())
 	var op store.Operation
 	api.Get(first, &op)
-	assert.Equal(t, store.Succeeded, op.Status, "what ran was finished")
-	assert.Equal(t, int32(1), provider.asked.Load(), "and nothing was begun")
+	assert.Equal(t, store.Succeeded, op.Status, "the running job is finished")
+	assert.Equal(t, int32(1), provider.requests.Load(), "no other job is started")
 
-	t.Log("events are in the middle")
+	t.Log("during events")
 	program = launch("consumer")
 	consumer = program.Server()
-	api.Eventually("the job that came later has run", func() bool {
+	api.Eventually("the later job has run", func() bool {
 		api.Get(second, &op)
 		return op.Status == store.Succeeded
 	})
-	assert.Equal(t, int32(2), provider.asked.Load(), "each job ran once")
+	assert.Equal(t, int32(2), provider.requests.Load(), "each job ran once")
 	const portfolios, symbols = 400, 600
 	var b strings.Builder
 	for n := range portfolios {
@@ -118,7 +120,7 @@ func TestAConsumerIsToldToEnd(t *testing.T) {
 	for _, h := range []string{handler, "returns:portfolios", "marketdata:marketdata.pull_prices"} {
 		assert.Zero(t, settledAs(next.Server(), h, "duplicate"), "what %s handled is not delivered again", h)
 	}
-	t.Logf("%d were left to the next", settledAs(next.Server(), handler, "handled"))
+	t.Logf("%d events were left to the next consumer", settledAs(next.Server(), handler, "handled"))
 	if t.Failed() {
 		t.Log(program.Output(), apiProgram.Output())
 	}
@@ -126,22 +128,22 @@ func TestAConsumerIsToldToEnd(t *testing.T) {
 	assert.Zero(t, apiProgram.Stop())
 }
 
-// A second signal ends at once; what ran takes effect once, with the next consumer.
+// A second signal ends the process at once; the running work takes effect once, at the next consumer.
 func TestASecondSignalEndsAtOnce(t *testing.T) {
 	rabbit, pg := servers.RabbitMQ(t), servers.Postgres(t)
 	provider := newSlowProvider(t)
-	launch := apart(t, rabbit, pg, "STEGA_EODHD_URL="+provider.URL, "STEGA_EODHD_KEY=k")
+	launch := separateProcesses(t, rabbit, pg, "STEGA_EODHD_URL="+provider.URL, "STEGA_EODHD_KEY=k")
 	apiProgram, program := launch("api"), launch("consumer")
 	api := apiProgram.Server()
 	pull := api.Do(http.MethodPost, "/v1/prices/pull", `{"kind":"backfill","symbols":["SLOW"]}`).Header.Get("Location")
-	api.Eventually("the provider is asked", func() bool { return provider.asked.Load() == 1 })
+	api.Eventually("the provider has a request", func() bool { return provider.requests.Load() == 1 })
 	program.Signal(os.Interrupt)
 	awaitHealth(program.Server(), "it is not ready",
 		func(missing map[string]string) bool { return missing["process"] != "" })
 	start := time.Now()
 	program.Signal(syscall.SIGTERM)
 	assert.Equal(t, -1, program.Ended(), "the signal itself ended it")
-	assert.Less(t, time.Since(start), 10*time.Second, "and not the grace period")
+	assert.Less(t, time.Since(start), 10*time.Second, "not after the grace period")
 	close(provider.answer)
 	next := launch("consumer")
 	var op store.Operation

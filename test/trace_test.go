@@ -26,14 +26,14 @@ import (
 	"stega/process"
 )
 
-// recorded has the spans of this process, from the first test that asks on.
+// recorded holds the spans of this process, from the first use on.
 var recorded = sync.OnceValue(func() *tracetest.InMemoryExporter {
 	exporter := tracetest.NewInMemoryExporter()
 	otel.SetTracerProvider(trace.NewTracerProvider(trace.WithSyncer(exporter)))
 	return exporter
 })
 
-// onServers is a process on RabbitMQ and PostgreSQL, each service with a database of its own.
+// onServers configures a process on RabbitMQ and PostgreSQL, with a database for each service.
 func onServers(t *testing.T) func(*process.Config) {
 	rabbit := servers.RabbitMQ(t)
 	databases := map[string]string{}
@@ -49,8 +49,8 @@ func onServers(t *testing.T) func(*process.Config) {
 	}
 }
 
-// The spans of an operation are one trace, from the client's own span through HTTP, command bus, outbox and broker to
-// what another service made of it.
+// The spans of an operation are one trace, from the client's span through HTTP, command bus, outbox and broker to the
+// effects in another service.
 func TestOneOperationIsOneTrace(t *testing.T) {
 	for name, changes := range map[string]func(t *testing.T) func(*process.Config){
 		"embedded and SQLite":     func(*testing.T) func(*process.Config) { return func(*process.Config) {} },

@@ -26,12 +26,12 @@ import (
 func TestMain(m *testing.M) { servers.Main(m) }
 
 const (
-	noticed = 45 * time.Second // how soon a fault is reported, and how soon another process takes over
-	over    = 2 * time.Minute  // how soon all that was written has settled, once the fault is over
+	noticed = 45 * time.Second // limit for the report of a fault and for a takeover
+	over    = 2 * time.Minute  // limit for everything to settle after a fault
 )
 
-// TestFaults runs all cases on one stack, one after the other: what one leaves behind, the check after the next would
-// find.
+// TestFaults runs all cases on one stack, one after the other. The check after a case would find the remains of the
+// previous one.
 func TestFaults(t *testing.T) {
 	if os.Getenv("STEGA_FAULTS") == "" {
 		t.Skip("STEGA_FAULTS=1 runs it")
@@ -42,13 +42,13 @@ func TestFaults(t *testing.T) {
 		name  string
 		fault func(*testing.T, *load)
 	}{
-		{"a database that takes no writes", readOnly},
+		{"a database that refuses writes", readOnly},
 		{"a connection limit that is reached", connectionsUsedUp},
 		{"a queue that is deleted", queueDeleted},
 		{"a binding that is removed", bindingRemoved},
 		{"a permission that is revoked", permissionRevoked},
 		{"a broker that loses its volume", volumeLost},
-		{"a log that is made anew", logAnew},
+		{"a log that is replaced", logAnew},
 		{"a consumer that crashes again and again", crashLoop},
 		{"a relay whose process is frozen", relayFrozen},
 		{"a relay whose host is lost", relayLost},
@@ -59,7 +59,7 @@ func TestFaults(t *testing.T) {
 		t.Run(one.name, func(t *testing.T) {
 			l := newLoad(t, c)
 			l.start()
-			defer l.stop() // whatever fails
+			defer l.stop() // in any case
 			one.fault(t, l)
 			l.stop()
 			l.check()
@@ -67,7 +67,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// load writes portfolios and prices as several clients do, and remembers which writes were accepted.
+// load writes portfolios and prices like several clients, and records the accepted writes.
 type load struct {
 	*stegatest.Composed
 
@@ -89,12 +89,12 @@ func (l *load) start() {
 	for n := range 3 {
 		l.all.Go(func() {
 			symbol := fmt.Sprintf("LOAD%d", n)
-			var own []string // an import changes the returns of each portfolio that holds the symbol, so they are few
+			var own []string // few, because an import changes the returns of each portfolio with the symbol
 			for day := 0; ; day++ {
 				select {
 				case <-l.quit:
 					return
-				case <-time.After(100 * time.Millisecond): // the load is small
+				case <-time.After(100 * time.Millisecond): // a small load
 				}
 				date := time.Date(2020, 1, 1+day%1500, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
 				l.send(http.MethodPost, "/v1/prices", fmt.Sprintf("date,symbol,close\n%s,%s,%d\n", date, symbol, 100+day%17),
@@ -118,7 +118,7 @@ func (l *load) stop() {
 	l.all.Wait()
 }
 
-// some waits until ten more writes were accepted.
+// some waits until ten more writes are accepted.
 func (l *load) some() {
 	l.t.Helper()
 	count := func() int { l.mu.Lock(); defer l.mu.Unlock(); return len(l.accepted) }
@@ -130,8 +130,8 @@ func portfolio(symbol string) string {
 	return fmt.Sprintf(`{"name":"%s","assets":[{"symbol":"%s","weight":"1"}]}`, events.NewID(), symbol)
 }
 
-// ask sends one request and returns status and body; 0 when there was no answer.
-func (l *load) ask(method, path, body string, headers ...string) (int, []byte) {
+// request sends one request and returns status and body; 0 without an answer.
+func (l *load) request(method, path, body string, headers ...string) (int, []byte) {
 	r, err := http.NewRequest(method, l.URL+path, strings.NewReader(body))
 	if err != nil {
 		return 0, nil
@@ -151,10 +151,10 @@ func (l *load) ask(method, path, body string, headers ...string) (int, []byte) {
 	return answer.StatusCode, b.Bytes()
 }
 
-// send writes, and returns the id of the entity when the write was accepted.
+// send sends a write, and returns the id of the entity if it is accepted.
 func (l *load) send(method, path, body, media string) string {
 	id := events.NewID()
-	status, answer := l.ask(method, path, body, "Content-Type", media, "Operation-Id", id)
+	status, answer := l.request(method, path, body, "Content-Type", media, "Operation-Id", id)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if status == http.StatusAccepted || status == http.StatusOK {
@@ -169,10 +169,10 @@ func (l *load) send(method, path, body, media string) string {
 	return ""
 }
 
-// settled waits until an operation has settled, and reports what became of it.
+// settled waits until an operation has settled, and returns its outcome.
 func (l *load) settled(id string, deadline time.Time) string {
 	for {
-		status, body := l.ask(http.MethodGet, "/v1/operations/"+id, "")
+		status, body := l.request(http.MethodGet, "/v1/operations/"+id, "")
 		var op struct {
 			Status, Outcome string
 			Settled         bool
@@ -188,8 +188,8 @@ func (l *load) settled(id string, deadline time.Time) string {
 	}
 }
 
-// check requires that everything that was accepted has settled, that nothing is dead, parked or unsent, that each
-// event is once in the log but for a few, and that the views are those that a rebuild makes.
+// check requires that every accepted write has settled, that no message is dead, parked or unsent, that almost every
+// event is in the log once, and that the views equal rebuilt ones.
 func (l *load) check() {
 	l.t.Helper()
 	l.within(over, "all are ready", func() (bool, string) { return l.ready() })
@@ -222,7 +222,7 @@ func (l *load) check() {
 	}
 }
 
-// views are digests of the read views.
+// views returns digests of the read views.
 func (l *load) views() map[string]string {
 	l.t.Helper()
 	all := map[string]string{}
@@ -235,19 +235,20 @@ func (l *load) views() map[string]string {
 		"optimization.portfolios": "id, version, assets",
 	} {
 		service, table, _ := strings.Cut(name, ".")
-		all[name] = l.SQL(service, fmt.Sprintf("SELECT count(*) || ' ' || md5(string_agg(r::text, E'\\n' ORDER BY r::text)) FROM (SELECT %s FROM %s) AS r", columns, table))
+		all[name] = l.SQL(service, fmt.Sprintf("SELECT count(*) || ' ' || "+
+			"md5(string_agg(r::text, E'\\n' ORDER BY r::text)) FROM (SELECT %s FROM %s) AS r", columns, table))
 	}
 	return all
 }
 
-// after runs a thing that ends a fault: at the latest when the case ends, however it does.
+// after registers a function that ends a fault, at the latest when the case ends.
 func (l *load) after(restore func()) (now func()) {
 	now = sync.OnceFunc(restore)
 	l.t.Cleanup(now)
 	return now
 }
 
-// within waits for at most a time until a thing is so.
+// within waits for a limited time until a condition holds.
 func (l *load) within(limit time.Duration, what string, so func() (bool, string)) {
 	l.t.Helper()
 	began := time.Now()
@@ -276,7 +277,7 @@ func (l *load) ready() (bool, string) {
 	return true, ""
 }
 
-// reports requires that a container's process soon is not ready, and that its reason has one of these words.
+// reports requires that the process of a container soon is not ready, and that its reason contains one of the words.
 func (l *load) reports(container string, words ...string) {
 	l.t.Helper()
 	l.within(noticed, container+" is not ready", func() (bool, string) {
@@ -287,11 +288,12 @@ func (l *load) reports(container string, words ...string) {
 
 func (l *load) migrate() { l.Compose("run", "--rm", "--no-deps", "migrate") }
 
-// holder is the container of a service whose relay sends; the other one stands by.
+// holder returns the container of a service whose relay is active; the other one stands by.
 func (l *load) holder(service string) (name, project string) {
 	l.t.Helper()
 	addresses := strings.Fields(l.SQL(service,
-		"SELECT host(client_addr) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted AND datname = current_database()"))
+		"SELECT host(client_addr) FROM pg_locks JOIN pg_stat_activity USING (pid) "+
+			"WHERE locktype = 'advisory' AND granted AND datname = current_database()"))
 	for _, one := range l.Containers() {
 		if slices.Contains(addresses, one.NetworkSettings.Networks[l.Project+"_inside"].IPAddress) {
 			name = strings.TrimPrefix(one.Name, "/")
@@ -302,7 +304,7 @@ func (l *load) holder(service string) (name, project string) {
 	return "", ""
 }
 
-// flows requires that what is written to a service's outbox is sent within the time that a takeover may take.
+// flows requires that a service's outbox is sent within the limit of a takeover.
 func (l *load) flows(service string) {
 	l.t.Helper()
 	last := l.SQL(service, "SELECT coalesce(max(id), 0) FROM outbox")
@@ -331,14 +333,15 @@ func readOnly(t *testing.T, l *load) {
 	writable()
 	l.some()
 	all, different := lines()
-	assert.Less(t, all-different, different/10, "events that were sent again, of %d", different)
+	assert.Less(t, all-different, different/10, "repeated events, of %d", different)
 }
 
 func connectionsUsedUp(t *testing.T, l *load) {
 	unlimited := l.after(func() { l.SQL("portfolio", "ALTER ROLE portfolio CONNECTION LIMIT -1") })
-	l.SQL("portfolio", "ALTER ROLE portfolio CONNECTION LIMIT 0; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'portfolio'")
+	l.SQL("portfolio", "ALTER ROLE portfolio CONNECTION LIMIT 0; "+
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'portfolio'")
 	l.within(noticed, "the fault is named", func() (bool, string) {
-		_, body := l.ask(http.MethodPost, "/v1/portfolios", portfolio("LOAD0"), "Content-Type", "application/json")
+		_, body := l.request(http.MethodPost, "/v1/portfolios", portfolio("LOAD0"), "Content-Type", "application/json")
 		_, missing := l.Health("portfolio-api")
 		return strings.Contains(string(body)+missing, "too many connections"), string(body) + missing
 	})
@@ -357,8 +360,8 @@ func queueDeleted(_ *testing.T, l *load) {
 func bindingRemoved(_ *testing.T, l *load) {
 	prepared := l.after(l.migrate)
 	l.Rabbit("eval", `Q = rabbit_misc:r(<<"/">>, queue, <<"stega.returns.events">>),
-		[rabbit_binding:remove(B, <<"test">>) || B <- rabbit_binding:list_for_destination(Q), element(2, element(2, B)) =/= <<>>,
-		 element(4, element(2, B)) =:= <<"stega.events">>].`)
+		[rabbit_binding:remove(B, <<"test">>) || B <- rabbit_binding:list_for_destination(Q),
+		 element(2, element(2, B)) =/= <<>>, element(4, element(2, B)) =:= <<"stega.events">>].`)
 	l.reports("returns-consumer", "bind", "migrate")
 	l.some()
 	prepared()
@@ -391,17 +394,17 @@ func logAnew(_ *testing.T, l *load) {
 	l.Rabbit("delete_queue", "stega.log")
 	l.migrate()
 	l.within(noticed, "a write settles in the answer", func() (bool, string) {
-		status, body := l.ask(http.MethodPost, "/v1/portfolios", portfolio("LOAD1"), "Content-Type", "application/json",
+		status, body := l.request(http.MethodPost, "/v1/portfolios", portfolio("LOAD1"), "Content-Type", "application/json",
 			"Prefer", "wait=5, settled")
 		return status == http.StatusOK && strings.Contains(string(body), `"settled":true`), string(body)
 	})
 }
 
 func crashLoop(_ *testing.T, l *load) {
-	for range 22 { // one more than the broker's delivery limit
+	for range 22 { // beyond the broker's delivery limit
 		l.Compose("kill", "returns-consumer")
 		l.Compose("start", "returns-consumer")
-		l.within(over, "it takes messages again", func() (bool, string) {
+		l.within(over, "it accepts messages again", func() (bool, string) {
 			n := l.Rabbit("list_queues", "name", "consumers", "--no-table-headers")
 			return strings.Contains(n, "stega.returns.events\t1"), n
 		})
@@ -431,10 +434,11 @@ func relayLost(_ *testing.T, l *load) {
 }
 
 func poisonRow(t *testing.T, l *load) {
-	l.SQL("portfolio", `INSERT INTO outbox (message_id, service, topic, subject, emitted_at, correlation, causation, traceparent, sequence, data)
+	l.SQL("portfolio", `INSERT INTO outbox
+		(message_id, service, topic, subject, emitted_at, correlation, causation, traceparent, sequence, data)
 		VALUES ('01a22d1f-5724-7b24-869b-c81b75ff960e', '', 'portfolio.deleted', repeat('x', 70000), 0, '', '', '', 1, '{}')`)
 	l.within(noticed, "another portfolio settles", func() (bool, string) {
-		status, body := l.ask(http.MethodPost, "/v1/portfolios", portfolio("LOAD2"), "Content-Type", "application/json",
+		status, body := l.request(http.MethodPost, "/v1/portfolios", portfolio("LOAD2"), "Content-Type", "application/json",
 			"Prefer", "wait=10, settled")
 		return status == http.StatusOK && strings.Contains(string(body), `"settled":true`), string(body)
 	})
@@ -445,12 +449,12 @@ func poisonRow(t *testing.T, l *load) {
 		}
 	}
 	l.within(noticed, "the row is a dead letter", func() (bool, string) {
-		_, body := l.ask(http.MethodGet, "/v1/dead", "")
+		_, body := l.request(http.MethodGet, "/v1/dead", "")
 		_ = json.Unmarshal(body, &dead)
 		return len(dead.Items) == 1, string(body)
 	})
 	for _, one := range dead.Items {
-		status, body := l.ask(http.MethodDelete, fmt.Sprintf("/v1/dead/%s/%d", one.Service, one.ID), "")
+		status, body := l.request(http.MethodDelete, fmt.Sprintf("/v1/dead/%s/%d", one.Service, one.ID), "")
 		assert.Less(t, status, 300, "%s", body)
 	}
 }
@@ -474,23 +478,23 @@ func slowRebuild(t *testing.T, l *load) {
 	}
 	fast := l.after(func() { cpus("2") })
 	cpus("0.3")
-	status, body := l.ask(http.MethodPost, "/v1/rebuild/returns", "", "Content-Type", "application/json")
+	status, body := l.request(http.MethodPost, "/v1/rebuild/returns", "", "Content-Type", "application/json")
 	require.Equal(t, http.StatusAccepted, status, "%s", body)
 	var op struct {
 		ID string `json:"operation_id"`
 	}
 	require.NoError(t, json.Unmarshal(body, &op))
-	asked, missing := 0, 0
+	reads, missing := 0, 0
 	l.within(10*time.Minute, "the rebuild settles", func() (bool, string) {
 		for _, symbol := range []string{"BIG0", "BIG99", "BIG199", "LOAD0"} {
-			asked++
-			if status, _ := l.ask(http.MethodGet, "/v1/returns/assets/"+symbol, ""); status == http.StatusNotFound {
+			reads++
+			if status, _ := l.request(http.MethodGet, "/v1/returns/assets/"+symbol, ""); status == http.StatusNotFound {
 				missing++
 			}
 		}
-		_, body := l.ask(http.MethodGet, "/v1/operations/"+op.ID, "")
+		_, body := l.request(http.MethodGet, "/v1/operations/"+op.ID, "")
 		return strings.Contains(string(body), `"settled":true`), string(body)
 	})
-	assert.Zero(t, missing, "of %d reads found nothing while the view was made anew", asked)
+	assert.Zero(t, missing, "of %d reads found nothing during the rebuild", reads)
 	fast()
 }

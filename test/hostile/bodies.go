@@ -11,7 +11,7 @@ import (
 
 const someID = "019a2f60-0000-7000-8000-000000000001"
 
-// posts are the routes that take a body; a read token may send the first.
+// posts are the routes with a body; a read token may send the first.
 var posts = []string{
 	"POST /v1/optimizations/" + someID + "/allocation", "POST /v1/optimizations", "POST /v1/portfolios",
 	"PUT /v1/portfolios/" + someID,
@@ -24,11 +24,11 @@ var posts = []string{
 	"POST /v1/links", "POST /v1/logout", "POST /v1/proof",
 }
 
-// fields are names that some of the routes take.
+// fields are names of fields of the routes.
 var fields = []string{"amount", "prices", "name", "assets", "symbols", "groups", "views", "cron", "weights",
 	"window", "x", "__proto__", ""}
 
-// body sends a bad body, or a mutation of one.
+// body sends an invalid body, or a mutation of one.
 func (a *attack) body(ctx context.Context, r *rand.Rand) {
 	route := posts[0]
 	token := pick(r, a.tokens)
@@ -49,28 +49,28 @@ func (a *attack) body(ctx context.Context, r *rand.Rand) {
 
 func pick[T any](r *rand.Rand, of []T) T { return of[r.IntN(len(of))] }
 
-// deep nests objects with long names, or lists, up to about what a body may have.
+// deep returns nested objects with long names, or lists, up to about the limit of a body.
 func deep(r *rand.Rand) string {
 	depth := pick(r, []int{31, 32, 33, 1000, 9900, 20_000, 1 << 20})
-	field := "amount" // of the route that takes a read token
+	field := "amount" // of the route for a read token
 	if r.IntN(2) == 0 {
 		field = pick(r, fields)
 	}
 	if r.IntN(4) == 0 {
-		return nested(field, "[", "]", min(depth, (1<<20-40)/2+r.IntN(8)/7)) // sometimes one too many
+		return nested(field, "[", "]", min(depth, (1<<20-40)/2+r.IntN(8)/7)) // sometimes beyond the limit
 	}
 	open := `{"` + strings.Repeat("k", 1+r.IntN(400)) + `":`
 	return nested(field, open, "}", min(depth, (1<<20-40)/(len(open)+1)+r.IntN(8)/7))
 }
 
-// deepest is the body that takes most memory where what is above each depth is kept.
+// deepest returns the body that needs most memory in a decoder that keeps the parents of each level.
 func deepest() string { return nested("amount", `{"`+strings.Repeat("k", 98)+`":`, "}", 9900) }
 
 func nested(field, open, end string, depth int) string {
 	return fmt.Sprintf(`{"%s":%s1%s}`, field, strings.Repeat(open, depth), strings.Repeat(end, depth))
 }
 
-// odd makes a body that is wrong in a way of its own.
+// odd returns a body with one error.
 func odd(r *rand.Rand) string {
 	field, n := pick(r, fields), 1+r.IntN(1_000_000)
 	value := pick(r, []func() string{
@@ -138,7 +138,7 @@ func mutate(r *rand.Rand, body string) string {
 	return string(b)
 }
 
-// groups sends an optimization with long lists: with a write token, for others are refused before.
+// groups sends an optimization with long lists. It needs a write token, without which the request is refused early.
 func (a *attack) groups(ctx context.Context, r *rand.Rand) {
 	if a.write == "" {
 		a.query(ctx, r)
@@ -158,7 +158,7 @@ func (a *attack) groups(ctx context.Context, r *rand.Rand) {
 	a.send(ctx, r, "groups", http.MethodPost, "/v1/optimizations", a.write, body)
 }
 
-// query asks with parameters, paths and methods that mean harm.
+// query sends requests with malicious parameters, paths and methods.
 func (a *attack) query(ctx context.Context, r *rand.Rand) {
 	path := pick(r, []string{
 		"/v1/portfolios", "/v1/operations", "/v1/symbols", "/v1/prices/AAPL", "/v1/returns/assets/AAPL/series",
@@ -179,7 +179,7 @@ func (a *attack) query(ctx context.Context, r *rand.Rand) {
 	a.send(ctx, r, "query", method, path+"?"+name+"="+value, pick(r, a.tokens), "")
 }
 
-// kendall asks for what is dear to compute, and mostly leaves before the answer.
+// kendall requests an expensive computation, and usually disconnects before the answer.
 func (a *attack) kendall(ctx context.Context, r *rand.Rand) {
 	left, cancel := context.WithTimeout(ctx, time.Duration(1+r.IntN(300))*time.Millisecond)
 	defer cancel()

@@ -19,8 +19,8 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// A server of little memory and few descriptors answers others while a client attacks it.
-func TestServerStandsHostileClient(t *testing.T) {
+// A server with little memory and few descriptors answers other clients during an attack.
+func TestAServerWithstandsAHostileClient(t *testing.T) {
 	t.Parallel()
 	stega := stegatest.Binary(t)
 	if _, err := exec.LookPath("prlimit"); err != nil {

@@ -1,11 +1,12 @@
-// Command hostile attacks a server with the requests of a client that means harm, and checks that a second client is
+// Command hostile attacks a server with the requests of a malicious client, and checks that a second client is
 // answered meanwhile.
 //
-//	go run ./test/hostile -url http://127.0.0.1:8420 -token READ -good-token READ [-write-token WRITE] -duration 10m [-seed N]
+//	go run ./test/hostile -url http://127.0.0.1:8420 -token READ -good-token READ [-write-token WRITE]
+//		-duration 10m [-seed N]
 //
-// It exits with 1 when a read of the second client is not answered with 200 within 5 s, when a hostile request is
-// answered with 500 or with 429 without Retry-After, or when one is not answered within 30 s (without its body: a
-// minute); with 2 when it is called wrongly.
+// It exits with 1 in three cases: a read of the second client is not answered with 200 within 5 s; a hostile request
+// is answered with 500, or with 429 without Retry-After; or a hostile request is not answered within 30 s (without
+// its body: a minute). It exits with 2 for wrong arguments.
 package main
 
 import (
@@ -28,16 +29,16 @@ import (
 
 const (
 	workers  = 16
-	maxHeld  = 500             // connections that are held open at the same time
-	patience = 5 * time.Second // within which the second client is answered
+	maxHeld  = 500             // most connections that are held open at a time
+	patience = 5 * time.Second // limit for an answer to the second client
 	every    = 200 * time.Millisecond
-	bodyLess = time.Minute // within which a request without its body is answered, or its connection closed
+	bodyLess = time.Minute // limit for the answer to a request without its body, or for the end of its connection
 )
 
-// attack is what all workers share.
+// attack is the shared state of all workers.
 type attack struct {
 	base, host string
-	tokens     []string // of hostile requests; the empty one is none
+	tokens     []string // of hostile requests; an empty one means no token
 	write      string   // the token of group lists
 	client     *http.Client
 	held       chan struct{}
@@ -48,7 +49,7 @@ type attack struct {
 	faults []string
 }
 
-// count counts an outcome: a status, or what came in place of an answer.
+// count counts an outcome: a status, or what replaced an answer.
 func (a *attack) count(kind, outcome string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -58,7 +59,7 @@ func (a *attack) count(kind, outcome string) {
 	a.counts[kind][outcome]++
 }
 
-// wrong notes what must not be.
+// wrong records a failure of the server.
 func (a *attack) wrong(format string, args ...any) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -98,7 +99,7 @@ func main() {
 	}
 }
 
-// run attacks for a time, prints what came of it, and reports whether the server stood it.
+// run attacks for a time, prints the results, and reports whether the server withstood it.
 func (a *attack) run(ctx context.Context, good string, duration time.Duration, seed uint64) bool {
 	ctx, cancel := context.WithTimeout(ctx, duration)
 	defer cancel()
@@ -131,7 +132,7 @@ func (a *attack) work(ctx context.Context, r *rand.Rand) {
 	kinds := []func(context.Context, *rand.Rand){a.body, a.body, a.body, a.groups, a.query, a.kendall, a.slow, a.slow,
 		a.socket, a.garbage, a.tail}
 	_, path, _ := strings.Cut(posts[0], " ")
-	// of all workers at the same time
+	// one from each worker at the same time
 	a.send(context.WithoutCancel(ctx), r, "deep", http.MethodPost, path, a.tokens[0], deepest())
 	for ctx.Err() == nil {
 		kinds[r.IntN(len(kinds))](ctx, r)
@@ -181,7 +182,7 @@ func (a *attack) send(ctx context.Context, r *rand.Rand, kind, method, path, tok
 	}
 }
 
-// rest waits, or until the attack is over.
+// rest waits for a time, or until the attack ends.
 func rest(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
@@ -195,7 +196,7 @@ type second struct {
 	token  string
 	client *http.Client
 	took   []time.Duration
-	again  int // connections that were closed before an answer came
+	again  int // connections that closed without an answer
 }
 
 func (s *second) read(ctx context.Context) {
@@ -212,7 +213,7 @@ func (s *second) read(ctx context.Context) {
 	}
 }
 
-// get reads a path. A connection that was closed, to make room, is opened anew.
+// get reads a path, on a new connection if the server closed the old one to make room.
 func (s *second) get(path string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

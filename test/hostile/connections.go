@@ -15,7 +15,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// hold does something with a connection beside the workers, a bounded number at a time.
+// hold runs do beside the workers, a limited number at a time.
 func (a *attack) hold(ctx context.Context, do func()) {
 	select {
 	case a.held <- struct{}{}:
@@ -24,12 +24,11 @@ func (a *attack) hold(ctx context.Context, do func()) {
 			do()
 		})
 	case <-ctx.Done():
-	case <-time.After(10 * time.Millisecond): // all are held: the worker goes on to other things
+	case <-time.After(10 * time.Millisecond): // all are held: the worker continues
 	}
 }
 
-// slow opens connections whose requests never come whole, and waits for what the server does: more at a time, now and
-// then, than it takes.
+// slow opens connections with incomplete requests and waits for the server; sometimes more at a time than it accepts.
 func (a *attack) slow(ctx context.Context, r *rand.Rand) {
 	n := 1
 	if r.IntN(100) == 0 {
@@ -124,7 +123,7 @@ func (a *attack) wait(ctx context.Context, kind, sent string, drip bool, limit t
 	}
 }
 
-// socket opens a WebSocket, subscribes to many patterns, sends garbage and auth, and goes.
+// socket opens a WebSocket, subscribes to many patterns, sends garbage and tokens, and disconnects.
 func (a *attack) socket(ctx context.Context, r *rand.Rand) {
 	token, own := pick(r, a.tokens), r.Uint64()
 	var messages []string
@@ -199,7 +198,7 @@ func (a *attack) subscribe(ctx context.Context, token string, messages []string,
 	a.count("socket", "left or cut")
 }
 
-// garbage upgrades a connection, and sends what is no frame.
+// garbage upgrades a connection, and sends invalid frames.
 func (a *attack) garbage(ctx context.Context, r *rand.Rand) {
 	frames := pick(r, []string{
 		"\x81\x05hello", "\xc1\x80\x00\x00\x00\x00", "\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00",
@@ -217,7 +216,7 @@ func (a *attack) garbage(ctx context.Context, r *rand.Rand) {
 	a.hold(ctx, func() { a.wait(ctx, "garbage", head+"\r\n"+frames, false, bodyLess) })
 }
 
-// tail reads the log or the stream for a while, slowly or not at all, and hangs up.
+// tail reads the log or the stream for a while, slowly or not at all, and disconnects.
 func (a *attack) tail(ctx context.Context, r *rand.Rand) {
 	path := pick(r, []string{"/v1/events", "/v1/events?from=0", "/v1/stream?channel=%23",
 		"/v1/stream?channel=*.created&from=0", "/v1/stream"})
