@@ -49,7 +49,7 @@ var imports = map[string][]string{
 
 	"internal/backoff": {},
 
-	"services":              {"bus", "replay", "rest"},
+	"services":              {"bus", "events", "replay", "rest"},
 	"services/portfolio":    {"bus", "events", "replay", "rest", "store"},
 	"services/marketdata":   {"bus", "events", "quant", "replay", "rest", "services/marketdata/...", "store"},
 	"services/returns":      {"bus", "events", "quant", "replay", "rest", "series", "store"},

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/labstack/echo/v4"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"stega/broker"
 	"stega/events"
@@ -17,29 +16,12 @@ import (
 	"stega/store"
 )
 
-// handler is all that the process serves over HTTP.
+// handler serves all that the process answers over HTTP.
 func (p *Process) handler() http.Handler {
-	return rest.Tagged(p.edge.Handler(rest.Heads(p.routes())))
-}
-
-// routes are the paths that the process itself answers.
-func (p *Process) routes() *echo.Echo {
-	e := rest.New(rest.Options{Log: p.cfg.Log, Areas: p.edge.Areas()})
+	e := rest.New(rest.Options{Log: p.cfg.Log})
 	e.Use(p.drain.middleware)
-	e.GET("/healthz", func(c echo.Context) error { return c.JSON(http.StatusOK, map[string]string{"status": "ok"}) })
-	e.GET("/readyz", p.readyz)
-	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{})))
-	v1 := e.Group("/v1")
-	rest.DeadLetters(v1, p.databases()...)
-	v1.POST("/events/:topic", p.publish)
-	v1.GET("/events", p.tail)
-	p.edge.Routes(e)
-	if p.has(API) {
-		for _, part := range p.parts {
-			part.service.Routes(v1, part)
-		}
-	}
-	return e
+	rest.Serve(e, p.routes()...)
+	return rest.Tagged(p.edge.Handler(rest.Heads(e)))
 }
 
 // maxEvent bounds an event that is published by hand.
@@ -79,7 +61,14 @@ func (p *Process) publish(c echo.Context) error {
 		return err
 	}
 	c.Response().Header().Set(echo.HeaderLocation, "/v1/operations/"+id)
-	return c.JSON(http.StatusAccepted, map[string]string{"operation_id": id, "topic": topic, "subject": event.Subject()})
+	return c.JSON(http.StatusAccepted, Published{id, topic, event.Subject()})
+}
+
+// Published is the answer to an event that was published by hand.
+type Published struct {
+	OperationID string `json:"operation_id"`
+	Topic       string `json:"topic"`
+	Subject     string `json:"subject"`
 }
 
 // owner is the database whose outbox a topic belongs to.

@@ -20,7 +20,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
@@ -107,10 +106,8 @@ type edge interface {
 	Guard(listener net.Addr, next http.Handler) http.Handler
 	// Handler returns what the listener serves, of which own are the paths of the process.
 	Handler(own http.Handler) http.Handler
-	// Routes adds paths of the edge to those of the process.
-	Routes(e *echo.Echo)
-	// Areas lists the first segments below /v1 that Handler serves besides.
-	Areas() []string
+	// Routes returns the routes of the edge, which the process serves with its own.
+	Routes() []rest.Route
 	// Run works until ctx ends; it calls ready once it can be used.
 	Run(ctx context.Context, ready func()) error
 	// Ready is called when the process is ready, and Drain when its end begins.
@@ -229,7 +226,7 @@ func (p *Process) newEdge(ctx context.Context) (edge, error) {
 		}
 	}
 	o := boundary.ServerOptions{
-		Log: p.cfg.Log, Metrics: p.registry, Databases: p.databases(), Events: p.broker, Upstreams: p.cfg.Upstreams,
+		Table: rest.NewTable(HTTPRoutes()...), Log: p.cfg.Log, Metrics: p.registry, Databases: p.databases(), Events: p.broker, Upstreams: p.cfg.Upstreams,
 		TokenFile: p.cfg.TokenFile, SignIn: p.cfg.SignIn,
 		Access: access.Options{
 			Log: p.cfg.Log, Metrics: p.registry, Limits: p.cfg.Limits, Service: p.cfg.Secret, Local: p.cfg.LocalAccess, Proxies: p.cfg.Proxies,

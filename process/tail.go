@@ -73,24 +73,15 @@ type tailing struct {
 }
 
 func tailOf(c echo.Context) (*tailing, error) {
-	if err := rest.Known(c, "from", "follow", "internal"); err != nil {
-		return nil, err
-	}
-	t := &tailing{from: broker.LogEnd, follow: true, began: time.Now()}
-	var err error
-	if v := c.QueryParam("from"); v != "" {
+	t := &tailing{from: broker.LogEnd, follow: rest.Arg[bool](c, "follow"), internal: rest.Arg[bool](c, "internal"), began: time.Now()}
+	if v := rest.Arg[string](c, "from"); v != "" {
+		var err error
 		if t.from, err = strconv.ParseUint(v, 10, 64); err != nil {
 			return nil, fault.Malformed("position_invalid", "%.64q is not a position of the log", v).
 				WithHint("positions are whole numbers; 0 is the oldest")
 		}
 	}
-	if c.QueryParam("follow") != "" {
-		if t.follow, err = rest.Flag(c, "follow"); err != nil {
-			return nil, err
-		}
-	}
-	t.internal, err = rest.Flag(c, "internal")
-	return t, err
+	return t, nil
 }
 
 // run writes entries until the client or the process ends, or the end is reached.

@@ -54,78 +54,113 @@ func some(t time.Time) *time.Time {
 	return &t
 }
 
-// DeadLetters adds the endpoints of parked and dead messages: GET /dead, and GET, DELETE and POST …/retry of
-// /dead/{service}/{id}.
-func DeadLetters(v1 *echo.Group, dbs ...*store.DB) {
-	v1.GET("/dead", func(c echo.Context) error {
-		if err := Known(c, "service", "state", "limit"); err != nil {
-			return err
+// DeadLetters returns the routes of parked and dead messages over the databases of a process.
+func DeadLetters(dbs ...*store.DB) []Route {
+	d := deadLetters(dbs)
+	return []Route{
+		{
+			Name: "listDeadLetters", Method: http.MethodGet, Path: "/v1/dead", Scope: ScopeAdmin, Service: "*",
+			Summary: "List parked and dead messages, the oldest first",
+			Query: []Param{
+				{Name: "service", About: "service whose messages are listed; all when left out"},
+				{Name: "state", About: "state of the messages", Values: parkedStates(), Code: "state_unknown"},
+				{Name: "limit", About: "number of messages of each service", Type: Integer, Default: defaultLimit, Min: 1, Max: maxLimit, Code: "limit_invalid"},
+			},
+			Answer: DeadList{}, Handler: d.list,
+		},
+		{
+			Name: "getDeadLetter", Method: http.MethodGet, Path: "/v1/dead/{service}/{id}", Scope: ScopeAdmin, Service: "{service}",
+			Summary: "Show one parked or dead message with its data",
+			Answer:  DeadLetter{}, Handler: d.one(d.get),
+		},
+		{
+			Name: "retryDeadLetter", Method: http.MethodPost, Path: "/v1/dead/{service}/{id}/retry", Scope: ScopeAdmin, Service: "{service}",
+			Command: "dead.retry", Summary: "Handle a message again, with other data if the body has some",
+			Body: revival{}, Status: http.StatusNoContent, Handler: d.one(d.retry),
+		},
+		{
+			Name: "dropDeadLetter", Method: http.MethodDelete, Path: "/v1/dead/{service}/{id}", Scope: ScopeAdmin, Service: "{service}",
+			Command: "dead.drop", Summary: "Delete a parked or dead message", Status: http.StatusNoContent, Handler: d.one(d.drop),
+		},
+	}
+}
+
+// DeadList is the answer to GET /v1/dead.
+type DeadList struct {
+	Items []DeadLetter `json:"items"`
+	// Unavailable names the services that gave no answer: a short list must not look like a complete one.
+	Unavailable []string `json:"unavailable,omitempty"`
+}
+
+// revival is the request to handle a message again.
+type revival struct {
+	Data json.RawMessage `json:"data,omitempty"` // in place of the message's own
+}
+
+func parkedStates() []string {
+	return []string{string(store.Parked), string(store.Waiting), string(store.Leased), string(store.Suspect), string(store.Dead)}
+}
+
+// deadLetters serves the messages of some databases.
+type deadLetters []*store.DB
+
+func (d deadLetters) list(c echo.Context) error {
+	letters := []DeadLetter{}
+	for _, db := range d {
+		if s := Arg[string](c, "service"); s != "" && s != db.Service() {
+			continue
 		}
-		page, err := Paged(c)
+		rows, err := db.DeadLetters(c.Request().Context(), Word[store.ParkedState](c, "state"), Arg[int](c, "limit"), 0)
 		if err != nil {
 			return err
 		}
-		state := store.ParkedState(c.QueryParam("state"))
-		switch state {
-		case "", store.Parked, store.Waiting, store.Leased, store.Suspect, store.Dead:
-		default:
-			return fault.Invalid("state_unknown", "there is no state %.64q", state).
-				WithHint("the states are %s, %s, %s, %s, %s", store.Parked, store.Waiting, store.Leased, store.Suspect, store.Dead)
-		}
-		letters := []DeadLetter{}
-		for _, db := range dbs {
-			if s := c.QueryParam("service"); s != "" && s != db.Service() {
-				continue
-			}
-			rows, err := db.DeadLetters(c.Request().Context(), state, page.Limit, 0)
-			if err != nil {
-				return err
-			}
-			for _, m := range slices.Backward(rows) { // oldest first, the order in which they are to be tried again
-				letters = append(letters, letter(db.Service(), m, false))
-			}
-		}
-		return c.JSON(http.StatusOK, List{Items: letters})
-	})
-	one := func(do func(c echo.Context, db *store.DB, id int64) error) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			id, err := strconv.ParseInt(c.Param("id"), 10, 64)
-			if err != nil {
-				return fault.NotFound("dead_letter_unknown", "%q is not the number of a dead letter", c.Param("id"))
-			}
-			for _, db := range dbs {
-				if db.Service() == c.Param("service") {
-					return do(c, db, id)
-				}
-			}
-			return fault.NotFound("service_unknown", "this process has no service %q", c.Param("service"))
+		for _, m := range slices.Backward(rows) { // oldest first, the order in which they are to be tried again
+			letters = append(letters, letter(db.Service(), m, false))
 		}
 	}
-	v1.GET("/dead/:service/:id", one(func(c echo.Context, db *store.DB, id int64) error {
-		m, err := db.DeadLetter(c.Request().Context(), id)
+	return c.JSON(http.StatusOK, DeadList{Items: letters})
+}
+
+// one returns the handler of one message.
+func (d deadLetters) one(do func(c echo.Context, db *store.DB, id int64) error) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		id, err := strconv.ParseInt(c.Param("id"), 10, 64)
 		if err != nil {
-			return err
+			return fault.NotFound("dead_letter_unknown", "%q is not the number of a dead letter", c.Param("id"))
 		}
-		return c.JSON(http.StatusOK, letter(db.Service(), m, true))
-	}))
-	v1.POST("/dead/:service/:id/retry", one(func(c echo.Context, db *store.DB, id int64) error {
-		var body struct {
-			Data json.RawMessage `json:"data"`
-		}
-		if c.Request().ContentLength != 0 {
-			if _, err := Body(c, &body); err != nil {
-				return err
+		for _, db := range d {
+			if db.Service() == c.Param("service") {
+				return do(c, db, id)
 			}
 		}
-		if err := db.Revive(c.Request().Context(), id, body.Data); err != nil {
+		return fault.NotFound("service_unknown", "this process has no service %q", c.Param("service"))
+	}
+}
+
+func (d deadLetters) get(c echo.Context, db *store.DB, id int64) error {
+	m, err := db.DeadLetter(c.Request().Context(), id)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, letter(db.Service(), m, true))
+}
+
+func (d deadLetters) retry(c echo.Context, db *store.DB, id int64) error {
+	var r revival
+	if c.Request().ContentLength != 0 {
+		if _, err := Body(c, &r); err != nil {
 			return err
 		}
-		return c.NoContent(http.StatusNoContent)
-	}))
-	v1.DELETE("/dead/:service/:id", one(func(c echo.Context, db *store.DB, id int64) error {
-		if err := db.Drop(c.Request().Context(), id); err != nil {
-			return err
-		}
-		return c.NoContent(http.StatusNoContent)
-	}))
+	}
+	if err := db.Revive(c.Request().Context(), id, r.Data); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+func (d deadLetters) drop(c echo.Context, db *store.DB, id int64) error {
+	if err := db.Drop(c.Request().Context(), id); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
 }

@@ -14,49 +14,55 @@ import (
 	"stega/store"
 )
 
-// Operations adds GET /operations, GET /operations/{id} and POST /operations/{id}/cancel over the databases of a
-// process.
-func Operations(v1 *echo.Group, dbs ...*store.DB) {
-	v1.GET("/operations", func(c echo.Context) error {
-		if err := Known(c, "limit", "cursor"); err != nil {
-			return err
-		}
-		page, err := Paged(c)
+// Operations returns the routes of operations over the databases of a process.
+func Operations(dbs ...*store.DB) []Route {
+	o := operations(dbs)
+	return []Route{
+		{Method: http.MethodGet, Path: "/v1/operations", Scope: ScopeRead, Query: Paging(), Handler: o.list},
+		{Method: http.MethodGet, Path: "/v1/operations/{id}", Scope: ScopeRead, Handler: o.get},
+		{Method: http.MethodPost, Path: "/v1/operations/{id}/cancel", Scope: ScopeWrite, Handler: func(c echo.Context) error { return CancelIn(c, dbs...) }},
+	}
+}
+
+// operations serves the operations of some databases.
+type operations []*store.DB
+
+func (o operations) list(c echo.Context) error {
+	page, err := Paged(c)
+	if err != nil {
+		return err
+	}
+	var all []store.Operation
+	for _, db := range o {
+		some, err := db.Operations(c.Request().Context(), page.Limit+1, page.After)
 		if err != nil {
 			return err
 		}
-		var all []store.Operation
-		for _, db := range dbs {
-			some, err := db.Operations(c.Request().Context(), page.Limit+1, page.After)
-			if err != nil {
-				return err
-			}
-			all = append(all, some...)
-		}
-		slices.SortFunc(all, func(a, b store.Operation) int { return cmp.Compare(b.ID, a.ID) })
-		return Pages(c, page, all, func(o store.Operation) string { return o.ID })
-	})
-	v1.GET("/operations/:id", func(c echo.Context) error {
-		o, err := Find(c.Request().Context(), c.Param("id"), dbs...)
-		if err != nil {
-			return err
-		}
-		p, err := Preferred(c.Request().Header)
-		if err != nil {
-			return err
-		}
-		if p.Wait > 0 && !o.Done() {
-			for _, db := range dbs {
-				if db.Service() == o.Service {
-					if o, err = db.WaitOperation(deadline(c, p.Wait), o.ID); err != nil {
-						return err
-					}
+		all = append(all, some...)
+	}
+	slices.SortFunc(all, func(a, b store.Operation) int { return cmp.Compare(b.ID, a.ID) })
+	return Pages(c, page, all, func(o store.Operation) string { return o.ID })
+}
+
+func (o operations) get(c echo.Context) error {
+	op, err := Find(c.Request().Context(), c.Param("id"), o...)
+	if err != nil {
+		return err
+	}
+	p, err := Preferred(c.Request().Header)
+	if err != nil {
+		return err
+	}
+	if p.Wait > 0 && !op.Done() {
+		for _, db := range o {
+			if db.Service() == op.Service {
+				if op, err = db.WaitOperation(deadline(c, p.Wait), op.ID); err != nil {
+					return err
 				}
 			}
 		}
-		return c.JSON(http.StatusOK, Ended{Operation: o})
-	})
-	v1.POST("/operations/:id/cancel", func(c echo.Context) error { return CancelIn(c, dbs...) })
+	}
+	return c.JSON(http.StatusOK, Ended{Operation: op})
 }
 
 // Ended is an operation as a service tells it, which knows when its command has ended, and not what follows: that is
@@ -98,5 +104,10 @@ func CancelIn(c echo.Context, dbs ...*store.DB) error {
 		}
 	}
 	c.Response().Header().Set(echo.HeaderLocation, "/v1/operations/"+o.ID)
-	return c.JSON(http.StatusAccepted, map[string]string{"operation_id": o.ID})
+	return c.JSON(http.StatusAccepted, Cancelled{o.ID})
+}
+
+// Cancelled is the answer to a request that cancels an operation.
+type Cancelled struct {
+	OperationID string `json:"operation_id"`
 }

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,8 +34,6 @@ type Service interface {
 // Options of New.
 type Options struct {
 	Log *slog.Logger
-	// Areas are first segments below /v1 that others answer to, for the hint of a path that nothing is at.
-	Areas []string
 }
 
 // New makes the echo server with what every process has: recovery, request ids, traces, problem+json for every error
@@ -156,9 +153,6 @@ func problem(opts Options, err error, c echo.Context) {
 	if _, own := errors.AsType[*fault.Fault](err); !own && errors.Is(c.Request().Context().Err(), context.Canceled) {
 		f = fault.Of(context.Canceled) // whatever broke off, it was because the client has gone
 	}
-	if f.Code == "path_unknown" && f.Hint == "" {
-		f = PathUnknown(append(areas(c.Echo()), opts.Areas...))
-	}
 	if err := refuse(c.Response(), c.Request(), f, status); err != nil {
 		opts.Log.Debug("an answer could not be written", "error", err)
 	}
@@ -172,7 +166,7 @@ func of(err error) *fault.Fault {
 	if e, ok := errors.AsType[*echo.HTTPError](err); ok {
 		switch e.Code {
 		case http.StatusNotFound:
-			return fault.NotFound("path_unknown", "there is nothing at this path")
+			return PathUnknown()
 		case http.StatusMethodNotAllowed:
 			return fault.New(fault.KindMalformed, "method_not_allowed", "this path does not answer to this method")
 		case http.StatusRequestEntityTooLarge:
@@ -195,24 +189,9 @@ func of(err error) *fault.Fault {
 	return fault.Of(err)
 }
 
-// PathUnknown is the answer to a path that nothing is at. areas are the first segments below /v1 that there are.
-func PathUnknown(areas []string) *fault.Fault {
-	areas = slices.Clone(areas)
-	slices.Sort(areas)
-	return fault.NotFound("path_unknown", "there is nothing at this path").
-		WithHint("paths begin with /v1/ and one of: %s", strings.Join(slices.Compact(areas), ", "))
-}
-
-// areas are the first segments below /v1 of what a server answers to.
-func areas(e *echo.Echo) []string {
-	var names []string
-	for _, r := range e.Routes() {
-		if rest, below := strings.CutPrefix(r.Path, "/v1/"); below {
-			name, _, _ := strings.Cut(rest, "/")
-			names = append(names, name)
-		}
-	}
-	return names
+// PathUnknown returns the fault of a path that no route has.
+func PathUnknown() *fault.Fault {
+	return fault.NotFound("path_unknown", "there is nothing at this path").WithHint("GET /v1/openapi.json lists the paths")
 }
 
 // maxWait bounds Prefer: wait.
@@ -260,10 +239,13 @@ func Submit(c echo.Context, svc Service, s bus.Submission) error {
 			return c.JSON(http.StatusOK, Ended{Operation: op})
 		}
 	}
-	return c.JSON(http.StatusAccepted, struct {
-		OperationID string `json:"operation_id"`
-		ID          string `json:"id"`
-	}{op.ID, op.EntityID})
+	return c.JSON(http.StatusAccepted, Accepted{op.ID, op.EntityID})
+}
+
+// Accepted is the answer to a write: the operation that it became, and the entity that it makes or changes.
+type Accepted struct {
+	OperationID string `json:"operation_id"`
+	ID          string `json:"id"`
 }
 
 // Preference is what a client prefers of an answer (RFC 7240).

@@ -248,10 +248,7 @@ func TestPagesFollowEachOther(t *testing.T) {
 	t.Parallel()
 	keys := []string{"a", "b/ü", "c d", "d", "e"}
 	s := edge(t, func(e *echo.Echo) {
-		e.GET("/", func(c echo.Context) error {
-			if err := Known(c, "limit", "cursor"); err != nil {
-				return err
-			}
+		Serve(e, Route{Method: http.MethodGet, Path: "/", Query: Paging(), Handler: func(c echo.Context) error {
 			p, err := Paged(c)
 			if err != nil {
 				return err
@@ -263,7 +260,7 @@ func TestPagesFollowEachOther(t *testing.T) {
 				}
 			}
 			return Pages(c, p, found, func(k string) string { return k })
-		})
+		}})
 	})
 	type page struct {
 		Items      []string `json:"items"`
@@ -305,13 +302,13 @@ func TestPagesFollowEachOther(t *testing.T) {
 func TestWindowsOfDays(t *testing.T) {
 	t.Parallel()
 	s := edge(t, func(e *echo.Echo) {
-		e.GET("/", func(c echo.Context) error {
+		Serve(e, Route{Method: http.MethodGet, Path: "/", Query: Windowing(), Handler: func(c echo.Context) error {
 			w, err := Windowed(c)
 			if err != nil {
 				return err
 			}
 			return c.String(http.StatusOK, fmt.Sprint(w.From, w.To))
-		})
+		}})
 	})
 	for query, want := range map[string]string{
 		"": "<nil> <nil>", "from=2024-01-02": "2024-01-02 <nil>", "from=2024-01-02&to=2024-01-02": "2024-01-02 2024-01-02",

@@ -5,9 +5,8 @@ package services
 import (
 	"context"
 
-	"github.com/labstack/echo/v4"
-
 	"stega/bus"
+	"stega/events"
 	"stega/rest"
 )
 
@@ -17,8 +16,14 @@ type Service interface {
 	Name() string
 	// Register registers a handler for each command and event of the service. It is the table of contents.
 	Register(d *bus.Dispatcher)
-	// Routes adds the service's paths below /v1.
-	Routes(v1 *echo.Group, port rest.Service)
+	// Routes returns the HTTP routes of the service; port is not used before one of them is served.
+	Routes(port rest.Service) []rest.Route
+}
+
+// Rebuilder is a service whose read views can be rebuilt.
+type Rebuilder interface {
+	// Rebuild returns the command that does so.
+	Rebuild() events.Typed
 }
 
 // Runner is implemented by a service with background work of its own, such as a schedule.

@@ -5,8 +5,6 @@ import (
 	"net"
 	"net/http"
 
-	"github.com/labstack/echo/v4"
-
 	"stega/rest"
 	"stega/services/boundary/access"
 	"stega/store"
@@ -16,27 +14,25 @@ import (
 // between services, and answers what its own databases have of operations.
 type Internal struct {
 	access    *access.Access
+	table     *rest.Table
 	databases []*store.DB
 }
 
 // NewInternal makes it. On the boundary's database, in a process without the public server, tokens let in too; tokens is
 // nil in others.
 func NewInternal(tokens *store.DB, o ServerOptions) *Internal {
-	return &Internal{access: access.New(tokens, o.Access), databases: o.Databases}
+	return &Internal{access: access.New(tokens, o.Access), table: o.Table, databases: o.Databases}
 }
 
-// Routes adds the paths of operations.
-func (i *Internal) Routes(e *echo.Echo) { rest.Operations(e.Group("/v1"), i.databases...) }
-
-// Areas is empty: nothing is forwarded.
-func (i *Internal) Areas() []string { return nil }
+// Routes returns the routes of operations.
+func (i *Internal) Routes() []rest.Route { return rest.Operations(i.databases...) }
 
 // Handler returns own.
 func (i *Internal) Handler(own http.Handler) http.Handler { return own }
 
 // Guard lets those requests in that may come in at a listener.
 func (i *Internal) Guard(listener net.Addr, next http.Handler) http.Handler {
-	return i.access.Wrap(listener, next)
+	return i.access.Wrap(listener, i.table, next)
 }
 
 // Run works until ctx ends.

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 
-	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
@@ -24,6 +23,8 @@ type ServerOptions struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Access  access.Options
+	// Table has the routes of the suite.
+	Table *rest.Table
 	// Databases are those of the services in this process.
 	Databases []*store.DB
 
@@ -44,6 +45,7 @@ type Server struct {
 	access     *access.Access
 	hub        *stream.Hub
 	gateway    *gateway.Gateway
+	table      *rest.Table
 	own        handlerRef // what this process serves itself
 	tokenFile  string
 	signIn     func(code string)
@@ -53,7 +55,7 @@ type Server struct {
 func NewServer(ctx context.Context, ledger *Service, o ServerOptions) (*Server, error) {
 	s := &Server{
 		log: o.Log, ledger: ledger, operations: newDirectory(o.Databases, o.Upstreams, o.Access.Service),
-		access: access.New(ledger.db, o.Access), tokenFile: o.TokenFile, signIn: o.SignIn,
+		access: access.New(ledger.db, o.Access), table: o.Table, tokenFile: o.TokenFile, signIn: o.SignIn,
 	}
 	if s.tokenFile != "" {
 		if err := s.access.KeepLocal(ctx, s.tokenFile); err != nil {
@@ -73,7 +75,7 @@ func NewServer(ctx context.Context, ledger *Service, o ServerOptions) (*Server, 
 		Caller: func(r *http.Request) string { return rest.Caller(r.Context()) },
 	})
 	s.gateway = gateway.New(gateway.Options{
-		Upstreams: upstreams(o, &s.own), Secret: o.Access.Service, Log: o.Log, Metrics: o.Metrics,
+		Table: o.Table, Upstreams: upstreams(o, &s.own), Secret: o.Access.Service, Log: o.Log, Metrics: o.Metrics,
 		Caller: func(ctx context.Context) (name, value string) { return access.CallerHeader, access.CallerOf(ctx) },
 		Owner: func(ctx context.Context, operation string) string {
 			known, err := s.ledger.Operation(ctx, operation, false)
@@ -104,20 +106,6 @@ func upstreams(o ServerOptions, own http.Handler) (all []gateway.Upstream) {
 // handlerRef is a handler that is set later.
 type handlerRef struct{ http.Handler }
 
-// Routes adds the paths that the server answers itself: operations, the stream, and those of access control.
-func (s *Server) Routes(e *echo.Echo) {
-	v1 := e.Group("/v1")
-	v1.GET("/operations", s.list)
-	v1.GET("/operations/:id", s.one)
-	v1.POST("/operations/:id/cancel", s.operations.cancel)
-	v1.GET("/stream", echo.WrapHandler(s.hub))
-	s.access.Routes(v1)
-	s.access.Pages(e)
-}
-
-// Areas lists the first segments below /v1 of what the gateway serves.
-func (s *Server) Areas() []string { return gateway.Areas() }
-
 // Handler returns what the public address serves: the gateway, and before everything else own, the paths of this
 // process with those of Routes.
 func (s *Server) Handler(own http.Handler) http.Handler {
@@ -127,7 +115,7 @@ func (s *Server) Handler(own http.Handler) http.Handler {
 
 // Guard lets those requests in that may come in at a listener.
 func (s *Server) Guard(listener net.Addr, next http.Handler) http.Handler {
-	return s.access.Wrap(listener, next)
+	return s.access.Wrap(listener, s.table, next)
 }
 
 // Run follows the log of events for the stream and writes the audit, until ctx ends; ready is called once the end of

@@ -13,8 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/labstack/echo/v4"
-
 	"stega/bus"
 	"stega/rest"
 	"stega/store"
@@ -57,5 +55,5 @@ func (s *Service) Register(d *bus.Dispatcher) {
 	bus.Handle(d, s.rebuilding)
 }
 
-// Routes adds nothing: the paths of operations are those of the Server.
-func (s *Service) Routes(*echo.Group, rest.Service) {}
+// Routes returns none: those of operations are the Server's.
+func (s *Service) Routes(rest.Service) []rest.Route { return nil }

@@ -38,6 +38,13 @@ type Matrix struct {
 	// The fields "observations" and "matrix" follow, as lists of rows.
 }
 
+// matrixAnswer is the type of the whole answer, for its schema.
+type matrixAnswer struct {
+	Matrix
+	Observations [][]int      `json:"observations"` // returns behind each cell
+	Cells        [][]*float64 `json:"matrix"`       // null where a cell is not defined
+}
+
 // body encodes the answer. It encodes the matrices by hand, because encoding/json takes ten times as long.
 func (a Matrix) body(e estimate) ([]byte, error) {
 	head, err := json.Marshal(a)

@@ -40,7 +40,7 @@ func TestInvalidQueriesAreRefused(t *testing.T) {
 		{"?symbols=", 422, "the symbol is empty"},
 		{"?symbols=A,B%20C", 422, "is not a symbol"},
 		{"?symbols=" + strings.Join(many, ","), 422, "at most 1000"},
-		{"?symbols=A&portfolio=" + unpriced, 422, "both say"},
+		{"?symbols=A&portfolio=" + unpriced, 422, "exclude each other"},
 		{"?portfolio=" + events.NewID(), 404, "no portfolio"},
 		{"?portfolio=" + unpriced, 409, "no prices yet of NONE"},
 		{"?kind=beta", 422, "kind=beta"},

@@ -106,33 +106,16 @@ func (q query) String() string {
 		day('f', q.from != nil, from), day('t', q.to != nil, to))
 }
 
-// choose reads a parameter that is one of some words, the first of which it is when it is not there.
-func choose[T ~string](c echo.Context, name string, words ...T) (T, error) {
-	v := T(c.QueryParam(name))
+// choose returns the value of a parameter that a method allows: the first of values when the request has none.
+func choose[T ~string](c echo.Context, name string, values ...T) (T, error) {
+	v := rest.Word[T](c, name)
 	if v == "" {
-		return words[0], nil
+		return values[0], nil
 	}
-	if slices.Contains(words, v) {
+	if slices.Contains(values, v) {
 		return v, nil
 	}
-	list := make([]string, len(words))
-	for i, w := range words {
-		list[i] = string(w)
-	}
-	return v, fault.Invalid("parameter_invalid", "%s=%.64s is not known", name, v).WithHint("%s is one of %s", name, strings.Join(list, ", "))
-}
-
-// number reads a parameter that is a number.
-func number(c echo.Context, name string, otherwise float64, ok func(v float64) bool, hint string) (float64, error) {
-	text := c.QueryParam(name)
-	if text == "" {
-		return otherwise, nil
-	}
-	v, err := strconv.ParseFloat(text, 64)
-	if err != nil || !ok(v) {
-		return v, fault.Invalid("parameter_invalid", "%s=%.64s does not fit", name, text).WithHint("%s", hint)
-	}
-	return v, nil
+	return v, fault.Invalid("parameter_invalid", "%s=%.64s is not known", name, v).WithHint("%s is one of %s", name, strings.Join(textsOf(values...), ", "))
 }
 
 // unused returns a fault when a parameter is given that the method does not use.
@@ -144,56 +127,29 @@ func unused(c echo.Context, name, method string, of ...string) error {
 }
 
 func read(c echo.Context) (q query, err error) {
-	err = rest.Known(c, "symbols", "portfolio", "frequency", "kind", "method", "target", "missing", "benchmark", "span", "from", "to", "linkage", "repair")
-	if err != nil {
+	if err := q.readMethod(c); err != nil {
 		return q, err
 	}
-	if err := q.readWhat(c); err != nil {
+	if err := q.readTarget(c); err != nil {
 		return q, err
 	}
-	if err := q.readWho(c); err != nil {
+	q.frequency = rest.Word[series.Frequency](c, "frequency")
+	q.benchmark, q.span = rest.Arg[float64](c, "benchmark"), rest.ArgOr(c, "span", spanOf(q.method))
+	q.linkage, q.repair = rest.Word[quant.LinkageMethod](c, "linkage"), rest.Arg[string](c, "repair")
+	if q.target, err = choose(c, "target", targets(q.method)...); err != nil {
 		return q, err
 	}
-	for _, read := range []func() error{
-		func() error { return q.readFrequency(c) },
-		func() (err error) { q.target, err = choose(c, "target", targets(q.method)...); return },
-		func() (err error) { q.missing, err = choose(c, "missing", treatments(q.method)...); return },
-		func() (err error) {
-			q.benchmark, err = number(c, "benchmark", 0, func(v float64) bool { return v > -1 && v < 1 }, "it is a return of a day, or of what frequency says; 0.0001 is 0.01 %")
-			return
-		},
-		func() (err error) {
-			q.span, err = number(c, "span", spanOf(q.method), func(v float64) bool { return v >= 1 && v <= 1e9 }, "it is a number of returns, 1 or more")
-			return
-		},
-		func() (err error) {
-			q.linkage, err = choose(c, "linkage", quant.AverageLinkage, quant.SingleLinkage, quant.CompleteLinkage, quant.WardLinkage)
-			return
-		},
-		func() (err error) {
-			q.repair, err = choose(c, "repair", string(quant.RepairSpectral), string(quant.RepairDiagonal), "none")
-			return
-		},
-		func() (err error) { w, err := rest.Windowed(c); q.window = window{w.From, w.To}; return err },
-	} {
-		if err := read(); err != nil {
-			return q, err
-		}
+	if q.missing, err = choose(c, "missing", treatments(q.method)...); err != nil {
+		return q, err
 	}
-	return q, nil
+	w, err := rest.Windowed(c)
+	q.window = window{w.From, w.To}
+	return q, err
 }
 
-// readFrequency reads how much time a return is of.
-func (q *query) readFrequency(c echo.Context) (err error) {
-	q.frequency, err = choose(c, "frequency", series.Daily, series.Weekly, series.Monthly)
-	return err
-}
-
-// readWhat reads the kind and the method, and what is for one method alone.
-func (q *query) readWhat(c echo.Context) (err error) {
-	if q.kind, err = choose(c, "kind", kindCorrelation, kindCovariance); err != nil {
-		return err
-	}
+// readMethod reads the kind and the method, and refuses parameters of other methods.
+func (q *query) readMethod(c echo.Context) (err error) {
+	q.kind = rest.Arg[string](c, "kind")
 	if q.method, err = choose(c, "method", methods[q.kind]...); err != nil {
 		return err
 	}
@@ -233,12 +189,12 @@ func spanOf(method string) float64 {
 	return 0
 }
 
-// readWho reads whose matrix it is.
-func (q *query) readWho(c echo.Context) (err error) {
-	q.portfolio = c.QueryParam("portfolio")
-	list := c.QueryParam("symbols")
+// readTarget reads the symbols or the portfolio of the matrix.
+func (q *query) readTarget(c echo.Context) (err error) {
+	q.portfolio = rest.ArgOr(c, "portfolio", "")
+	list := rest.Arg[string](c, "symbols")
 	if q.portfolio != "" && list != "" {
-		return fault.Invalid("symbols_twice", "symbols and portfolio both say whose matrix it is").WithHint("say one of them, or neither for all symbols")
+		return fault.Invalid("symbols_twice", "symbols and portfolio exclude each other").WithHint("give one of them, or neither for all symbols")
 	}
 	if c.QueryParams().Has("symbols") {
 		q.symbols, err = symbolsOf(list)

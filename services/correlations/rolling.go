@@ -36,10 +36,7 @@ const (
 )
 
 func readRolling(c echo.Context) (q query, days int, err error) {
-	if err := rest.Known(c, "symbols", "frequency", "method", "window", "from", "to"); err != nil {
-		return q, 0, err
-	}
-	if err := q.readWho(c); err != nil {
+	if err := q.readTarget(c); err != nil {
 		return q, 0, err
 	}
 	if len(q.symbols) != 2 {
@@ -48,20 +45,7 @@ func readRolling(c echo.Context) (q query, days int, err error) {
 		).
 			WithHint("give two symbols, such as symbols=AAPL,MA")
 	}
-	if q.method, err = choose(c, "method", "pearson", "spearman", "kendall"); err != nil {
-		return q, 0, err
-	}
-	if err := q.readFrequency(c); err != nil {
-		return q, 0, err
-	}
-	days = defaultRolling
-	if v := c.QueryParam("window"); v != "" {
-		if days, err = strconv.Atoi(v); err != nil || days < 2 || days > maxRolling {
-			return q, 0, fault.Invalid(
-				"parameter_invalid", "window=%.64s is not a number of returns from 2 to %d", v, maxRolling,
-			).WithHint("63 daily ones are a quarter of a year")
-		}
-	}
+	q.method, q.frequency, days = rest.Arg[string](c, "method"), rest.Word[series.Frequency](c, "frequency"), rest.Arg[int](c, "window")
 	w, err := rest.Windowed(c)
 	q.kind, q.window = kindCorrelation, window{w.From, w.To}
 	return q, days, err

@@ -20,6 +20,7 @@ import (
 	"stega/internal/servers"
 	"stega/migrations"
 	"stega/quant"
+	"stega/rest"
 	"stega/series"
 	"stega/store"
 )
@@ -76,9 +77,13 @@ func (s *Service) handle(t *testing.T, list ...events.AssetUpdated) {
 func (s *Service) answer(t *testing.T, query string) string {
 	t.Helper()
 	recorder := httptest.NewRecorder()
-	c := echo.New().NewContext(httptest.NewRequestWithContext(t.Context(), "GET", "/v1/correlations"+query, nil), recorder)
-	if err := s.matrix(c); err != nil {
-		return err.Error()
+	var failed error
+	e := echo.New()
+	e.HTTPErrorHandler = func(err error, _ echo.Context) { failed = err }
+	rest.Serve(e, s.Routes(nil)...)
+	e.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), "GET", "/v1/correlations"+query, nil))
+	if failed != nil {
+		return failed.Error()
 	}
 	return recorder.Header().Get("ETag") + recorder.Body.String()
 }

@@ -8,8 +8,8 @@ import (
 	"stega/services/marketdata/provider"
 )
 
-// source is a place that prices are pulled from.
-type source struct {
+// Provider is a place that prices are pulled from.
+type Provider struct {
 	Name       string   `json:"name"`
 	About      string   `json:"about"`
 	Configured bool     `json:"configured"`
@@ -19,9 +19,9 @@ type source struct {
 	provider provider.Provider // nil when it is not configured
 }
 
-// sources are all that this program knows, in the order in which they are the default.
-func sources(o Options) []source {
-	all := []source{
+// providers returns all providers of this program. The first that is configured is the default.
+func providers(o Options) []Provider {
+	all := []Provider{
 		{Name: "folder", About: "a folder of CSV files", Settings: []string{"STEGA_PRICES_FOLDER"}},
 		{Name: "eodhd", About: "an end-of-day API of the EODHD kind", Settings: []string{"STEGA_EODHD_URL", "STEGA_EODHD_KEY"}},
 		{Name: "stooq", About: "CSV as Stooq serves it", Settings: []string{"STEGA_STOOQ_URL", "STEGA_STOOQ_KEY"}},
@@ -57,8 +57,8 @@ func CheckProvider(name string) error {
 	if name == "" {
 		return nil
 	}
-	all := sources(Options{})
-	if slices.ContainsFunc(all, func(s source) bool { return s.Name == name }) {
+	all := providers(Options{})
+	if slices.ContainsFunc(all, func(s Provider) bool { return s.Name == name }) {
 		return nil
 	}
 	var names []string
@@ -74,11 +74,11 @@ func (s *Service) provider(name string) (provider.Provider, error) {
 	if err := CheckProvider(name); err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(s.sources, func(p source) bool { return p.Name == name || name == "" && p.Default })
+	i := slices.IndexFunc(s.providers, func(p Provider) bool { return p.Name == name || name == "" && p.Default })
 	if i < 0 {
 		return nil, noProvider()
 	}
-	p := s.sources[i]
+	p := s.providers[i]
 	if p.provider == nil {
 		return nil, fault.Conflict("provider_unconfigured", "the provider %s is not configured", p.Name).
 			WithHint("start stega with %s, or choose another: GET /v1/prices/providers", strings.Join(p.Settings, " and "))

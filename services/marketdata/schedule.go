@@ -37,22 +37,22 @@ type Schedule struct {
 	UpdatedAt     time.Time  `json:"updated_at"`
 }
 
-// plan is what a client says of a schedule.
-type plan struct {
-	Name     string   `json:"name"`
-	Cron     string   `json:"cron"`
-	TimeZone string   `json:"time_zone"`
-	Kind     string   `json:"kind"`
-	Symbols  []string `json:"symbols"`
-	Provider string   `json:"provider"`
-	Enabled  *bool    `json:"enabled"` // true when it is left out
+// ScheduleRequest is the body of a request that creates or replaces a schedule.
+type ScheduleRequest struct {
+	Name     string   `json:"name" jsonschema:"required"`
+	Cron     string   `json:"cron" jsonschema:"required"` // minute, hour, day, month and weekday, such as 30 16 * * 1-5
+	TimeZone string   `json:"time_zone"`                  // UTC when it is left out
+	Kind     string   `json:"kind" jsonschema:"enum=latest,enum=backfill"`
+	Symbols  []string `json:"symbols"`  // all that have prices when it is left out
+	Provider string   `json:"provider"` // the default one when it is left out
+	Enabled  *bool    `json:"enabled"`  // true when it is left out
 }
 
 // maxCron bounds a cron expression, in bytes.
 const maxCron = 200
 
-// check says all that is wrong with a plan, in one fault, and brings it into its usual form.
-func (p *plan) check() error {
+// check says all that is wrong with a request, in one fault, and brings it into its usual form.
+func (p *ScheduleRequest) check() error {
 	f := fault.Invalid("schedule_invalid", "the schedule cannot be kept as it is")
 	wrong := func(pointer, detail string) {
 		_ = f.With(fault.Item{Pointer: pointer, Detail: detail})
@@ -80,7 +80,7 @@ func (p *plan) check() error {
 	return nil
 }
 
-func (p *plan) checkTiming(wrong func(pointer, detail string)) {
+func (p *ScheduleRequest) checkTiming(wrong func(pointer, detail string)) {
 	p.Cron = strings.Join(strings.Fields(p.Cron), " ")
 	_, err := parseZone(p.TimeZone)
 	if err != nil {
@@ -118,7 +118,7 @@ type scheduleRow struct {
 }
 
 // set takes over what a client says, at a time.
-func (r *scheduleRow) set(p plan, now time.Time) error {
+func (r *scheduleRow) set(p ScheduleRequest, now time.Time) error {
 	symbols, err := json.Marshal(p.Symbols)
 	if err != nil {
 		return err

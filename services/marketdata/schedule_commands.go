@@ -13,7 +13,7 @@ import (
 // CreateSchedule makes a schedule.
 type CreateSchedule struct {
 	ID   string
-	plan plan
+	plan ScheduleRequest
 }
 
 // Topic is marketdata.create_schedule.
@@ -26,7 +26,7 @@ func (c CreateSchedule) Subject() string { return c.ID }
 type UpdateSchedule struct {
 	ID      string
 	Version int64 // the version that it must have; 0 for any
-	plan    plan
+	plan    ScheduleRequest
 }
 
 // Topic is marketdata.update_schedule.
@@ -111,7 +111,7 @@ func (s *Service) room(ctx context.Context, tx *store.Tx) error {
 }
 
 // served refuses a schedule whose every run would fail, since nothing is set that it could pull from.
-func (s *Service) served(p plan) error {
+func (s *Service) served(p ScheduleRequest) error {
 	if p.Enabled != nil && !*p.Enabled {
 		return nil
 	}

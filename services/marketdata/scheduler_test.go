@@ -98,7 +98,7 @@ func (m *member) start(t *testing.T) {
 	t.Cleanup(m.stop)
 }
 
-func (m *member) create(t *testing.T, p plan) string {
+func (m *member) create(t *testing.T, p ScheduleRequest) string {
 	t.Helper()
 	require.NoError(t, p.check())
 	op, err := m.bus.Submit(t.Context(), bus.Submission{Command: CreateSchedule{ID: "0198a2f6-0000-7000-8000-000000000001", plan: p}})
@@ -138,7 +138,7 @@ func oncePerCluster(t *testing.T, url string) {
 	for _, m := range members {
 		m.start(t)
 	}
-	id := first.create(t, plan{Name: "often", Cron: "* * * * *"})
+	id := first.create(t, ScheduleRequest{Name: "often", Cron: "* * * * *"})
 	const minutes = 30
 	var lastOperations []string
 	for range minutes {
@@ -181,7 +181,7 @@ func TestWhatWasMissedIsMadeUpOnce(t *testing.T) {
 	clock := newHandClock("2024-01-05T12:00:00Z") // a Friday
 	before := join(t, url, clock)
 	before.start(t)
-	id := before.create(t, plan{Name: "close", Cron: "30 16 * * 1-5", TimeZone: "America/New_York"})
+	id := before.create(t, ScheduleRequest{Name: "close", Cron: "30 16 * * 1-5", TimeZone: "America/New_York"})
 	due := *before.row(t, id).NextAt
 	assert.Equal(t, "2024-01-05T21:30:00Z", due.Format(time.RFC3339))
 	before.stop()
@@ -207,7 +207,7 @@ func TestADisabledScheduleRests(t *testing.T) {
 	clock := newHandClock("2024-01-05T12:00:30Z")
 	m := join(t, "sqlite://"+filepath.Join(t.TempDir(), "marketdata.db"), clock)
 	off, on := false, true
-	p := plan{Name: "often", Cron: "* * * * *", Enabled: &off}
+	p := ScheduleRequest{Name: "often", Cron: "* * * * *", Enabled: &off}
 	id := m.create(t, p)
 	assert.Nil(t, m.row(t, id).NextAt)
 	clock.set(clock.Now().Add(time.Hour))
@@ -235,7 +235,7 @@ func TestADamagedScheduleHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	clock := newHandClock("2024-01-05T12:00:30Z")
 	m := join(t, "sqlite://"+filepath.Join(t.TempDir(), "marketdata.db"), clock)
-	id := m.create(t, plan{Name: "often", Cron: "* * * * *"})
+	id := m.create(t, ScheduleRequest{Name: "often", Cron: "* * * * *"})
 	require.NoError(t, m.db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO schedules SELECT '0', 'damaged', 'damaged', 1, cron, 'Atlantis/Centre', kind, symbols, provider, enabled, 1, 0, 0, '',
 			created_at, updated_at FROM schedules`)

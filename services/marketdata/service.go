@@ -12,11 +12,11 @@ import (
 
 // Service is the market data service.
 type Service struct {
-	db      *store.DB
-	options Options
-	sources []source
-	clock   Clock
-	changed chan struct{} // a schedule changed in this process
+	db        *store.DB
+	options   Options
+	providers []Provider
+	clock     Clock
+	changed   chan struct{} // a schedule changed in this process
 }
 
 // Options are the settings of the service.
@@ -50,7 +50,7 @@ func New(db *store.DB, o Options) *Service {
 	if o.MaxSchedules == 0 {
 		o.MaxSchedules = 1000
 	}
-	return &Service{db: db, options: o, sources: sources(o), clock: o.Clock, changed: make(chan struct{}, 1)}
+	return &Service{db: db, options: o, providers: providers(o), clock: o.Clock, changed: make(chan struct{}, 1)}
 }
 
 // Name is marketdata.

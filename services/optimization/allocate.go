@@ -13,12 +13,12 @@ import (
 	"stega/quant/optimize"
 )
 
-// allocationRequest asks for the whole shares that an amount of money buys.
-type allocationRequest struct {
-	Amount     decimal.Decimal  `json:"amount"`
-	Method     string           `json:"method"`      // greedy or exact
-	ShortRatio *decimal.Decimal `json:"short_ratio"` // how much may be sold short, in parts of the amount; by default the sum of the negative weights
-	Reinvest   bool             `json:"reinvest"`    // what short positions bring in buys long ones
+// AllocationRequest is the body of a request for the whole shares that an amount of money buys.
+type AllocationRequest struct {
+	Amount     decimal.Decimal  `json:"amount" jsonschema:"required"`
+	Method     string           `json:"method" jsonschema:"enum=greedy,enum=exact"` // greedy when it is left out
+	ShortRatio *decimal.Decimal `json:"short_ratio"`                                // short sales allowed, as a ratio of the amount; the sum of the negative weights when left out
+	Reinvest   bool             `json:"reinvest"`                                   // the proceeds of short sales buy long positions
 }
 
 // Allocation is weights as whole shares. Prices and money are exact.
@@ -54,7 +54,7 @@ const (
 // maxAmount keeps every sum exact.
 const maxAmount = 1_000_000_000_000
 
-func (a *allocationRequest) check() error {
+func (a *AllocationRequest) check() error {
 	f := fault.Invalid("allocation_invalid", "nothing can be bought like that")
 	wrong := func(pointer, format string, args ...any) {
 		_ = f.With(fault.Item{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
@@ -79,7 +79,7 @@ func (a *allocationRequest) check() error {
 }
 
 // allocate turns the weights of an answer into shares at the last prices.
-func allocate(ctx context.Context, db bun.IDB, id string, result *Result, a allocationRequest) (*Allocation, error) {
+func allocate(ctx context.Context, db bun.IDB, id string, result *Result, a AllocationRequest) (*Allocation, error) {
 	if len(result.Weights) == 0 {
 		return nil, fault.Conflict("weights_missing", "optimization %s has no weights", id).
 			WithHint("a frontier has many portfolios: choose one with efficient_return or efficient_risk")

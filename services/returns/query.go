@@ -2,10 +2,7 @@ package returns
 
 import (
 	"maps"
-	"math"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -33,114 +30,58 @@ type query struct {
 	window int
 }
 
-// shared are the parameters of all paths, and elsewhere those of some, with what they are for: they are known on all
-// paths, and refused where they would do nothing.
+// maxRate bounds a rate a year, as a ratio.
+const maxRate = 10
+
+// The parameters of the routes.
 var (
-	shared    = []string{"from", "to", "frequency", "rebalance"}
-	elsewhere = map[string]string{
-		"risk_free": "the summary and rolling figures", "required": "the summary and rolling figures",
-		"confidence": "the summary and rolling figures", "benchmark": "the summary, the series and rolling figures", "kind": "the series",
+	frequencyParam  = rest.OneOf("frequency", "time that one return covers", spans.Daily, spans.Weekly, spans.Monthly)
+	rebalanceParam  = rest.OneOf("rebalance", "how a portfolio is rebalanced to its weights", quant.RebalanceDaily, quant.RebalanceMonthly, quant.RebalanceNone)
+	kindParam       = rest.OneOf("kind", "kind of the series", "simple", "log", "cumulative", "drawdown")
+	byParam         = rest.OneOf("by", "periods of the table", "monthly", "yearly")
+	riskFreeParam   = rateParam("risk_free", "risk-free return a year, as a ratio", 0.0)
+	requiredParam   = rateParam("required", "least acceptable return a year, as a ratio; risk_free when left out", nil)
+	benchmarkParam  = rest.Param{Name: "benchmark", About: "symbol, or id of a portfolio, to compare with"}
+	confidenceParam = rest.Param{
+		Name: "confidence", About: "confidence of values at risk", Type: rest.Number, Default: 0.95, Min: 0, Max: 1, MinOpen: true, MaxOpen: true, Hint: "0.95 is 95 %",
 	}
+	limitParam  = rest.Param{Name: "limit", About: "number of drawdowns, the deepest first", Type: rest.Integer, Default: 10, Min: 1, Max: maxDrawdowns}
+	windowParam = rest.Param{Name: "window", About: "returns of each window", Type: rest.Integer, Default: 63, Min: 1, Max: maxWindow}
 )
 
-// read reads a query; names are the parameters that its path has beside the shared ones.
-func read(c echo.Context, names ...string) (query, error) {
-	q := query{
-		frequency: spans.Daily, rebalance: quant.RebalanceDaily, kind: "simple", confidence: 0.95, limit: 10, by: "monthly", metric: "sharpe", window: 63,
-		benchmark: c.QueryParam("benchmark"),
+// rateParam returns the parameter of a rate a year. otherwise is its default; nil for none.
+func rateParam(name, about string, otherwise any) rest.Param {
+	return rest.Param{
+		Name: name, About: about, Type: rest.Number, Default: otherwise, Min: -1, Max: maxRate, MinOpen: true, Hint: "0.02 is 2 % a year",
 	}
-	known := append(shared[:len(shared):len(shared)], names...)
-	err := rest.Known(c, slices.Concat(known, slices.Sorted(maps.Keys(elsewhere)))...)
-	if err != nil {
-		return q, err
-	}
-	for _, name := range slices.Sorted(maps.Keys(elsewhere)) {
-		if c.QueryParams().Has(name) && !slices.Contains(names, name) {
-			return q, unused(name, "it is for "+elsewhere[name])
-		}
-	}
-	if q.Window, err = rest.Windowed(c); err != nil {
-		return q, err
-	}
-	for _, err := range []error{
-		choice(c, "frequency", &q.frequency, spans.Daily, spans.Weekly, spans.Monthly), choice(c, "kind", &q.kind, "simple", "log", "cumulative", "drawdown"),
-		choice(c, "rebalance", &q.rebalance, quant.RebalanceDaily, quant.RebalanceMonthly, quant.RebalanceNone), choice(c, "by", &q.by, "monthly", "yearly"),
-		whole(c, "limit", &q.limit, maxDrawdowns), whole(c, "window", &q.window, maxWindow), metricOf(c, &q.metric),
-		rate(c, "risk_free", &q.riskFree), share(c, "confidence", &q.confidence),
-	} {
-		if err != nil {
-			return q, err
-		}
-	}
-	q.required = q.riskFree
-	if err := rate(c, "required", &q.required); err != nil {
-		return q, err
-	}
-	q.periods = q.frequency.PerYear()
-	return q, nil
 }
 
-// unused is the fault of a parameter that would do nothing.
+// metricParam is the name of a statistic.
+func metricParam() rest.Param {
+	names := slices.Concat([]string{"sharpe"}, slices.Sorted(maps.Keys(aliases)))
+	for _, f := range slices.Concat(figures, relatives) {
+		if !slices.Contains(names, f.name) {
+			names = append(names, f.name)
+		}
+	}
+	return rest.OneOf("metric", "statistic of each window", names...)
+}
+
+// read returns the query of a request. Parameters that its route does not declare have their defaults.
+func read(c echo.Context) (q query, err error) {
+	q = query{
+		frequency: rest.Word[spans.Frequency](c, "frequency"), rebalance: rest.Word[quant.Rebalance](c, "rebalance"),
+		riskFree: rest.ArgOr(c, "risk_free", 0.0), confidence: rest.ArgOr(c, "confidence", 0.95), benchmark: rest.ArgOr(c, "benchmark", ""),
+		kind: rest.ArgOr(c, "kind", ""), limit: rest.ArgOr(c, "limit", 0), by: rest.ArgOr(c, "by", ""), metric: rest.ArgOr(c, "metric", ""),
+		window: rest.ArgOr(c, "window", 0),
+	}
+	q.required = rest.ArgOr(c, "required", q.riskFree)
+	q.periods = q.frequency.PerYear()
+	q.Window, err = rest.Windowed(c)
+	return q, err
+}
+
+// unused returns the fault of a parameter that would have no effect.
 func unused(name, hint string) *fault.Fault {
 	return fault.Invalid("parameter_unused", "%s has no part in this", name).WithHint("leave it out: %s", hint)
-}
-
-func wrong(name, value, what string) *fault.Fault {
-	return fault.Invalid("parameter_invalid", "%s=%.64s is not %s", name, value, what)
-}
-
-func choice[T ~string](c echo.Context, name string, into *T, values ...T) error {
-	v := c.QueryParam(name)
-	if v == "" {
-		return nil
-	}
-	known := make([]string, len(values))
-	for i, value := range values {
-		if known[i] = string(value); v == known[i] {
-			*into = value
-			return nil
-		}
-	}
-	return wrong(name, v, "known").WithHint("%s is one of %s", name, strings.Join(known, ", "))
-}
-
-func whole(c echo.Context, name string, into *int, most int) error {
-	v := c.QueryParam(name)
-	if v == "" {
-		return nil
-	}
-	n, err := strconv.Atoi(v)
-	if err != nil || n < 1 || n > most {
-		return wrong(name, v, "a number from 1 to "+strconv.Itoa(most)).WithHint("leave %s out for %d", name, *into)
-	}
-	*into = n
-	return nil
-}
-
-// rate is a ratio a year.
-func rate(c echo.Context, name string, into *float64) error {
-	v := c.QueryParam(name)
-	if v == "" {
-		return nil
-	}
-	r, err := strconv.ParseFloat(v, 64)
-	if err != nil || math.IsNaN(r) || r <= -1 || r > 10 {
-		return wrong(name, v, "a rate a year").WithHint("0.02 is 2 %% a year")
-	}
-	*into = r
-	return nil
-}
-
-// share is a ratio between 0 and 1.
-func share(c echo.Context, name string, into *float64) error {
-	v := c.QueryParam(name)
-	if v == "" {
-		return nil
-	}
-	r, err := strconv.ParseFloat(v, 64)
-	if err != nil || !(r > 0 && r < 1) {
-		return wrong(name, v, "between 0 and 1").WithHint("0.95 is 95 %%")
-	}
-	*into = r
-	return nil
 }

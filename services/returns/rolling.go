@@ -3,9 +3,6 @@ package returns
 import (
 	"fmt"
 	"slices"
-	"strings"
-
-	"github.com/labstack/echo/v4"
 
 	"stega/fault"
 )
@@ -35,25 +32,6 @@ func findStatistic(name string) (f *figure, relative bool) {
 		return &relatives[i], true
 	}
 	return nil, false
-}
-
-// metricOf reads the name of a figure.
-func metricOf(c echo.Context, into *string) error {
-	v := c.QueryParam("metric")
-	if v == "" {
-		return nil
-	}
-	if f, _ := findStatistic(v); f == nil {
-		names := []string{"return", "volatility"}
-		for _, f := range append(figures[:len(figures):len(figures)], relatives...) {
-			if !slices.Contains(names, f.name) {
-				names = append(names, f.name)
-			}
-		}
-		return wrong("metric", v, "known").WithHint("metric is one of %s", strings.Join(names, ", "))
-	}
-	*into = v
-	return nil
 }
 
 // rolling returns the answer with one statistic of each window of consecutive returns, on the day the window ends.

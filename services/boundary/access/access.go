@@ -13,30 +13,23 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"stega/rest"
 	"stega/store"
 )
 
-// Scope is what a token lets its holder do; each covers those before it.
-type Scope string
+// Scope is the permission that a token has.
+type Scope = rest.Scope
 
-// The scopes. Open is that of what everybody may ask.
+// The scopes.
 const (
-	Open  Scope = ""
-	Read  Scope = "read"  // data, operations and the stream
-	Write Scope = "write" // changes of data
-	Admin Scope = "admin" // tokens, the audit, dead letters, rebuilding and publishing by hand
+	Open  = rest.ScopeOpen
+	Read  = rest.ScopeRead
+	Write = rest.ScopeWrite
+	Admin = rest.ScopeAdmin
 )
 
 // Scopes lists those that a token can have.
 func Scopes() []Scope { return []Scope{Read, Write, Admin} }
-
-var ranks = map[Scope]int{Open: 0, Read: 1, Write: 2, Admin: 3}
-
-// Covers reports whether a scope includes another one.
-func (s Scope) Covers(needed Scope) bool {
-	rank, known := ranks[s]
-	return known && rank >= ranks[needed]
-}
 
 // Caller is who asks.
 type Caller struct {

@@ -19,35 +19,30 @@ type Made struct {
 	Text string `json:"token"`
 }
 
-// Routes adds the paths of tokens, links, the proof and the audit below /v1.
-func (a *Access) Routes(v1 *echo.Group) {
-	v1.GET("/me", func(c echo.Context) error {
-		caller, _ := From(c.Request().Context())
-		return c.JSON(http.StatusOK, caller)
-	})
-	v1.POST("/proof", a.prove)
-	v1.POST("/links", a.createLink)
-	v1.POST("/logout", a.logout)
-	v1.POST("/tokens", a.create)
-	v1.GET("/tokens", a.listTokens)
-	v1.DELETE("/tokens/:id", func(c echo.Context) error {
-		ctx := c.Request().Context()
-		token, err := a.tokens.revoke(ctx, c.Param("id"))
-		if err != nil {
-			return err
-		}
-		note(ctx, made{token.ID, token.Name, token.Scope, token.ExpiresAt})
-		return c.NoContent(http.StatusNoContent)
-	})
-	v1.GET("/audit", a.listAudit)
+func (a *Access) me(c echo.Context) error {
+	caller, _ := From(c.Request().Context())
+	return c.JSON(http.StatusOK, caller)
 }
 
-func (a *Access) create(c echo.Context) error {
-	var b struct {
-		Name      string `json:"name"`
-		Scope     Scope  `json:"scope"`
-		ExpiresIn string `json:"expires_in"`
+func (a *Access) revokeToken(c echo.Context) error {
+	ctx := c.Request().Context()
+	token, err := a.tokens.revoke(ctx, c.Param("id"))
+	if err != nil {
+		return err
 	}
+	note(ctx, made{token.ID, token.Name, token.Scope, token.ExpiresAt})
+	return c.NoContent(http.StatusNoContent)
+}
+
+// TokenRequest is the body of a request that creates a token.
+type TokenRequest struct {
+	Name      string `json:"name" jsonschema:"required"`
+	Scope     Scope  `json:"scope" jsonschema:"required"`
+	ExpiresIn string `json:"expires_in"` // such as 90d, 12h or 30m; a token without it does not expire
+}
+
+func (a *Access) createToken(c echo.Context) error {
+	var b TokenRequest
 	if _, err := rest.Body(c, &b); err != nil {
 		return err
 	}
@@ -77,10 +72,13 @@ type Link struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
+// LinkRequest is the body of a request that creates a link. It may be left out.
+type LinkRequest struct {
+	Scope Scope `json:"scope"` // of the session; that of the caller's token when it is left out
+}
+
 func (a *Access) createLink(c echo.Context) error {
-	var b struct {
-		Scope Scope `json:"scope"`
-	}
+	var b LinkRequest
 	if c.Request().ContentLength != 0 {
 		if _, err := rest.Body(c, &b); err != nil {
 			return err
@@ -126,9 +124,6 @@ func duration(s string) (time.Duration, error) {
 }
 
 func (a *Access) listTokens(c echo.Context) error {
-	if err := rest.Known(c, "limit", "cursor"); err != nil {
-		return err
-	}
 	page, err := rest.Paged(c)
 	if err != nil {
 		return err
@@ -141,14 +136,11 @@ func (a *Access) listTokens(c echo.Context) error {
 }
 
 func (a *Access) listAudit(c echo.Context) error {
-	if err := rest.Known(c, "limit", "cursor", "token", "operation"); err != nil {
-		return err
-	}
 	page, err := rest.Paged(c)
 	if err != nil {
 		return err
 	}
-	list, err := a.audit.list(c.Request().Context(), page.Limit+1, page.After, c.QueryParam("token"), strings.ToLower(c.QueryParam("operation")))
+	list, err := a.audit.list(c.Request().Context(), page.Limit+1, page.After, rest.Arg[string](c, "token"), strings.ToLower(rest.Arg[string](c, "operation")))
 	if err != nil {
 		return err
 	}

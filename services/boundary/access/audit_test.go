@@ -51,7 +51,7 @@ func TestEveryWriteHasOneLine(t *testing.T) {
 				panic(http.ErrAbortHandler)
 			}
 		})
-		far, near := a.Wrap(outside, next), a.Wrap(inside, next)
+		far, near := a.Wrap(outside, paths, next), a.Wrap(inside, paths, next)
 		with := func(do string) []string { return append(bearer(text), "Do", do) }
 		ask(t, far, "POST", "/v1/portfolios?name=x", "", with("accept")...)
 		ask(t, far, "PUT", "/v1/portfolios/abc", "", append(with("write"), "Operation-Id", strings.ToUpper(operationID))...)
@@ -202,7 +202,7 @@ func child() bool {
 			return err
 		}
 		fmt.Println(l.Addr())
-		return http.Serve(l, a.Wrap(l.Addr(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })))
+		return http.Serve(l, a.Wrap(l.Addr(), paths, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })))
 	}()
 	fmt.Println(err)
 	return true
@@ -282,7 +282,7 @@ func TestAnAnswerDoesNotWaitForItsLine(t *testing.T) {
 		})
 	}()
 	<-holding
-	s := httptest.NewServer(a.Wrap(inside, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })))
+	s := httptest.NewServer(a.Wrap(inside, paths, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })))
 	defer s.Close()
 	answer, err := http.Post(s.URL+"/v1/portfolios", "application/json", nil)
 	require.NoError(t, err)

@@ -19,15 +19,15 @@ import (
 // guard stands in front of a handler.
 type guard struct {
 	*Access
-	table table
+	table *rest.Table
 	local Scope // of requests without a token from this machine; Open where others reach the listener
 	next  http.Handler
 }
 
-// Wrap puts the access control in front of a handler. Options.Local counts only where the listener's address is of
-// loopback.
-func (a *Access) Wrap(listener net.Addr, next http.Handler) http.Handler {
-	g := &guard{Access: a, table: newTable(Routes()), next: next}
+// Wrap puts the access control in front of a handler that serves the routes of a table; other paths require the scope
+// admin. Options.Local counts only where the listener's address is of loopback.
+func (a *Access) Wrap(listener net.Addr, table *rest.Table, next http.Handler) http.Handler {
+	g := &guard{Access: a, table: table, next: next}
 	if isLoopback(listener) {
 		g.local = a.local
 	}
@@ -38,7 +38,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rest.RequestID(r)
 	protect(w.Header(), r.TLS != nil)
 	answer := &recorder{Recorder: rest.Recorder{ResponseWriter: w, Before: settle}}
-	route := g.table.find(r.Method, r.URL.EscapedPath())
+	route := find(g.table, r.Method, r.URL.EscapedPath())
 	if route.Scope == Open {
 		g.open(answer, r, route)
 		return
@@ -64,7 +64,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // open answers a request that needs no token. Who has one is known to the handler all the same.
-func (g *guard) open(w http.ResponseWriter, r *http.Request, route Route) {
+func (g *guard) open(w http.ResponseWriter, r *http.Request, route route) {
 	if notHead(w, r, route) {
 		return
 	}
@@ -86,7 +86,7 @@ func (g *guard) open(w http.ResponseWriter, r *http.Request, route Route) {
 const recognizeWithin = time.Second
 
 // recognize carries the caller of an open route, when it has a token or a session.
-func (g *guard) recognize(r *http.Request, route Route) (*http.Request, func()) {
+func (g *guard) recognize(r *http.Request, route route) (*http.Request, func()) {
 	if _, cookie := g.session(r); !cookie && len(r.Header.Values("Authorization")) == 0 {
 		return r, func() {}
 	}
@@ -136,7 +136,7 @@ func (a *Access) Watch(ctx context.Context, token string, ended func(error)) (st
 }
 
 // answer is the handler's, or the refusal of a caller who is known and may not.
-func (g *guard) answer(w http.ResponseWriter, r *http.Request, route Route, caller Caller, covered bool) {
+func (g *guard) answer(w http.ResponseWriter, r *http.Request, route route, caller Caller, covered bool) {
 	if covered {
 		g.next.ServeHTTP(w, r)
 		return
@@ -173,7 +173,7 @@ func (g *guard) tooOften(wait time.Duration) error {
 
 // admit finds the caller of a request. A client of the stream that is to send its token as its first message has no
 // name.
-func (g *guard) admit(r *http.Request, route Route) (admitted, error) {
+func (g *guard) admit(r *http.Request, route route) (admitted, error) {
 	if values := r.Header.Values("Authorization"); len(values) > 0 {
 		scheme, token, _ := strings.Cut(values[0], " ")
 		token = strings.TrimSpace(token)
@@ -223,7 +223,7 @@ func (g *guard) bearer(r *http.Request, token string) (admitted, error) {
 }
 
 // bySession is the caller with the session of a browser, which makes no tokens and no links: they could outlive it.
-func (g *guard) bySession(r *http.Request, route Route, hash digest) (admitted, error) {
+func (g *guard) bySession(r *http.Request, route route, hash digest) (admitted, error) {
 	t, err := g.tokens.valid(r.Context(), hash, g.counted(r, g.tokens.loadSession))
 	if f := fault.Of(err); err != nil && f.Kind == fault.KindUnauthorized {
 		err = sessionOver()
@@ -306,7 +306,7 @@ func (a *Access) Authorize(ctx context.Context, token string, needed Scope) (Cal
 }
 
 // refuse answers one who may not.
-func (g *guard) refuse(w http.ResponseWriter, r *http.Request, route Route, err error) {
+func (g *guard) refuse(w http.ResponseWriter, r *http.Request, route route, err error) {
 	f := fault.Of(err)
 	g.refused.WithLabelValues(f.Code).Inc()
 	h := w.Header()

@@ -19,7 +19,7 @@ import (
 )
 
 // example is a path of a route.
-func example(r Route) string {
+func example(r rest.Route) string {
 	path := r.Path
 	for _, name := range []string{"id", "symbol", "topic", "service"} {
 		path = strings.ReplaceAll(path, "{"+name+"}", "x-"+name)
@@ -58,10 +58,10 @@ func TestEveryPathAsksForItsToken(t *testing.T) {
 		w.Header().Set("Known", strconv.FormatBool(known))
 		w.WriteHeader(http.StatusNoContent)
 	})
-	far, near := a.Wrap(outside, next), a.Wrap(inside, next)
-	strict := New(open(t, sqlite(t)), Options{Limits: Limits{Rate: -1}}).Wrap(inside, next)
+	far, near := a.Wrap(outside, paths, next), a.Wrap(inside, paths, next)
+	strict := New(open(t, sqlite(t)), Options{Limits: Limits{Rate: -1}}).Wrap(inside, paths, next)
 	here := []string{"Remote", "127.0.0.1:5", "Host", "127.0.0.1:8420"}
-	for _, r := range append(Routes(), Route{Method: "GET", Path: "/v1/unheard/of", Scope: Admin}, Route{Method: "PATCH", Path: "/v1/portfolios", Scope: Admin}) {
+	for _, r := range append(paths.Routes(), rest.Route{Method: "GET", Path: "/v1/unheard/of", Scope: Admin}, rest.Route{Method: "PATCH", Path: "/v1/portfolios", Scope: Admin}) {
 		path := example(r)
 		if r.Scope == Open {
 			assert.Equal(t, 204, ask(t, far, r.Method, path, "").Code, path)
@@ -99,7 +99,7 @@ func TestEveryPathAsksForItsToken(t *testing.T) {
 			assert.Contains(t, got.Header().Get("WWW-Authenticate"), `scope="`+string(r.Scope)+`"`)
 		}
 		got := ask(t, near, r.Method, path, "", here...)
-		if r.makesToken() {
+		if (route{Route: r}).makesToken() {
 			assert.Equal(t, 401, got.Code, "%s outlives the setting", path)
 		} else {
 			assert.Equal(t, 204, got.Code, path)
@@ -127,7 +127,6 @@ func TestScopes(t *testing.T) {
 
 func TestPathsAreFoundAsTheyWereSent(t *testing.T) {
 	t.Parallel()
-	table := newTable(Routes())
 	for _, c := range []struct {
 		method, path string
 		scope        Scope
@@ -154,7 +153,7 @@ func TestPathsAreFoundAsTheyWereSent(t *testing.T) {
 		{"", "", Admin, ""},
 		{"GET", "*", Admin, ""},
 	} {
-		found := table.find(c.method, c.path)
+		found := find(paths, c.method, c.path)
 		assert.Equal(t, c.scope, found.Scope, "%s %s", c.method, c.path)
 		assert.Equal(t, c.command, found.Command, "%s %s", c.method, c.path)
 	}
@@ -245,13 +244,13 @@ func TestWithoutADatabaseTheServicesSecretIsAsked(t *testing.T) {
 	t.Parallel()
 	a := New(nil, Options{Service: "sixteen letters!"})
 	stop := run(t, a)
-	h := a.Wrap(outside, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	h := a.Wrap(outside, paths, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	assert.Equal(t, 204, ask(t, h, "POST", "/v1/portfolios", "", bearer("sixteen letters!")...).Code)
 	text, _ := newSecret()
 	assert.Equal(t, 401, ask(t, h, "POST", "/v1/portfolios", "", bearer(text)...).Code)
 	assert.Equal(t, 401, ask(t, h, "POST", "/v1/portfolios", "").Code)
 	assert.Equal(t, 204, ask(t, h, "GET", "/readyz", "").Code)
-	none := New(nil, Options{}).Wrap(outside, h)
+	none := New(nil, Options{}).Wrap(outside, paths, h)
 	assert.Equal(t, 401, ask(t, none, "GET", "/v1/symbols", "", bearer("")...).Code)
 	stop()
 }
@@ -309,7 +308,7 @@ func TestWhoAsksTooOftenWaits(t *testing.T) {
 func TestManyRequestsMayBeginATokenTogether(t *testing.T) {
 	t.Parallel()
 	a := New(open(t, sqlite(t)), Options{})
-	g := a.Wrap(outside, nil).(*guard)
+	g := a.Wrap(outside, paths, nil).(*guard)
 	_, secret, err := a.tokens.create(t.Context(), "one", Read, 0)
 	require.NoError(t, err)
 	hash, ok := hashOf(secret)

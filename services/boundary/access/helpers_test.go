@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +23,8 @@ import (
 	"stega/internal/servers"
 	"stega/migrations"
 	"stega/rest"
+	"stega/services/marketdata"
+	"stega/services/portfolio"
 	"stega/store"
 )
 
@@ -105,16 +108,28 @@ var (
 	outside = &net.TCPAddr{IP: net.IPv4zero, Port: 8420}
 )
 
+// paths are the routes of the suite, as far as the tests of this package need them.
+var paths = rest.NewTable(slices.Concat(
+	New(nil, Options{}).Routes(), rest.DeadLetters(), rest.Operations(), portfolio.New(nil).Routes(nil), marketdata.New(nil, marketdata.Options{}).Routes(nil),
+	[]rest.Route{
+		{Method: http.MethodGet, Path: "/healthz"}, {Method: http.MethodGet, Path: "/readyz"},
+		{Method: http.MethodGet, Path: "/metrics", Scope: Read}, {Method: http.MethodGet, Path: "/v1/stream", Scope: Read},
+		{Method: http.MethodGet, Path: "/v1/events", Scope: Read},
+		{Method: http.MethodPost, Path: "/v1/events/{topic}", Scope: Admin, Command: "publish {topic}"},
+		{Method: http.MethodPost, Path: "/v1/rebuild/{service}", Scope: Admin, Command: "{service}.rebuild"},
+	},
+)...)
+
 // door is all that a boundary would serve: the paths of this package, and an answer to everything else.
 func door(a *Access, listener net.Addr) http.Handler {
 	e := rest.New(rest.Options{})
-	a.Routes(e.Group("/v1"))
+	rest.Serve(e, a.Routes()...)
 	e.RouteNotFound("/*", func(c echo.Context) error {
 		who, _ := From(c.Request().Context())
 		c.Response().Header().Set("Who", who.Name)
 		return c.NoContent(http.StatusNoContent)
 	})
-	return a.Wrap(listener, e)
+	return a.Wrap(listener, paths, e)
 }
 
 type answer struct {

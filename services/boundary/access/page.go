@@ -26,12 +26,6 @@ var page = template.Must(template.New("page").Parse(`<!doctype html>
 {{else}}<p>Sign in: run <code>stega open</code> where your token is, and follow the link that it prints.</p>
 {{end}}`))
 
-// Pages adds what a browser opens: the start page, and the one-time link.
-func (a *Access) Pages(e *echo.Echo) {
-	e.GET("/", a.start)
-	e.GET("/login", a.login)
-}
-
 // show writes the page for a caller, or with what went wrong.
 func (a *Access) show(c echo.Context, status int, caller Caller, problem string) error {
 	h := c.Response().Header()
@@ -101,7 +95,7 @@ func (a *Access) clearCookie(c echo.Context) {
 }
 
 // notHead refuses HEAD for the one-time link: it would use the code up unseen.
-func notHead(w http.ResponseWriter, r *http.Request, route Route) bool {
+func notHead(w http.ResponseWriter, r *http.Request, route route) bool {
 	if r.Method != http.MethodHead || route.Path != "/login" {
 		return false
 	}

@@ -40,6 +40,11 @@ func proofOf(key [sha256.Size]byte, nonce, address string) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
+// Challenge is the body of a request for a proof.
+type Challenge struct {
+	Nonce string `json:"nonce" jsonschema:"required"` // 16 to 64 random bytes in base64url
+}
+
 func (a *Access) prove(c echo.Context) error {
 	if a.proof == nil {
 		return fault.NotFound("proof_unavailable", "this server keeps no token file, by which it could prove itself").
@@ -47,9 +52,7 @@ func (a *Access) prove(c echo.Context) error {
 	}
 	r := c.Request()
 	r.Body = http.MaxBytesReader(c.Response(), r.Body, proofBody)
-	var b struct {
-		Nonce string `json:"nonce"`
-	}
+	var b Challenge
 	if _, err := rest.Body(c, &b); err != nil {
 		return err
 	}

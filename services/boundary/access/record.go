@@ -43,7 +43,7 @@ func detail(made any) Detail {
 }
 
 // entry is the line of the audit for a request that was answered.
-func (g *guard) entry(r *http.Request, answer *recorder, route Route, caller Caller, at time.Time, notes *trail) Entry {
+func (g *guard) entry(r *http.Request, answer *recorder, route route, caller Caller, at time.Time, notes *trail) Entry {
 	status := answer.Status
 	switch {
 	case status == 0 && answer.finished:
@@ -68,7 +68,7 @@ func operation(answer http.Header) string {
 
 // record hands a line to the audit. A process without the boundary's database, which the gateway or somebody with the
 // services' secret reached, logs it. Requests that changed nothing share a line with others of their kind.
-func (g *guard) record(e Entry, route Route) {
+func (g *guard) record(e Entry, route route) {
 	switch {
 	case g.audit == nil && e.Status < http.StatusBadRequest:
 		g.log.Info("audit", "caller", e.Who, "token", e.TokenID, "remote", e.Remote, "method", e.Method, "path", e.Path,

@@ -23,10 +23,9 @@ import (
 // pages is a boundary with its pages, as a browser sees it.
 func pages(a *Access) http.Handler {
 	e := rest.New(rest.Options{})
-	a.Routes(e.Group("/v1"))
-	a.Pages(e)
+	rest.Serve(e, a.Routes()...)
 	e.RouteNotFound("/*", func(c echo.Context) error { return c.NoContent(http.StatusNoContent) })
-	return a.Wrap(inside, e)
+	return a.Wrap(inside, paths, e)
 }
 
 // link makes a one-time link and returns its path.
@@ -186,7 +185,7 @@ func TestACookieCountsForThePagesOfTheServer(t *testing.T) {
 	}
 	who := func(headers ...string) string {
 		var name string
-		g := a.Wrap(inside, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		g := a.Wrap(inside, paths, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			caller, _ := From(r.Context())
 			name = caller.Name
 		}))
@@ -212,7 +211,7 @@ func TestRequestsUnderWayEndWithTheirToken(t *testing.T) {
 		run(t, here)
 		run(t, there)
 		began := make(chan struct{}, 8)
-		h := here.Wrap(outside, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		h := here.Wrap(outside, paths, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			began <- struct{}{}
 			<-r.Context().Done()
 		}))
@@ -263,8 +262,8 @@ func TestAServerProvesThatItKnowsTheToken(t *testing.T) {
 	body := `{"nonce":"` + nonce + `"}`
 	serve := func() *httptest.Server {
 		e := rest.New(rest.Options{})
-		a.Routes(e.Group("/v1"))
-		s := httptest.NewServer(a.Wrap(inside, e))
+		rest.Serve(e, a.Routes()...)
+		s := httptest.NewServer(a.Wrap(inside, paths, e))
 		t.Cleanup(s.Close)
 		return s
 	}
@@ -417,7 +416,7 @@ func TestEveryAnswerKeepsToItself(t *testing.T) {
 	a := New(open(t, sqlite(t)), Options{Limits: Limits{Rate: -1}})
 	_, token, err := a.tokens.create(t.Context(), "x", Admin, 0)
 	require.NoError(t, err)
-	h := a.Wrap(outside, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := a.Wrap(outside, paths, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/v1/symbols":
 			w.Header().Set("ETag", `"1"`)

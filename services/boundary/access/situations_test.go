@@ -24,6 +24,7 @@ import (
 	"stega/internal/stegatest"
 	"stega/internal/wait"
 	"stega/process"
+	"stega/rest"
 	"stega/services/boundary/access"
 )
 
@@ -38,7 +39,7 @@ func isOpen(row string, want, status int) bool {
 }
 
 // target is a path of a route that exists nowhere, and does not stream without an end.
-func target(r access.Route) string {
+func target(r rest.Route) string {
 	path := strings.NewReplacer("{id}", "01a22c57-0000-7000-8000-000000000000", "{symbol}", "NONE", "{topic}", "portfolio.created", "{service}", "nowhere").Replace(r.Path)
 	if r.Path == "/v1/events" && r.Method == http.MethodGet {
 		path += "?follow=false"
@@ -47,7 +48,7 @@ func target(r access.Route) string {
 }
 
 // send sends a request without a token, as a situation changes it.
-func send(t *testing.T, base string, r access.Route, change func(*http.Request)) (status int, body string) {
+func send(t *testing.T, base string, r rest.Route, change func(*http.Request)) (status int, body string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), stegatest.Patience)
 	defer cancel()
@@ -107,7 +108,7 @@ func TestEveryRouteInEverySituation(t *testing.T) {
 			change     func(*http.Request)
 		}{"a private address", "http://" + net.JoinHostPort(address, port), func(r *http.Request) { r.Host = "localhost" }})
 	}
-	routes := access.Routes()
+	routes := process.HTTPRoutes()
 	seen := map[string]bool{}
 	for _, r := range routes {
 		row := r.Method + " " + r.Path
@@ -216,7 +217,7 @@ func TestAnotherUserOfTheMachineIsRefused(t *testing.T) {
 	host, port, err := net.SplitHostPort(strings.TrimPrefix(s.URL, "http://"))
 	require.NoError(t, err)
 	var script strings.Builder
-	routes := access.Routes()
+	routes := process.HTTPRoutes()
 	for _, r := range routes {
 		_, _ = fmt.Fprintf(&script, "exec 3<>/dev/tcp/%s/%s; printf '%s %s HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\nContent-Type: application/json\\r\\n"+
 			"Content-Length: 2\\r\\n\\r\\n{}' >&3; head -n 1 <&3; exec 3>&-\n", host, port, r.Method, target(r))

@@ -55,7 +55,7 @@ func (s *script) now(status ...int) {
 }
 
 func scripted(s *script) *upstream {
-	g := New(Options{Upstreams: []Upstream{{Service: "portfolio", URL: &url.URL{Scheme: "http", Host: "x"}}}})
+	g := New(Options{Table: paths, Upstreams: []Upstream{{Service: "portfolio", URL: &url.URL{Scheme: "http", Host: "x"}}}})
 	u := g.upstreams["portfolio"]
 	u.transport = s
 	return u

@@ -24,8 +24,9 @@ import (
 	"stega/rest"
 )
 
-// Options of New. All but Upstreams may be left out.
+// Options of New. All but Table and Upstreams may be left out.
 type Options struct {
+	Table     *rest.Table // of the suite; those without a service are not the gateway's
 	Upstreams []Upstream
 	Secret    string                                       // sent to services elsewhere, as their token
 	Caller    func(context.Context) (header, value string) // names the caller to services elsewhere; nil: nothing does
@@ -51,6 +52,9 @@ func (o Options) filled() *Options {
 	o.Attempts, o.Failures, o.Cooldown = cmp.Or(o.Attempts, 3), cmp.Or(o.Failures, 5), cmp.Or(o.Cooldown, time.Second)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Table == nil {
+		o.Table = rest.NewTable()
 	}
 	return &o
 }
@@ -103,28 +107,30 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rest.Refuse(w, r, err)
 		return
 	}
-	t, err := g.find(segments)
-	if err != nil {
-		rest.Refuse(w, r, err)
+	path := "/" + strings.Join(segments, "/")
+	route, variables, found := g.o.Table.Find(r.Method, path)
+	if methods := g.o.Table.Methods(path); !found && len(methods) > 0 && g.o.Table.Service(path) != "" {
+		rest.NotAllowed(w, r, strings.Join(methods, ", "))
 		return
 	}
-	if !slices.Contains(t.area.methods, r.Method) {
-		rest.NotAllowed(w, r, strings.Join(t.area.methods, ", "))
+	service, err := g.target(route, variables)
+	if err != nil {
+		rest.Refuse(w, r, err)
 		return
 	}
 	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil || strings.ContainsFunc(r.URL.RawQuery, unprintable) {
 		rest.Refuse(w, r, fault.Malformed("query_malformed", "what follows the question mark cannot be read"))
 		return
 	}
-	if t.service == everywhere {
+	if service == everywhere {
 		g.dead(w, r)
 		return
 	}
 	limit := g.o.MaxBody
-	if t.area.large && r.Method == http.MethodPost {
+	if route.Large {
 		limit = g.o.MaxImport
 	}
-	g.forward(w, r, g.upstreams[t.service], segments, limit)
+	g.forward(w, r, g.upstreams[service], segments, limit)
 }
 
 func unprintable(c rune) bool { return c <= ' ' || c >= 0x7f }

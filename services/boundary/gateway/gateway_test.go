@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,9 +29,25 @@ import (
 	"stega/internal/backoff"
 	"stega/internal/wait"
 	"stega/rest"
+	"stega/services/correlations"
+	"stega/services/marketdata"
+	"stega/services/optimization"
+	"stega/services/portfolio"
+	"stega/services/returns"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// paths are the routes of the suite that services answer.
+var paths = rest.NewTable(slices.Concat(
+	rest.DeadLetters(), rest.Of("portfolio", portfolio.New(nil).Routes(nil)), rest.Of("marketdata", marketdata.New(nil, marketdata.Options{}).Routes(nil)),
+	rest.Of("returns", returns.New(nil).Routes(nil)), rest.Of("correlations", correlations.New(nil).Routes(nil)),
+	rest.Of("optimization", optimization.New(nil, optimization.Options{}).Routes(nil)),
+	[]rest.Route{
+		{Method: http.MethodPost, Path: "/v1/events/{topic}", Service: "{topic}"}, {Method: http.MethodPost, Path: "/v1/rebuild/{service}", Service: "{service}"},
+		{Method: http.MethodGet, Path: "/v1/events"}, {Method: http.MethodGet, Path: "/v1/operations/{id}"},
+	},
+)...)
 
 // elsewhere is a service on a server of its own.
 func elsewhere(t testing.TB, service string, h http.HandlerFunc) Upstream {
@@ -52,6 +69,7 @@ func serve(t testing.TB, o Options) *httptest.Server { return servePaced(t, o, r
 
 func servePaced(t testing.TB, o Options, pace rest.Pace) *httptest.Server {
 	t.Helper()
+	o.Table = paths
 	g := New(o)
 	s := httptest.NewServer(pace.Wrap(g)) // as a process serves it
 	t.Cleanup(func() { s.Close(); g.Close() })
@@ -193,7 +211,7 @@ func TestHeadersThatSpeakForOthersEndHere(t *testing.T) {
 func TestTheSpanOfTheGatewayIsTheParent(t *testing.T) {
 	t.Parallel()
 	var parent string
-	g := New(Options{Upstreams: []Upstream{{Service: "marketdata", Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	g := New(Options{Table: paths, Upstreams: []Upstream{{Service: "marketdata", Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		parent = r.Header.Get("Traceparent")
 	})}}})
 	r := httptest.NewRequest(http.MethodGet, "/v1/symbols", nil)
@@ -297,10 +315,10 @@ func TestABodyThatStopsComingIsGivenUp(t *testing.T) {
 	}
 	for _, up := range []Upstream{elsewhere(t, "portfolio", h), {Service: "portfolio", Handler: http.HandlerFunc(h)}} {
 		s := servePaced(t, Options{Upstreams: []Upstream{up}}, rest.Pace{Grace: 30 * time.Millisecond})
-		for _, path := range []string{"/v1/portfolios", "/v1/portfolios/x"} {
+		for path, method := range map[string]string{"/v1/portfolios": "POST", "/v1/portfolios/x": "PUT"} {
 			c, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
 			require.NoError(t, err)
-			_, err = io.WriteString(c, "POST "+path+" HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nten bytes.")
+			_, err = io.WriteString(c, method+" "+path+" HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nten bytes.")
 			require.NoError(t, err)
 			assert.Error(t, <-read)
 			a, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -452,7 +470,11 @@ func TestServicesThatMisbehave(t *testing.T) {
 			if c.method == "POST" || c.method == "PUT" {
 				body = strings.NewReader("{}")
 			}
-			a := do(t, c.method, s.URL+"/v1/portfolios/x", body, "Idempotency-Key", "me")
+			path := "/v1/portfolios/x"
+			if c.method == "POST" {
+				path = "/v1/portfolios"
+			}
+			a := do(t, c.method, s.URL+path, body, "Idempotency-Key", "me")
 			assert.Equal(t, c.status, a.status)
 			assert.Equal(t, c.requests, requests.Load())
 			if c.code != "" {
@@ -512,7 +534,7 @@ func TestABreakerOpensAndIsSeen(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "fine")
 	})
-	g := New(Options{Upstreams: []Upstream{up}, Pause: time.Millisecond, Cooldown: 10 * time.Millisecond, Metrics: registry})
+	g := New(Options{Table: paths, Upstreams: []Upstream{up}, Pause: time.Millisecond, Cooldown: 10 * time.Millisecond, Metrics: registry})
 	s := httptest.NewServer(g)
 	defer func() { s.Close(); g.Close() }()
 	for range 4 {

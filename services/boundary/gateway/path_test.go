@@ -52,7 +52,7 @@ func listening() (*Gateway, *[]string) {
 			w.WriteHeader(http.StatusNoContent)
 		})})
 	}
-	return New(Options{Upstreams: ups}), seen
+	return New(Options{Table: paths, Upstreams: ups}), seen
 }
 
 // through sends a path as it would come off the wire; nil when it cannot.

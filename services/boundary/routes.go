@@ -17,10 +17,35 @@ import (
 	"stega/store"
 )
 
+// Routes returns the routes that the server itself answers: operations, the stream, and those of access control.
+func (s *Server) Routes() []rest.Route {
+	return append(s.access.Routes(), []rest.Route{
+		{
+			Name: "listOperations", Method: http.MethodGet, Path: "/v1/operations", Scope: rest.ScopeRead,
+			Summary: "List operations, the newest first", Query: rest.Paging(), Answer: rest.List[Operation]{}, Handler: s.list,
+		},
+		{
+			Name: "getOperation", Method: http.MethodGet, Path: "/v1/operations/{id}", Scope: rest.ScopeRead,
+			Summary: "Show an operation, after a wait if the request prefers one",
+			Query:   []rest.Param{{Name: "tree", About: "list all messages that followed from the operation", Type: rest.Boolean, Default: false}},
+			Answer:  Operation{}, Handler: s.one,
+		},
+		{
+			Name: "cancelOperation", Method: http.MethodPost, Path: "/v1/operations/{id}/cancel", Scope: rest.ScopeWrite, Command: "operation.cancel",
+			Summary: "Cancel a job", Answer: rest.Cancelled{}, Status: http.StatusAccepted, Handler: s.operations.cancel,
+		},
+		{
+			Name: "stream", Method: http.MethodGet, Path: "/v1/stream", Scope: rest.ScopeRead, RawQuery: true,
+			Summary: "Receive events over WebSocket, or as server-sent events", Gives: "text/event-stream", Handler: echo.WrapHandler(s.hub),
+			Query: []rest.Param{
+				{Name: "channel", About: "topics such as portfolio.*, subject:ID or operation:ID; may be repeated; of server-sent events"},
+				{Name: "from", About: "position after which events are sent; of server-sent events"},
+			},
+		},
+	}...)
+}
+
 func (s *Server) list(c echo.Context) error {
-	if err := rest.Known(c, "limit", "cursor"); err != nil {
-		return err
-	}
 	page, err := rest.Paged(c)
 	if err != nil {
 		return err
@@ -57,13 +82,7 @@ func overlay(ledger []Operation, own []store.Operation) []Operation {
 // one answers an operation; with Prefer: wait it waits until the command has run or, when settled is preferred too,
 // until the operation is over.
 func (s *Server) one(c echo.Context) error {
-	if err := rest.Known(c, "tree"); err != nil {
-		return err
-	}
-	tree, err := rest.Flag(c, "tree")
-	if err != nil {
-		return err
-	}
+	tree := rest.Arg[bool](c, "tree")
 	id := strings.ToLower(c.Param("id"))
 	preferred, err := rest.Preferred(c.Request().Header)
 	if err != nil {

@@ -16,25 +16,36 @@ import (
 	spans "stega/series"
 )
 
-// Routes adds the service's paths below /v1.
-func (s *Service) Routes(v1 *echo.Group, port rest.Service) {
+// Routes returns the HTTP routes of the service: the same five for assets and for portfolios.
+func (s *Service) Routes(rest.Service) []rest.Route {
+	var routes []rest.Route
 	for _, of := range []struct {
-		path string
-		find finder
-	}{{"/returns/assets/:symbol", s.assetOf}, {"/returns/portfolios/:id", s.portfolioOf}} {
-		v1.GET(of.path, s.of(of.find, summarize, "risk_free", "required", "confidence", "benchmark"))
-		v1.GET(of.path+"/series", s.of(of.find, listed, "kind", "benchmark"))
-		v1.GET(of.path+"/drawdowns", s.of(of.find, drawdowns, "limit"))
-		v1.GET(of.path+"/table", s.of(of.find, tabled, "by"))
-		v1.GET(of.path+"/rolling", s.of(of.find, rolling, "metric", "window", "risk_free", "required", "confidence", "benchmark"))
-	}
-	v1.POST("/rebuild/returns", func(c echo.Context) error {
-		if err := rest.Known(c); err != nil {
-			return err
+		name, path, title string
+		find              finder
+		target            rest.Schema
+	}{
+		{"Asset", "/v1/returns/assets/{symbol}", "an asset", s.assetOf, rest.Schema{"symbol": textSchema}},
+		{"Portfolio", "/v1/returns/portfolios/{id}", "a portfolio", s.portfolioOf, portfolioSchema()},
+	} {
+		add := func(name, path, summary string, answer answerer, schema rest.Schema, params ...rest.Param) {
+			routes = append(routes, rest.Route{
+				Name: "get" + of.name + name, Method: http.MethodGet, Path: of.path + path, Scope: rest.ScopeRead, Summary: summary + " of " + of.title,
+				Query: rest.Windowing(append([]rest.Param{frequencyParam, rebalanceParam}, params...)...), Answer: objectSchema(of.target, schema),
+				Handler: s.of(of.find, answer),
+			})
 		}
-		return rest.Write(c, port, Rebuild{}, s.Name(), rest.Hash(c, nil))
-	})
+		add("Returns", "", "Show the return and risk statistics", summarize, summarySchema(), riskFreeParam, requiredParam, confidenceParam, benchmarkParam)
+		add("Series", "/series", "Show the series of returns", listed, seriesSchema(), kindParam, benchmarkParam)
+		add("Drawdowns", "/drawdowns", "Show the deepest drawdowns", drawdowns, drawdownsSchema(), limitParam)
+		add("Table", "/table", "Show the returns by calendar month or year", tabled, tableSchema(), byParam)
+		add("Rolling", "/rolling", "Show a statistic over a rolling window", rolling, rollingSchema(),
+			metricParam(), windowParam, riskFreeParam, requiredParam, confidenceParam, benchmarkParam)
+	}
+	return routes
 }
+
+// Rebuild returns the command that rebuilds the read views.
+func (s *Service) Rebuild() events.Typed { return Rebuild{} }
 
 // subject is whose returns they are.
 type subject struct {
@@ -66,10 +77,10 @@ type finder func(c echo.Context, q query) (subject, series, error)
 
 type answerer func(a asked) (any, error)
 
-// of answers a question about the series that find finds; names are the parameters that it has beside the shared ones.
-func (s *Service) of(find finder, answer answerer, names ...string) echo.HandlerFunc {
+// of returns the handler that answers a query about the series that find finds.
+func (s *Service) of(find finder, answer answerer) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		q, err := read(c, names...)
+		q, err := read(c)
 		if err != nil {
 			return err
 		}

@@ -12,52 +12,89 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"stega/events"
 	"stega/fault"
 	"stega/rest"
 	"stega/store"
 )
 
-// Routes adds the service's paths below /v1.
-func (s *Service) Routes(v1 *echo.Group, port rest.Service) {
-	v1.POST("/optimizations", func(c echo.Context) error {
-		var r Request
-		hash, err := rest.Body(c, &r)
-		if err != nil {
-			return err
-		}
-		return submit(c, port, r, hash)
-	})
-	v1.GET("/optimizations", s.list)
-	v1.GET("/optimizations/:id", s.get)
-	v1.POST("/optimizations/:id/repeat", func(c echo.Context) error { return s.repeat(c, port) })
-	v1.POST("/optimizations/:id/allocation", s.allocation)
-	v1.PUT("/optimizations/:id/follow", func(c echo.Context) error {
-		var b struct {
-			Follow *bool `json:"follow"`
-		}
-		hash, err := rest.Body(c, &b)
-		if err != nil {
-			return err
-		}
-		if b.Follow == nil {
-			return fault.Invalid("optimization_invalid", "follow is missing").With(fault.Item{Pointer: "/follow", Detail: "is missing: true or false"})
-		}
-		id := c.Param("id")
-		return rest.Write(c, port, Follow{ID: id, Follow: *b.Follow}, id, hash)
-	})
-	v1.DELETE("/optimizations/:id", func(c echo.Context) error {
-		if err := rest.Known(c); err != nil {
-			return err
-		}
-		id := c.Param("id")
-		return rest.Write(c, port, Delete{ID: id}, id, rest.Hash(c, nil))
-	})
-	v1.POST("/rebuild/optimization", func(c echo.Context) error {
-		if err := rest.Known(c); err != nil {
-			return err
-		}
-		return rest.Write(c, port, Rebuild{}, s.Name(), rest.Hash(c, nil))
-	})
+// Routes returns the HTTP routes of the service.
+func (s *Service) Routes(port rest.Service) []rest.Route {
+	h := handler{s, port}
+	return []rest.Route{
+		{
+			Name: "listOptimizations", Method: http.MethodGet, Path: "/v1/optimizations", Scope: rest.ScopeRead,
+			Summary: "List optimizations, the newest first", Answer: rest.List[Summary]{}, Handler: s.list,
+			Query: rest.Paging(
+				rest.Param{Name: "portfolio_id", About: "id of the portfolio that is optimized"}, rest.Param{Name: "name", About: "name of the optimization"},
+			),
+		},
+		{
+			Name: "runOptimization", Method: http.MethodPost, Path: "/v1/optimizations", Scope: rest.ScopeWrite, Command: Run{}.Topic(),
+			Summary: "Find optimal weights, in a job", Body: Request{}, Answer: rest.Accepted{}, Handler: h.run,
+		},
+		{
+			Name: "getOptimization", Method: http.MethodGet, Path: "/v1/optimizations/{id}", Scope: rest.ScopeRead,
+			Summary: "Show an optimization with its result", Answer: Optimization{}, Handler: s.get,
+		},
+		{
+			Name: "deleteOptimization", Method: http.MethodDelete, Path: "/v1/optimizations/{id}", Scope: rest.ScopeWrite, Command: Delete{}.Topic(),
+			Summary: "Delete an optimization", Answer: rest.Accepted{}, Handler: h.delete,
+		},
+		{
+			Name: "followOptimization", Method: http.MethodPut, Path: "/v1/optimizations/{id}/follow", Scope: rest.ScopeWrite, Command: Follow{}.Topic(),
+			Summary: "Run an optimization again whenever its inputs change, or no longer", Body: FollowRequest{}, Answer: rest.Accepted{}, Handler: h.follow,
+		},
+		{
+			Name: "repeatOptimization", Method: http.MethodPost, Path: "/v1/optimizations/{id}/repeat", Scope: rest.ScopeWrite, Command: Run{}.Topic(),
+			Summary: "Run an optimization again on the data of its last run", Answer: rest.Accepted{}, Handler: h.repeat,
+		},
+		{
+			Name: "allocateOptimization", Method: http.MethodPost, Path: "/v1/optimizations/{id}/allocation", Scope: rest.ScopeRead,
+			Summary: "Show the whole shares that an amount buys at the optimal weights", Body: AllocationRequest{}, Answer: Allocation{}, Handler: s.allocation,
+		},
+	}
+}
+
+// Rebuild returns the command that rebuilds the read views.
+func (s *Service) Rebuild() events.Typed { return Rebuild{} }
+
+// handler serves the routes that write.
+type handler struct {
+	s    *Service
+	port rest.Service
+}
+
+func (h handler) run(c echo.Context) error {
+	var r Request
+	hash, err := rest.Body(c, &r)
+	if err != nil {
+		return err
+	}
+	return submit(c, h.port, r, hash)
+}
+
+// FollowRequest is the body of a request that lets an optimization follow its inputs, or ends that.
+type FollowRequest struct {
+	Follow *bool `json:"follow" jsonschema:"required"`
+}
+
+func (h handler) follow(c echo.Context) error {
+	var b FollowRequest
+	hash, err := rest.Body(c, &b)
+	if err != nil {
+		return err
+	}
+	if b.Follow == nil {
+		return fault.Invalid("optimization_invalid", "follow is missing").With(fault.Item{Pointer: "/follow", Detail: "is missing: true or false"})
+	}
+	id := c.Param("id")
+	return rest.Write(c, h.port, Follow{ID: id, Follow: *b.Follow}, id, hash)
+}
+
+func (h handler) delete(c echo.Context) error {
+	id := c.Param("id")
+	return rest.Write(c, h.port, Delete{ID: id}, id, rest.Hash(c, nil))
 }
 
 // submit answers a request for an optimization. Its id is that of its operation, so that one that is under way, or
@@ -70,12 +107,9 @@ func submit(c echo.Context, port rest.Service, r Request, hash string) error {
 	return rest.Write(c, port, Run{ID: id, Request: r}, id, hash)
 }
 
-// repeat makes an optimization once more, of the same days, as far as their prices were not corrected.
-func (s *Service) repeat(c echo.Context, port rest.Service) error {
-	if err := rest.Known(c); err != nil {
-		return err
-	}
-	r, err := find(c.Request().Context(), s.db.Read(), c.Param("id"))
+// repeat runs an optimization again on the days of its last run. Prices of these days may have been corrected since.
+func (h handler) repeat(c echo.Context) error {
+	r, err := find(c.Request().Context(), h.s.db.Read(), c.Param("id"))
 	if err != nil {
 		return err
 	}
@@ -92,7 +126,7 @@ func (s *Service) repeat(c echo.Context, port rest.Service) error {
 	} else if result != nil && asked.To == nil {
 		asked.To = &result.Data.AsOf
 	}
-	return submit(c, port, asked, rest.Hash(c, nil))
+	return submit(c, h.port, asked, rest.Hash(c, nil))
 }
 
 // result is the answer of a row; nil while there is none.
@@ -154,9 +188,6 @@ func (s *Service) look(ctx context.Context, id string) (Optimization, error) {
 }
 
 func (s *Service) get(c echo.Context) error {
-	if err := rest.Known(c); err != nil {
-		return err
-	}
 	o, err := s.look(c.Request().Context(), c.Param("id"))
 	if err != nil {
 		return err
@@ -199,14 +230,11 @@ func (o Optimization) summary() Summary {
 // list lists optimizations, the newest first, those that are still to be made among them, unless those of a portfolio
 // or a name are asked for.
 func (s *Service) list(c echo.Context) error {
-	if err := rest.Known(c, "limit", "cursor", "portfolio_id", "name"); err != nil {
-		return err
-	}
 	page, err := rest.Paged(c)
 	if err != nil {
 		return err
 	}
-	ctx, portfolioID, name := c.Request().Context(), c.QueryParam("portfolio_id"), c.QueryParam("name")
+	ctx, portfolioID, name := c.Request().Context(), rest.Arg[string](c, "portfolio_id"), rest.Arg[string](c, "name")
 	var waiting []Summary
 	if portfolioID == "" && name == "" {
 		if waiting, err = s.waiting(ctx, page); err != nil {
@@ -252,10 +280,7 @@ func (s *Service) waiting(ctx context.Context, page rest.Page) ([]Summary, error
 }
 
 func (s *Service) allocation(c echo.Context) error {
-	var a allocationRequest
-	if err := rest.Known(c); err != nil {
-		return err
-	}
+	var a AllocationRequest
 	if _, err := rest.Body(c, &a); err != nil {
 		return err
 	}

@@ -7,27 +7,86 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
 
+	"stega/events"
 	"stega/fault"
 	"stega/quant"
 	"stega/rest"
 	"stega/series"
 )
 
-// Routes adds the service's paths below /v1.
-func (s *Service) Routes(v1 *echo.Group, port rest.Service) {
-	v1.GET("/correlations", s.matrix)
-	v1.GET("/correlations/rolling", s.rolling)
-	v1.POST("/rebuild/correlations", func(c echo.Context) error {
-		if err := rest.Known(c); err != nil {
-			return err
-		}
-		return rest.Write(c, port, Rebuild{}, s.Name(), rest.Hash(c, nil))
-	})
+// Routes returns the HTTP routes of the service.
+func (s *Service) Routes(rest.Service) []rest.Route {
+	return []rest.Route{
+		{
+			Name: "getCorrelations", Method: http.MethodGet, Path: "/v1/correlations", Scope: rest.ScopeRead,
+			Summary: "Show the matrix of correlations or annual covariances", Answer: matrixAnswer{}, Handler: s.matrix,
+			Query: rest.Windowing(
+				symbolsParam, rest.Param{Name: "portfolio", About: "id of the portfolio whose symbols the matrix has; not with symbols"}, frequencyParam,
+				rest.OneOf("kind", "kind of the matrix", kindCorrelation, kindCovariance),
+				rest.Param{Name: "method", About: "estimator: pearson by default for correlations, sample for covariances", Values: allMethods()},
+				rest.Param{
+					Name: "target", About: "shrinkage target of ledoit_wolf; constant_variance by default",
+					Values: textsOf(quant.ConstantVariance, quant.SingleFactor, quant.ConstantCorrelation),
+				},
+				rest.Param{
+					Name: "missing", About: "treatment of days without a return, by semi, ledoit_wolf and oas",
+					Values: textsOf(quant.MissingPairwise, quant.MissingComplete, quant.MissingZero),
+				},
+				rest.Param{
+					Name: "benchmark", About: "return below which semi counts a return", Type: rest.Number, Default: 0.0, Min: -1, Max: 1, MinOpen: true, MaxOpen: true,
+					Hint: "it is a return of a day, or of what frequency says; 0.0001 is 0.01 %",
+				},
+				rest.Param{
+					Name: "span", About: "span of the weights of exponential, in returns; 180 by default", Type: rest.Number, Min: 1, Max: 1e9,
+					Hint: "it is a number of returns, 1 or more",
+				},
+				rest.OneOf("linkage", "linkage of the clusters that order the symbols",
+					quant.AverageLinkage, quant.SingleLinkage, quant.CompleteLinkage, quant.WardLinkage),
+				rest.OneOf("repair", "repair of a matrix that is not positive semidefinite", string(quant.RepairSpectral), string(quant.RepairDiagonal), "none"),
+			),
+		},
+		{
+			Name: "getRollingCorrelation", Method: http.MethodGet, Path: "/v1/correlations/rolling", Scope: rest.ScopeRead,
+			Summary: "Show the correlation of two symbols over a rolling window", Answer: Rolling{}, Handler: s.rolling,
+			Query: rest.Windowing(
+				rest.Param{Name: "symbols", About: "the two symbols, separated by a comma", Required: true}, frequencyParam,
+				rest.OneOf("method", "kind of correlation", "pearson", "spearman", "kendall"),
+				rest.Param{
+					Name: "window", About: "returns of each window", Type: rest.Integer, Default: defaultRolling, Min: 2, Max: maxRolling,
+					Hint: "63 daily ones are a quarter of a year",
+				},
+			),
+		},
+	}
 }
+
+var (
+	symbolsParam   = rest.Param{Name: "symbols", About: "symbols of the matrix, separated by commas; all when left out"}
+	frequencyParam = rest.OneOf("frequency", "time that one return covers", series.Daily, series.Weekly, series.Monthly)
+)
+
+// allMethods returns the methods of both kinds of matrix.
+func allMethods() []string {
+	all := slices.Concat(methods[kindCorrelation], methods[kindCovariance])
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func textsOf[T ~string](values ...T) []string {
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = string(v)
+	}
+	return texts
+}
+
+// Rebuild returns the command that rebuilds the read views.
+func (s *Service) Rebuild() events.Typed { return Rebuild{} }
 
 // subject is whose matrix it is.
 type subject struct {

@@ -1,0 +1,158 @@
+package portfolio
+
+import (
+	"database/sql"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/govalues/decimal"
+	"github.com/labstack/echo/v4"
+
+	"stega/events"
+	"stega/fault"
+	"stega/rest"
+	"stega/store"
+)
+
+// Routes returns the HTTP routes of the service.
+func (s *Service) Routes(port rest.Service) []rest.Route {
+	h := handler{s.db, port}
+	return []rest.Route{
+		{
+			Name: "listPortfolios", Method: http.MethodGet, Path: "/v1/portfolios", Scope: rest.ScopeRead,
+			Summary: "List portfolios", Query: rest.Paging(rest.Param{Name: "name", About: "name of the portfolio"}),
+			Answer: rest.List[events.Portfolio]{}, Handler: h.list,
+		},
+		{
+			Name: "createPortfolio", Method: http.MethodPost, Path: "/v1/portfolios", Scope: rest.ScopeWrite, Command: Create{}.Topic(),
+			Summary: "Create a portfolio", Body: PortfolioRequest{}, Answer: rest.Accepted{}, Handler: h.create,
+		},
+		{
+			Name: "getPortfolio", Method: http.MethodGet, Path: "/v1/portfolios/{id}", Scope: rest.ScopeRead,
+			Summary: "Show a portfolio", Answer: events.Portfolio{}, Handler: h.get,
+		},
+		{
+			Name: "updatePortfolio", Method: http.MethodPut, Path: "/v1/portfolios/{id}", Scope: rest.ScopeWrite, Command: Update{}.Topic(),
+			Summary: "Replace the name and the assets of a portfolio", IfMatch: true,
+			Body: PortfolioRequest{}, Answer: rest.Accepted{}, Handler: h.update,
+		},
+		{
+			Name: "deletePortfolio", Method: http.MethodDelete, Path: "/v1/portfolios/{id}", Scope: rest.ScopeWrite, Command: Delete{}.Topic(),
+			Summary: "Delete a portfolio", IfMatch: true, Answer: rest.Accepted{}, Handler: h.delete,
+		},
+	}
+}
+
+// handler serves the routes of the service.
+type handler struct {
+	db   *store.DB
+	port rest.Service
+}
+
+// requested reads the body of a write and checks it.
+func requested(c echo.Context) (name string, assets []events.Asset, hash string, err error) {
+	var r PortfolioRequest
+	if hash, err = rest.Body(c, &r); err != nil {
+		return "", nil, "", err
+	}
+	assets = r.assets()
+	name, err = check(r.Name, assets)
+	return name, assets, hash, err
+}
+
+func (h handler) create(c echo.Context) error {
+	name, assets, hash, err := requested(c)
+	if err != nil {
+		return err
+	}
+	id := rest.EntityID(c)
+	return rest.Write(c, h.port, Create{ID: id, Name: name, Assets: assets}, id, hash)
+}
+
+func (h handler) update(c echo.Context) error {
+	name, assets, hash, err := requested(c)
+	if err != nil {
+		return err
+	}
+	version, err := rest.IfMatch(c)
+	if err != nil {
+		return err
+	}
+	id := c.Param("id")
+	return rest.Write(c, h.port, Update{ID: id, Version: version, Name: name, Assets: assets}, id, hash)
+}
+
+func (h handler) delete(c echo.Context) error {
+	version, err := rest.IfMatch(c)
+	if err != nil {
+		return err
+	}
+	id := c.Param("id")
+	return rest.Write(c, h.port, Delete{ID: id, Version: version}, id, rest.Hash(c, nil))
+}
+
+// PortfolioRequest is the body of a request that creates or replaces a portfolio.
+type PortfolioRequest struct {
+	Name   string         `json:"name" jsonschema:"required"`
+	Assets []AssetRequest `json:"assets" jsonschema:"required"`
+}
+
+// AssetRequest is one asset of a request.
+type AssetRequest struct {
+	Symbol string `json:"symbol" jsonschema:"required"`
+	Weight weight `json:"weight" jsonschema:"required"` // the weights of a portfolio add up to 1
+}
+
+func (r PortfolioRequest) assets() []events.Asset {
+	assets := make([]events.Asset, len(r.Assets))
+	for i, a := range r.Assets {
+		assets[i] = events.Asset{Symbol: a.Symbol, Weight: a.Weight.Decimal}
+	}
+	return assets
+}
+
+// weight is a decimal that is refused when it has more digits than are stored, and never rounded.
+type weight struct{ decimal.Decimal }
+
+func (w *weight) UnmarshalJSON(text []byte) error {
+	mantissa, _, _ := strings.Cut(strings.ToLower(strings.Trim(string(text), `"+-`)), "e")
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	digits := strings.TrimLeft(whole+strings.TrimRight(fraction, "0"), "0")
+	err := w.Decimal.UnmarshalJSON(text)
+	if len(digits) > decimal.MaxPrec || err == nil && digits != "" && w.IsZero() {
+		return fault.Invalid("weight_invalid", "%.40s has more than %d digits: write it as it is to be kept", text, decimal.MaxPrec)
+	}
+	return err
+}
+
+func (h handler) list(c echo.Context) error {
+	page, err := rest.Paged(c)
+	if err != nil {
+		return err
+	}
+	portfolios, err := list(c.Request().Context(), h.db.Read(), page.Limit+1, page.After, rest.Arg[string](c, "name"))
+	if err != nil {
+		return err
+	}
+	return rest.Pages(c, page, portfolios, func(p events.Portfolio) string { return p.ID })
+}
+
+func (h handler) get(c echo.Context) error {
+	var r row
+	err := h.db.Read().NewSelect().Model(&r).Where("id = ?", c.Param("id")).Scan(c.Request().Context())
+	if errors.Is(err, sql.ErrNoRows) {
+		return unknown(c.Param("id"))
+	}
+	if err != nil {
+		return err
+	}
+	p, err := r.portfolio()
+	if err != nil {
+		return err
+	}
+	if rest.Unchanged(c, rest.Tag(p.Version)) {
+		return c.NoContent(http.StatusNotModified)
+	}
+	return c.JSON(http.StatusOK, p)
+}
