@@ -1,6 +1,6 @@
-// Package bench measures stega on a broker and databases: how fast events are published and handled, commands taken
-// and visible in the read view of another service, and prices imported. What it makes there has names of its own and
-// is removed in the end.
+// Package bench measures stega on a broker and databases: how fast events are published and handled, how fast commands
+// are answered and visible in the read view of another service, and how fast prices are imported. It creates exchanges,
+// queues and schemas under its own names, and removes them at the end.
 package bench
 
 import (
@@ -15,23 +15,23 @@ import (
 	"stega/process"
 )
 
-// Config says what to measure, and where.
+// Config is what to measure, and where.
 type Config struct {
 	BrokerURL   string // amqp:…, or empty for the embedded broker in Folder
 	DatabaseURL string // postgres:… with {service} for the service's name, or empty for SQLite in Folder
 	Folder      string // an empty folder
 
-	Messages int // to publish, and to handle
+	Messages int // published, and handled
 	Commands int
 	Clients  int // that send commands at the same time
 	Symbols  int // of the import
 	Days     int
 
-	Say func(format string, args ...any) // hears of progress
-	Log *slog.Logger
+	Progress func(format string, args ...any) // reports the start of each measurement
+	Log      *slog.Logger
 }
 
-// Report is what was measured. Rates are per second, latencies in milliseconds.
+// Report is the result. Rates are per second, latencies in milliseconds.
 type Report struct {
 	Broker   string   `json:"broker"`
 	Database string   `json:"database"`
@@ -41,20 +41,20 @@ type Report struct {
 	Import   Import   `json:"import"`
 }
 
-// Publish is events of 512 bytes from this process to the broker, confirmed.
+// Publish is the publishing of events of 512 bytes until the broker confirms them.
 type Publish struct {
 	Messages int     `json:"messages"`
 	Rate     float64 `json:"rate"`  // pipelined
 	Alone    Latency `json:"alone"` // of one at a time
 }
 
-// Events is the event loop with an inbox row and a row of a read view for each event.
+// Events is the handling of events, with an inbox row and a row of a read view for each.
 type Events struct {
 	Messages int     `json:"messages"`
 	Rate     float64 `json:"rate"`
 }
 
-// Commands is portfolios created over HTTP, until the returns service shows them.
+// Commands is the creation of portfolios over HTTP, until the returns service shows them.
 type Commands struct {
 	Commands int     `json:"commands"`
 	Clients  int     `json:"clients"`
@@ -67,19 +67,19 @@ type Commands struct {
 // Paths is how long a command takes.
 type Paths struct {
 	Answer Latency `json:"answer"` // until the client has its answer
-	View   Latency `json:"view"`   // until the read view is committed and told
+	View   Latency `json:"view"`   // until the read view is committed and its event published
 }
 
-// Import is a CSV of daily prices over HTTP, until returns follow.
+// Import is the import of a CSV of daily prices over HTTP, until the returns of all symbols are committed.
 type Import struct {
 	Prices    int     `json:"prices"`
 	Answered  float64 `json:"answeredSeconds"`
 	Settled   float64 `json:"settledSeconds"` // returns of every symbol are committed
 	Rate      float64 `json:"rate"`           // prices a second, settled
-	PeakBytes int64   `json:"peakBytes"`      // memory of this process, its client included; 0 where it is not known
+	PeakBytes int64   `json:"peakBytes"`      // memory of this process, its client included; 0: not reported
 }
 
-// Latency is of many.
+// Latency is the latency of many requests.
 type Latency struct {
 	P50 float64 `json:"p50"`
 	P99 float64 `json:"p99"`
@@ -98,9 +98,9 @@ func latency(took []time.Duration) Latency {
 
 func rate(n int, took time.Duration) float64 { return float64(n) / took.Seconds() }
 
-// Run measures all of it. What it made is removed also when it fails.
+// Run measures everything, and removes what it created, also after an error.
 func Run(ctx context.Context, cfg Config) (r Report, err error) {
-	p, err := newPlace(ctx, cfg)
+	p, err := newEnvironment(ctx, cfg)
 	if err != nil {
 		return r, err
 	}
@@ -110,11 +110,11 @@ func Run(ctx context.Context, cfg Config) (r Report, err error) {
 		}
 	}()
 	r.Broker, r.Database = p.brokerKind, p.databaseKind
-	cfg.Say("publishing %d events", cfg.Messages)
+	cfg.Progress("publishing %d events", cfg.Messages)
 	if r.Publish, err = publish(ctx, p); err != nil {
 		return r, err
 	}
-	cfg.Say("handling %d events", cfg.Messages)
+	cfg.Progress("handling %d events", cfg.Messages)
 	if r.Events, err = handle(ctx, p); err != nil {
 		return r, err
 	}
@@ -122,11 +122,11 @@ func Run(ctx context.Context, cfg Config) (r Report, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	over, address := make(chan error, 1), make(chan string, 1)
-	keep := filepath.Join(p.Folder, "token")
+	tokenFile := filepath.Join(p.Folder, "token")
 	go func() {
 		over <- process.Run(ctx, process.Config{
 			Services: process.Names(), Roles: []process.Role{process.API, process.Consumer}, Addr: "127.0.0.1:0", Migrate: true,
-			Database: p.database, Broker: p.open, Log: cfg.Log, TokenFile: keep,
+			Database: p.database, Broker: p.open, Log: cfg.Log, TokenFile: tokenFile,
 		}, func(addr string) { address <- addr })
 	}()
 	select {
@@ -135,14 +135,14 @@ func Run(ctx context.Context, cfg Config) (r Report, err error) {
 	case addr := <-address:
 		p.url = "http://" + addr
 	}
-	token, err := os.ReadFile(keep)
+	token, err := os.ReadFile(tokenFile)
 	if err != nil {
 		return r, err
 	}
 	p.token = strings.TrimSpace(string(token))
-	cfg.Say("creating %d portfolios with %d clients", cfg.Commands, cfg.Clients)
+	cfg.Progress("creating %d portfolios with %d clients", cfg.Commands, cfg.Clients)
 	if r.Commands, err = commands(ctx, p); err == nil {
-		cfg.Say("importing %d prices", cfg.Symbols*cfg.Days)
+		cfg.Progress("importing %d prices", cfg.Symbols*cfg.Days)
 		r.Import, err = imports(ctx, p)
 	}
 	stop()

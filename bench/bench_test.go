@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { servers.Main(m) }
 func small(t testing.TB) bench.Config {
 	return bench.Config{
 		Folder: t.TempDir(), Messages: 500, Commands: 50, Clients: 4, Symbols: 3, Days: 300,
-		Say: t.Logf, Log: slog.New(slog.DiscardHandler),
+		Progress: t.Logf, Log: slog.New(slog.DiscardHandler),
 	}
 }
 

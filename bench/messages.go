@@ -15,7 +15,7 @@ import (
 	"stega/store"
 )
 
-// event is one of 512 bytes, in JSON.
+// event returns an event of 512 bytes, in JSON.
 func event(subject string, version int64) (broker.Outgoing, error) {
 	e := events.PortfolioReturnsUpdated{PortfolioID: subject, Version: version}
 	data, err := json.Marshal(e)
@@ -60,7 +60,7 @@ func send(ctx context.Context, b broker.Broker, n int) error {
 	return nil
 }
 
-func publish(ctx context.Context, p *place) (r Publish, err error) {
+func publish(ctx context.Context, p *environment) (r Publish, err error) {
 	b, err := p.open(ctx)
 	if err != nil {
 		return r, err
@@ -77,9 +77,9 @@ func publish(ctx context.Context, p *place) (r Publish, err error) {
 	}
 	defer func() { _ = c.Close() }()
 	pause := make(chan struct{})
-	go func() { // the queue is emptied beside, as queues of the embedded broker are bounded
+	go func() { // empties the queue meanwhile, because queues of the embedded broker are bounded
 		if strings.HasPrefix(p.BrokerURL, "amqp") {
-			<-pause // RabbitMQ's hold any number, and are measured alone
+			<-pause // queues of RabbitMQ hold any number of messages, so publishing is measured alone
 		}
 		for d := range c.Deliveries() {
 			_ = d.Ack()
@@ -103,11 +103,11 @@ func publish(ctx context.Context, p *place) (r Publish, err error) {
 		took = append(took, time.Since(began))
 	}
 	r.Alone = latency(took)
-	return r, b.Declare(ctx, broker.Topology{Services: []broker.ServiceTopology{{Service: sink}}}) // it takes no more
+	return r, b.Declare(ctx, broker.Topology{Services: []broker.ServiceTopology{{Service: sink}}}) // ends the binding
 }
 
-// handle measures the event loop from queues that were filled before; those of the embedded broker hold so many.
-func handle(ctx context.Context, p *place) (r Events, err error) {
+// handle measures the event loop on queues that it fills before, in parts that fit the queues of the embedded broker.
+func handle(ctx context.Context, p *environment) (r Events, err error) {
 	const part = 15_000
 	db, err := store.Open(ctx, bound, p.database(bound))
 	if err != nil {
@@ -157,7 +157,7 @@ func handle(ctx context.Context, p *place) (r Events, err error) {
 		})
 		err := empty(ctx, b)
 		took += time.Since(began)
-		select { // one that is stopped before it is ready fails
+		select { // a consumer that is stopped before it is ready fails
 		case <-ready:
 		case <-ctx.Done():
 		}
@@ -173,7 +173,7 @@ func handle(ctx context.Context, p *place) (r Events, err error) {
 	return Events{Messages: p.Messages, Rate: rate(p.Messages, took)}, nil
 }
 
-// empty waits until nothing of the queue is left.
+// empty blocks until the queue is empty.
 func empty(ctx context.Context, b broker.Broker) error {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

@@ -19,11 +19,12 @@ import (
 	"stega/process"
 )
 
-// client talks to the process.
+// client sends requests to the process.
 var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
 
 // watch calls seen for each event of a topic that is published from now on, until stop.
-func watch(ctx context.Context, p *place, topic string, seen func(line process.LogLine)) (stop func(), err error) {
+func watch(ctx context.Context, p *environment, topic string,
+	seen func(line process.LogLine)) (stop func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+"/v1/events", nil)
 	if err != nil {
@@ -58,51 +59,51 @@ func watch(ctx context.Context, p *place, topic string, seen func(line process.L
 	return func() { cancel(); reading.Wait() }, nil
 }
 
-// tracker knows when each portfolio was asked for, and when its read view was told.
+// tracker records when each portfolio was requested, and when its read view was committed.
 type tracker struct {
-	mu    sync.Mutex
-	asked map[string]time.Time
-	early map[string]time.Time // told before the answer came
-	took  []time.Duration
-	last  time.Time
-	left  int
-	done  chan struct{}
+	mu        sync.Mutex
+	requested map[string]time.Time
+	early     map[string]time.Time // committed before the answer came
+	took      []time.Duration
+	last      time.Time
+	left      int
+	done      chan struct{}
 }
 
-func (k *tracker) answered(id string, asked time.Time) {
+func (k *tracker) answered(id string, requested time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if at, ok := k.early[id]; ok {
-		k.visible(asked, at)
+		k.visible(requested, at)
 		return
 	}
-	k.asked[id] = asked
+	k.requested[id] = requested
 }
 
-func (k *tracker) told(id string) {
+func (k *tracker) committed(id string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := time.Now()
-	if asked, ok := k.asked[id]; ok {
-		delete(k.asked, id)
-		k.visible(asked, now)
+	if requested, ok := k.requested[id]; ok {
+		delete(k.requested, id)
+		k.visible(requested, now)
 		return
 	}
 	k.early[id] = now
 }
 
-func (k *tracker) visible(asked, at time.Time) {
-	k.took = append(k.took, at.Sub(asked))
+func (k *tracker) visible(requested, at time.Time) {
+	k.took = append(k.took, at.Sub(requested))
 	k.last = at
 	if k.left--; k.left == 0 {
 		close(k.done)
 	}
 }
 
-// settleTimeout is how long read views may take after the last answer.
+// settleTimeout limits the time from the last answer to the last read view.
 const settleTimeout = 2 * time.Minute
 
-func commands(ctx context.Context, p *place) (r Commands, err error) {
+func commands(ctx context.Context, p *environment) (r Commands, err error) {
 	r.Commands, r.Clients = p.Commands, p.Clients
 	if _, _, _, err = burst(ctx, p, min(p.Commands, 200), 0); err != nil { // to warm up
 		return r, err
@@ -117,12 +118,12 @@ func commands(ctx context.Context, p *place) (r Commands, err error) {
 	return r, err
 }
 
-// burst creates n portfolios, as fast as the clients can or at a pace (a second), and waits until all are visible.
-func burst(ctx context.Context, p *place, n int,
+// burst creates n portfolios, as fast as the clients can or at a number per second, and blocks until all are visible.
+func burst(ctx context.Context, p *environment, n int,
 	pace float64) (answered, visible time.Duration, paths Paths, err error) {
-	k := &tracker{asked: map[string]time.Time{}, early: map[string]time.Time{}, left: n, done: make(chan struct{})}
+	k := &tracker{requested: map[string]time.Time{}, early: map[string]time.Time{}, left: n, done: make(chan struct{})}
 	stop, err := watch(ctx, p, events.PortfolioReturnsUpdated{}.Topic(),
-		func(line process.LogLine) { k.told(line.Subject) })
+		func(line process.LogLine) { k.committed(line.Subject) })
 	if err != nil {
 		return 0, 0, paths, err
 	}
@@ -151,18 +152,18 @@ func burst(ctx context.Context, p *place, n int,
 	for range p.Clients {
 		clients.Go(func() {
 			for at := range turns {
-				asked := time.Now()
+				requested := time.Now()
 				if pace > 0 {
-					asked = at // a request that had to wait for a client has waited
+					requested = at // the wait for a free client counts
 				}
 				id, err := create(ctx, p)
 				mu.Lock()
-				took = append(took, time.Since(asked))
+				took = append(took, time.Since(requested))
 				if err != nil {
 					failed = errors.Join(failed, err)
 				}
 				mu.Unlock()
-				k.answered(id, asked)
+				k.answered(id, requested)
 			}
 		})
 	}
@@ -174,21 +175,21 @@ func burst(ctx context.Context, p *place, n int,
 	select {
 	case <-k.done:
 	case <-time.After(settleTimeout):
-		return 0, 0, paths, errors.New("not every portfolio became visible")
+		return 0, 0, paths, errors.New("not all portfolios became visible in time")
 	case <-ctx.Done():
 		return 0, 0, paths, ctx.Err()
 	}
 	return answered, k.last.Sub(began), Paths{Answer: latency(took), View: latency(k.took)}, nil
 }
 
-func create(ctx context.Context, p *place) (id string, err error) {
+func create(ctx context.Context, p *environment) (id string, err error) {
 	body := fmt.Sprintf(`{"name":%q,"assets":[{"symbol":"AAPL","weight":"0.6"},{"symbol":"MA","weight":"0.4"}]}`,
 		events.NewID())
 	return write(ctx, p, "/v1/portfolios", "application/json", strings.NewReader(body))
 }
 
 // write sends a write and returns the id of the answer.
-func write(ctx context.Context, p *place, path, contentType string, body io.Reader) (id string, err error) {
+func write(ctx context.Context, p *environment, path, contentType string, body io.Reader) (id string, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url+path, body)
 	if err != nil {
 		return "", err
@@ -212,7 +213,7 @@ func write(ctx context.Context, p *place, path, contentType string, body io.Read
 	return accepted.ID, err
 }
 
-func imports(ctx context.Context, p *place) (r Import, err error) {
+func imports(ctx context.Context, p *environment) (r Import, err error) {
 	r.Prices = p.Symbols * p.Days
 	done := make(chan struct{})
 	complete := 0
@@ -238,7 +239,7 @@ func imports(ctx context.Context, p *place) (r Import, err error) {
 	select {
 	case <-done:
 	case <-time.After(settleTimeout):
-		return r, errors.New("returns do not follow the import")
+		return r, errors.New("the returns of the import were not committed in time")
 	case <-ctx.Done():
 		return r, ctx.Err()
 	}
@@ -248,7 +249,7 @@ func imports(ctx context.Context, p *place) (r Import, err error) {
 	return r, nil
 }
 
-// prices writes a long file: all symbols of a day, day by day.
+// prices writes a file in long form: all symbols of a day, day by day.
 func prices(w io.Writer, symbols, days int) error {
 	out := bufio.NewWriterSize(w, 64<<10)
 	_, _ = out.WriteString("date,symbol,close\n")
@@ -268,7 +269,7 @@ func prices(w io.Writer, symbols, days int) error {
 	return out.Flush()
 }
 
-// peak is the most memory that the process had, where the system tells.
+// peak returns the peak memory of the process; 0 where the system does not report it.
 func peak() int64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

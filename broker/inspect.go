@@ -8,24 +8,24 @@ import (
 )
 
 // Inspector is implemented by a broker whose parts can vanish while a process runs: an operator can delete a queue, a
-// binding, or a permission.
+// binding or a permission.
 type Inspector interface {
-	// Inspect lists what a process lacks: the exchanges and the log, and of the services in t their queues and bindings.
-	// The error is that of a broker that cannot be asked.
+	// Inspect returns the missing parts: of the exchanges and the log, and of the queues and bindings of the services in
+	// t. An error means that the broker could not be inspected.
 	Inspect(ctx context.Context, t Topology) ([]Lack, error)
 }
 
 // Lack is a part of the topology that is missing or may not be used.
 type Lack struct {
 	Part    string // such as "queue stega.returns.events"
-	Service string // whose part it is; empty for what all share
-	Err     error  // a fault that says what to do
+	Service string // of the part; empty for a shared one
+	Err     error  // a fault with a hint
 }
 
-// lackAgain is how often LackLog repeats what is missing.
+// lackAgain is the interval at which LackLog repeats what is missing.
 const lackAgain = time.Minute
 
-// LackLog logs what an Inspector finds missing: when it changes, and again each minute.
+// LackLog logs the missing parts when they change, and again each minute.
 type LackLog struct {
 	Log *slog.Logger
 
@@ -33,7 +33,7 @@ type LackLog struct {
 	at   time.Time
 }
 
-// Report takes the result of an inspection.
+// Report logs the result of an inspection.
 func (l *LackLog) Report(lacks []Lack) {
 	texts := make([]string, len(lacks))
 	for i, one := range lacks {

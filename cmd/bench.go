@@ -43,7 +43,7 @@ servers it makes exchanges, queues and schemas with names of its own, and remove
 			}
 			defer func() { _ = os.RemoveAll(cfg.Folder) }()
 			cfg.Log = g.logger(c.ErrOrStderr())
-			cfg.Say = func(format string, args ...any) { printf(c.ErrOrStderr(), format+"\n", args...) }
+			cfg.Progress = func(format string, args ...any) { printf(c.ErrOrStderr(), format+"\n", args...) }
 			report, err := bench.Run(c.Context(), cfg)
 			if err != nil {
 				return err

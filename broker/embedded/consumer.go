@@ -7,8 +7,8 @@ import (
 	"stega/broker"
 )
 
-// Subscribe begins to take messages from a queue of a service. Of several consumers of events or dead letters the
-// oldest is served; the next has its turn when that one has stopped and settled all that it took.
+// Subscribe takes messages from a queue of a service. Of several consumers of events or dead letters the oldest is
+// served. The next one is served when that one has stopped and has settled its deliveries.
 func (b *Broker) Subscribe(_ context.Context, service string, q broker.Queue, prefetch int) (broker.Consumer, error) {
 	if prefetch < 1 {
 		return nil, fmt.Errorf("subscribe to the %s of %s: a prefetch of %d", q, service, prefetch)
@@ -28,8 +28,8 @@ func (b *Broker) Subscribe(_ context.Context, service string, q broker.Queue, pr
 	return c, nil
 }
 
-// consumer is a subscription. The lock of the broker guards it, and the sending end of its channel, which always has
-// room: it has space for as many as may be unsettled.
+// consumer is a subscription. The lock of the broker guards it and the sending end of its channel. The channel never
+// fills up: its capacity is the prefetch.
 type consumer struct {
 	q          *queue
 	prefetch   int
@@ -53,7 +53,7 @@ func (c *consumer) hand(it *item) {
 	}
 }
 
-// Stop takes no more messages and closes Deliveries; what was read can still be settled.
+// Stop takes no more messages and closes Deliveries. Received deliveries can still be settled.
 func (c *consumer) Stop(context.Context) error {
 	c.q.b.mu.Lock()
 	defer c.q.b.mu.Unlock()
@@ -62,7 +62,7 @@ func (c *consumer) Stop(context.Context) error {
 	return nil
 }
 
-// Close gives back all that is unsettled and ends the subscription.
+// Close returns all unsettled messages to the queue and ends the subscription.
 func (c *consumer) Close() error {
 	c.q.b.mu.Lock()
 	defer c.q.b.mu.Unlock()
@@ -71,7 +71,7 @@ func (c *consumer) Close() error {
 	return nil
 }
 
-// stop gives back what waits unread. The lock is held, as it is for what follows.
+// stop returns unread messages to the queue. The lock is held, as in the following methods.
 func (c *consumer) stop() {
 	if c.stopped {
 		return
@@ -110,7 +110,8 @@ func (c *consumer) leave() {
 	}
 }
 
-// claim takes a message from those that the consumer holds; it returns false when it was settled or given back before.
+// claim takes a message from those that the consumer holds. It returns false when the message was settled or released
+// before.
 func (c *consumer) claim(s *settler) bool {
 	if c.held[s.it] != s {
 		return false
@@ -119,7 +120,7 @@ func (c *consumer) claim(s *settler) bool {
 	return true
 }
 
-// settled ends what claim began.
+// settled completes the settling of a claimed message.
 func (c *consumer) settled() {
 	c.out--
 	c.leave()
@@ -158,7 +159,7 @@ func (s *settler) Ack() error {
 	return nil
 }
 
-// Release gives the message back to its place in the queue.
+// Release returns the message to its place in the queue.
 func (s *settler) Release() error {
 	b := s.c.q.b
 	b.mu.Lock()

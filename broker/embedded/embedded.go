@@ -6,8 +6,8 @@
 // and the inbox drops the duplicates. The folder has only the log, the dead letters and the times of unclean ends,
 // and losing the folder loses no more than these.
 //
-// Queues are bounded, and Publish waits while a queue that the message is bound for is full; so a service that
-// takes nothing holds up those who publish to it, and their messages wait in their outbox.
+// Queues are bounded, and Publish blocks while a queue of the message is full. So a service that takes nothing holds up
+// its publishers, and their messages stay in the outbox.
 package embedded
 
 import (
@@ -54,7 +54,7 @@ type Broker struct {
 	services map[string][]string // topics by declared service
 	bound    map[string][]*queue // event queues by topic
 	queues   map[name]*queue
-	room     chan struct{} // closed when something that Publish waits for may have changed; nil when nobody waits
+	room     chan struct{} // closed when a waiting Publish may go on; nil when none waits
 	inFlight load          // published, and not yet answered
 	pending  []*publication
 	answered []*publication // to be confirmed to their publishers
@@ -73,8 +73,7 @@ var (
 )
 
 // Open starts the broker with its file in dir, which it makes when it is missing. A file that is damaged is moved
-// aside, with a warning. Nothing is bound before Declare. Only one broker may use a folder at a time, which is for the
-// caller to see to.
+// aside, with a warning. Nothing is bound before Declare. The caller ensures that only one broker uses a folder.
 func Open(ctx context.Context, dir string, log *slog.Logger) (*Broker, error) {
 	b := &Broker{
 		log: log, dir: dir, now: time.Now, closed: make(chan struct{}), arrived: make(chan struct{}, 1),
@@ -104,7 +103,7 @@ func (b *Broker) open(ctx context.Context) error {
 		return err
 	}
 	if former == nil && present != nil {
-		b.log.Warn("the event log of an earlier version is not used any more and may be deleted; a new log begins, and no unhandled message is lost",
+		b.log.Warn("the event log of an earlier version is no longer used and may be deleted; no unhandled message is lost",
 			"folder", filepath.Join(b.dir, formerStore))
 	}
 	err = b.loadDead(ctx, f)
@@ -118,7 +117,7 @@ func (b *Broker) open(ctx context.Context) error {
 		return errors.Join(err, f.close())
 	}
 	if b.uncleanEnds, err = f.beginRun(ctx, b.now()); err != nil {
-		b.log.Warn("how runs of the embedded broker end cannot be recorded", "error", err)
+		b.log.Warn("the embedded broker cannot record whether its last run was killed", "error", err)
 	}
 	b.file.Store(f)
 	return nil
@@ -209,7 +208,7 @@ func (b *Broker) Close() error {
 	b.tasks.Wait()
 	f := b.file.Load()
 	if err := errors.Join(f.endRun(), f.close()); err != nil {
-		b.log.Warn("the file of the embedded broker was not closed as it should be", "error", err)
+		b.log.Warn("the file of the embedded broker could not be closed in order", "error", err)
 	}
 	close(b.closed)
 	return nil
@@ -232,7 +231,7 @@ func (b *Broker) begin() bool {
 	return true
 }
 
-// wake makes those who wait in Publish look for room again. The lock is held.
+// wake makes every waiting Publish look for room again. The lock is held.
 func (b *Broker) wake() {
 	if b.room != nil {
 		close(b.room)

@@ -183,7 +183,7 @@ func replaceFile(ctx context.Context, dir string, now time.Time, log *slog.Logge
 	return openFile(ctx, dir, now)
 }
 
-// damage marks an error that says that the file is damaged.
+// damage marks an error of a damaged file.
 func damage(err error) error {
 	switch code(err) {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
@@ -347,9 +347,11 @@ func (f *file) storeDead(id int64, service string, letter *item) error {
 	if letter.err != nil {
 		unreadable = letter.err.Error()
 	}
-	row := append([]any{id, service, letter.reason, letter.at.UnixMicro(), letter.attempts, unreadable}, values(letter.message)...)
+	row := append([]any{id, service, letter.reason, letter.at.UnixMicro(), letter.attempts, unreadable},
+		values(letter.message)...)
 	_, err := f.writing.ExecContext(context.Background(), `INSERT INTO dead
-		(id, service, reason, dead_at, attempts, error, `+envelopeColumns+`) VALUES (?, ?, ?, ?, ?, ?, `+envelopeValues+`)`, row...)
+		(id, service, reason, dead_at, attempts, error, `+envelopeColumns+`)
+		VALUES (?, ?, ?, ?, ?, ?, `+envelopeValues+`)`, row...)
 	return damage(err)
 }
 
@@ -394,7 +396,8 @@ func (f *file) beginRun(ctx context.Context, now time.Time) ([]time.Time, error)
 	if err := f.set(ctx, "running", 1); err != nil {
 		return nil, err
 	}
-	rows, err := f.writing.QueryContext(ctx, `SELECT noticed_at FROM unclean_ends ORDER BY noticed_at DESC LIMIT ?`, maxEnds)
+	rows, err := f.writing.QueryContext(ctx, `SELECT noticed_at FROM unclean_ends
+		ORDER BY noticed_at DESC LIMIT ?`, maxEnds)
 	if err != nil {
 		return nil, err
 	}
@@ -411,10 +414,10 @@ func (f *file) beginRun(ctx context.Context, now time.Time) ([]time.Time, error)
 	return ends, rows.Err()
 }
 
-// endRun records that the run has ended as it should.
+// endRun records that the run has ended in order.
 func (f *file) endRun() error { return f.set(context.Background(), "running", 0) }
 
-// values are the columns of a message.
+// values returns the columns of a message.
 func values(m *events.Message) []any {
 	var at any
 	if !m.Time.IsZero() {

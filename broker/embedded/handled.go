@@ -11,7 +11,7 @@ type handled struct {
 
 func (h *handled) add(id string, copies int) { h.open[id] += copies }
 
-// settle reports whether these copies were the last.
+// settle subtracts settled copies, and reports whether they were the last.
 func (h *handled) settle(id string, copies int) bool {
 	if copies == 0 { // a dead letter of an earlier run, whose message has not come again
 		return false

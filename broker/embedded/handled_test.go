@@ -62,7 +62,7 @@ func TestHandled(t *testing.T) {
 			assert.Equal(t, "1", receive(t, "the event", ids))
 			assert.Zero(t, depth(t, b, "a", broker.Dead))
 		},
-		"an event that was given back is handled when it was acked after all": func(t *testing.T, b *Broker, ids chan string) {
+		"an event that was released is handled once it is acked": func(t *testing.T, b *Broker, ids chan string) {
 			declare(t, b, topic, "a")
 			publish(t, b, event("1", topic))
 			c := subscribe(t, b, "a", broker.Events)

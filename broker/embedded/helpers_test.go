@@ -41,17 +41,17 @@ func event(id, topic string) broker.Outgoing {
 // publish publishes and waits until the broker took all.
 func publish(t *testing.T, b *Broker, messages ...broker.Outgoing) {
 	t.Helper()
-	var told sync.WaitGroup
+	var answered sync.WaitGroup
 	for _, m := range messages {
-		told.Add(1)
+		answered.Add(1)
 		require.NoError(t, b.Publish(t.Context(), m, func(err error) {
 			if err != nil {
 				t.Errorf("%s: %v", m.ID, err)
 			}
-			told.Done()
+			answered.Done()
 		}))
 	}
-	returns(t, "the confirmations", told.Wait)
+	returns(t, "the confirmations", answered.Wait)
 }
 
 func subscribe(t *testing.T, b *Broker, service string, q broker.Queue) broker.Consumer {

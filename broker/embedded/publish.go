@@ -225,7 +225,7 @@ func (b *Broker) confirm() {
 	}
 }
 
-// record keeps why the file could not be written, or that it could, and has a damaged file replaced.
+// record stores the outcome of a write, logs a change of it, and has a damaged file replaced.
 func (b *Broker) record(err error) {
 	b.mu.Lock()
 	before := b.failure
@@ -253,7 +253,7 @@ func (b *Broker) failing() bool {
 func (b *Broker) replace() {
 	old := b.file.Load()
 	if err := old.close(); err != nil {
-		b.log.Debug("a damaged event log was not closed as it should be", "error", err)
+		b.log.Debug("a damaged event log could not be closed", "error", err)
 	}
 	f, err := replaceFile(b.ctx, b.dir, b.now(), b.log, errDamaged)
 	if err != nil {

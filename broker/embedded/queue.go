@@ -9,17 +9,17 @@ import (
 	"stega/events"
 )
 
-// How much a queue holds, and how much may be unconfirmed.
+// Limits of a queue, and of the unconfirmed messages.
 const (
 	queueMessages  = 20_000
 	queueBytes     = 64 << 20
 	flightMessages = 4_096
 	flightBytes    = 16 << 20
 
-	overhead = 512 // bytes that a message takes besides its data, roughly
+	overhead = 512 // bytes of a message besides its data, roughly
 )
 
-// load is how much of something there is.
+// load is a number of messages and their bytes.
 type load struct{ messages, bytes int }
 
 func (l *load) add(bytes int) {
@@ -32,7 +32,7 @@ func (l *load) sub(bytes int) {
 	l.bytes -= bytes
 }
 
-// fits reports whether another message may join. One always may where there is none, however large it is.
+// fits reports whether another message fits within limits. The first one always does, whatever its size.
 func (l load) fits(bytes, maxMessages, maxBytes int) bool {
 	return l.messages == 0 || l.messages < maxMessages && l.bytes+bytes <= maxBytes
 }
@@ -58,10 +58,10 @@ type queue struct {
 	b    *Broker
 	name name
 
-	load      load // what is held, and what is on its way here
+	load      load // of the messages held, and of those still unconfirmed
 	last      uint64
-	fresh     fifo
-	returned  byOrder // what was given back; it goes before all that is fresh
+	arrived   fifo
+	returned  byOrder // returned messages, which go before all that arrived
 	consumers []*consumer
 	dead      map[string]*item // the dead letters by message id, on the dead queue
 }
@@ -69,7 +69,7 @@ type queue struct {
 func (q *queue) single() bool { return q.name.kind != broker.Commands }
 
 func (q *queue) depth() int {
-	n := q.fresh.len() + len(q.returned)
+	n := q.arrived.len() + len(q.returned)
 	for _, c := range q.consumers {
 		n += c.out
 	}
@@ -80,22 +80,22 @@ func (q *queue) depth() int {
 func (q *queue) put(it *item) {
 	q.last++
 	it.order = q.last
-	q.fresh.push(it)
+	q.arrived.push(it)
 }
 
-// giveBack puts a message back at its place.
+// giveBack returns a message to its place.
 func (q *queue) giveBack(it *item) { heap.Push(&q.returned, it) }
 
 func (q *queue) next() *item {
 	if len(q.returned) > 0 {
 		return heap.Pop(&q.returned).(*item)
 	}
-	return q.fresh.pop()
+	return q.arrived.pop()
 }
 
-func (q *queue) empty() bool { return len(q.returned) == 0 && q.fresh.len() == 0 }
+func (q *queue) empty() bool { return len(q.returned) == 0 && q.arrived.len() == 0 }
 
-// serve hands out what waits, as far as consumers may take it.
+// serve hands out waiting messages, as far as consumers may take them.
 func (q *queue) serve() {
 	for !q.empty() {
 		c := q.taker()
@@ -106,8 +106,8 @@ func (q *queue) serve() {
 	}
 }
 
-// taker is the consumer that gets the next message, nil when none may. Of an ordered queue it is the first one, and
-// the one behind it has its turn only when the first has settled all that it took, so that nothing is overtaken.
+// taker returns the consumer of the next message; nil when none may take it. Of an ordered queue it is the first
+// consumer. The next one follows only when the first has settled its deliveries, which keeps the order.
 func (q *queue) taker() *consumer {
 	if len(q.consumers) == 0 {
 		return nil
@@ -130,7 +130,7 @@ func (q *queue) taker() *consumer {
 	return q.consumers[best]
 }
 
-// leave removes a consumer that neither takes nor holds anything any more.
+// leave removes a consumer that has ended.
 func (q *queue) leave(c *consumer) {
 	if i := slices.Index(q.consumers, c); i >= 0 {
 		q.consumers = slices.Delete(q.consumers, i, i+1)
@@ -143,10 +143,10 @@ func (q *queue) free(it *item) {
 	q.b.wake()
 }
 
-// fifo keeps items in the order they came, in two arrays that take turns.
+// fifo keeps items in their order of arrival, in two alternating arrays.
 type fifo struct {
 	head, tail []*item
-	next       int // the first of head that is still there
+	next       int // index of the first item left in head
 }
 
 func (f *fifo) len() int { return len(f.head) - f.next + len(f.tail) }

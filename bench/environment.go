@@ -18,8 +18,8 @@ import (
 	"stega/process"
 )
 
-// place is where a measurement happens: a broker and databases, under a name that nobody else has.
-type place struct {
+// environment is the broker and the databases of a measurement, under a unique name.
+type environment struct {
 	Config
 
 	name                     string
@@ -28,14 +28,14 @@ type place struct {
 	schemas                  []string // services that have one
 }
 
-// The services that are made for the measurement alone.
+// The services that exist for the measurement only.
 const (
-	sink  = "bench-sink"  // takes what is published, and handles nothing
+	sink  = "bench-sink"  // receives messages, and handles none
 	bound = "bench-bound" // handles events
 )
 
-func newPlace(ctx context.Context, cfg Config) (*place, error) {
-	p := &place{Config: cfg, name: "stega_bench_" + strings.ToLower(rand.Text()[:8]), brokerKind: "embedded",
+func newEnvironment(ctx context.Context, cfg Config) (*environment, error) {
+	p := &environment{Config: cfg, name: "stega_bench_" + strings.ToLower(rand.Text()[:8]), brokerKind: "embedded",
 		databaseKind: "SQLite"}
 	if cfg.BrokerURL != "" {
 		p.brokerKind = "RabbitMQ"
@@ -44,7 +44,7 @@ func newPlace(ctx context.Context, cfg Config) (*place, error) {
 		return p, nil
 	}
 	if !strings.HasPrefix(cfg.DatabaseURL, "postgres") {
-		return nil, fault.Usage("database_url_invalid", "the bench cannot use this database").
+		return nil, fault.Usage("database_url_invalid", "stega bench cannot use this database").
 			WithHint("point --database-url at PostgreSQL, or leave it out for SQLite in a temporary folder")
 	}
 	p.databaseKind = "PostgreSQL"
@@ -57,8 +57,8 @@ func newPlace(ctx context.Context, cfg Config) (*place, error) {
 	return p, nil
 }
 
-// schema runs a statement about the schema of a service.
-func (p *place) schema(ctx context.Context, service, statement string) error {
+// schema runs a statement on the schema of a service.
+func (p *environment) schema(ctx context.Context, service, statement string) error {
 	c, err := pgx.Connect(ctx, p.server(service))
 	if err != nil {
 		return fault.Unavailable("database_unreachable", "the database of %s cannot be reached", service).
@@ -66,32 +66,32 @@ func (p *place) schema(ctx context.Context, service, statement string) error {
 	}
 	defer func() { _ = c.Close(context.WithoutCancel(ctx)) }()
 	if _, err = c.Exec(ctx, fmt.Sprintf(statement, p.schemaOf(service))); err != nil {
-		return fault.Unavailable("bench_not_allowed", "the user of the database of %s may not make a schema", service).
-			WithHint("use a user who may, such as the one for stega migrate").Because(err)
+		return fault.Unavailable("bench_not_allowed", "the user of the database of %s may not create a schema", service).
+			WithHint("use a user with that right, such as the one for stega migrate").Because(err)
 	}
 	return nil
 }
 
-func (p *place) schemaOf(service string) string {
+func (p *environment) schemaOf(service string) string {
 	return pgx.Identifier{p.name + "_" + strings.ReplaceAll(service, "-", "_")}.Sanitize()
 }
 
-// server is the URL of the database that a service would have; services of the bench use that of another.
-func (p *place) server(service string) string {
+// server returns the URL of the database of a service; the services of the measurement use that of another service.
+func (p *environment) server(service string) string {
 	if service == bound {
 		service = process.Names()[0]
 	}
 	return strings.ReplaceAll(p.DatabaseURL, "{service}", service)
 }
 
-// database is the URL of a service's database in this place.
-func (p *place) database(service string) string {
+// database returns the URL of a service's database in this environment.
+func (p *environment) database(service string) string {
 	if p.DatabaseURL == "" {
 		return "sqlite://" + filepath.Join(p.Folder, service+".db")
 	}
 	u, err := url.Parse(p.server(service))
 	if err != nil {
-		return p.server(service) // a connection says what is wrong with it
+		return p.server(service) // connecting reports what is wrong with it
 	}
 	q := u.Query()
 	q.Set("search_path", strings.Trim(p.schemaOf(service), `"`))
@@ -99,15 +99,15 @@ func (p *place) database(service string) string {
 	return u.String()
 }
 
-func (p *place) open(ctx context.Context) (broker.Broker, error) {
+func (p *environment) open(ctx context.Context) (broker.Broker, error) {
 	if p.BrokerURL == "" {
 		return embedded.Open(ctx, filepath.Join(p.Folder, "broker"), p.Log)
 	}
 	return rabbitmq.Open(ctx, rabbitmq.Config{URL: p.BrokerURL, Name: p.name, Prefix: p.name, Log: p.Log})
 }
 
-// remove takes away what was made on servers; the folder is the caller's.
-func (p *place) remove(ctx context.Context) error {
+// remove removes what was created on servers. The folder belongs to the caller.
+func (p *environment) remove(ctx context.Context) error {
 	var errs []error
 	for _, service := range p.schemas {
 		errs = append(errs, p.schema(ctx, service, "DROP SCHEMA %s CASCADE"))
@@ -118,7 +118,7 @@ func (p *place) remove(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (p *place) removeQueues(ctx context.Context) error {
+func (p *environment) removeQueues(ctx context.Context) error {
 	b, err := rabbitmq.Open(ctx, rabbitmq.Config{URL: p.BrokerURL, Name: p.name, Prefix: p.name, Log: p.Log})
 	if err != nil {
 		return err
