@@ -52,10 +52,13 @@ var imports = map[string][]string{
 	"services":              {"bus", "events", "replay", "rest"},
 	"services/portfolio":    {"bus", "events", "replay", "rest", "store"},
 	"services/marketdata":   {"bus", "events", "quant", "replay", "rest", "services/marketdata/...", "store"},
-	"services/returns":      {"bus", "events", "quant", "replay", "rest", "series", "store"},
-	"services/correlations": {"bus", "events", "quant", "replay", "rest", "series", "store"},
-	"services/optimization": {"bus", "events", "quant/...", "replay", "rest", "series", "store"},
-	"services/boundary":     {"broker", "bus", "events", "rest", "services/boundary/...", "store"},
+	"services/returns":      {"bus", "events", "quant", "replay", "rest", "series", "services/internal/...", "store"},
+	"services/correlations": {"bus", "events", "quant", "replay", "rest", "series", "services/internal/...", "store"},
+	"services/optimization": {
+		"bus", "events", "quant/...", "replay", "rest", "series", "services/internal/...", "store",
+	},
+	"services/internal": {"bus", "events", "replay", "store"},
+	"services/boundary": {"broker", "bus", "events", "rest", "services/boundary/...", "store"},
 
 	// What tests share.
 	"broker/brokertest":  {"broker", "events", "internal/wait"},

@@ -2,7 +2,6 @@ package correlations
 
 import (
 	"context"
-	"encoding/json"
 
 	"stega/events"
 	"stega/fault"
@@ -38,50 +37,4 @@ func publish(ctx context.Context, tx *store.Tx, changed []string) error {
 		return err
 	}
 	return tx.Emit(e)
-}
-
-func (s *Service) portfolioCreated(_ context.Context, tx *store.Tx, e events.PortfolioCreated) error {
-	return storePortfolio(tx, e.Portfolio)
-}
-
-func (s *Service) portfolioUpdated(ctx context.Context, tx *store.Tx, e events.PortfolioUpdated) error {
-	own, err := s.views.Running(ctx, tx, e.Replay)
-	if err != nil {
-		return err
-	}
-	if own { // replace it, whatever its version
-		tx.Queue(tx.NewRaw("DELETE FROM portfolios WHERE id = ?", e.ID))
-		s.views.Replaced(tx, e.Replay, "portfolio", e.ID)
-	}
-	return storePortfolio(tx, e.Portfolio)
-}
-
-// storePortfolio stores a portfolio, unless a newer version or deletion is stored already.
-func storePortfolio(tx *store.Tx, p events.Portfolio) error {
-	assets, err := json.Marshal(p.Assets)
-	if err != nil {
-		return err
-	}
-	tx.Queue(tx.NewRaw(`INSERT INTO portfolios (id, version, assets) SELECT ?, ?, ?
-		WHERE NOT EXISTS (SELECT 1 FROM deleted_portfolios WHERE id = ? AND version > ?)
-		ON CONFLICT (id) DO UPDATE SET version = excluded.version, assets = excluded.assets
-		WHERE excluded.version > portfolios.version`,
-		p.ID, p.Version, string(assets), p.ID, p.Version))
-	return nil
-}
-
-func (s *Service) portfolioDeleted(ctx context.Context, tx *store.Tx, e events.PortfolioDeleted) error {
-	if e.Replay != nil { // the owner no longer has it
-		own, err := s.views.Running(ctx, tx, e.Replay)
-		if own {
-			tx.Queue(tx.NewRaw("DELETE FROM portfolios WHERE id = ?", e.ID))
-			s.views.Replaced(tx, e.Replay, "portfolio", e.ID)
-		}
-		return err
-	}
-	tx.Queue(tx.NewRaw("DELETE FROM portfolios WHERE id = ? AND version < ?", e.ID, e.Version))
-	tx.Queue(tx.NewRaw(`INSERT INTO deleted_portfolios (id, version) VALUES (?, ?)
-		ON CONFLICT (id) DO UPDATE SET version = excluded.version WHERE excluded.version > deleted_portfolios.version`, e.ID,
-		e.Version))
-	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"stega/quant"
 	"stega/rest"
 	"stega/series"
+	"stega/services/internal/follower"
 )
 
 // Routes returns the HTTP routes of the service.
@@ -100,7 +101,7 @@ type subject struct {
 func (s *Service) find(ctx context.Context, q query) (target subject, err error) {
 	target.symbols = q.symbols
 	if q.portfolio != "" {
-		p, found, err := loadPortfolio(ctx, s.db.Read(), q.portfolio)
+		p, found, err := follower.Load(ctx, s.db.Read(), q.portfolio)
 		if err == nil && !found {
 			err = fault.NotFound("portfolio_unknown", "there is no portfolio %.64s", q.portfolio).WithHint("list the portfolios with: GET /v1/portfolios")
 		}

@@ -8,6 +8,7 @@ import (
 	"stega/events"
 	"stega/replay"
 	"stega/rest"
+	"stega/services/internal/follower"
 	"stega/store"
 )
 
@@ -42,9 +43,7 @@ func (s *Service) Name() string { return "correlations" }
 func (s *Service) Register(d *bus.Dispatcher) {
 	// Returns are changes and not states: a dead message blocks the later messages of its symbol.
 	bus.Handle(d, s.assetUpdated, bus.HoldWhenDead())
-	bus.Handle(d, s.portfolioCreated, bus.Name("correlations:portfolios"))
-	bus.Handle(d, s.portfolioUpdated, bus.Name("correlations:portfolios"))
-	bus.Handle(d, s.portfolioDeleted, bus.Name("correlations:portfolios"))
+	(&follower.Portfolios{Views: &s.views}).Register(d)
 	bus.Handle(d, s.rebuild, bus.Deferred(), bus.Continues())
 	s.views.Register(d)
 }

@@ -2,15 +2,11 @@ package correlations
 
 import (
 	"context"
-	"database/sql"
-	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/uptrace/bun"
 
 	"stega/civil"
-	"stega/events"
 	"stega/series"
 )
 
@@ -65,18 +61,4 @@ func loadSymbols(
 		known[rows[i].Symbol] = &rows[i]
 	}
 	return known, nil
-}
-
-// loadPortfolio reads the stored version and assets of a portfolio, and whether it is stored.
-func loadPortfolio(ctx context.Context, db bun.IDB, id string) (p events.Portfolio, found bool, err error) {
-	var assets string
-	p.ID = id
-	err = db.NewSelect().Table("portfolios").Column("version", "assets").Where("id = ?", id).Scan(ctx, &p.Version, &assets)
-	if errors.Is(err, sql.ErrNoRows) {
-		return p, false, nil
-	}
-	if err != nil {
-		return p, false, fmt.Errorf("read portfolio %s: %w", id, err)
-	}
-	return p, true, json.Unmarshal([]byte(assets), &p.Assets)
 }

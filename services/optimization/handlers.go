@@ -2,7 +2,6 @@ package optimization
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -104,91 +103,4 @@ var keepClose = store.NewUpsert("closes", 1, "symbol", "day", "close").
 
 func saveClose(tx *store.Tx, symbol string, day civil.Date, price decimal.Decimal) {
 	tx.Put(keepClose, symbol, int32(day), price.String())
-}
-
-func (s *Service) portfolioCreated(ctx context.Context, tx *store.Tx, e events.PortfolioCreated) error {
-	return s.keep(ctx, tx, e.Portfolio)
-}
-
-func (s *Service) portfolioUpdated(ctx context.Context, tx *store.Tx, e events.PortfolioUpdated) error {
-	if own, err := s.views.Running(ctx, tx, e.Replay); err != nil {
-		return err
-	} else if own {
-		return s.replacePortfolio(ctx, tx, e)
-	}
-	return s.keep(ctx, tx, e.Portfolio)
-}
-
-// replacePortfolio puts a portfolio in the place of what there is of it, whatever that is.
-func (s *Service) replacePortfolio(ctx context.Context, tx *store.Tx, e events.PortfolioUpdated) error {
-	assets, err := json.Marshal(e.Assets)
-	if err != nil {
-		return err
-	}
-	var kept []int
-	err = tx.NewRaw("SELECT 1 FROM portfolios WHERE id = ? AND version = ? AND assets = ?", e.ID, e.Version, string(assets)).Scan(ctx, &kept)
-	if err != nil {
-		return fmt.Errorf("read portfolio %s: %w", e.ID, err)
-	}
-	s.views.Replaced(tx, e.Replay, "portfolio", e.ID)
-	if len(kept) > 0 {
-		tx.Queue(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", e.ID))
-		hold(tx, e.Portfolio)
-		return nil
-	}
-	tx.Queue(tx.NewRaw("DELETE FROM portfolios WHERE id = ?", e.ID))
-	return s.keep(ctx, tx, e.Portfolio)
-}
-
-// hold notes which symbols a portfolio has.
-func hold(tx *store.Tx, p events.Portfolio) {
-	holdings := make([]holding, len(p.Assets))
-	for i, a := range p.Assets {
-		holdings[i] = holding{Symbol: a.Symbol, PortfolioID: p.ID}
-		apartOf(tx).held(a.Symbol)
-	}
-	if len(holdings) > 0 {
-		tx.Queue(tx.NewInsert().Model(&holdings).On("CONFLICT DO NOTHING"))
-	}
-}
-
-// keep keeps a portfolio as it is now, unless something newer of it is known.
-func (s *Service) keep(ctx context.Context, tx *store.Tx, p events.Portfolio) error {
-	assets, err := json.Marshal(p.Assets)
-	if err != nil {
-		return err
-	}
-	result, err := tx.ExecContext(ctx, `INSERT INTO portfolios (id, version, assets) SELECT ?, ?, ?
-		WHERE NOT EXISTS (SELECT 1 FROM deleted_portfolios WHERE id = ? AND version > ?)
-		ON CONFLICT (id) DO UPDATE SET version = excluded.version, assets = excluded.assets WHERE excluded.version > portfolios.version`,
-		p.ID, p.Version, string(assets), p.ID, p.Version)
-	if err != nil {
-		return err
-	}
-	if n, err := result.RowsAffected(); err != nil || n == 0 {
-		return err
-	}
-	tx.Queue(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", p.ID))
-	hold(tx, p)
-	apartOf(tx).held("portfolio " + p.ID)
-	tx.Once("followers of "+p.ID, func(ctx context.Context, tx *store.Tx) error { return s.portfolioMoved(ctx, tx, p.ID) })
-	return nil
-}
-
-func (s *Service) portfolioDeleted(ctx context.Context, tx *store.Tx, e events.PortfolioDeleted) error {
-	if e.Replay != nil { // its owner does not have it
-		own, err := s.views.Running(ctx, tx, e.Replay)
-		if own {
-			tx.Queue(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", e.ID))
-			tx.Queue(tx.NewRaw("DELETE FROM portfolios WHERE id = ?", e.ID))
-			s.views.Replaced(tx, e.Replay, "portfolio", e.ID)
-		}
-		return err
-	}
-	tx.Queue(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", e.ID))
-	tx.Queue(tx.NewRaw("DELETE FROM portfolios WHERE id = ? AND version < ?", e.ID, e.Version))
-	tx.Queue(tx.NewRaw(`INSERT INTO deleted_portfolios (id, version) VALUES (?, ?)
-		ON CONFLICT (id) DO UPDATE SET version = excluded.version WHERE excluded.version > deleted_portfolios.version`, e.ID, e.Version))
-	tx.Queue(tx.NewRaw("UPDATE optimizations SET follow = 0 WHERE portfolio_id = ?", e.ID))
-	return nil
 }

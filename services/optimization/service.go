@@ -5,11 +5,13 @@
 package optimization
 
 import (
+	"context"
 	"time"
 
 	"stega/bus"
 	"stega/events"
 	"stega/replay"
+	"stega/services/internal/follower"
 	"stega/store"
 )
 
@@ -65,13 +67,26 @@ func (s *Service) Register(d *bus.Dispatcher) {
 	// Returns are changes and not states: a dead message holds the later ones of its symbol.
 	bus.Handle(d, s.assetUpdated, bus.HoldWhenDead())
 	bus.Handle(d, s.pricesImported, bus.HoldWhenDead())
-	bus.Handle(d, s.portfolioCreated, bus.Name("optimization:portfolios"))
-	bus.Handle(d, s.portfolioUpdated, bus.Name("optimization:portfolios"))
-	bus.Handle(d, s.portfolioDeleted, bus.Name("optimization:portfolios"))
+	s.portfolios().Register(d)
 	bus.HandleJob(d, s.run, bus.Deferred())
 	bus.HandleJob(d, s.recompute, bus.Deferred())
 	bus.Handle(d, s.follow)
 	bus.Handle(d, s.delete)
 	bus.Handle(d, s.rebuild, bus.Deferred(), bus.Continues())
 	s.views.Register(d)
+}
+
+// portfolios handles the events of portfolios.
+func (s *Service) portfolios() *follower.Portfolios {
+	return &follower.Portfolios{
+		Views: &s.views, Holdings: true,
+		Held: func(tx *store.Tx, symbol string) { apartOf(tx).held(symbol) },
+		Changed: func(tx *store.Tx, id string) {
+			apartOf(tx).held("portfolio " + id)
+			tx.Once("followers of "+id, func(ctx context.Context, tx *store.Tx) error { return s.portfolioMoved(ctx, tx, id) })
+		},
+		Deleted: func(tx *store.Tx, id string) {
+			tx.Queue(tx.NewRaw("UPDATE optimizations SET follow = 0 WHERE portfolio_id = ?", id))
+		},
+	}
 }

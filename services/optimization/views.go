@@ -19,6 +19,7 @@ import (
 	"stega/events"
 	"stega/fault"
 	"stega/series"
+	"stega/services/internal/follower"
 	"stega/store"
 	"stega/text"
 )
@@ -33,14 +34,6 @@ type seriesRow struct {
 	LastDay  civil.Date
 	Days     int
 	Data     []byte
-}
-
-// holding says that a portfolio has a symbol.
-type holding struct {
-	bun.BaseModel `bun:"table:holdings"`
-
-	Symbol      string
-	PortfolioID string
 }
 
 // keptYears reads the years of symbols from one day to another.
@@ -274,19 +267,14 @@ func closes(ctx context.Context, db bun.IDB, symbols []string) (map[string]lastC
 	return all, nil
 }
 
-// loadPortfolio is a portfolio as far as it is known here.
-func loadPortfolio(ctx context.Context, db bun.IDB, id string) (p events.Portfolio, err error) {
-	var assets string
-	err = db.NewSelect().Table("portfolios").Column("version", "assets").Where("id = ?", id).Scan(ctx, &p.Version, &assets)
-	if errors.Is(err, sql.ErrNoRows) {
-		return p, fault.NotFound("portfolio_unknown", "there is no portfolio %.64s", id).
+// loadPortfolio returns the stored copy of a portfolio; a fault of kind not found when there is none.
+func loadPortfolio(ctx context.Context, db bun.IDB, id string) (events.Portfolio, error) {
+	p, found, err := follower.Load(ctx, db, id)
+	if err == nil && !found {
+		err = fault.NotFound("portfolio_unknown", "there is no portfolio %.64s", id).
 			WithHint("list them with: GET /v1/portfolios; one that was just made is known here once its operation is settled")
 	}
-	if err != nil {
-		return p, fmt.Errorf("read portfolio %s: %w", id, err)
-	}
-	p.ID = id
-	return p, json.Unmarshal([]byte(assets), &p.Assets)
+	return p, err
 }
 
 // weightsOf are the weights of a portfolio as numbers.

@@ -2,7 +2,6 @@ package returns
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -12,6 +11,7 @@ import (
 	"stega/civil"
 	"stega/events"
 	"stega/fault"
+	"stega/services/internal/follower"
 	"stega/store"
 )
 
@@ -184,7 +184,7 @@ func portfolioChanged(tx *store.Tx, id string) {
 	locks.addPortfolio(id)
 	tx.Once("portfolio "+id, func(ctx context.Context, tx *store.Tx) error {
 		locks.lockPortfolios(tx)
-		p, found, err := loadPortfolio(ctx, tx, id)
+		p, found, err := follower.Load(ctx, tx, id)
 		if err != nil || !found {
 			return err
 		}
@@ -194,96 +194,4 @@ func portfolioChanged(tx *store.Tx, id string) {
 		}
 		return tx.Emit(events.PortfolioReturnsUpdated{PortfolioID: id, Version: p.Version, Missing: missing})
 	})
-}
-
-func (s *Service) portfolioCreated(ctx context.Context, tx *store.Tx, e events.PortfolioCreated) error {
-	return storePortfolio(ctx, tx, e.Portfolio)
-}
-
-func (s *Service) portfolioUpdated(ctx context.Context, tx *store.Tx, e events.PortfolioUpdated) error {
-	if own, err := s.views.Running(ctx, tx, e.Replay); err != nil {
-		return err
-	} else if own {
-		return s.replacePortfolio(ctx, tx, e)
-	}
-	return storePortfolio(ctx, tx, e.Portfolio)
-}
-
-// replacePortfolio replaces everything stored of a portfolio by its replayed state.
-func (s *Service) replacePortfolio(ctx context.Context, tx *store.Tx, e events.PortfolioUpdated) error {
-	assets, err := json.Marshal(e.Assets)
-	if err != nil {
-		return err
-	}
-	var equal []int
-	err = tx.NewRaw("SELECT 1 FROM portfolios WHERE id = ? AND version = ? AND assets = ?",
-		e.ID, e.Version, string(assets)).Scan(ctx, &equal)
-	if err != nil {
-		return fmt.Errorf("read portfolio %s: %w", e.ID, err)
-	}
-	s.views.Replaced(tx, e.Replay, "portfolio", e.ID)
-	if len(equal) > 0 {
-		tx.Queue(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", e.ID))
-		storeHoldings(tx, e.Portfolio)
-		return nil
-	}
-	tx.Queue(tx.NewRaw("DELETE FROM portfolios WHERE id = ?", e.ID))
-	return storePortfolio(ctx, tx, e.Portfolio)
-}
-
-// storeHoldings stores the symbols of a portfolio.
-func storeHoldings(tx *store.Tx, p events.Portfolio) {
-	holdings := make([]holding, len(p.Assets))
-	for i, a := range p.Assets {
-		holdings[i] = holding{Symbol: a.Symbol, PortfolioID: p.ID}
-		locksOf(tx).addHolding(a.Symbol)
-	}
-	if len(holdings) > 0 {
-		tx.Queue(tx.NewInsert().Model(&holdings).On("CONFLICT DO NOTHING"))
-	}
-}
-
-// storePortfolio stores a portfolio and its holdings, unless a newer version or deletion is stored already.
-func storePortfolio(ctx context.Context, tx *store.Tx, p events.Portfolio) error {
-	assets, err := json.Marshal(p.Assets)
-	if err != nil {
-		return err
-	}
-	result, err := tx.ExecContext(ctx, `INSERT INTO portfolios (id, version, assets) SELECT ?, ?, ?
-		WHERE NOT EXISTS (SELECT 1 FROM deleted_portfolios WHERE id = ? AND version > ?)
-		ON CONFLICT (id) DO UPDATE SET version = excluded.version, assets = excluded.assets
-		WHERE excluded.version > portfolios.version`,
-		p.ID, p.Version, string(assets), p.ID, p.Version)
-	if err != nil {
-		return err
-	}
-	if n, err := result.RowsAffected(); err != nil || n == 0 {
-		return err
-	}
-	tx.Queue(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", p.ID))
-	storeHoldings(tx, p)
-	// Portfolios are published after all handlers of this unit of work have run.
-	tx.Once("portfolio "+p.ID+" moved", func(_ context.Context, tx *store.Tx) error {
-		portfolioChanged(tx, p.ID)
-		return nil
-	})
-	return nil
-}
-
-func (s *Service) portfolioDeleted(ctx context.Context, tx *store.Tx, e events.PortfolioDeleted) error {
-	if e.Replay != nil { // the owner no longer has it
-		own, err := s.views.Running(ctx, tx, e.Replay)
-		if own {
-			tx.Queue(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", e.ID))
-			tx.Queue(tx.NewRaw("DELETE FROM portfolios WHERE id = ?", e.ID))
-			s.views.Replaced(tx, e.Replay, "portfolio", e.ID)
-		}
-		return err
-	}
-	tx.Queue(tx.NewRaw("DELETE FROM holdings WHERE portfolio_id = ?", e.ID))
-	tx.Queue(tx.NewRaw("DELETE FROM portfolios WHERE id = ? AND version < ?", e.ID, e.Version))
-	tx.Queue(tx.NewRaw(`INSERT INTO deleted_portfolios (id, version) VALUES (?, ?)
-		ON CONFLICT (id) DO UPDATE SET version = excluded.version WHERE excluded.version > deleted_portfolios.version`,
-		e.ID, e.Version))
-	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"stega/quant"
 	"stega/rest"
 	spans "stega/series"
+	"stega/services/internal/follower"
 )
 
 // Routes returns the HTTP routes of the service: the same five for assets and for portfolios.
@@ -131,7 +132,7 @@ func (s *Service) portfolioOf(c echo.Context, q query) (subject, series, error) 
 
 // followed is a portfolio that is known here.
 func (s *Service) followed(ctx context.Context, id string, q query) (subject, series, error) {
-	p, found, err := loadPortfolio(ctx, s.db.Read(), id)
+	p, found, err := follower.Load(ctx, s.db.Read(), id)
 	if err == nil && !found {
 		err = fault.NotFound("portfolio_unknown", "there is no portfolio %.64s", id).WithHint("list them with: GET /v1/portfolios")
 	}

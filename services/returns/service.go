@@ -3,10 +3,12 @@
 package returns
 
 import (
+	"context"
 	"stega/bus"
 	"stega/events"
 	"stega/replay"
 	"stega/rest"
+	"stega/services/internal/follower"
 	"stega/store"
 )
 
@@ -42,10 +44,23 @@ func (s *Service) Name() string { return "returns" }
 func (s *Service) Register(d *bus.Dispatcher) {
 	// Bars are changes and not states: a dead message blocks the later messages of its symbol.
 	bus.Handle(d, s.pricesImported, bus.HoldWhenDead())
-	bus.Handle(d, s.portfolioCreated, bus.Name("returns:portfolios"))
-	bus.Handle(d, s.portfolioUpdated, bus.Name("returns:portfolios"))
-	bus.Handle(d, s.portfolioDeleted, bus.Name("returns:portfolios"))
+	s.portfolios().Register(d)
 	bus.Handle(d, s.owner().Replay)
 	bus.Handle(d, s.rebuild, bus.Deferred(), bus.Continues())
 	s.views.Register(d)
+}
+
+// portfolios handles the events of portfolios.
+func (s *Service) portfolios() *follower.Portfolios {
+	return &follower.Portfolios{
+		Views: &s.views, Holdings: true,
+		Held: func(tx *store.Tx, symbol string) { locksOf(tx).addHolding(symbol) },
+		Changed: func(tx *store.Tx, id string) {
+			// Portfolios are published after all handlers of this unit of work have run.
+			tx.Once("portfolio "+id+" moved", func(_ context.Context, tx *store.Tx) error {
+				portfolioChanged(tx, id)
+				return nil
+			})
+		},
+	}
 }

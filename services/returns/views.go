@@ -3,9 +3,6 @@ package returns
 import (
 	"bytes"
 	"context"
-	"database/sql"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -28,14 +25,6 @@ type row struct {
 	Days     int
 	Format   int
 	Data     []byte
-}
-
-// holding is a row of the table holdings: a portfolio has a symbol.
-type holding struct {
-	bun.BaseModel `bun:"table:holdings"`
-
-	Symbol      string
-	PortfolioID string
 }
 
 // years holds the rows of a symbol, by year, and which of them are still to be saved.
@@ -284,22 +273,4 @@ func holders(ctx context.Context, db bun.IDB, symbol string) ([]string, error) {
 		return nil, fmt.Errorf("find portfolios that hold %s: %w", symbol, err)
 	}
 	return ids, nil
-}
-
-// loadPortfolio reads the stored version and assets of a portfolio, and whether it is stored.
-func loadPortfolio(ctx context.Context, db bun.IDB, id string) (p events.Portfolio, found bool, err error) {
-	var r struct {
-		Version int64
-		Assets  string
-	}
-	err = db.NewSelect().Table("portfolios").Column("version", "assets").Where("id = ?", id).
-		Scan(ctx, &r.Version, &r.Assets)
-	if errors.Is(err, sql.ErrNoRows) {
-		return p, false, nil
-	}
-	if err != nil {
-		return p, false, fmt.Errorf("read portfolio %s: %w", id, err)
-	}
-	p.ID, p.Version = id, r.Version
-	return p, true, json.Unmarshal([]byte(r.Assets), &p.Assets)
 }
