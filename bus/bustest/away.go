@@ -22,11 +22,10 @@ type readonly struct{}
 
 func (readonly) service() string { return "readonly" + run }
 
-// ReadOnly runs a consumer while its database takes no writes: whatever it holds waits, and nothing is counted
-// against it.
+// ReadOnly runs a consumer while its database refuses writes: all its messages wait, without counted attempts.
 func ReadOnly(t *testing.T, b broker.Broker, newStore NewStore, readOnly func(on bool)) {
-	w := newWorld(t, b)
-	began, gate := make(chan struct{}, 100), make(chan struct{})
+	w := newEnvironment(t, b)
+	began, open := make(chan struct{}, 100), make(chan struct{})
 	var healed atomic.Bool
 	s := worker[readonly](w, newStore, func(s *service) {
 		simple(func(m happened) error {
@@ -37,9 +36,8 @@ func ReadOnly(t *testing.T, b broker.Broker, newStore NewStore, readOnly func(on
 		})(s)
 		bus.HandleJob(s.dispatcher, func(ctx context.Context, run *bus.Run, c chore[readonly]) error {
 			began <- struct{}{}
-			<-gate
-			return run.Commit(ctx, func(ctx context.Context,
-				tx *store.Tx) error {
+			<-open
+			return run.Commit(ctx, func(ctx context.Context, tx *store.Tx) error {
 				return note(ctx, tx, "chore", c.Name, c.Version)
 			})
 		})
@@ -51,8 +49,8 @@ func ReadOnly(t *testing.T, b broker.Broker, newStore NewStore, readOnly func(on
 	w.eventually("a message is parked", func() bool { return len(s.letters("")) == 1 })
 	<-began
 	readOnly(true)
-	close(gate)
-	const subjects = 3 // too few to look like an outage by their number
+	close(open)
+	const subjects = 3 // too few for the detection of an outage by number
 	for v := range int64(3) {
 		for i := range subjects {
 			w.publish(message(fmt.Sprintf("s%d", i), v+1))
@@ -67,13 +65,13 @@ func ReadOnly(t *testing.T, b broker.Broker, newStore NewStore, readOnly func(on
 		case <-over.C:
 			waiting = false
 		default:
-			require.Empty(t, s.letters(store.Dead), "nothing is given up")
+			require.Empty(t, s.letters(store.Dead), "no message is given up")
 			n, err := b.Depth(t.Context(), s.name, broker.Dead)
 			require.NoError(t, err)
 			require.Zero(t, n, "nothing is rejected")
 		}
 	}
-	assert.Equal(t, before[0].Attempts, s.letters("")[0].Attempts, "nothing is counted")
+	assert.Equal(t, before[0].Attempts, s.letters("")[0].Attempts, "no attempt is counted")
 	healed.Store(true)
 	readOnly(false)
 	assert.Equal(t, store.Succeeded, s.outcome(one).Status)
@@ -88,13 +86,13 @@ func ReadOnly(t *testing.T, b broker.Broker, newStore NewStore, readOnly func(on
 	s.empty(broker.Events)
 	s.empty(broker.Commands)
 	s.eventually("nothing is left", func() bool { return len(s.letters("")) == 0 })
-	s.eventually("it does not wait any more", func() bool { return s.consumer.Paused() == "" })
+	s.eventually("it no longer waits", func() bool { return s.consumer.Paused() == "" })
 	assert.Equal(t, want, s.emitted(3+3*subjects))
 }
 
-// dying takes the first n events of a service from its queue and rejects them, as the broker does with what was
-// delivered too often.
-func (s *service) dying(n int, reason string) {
+// rejectFirst takes the first n events of a service from its queue and rejects them, as the broker does after too
+// many deliveries.
+func (s *service) rejectFirst(n int, reason string) {
 	s.t.Helper()
 	c, err := s.broker.Subscribe(s.t.Context(), s.name, broker.Events, n)
 	require.NoError(s.t, err)
@@ -109,15 +107,15 @@ func (s *service) dying(n int, reason string) {
 	require.NoError(s.t, c.Close())
 }
 
-// numbered is a message with its place in its subject.
+// numbered returns a message with its sequence in its subject.
 func numbered(subject string, version int64) events.Message {
 	m := message(subject, version)
 	m.Sequence = version
 	return m
 }
 
-// deadQueueHolds lets messages come to the dead queue before they reach a handler.
-func deadQueueHolds(w *world, newStore NewStore) {
+// deadQueueHolds moves messages to the dead queue before they reach a handler.
+func deadQueueHolds(w *environment, newStore NewStore) {
 	s := w.service(newStore, func(s *service) {
 		simple(never, bus.HoldWhenDead())(s)
 		bus.Handle(s.dispatcher, func(ctx context.Context, tx *store.Tx, m happened) error {
@@ -127,13 +125,13 @@ func deadQueueHolds(w *world, newStore NewStore) {
 	w.declare(s)
 	s.relay()
 	w.publish(numbered("x", 1), numbered("x", 2))
-	s.dying(2, "it was delivered too often")
+	s.rejectFirst(2, "it was delivered too often")
 	r := s.run()
 	w.publish(numbered("x", 3), numbered("y", 1))
 	w.eventually("the others took effect", func() bool { return s.count("free") == 2 && s.count("h") == 1 })
 	s.empty(broker.Events)
-	assert.Empty(w.t, s.effects("h", "x"), "the dead ones hold their subject")
-	assert.Equal(w.t, []int64{3}, s.effects("free", "x"), "unless the handler does not want it")
+	assert.Empty(w.t, s.effects("h", "x"), "dead messages hold their subject")
+	assert.Equal(w.t, []int64{3}, s.effects("free", "x"), "unless the handler does not hold")
 	state := map[string][]string{}
 	ids := map[string][]int64{}
 	letters := s.letters("")
@@ -147,7 +145,7 @@ func deadQueueHolds(w *world, newStore NewStore) {
 	}
 	assert.Equal(w.t, map[string][]string{"h": {"1 dead", "2 dead", "3 waiting"}, "free": {"1 dead", "2 dead"}}, state)
 
-	// Tried again in the wrong order, they are applied in theirs.
+	// Retried in the wrong order, they are applied in their own order.
 	require.NoError(w.t, s.db.Revive(w.t.Context(), ids["h"][1], nil))
 	assert.Empty(w.t, s.effects("h", "x"))
 	require.NoError(w.t, s.db.Revive(w.t.Context(), ids["h"][0], nil))
@@ -156,8 +154,8 @@ func deadQueueHolds(w *world, newStore NewStore) {
 	r.stop()
 }
 
-// lateDeath lets a message die on the broker after its successor was parked.
-func lateDeath(w *world, newStore NewStore) {
+// laterDeath lets a message die on the broker after its successor was parked.
+func laterDeath(w *environment, newStore NewStore) {
 	var bad set
 	bad.add("x")
 	s := w.service(newStore, simple(bad.broken, bus.HoldWhenDead()))
@@ -174,7 +172,8 @@ func lateDeath(w *world, newStore NewStore) {
 	w.eventually("its successor is parked", func() bool { return len(s.letters(store.Parked)) == 1 })
 	close(held.open)
 	w.eventually("it is listed", func() bool { return len(s.letters(store.Dead)) == 1 })
-	// Parked messages are tried one after the other: once another was tried, no try of the successor is under way.
+	// Parked messages are retried one after the other: after an attempt of another one, no attempt of the successor
+	// is running.
 	bad.add("z")
 	w.publish(numbered("z", 1))
 	tries := func() int {
@@ -190,14 +189,14 @@ func lateDeath(w *world, newStore NewStore) {
 	w.eventually("another was tried", func() bool { return tries() > first })
 	bad.remove("x")
 	w.publish(numbered("y", 1))
-	w.eventually("others go on", func() bool { return len(s.effects("h", "y")) == 1 })
+	w.eventually("other subjects continue", func() bool { return len(s.effects("h", "y")) == 1 })
 	assert.Empty(w.t, s.effects("h", "x"), "the successor waits")
 	require.NoError(w.t, s.db.Revive(w.t.Context(), s.letters(store.Dead)[0].ID, nil))
 	w.eventually("both took effect", func() bool { return len(s.effects("h", "x")) == 2 })
 	assert.Equal(w.t, []int64{1, 2}, s.effects("h", "x"))
 }
 
-// deadLater is a broker whose dead queue is reached only when open is closed.
+// deadLater is a broker whose dead queue is reachable only after open is closed.
 type deadLater struct {
 	broker.Broker
 	open chan struct{}
@@ -221,9 +220,9 @@ func (d *deadLater) Subscribe(ctx context.Context, service string, q broker.Queu
 	return forward(c, func(delivery *broker.Delivery) { <-d.open }), nil
 }
 
-// forward hands out what a consumer gets, changed.
+// forward delivers the changed deliveries of a consumer.
 func forward(c broker.Consumer, change func(*broker.Delivery)) broker.Consumer {
-	f := &deafConsumer{Consumer: c, out: make(chan broker.Delivery), stopped: make(chan struct{})}
+	f := &acklessConsumer{Consumer: c, out: make(chan broker.Delivery), stopped: make(chan struct{})}
 	go func() {
 		defer close(f.out)
 		for d := range c.Deliveries() {
@@ -237,7 +236,7 @@ func forward(c broker.Consumer, change func(*broker.Delivery)) broker.Consumer {
 	return f
 }
 
-// worn is a broker whose deliveries of events and commands were all tried before, several times.
+// worn is a broker whose deliveries of events and commands were all delivered several times before.
 type worn struct {
 	broker.Broker
 	attempts int
@@ -255,13 +254,13 @@ type wornOut struct{}
 
 func (wornOut) service() string { return "worn" + run }
 
-// suspects come again and again: they are tried one at a time, in order, and none is given up for it.
-func suspects(w *world, newStore NewStore) {
-	var inHand, most atomic.Int64
+// suspects are redelivered again and again: they are tried one at a time, in order, and none is given up for it.
+func suspects(w *environment, newStore NewStore) {
+	var inFlight, most atomic.Int64
 	s := worker[wornOut](w, newStore, func(s *service) {
 		simple(func(happened) error {
-			most.Store(max(most.Load(), inHand.Add(1)))
-			inHand.Add(-1)
+			most.Store(max(most.Load(), inFlight.Add(1)))
+			inFlight.Add(-1)
 			return nil
 		})(s)
 		bus.Handle(s.dispatcher, func(ctx context.Context, tx *store.Tx, c chore[wornOut]) error {
@@ -280,12 +279,12 @@ func suspects(w *world, newStore NewStore) {
 	assert.Equal(w.t, store.Succeeded, s.outcome(op).Status)
 	s.empty(broker.Events)
 	s.empty(broker.Commands)
-	w.eventually("only what cannot be read is dead",
+	w.eventually("only undecodable messages are dead",
 		func() bool { return len(s.letters("")) == 3 && len(s.letters(store.Dead)) == 3 })
 }
 
-// oddEnvelopes have ids, types or subjects that are no text.
-func oddEnvelopes(w *world, newStore NewStore) {
+// oddEnvelopes have ids, types or subjects that are not text.
+func oddEnvelopes(w *environment, newStore NewStore) {
 	s := w.service(newStore, simple(never))
 	w.declare(s)
 	s.run(&odd{w.broker})
@@ -303,7 +302,7 @@ func oddEnvelopes(w *world, newStore NewStore) {
 	}
 }
 
-// odd is a broker that spoils envelopes.
+// odd is a broker that corrupts envelopes.
 type odd struct{ broker.Broker }
 
 func (b *odd) Subscribe(ctx context.Context, service string, q broker.Queue, prefetch int) (broker.Consumer, error) {
@@ -327,8 +326,8 @@ type givenUp struct{}
 
 func (givenUp) service() string { return "givenup" + run }
 
-// lateDuplicate is a job that comes once more after it was given up and its operation has failed.
-func lateDuplicate(w *world, newStore NewStore) {
+// lateDuplicate redelivers a job that was given up and whose operation has failed.
+func lateDuplicate(w *environment, newStore NewStore) {
 	s := worker[givenUp](w, newStore, func(s *service) {
 		bus.Handle(s.dispatcher, func(ctx context.Context, tx *store.Tx, c chore[givenUp]) error {
 			return note(ctx, tx, "chore", c.Name, c.Version)
@@ -345,18 +344,18 @@ func lateDuplicate(w *world, newStore NewStore) {
 	assert.Equal(w.t, store.Failed, s.outcome(op).Status)
 	w.send(copied)
 	s.empty(broker.Commands)
-	assert.Zero(w.t, s.count("chore"), "what was given up takes no effect by itself")
+	assert.Zero(w.t, s.count("chore"), "a job that was given up has no effect by itself")
 	require.Len(w.t, s.letters(store.Dead), 1)
 	require.NoError(w.t, s.db.Revive(w.t.Context(), s.letters(store.Dead)[0].ID, nil))
-	w.eventually("an operator can have it run", func() bool { return s.count("chore") == 1 })
+	w.eventually("an operator can retry it", func() bool { return s.count("chore") == 1 })
 }
 
 type twice struct{}
 
 func (twice) service() string { return "twice" + run }
 
-// cancelsRetried cancels a job that is tried again at that moment.
-func cancelsRetried(w *world, newStore NewStore) {
+// cancelsRetried cancels a job during a retry.
+func cancelsRetried(w *environment, newStore NewStore) {
 	var tries, running, most atomic.Int64
 	began := make(chan struct{}, 100)
 	leave := make(chan struct{})
@@ -364,7 +363,7 @@ func cancelsRetried(w *world, newStore NewStore) {
 		bus.HandleJob(s.dispatcher, func(ctx context.Context, run *bus.Run, _ chore[twice]) error {
 			most.Store(max(most.Load(), running.Add(1)))
 			defer running.Add(-1)
-			if tries.Add(1) <= 4 { // in place, until it is parked
+			if tries.Add(1) <= 4 { // retried in place, until it is parked
 				return errAway
 			}
 			began <- struct{}{}
@@ -379,7 +378,8 @@ func cancelsRetried(w *world, newStore NewStore) {
 	<-began
 	require.NoError(w.t, s.db.Do(w.t.Context(),
 		func(ctx context.Context, tx *store.Tx) error { return store.OperationsOf(tx).RequestCancel(ctx, op.ID) }))
-	// The redriver looks every 20 ms; a second execution would begin, or end the operation, while the first has not ended.
+	// The redriver polls every 20 ms. A second execution would begin, or end the operation, before the end of the
+	// first.
 	for range 20 {
 		w.publish(message("tick", 1))
 		now, err := s.db.Operation(w.t.Context(), op.ID)
@@ -399,8 +399,8 @@ type inside struct{}
 
 func (inside) service() string { return "inside" + run }
 
-// progressInside reports progress in the unit of work of a commit, where there is none to report.
-func progressInside(w *world, newStore NewStore) {
+// progressInside reports progress in the unit of work of a commit, where it is not allowed.
+func progressInside(w *environment, newStore NewStore) {
 	refused := make(chan error, 10)
 	s := worker[inside](w, newStore, func(s *service) {
 		bus.HandleJob(s.dispatcher, func(ctx context.Context, run *bus.Run, c chore[inside]) error {

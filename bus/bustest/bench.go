@@ -13,13 +13,13 @@ import (
 	"stega/store"
 )
 
-// queued is how many events wait when the loop begins; the queues of the embedded broker hold no more than 20,000.
+// queued is the number of events in the queue before the start; queues of the embedded broker hold at most 20,000.
 const queued = 15_000
 
-// Throughput measures how many events a second the loop handles, with the inbox and one row of a read view for each,
-// from a queue that was filled before.
+// Throughput measures how many events per second the loop handles from a filled queue, with the inbox and one row of
+// a read view for each.
 func Throughput(b *testing.B, newBroker func(t testing.TB) broker.Broker, newStore NewStore) {
-	w := newWorld(b, newBroker(b))
+	w := newEnvironment(b, newBroker(b))
 	s := w.service(newStore, func(s *service) {
 		bus.Handle(s.dispatcher, func(_ context.Context, tx *store.Tx, m happened) error {
 			tx.Queue(tx.NewRaw(`INSERT INTO view (subject, version) VALUES (?, ?)

@@ -14,17 +14,17 @@ import (
 	"stega/store"
 )
 
-// write is a command of the size that creating a portfolio has.
+// write is a command as large as the creation of a portfolio.
 type write struct{ ID, Name string }
 
 func (write) Topic() string     { return "bench.write" }
 func (w write) Subject() string { return w.ID }
 
-// writers is how many commands are submitted at the same time.
+// writers is the number of concurrent clients.
 const writers = 32
 
-// Commands measures how many commands a second the command bus takes from 32 clients at once, each with an entity,
-// its operation and an event, in the database alone: nothing is relayed.
+// Commands measures how many commands per second the command bus executes for 32 clients. Each has an entity, its
+// operation and an event, in the database only: nothing is relayed.
 func Commands(b *testing.B, newStore NewStore) {
 	b.Helper()
 	db := newStore(b, "bench")
@@ -66,5 +66,5 @@ func Commands(b *testing.B, newStore NewStore) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commands/s")
 	n, err := db.Read().NewSelect().Table("outbox").Count(b.Context())
 	require.NoError(b, err)
-	require.Equal(b, 2*b.N, int(n), "each emits its event, and tells what became of it")
+	require.Equal(b, 2*b.N, int(n), "each emits its event and operation.resolved")
 }

@@ -13,14 +13,14 @@ import (
 	"stega/store"
 )
 
-func panics(w *world, newStore NewStore) {
+func panics(w *environment, newStore NewStore) {
 	var runs, late atomic.Int64
 	s := w.service(newStore, func(s *service) {
 		bus.Handle(s.dispatcher, func(ctx context.Context, tx *store.Tx, m happened) error {
 			if runs.Add(1) <= 7 {
 				panic("boom")
 			}
-			tx.Once("late", func(context.Context, *store.Tx) error { // outside of the handler, before the commit
+			tx.Once("late", func(context.Context, *store.Tx) error { // outside the handler, before the commit
 				if late.Add(1) <= 7 {
 					panic("late boom")
 				}
@@ -38,7 +38,7 @@ func panics(w *world, newStore NewStore) {
 	assert.Equal(w.t, map[string][]int{"h/x": {1, 2}}, s.emitted(2))
 }
 
-func undecodable(w *world, newStore NewStore) {
+func undecodable(w *environment, newStore NewStore) {
 	s := w.service(newStore, simple(never))
 	w.declare(s)
 	s.run()
@@ -54,20 +54,20 @@ func undecodable(w *world, newStore NewStore) {
 	s.empty(broker.Events)
 	s.empty(broker.Dead)
 
-	// Mended by an operator, it is handled after all.
+	// Corrected by an operator, it is handled.
 	require.NoError(w.t, s.db.Revive(w.t.Context(), m.ID, []byte(`{"portfolio_id":"x","version":7}`)))
-	w.eventually("the mended message took effect", func() bool { return len(s.effects("h", "x")) == 3 })
+	w.eventually("the corrected message took effect", func() bool { return len(s.effects("h", "x")) == 3 })
 	assert.Equal(w.t, []int64{1, 2, 7}, s.effects("h", "x"))
 	w.eventually("nothing is dead", func() bool { return len(s.letters("")) == 0 })
 }
 
-func unhandled(w *world, newStore NewStore) {
+func unhandled(w *environment, newStore NewStore) {
 	s := w.service(newStore, simple(never))
 	w.declare(s)
-	old := &service{world: w, name: s.name, dispatcher: dispatcher(s.name)}
+	old := &service{environment: w, name: s.name, dispatcher: dispatcher(s.name)}
 	simple(never)(old)
 	bus.Handle(old.dispatcher, func(context.Context, *store.Tx, noted) error { return nil })
-	w.declare(old) // the queue is still bound to a topic that the service no longer handles
+	w.declare(old) // the queue is still bound to a topic without a handler
 	s.run()
 	w.publish(raw(noted{}.Topic(), "x", []byte(`{}`)), message("x", 1))
 	w.eventually("the other took effect", func() bool { return len(s.effects("h", "x")) == 1 })
@@ -75,7 +75,7 @@ func unhandled(w *world, newStore NewStore) {
 	assert.Empty(w.t, s.letters(""))
 }
 
-func duplicates(w *world, newStore NewStore) {
+func duplicates(w *environment, newStore NewStore) {
 	s := w.service(newStore, simple(never))
 	w.declare(s)
 	s.relay()
@@ -83,20 +83,21 @@ func duplicates(w *world, newStore NewStore) {
 	w.publish(m, m, message("x", 2), m) // in one batch
 	s.run()
 	w.eventually("both took effect", func() bool { return len(s.effects("h", "x")) == 2 })
-	w.publish(m, message("x", 3)) // and later
+	w.publish(m, message("x", 3)) // and in a later one
 	w.eventually("the third took effect", func() bool { return len(s.effects("h", "x")) == 3 })
 	s.empty(broker.Events)
 	assert.Equal(w.t, []int64{1, 2, 3}, s.effects("h", "x"))
 	assert.Equal(w.t, map[string][]int{"h/x": {1, 2, 3}}, s.emitted(3))
 }
 
-// deaf is a broker that does not hear acks, as if the process had ended before it sent them.
-type deaf struct {
+// ackless is a broker that drops acks, as if the process had ended before it sent them.
+type ackless struct {
 	broker.Broker
-	unheard atomic.Int64
+	dropped atomic.Int64
 }
 
-func (d *deaf) Subscribe(ctx context.Context, service string, q broker.Queue, prefetch int) (broker.Consumer, error) {
+func (d *ackless) Subscribe(ctx context.Context, service string, q broker.Queue,
+	prefetch int) (broker.Consumer, error) {
 	c, err := d.Broker.Subscribe(ctx, service, q, prefetch)
 	if err != nil {
 		return nil, err
@@ -106,40 +107,40 @@ func (d *deaf) Subscribe(ctx context.Context, service string, q broker.Queue, pr
 	go func() {
 		defer close(out)
 		for delivery := range c.Deliveries() {
-			delivery.Settler = mute{delivery.Settler, &d.unheard}
+			delivery.Settler = acklessSettler{delivery.Settler, &d.dropped}
 			select {
 			case out <- delivery:
 			case <-stopped:
 			}
 		}
 	}()
-	return &deafConsumer{Consumer: c, out: out, stopped: stopped}, nil
+	return &acklessConsumer{Consumer: c, out: out, stopped: stopped}, nil
 }
 
-type deafConsumer struct {
+type acklessConsumer struct {
 	broker.Consumer
 	out     chan broker.Delivery
 	stopped chan struct{}
 }
 
-func (c *deafConsumer) Deliveries() <-chan broker.Delivery { return c.out }
+func (c *acklessConsumer) Deliveries() <-chan broker.Delivery { return c.out }
 
-func (c *deafConsumer) Stop(ctx context.Context) error {
+func (c *acklessConsumer) Stop(ctx context.Context) error {
 	close(c.stopped)
 	return c.Consumer.Stop(ctx)
 }
 
-type mute struct {
+type acklessSettler struct {
 	broker.Settler
-	unheard *atomic.Int64
+	dropped *atomic.Int64
 }
 
-func (m mute) Ack() error {
-	m.unheard.Add(1)
+func (m acklessSettler) Ack() error {
+	m.dropped.Add(1)
 	return nil
 }
 
-func lostAcks(w *world, newStore NewStore) {
+func lostAcks(w *environment, newStore NewStore) {
 	s := w.service(newStore, simple(never))
 	w.declare(s)
 	s.relay()
@@ -153,13 +154,13 @@ func lostAcks(w *world, newStore NewStore) {
 			want["h/"+subject] = append(want["h/"+subject], v+1)
 		}
 	}
-	first := &deaf{Broker: w.broker}
+	first := &ackless{Broker: w.broker}
 	r := s.run(first)
-	for v := range versions { // confirmed in the order of the subject
+	for v := range versions { // confirmed in order of the subject
 		w.send(out[v*subjects : (v+1)*subjects]...)
 	}
 	w.eventually("everything is committed", func() bool { return s.count("h") == subjects*versions })
-	w.eventually("everything was acked in vain", func() bool { return first.unheard.Load() == subjects*versions })
+	w.eventually("every ack was dropped", func() bool { return first.dropped.Load() == subjects*versions })
 	r.stop()
 	s.run()
 	s.empty(broker.Events)
@@ -170,37 +171,37 @@ func lostAcks(w *world, newStore NewStore) {
 	assert.Equal(w.t, want, s.emitted(subjects*versions))
 }
 
-// watched is a broker that tells when a subscription is stopped.
-type watched struct {
+// stopWatcher is a broker that reports when a subscription is stopped.
+type stopWatcher struct {
 	broker.Broker
 	stopping chan struct{}
 }
 
-func (b *watched) Subscribe(ctx context.Context, service string, q broker.Queue,
+func (b *stopWatcher) Subscribe(ctx context.Context, service string, q broker.Queue,
 	prefetch int) (broker.Consumer, error) {
 	c, err := b.Broker.Subscribe(ctx, service, q, prefetch)
-	return &watchedConsumer{c, b.stopping}, err
+	return &stopWatcherConsumer{c, b.stopping}, err
 }
 
-type watchedConsumer struct {
+type stopWatcherConsumer struct {
 	broker.Consumer
 	stopping chan struct{}
 }
 
-func (c *watchedConsumer) Stop(ctx context.Context) error {
+func (c *stopWatcherConsumer) Stop(ctx context.Context) error {
 	defer func() { c.stopping <- struct{}{} }()
 	return c.Consumer.Stop(ctx)
 }
 
-func drains(w *world, newStore NewStore) {
-	started, gate := make(chan struct{}, 1), make(chan struct{})
+func drains(w *environment, newStore NewStore) {
+	started, open := make(chan struct{}, 1), make(chan struct{})
 	s := w.service(newStore, simple(func(m happened) error {
 		if m.PortfolioID == "slow" {
 			select {
 			case started <- struct{}{}:
 			default:
 			}
-			<-gate
+			<-open
 		}
 		return nil
 	}))
@@ -208,8 +209,8 @@ func drains(w *world, newStore NewStore) {
 	w.declare(s)
 	s.relay()
 	w.publish(message("slow", 1))
-	tell := &watched{Broker: w.broker, stopping: make(chan struct{}, 3)}
-	r := s.run(tell)
+	watcher := &stopWatcher{Broker: w.broker, stopping: make(chan struct{}, 3)}
+	r := s.run(watcher)
 	<-started
 	w.publish(message("later", 1), message("later", 2))
 	stopped := make(chan struct{})
@@ -217,15 +218,15 @@ func drains(w *world, newStore NewStore) {
 		r.stop()
 		close(stopped)
 	}()
-	for range cap(tell.stopping) {
-		<-tell.stopping
+	for range cap(watcher.stopping) {
+		<-watcher.stopping
 	}
 	select {
 	case <-r.done:
-		w.t.Fatal("it did not wait for what runs")
+		w.t.Fatal("it did not wait for the running handler")
 	default:
 	}
-	close(gate)
+	close(open)
 	<-stopped
 	require.NoError(w.t, r.err)
 	assert.Equal(w.t, []int64{1}, s.effects("h", "slow"))

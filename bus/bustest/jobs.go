@@ -19,7 +19,7 @@ import (
 // run distinguishes the services of this process from those of others on the same server.
 var run = uuid.NewString()[:8]
 
-// scenario gives each scenario about jobs a service, and so a queue, of its own.
+// scenario gives each scenario about jobs a separate service, and so a separate queue.
 type scenario interface{ service() string }
 
 type (
@@ -48,8 +48,8 @@ func (chore[S]) Topic() string {
 }
 func (c chore[S]) Subject() string { return c.Name }
 
-// worker makes the service of a scenario, with a relay.
-func worker[S scenario](w *world, newStore NewStore, register func(s *service)) *service {
+// worker returns the service of a scenario, with a relay.
+func worker[S scenario](w *environment, newStore NewStore, register func(s *service)) *service {
 	w.t.Helper()
 	var scenario S
 	s := w.serviceNamed(scenario.service(), newStore, register)
@@ -69,7 +69,7 @@ func (s *service) submit(c events.Typed) store.Operation {
 // outcome waits for the end of an operation.
 func (s *service) outcome(op store.Operation) store.Operation {
 	s.t.Helper()
-	s.eventually("the operation is over", func() bool {
+	s.eventually("the operation is finished", func() bool {
 		var err error
 		op, err = s.db.Operation(s.t.Context(), op.ID)
 		return err == nil && op.Done()
@@ -77,7 +77,7 @@ func (s *service) outcome(op store.Operation) store.Operation {
 	return op
 }
 
-func deferredOnce(w *world, newStore NewStore) {
+func deferredOnce(w *environment, newStore NewStore) {
 	s := worker[once](w, newStore, func(s *service) {
 		bus.Handle(s.dispatcher, func(ctx context.Context, tx *store.Tx, c chore[once]) error {
 			if c.Name == "bad" {
@@ -94,16 +94,16 @@ func deferredOnce(w *world, newStore NewStore) {
 	assert.Equal(w.t, "chore_refused", refused.Error.Code)
 	s.empty(broker.Commands)
 	assert.Equal(w.t, []int64{1}, s.effects("chore", "x"))
-	assert.Empty(w.t, s.letters(""), "a refused command is a failed operation and no dead message")
+	assert.Empty(w.t, s.letters(""), "a refused command is a failed operation, not a dead message")
 	assert.Equal(w.t, map[string][]int{"chore/x": {1}}, s.emitted(1))
 }
 
-func jobOnce(w *world, newStore NewStore) {
-	began, gate := make(chan string, 1), make(chan struct{})
+func jobOnce(w *environment, newStore NewStore) {
+	began, open := make(chan string, 1), make(chan struct{})
 	s := worker[outside](w, newStore, func(s *service) {
 		bus.HandleJob(s.dispatcher, func(ctx context.Context, run *bus.Run, c chore[outside]) error {
 			began <- run.Operation()
-			<-gate
+			<-open
 			err := run.Commit(ctx, func(ctx context.Context, tx *store.Tx) error {
 				return note(ctx, tx, "chore", c.Name, c.Version)
 			})
@@ -118,17 +118,17 @@ func jobOnce(w *world, newStore NewStore) {
 	now, err := s.db.Operation(w.t.Context(), op.ID)
 	require.NoError(w.t, err)
 	assert.Equal(w.t, store.Running, now.Status)
-	// The job waits outside; units of work go on beside it.
+	// The job waits outside a unit of work; other units continue.
 	err = s.db.Do(w.t.Context(), func(ctx context.Context, tx *store.Tx) error { return note(ctx, tx, "other", "y", 1) })
 	require.NoError(w.t, err)
-	close(gate)
+	close(open)
 	assert.Equal(w.t, store.Succeeded, s.outcome(op).Status)
 	s.empty(broker.Commands)
 	assert.Equal(w.t, []int64{1}, s.effects("chore", "x"))
 	assert.Equal(w.t, map[string][]int{"chore/x": {1}, "other/y": {1}}, s.emitted(2))
 }
 
-func jobRecovers(w *world, newStore NewStore) {
+func jobRecovers(w *environment, newStore NewStore) {
 	var gone atomic.Bool
 	gone.Store(true)
 	s := worker[recovers](w, newStore, func(s *service) {
@@ -146,7 +146,7 @@ func jobRecovers(w *world, newStore NewStore) {
 	op := s.submit(chore[recovers]{"x", 1})
 	w.eventually("the job is parked", func() bool { return len(s.letters(store.Parked)) == 1 })
 	s.empty(broker.Commands)
-	assert.Equal(w.t, store.Succeeded, s.outcome(s.submit(chore[recovers]{"y", 1})).Status, "others pass it")
+	assert.Equal(w.t, store.Succeeded, s.outcome(s.submit(chore[recovers]{"y", 1})).Status, "other jobs overtake it")
 	gone.Store(false)
 	assert.Equal(w.t, store.Succeeded, s.outcome(op).Status)
 	w.eventually("nothing is parked", func() bool { return len(s.letters("")) == 0 })
@@ -154,7 +154,7 @@ func jobRecovers(w *world, newStore NewStore) {
 	assert.Equal(w.t, map[string][]int{"chore/x": {1}, "chore/y": {1}}, s.emitted(2))
 }
 
-func jobFails(w *world, newStore NewStore) {
+func jobFails(w *environment, newStore NewStore) {
 	var healed atomic.Bool
 	s := worker[fails](w, newStore, func(s *service) {
 		bus.HandleJob(s.dispatcher, func(ctx context.Context, run *bus.Run, c chore[fails]) error {
@@ -181,7 +181,7 @@ func jobFails(w *world, newStore NewStore) {
 	assert.Equal(w.t, "the provider does not answer", s.letters(store.Dead)[0].LastError)
 	assert.Equal(w.t, 3, s.letters(store.Dead)[0].Attempts)
 
-	// An operator may have it tried again; the operation stays failed, for so it was answered.
+	// An operator may retry it; the operation stays failed, as it was reported.
 	healed.Store(true)
 	require.NoError(w.t, s.db.Revive(w.t.Context(), s.letters(store.Dead)[0].ID, nil))
 	w.eventually("the revived job took effect", func() bool { return len(s.effects("chore", "x")) == 1 })
@@ -189,14 +189,14 @@ func jobFails(w *world, newStore NewStore) {
 	assert.Equal(w.t, store.Failed, s.outcome(worn).Status)
 }
 
-func jobCrash(w *world, newStore NewStore) {
+func jobCrash(w *environment, newStore NewStore) {
 	var runs atomic.Int64
 	began := make(chan struct{})
 	s := worker[crashes](w, newStore, func(s *service) {
 		bus.HandleJob(s.dispatcher, func(ctx context.Context, run *bus.Run, c chore[crashes]) error {
 			if c.Name == "x" && runs.Add(1) == 1 {
 				close(began)
-				<-ctx.Done() // cut off
+				<-ctx.Done() // until the shutdown
 				return ctx.Err()
 			}
 			return run.Commit(ctx, func(ctx context.Context, tx *store.Tx) error {
@@ -211,11 +211,11 @@ func jobCrash(w *world, newStore NewStore) {
 	r.stop()
 	assert.Empty(w.t, s.effects("chore", "x"))
 
-	// Run again, its ack is lost; and once more.
-	silent := &deaf{Broker: w.broker}
+	// It runs again and loses its ack; then it is redelivered once more.
+	silent := &ackless{Broker: w.broker}
 	r = s.run(silent)
 	assert.Equal(w.t, store.Succeeded, s.outcome(op).Status)
-	w.eventually("it was acked in vain", func() bool { return silent.unheard.Load() == 1 })
+	w.eventually("its ack was dropped", func() bool { return silent.dropped.Load() == 1 })
 	r.stop()
 	s.run()
 	s.empty(broker.Commands)

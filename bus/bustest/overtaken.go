@@ -13,7 +13,7 @@ import (
 	"stega/store"
 )
 
-// again is a broker that delivers the events of one subject as if they had been delivered before.
+// again is a broker that flags the events of one subject as redelivered.
 type again struct {
 	broker.Broker
 	subject string
@@ -27,8 +27,8 @@ func (a *again) Subscribe(ctx context.Context, service string, q broker.Queue, p
 	return forward(c, func(d *broker.Delivery) { d.Redelivered = d.Redelivered || d.Subject == a.subject }), nil
 }
 
-// requests are the subjects whose replay a service requested of their owner, in order.
-func (s *service) requests() (keys []string) {
+// replayRequests returns the subjects for which a service requested a replay from their owner, in order.
+func (s *service) replayRequests() (keys []string) {
 	s.t.Helper()
 	var all []string
 	require.NoError(s.t, s.db.Read().NewRaw("SELECT data FROM outbox WHERE topic = ? ORDER BY id",
@@ -44,8 +44,8 @@ func (s *service) requests() (keys []string) {
 	return keys
 }
 
-// overtakes lets messages come after later ones of their subjects: x from the dead queue, y from the log.
-func overtakes(w *world, newStore NewStore) {
+// overtakes delivers messages after later ones of their subjects: x from the dead queue, y from the log.
+func overtakes(w *environment, newStore NewStore) {
 	s := w.service(newStore, func(s *service) {
 		simple(never, bus.HoldWhenDead())(s)
 		bus.Handle(s.dispatcher, func(ctx context.Context, tx *store.Tx, m happened) error {
@@ -54,15 +54,15 @@ func overtakes(w *world, newStore NewStore) {
 	})
 	w.declare(s)
 	w.publish(numbered("x", 1))
-	s.dying(1, "it was delivered too often")
+	s.rejectFirst(1, "it was delivered too often")
 	held := &deadLater{Broker: &again{w.broker, "y"}, open: make(chan struct{})}
 	s.run(held)
 	w.publish(numbered("x", 2), numbered("x", 3), numbered("y", 2))
 	w.eventually("the later ones took effect", func() bool { return s.count("h") == 3 && s.count("free") == 3 })
 	w.publish(numbered("y", 1), numbered("y", 3))
-	w.eventually("those of y were taken", func() bool { return len(s.effects("free", "y")) == 3 })
+	w.eventually("the messages of y were handled", func() bool { return len(s.effects("free", "y")) == 3 })
 	assert.Equal(w.t, []int64{2, 3}, s.effects("h", "y"))
-	assert.Equal(w.t, []string{"y"}, s.requests())
+	assert.Equal(w.t, []string{"y"}, s.replayRequests())
 
 	close(held.open)
 	w.eventually("the dead ones are listed", func() bool { return len(s.letters(store.Dead)) == 2 })
@@ -71,10 +71,10 @@ func overtakes(w *world, newStore NewStore) {
 		require.NoError(w.t, s.db.Revive(w.t.Context(), l.ID, nil))
 	}
 	w.eventually("nothing is parked", func() bool { return len(s.letters("")) == 0 })
-	w.eventually("all of x was taken",
+	w.eventually("the messages of x were handled",
 		func() bool { return len(s.effects("free", "x")) == 4 && len(s.effects("h", "x")) == 3 })
 	assert.Equal(w.t, []int64{2, 3, 4}, s.effects("h", "x"))
 	assert.ElementsMatch(w.t, []int64{1, 2, 3, 4}, s.effects("free", "x"),
-		"another handler takes states, and drops what is old by itself")
-	assert.Equal(w.t, []string{"y", "x"}, s.requests())
+		"another handler receives states, and drops old ones by itself")
+	assert.Equal(w.t, []string{"y", "x"}, s.replayRequests())
 }

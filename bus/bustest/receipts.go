@@ -16,8 +16,8 @@ import (
 	"stega/store"
 )
 
-// said collects what the bus of the service says of itself in the log, until enough says so.
-func (s *service) said(enough func(all []events.Message) bool) []events.Message {
+// messages collects the bus's own events of the service from the log, until enough returns true.
+func (s *service) messages(enough func(all []events.Message) bool) []events.Message {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
@@ -35,12 +35,11 @@ func (s *service) said(enough func(all []events.Message) bool) []events.Message 
 	for range entries { // until it is closed
 		continue
 	}
-	require.True(s.t, enough(all), "the log says: %v", all)
+	require.True(s.t, enough(all), "the log has: %v", all)
 	return all
 }
 
-// receipts are the items of receipts about messages, as "message handler state: what it caused", in the order of
-// their commits.
+// receipts returns the items of all receipts, in the order of their commits.
 func receipts(all []events.Message) (items []events.Receipt) {
 	for _, m := range all {
 		if m.Type != (events.Handled{}).Topic() {
@@ -64,8 +63,8 @@ func caused(r events.Receipt) string {
 	return strings.Join(all, ", ")
 }
 
-// Each handling is said once, with what it caused; failures are said on the way.
-func receiptsOfEvents(w *world, newStore NewStore) {
+// Each handling has one receipt with its caused messages; failures have receipts before it.
+func receiptsOfEvents(w *environment, newStore NewStore) {
 	var bad set
 	bad.add("late")
 	s := w.service(newStore, func(s *service) {
@@ -95,9 +94,9 @@ func receiptsOfEvents(w *world, newStore NewStore) {
 				handled++
 			}
 		}
-		return handled == 5 // three messages in two handlers, less the one that is dead
+		return handled == 5 // three messages in two handlers, except the dead one
 	}
-	all := receipts(s.said(done))
+	all := receipts(s.messages(done))
 	states := map[string][]string{}
 	for _, r := range all {
 		key := fmt.Sprintf("%s %s", r.About, r.Handler)
@@ -122,7 +121,7 @@ func receiptsOfEvents(w *world, newStore NewStore) {
 		"good h": {"handled"}, "good both": {"handled"}, "late h": {"parked", "handled"}, "late both": {"handled"},
 		"never h": {"dead"}, "never both": {"handled"},
 	}, states)
-	// What several messages caused together is said of each of them, once.
+	// An effect that several messages caused together is in the receipt of each, once.
 	shared := map[string]bool{}
 	by := map[string]int{}
 	for _, r := range all {
@@ -137,36 +136,35 @@ func receiptsOfEvents(w *world, newStore NewStore) {
 	assert.Equal(w.t, s.count("both"), len(shared))
 }
 
-// chores of the scenarios about operations.
+// Services of the scenarios about operations.
 type (
-	told   struct{}
-	ending struct{}
+	reported struct{}
+	ending   struct{}
 )
 
-func (told) service() string   { return "told" + run }
-func (ending) service() string { return "ending" + run }
+func (reported) service() string { return "told" + run }
+func (ending) service() string   { return "ending" + run }
 
-// An operation is said to be accepted, how far it is, and how it ended; its job has a receipt of its own.
-func operationsAreTold(w *world, newStore NewStore) {
-	s := worker[told](w, newStore, func(s *service) {
-		bus.HandleJob(s.dispatcher, func(ctx context.Context, run *bus.Run, c chore[told]) error {
+// Events report an operation's acceptance, its progress and its end; its job has a separate receipt.
+func operationsAreReported(w *environment, newStore NewStore) {
+	s := worker[reported](w, newStore, func(s *service) {
+		bus.HandleJob(s.dispatcher, func(ctx context.Context, run *bus.Run, c chore[reported]) error {
 			if err := run.Progress(ctx, 1, 2, "half"); err != nil {
 				return err
 			}
 			if c.Name == "bad" {
 				return fault.Conflict("chore_refused", "the chore makes no sense")
 			}
-			return run.Commit(ctx, func(ctx context.Context,
-				tx *store.Tx) error {
+			return run.Commit(ctx, func(ctx context.Context, tx *store.Tx) error {
 				return note(ctx, tx, "chore", c.Name, c.Version)
 			})
 		})
 	})
 	for name, status := range map[string]store.OperationStatus{"x": store.Succeeded, "bad": store.Failed} {
-		op := s.submit(chore[told]{name, 1})
+		op := s.submit(chore[reported]{name, 1})
 		r := s.run()
 		assert.Equal(w.t, status, s.outcome(op).Status)
-		all := s.said(func(all []events.Message) bool {
+		all := s.messages(func(all []events.Message) bool {
 			done := 0
 			for _, m := range all {
 				if m.Type == (events.OperationResolved{}).Topic() && m.Subject == op.ID {
@@ -214,8 +212,8 @@ func operationsAreTold(w *world, newStore NewStore) {
 	}
 }
 
-// A job whose operation is cancelled sees its context end; one that has not begun never does.
-func cancels(w *world, newStore NewStore) {
+// The context of a job ends when its operation is cancelled. A job that has not begun never runs.
+func cancels(w *environment, newStore NewStore) {
 	began := make(chan struct{}, 1)
 	s := worker[ending](w, newStore, func(s *service) {
 		bus.HandleJob(s.dispatcher, func(ctx context.Context, run *bus.Run, _ chore[ending]) error {
@@ -225,8 +223,7 @@ func cancels(w *world, newStore NewStore) {
 		})
 	})
 	cancel := func(op store.Operation) error {
-		return s.db.Do(w.t.Context(), func(ctx context.Context,
-			tx *store.Tx) error {
+		return s.db.Do(w.t.Context(), func(ctx context.Context, tx *store.Tx) error {
 			return store.OperationsOf(tx).RequestCancel(ctx, op.ID)
 		})
 	}

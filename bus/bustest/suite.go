@@ -19,26 +19,26 @@ import (
 	"stega/store"
 )
 
-// NewStore makes an empty, migrated database for a service, closed when the test ends.
+// NewStore returns an empty, migrated database for a service, closed when the test ends.
 type NewStore = func(t testing.TB, service string) *store.DB
 
-// RunLoop runs the suite. Each scenario has a broker of its own, closed when the test ends.
+// RunLoop runs the suite. Each scenario has a separate broker, closed when the test ends.
 func RunLoop(t *testing.T, newBroker func(t testing.TB) broker.Broker, newStore NewStore) {
 	for _, s := range []struct {
 		name string
-		run  func(w *world, newStore NewStore)
+		run  func(w *environment, newStore NewStore)
 	}{
 		{"a parked message delays no other subject and no other service, and its own keeps its order", parking},
 		{"handlers of one event are independent", independent},
 		{"handlers that share a name share their order", sharedName},
 		{"an outage of a dependency pauses instead of parking thousands", outage},
 		{"a run of poisonous messages blocks nobody", poisonRun},
-		{"what fails to the last attempt is dead with its cause", dies},
+		{"a message that fails to the last attempt is dead with its cause", dies},
 		{"a permanent failure is dead at once", permanent},
-		{"a dead message holds its subject when its handler asks for it", holds},
-		{"a panic is tried again", panics},
-		{"what cannot be read goes to the dead queue and is listed", undecodable},
-		{"a message that nobody handles any more is dropped", unhandled},
+		{"a dead message holds its subject if its handler is registered so", holds},
+		{"a panic is retried", panics},
+		{"an undecodable message goes to the dead queue and is listed", undecodable},
+		{"a message without a handler is dropped", unhandled},
 		{"duplicates are absorbed", duplicates},
 		{"an end between commit and ack repeats nothing in effect", lostAcks},
 		{"a shutdown finishes what runs and gives back the rest", drains},
@@ -46,27 +46,27 @@ func RunLoop(t *testing.T, newBroker func(t testing.TB) broker.Broker, newStore 
 		{"a job waits outside of any unit of work and commits once", jobOnce},
 		{"a job that fails for a while is parked and succeeds", jobRecovers},
 		{"a job that fails for good is a failed operation", jobFails},
-		{"a job that was cut off runs again and takes effect once", jobCrash},
-		{"receipts say what was handled, by whom, and what it caused", receiptsOfEvents},
-		{"operations are told from their beginning to their end", operationsAreTold},
+		{"an interrupted job runs again and takes effect once", jobCrash},
+		{"receipts name the message, its handler, and the caused messages", receiptsOfEvents},
+		{"operations are reported from their beginning to their end", operationsAreReported},
 		{"a job whose operation is cancelled ends", cancels},
-		{"a message that came to the dead queue holds its subject for the handlers that want it", deadQueueHolds},
-		{"a message that dies after its successor was parked comes before it", lateDeath},
+		{"a message in the dead queue holds its subject for handlers that are registered so", deadQueueHolds},
+		{"a message that dies after its successor was parked is retried before it", laterDeath},
 		{"a message that comes after a later one of its subject is replayed by its owner and not handled", overtakes},
-		{"what comes again and again is tried alone and not given up", suspects},
+		{"a message redelivered again and again is tried alone and not given up", suspects},
 		{"envelopes with odd bytes go to the dead queue", oddEnvelopes},
-		{"a job that was given up takes no effect when it comes once more", lateDuplicate},
-		{"a job that is tried again when it is cancelled runs once", cancelsRetried},
+		{"a job that was given up has no effect when it is redelivered", lateDuplicate},
+		{"a job that is cancelled during a retry runs once", cancelsRetried},
 		{"a job that reports progress in its commit is refused", progressInside},
 	} {
-		t.Run(s.name, func(t *testing.T) { s.run(newWorld(t, newBroker(t)), newStore) })
+		t.Run(s.name, func(t *testing.T) { s.run(newEnvironment(t, newBroker(t)), newStore) })
 	}
 }
 
-// errAway is what handlers say whose dependency is away.
+// errAway is the error of handlers whose dependency is away.
 var errAway = errors.New("the dependency is away")
 
-// simple registers one handler of happened, named "h", that fails while broken says so.
+// simple registers one handler of happened, named "h", that fails while broken returns an error.
 func simple(broken func(m happened) error, opts ...bus.Option) func(s *service) {
 	return func(s *service) {
 		bus.Handle(s.dispatcher, func(ctx context.Context, tx *store.Tx, m happened) error {
@@ -80,7 +80,7 @@ func simple(broken func(m happened) error, opts ...bus.Option) func(s *service) 
 
 func never(happened) error { return nil }
 
-// set is a set of subjects that handlers look at.
+// set is a set of subjects that handlers check.
 type set struct{ m sync.Map }
 
 func (s *set) add(subject string)    { s.m.Store(subject, true) }
@@ -92,7 +92,7 @@ func (s *set) broken(m happened) error {
 	return nil
 }
 
-func parking(w *world, newStore NewStore) {
+func parking(w *environment, newStore NewStore) {
 	var bad set
 	bad.add("bad")
 	a := w.service(newStore, simple(bad.broken))
@@ -120,11 +120,11 @@ func parking(w *world, newStore NewStore) {
 	assert.Equal(w.t, all, a.effects("h", "bad"))
 	w.eventually("nothing is parked", func() bool { return len(a.parked()) == 0 })
 	w.publish(message("bad", 4))
-	w.eventually("the bad subject flows again", func() bool { return len(a.effects("h", "bad")) == 4 })
+	w.eventually("the bad subject continues", func() bool { return len(a.effects("h", "bad")) == 4 })
 	assert.Equal(w.t, map[string][]int{"h/good": {1, 2, 3}, "h/fine": {1, 2, 3}, "h/bad": {1, 2, 3, 4}}, a.emitted(10))
 }
 
-func independent(w *world, newStore NewStore) {
+func independent(w *environment, newStore NewStore) {
 	var bad set
 	bad.add("x")
 	s := w.service(newStore, func(s *service) {
@@ -149,7 +149,7 @@ func independent(w *world, newStore NewStore) {
 	assert.Equal(w.t, map[string][]int{"h/x": {1, 2}, "second/x": {1, 2}}, s.emitted(4))
 }
 
-func sharedName(w *world, newStore NewStore) {
+func sharedName(w *environment, newStore NewStore) {
 	var bad set
 	bad.add("x")
 	s := w.service(newStore, func(s *service) {
@@ -168,7 +168,7 @@ func sharedName(w *world, newStore NewStore) {
 	assert.Equal(w.t, []int64{1, 100}, s.effects("h", "x"))
 }
 
-func outage(w *world, newStore NewStore) {
+func outage(w *environment, newStore NewStore) {
 	var gone atomic.Bool
 	gone.Store(true)
 	s := w.service(newStore, simple(func(happened) error {
@@ -196,17 +196,17 @@ func outage(w *world, newStore NewStore) {
 	assert.Zero(w.t, s.count("h"))
 	depth, err := w.broker.Depth(w.t.Context(), s.name, broker.Events)
 	require.NoError(w.t, err)
-	assert.GreaterOrEqual(w.t, depth, subjects-5, "what is not parked stays on its queue")
+	assert.GreaterOrEqual(w.t, depth, subjects-5, "other messages stay in the queue")
 
 	gone.Store(false)
 	w.eventually("everything took effect", func() bool { return s.count("h") == subjects })
-	w.eventually("the consumer goes on", func() bool { return s.consumer.Paused() == "" })
+	w.eventually("the consumer continues", func() bool { return s.consumer.Paused() == "" })
 	s.empty(broker.Events)
 	assert.Empty(w.t, s.parked())
 	assert.Equal(w.t, want, s.emitted(subjects))
 }
 
-func poisonRun(w *world, newStore NewStore) {
+func poisonRun(w *environment, newStore NewStore) {
 	s := w.service(newStore, simple(func(m happened) error {
 		if m.Version == 666 {
 			return errAway
@@ -225,14 +225,14 @@ func poisonRun(w *world, newStore NewStore) {
 		out = append(out, broker.Outgoing{Message: message(fmt.Sprintf("good%d", i), 1)})
 	}
 	w.send(out...)
-	w.eventually("all that is good took effect", func() bool { return s.count("h") == each })
+	w.eventually("all good messages took effect", func() bool { return s.count("h") == each })
 	s.empty(broker.Events)
-	w.eventually("all that is poisonous is dead", func() bool { return len(s.letters(store.Dead)) == each })
+	w.eventually("all poisonous messages are dead", func() bool { return len(s.letters(store.Dead)) == each })
 	assert.Empty(w.t, s.consumer.Paused())
 	assert.Equal(w.t, each, s.count("h"))
 }
 
-func dies(w *world, newStore NewStore) {
+func dies(w *environment, newStore NewStore) {
 	var runs atomic.Int64
 	s := w.service(newStore, simple(func(m happened) error {
 		if m.PortfolioID != "x" || m.Version != 1 {
@@ -253,13 +253,13 @@ func dies(w *world, newStore NewStore) {
 	assert.Equal(w.t, fmt.Sprintf("divide %d by zero", runs.Load()), m.LastError)
 	assert.Equal(w.t, 3, m.Attempts)
 	assert.WithinDuration(w.t, time.Now(), m.DiedAt, patience)
-	w.eventually("the next of the subject goes on", func() bool { return len(s.effects("h", "x")) == 1 })
+	w.eventually("the next message of the subject is handled", func() bool { return len(s.effects("h", "x")) == 1 })
 	assert.Equal(w.t, []int64{2}, s.effects("h", "x"))
 	assert.Equal(w.t, int64(6), runs.Load(), "once, three quick retries, and two more attempts")
 	assert.Equal(w.t, map[string][]int{"h/x": {2}}, s.emitted(1))
 }
 
-func permanent(w *world, newStore NewStore) {
+func permanent(w *environment, newStore NewStore) {
 	s := w.service(newStore, simple(func(m happened) error {
 		if m.Version == 1 {
 			return bus.Permanent(errors.New("no such thing"))
@@ -269,14 +269,14 @@ func permanent(w *world, newStore NewStore) {
 	w.declare(s)
 	s.run()
 	w.publish(message("x", 1), message("x", 2))
-	w.eventually("the next of the subject went on", func() bool { return len(s.effects("h", "x")) == 1 })
+	w.eventually("the next message of the subject is handled", func() bool { return len(s.effects("h", "x")) == 1 })
 	s.empty(broker.Events)
 	assert.Equal(w.t, []string{"x/1 dead"}, s.parked())
 	assert.Equal(w.t, 1, s.letters("")[0].Attempts)
 	assert.Equal(w.t, "no such thing", s.letters("")[0].LastError)
 }
 
-func holds(w *world, newStore NewStore) {
+func holds(w *environment, newStore NewStore) {
 	var healed atomic.Bool
 	s := w.service(newStore, simple(func(m happened) error {
 		if m.PortfolioID == "x" && m.Version == 1 && !healed.Load() {
@@ -288,13 +288,13 @@ func holds(w *world, newStore NewStore) {
 	s.relay()
 	s.run()
 	w.publish(message("x", 1), message("x", 2), message("y", 1), message("x", 3))
-	w.eventually("the other subject went on", func() bool { return len(s.effects("h", "y")) == 1 })
+	w.eventually("the other subject continues", func() bool { return len(s.effects("h", "y")) == 1 })
 	s.empty(broker.Events)
 	assert.Equal(w.t, []string{"x/1 dead", "x/2 waiting", "x/3 waiting"}, s.parked())
 	assert.Empty(w.t, s.effects("h", "x"))
 	healed.Store(true)
 	require.NoError(w.t, s.db.Revive(w.t.Context(), s.letters(store.Dead)[0].ID, nil))
-	w.eventually("the subject goes on", func() bool { return len(s.effects("h", "x")) == 3 })
+	w.eventually("the subject continues", func() bool { return len(s.effects("h", "x")) == 3 })
 	assert.Equal(w.t, []int64{1, 2, 3}, s.effects("h", "x"))
 	w.eventually("nothing is parked", func() bool { return len(s.parked()) == 0 })
 	assert.Equal(w.t, map[string][]int{"h/x": {1, 2, 3}, "h/y": {1}}, s.emitted(4))

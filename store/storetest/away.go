@@ -24,20 +24,19 @@ import (
 	"stega/store"
 )
 
-// counting counts the lines of a log that contain a text.
-type counting struct {
+// lineCounter counts the lines of a log that contain a text.
+type lineCounter struct {
 	text string
 	n    atomic.Int64
 }
 
-func (c *counting) Write(b []byte) (int, error) {
+func (c *lineCounter) Write(b []byte) (int, error) {
 	c.n.Add(int64(strings.Count(string(b), c.text)))
 	return len(b), nil
 }
 
-// takesNoWrites makes the server read-only while confirmations are under way: rows that were sent cannot be deleted
-// then.
-func takesNoWrites(t *testing.T, h Harness) {
+// refusesWrites makes the server read-only during confirmations: then the rows of sent messages cannot be deleted.
+func refusesWrites(t *testing.T, h Harness) {
 	if h.ReadOnly == nil {
 		t.Skip("there is no server")
 	}
@@ -45,11 +44,11 @@ func takesNoWrites(t *testing.T, h Harness) {
 	require.NoError(t, db.Ping(t.Context()))
 	b := newRecorder()
 	b.hold = true
-	anew := &counting{text: "relay restarting"}
+	restartLines := &lineCounter{text: "relay restarting"}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- (&store.Relay{DB: db, Broker: b, Log: slog.New(slog.NewTextHandler(anew, nil))}).Run(ctx, func() {})
+		done <- (&store.Relay{DB: db, Broker: b, Log: slog.New(slog.NewTextHandler(restartLines, nil))}).Run(ctx, func() {})
 	}()
 	defer func() { cancel(); require.NoError(t, <-done) }()
 	const subjects = 30
@@ -75,11 +74,11 @@ func takesNoWrites(t *testing.T, h Harness) {
 		assert.True(t, store.Away(err))
 		assert.True(t, store.Refuses(err))
 	}
-	wait.Until(t, "the relay tried several times", func() bool { return anew.n.Load() >= 5 })
-	assert.LessOrEqual(t, len(b.all()), 2*subjects, "nothing is sent again and again")
+	wait.Until(t, "the relay has tried several times", func() bool { return restartLines.n.Load() >= 5 })
+	assert.LessOrEqual(t, len(b.all()), 2*subjects, "no message is sent repeatedly")
 	h.ReadOnly(t, false)
 	wait.Until(t, "the outbox is empty", func() bool { return count(t, db, "outbox") == 0 })
-	wait.Until(t, "it answers", func() bool { return db.Ping(t.Context()) == nil })
+	wait.Until(t, "the database answers", func() bool { return db.Ping(t.Context()) == nil })
 	require.NoError(t, write())
 	times := map[string]int{}
 	for _, m := range b.all() {
@@ -91,21 +90,21 @@ func takesNoWrites(t *testing.T, h Harness) {
 	}
 }
 
-// picky is a recorder that takes no messages of certain subjects, in one of two ways.
-type picky struct {
+// selective is a recorder that refuses messages of certain subjects, in one of two ways.
+type selective struct {
 	*recorder
 	mu sync.Mutex
-	// by subject: what Publish returns, or with ErrUnknown, what comes of it for all that are on their way
+	// bad holds, by subject, the error of Publish, or with ErrUnknown the outcome of all messages in flight.
 	bad map[string]error
 }
 
-func (p *picky) set(subject string, err error) {
+func (p *selective) set(subject string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.bad[subject] = err
 }
 
-func (p *picky) Publish(ctx context.Context, m broker.Outgoing, done func(error)) error {
+func (p *selective) Publish(ctx context.Context, m broker.Outgoing, done func(error)) error {
 	p.mu.Lock()
 	err := p.bad[m.Subject]
 	p.mu.Unlock()
@@ -121,7 +120,7 @@ func (p *picky) Publish(ctx context.Context, m broker.Outgoing, done func(error)
 
 func unsendable(t *testing.T, h Harness) {
 	db := open(t, h)
-	b := &picky{recorder: newRecorder(), bad: map[string]error{
+	b := &selective{recorder: newRecorder(), bad: map[string]error{
 		"long": errors.New("it is too long"), "large": fmt.Errorf("%w: %w", broker.ErrUnknown, broker.ErrInvalid),
 	}}
 	stop := relay(t, db, b)
@@ -150,10 +149,10 @@ func unsendable(t *testing.T, h Harness) {
 		return errors.Join(emit(tx, "long", 4), emit(tx, "large", 4), emit(tx, "good", 4))
 	})
 	wait.Until(t, "others are sent", func() bool { return len(versions(t, b.distinct(), "good")) == 4 })
-	assert.Empty(t, versions(t, b.distinct(), "long"), "the later ones of its subject wait")
+	assert.Empty(t, versions(t, b.distinct(), "long"), "later messages of the subject wait")
 	assert.Empty(t, versions(t, b.distinct(), "large"))
 	stop()
-	stop = relay(t, db, b) // it remembers
+	stop = relay(t, db, b) // with the same state
 	unit(t, db, func(_ context.Context, tx *store.Tx) error { return emit(tx, "good", 5) })
 	wait.Until(t, "others are sent", func() bool { return len(versions(t, b.distinct(), "good")) == 5 })
 	assert.Empty(t, versions(t, b.distinct(), "long"))
@@ -186,7 +185,7 @@ func unsendable(t *testing.T, h Harness) {
 			}
 		}
 	}
-	assert.ElementsMatch(t, []string{"long", "large"}, failed, "those who wait for them are told")
+	assert.ElementsMatch(t, []string{"long", "large"}, failed, "receipts report them as dead")
 }
 
 func nested(t *testing.T, h Harness) {
@@ -195,11 +194,11 @@ func nested(t *testing.T, h Harness) {
 	defer cancel()
 	inner := func(context.Context, *store.Tx) error { return nil }
 	require.Error(t, db.Do(ctx, func(ctx context.Context, _ *store.Tx) error { return db.Do(ctx, inner) }))
-	// One that hides it from the database ends with its own context.
+	// A nested unit with a context of its own ends with that context.
 	brief, end := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer end()
 	err := db.Do(ctx, func(context.Context, *store.Tx) error { return db.Do(brief, inner) })
-	if db.Read().Dialect().Name().String() != "pg" { // which has other connections
+	if db.Read().Dialect().Name().String() != "pg" { // PostgreSQL has other connections
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 	}
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error { return trail(ctx, tx, 1, "x") })
@@ -212,31 +211,31 @@ func oddBytes(t *testing.T, h Harness) {
 		return err
 	})
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		fresh, err := store.InboxOf(tx).Claim(ctx,
+		claimed, err := store.InboxOf(tx).Claim(ctx,
 			[]store.Claim{{MessageID: "seen", Handler: "h"}, {MessageID: "new\x00", Handler: "h"},
 				{MessageID: "a\xff", Handler: "h"}})
 		require.NoError(t, err)
-		assert.Equal(t, []bool{false, true, true}, fresh)
-		fresh, err = store.InboxOf(tx).Claim(ctx,
+		assert.Equal(t, []bool{false, true, true}, claimed)
+		claimed, err = store.InboxOf(tx).Claim(ctx,
 			[]store.Claim{{MessageID: "other", Handler: "h"}, {MessageID: "new\x00", Handler: "h"},
 				{MessageID: "a\xff", Handler: "h"}})
 		require.NoError(t, err)
-		assert.Equal(t, []bool{true, false, false}, fresh)
+		assert.Equal(t, []bool{true, false, false}, claimed)
 		return store.InboxOf(tx).Park(ctx,
 			store.ParkedMessage{Handler: "h", State: store.Parked,
 				Message: events.Message{Envelope: events.Envelope{ID: "m", Subject: "a\xff"}}})
 	})
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
 		odd, plain := store.Lane{Handler: "h", Subject: "a\xff"}, store.Lane{Handler: "h", Subject: "a"}
-		lined, err := store.InboxOf(tx).Blocked(ctx, []store.Lane{odd, plain})
-		assert.True(t, lined[odd])
-		assert.False(t, lined[plain])
+		blocked, err := store.InboxOf(tx).Blocked(ctx, []store.Lane{odd, plain})
+		assert.True(t, blocked[odd])
+		assert.False(t, blocked[plain])
 		return err
 	})
 }
 
-// overlaps lets a relay be frozen with a message in hand while another takes over.
-func overlaps(t *testing.T, h Harness) {
+// overlapping freezes a relay during a publish while another takes over.
+func overlapping(t *testing.T, h Harness) {
 	url := h.URL(t)
 	one := reopen(t, url)
 	if one.Read().Dialect().Name().String() != "pg" {
@@ -244,7 +243,7 @@ func overlaps(t *testing.T, h Harness) {
 	}
 	two := reopen(t, url)
 	const each = 50
-	b := newRecorder() // both send to it
+	b := newRecorder() // for both relays
 	frozen := &frozenRelay{recorder: b, at: 20, reached: make(chan struct{}), thaw: make(chan struct{})}
 	relay(t, one, frozen)
 	for n := range each {
@@ -261,7 +260,7 @@ func overlaps(t *testing.T, h Harness) {
 	wait.Until(t, "the other has sent all", func() bool { return len(firsts(b.versions(t, "s"))) == each })
 	close(frozen.thaw)
 	wait.Until(t, "the outbox is empty", func() bool { return count(t, two, "outbox") == 0 })
-	for range 2 { // what the thawed one still sends
+	for range 2 { // for the messages that the thawed relay still sends
 		unit(t, two, func(_ context.Context, tx *store.Tx) error { return emit(tx, "after", 1) })
 		wait.Until(t, "the outbox is empty", func() bool { return count(t, two, "outbox") == 0 })
 	}
@@ -286,8 +285,8 @@ func (f *frozenRelay) Publish(ctx context.Context, m broker.Outgoing, done func(
 	return f.recorder.Publish(ctx, m, done)
 }
 
-// cable is a proxy before a server that can go dead: nothing passes any more, and nobody is told.
-type cable struct {
+// proxy is a TCP proxy before a server that can go dead: it passes nothing on and reports nothing.
+type proxy struct {
 	to   string
 	in   net.Listener
 	mu   sync.Mutex
@@ -296,11 +295,11 @@ type cable struct {
 	all  []net.Conn
 }
 
-func newCable(t testing.TB, to string) *cable {
+func newProxy(t testing.TB, to string) *proxy {
 	t.Helper()
 	in, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	c := &cable{to: to, in: in, dead: map[net.Conn]bool{}}
+	c := &proxy{to: to, in: in, dead: map[net.Conn]bool{}}
 	var group sync.WaitGroup
 	group.Go(func() {
 		for {
@@ -329,7 +328,7 @@ func newCable(t testing.TB, to string) *cable {
 	return c
 }
 
-func (c *cable) pass(from, to, key net.Conn) {
+func (c *proxy) pass(from, to, key net.Conn) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
@@ -337,7 +336,7 @@ func (c *cable) pass(from, to, key net.Conn) {
 		dead := c.dead[key]
 		c.mu.Unlock()
 		if dead {
-			_, _ = io.Copy(io.Discard, from) // the kernel still answers
+			_, _ = io.Copy(io.Discard, from) // the kernel still acknowledges
 			return
 		}
 		if n > 0 {
@@ -350,8 +349,8 @@ func (c *cable) pass(from, to, key net.Conn) {
 	}
 }
 
-// cut lets nothing through any more, on the connections that stand and, if all is set, on new ones.
-func (c *cable) cut(all bool) {
+// cut stops all traffic on the open connections and, if all is set, on new ones.
+func (c *proxy) cut(all bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.gone = all
@@ -361,7 +360,7 @@ func (c *cable) cut(all bool) {
 }
 
 // drop closes all connections.
-func (c *cable) drop() {
+func (c *proxy) drop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, conn := range c.all {
@@ -369,19 +368,19 @@ func (c *cable) drop() {
 	}
 }
 
-// through opens a database over a cable.
-func through(t testing.TB, address string) (*store.DB, *cable) {
+// through opens a database over a proxy.
+func through(t testing.TB, address string) (*store.DB, *proxy) {
 	t.Helper()
 	u, err := url.Parse(address)
 	require.NoError(t, err)
-	c := newCable(t, u.Host)
+	c := newProxy(t, u.Host)
 	u.Host = c.in.Addr().String()
 	return reopen(t, u.String()), c
 }
 
-// fallsSilent holds that no query, unit or upkeep without a deadline of its own waits for a server that answers
-// keepalives and nothing else, and that each works again over a new connection.
-func fallsSilent(t *testing.T, h Harness) {
+// silentServer checks that no query, unit or upkeep without a deadline waits for a server that answers only
+// keepalives, and that each works again over a new connection.
+func silentServer(t *testing.T, h Harness) {
 	if address := h.URL(t); !strings.HasPrefix(address, "postgres") {
 		t.Skip("there is no server")
 	}
@@ -409,11 +408,11 @@ func fallsSilent(t *testing.T, h Harness) {
 			go func() { ended <- do(t.Context(), db) }()
 			select {
 			case err := <-ended:
-				if err != nil { // else the connection was found to be dead before it was used, and replaced
+				if err != nil { // otherwise the dead connection was replaced before its use
 					assert.True(t, store.Away(err), "%v", err)
 				}
 			case <-time.After(60 * time.Second):
-				t.Error("it waits for a server that says nothing")
+				t.Error("it waits for a silent server")
 				c.drop()
 				<-ended
 			}
@@ -422,22 +421,22 @@ func fallsSilent(t *testing.T, h Harness) {
 	}
 }
 
-// takeover is how long it may take until another relay works.
+// takeover limits the time until another relay works.
 const takeover = 30 * time.Second
 
-func hostGone(t *testing.T, h Harness) {
+func lostHost(t *testing.T, h Harness) {
 	address := h.URL(t)
 	db := reopen(t, address)
 	if db.Read().Dialect().Name().String() != "pg" {
 		t.Skip("there is no connection to lose")
 	}
-	lost, wire := through(t, address)
+	lost, connection := through(t, address)
 	a, b := newRecorder(), newRecorder()
 	relay(t, lost, a)
 	unit(t, db, func(_ context.Context, tx *store.Tx) error { return emit(tx, "s", 1) })
 	a.wait(t, 1)
 	relay(t, db, b)
-	wire.cut(true)
+	connection.cut(true)
 	began := time.Now()
 	unit(t, db, func(_ context.Context, tx *store.Tx) error { return emit(tx, "s", 2) })
 	wait.Until(t, "the other relay sends", func() bool { return len(firsts(b.versions(t, "s"))) > 0 })
@@ -451,17 +450,17 @@ func deadConnections(t *testing.T, h Harness) {
 	if db.Read().Dialect().Name().String() != "pg" {
 		t.Skip("there is no connection to lose")
 	}
-	lost, wire := through(t, address)
+	lost, connection := through(t, address)
 	a := newRecorder()
 	relay(t, lost, a)
 	unit(t, db, func(_ context.Context, tx *store.Tx) error { return emit(tx, "s", 1) })
 	a.wait(t, 1)
-	wire.cut(false)
+	connection.cut(false)
 	began := time.Now()
 	unit(t, db, func(_ context.Context, tx *store.Tx) error { return emit(tx, "s", 2) })
 	wait.Until(t, "the relay sends again", func() bool { return len(firsts(a.versions(t, "s"))) == 2 })
 	assert.Less(t, time.Since(began), takeover)
-	t.Logf("it sends again after %s", time.Since(began))
+	t.Logf("the relay sends again after %s", time.Since(began))
 }
 
 func connectionsRunOut(t *testing.T, h Harness) {
@@ -500,7 +499,7 @@ func connectionsRunOut(t *testing.T, h Harness) {
 	_, err = store.Open(t.Context(), "tester", u.String())
 	check(err)
 	err = first.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
-		_, err := tx.ExecContext(ctx, "SELECT 1") // has the only connection
+		_, err := tx.ExecContext(ctx, "SELECT 1") // uses the only connection
 		require.NoError(t, err)
 		return first.Ping(t.Context())
 	})

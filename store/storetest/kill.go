@@ -24,8 +24,8 @@ const (
 )
 
 // Child runs one command in a process that kills itself before a given statement, and reports whether this process is
-// one. A TestMain calls it first.
-func Child() (is bool) {
+// such a child. A TestMain calls it first.
+func Child() (late bool) {
 	at, err := strconv.Atoi(os.Getenv(killAt))
 	if err != nil {
 		return false
@@ -33,7 +33,7 @@ func Child() (is bool) {
 	n := 0
 	db, err := store.Open(context.Background(), "tester", os.Getenv(killURL), store.Observe(func(string) {
 		if n++; n == at {
-			self, _ := os.FindProcess(os.Getpid()) // which finds it
+			self, _ := os.FindProcess(os.Getpid()) // the own process always exists
 			_ = self.Kill()
 			select {}
 		}
@@ -48,7 +48,7 @@ func Child() (is bool) {
 	return true
 }
 
-// command is a unit of work with everything that one may have.
+// command returns a unit of work with every part that a unit may have.
 func command(id string) func(ctx context.Context, tx *store.Tx) error {
 	return func(ctx context.Context, tx *store.Tx) error {
 		existing, err := store.OperationsOf(tx).Start(ctx, operation(id))
@@ -56,9 +56,9 @@ func command(id string) func(ctx context.Context, tx *store.Tx) error {
 			return err
 		}
 		tx.SetCause(events.Envelope{ID: id, Correlation: id})
-		fresh, err := store.InboxOf(tx).Claim(ctx,
+		claimed, err := store.InboxOf(tx).Claim(ctx,
 			[]store.Claim{{MessageID: id, Handler: "a"}, {MessageID: id, Handler: "b"}})
-		if err != nil || !fresh[0] {
+		if err != nil || !claimed[0] {
 			return errors.Join(err, errors.New("claimed before"))
 		}
 		if err := errors.Join(trail(ctx, tx, 1, id), emit(tx, "s", 1), tx.Flush(ctx), trail(ctx, tx, 2, id),
@@ -95,7 +95,7 @@ func kills(t *testing.T, h Harness) {
 			done++
 		}
 		whole(t, db, done)
-		unit(t, db, command(id)) // the client repeats it
+		unit(t, db, command(id)) // the client repeats the command
 		if err != nil {
 			done++
 		}
@@ -104,10 +104,10 @@ func kills(t *testing.T, h Harness) {
 	assert.GreaterOrEqual(t, killed, 4, "statements")
 }
 
-// whole checks that commands took effect once each, and wholly.
+// whole checks that commands took effect once each, and completely.
 func whole(t *testing.T, db *store.DB, commands int) {
 	t.Helper()
-	// the third says that the operation is resolved
+	// the third is operation.resolved
 	for table, rows := range map[string]int{"trail": 2, "inbox": 2, "outbox": 3} {
 		require.Equal(t, rows*commands, count(t, db, table), table)
 	}

@@ -19,15 +19,15 @@ func overtaken(t *testing.T, h Harness) {
 	e := func(sequence int64) events.Envelope {
 		return events.Envelope{Source: "stega/owner", Subject: "it's ? a \\ subject\x00", Sequence: sequence}
 	}
-	is := func(ctx context.Context, tx *store.Tx, handler string, e events.Envelope) bool {
+	late := func(ctx context.Context, tx *store.Tx, handler string, e events.Envelope) bool {
 		late, err := store.InboxOf(tx).Overtaken(ctx, handler, e)
 		require.NoError(t, err)
 		return late
 	}
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		assert.False(t, is(ctx, tx, "h", e(1)))
+		assert.False(t, late(ctx, tx, "h", e(1)))
 		store.InboxOf(tx).HandledSequence("h", e(3))
-		assert.True(t, is(ctx, tx, "h", e(2)), "of the same unit")
+		assert.True(t, late(ctx, tx, "h", e(2)), "of the same unit")
 		store.InboxOf(tx).HandledSequence("h", e(2))
 		return nil
 	})
@@ -36,17 +36,17 @@ func overtaken(t *testing.T, h Harness) {
 		return errOops
 	}), errOops)
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		assert.True(t, is(ctx, tx, "h", e(2)))
-		assert.False(t, is(ctx, tx, "h", e(3)), "the same")
-		assert.False(t, is(ctx, tx, "h", e(4)), "and what was rolled back does not count")
-		assert.False(t, is(ctx, tx, "other", e(2)))
-		assert.False(t, is(ctx, tx, "h", events.Envelope{Source: "stega/other", Subject: e(2).Subject, Sequence: 2}))
-		assert.False(t, is(ctx, tx, "h", e(0)), "messages that are not counted")
+		assert.True(t, late(ctx, tx, "h", e(2)))
+		assert.False(t, late(ctx, tx, "h", e(3)), "the same")
+		assert.False(t, late(ctx, tx, "h", e(4)), "a rolled back sequence does not count")
+		assert.False(t, late(ctx, tx, "other", e(2)))
+		assert.False(t, late(ctx, tx, "h", events.Envelope{Source: "stega/other", Subject: e(2).Subject, Sequence: 2}))
+		assert.False(t, late(ctx, tx, "h", e(0)), "messages without a sequence")
 		store.InboxOf(tx).HandledSequence("h", e(1))
 		return nil
 	})
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		assert.True(t, is(ctx, tx, "h", e(2)), "a lower one does not lower it")
+		assert.True(t, late(ctx, tx, "h", e(2)), "a lower one does not lower it")
 		return nil
 	})
 }
@@ -69,10 +69,10 @@ func lostCommands(t *testing.T, h Harness) {
 		})
 	}
 	exec("UPDATE commands SET due_at = due_at - ?", time.Hour.Microseconds())
-	assert.Empty(t, lost(), "they are about to be sent")
+	assert.Empty(t, lost(), "they are in the outbox")
 	exec("DELETE FROM outbox")
 	all := lost()
-	require.Len(t, all, 4, "those of the service itself")
+	require.Len(t, all, 4, "only those of the service itself")
 	unit(t, db, func(_ context.Context, tx *store.Tx) error {
 		store.InboxOf(tx).CommandBegun(all[0], time.Hour)
 		store.InboxOf(tx).CommandSettled(all[1])
@@ -89,10 +89,11 @@ func lostCommands(t *testing.T, h Harness) {
 		})
 	}
 	group.Wait()
-	assert.EqualValues(t, 2, sent.Load(), "once, however many processes see it")
+	assert.EqualValues(t, 2, sent.Load(), "once, by any number of processes")
 	assert.Empty(t, lost())
 	var rows []struct{ MessageID, Service, Data string }
-	require.NoError(t, db.Read().NewRaw("SELECT message_id, service, data FROM outbox ORDER BY message_id").Scan(t.Context(), &rows))
+	require.NoError(t, db.Read().NewRaw("SELECT message_id, service, data FROM outbox ORDER BY message_id").
+		Scan(t.Context(), &rows))
 	require.Len(t, rows, 2)
 	for _, r := range rows {
 		assert.Contains(t, all[2:], r.MessageID)

@@ -20,38 +20,38 @@ import (
 func claims(t *testing.T, h Harness) {
 	db := open(t, h)
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		fresh, err := store.InboxOf(tx).Claim(ctx,
+		claimed, err := store.InboxOf(tx).Claim(ctx,
 			[]store.Claim{{MessageID: "m1", Handler: "a"}, {MessageID: "m1", Handler: "b"}, {MessageID: "m2", Handler: "a"},
 				{MessageID: "m1", Handler: "a"}})
-		assert.Equal(t, []bool{true, true, true, false}, fresh)
+		assert.Equal(t, []bool{true, true, true, false}, claimed)
 		return err
 	})
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		fresh, err := store.InboxOf(tx).Claim(ctx,
+		claimed, err := store.InboxOf(tx).Claim(ctx,
 			[]store.Claim{{MessageID: "m3", Handler: "a"}, {MessageID: "m1", Handler: "b"}, {MessageID: "m2", Handler: "b"}})
-		assert.Equal(t, []bool{true, false, true}, fresh)
+		assert.Equal(t, []bool{true, false, true}, claimed)
 		require.NoError(t, err)
-		fresh, err = store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "m3", Handler: "a"}})
-		assert.Equal(t, []bool{false}, fresh)
+		claimed, err = store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "m3", Handler: "a"}})
+		assert.Equal(t, []bool{false}, claimed)
 		return err
 	})
 	err := db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
-		fresh, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "m4", Handler: "a"}})
-		assert.Equal(t, []bool{true}, fresh)
+		claimed, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "m4", Handler: "a"}})
+		assert.Equal(t, []bool{true}, claimed)
 		return errors.Join(err, errOops)
 	})
 	require.ErrorIs(t, err, errOops)
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		fresh, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "m4", Handler: "a"}})
-		assert.Equal(t, []bool{true}, fresh, "a claim that was taken back leaves nothing")
+		claimed, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "m4", Handler: "a"}})
+		assert.Equal(t, []bool{true}, claimed, "a rolled back claim leaves nothing")
 		require.NoError(t, err)
 		many := make([]store.Claim, 2000)
 		for i := range many {
 			many[i] = store.Claim{MessageID: fmt.Sprintf("many %d", i/2), Handler: "a"}
 		}
-		fresh, err = store.InboxOf(tx).Claim(ctx, many)
-		for i := range fresh {
-			assert.Equal(t, i%2 == 0, fresh[i])
+		claimed, err = store.InboxOf(tx).Claim(ctx, many)
+		for i := range claimed {
+			assert.Equal(t, i%2 == 0, claimed[i])
 		}
 		return err
 	})
@@ -66,8 +66,8 @@ func claimRace(t *testing.T, h Harness) {
 			won := 0
 			err := db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
 				won = 0
-				fresh, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "m", Handler: "h"}})
-				if err == nil && fresh[0] {
+				claimed, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "m", Handler: "h"}})
+				if err == nil && claimed[0] {
 					won = 1
 					err = trail(ctx, tx, 1, "effect")
 				}
@@ -82,7 +82,7 @@ func claimRace(t *testing.T, h Harness) {
 	assert.Equal(t, 1, count(t, db, "trail"))
 }
 
-// parkedMessage is a message of a subject, set aside for handler h.
+// parkedMessage returns a parked message of a subject for handler h.
 func parkedMessage(tx *store.Tx, subject string, n int, state store.ParkedState, due time.Time) store.ParkedMessage {
 	return store.ParkedMessage{
 		Handler: "h", State: state, Attempts: 1, LastError: "it's broken\x00", Cause: "broken", ParkedAt: tx.Now(),
@@ -112,9 +112,9 @@ func parks(t *testing.T, h Harness) {
 	other := store.Lane{Handler: "other", Subject: "a"}
 	var first store.ParkedMessage
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		lined, err := store.InboxOf(tx).Blocked(ctx, []store.Lane{a, b, c, other})
+		blocked, err := store.InboxOf(tx).Blocked(ctx, []store.Lane{a, b, c, other})
 		require.NoError(t, err)
-		assert.Equal(t, map[store.Lane]bool{a: true, b: true}, lined)
+		assert.Equal(t, map[store.Lane]bool{a: true, b: true}, blocked)
 		m, ok, err := store.InboxOf(tx).NextDue(ctx)
 		require.NoError(t, err)
 		require.True(t, ok)
@@ -137,10 +137,11 @@ func parks(t *testing.T, h Harness) {
 		m.State, m.DueAt, m.Attempts, m.LastError = store.Parked, tx.Now().Add(time.Minute), 2, "again"
 		require.NoError(t, store.InboxOf(tx).Repark(ctx, m))
 		_, ok, err = store.InboxOf(tx).NextDue(ctx)
-		assert.False(t, ok, "b is not due, and its second waits for the first")
+		assert.False(t, ok, "b is not due, and its second message waits for the first")
 		return err
 	})
-	unit(t, db, func(ctx context.Context, tx *store.Tx) error { // a dies without holding, b dies and holds
+	// the message of a dies without holding its lane, that of b holds it
+	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
 		for _, m := range must(db.DeadLetters(ctx, "", 10, 0))(t) {
 			if m.State == store.Parked {
 				m.State, m.DiedAt = store.Dead, tx.Now()
@@ -150,8 +151,8 @@ func parks(t *testing.T, h Harness) {
 				tx.Queue(tx.NewRaw("UPDATE parked SET holds = true WHERE id = ?", m.ID))
 			}
 		}
-		lined, err := store.InboxOf(tx).Blocked(ctx, []store.Lane{a, b})
-		assert.Equal(t, map[store.Lane]bool{b: true}, lined)
+		blocked, err := store.InboxOf(tx).Blocked(ctx, []store.Lane{a, b})
+		assert.Equal(t, map[store.Lane]bool{b: true}, blocked)
 		require.NoError(t, err)
 		_, ok, err := store.InboxOf(tx).NextDue(ctx)
 		assert.False(t, ok, "a dead message holds its lane")
@@ -163,7 +164,7 @@ func parks(t *testing.T, h Harness) {
 	parkRace(t, db)
 }
 
-// parkRace has many take what is due at once: each is taken once, in its lane's order.
+// parkRace lets several workers take due messages at once: each message is taken once, in the order of its lane.
 func parkRace(t *testing.T, db *store.DB) {
 	const lanes, each = 5, 6
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
@@ -196,7 +197,7 @@ func parkRace(t *testing.T, db *store.DB) {
 					if err != nil {
 						return err
 					}
-					assert.Equal(t, m.Message.Sequence, before, "those before it in its lane were taken before")
+					assert.Equal(t, m.Message.Sequence, before, "earlier messages of the lane are taken before")
 					return errors.Join(store.InboxOf(tx).Unpark(ctx, m.ID), trail(ctx, tx, int(m.Message.Sequence), m.Message.Subject))
 				})
 				if assert.NoError(t, err) && ok {
@@ -305,11 +306,10 @@ func operations(t *testing.T, h Harness) {
 		assert.Equal(t, good, *existing)
 		return nil
 	})
-	err := db.Do(t.Context(), func(ctx context.Context,
-		tx *store.Tx) error {
+	err := db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
 		return store.OperationsOf(tx).Finish(ctx, good.ID, nil)
 	})
-	require.Error(t, err, "it is over")
+	require.Error(t, err, "the operation is finished")
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
 		return errors.Join(store.OperationsOf(tx).MarkRunning(ctx, slow.ID), store.OperationsOf(tx).MarkRunning(ctx, good.ID))
 	})
@@ -341,7 +341,7 @@ func waits(t *testing.T, h Harness) {
 	defer cancel()
 	o, err := db.WaitOperation(short, id)
 	require.NoError(t, err)
-	assert.Equal(t, store.Accepted, o.Status, "when its time is up, it tells how things stand")
+	assert.Equal(t, store.Accepted, o.Status, "after the timeout it returns the present state")
 
 	var group sync.WaitGroup
 	for range 3 {
@@ -393,8 +393,8 @@ func tidies(t *testing.T, h Harness) {
 
 func second[V any](_ V, err error) error { return err }
 
-// cancels asks for the end of an operation that runs: from then on it can only fail, and once it is over nothing can
-// be asked for.
+// cancels requests the cancellation of a running operation. From then on it can only fail; after its end no
+// cancellation is possible.
 func cancels(t *testing.T, h Harness) {
 	db := open(t, h)
 	id := events.NewID()
@@ -410,12 +410,11 @@ func cancels(t *testing.T, h Harness) {
 	}
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error { return store.OperationsOf(tx).RequestCancel(ctx, id) })
 	require.ErrorIs(t, finish(nil), store.ErrCancelRequested)
-	assert.Zero(t, count(t, db, "trail"), "nothing is left of what it did")
+	assert.Zero(t, count(t, db, "trail"), "its effects are rolled back")
 	assert.False(t, must(db.Operation(t.Context(), id))(t).Done())
 	require.NoError(t, finish(fault.Conflict("operation_cancelled", "it was cancelled").WithHint("begin anew")))
 	assert.Equal(t, store.Failed, must(db.Operation(t.Context(), id))(t).Status)
-	err := db.Do(t.Context(), func(ctx context.Context,
-		tx *store.Tx) error {
+	err := db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
 		return store.OperationsOf(tx).RequestCancel(ctx, id)
 	})
 	assert.Equal(t, "operation_over", fault.Of(err).Code)

@@ -18,15 +18,15 @@ import (
 	"stega/store"
 )
 
-// recorder is a broker that does what a scenario says, which a real one cannot be told to: refuse a certain message,
-// confirm it late, or lose the connection. It takes messages and delivers none.
+// recorder is a broker for scenarios that a real one cannot follow: refuse a certain message, confirm it late, or
+// lose the connection. It accepts messages and delivers none.
 type recorder struct {
 	mu     sync.Mutex
 	sent   []events.Message
 	refuse func(m broker.Outgoing, try int) error
 	tries  map[string]int
 	late   []func()
-	hold   bool // confirmations wait
+	hold   bool // confirmations wait for release
 	news   chan struct{}
 }
 
@@ -57,7 +57,7 @@ func (r *recorder) Publish(_ context.Context, m broker.Outgoing, done func(error
 	return nil
 }
 
-// release confirms what was held back.
+// release confirms the held messages.
 func (r *recorder) release() {
 	r.mu.Lock()
 	late := r.late
@@ -99,8 +99,8 @@ func relay(t testing.TB, db *store.DB, b broker.Publisher) (stop func()) {
 	return stop
 }
 
-// versions lists what was sent of a subject, by number.
-// distinct returns each message once: a relay that ends sends those again whose confirmations it has not recorded.
+// distinct returns each message once. A relay repeats messages whose confirmations it has not recorded before its
+// end.
 func (r *recorder) distinct() (all []events.Message) {
 	seen := map[string]bool{}
 	for _, m := range r.all() {
@@ -116,7 +116,7 @@ func (r *recorder) versions(t testing.TB, subject string) []int64 {
 	return versions(t, r.all(), subject)
 }
 
-// versions are the numbers of the messages of a subject.
+// versions returns the versions of the messages of a subject.
 func versions(t testing.TB, all []events.Message, subject string) []int64 {
 	t.Helper()
 	got := []int64{}
@@ -166,7 +166,7 @@ func relays(t *testing.T, h Harness) {
 	}
 }
 
-// idGap lets a unit take an outbox id, and commit only after others with higher ids were sent.
+// idGap lets a unit take an outbox id, and commit after messages with higher ids were sent.
 func idGap(t *testing.T, h Harness) {
 	url := h.URL(t)
 	db, other := reopen(t, url), reopen(t, url)
@@ -184,13 +184,13 @@ func idGap(t *testing.T, h Harness) {
 		})
 	}()
 	<-wrote
-	if db.Read().Dialect().Name().String() == "pg" { // one SQLite file has one writer at a time: there can be no gap
+	if db.Read().Dialect().Name().String() == "pg" { // one SQLite file has one writer at a time, so there is no gap
 		for n := range 50 {
 			unit(t, db, func(_ context.Context, tx *store.Tx) error { return emit(tx, "early", n+1) })
 		}
 		b.wait(t, 50)
-		wait.Until(t, "what was sent is gone", func() bool { return count(t, db, "outbox") == 0 })
-		// Others go on for so long that the relay would look further down only now and then if nothing were open.
+		wait.Until(t, "sent rows are deleted", func() bool { return count(t, db, "outbox") == 0 })
+		// Other units continue for so long that the relay would rarely check lower ids if no transaction were open.
 		for began := time.Now(); time.Since(began) < time.Second; {
 			unit(t, db, func(_ context.Context, tx *store.Tx) error { return emit(tx, "on", 1) })
 		}
@@ -203,7 +203,8 @@ func idGap(t *testing.T, h Harness) {
 	assert.Equal(t, []int64{1, 2}, b.versions(t, "late"))
 }
 
-// longBacklog lets writers go on while the relay works through more rows than it reads at a time, or holds.
+// longBacklog lets writers continue while the relay works through more rows than it reads at a time, or holds in
+// memory.
 func longBacklog(t *testing.T, h Harness) {
 	url := h.URL(t)
 	db, other := reopen(t, url), reopen(t, url)
@@ -311,9 +312,9 @@ func volatile(t *testing.T, h Harness) {
 			b.handle(m)
 		}
 	}
-	wait.Until(t, "what was handled is gone", func() bool { return count(t, db, "outbox") == 2 })
+	wait.Until(t, "handled rows are deleted", func() bool { return count(t, db, "outbox") == 2 })
 	stop()
-	assert.Equal(t, 2, count(t, db, "outbox"), "confirmed, and not handled")
+	assert.Equal(t, 2, count(t, db, "outbox"), "confirmed, but not handled")
 
 	again := &forgetful{recorder: newRecorder()}
 	relay(t, db, again)
@@ -323,7 +324,7 @@ func volatile(t *testing.T, h Harness) {
 	unit(t, db, func(_ context.Context, tx *store.Tx) error { return emit(tx, "v", 1) })
 	again.wait(t, 3)
 	for _, m := range again.all() {
-		again.handle(m) // v before its confirmation
+		again.handle(m) // v is handled before its confirmation
 	}
 	again.release()
 	wait.Until(t, "the outbox is empty", func() bool { return count(t, db, "outbox") == 0 })
@@ -351,8 +352,7 @@ func takesOver(t *testing.T, h Harness) {
 	assert.Equal(t, upTo(2), a.versions(t, "s"))
 }
 
-// restarts runs units while the server is restarted. Those that fail are run again under their own claim, as a
-// redelivery would.
+// restarts runs units during a restart of the server. Failed units run again under the same claim, like a redelivery.
 func restarts(t *testing.T, h Harness) {
 	if h.Restart == nil {
 		t.Skip("there is no server to restart")
@@ -389,7 +389,7 @@ func restarts(t *testing.T, h Harness) {
 	t.Logf("%d units failed meanwhile and were run again", len(failures))
 }
 
-// firsts is a list without repetitions of what came before.
+// firsts returns a list without repetitions.
 func firsts(all []int64) []int64 {
 	var out []int64
 	for _, v := range all {
@@ -400,14 +400,14 @@ func firsts(all []int64) []int64 {
 	return out
 }
 
-// work runs one unit until it is done.
+// work runs one unit until it succeeds.
 func work(t *testing.T, db *store.DB, w, n int, failures chan<- error) {
 	deadline := time.Now().Add(2 * patience)
 	for {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		err := db.Do(ctx, func(ctx context.Context, tx *store.Tx) error {
-			fresh, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: fmt.Sprintf("%d-%d", w, n), Handler: "h"}})
-			if err != nil || !fresh[0] {
+			claimed, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: fmt.Sprintf("%d-%d", w, n), Handler: "h"}})
+			if err != nil || !claimed[0] {
 				return err
 			}
 			return errors.Join(trail(ctx, tx, n, "x"), emit(tx, fmt.Sprint("w", w), n+1))

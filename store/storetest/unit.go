@@ -106,7 +106,7 @@ func later(t *testing.T, h Harness) {
 		require.NoError(t, err)
 		changed, err := result.RowsAffected()
 		require.NoError(t, err)
-		assert.Equal(t, int64(1), changed, "the rows of the last statement are told, not those of what was put off")
+		assert.Equal(t, int64(1), changed, "the rows are those of the last statement, not of queued ones")
 		tx.Queue(tx.NewRaw("UPDATE trail SET n = n + 1"))
 		return nil
 	})
@@ -122,13 +122,13 @@ func puts(t *testing.T, h Harness) {
 	data := func(n int) []byte { return bytes.Repeat([]byte{0, byte(n), '\'', 0xff}, 300) }
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
 		tx.Put(keep, "before", 1, data(0), 0)
-		tx.Queue(tx.NewRaw("DELETE FROM kept")) // comes before rows, whichever was said first
+		tx.Queue(tx.NewRaw("DELETE FROM kept")) // runs before put rows, in any order
 		for i := range 5000 {
 			tx.Put(keep, fmt.Sprintf("it's %d", i%2500), 2000+i%2, data(i), i)
 		}
 		var n int
 		require.NoError(t, tx.NewSelect().Table("kept").ColumnExpr("count(*)").Scan(ctx, &n))
-		assert.Equal(t, 2501, n, "a query sees them")
+		assert.Equal(t, 2501, n, "a query includes them")
 		for i := range 3 {
 			tx.Put(add, "before", 1, data(9), i+1)
 		}
@@ -146,7 +146,7 @@ func puts(t *testing.T, h Harness) {
 	}
 	read("before")
 	assert.Equal(t, 50, row.N,
-		"those that the condition leaves out change nothing, and a statement comes after what was put before it")
+		"excluded rows change nothing, and a statement runs after earlier put rows")
 	assert.Equal(t, data(0), row.Data)
 	for _, i := range []int{0, 1, 1250, 2499} {
 		read(fmt.Sprintf("it's %d", i))
@@ -159,7 +159,7 @@ func puts(t *testing.T, h Harness) {
 		return nil
 	}))
 	read("before")
-	assert.Equal(t, 50, row.N, "a row that cannot be written fails the unit")
+	assert.Equal(t, 50, row.N, "an invalid row fails the unit")
 }
 
 func once(t *testing.T, h Harness) {
@@ -325,14 +325,14 @@ func migrates(t *testing.T, h Harness) {
 	require.NoError(t, err)
 	require.NotEmpty(t, pending)
 	all := len(pending)
-	assert.Equal(t, "store/0001_store", pending[0], "the package's own come first")
+	assert.Equal(t, "store/0001_store", pending[0], "the migrations of the package come first")
 	assert.Equal(t, "tester/0001_effects", pending[all-1])
 	bad := fstest.MapFS{"0001_effects.up.sql": tables["0001_effects.up.sql"],
 		"0002_bad.up.sql": {Data: []byte("CREATE TABLE fine (x TEXT); NONSENSE")}}
 	require.ErrorContains(t, db.Migrate(t.Context(), bad), "tester/0002_bad")
 	pending, err = db.Pending(t.Context(), tables)
 	require.NoError(t, err)
-	assert.Len(t, pending, all, "nothing is half applied")
+	assert.Len(t, pending, all, "no migration is partly applied")
 	var group sync.WaitGroup
 	for range 4 {
 		group.Go(func() { assert.NoError(t, db.Migrate(t.Context(), tables)) })

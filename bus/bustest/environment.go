@@ -1,6 +1,6 @@
-// Package bustest is the suite of the event loop and the job runner: RunLoop runs it on one pair of broker
-// and store. Its handlers write what they did to a table of the same database, in the unit of work that
-// they were given, so that a scenario can state exactly what took effect, how often, and which events came out.
+// Package bustest is the conformance suite of the event loop and the job runner; RunLoop runs it on one pair of
+// broker and store. Its handlers write their effects to a table of the same database, in their unit of work. So a
+// scenario can state exactly what took effect, how often, and which events were emitted.
 package bustest
 
 import (
@@ -24,18 +24,18 @@ import (
 	"stega/store"
 )
 
-// patience is how long a scenario waits for a thing that must happen.
+// patience limits the wait of a scenario for an expected condition.
 const patience = wait.Patience
 
-// world is one broker with services on it.
-type world struct {
+// environment is one broker with services on it.
+type environment struct {
 	t      testing.TB
 	broker broker.Broker
 }
 
-// service is one service in a world.
+// service is one service in an environment.
 type service struct {
-	*world
+	*environment
 	name       string
 	db         *store.DB
 	dispatcher *bus.Dispatcher
@@ -43,27 +43,27 @@ type service struct {
 	consumer   *bus.Consumer
 }
 
-// happened is the event that the scenarios handle, and noted the one that their handlers emit.
+// happened is the event that the scenarios handle; noted is the event that their handlers emit.
 type (
 	happened = events.PortfolioReturnsUpdated
 	noted    = events.AssetUpdated
 )
 
-func newWorld(t testing.TB, b broker.Broker) *world { return &world{t: t, broker: b} }
+func newEnvironment(t testing.TB, b broker.Broker) *environment { return &environment{t: t, broker: b} }
 
-// service makes a service whose names nobody else on the server has.
-func (w *world) service(newStore NewStore, register func(s *service)) *service {
+// service returns a service with unique names.
+func (w *environment) service(newStore NewStore, register func(s *service)) *service {
 	w.t.Helper()
 	return w.serviceNamed("loop"+uuid.NewString()[:8], newStore, register)
 }
 
-func (w *world) serviceNamed(name string, newStore NewStore, register func(s *service)) *service {
+func (w *environment) serviceNamed(name string, newStore NewStore, register func(s *service)) *service {
 	w.t.Helper()
-	s := &service{world: w, name: name, db: newStore(w.t, name), dispatcher: dispatcher(name)}
+	s := &service{environment: w, name: name, db: newStore(w.t, name), dispatcher: dispatcher(name)}
 	s.options = bus.ConsumerOptions{
 		QuickDelay: time.Millisecond, RetryBase: 10 * time.Millisecond, RetryMax: 100 * time.Millisecond,
 		ProbeBase: 10 * time.Millisecond, ProbeMax: 100 * time.Millisecond, Poll: 20 * time.Millisecond,
-		MaxAttempts: 100_000, // nothing dies of a slow machine; the scenarios about dying say how many
+		MaxAttempts: 100_000, // no message dies on a slow machine; scenarios about dead messages set a limit
 	}
 	err := s.db.Do(w.t.Context(), func(ctx context.Context, tx *store.Tx) error {
 		_, err := tx.ExecContext(ctx, `CREATE TABLE effects (handler TEXT, subject TEXT, version BIGINT, n BIGINT)`)
@@ -80,8 +80,8 @@ func dispatcher(service string) *bus.Dispatcher {
 	return bus.NewDispatcher(service, bus.Standard(quiet(), bus.NewMetrics(nil))...)
 }
 
-// declare makes the topology of services, each with the topics that it handles.
-func (w *world) declare(services ...*service) {
+// declare declares the topology of services, each with its handled topics.
+func (w *environment) declare(services ...*service) {
 	w.t.Helper()
 	var topology broker.Topology
 	for _, s := range services {
@@ -92,7 +92,8 @@ func (w *world) declare(services ...*service) {
 
 // note writes an effect, numbered within its handler and subject, and emits an event about it.
 func note(ctx context.Context, tx *store.Tx, handler, subject string, version int64) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO effects (handler, subject, version, n) SELECT ?, ?, ?, count(*) + 1 FROM effects
+	_, err := tx.ExecContext(ctx, `INSERT INTO effects (handler, subject, version, n)
+		SELECT ?, ?, ?, count(*) + 1 FROM effects
 		WHERE handler = ? AND subject = ?`, handler, subject, version, handler, subject)
 	if err != nil {
 		return err
@@ -102,7 +103,7 @@ func note(ctx context.Context, tx *store.Tx, handler, subject string, version in
 		First: day, Last: day})
 }
 
-// effects lists, in order, the versions that a handler applied to a subject.
+// effects returns, in order, the versions that a handler applied to a subject.
 func (s *service) effects(handler, subject string) []int64 {
 	s.t.Helper()
 	versions := []int64{}
@@ -112,7 +113,7 @@ func (s *service) effects(handler, subject string) []int64 {
 	return versions
 }
 
-// count is the number of effects of a handler.
+// count returns the number of effects of a handler.
 func (s *service) count(handler string) int {
 	s.t.Helper()
 	n, err := s.db.Read().NewSelect().Table("effects").Where("handler = ?", handler).Count(s.t.Context())
@@ -120,7 +121,7 @@ func (s *service) count(handler string) int {
 	return int(n)
 }
 
-// running is a consumer at work.
+// running is a running consumer.
 type running struct {
 	s    *service
 	stop context.CancelFunc
@@ -128,7 +129,7 @@ type running struct {
 	err  error
 }
 
-// run starts the consumer of a service, on a broker that stands in for the world's when one is given.
+// run starts the consumer of a service, on another broker if one is given.
 func (s *service) run(stand ...broker.Broker) *running {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -149,7 +150,7 @@ func (s *service) run(stand ...broker.Broker) *running {
 	case <-r.done:
 		require.NoError(s.t, r.err)
 	case <-time.After(patience):
-		s.t.Fatal("the consumer does not get ready")
+		s.t.Fatal("the consumer is not ready in time")
 	}
 	var once sync.Once
 	r.stop = func() {
@@ -157,14 +158,14 @@ func (s *service) run(stand ...broker.Broker) *running {
 		select {
 		case <-r.done:
 		case <-time.After(patience):
-			s.t.Error("the consumer does not end")
+			s.t.Error("the consumer does not stop in time")
 		}
 	}
 	s.t.Cleanup(r.stop)
 	return r
 }
 
-// relay moves the outbox of a service to the broker until the test ends.
+// relay runs the relay of a service until the test ends.
 func (s *service) relay() {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -182,7 +183,7 @@ func (s *service) relay() {
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-// message makes an event of a subject.
+// message returns an event of a subject.
 func message(subject string, version int64) events.Message {
 	data, err := json.Marshal(happened{PortfolioID: subject, Version: version})
 	if err != nil {
@@ -199,15 +200,15 @@ func raw(topic, subject string, data []byte) events.Message {
 	}, Data: data}
 }
 
-// publish sends events, in order, and waits until the broker has taken them.
-func (w *world) publish(messages ...events.Message) {
+// publish sends events in order, and waits for their confirmation.
+func (w *environment) publish(messages ...events.Message) {
 	w.t.Helper()
 	for _, m := range messages {
 		w.send(broker.Outgoing{Message: m})
 	}
 }
 
-func (w *world) send(out ...broker.Outgoing) {
+func (w *environment) send(out ...broker.Outgoing) {
 	w.t.Helper()
 	taken := make(chan error, len(out))
 	for _, o := range out {
@@ -223,13 +224,13 @@ func (w *world) send(out ...broker.Outgoing) {
 	}
 }
 
-// eventually waits until a thing is so.
-func (w *world) eventually(what string, so func() bool) {
+// eventually waits until a condition holds.
+func (w *environment) eventually(what string, so func() bool) {
 	w.t.Helper()
 	wait.Until(w.t, what, so)
 }
 
-// empty waits until a queue of the service has nothing left, unsettled deliveries included.
+// empty waits until a queue of the service has neither waiting nor unsettled messages.
 func (s *service) empty(q broker.Queue) {
 	s.t.Helper()
 	s.eventually(fmt.Sprintf("the %s are settled", q), func() bool {
@@ -238,7 +239,7 @@ func (s *service) empty(q broker.Queue) {
 	})
 }
 
-// parked lists what is set aside, oldest first, as "subject/version state".
+// parked returns the parked messages, oldest first, as "subject/version state".
 func (s *service) parked() []string {
 	s.t.Helper()
 	letters := s.letters("")
@@ -258,7 +259,7 @@ func (s *service) letters(state store.ParkedState) []store.ParkedMessage {
 	return letters
 }
 
-// emitted collects, by their order in the log, what the handlers of the service emitted, until there are n of them.
+// emitted collects the first n events that the handlers of the service emitted, in the order of the log.
 func (s *service) emitted(n int) map[string][]int {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
