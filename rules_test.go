@@ -27,7 +27,7 @@ import (
 // fails. Tests may import more.
 var imports = map[string][]string{
 	"main":            {"cmd"},
-	"cmd":             {"bench", "broker/...", "client", "daemon", "events", "internal/files", "internal/plot", "process", "services/..."},
+	"cmd":             {"bench", "broker/...", "client", "daemon", "events", "internal/eventschema", "internal/files", "internal/plot", "process", "services/..."},
 	"bench":           {"broker/...", "bus", "events", "process", "store"},
 	"daemon":          {"client", "events", "internal/files"},
 	"client":          {"events"},
@@ -61,17 +61,18 @@ var imports = map[string][]string{
 	"services/boundary": {"broker", "bus", "events", "rest", "services/boundary/...", "store"},
 
 	// What tests share.
-	"broker/brokertest":  {"broker", "events", "internal/wait"},
-	"bus/bustest":        {"broker", "bus", "events", "internal/wait", "store"},
-	"store/storetest":    {"broker", "events", "internal/...", "store"},
-	"internal/files":     {},
-	"internal/plot":      {},
-	"internal/reference": {},
-	"internal/servers":   {"internal/wait"},
-	"internal/stegatest": {"broker/...", "events", "internal/...", "process", "store"},
-	"internal/wait":      {},
-	"test":               {"broker/...", "client", "events", "internal/...", "process", "store", "test/..."},
-	"test/hostile":       {},
+	"broker/brokertest":    {"broker", "events", "internal/wait"},
+	"bus/bustest":          {"broker", "bus", "events", "internal/wait", "store"},
+	"store/storetest":      {"broker", "events", "internal/...", "store"},
+	"internal/eventschema": {"events"},
+	"internal/files":       {},
+	"internal/plot":        {},
+	"internal/reference":   {},
+	"internal/servers":     {"internal/wait"},
+	"internal/stegatest":   {"broker/...", "events", "internal/...", "process", "store"},
+	"internal/wait":        {},
+	"test":                 {"broker/...", "client", "events", "internal/...", "process", "store", "test/..."},
+	"test/hostile":         {},
 }
 
 // leaves have no part in the system: a day, an error, a name, a delay. All packages may import them.

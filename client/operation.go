@@ -148,9 +148,7 @@ type Page struct {
 
 func (p Page) query() url.Values {
 	q := url.Values{}
-	if p.Limit > 0 {
-		q.Set("limit", strconv.Itoa(p.Limit))
-	}
+	set(q, "limit", count(p.Limit))
 	set(q, "cursor", p.Cursor)
 	return q
 }
@@ -160,6 +158,22 @@ func set(q url.Values, name, value string) {
 	if value != "" {
 		q.Set(name, value)
 	}
+}
+
+// number writes the value of a parameter; empty for none.
+func number(v *float64) string {
+	if v == nil {
+		return ""
+	}
+	return strconv.FormatFloat(*v, 'g', -1, 64)
+}
+
+// count writes the value of a parameter that is a number of something; empty for 0.
+func count(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
 }
 
 // Operations lists operations, the newest first.

@@ -38,7 +38,7 @@ func problem(answer *http.Response, where string) *fault.Fault {
 // later is when the server wants to be asked again. It is the cause of a fault, and says so to people too.
 type later time.Duration
 
-func (l later) Error() string { return "it asks to be tried again after " + time.Duration(l).String() }
+func (l later) Error() string { return "try again after " + time.Duration(l).String() }
 
 // retryAfter reads the header Retry-After, in seconds; the other form of it is not used by stega.
 func retryAfter(h http.Header) time.Duration {

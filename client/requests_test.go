@@ -59,7 +59,7 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	assert.Equal(t, "100.5", same(t, bars, err).Prices[0].Close.String())
 
 	server.Found("/v1/returns/portfolios/"+id, &json.RawMessage{})
-	figures, err := c.PortfolioReturns(ctx, id, client.ReturnsQuery{RiskFree: "0.02", Rebalance: "none"})
+	figures, err := c.PortfolioReturns(ctx, id, client.ReturnsQuery{RiskFree: new(0.02), Rebalance: "none"})
 	assert.Equal(t, 2, same(t, figures, err).Observations)
 	series, err := c.PortfolioSeries(ctx, id, client.ReturnsQuery{Kind: "cumulative"})
 	assert.Len(t, same(t, series, err).Dates, 3)
@@ -68,19 +68,19 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	series, err = c.AssetSeries(ctx, "AAPL", client.ReturnsQuery{Frequency: "weekly", Kind: "drawdown"})
 	same(t, series, err)
 	aapl, core := client.Whose{Symbol: "AAPL"}, client.Whose{PortfolioID: id}
-	figures, err = c.Returns(ctx, core, client.ReturnsQuery{Benchmark: "AAPL", Required: "0.05", Confidence: "0.9"})
+	figures, err = c.Returns(ctx, core, client.ReturnsQuery{Benchmark: "AAPL", Required: new(0.05), Confidence: new(0.9)})
 	assert.Equal(t, 2, same(t, figures, err).Benchmark.Observations)
 	figures, err = c.Returns(ctx, aapl, client.ReturnsQuery{Benchmark: id, Window: client.Window{To: "2026-01-05"}})
 	assert.NotEmpty(t, same(t, figures, err).Benchmark.Undefined)
 	series, err = c.ReturnSeries(ctx, aapl, client.ReturnsQuery{Benchmark: "MA"})
 	assert.Len(t, same(t, series, err).Benchmark.Values, 2)
-	drawdowns, err := c.Drawdowns(ctx, core, client.ReturnsQuery{Limit: "1"})
+	drawdowns, err := c.Drawdowns(ctx, core, client.ReturnsQuery{Limit: 1})
 	same(t, drawdowns, err)
 	for _, by := range []string{"monthly", "yearly"} {
 		table, err := c.ReturnsTable(ctx, aapl, client.ReturnsQuery{By: by})
 		assert.Len(t, same(t, table, err).Years, 1)
 	}
-	rolling, err := c.Rolling(ctx, aapl, client.ReturnsQuery{Metric: "beta", Length: "2", Benchmark: "MA"})
+	rolling, err := c.Rolling(ctx, aapl, client.ReturnsQuery{Metric: "beta", Length: 2, Benchmark: "MA"})
 	assert.Len(t, same(t, rolling, err).Values, 1)
 	adjusted, err := c.AdjustedPrices(ctx, "AAPL", client.Window{})
 	assert.NotNil(t, same(t, adjusted, err).Prices[0].AdjClose)
@@ -111,7 +111,7 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	assert.Len(t, same(t, matrix, err).Matrix, 2)
 	matrix, err = c.Correlations(ctx, client.CorrelationsQuery{PortfolioID: id, Kind: "covariance", Method: "ledoit_wolf", Target: "single_factor"})
 	assert.Equal(t, id, same(t, matrix, err).PortfolioID)
-	pair, err := c.RollingCorrelation(ctx, client.CorrelationsQuery{Symbols: []string{"AAPL", "MA"}, Length: "2"})
+	pair, err := c.RollingCorrelation(ctx, client.CorrelationsQuery{Symbols: []string{"AAPL", "MA"}, Length: 2})
 	assert.Len(t, same(t, pair, err).Values, 1)
 
 	op, err := c.Operation(ctx, created.ID)

@@ -7,28 +7,29 @@ import (
 	"stega/civil"
 )
 
-// ReturnsQuery says how returns are looked at; what is empty is the server's default.
+// ReturnsQuery selects and parametrises returns; the zero value of a field leaves the default of the server.
 type ReturnsQuery struct {
 	Window
 
-	Frequency  string // daily, weekly, monthly
-	RiskFree   string // a year, as a ratio
-	Required   string // the least acceptable return a year, as a ratio
-	Confidence string // of values at risk, as a ratio
-	Rebalance  string // of a portfolio: daily, monthly, none
-	Benchmark  string // a symbol, or the id of a portfolio
-	Kind       string // of a series: simple, log, cumulative, drawdown
-	Limit      string // of drawdowns
-	By         string // of a table: monthly, yearly
-	Metric     string // of rolling figures, the name of one as Returns and Relative have it in JSON; or return, volatility
-	Length     string // of rolling figures: how many returns each is of
+	Frequency  string   // daily, weekly, monthly
+	RiskFree   *float64 // a year, as a ratio
+	Required   *float64 // the least acceptable return a year, as a ratio
+	Confidence *float64 // of values at risk, as a ratio
+	Rebalance  string   // of a portfolio: daily, monthly, none
+	Benchmark  string   // a symbol, or the id of a portfolio
+	Kind       string   // of a series: simple, log, cumulative, drawdown
+	Limit      int      // of drawdowns
+	By         string   // of a table: monthly, yearly
+	Metric     string   // of rolling statistics: the name of one as Returns and Relative have it in JSON; or return, volatility
+	Length     int      // of rolling statistics: the number of returns in each window
 }
 
 func (r ReturnsQuery) query() url.Values {
 	q := r.Window.query()
 	for _, p := range [][2]string{
-		{"frequency", r.Frequency}, {"risk_free", r.RiskFree}, {"required", r.Required}, {"confidence", r.Confidence}, {"rebalance", r.Rebalance},
-		{"benchmark", r.Benchmark}, {"kind", r.Kind}, {"limit", r.Limit}, {"by", r.By}, {"metric", r.Metric}, {"window", r.Length},
+		{"frequency", r.Frequency}, {"risk_free", number(r.RiskFree)}, {"required", number(r.Required)}, {"confidence", number(r.Confidence)},
+		{"rebalance", r.Rebalance}, {"benchmark", r.Benchmark}, {"kind", r.Kind}, {"limit", count(r.Limit)}, {"by", r.By}, {"metric", r.Metric},
+		{"window", count(r.Length)},
 	} {
 		set(q, p[0], p[1])
 	}

@@ -119,8 +119,8 @@ func settleFailed(op *Operation) *fault.Fault {
 
 // queued is the fault of a write that waits in the daemon.
 func queued(op Operation) *fault.Fault {
-	return fault.New(fault.KindTimeout, CodeWriteQueued, "the server is away; the write is kept, and sent when it is back").
-		WithHint("see what is kept with: stega queue list; watch it with: stega op watch %s", op.ID)
+	return fault.New(fault.KindTimeout, CodeWriteQueued, "the server is away; the write is queued, and will be sent when it is back").
+		WithHint("list queued writes with: stega queue list; watch it with: stega op watch %s", op.ID)
 }
 
 // items says of whom something waits.

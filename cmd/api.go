@@ -24,7 +24,7 @@ func newAPI(g *globals) *cobra.Command {
 	var headers []string
 	var include bool
 	c := &cobra.Command{
-		Use: "api [METHOD] PATH", Short: "Send any request, with the right token", Args: cobra.RangeArgs(1, 2), ValidArgsFunction: cobra.NoFileCompletions,
+		Use: "api [METHOD] PATH", Short: "Send any request with the right token", Args: cobra.RangeArgs(1, 2), ValidArgsFunction: cobra.NoFileCompletions,
 		Long: `Sends a request to the server and prints the body of its answer, as it comes.
 The paths are those of GET /v1/openapi.json. Without METHOD it is GET, or POST
 when there are data. The exit status is that of the answer, see: stega --help.`,
@@ -44,7 +44,7 @@ when there are data. The exit status is that of the answer, see: stega --help.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVarP(&method, "method", "X", "", "method of the request (default: GET, or POST with --data)")
+	f.StringVarP(&method, "method", "X", "", "method of the request (default GET, or POST with --data)")
 	f.StringVarP(&data, "data", "d", "", "body of the request: text, @file, or - for the standard input")
 	f.StringArrayVarP(&headers, "header", "H", nil, "header of the request, such as 'If-Match: \"3\"'; can be given several times")
 	f.BoolVarP(&include, "include", "i", false, "print the status and the headers of the answer too")

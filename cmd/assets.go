@@ -18,9 +18,9 @@ type portfolioInput struct{ name, assets, file string }
 
 func (in *portfolioInput) flags(c *cobra.Command, g *globals) {
 	f := c.Flags()
-	f.StringVar(&in.name, "name", "", "its name; it goes before that of --file")
-	f.StringVar(&in.assets, "assets", "", "symbols and weights, such as AAPL:0.6,MSFT:0.4")
-	f.StringVar(&in.file, "file", "", "a JSON or YAML file with name and assets, or - for the standard input")
+	f.StringVar(&in.name, "name", "", "name; overrides the one in --file")
+	f.StringVar(&in.assets, "assets", "", "symbols and weights, such as AAPL:60%,MSFT:40%")
+	f.StringVar(&in.file, "file", "", "JSON or YAML file with name and assets, or - for the standard input")
 	c.MarkFlagsMutuallyExclusive("assets", "file")
 	_ = c.RegisterFlagCompletionFunc("name", cobra.NoFileCompletions)
 	_ = c.RegisterFlagCompletionFunc("assets", func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
@@ -50,7 +50,7 @@ func (in *portfolioInput) read(stdin io.Reader) (name string, assets []events.As
 	return name, assets, nil
 }
 
-// parseAssets reads AAPL:0.6,MSFT:0.4.
+// parseAssets reads AAPL:60%,MSFT:40%.
 func parseAssets(text string) ([]events.Asset, error) {
 	var assets []events.Asset
 	for part := range strings.SplitSeq(text, ",") {
@@ -59,7 +59,7 @@ func parseAssets(text string) ([]events.Asset, error) {
 		}
 		symbol, weight, ok := strings.Cut(part, ":")
 		if !ok {
-			return nil, fault.Usage("assets_invalid", "%q has no weight", strings.TrimSpace(part)).WithHint("write symbols with their weights: AAPL:0.6,MSFT:0.4")
+			return nil, fault.Usage("assets_invalid", "%q has no weight", strings.TrimSpace(part)).WithHint("write symbols with their weights: AAPL:60%%,MSFT:40%%")
 		}
 		asset, err := asset(symbol, weight)
 		if err != nil {
@@ -78,7 +78,7 @@ func asset(symbol, weight string) (events.Asset, error) {
 		d, err = d.Quo(decimal.Hundred)
 	}
 	if err != nil {
-		return events.Asset{}, fault.Usage("assets_invalid", "%q is no weight of %s", weight, symbol).WithHint("weights are ratios: 0.6 is 60 %%")
+		return events.Asset{}, fault.Usage("assets_invalid", "%q is not a weight of %s", weight, symbol).WithHint("write a ratio, such as 0.6 or 60%%")
 	}
 	return events.Asset{Symbol: symbol, Weight: d}, nil
 }

@@ -22,7 +22,7 @@ func newBench(g *globals) *cobra.Command {
 imported: on RabbitMQ and PostgreSQL when they are named, else on the embedded broker and SQLite in a temporary folder. On
 servers it makes exchanges, queues and schemas with names of its own, and removes them in the end; its users must be allowed to.`,
 		Example: `  stega bench
-  stega bench --broker-url amqp://guest:guest@127.0.0.1:5672/ --database-url 'postgres://stega@127.0.0.1/{service}' -o json
+  stega bench --broker-url amqp://127.0.0.1/ -o json
   stega bench --symbols 500 --days 2520`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
@@ -135,8 +136,12 @@ func TestHelp(t *testing.T) {
 		}
 		c.InitDefaultHelpFlag()
 		_, _ = fmt.Fprintf(&all, "=== %s\n\n", c.CommandPath())
+		before := all.Len()
 		c.SetOut(&all)
 		require.NoError(t, c.Help())
+		for line := range strings.Lines(all.String()[before:]) {
+			assert.LessOrEqual(t, utf8.RuneCountInString(strings.TrimRight(line, "\n")), helpWidth, "%s --help fits 80 columns: %s", c.CommandPath(), line)
+		}
 		all.WriteString("\n")
 		assert.NotEmpty(t, c.Short, c.CommandPath())
 		if c.Runnable() {

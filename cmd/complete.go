@@ -25,7 +25,9 @@ type known struct {
 	Portfolios map[string]string `json:"portfolios,omitempty"` // names by id
 	Symbols    []string          `json:"symbols,omitempty"`
 	Schedules  []string          `json:"schedules,omitempty"`
-	Operations []string          `json:"operations,omitempty"` // the newest first
+	// Optimizations are named ones.
+	Optimizations []string `json:"optimizations,omitempty"`
+	Operations    []string `json:"operations,omitempty"` // the newest first
 }
 
 // The most that is kept of each.
@@ -112,6 +114,23 @@ func rememberOperation(at place, ids ...string) {
 	remember(at, func(k *known) {
 		all := slices.Concat(ids, slices.DeleteFunc(k.Operations, func(id string) bool { return slices.Contains(ids, id) }))
 		k.Operations = all[:min(len(all), maxOperations)]
+	})
+}
+
+// rememberOptimizations remembers the names of optimizations.
+func rememberOptimizations(at place, names ...string) {
+	remember(at, func(k *known) {
+		for _, name := range names {
+			if name != "" && !slices.Contains(k.Optimizations, name) && len(k.Optimizations) < maxNames {
+				k.Optimizations = append(k.Optimizations, name)
+			}
+		}
+	})
+}
+
+func forgetOptimization(at place, name string) {
+	remember(at, func(k *known) {
+		k.Optimizations = slices.DeleteFunc(k.Optimizations, func(known string) bool { return known == name })
 	})
 }
 
@@ -204,6 +223,8 @@ func portfolioNames(k known) []string {
 func symbolNames(k known) []string { return k.Symbols }
 
 func scheduleNames(k known) []string { return k.Schedules }
+
+func optimizationNames(k known) []string { return k.Optimizations }
 
 // providerNames are the providers that a server of this version knows.
 var providerNames = []string{"folder", "eodhd", "stooq", "yahoo"}

@@ -40,7 +40,7 @@ func (g *globals) place() (place, error) {
 	if _, err := client.CheckURL(at.URL); err != nil {
 		return at, err
 	}
-	if at.Token == "" && (same(at.URL, defaultURL) || os.Getenv("STEGA_DATA") != "" && loopback(at.URL)) {
+	if at.Token == "" && isLocal(at.URL) {
 		at.Token, at.From = g.localToken()
 		at.Local = at.Token != ""
 	}
@@ -60,7 +60,7 @@ func (g *globals) find() (place, error) {
 	at := place{URL: g.url, Token: token, From: "STEGA_TOKEN"}
 	switch {
 	case g.url != "" && g.context != "":
-		return at, fault.Usage("place_twice", "--url and --context both say where stega runs").WithHint("say one of them")
+		return at, fault.Usage("place_twice", "--url and --context exclude each other").WithHint("give one of them")
 	case g.context != "":
 		return config.place(g.context)
 	case at.URL == "":
@@ -93,6 +93,11 @@ func (g *globals) localToken() (token, from string) {
 
 func (g *globals) localTokenFile() string { return filepath.Join(dataFolder(), "token") }
 
+// isLocal reports whether a URL is of the server whose token "stega up" left in the data folder.
+func isLocal(server string) bool {
+	return same(server, defaultURL) || os.Getenv("STEGA_DATA") != "" && loopback(server)
+}
+
 // loopback reports whether a URL is of this machine, by the address that only it has.
 func loopback(server string) bool {
 	u, err := url.Parse(server)
@@ -119,7 +124,7 @@ func (g *globals) connect(ctx context.Context) (*client.Client, error) {
 	}
 	g.at = at
 	if !g.direct && at.TLS == (clientTLS{}) {
-		if c := throughDaemon(ctx, at, &g.age); c != nil {
+		if c := throughDaemon(ctx, at, &g.noticed); c != nil {
 			return c, nil
 		}
 	}
@@ -153,12 +158,12 @@ func (g *globals) run(do action) func(*cobra.Command, []string) error {
 			return err
 		}
 		if g.at.exposed() {
-			say(c, "WARNING: the token goes to %s unencrypted, so whoever is on the way can read it; use https", g.at.URL)
+			say(c, "WARNING: the token is sent to %s unencrypted, and can be read on the way; use https", g.at.URL)
 		}
 		defer cl.Close()
 		err = do(c.Context(), c, cl, args)
-		g.age.word(c, g.at)
-		return g.blame(err)
+		g.noticed.print(c, g.at)
+		return g.blame(spokenFault(c, err))
 	}
 }
 
@@ -172,7 +177,7 @@ func (g *globals) blame(err error) error {
 	if g.at.Token == "" {
 		return said.WithHint("log in with: stega login; or set STEGA_TOKEN")
 	}
-	return said.WithHint("the token is from %s; log in anew with: stega login", g.at.From)
+	return said.WithHint("the token is from %s; log in again with: stega login", g.at.From)
 }
 
 // read connects and asks something, for at most the time of --timeout.
@@ -193,6 +198,6 @@ func (g *globals) limit(ctx context.Context) (context.Context, context.CancelFun
 
 // late is the fault of a server that did not answer within --timeout.
 func (g *globals) late() error {
-	return fault.New(fault.KindTimeout, "timeout", "%s has not answered for %s", g.at.URL, g.timeout).
-		WithHint("wait longer with --timeout; see whether it is ready with: stega health")
+	return fault.New(fault.KindTimeout, "timeout", "%s did not answer within %s", g.at.URL, g.timeout).
+		WithHint("wait longer with --timeout; check readiness with: stega health")
 }

@@ -3,6 +3,7 @@ package cmd
 import (
 	"encoding/json"
 	"os"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -13,7 +14,7 @@ import (
 
 func newContext(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
-		Use: "context", Aliases: []string{"contexts"}, Short: "Names for servers: list, use, add, remove",
+		Use: "context", Aliases: []string{"contexts"}, Short: "Manage contexts, which name servers",
 		Example: "  stega context list\n  stega context add work https://stega.example.com\n  stega context use work",
 	})
 	c.AddCommand(newContextList(g), newContextUse(g), newContextAdd(g), newContextRemove(g))
@@ -32,33 +33,19 @@ func (g *globals) contextNames(_ *cobra.Command, args []string, _ string) ([]str
 func newContextList(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List the contexts; * is the current one", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Example: "  stega context list",
+		Example: "  stega context list", Annotations: csvToo,
 		RunE: func(c *cobra.Command, _ []string) error {
 			config, err := g.readContexts()
 			if err != nil {
 				return err
 			}
-			type shown struct {
-				Name    string `json:"name"`
-				URL     string `json:"url"`
-				Current bool   `json:"current"`
-				Token   bool   `json:"token"` // that there is one; what it is stays in the file
-			}
-			list := []shown{}
-			v := view{table: table{head: []string{"", "NAME", "URL", "TOKEN"}}, note: "there are no contexts; make one with: stega login, or: stega context add NAME URL"}
+			list := []contextEntry{}
 			for _, name := range config.names() {
 				e := config.Contexts[name]
-				list = append(list, shown{name, e.URL, name == config.Current, e.Token != ""})
-				mark, token := "", "no"
-				if name == config.Current {
-					mark = "*"
-				}
-				if e.Token != "" {
-					token = "yes"
-				}
-				v.ids = append(v.ids, name)
-				v.table.add(mark, name, e.URL, token)
+				list = append(list, contextEntry{name, e.URL, name == config.Current, e.Token != ""})
 			}
+			v := contextColumns.view(list, func(e contextEntry) string { return e.Name })
+			v.note = "there are no contexts; create one with: stega login, or: stega context add NAME URL"
 			if v.raw, err = json.Marshal(list); err != nil {
 				return err
 			}
@@ -69,7 +56,7 @@ func newContextList(g *globals) *cobra.Command {
 
 func newContextUse(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "use NAME", Short: "Make a context the current one", Args: cobra.ExactArgs(1), ValidArgsFunction: g.contextNames, Example: "  stega context use work",
+		Use: "use NAME", Short: "Switch to a context", Args: cobra.ExactArgs(1), ValidArgsFunction: g.contextNames, Example: "  stega context use work",
 		RunE: func(c *cobra.Command, args []string) error {
 			config, err := g.readContexts()
 			if err != nil {
@@ -150,4 +137,20 @@ func newContextRemove(g *globals) *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// contextEntry is a context as it is listed.
+type contextEntry struct {
+	Name    string `json:"name"`
+	URL     string `json:"url"`
+	Current bool   `json:"current"`
+	Token   bool   `json:"token"` // whether there is one; the token itself stays in the file
+}
+
+var contextColumns = columns[contextEntry]{
+	{head: " ", csv: "-", value: func(e contextEntry) string { return map[bool]string{true: "*"}[e.Current] }},
+	{head: "NAME", value: func(e contextEntry) string { return e.Name }},
+	{head: "URL", value: func(e contextEntry) string { return e.URL }},
+	{csv: "current", exact: func(e contextEntry) string { return strconv.FormatBool(e.Current) }},
+	{head: "TOKEN", value: func(e contextEntry) string { return yes(e.Token, "no") }, exact: func(e contextEntry) string { return strconv.FormatBool(e.Token) }},
 }

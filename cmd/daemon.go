@@ -22,7 +22,7 @@ import (
 
 func newDaemon(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
-		Use: "daemon", Short: "The daemon between this command line and servers",
+		Use: "daemon", Short: "Manage the daemon, which queues writes",
 		Long: `The daemon runs for you alone and makes commands fast and patient: reads are answered from a cache that pushes of the server
 keep fresh, and writes that are made while the server is away are kept on disk and sent, in order, when it returns. Commands start it when they need
 it. It listens on a socket that only you can open: $STEGA_SOCKET, else in $XDG_RUNTIME_DIR/stega, else in the folder for state.`,
@@ -34,7 +34,7 @@ it. It listens on a socket that only you can open: $STEGA_SOCKET, else in $XDG_R
 
 func newDaemonRun(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "run", Short: "Be the daemon, in the foreground", Args: cobra.NoArgs, Example: "  stega daemon run",
+		Use: "run", Short: "Run the daemon in the foreground", Args: cobra.NoArgs, Example: "  stega daemon run",
 		RunE: func(c *cobra.Command, _ []string) error {
 			err := runDaemon(c.Context(), g, c.ErrOrStderr())
 			if err != nil {
@@ -110,7 +110,7 @@ func newDaemonInstall() *cobra.Command {
 			if err := manager.enable(c.Context(), path); err != nil {
 				return fault.Unavailable("unit_not_started", "%s could not start the daemon", manager.name).WithHint("see: %s", manager.statusHint).Because(err)
 			}
-			say(c, "the daemon runs, and will at each login%s", manager.lingerHint)
+			say(c, "the daemon is running, and will start at each login%s", manager.lingerHint)
 			return nil
 		},
 	}
@@ -118,7 +118,7 @@ func newDaemonInstall() *cobra.Command {
 
 func newDaemonUninstall() *cobra.Command {
 	return &cobra.Command{
-		Use: "uninstall", Short: "Undo install; what is queued stays", Args: cobra.NoArgs, Example: "  stega daemon uninstall",
+		Use: "uninstall", Short: "Undo install; queued writes stay", Args: cobra.NoArgs, Example: "  stega daemon uninstall",
 		RunE: func(c *cobra.Command, _ []string) error {
 			path, err := daemon.UnitPath(os.Getenv)
 			if err != nil {
@@ -129,7 +129,7 @@ func newDaemonUninstall() *cobra.Command {
 				return fault.Unavailable("unit_unwritable", "the unit %s cannot be removed", path).Because(err)
 			}
 			_ = manager.reload(c.Context())
-			say(c, "%s is gone", path)
+			say(c, "removed %s", path)
 			return nil
 		},
 	}
@@ -218,7 +218,7 @@ func stopDaemon(ctx context.Context, d *daemon.Connection) error {
 
 func newDaemonRestart() *cobra.Command {
 	return &cobra.Command{
-		Use: "restart", Short: "Have this program take the daemon's place; what is queued stays", Args: cobra.NoArgs, Example: "  stega daemon restart",
+		Use: "restart", Short: "Restart the daemon with this program; queued writes stay", Args: cobra.NoArgs, Example: "  stega daemon restart",
 		RunE: func(c *cobra.Command, _ []string) error {
 			d, err := dialDaemon(c.Context(), "", false)
 			if err == nil {
@@ -233,7 +233,7 @@ func newDaemonRestart() *cobra.Command {
 
 func newDaemonStatus(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "status", Short: "Say how the daemon is", Args: cobra.NoArgs, Example: "  stega daemon status -o json",
+		Use: "status", Short: "Show daemon status", Args: cobra.NoArgs, Example: "  stega daemon status -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			d, err := dialDaemon(c.Context(), "", false)
 			if err != nil {
@@ -277,8 +277,8 @@ func newDaemonLogs() *cobra.Command {
 			return tailLog(c.Context(), c.OutOrStdout(), paths.Log(), lines, follow)
 		},
 	}
-	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what comes")
-	c.Flags().IntVarP(&lines, "lines", "n", 50, "how many lines of the end")
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "keep printing new lines")
+	c.Flags().IntVarP(&lines, "lines", "n", 50, "number of lines from the end")
 	return c
 }
 

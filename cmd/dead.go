@@ -17,7 +17,7 @@ import (
 
 func newDead(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
-		Use: "dead", Short: "Messages that could not be handled",
+		Use: "dead", Short: "List, show, retry and drop messages that could not be handled",
 		Long: `Shows and settles messages that failed: parked ones, which are tried again by themselves, those that wait behind
 them, and dead ones, which wait for you.`,
 		Example: "  stega dead list\n  stega dead show returns/17\n  stega dead retry returns/17\n  stega dead drop returns/17",
@@ -29,8 +29,8 @@ them, and dead ones, which wait for you.`,
 func newDeadList(g *globals) *cobra.Command {
 	var service, state string
 	c := &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List them, grouped by cause", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Example: "  stega dead list --service returns --state dead -o json",
+		Use: "list", Aliases: []string{"ls"}, Short: "List messages, grouped by cause", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Example: "  stega dead list --service returns --state dead -o json", Annotations: csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 			letters, raw, err := all(g, 1000, func(p client.Page) (client.Answer[client.List[client.DeadLetter]], error) {
 				return cl.DeadLetters(ctx, p.Limit, service, state)
@@ -41,7 +41,10 @@ func newDeadList(g *globals) *cobra.Command {
 			slices.SortStableFunc(letters, func(a, b client.DeadLetter) int {
 				return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Cause, b.Cause))
 			})
-			v := view{raw: raw, table: table{head: []string{"ID", "STATE", "TOPIC", "SUBJECT", ">TRIES", "SINCE"}}, note: "nothing is parked or dead"}
+			v := letterColumns.view(letters, letterName)
+			v.raw, v.note = raw, "nothing is parked or dead"
+			rows := v.table.rows
+			v.table.rows = nil
 			for i, l := range letters {
 				same := func(o client.DeadLetter) bool { return o.Service == l.Service && o.Cause == l.Cause }
 				if i == 0 || !same(letters[i-1]) {
@@ -51,19 +54,32 @@ func newDeadList(g *globals) *cobra.Command {
 					}
 					v.table.add(fmt.Sprintf("%s: %d × %s", l.Service, n, cmp.Or(oneLine(l.Cause), "waiting behind another")))
 				}
-				name := l.Service + "/" + strconv.FormatInt(l.ID, 10)
-				v.ids = append(v.ids, name)
-				v.table.add(name, l.State, l.Topic, l.Subject, strconv.Itoa(l.Attempts), ago(l.ParkedAt))
+				v.table.rows = append(v.table.rows, rows[i])
 			}
 			return g.show(c, v)
 		}),
 	}
-	c.Flags().StringVar(&service, "service", "", "only of this service")
-	c.Flags().StringVar(&state, "state", "", "only those that are parked, waiting, running, suspect or dead")
+	c.Flags().StringVar(&service, "service", "", "only messages of this service")
+	c.Flags().StringVar(&state, "state", "", "only messages in this state: parked, waiting, running, suspect or dead")
 	_ = c.RegisterFlagCompletionFunc("service", oneOf(serviceNames(known{})...))
 	_ = c.RegisterFlagCompletionFunc("state", oneOf("parked", "waiting", "running", "suspect", "dead"))
 	return c
 }
+
+var letterColumns = columns[client.DeadLetter]{
+	{head: "ID", value: letterName},
+	{head: "STATE", value: func(l client.DeadLetter) string { return l.State }},
+	{head: "TOPIC", value: func(l client.DeadLetter) string { return l.Topic }},
+	{head: "SUBJECT", value: func(l client.DeadLetter) string { return l.Subject }},
+	{head: ">TRIES", value: func(l client.DeadLetter) string { return strconv.Itoa(l.Attempts) }},
+	{
+		head: ">AGE", csv: "parked_at", value: func(l client.DeadLetter) string { return ago(l.ParkedAt) },
+		exact: func(l client.DeadLetter) string { return stamp(l.ParkedAt) },
+	},
+	{csv: "cause", exact: func(l client.DeadLetter) string { return oneLine(l.Cause) }},
+}
+
+func letterName(l client.DeadLetter) string { return l.Service + "/" + strconv.FormatInt(l.ID, 10) }
 
 // letter is a dead letter that is named as service/number.
 type letter struct {
@@ -75,7 +91,7 @@ func parseLetter(name string) (letter, error) {
 	service, number, ok := strings.Cut(name, "/")
 	id, err := strconv.ParseInt(number, 10, 64)
 	if !ok || service == "" || err != nil {
-		return letter{}, fault.Usage("dead_letter_unnamed", "%q does not name a dead letter", name).WithHint("they are named like returns/17; see: stega dead list")
+		return letter{}, fault.Usage("dead_letter_unnamed", "%q does not name a dead letter", name).WithHint("names look like returns/17; list them with: stega dead list")
 	}
 	return letter{service, id}, nil
 }

@@ -14,7 +14,7 @@ import (
 func newDoctor(g *globals) *cobra.Command {
 	var fix bool
 	c := &cobra.Command{
-		Use: "doctor", Short: "Find out what is wrong, and say what to do", Args: cobra.NoArgs,
+		Use: "doctor", Short: "Diagnose problems", Args: cobra.NoArgs,
 		Long: `Looks at everything between this command line and the server: sockets, lock and files of the daemon and who may use them, room on the
 disk, versions, stream, queue and cache, whether the server can be reached and is ready, its clock, and what the token allows.
 Ends with 69 when something does not work.`,

@@ -18,12 +18,13 @@ import (
 	"stega/client"
 	"stega/events"
 	"stega/fault"
+	"stega/internal/eventschema"
 	"stega/process"
 )
 
 func newEvents(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
-		Use: "events", Short: "The catalogue of events, and the events themselves",
+		Use: "events", Short: "List topics, and read the log of events",
 		Example: "  stega events list\n  stega events show portfolio.created\n  stega events tail --from 0",
 	})
 	c.AddCommand(newEventsList(g), newEventsShow(g), newEventsTail(g))
@@ -61,18 +62,14 @@ func catalogue() ([]topic, error) {
 
 func newEventsList(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the topics, with who publishes and who consumes them", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Example: "  stega events list -o json",
+		Use: "list", Short: "List topics with their publisher and consumers", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Example: "  stega events list -o json", Annotations: csvToo,
 		RunE: func(c *cobra.Command, _ []string) error {
 			list, err := catalogue()
 			if err != nil {
 				return err
 			}
-			v := view{table: table{head: []string{"TOPIC", "PUBLISHER", "CONSUMERS", "WHAT HAPPENED"}}}
-			for _, t := range list {
-				v.ids = append(v.ids, t.Topic)
-				v.table.add(t.Topic, t.Publisher, cmp.Or(strings.Join(t.Consumers, ", "), "-"), t.Summary)
-			}
+			v := topicColumns.view(list, func(t topic) string { return t.Topic })
 			if v.raw, err = json.Marshal(list); err != nil {
 				return err
 			}
@@ -83,7 +80,7 @@ func newEventsList(g *globals) *cobra.Command {
 
 func newEventsShow(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "show TOPIC", Short: "Show a topic with the JSON Schema of its data", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(topicNames),
+		Use: "show TOPIC", Short: "Show a topic with its JSON Schema", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(topicNames),
 		Example: "  stega events show portfolio.created",
 		RunE: func(c *cobra.Command, args []string) error {
 			list, err := catalogue()
@@ -95,7 +92,7 @@ func newEventsShow(g *globals) *cobra.Command {
 					continue
 				}
 				kind, _ := events.Lookup(t.Topic)
-				if t.Schema, err = kind.Schema(); err != nil {
+				if t.Schema, err = eventschema.Of(kind); err != nil {
 					return err
 				}
 				if done, err := g.print(c.OutOrStdout(), t); done {
@@ -117,7 +114,7 @@ func newEventsTail(g *globals) *cobra.Command {
 		Use: "tail", Short: "Print events as they happen, one JSON object a line", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		Example: `  stega events tail
   stega events tail --from 0 --follow=false      # all that the log retains
-  stega events tail --topic 'returns.*' --count 1 --timeout 10s   # wait for one, and end`,
+  stega events tail --topic 'returns.*' --count 1`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := wanted.check(); err != nil {
 				return err
@@ -149,11 +146,11 @@ func newEventsTail(g *globals) *cobra.Command {
 			})(c, args)
 		},
 	}
-	c.Flags().StringVar(&from, "from", "", "from this position of the log; 0 is the oldest (default: what comes from now on)")
-	c.Flags().BoolVar(&follow, "follow", true, "wait for more")
-	c.Flags().StringVar(&brokerURL, "broker-url", "", "read the log straight from this broker")
-	c.Flags().StringSliceVar(&wanted.topics, "topic", nil, "only of these topics; * stands for anything, as in 'portfolio.*'")
-	c.Flags().IntVarP(&wanted.count, "count", "n", 0, "end after so many (default: do not end)")
+	c.Flags().StringVar(&from, "from", "", "start at this position of the log; 0 is the oldest (default the end)")
+	c.Flags().BoolVar(&follow, "follow", true, "wait for more events")
+	c.Flags().StringVar(&brokerURL, "broker-url", "", "read the log directly from this RabbitMQ")
+	c.Flags().StringSliceVar(&wanted.topics, "topic", nil, "only these topics; * is a wildcard, as in 'portfolio.*'")
+	c.Flags().IntVarP(&wanted.count, "count", "n", 0, "stop after this many events (0 means never)")
 	_ = c.RegisterFlagCompletionFunc("topic", func(c *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 		return g.many(topicNames)(c, nil, typed)
 	})
@@ -239,4 +236,11 @@ func tailDirectly(ctx context.Context, c *cobra.Command, where string, from *uin
 		}
 	}
 	return nil
+}
+
+var topicColumns = columns[topic]{
+	{head: "TOPIC", value: func(t topic) string { return t.Topic }},
+	{head: "PUBLISHER", value: func(t topic) string { return t.Publisher }},
+	{head: "CONSUMERS", value: func(t topic) string { return cmp.Or(strings.Join(t.Consumers, ", "), "-") }},
+	{head: "WHAT HAPPENED", csv: "summary", value: func(t topic) string { return t.Summary }},
 }

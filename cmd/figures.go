@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"stega/civil"
 	"stega/client"
@@ -56,9 +57,9 @@ func figures(r client.Returns, benchmark string) table {
 	s.figure("annual return", "annual_return", r.AnnualReturn)
 	s.figure("arithmetic annual return", "arithmetic_return", r.ArithmeticReturn)
 	s.figure("cumulative return", "cumulative_return", r.CumulativeReturn)
-	s.figure("growth a calendar year", "cagr", r.CAGR)
-	s.figure("best", "best", r.Best)
-	s.figure("worst", "worst", r.Worst)
+	s.figure("CAGR", "cagr", r.CAGR)
+	s.figure("best "+period[r.Frequency], "best", r.Best)
+	s.figure("worst "+period[r.Frequency], "worst", r.Worst)
 	if r.RiskFree != 0 {
 		s.add("risk-free rate", percent(&r.RiskFree), "")
 	}
@@ -107,11 +108,7 @@ func (s *sheet) drawdown(r client.Returns) {
 	if r.MaxDrawdownStart != nil {
 		s.add("  from the peak of", day(r.MaxDrawdownStart), "")
 		s.add("  to the trough of", day(r.MaxDrawdownTrough), "")
-		good := "not yet"
-		if r.MaxDrawdownEnd != nil {
-			good = day(r.MaxDrawdownEnd)
-		}
-		s.add("  made good", good, "")
+		s.add("  recovered", recovered(r.MaxDrawdownEnd), "")
 	}
 	s.figure("ulcer index", "ulcer_index", r.UlcerIndex)
 	s.figure("pain index", "pain_index", r.PainIndex)
@@ -121,9 +118,9 @@ func (s *sheet) drawdown(r client.Returns) {
 func (s *sheet) against(b client.Relative, name string) {
 	s.group(fmt.Sprintf("AGAINST %s, %d common returns, %s to %s", name, b.Observations, b.From, b.To))
 	s.undefined = b.Undefined
-	s.figure("its annual return", "annual_return", b.AnnualReturn)
-	s.figure("its annual volatility", "annual_volatility", b.AnnualVolatility)
-	s.figure("its max drawdown", "max_drawdown", b.MaxDrawdown)
+	s.figure("benchmark annual return", "annual_return", b.AnnualReturn)
+	s.figure("benchmark annual volatility", "annual_volatility", b.AnnualVolatility)
+	s.figure("benchmark max drawdown", "max_drawdown", b.MaxDrawdown)
 	s.figure("alpha", "alpha", b.Alpha)
 	s.figure("beta", "beta", b.Beta)
 	s.figure("correlation", "correlation", b.Correlation)
@@ -192,6 +189,9 @@ func percent(v *float64) string {
 	}
 	return strconv.FormatFloat(*v*100, 'f', 2, 64) + " %"
 }
+
+// brieflyPercent is percent in tables with many columns, which leave no room for the sign.
+func brieflyPercent(v *float64) string { return strings.TrimSuffix(percent(v), " %") }
 
 func ratio(v *float64) string {
 	if v == nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stega/client"
+	"stega/events"
 	"stega/internal/plot"
 )
 
@@ -20,10 +21,10 @@ func newFrontier(g *globals) *cobra.Command {
 	var f problemFlags
 	var onInterrupt string
 	c := &cobra.Command{
-		Use: "frontier SYMBOL…", Short: "The efficient frontier of symbols, or of a portfolio", ValidArgsFunction: g.many(symbolNames), Args: cobra.ArbitraryArgs,
+		Use: "frontier SYMBOL…", Short: "Compute the efficient frontier of symbols or a portfolio", ValidArgsFunction: g.many(symbolNames), Args: cobra.ArbitraryArgs,
 		Long: `Has the server find the portfolios that have the least volatility for their return, from the least volatility of all to the highest return.
 With --plot they are drawn on the terminal, and with -o svg as a picture. The flags are those of stega optimize.`,
-		Example: `  stega frontier AAPL MSFT XOM --risk-free 0.02
+		Example: `  stega frontier AAPL MSFT XOM --risk-free 2%
   stega frontier --portfolio core --points 50 --plot
   stega frontier AAPL MSFT XOM --bounds 0:0.5 -o svg > frontier.svg`,
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
@@ -40,7 +41,7 @@ With --plot they are drawn on the terminal, and with -o svg as a picture. The fl
 	}
 	w.flags(c)
 	f.flags(c, g)
-	c.Flags().IntVar(&f.r.Points, "points", 0, "how many portfolios (default: 20)")
+	c.Flags().IntVar(&f.r.Points, "points", 0, "number of portfolios on the frontier (default 20)")
 	interruptFlag(c, &onInterrupt)
 	g.plotFlag(c, "draw it on the terminal")
 	return alsoAs(c, asCSV, asSVG)
@@ -95,32 +96,38 @@ func madeOf(o client.Optimization) string {
 // shown is the weight below which a table for people leaves a symbol out.
 const shown = 5e-5
 
-// weightsView has the weights, the heaviest first.
+// weightsView shows the weights, the heaviest first. A table leaves out what is almost nothing.
 func weightsView(o client.Optimization) view {
-	v := view{
-		table: table{head: []string{"SYMBOL", ">WEIGHT", ">SHARE OF RISK", ">EXPECTED"}}, csv: &table{head: []string{"symbol", "weight", "risk_contribution", "expected_return"}},
-		note: "no weight is above 0.005 %",
-	}
-	if o.Distance != nil {
-		v.table.head = append(v.table.head, ">NOW", ">CHANGE")
-		v.csv.head = append(v.csv.head, "from", "change")
-	}
 	symbols := slices.Clone(o.Data.Symbols)
 	slices.SortStableFunc(symbols, func(a, b string) int { return cmp.Compare(math.Abs(o.Weights[b]), math.Abs(o.Weights[a])) })
-	for _, s := range symbols {
-		weight, risk, expected := o.Weights[s], of(o.RiskContributions, s), of(o.AssetReturns, s)
-		people, programs := []string{s, percent(&weight), percent(risk), percent(expected)}, []string{s, exactly(&weight), exactly(risk), exactly(expected)}
-		moved := false
-		if o.Distance != nil {
+	weight := func(s string) float64 { return o.Weights[s] }
+	cols := columns[string]{
+		{head: "SYMBOL", value: func(s string) string { return s }},
+		number("WEIGHT", "weight", percent, func(s string) *float64 { return new(weight(s)) }),
+		number("SHARE OF RISK", "risk_contribution", percent, func(s string) *float64 { return of(o.RiskContributions, s) }),
+		number("EXPECTED", "expected_return", percent, func(s string) *float64 { return of(o.AssetReturns, s) }),
+	}
+	trade := func(string) events.Trade { return events.Trade{} }
+	if o.Distance != nil {
+		trade = func(s string) events.Trade {
 			t := tradeOf(o.Distance.Trades, s)
 			if t.Change == 0 {
-				t.From = weight
+				t.From = weight(s)
 			}
-			moved = math.Abs(t.Change) >= shown
-			people, programs = append(people, percent(&t.From), percent(&t.Change)), append(programs, exactly(&t.From), exactly(&t.Change))
+			return t
 		}
-		if v.csv.add(programs...); math.Abs(weight) >= shown || moved {
-			v.table.add(people...)
+		cols = append(cols,
+			number("NOW", "from", percent, func(s string) *float64 { return new(trade(s).From) }),
+			number("CHANGE", "change", percent, func(s string) *float64 { return new(trade(s).Change) }),
+		)
+	}
+	v := cols.view(symbols, nil)
+	v.note = "no weight is above 0.005 %"
+	rows := v.table.rows
+	v.table.rows = nil
+	for i, s := range symbols {
+		if math.Abs(weight(s)) >= shown || math.Abs(trade(s).Change) >= shown {
+			v.table.rows = append(v.table.rows, rows[i])
 		}
 	}
 	return v

@@ -14,7 +14,7 @@ import (
 
 func newHealth(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "health", Short: "Say whether stega is ready, and what is missing", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Use: "health", Short: "Check readiness", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		Example: "  stega health --url http://127.0.0.1:8420",
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 			within := healthTimeout

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -46,8 +47,8 @@ said line by line.`,
 		}),
 	}
 	w.flags(c)
-	c.Flags().StringVar(&symbol, "symbol", "", "of a file with the prices of one symbol")
-	c.Flags().StringVar(&dateFormat, "date-format", "", "of dates that can be read in two ways, such as DD/MM/YYYY")
+	c.Flags().StringVar(&symbol, "symbol", "", "symbol of a file with the prices of one symbol")
+	c.Flags().StringVar(&dateFormat, "date-format", "", "format of ambiguous dates, such as DD/MM/YYYY")
 	_ = c.RegisterFlagCompletionFunc("symbol", g.many(symbolNames))
 	return c
 }
@@ -127,7 +128,7 @@ func (i *importer) all(ctx context.Context, files []string) error {
 			continue
 		}
 		if i.g.format == asTable && !i.g.quiet {
-			printf(i.c.ErrOrStderr(), "%s is imported: %s after %s\n", called(file), i.w.level, time.Since(began).Round(time.Millisecond))
+			printf(i.c.ErrOrStderr(), "imported %s (%s after %s)\n", called(file), i.w.level, time.Since(began).Round(time.Millisecond))
 		}
 	}
 	if err := i.print(done); err != nil {
@@ -135,21 +136,13 @@ func (i *importer) all(ctx context.Context, files []string) error {
 	}
 	if first != nil && failed > 0 && len(files) > 1 && !errors.Is(first, context.Canceled) {
 		return fault.New(fault.Of(first).Kind, "imports_failed", "%d of %d files could not be imported", failed, len(files)).
-			WithHint("what is wrong with each is said above; import them again when it is mended")
+			WithHint("fix them as described above, and import them again")
 	}
 	return first
 }
 
 func (i *importer) print(done []imported) error {
-	v := view{table: table{head: []string{"FILE", "OPERATION", "STATUS"}}}
-	for _, d := range done {
-		v.ids = append(v.ids, d.OperationID)
-		status := d.Status
-		if d.Settled {
-			status = client.Settled
-		}
-		v.table.add(d.File, d.OperationID, status)
-	}
+	v := importColumns.view(done, func(d imported) string { return cmp.Or(d.ID, d.OperationID) })
 	var err error
 	if v.raw, err = json.Marshal(done); i.files == 1 && len(done) == 1 {
 		v.raw, err = json.Marshal(done[0])
@@ -160,18 +153,20 @@ func (i *importer) print(done []imported) error {
 	return i.g.show(i.c, v)
 }
 
-// file imports one file. One of a single symbol that does not say of which is taken for that of its name.
-func (i *importer) file(ctx context.Context, name string) (client.Operation, error) {
-	op, err := i.send(ctx, name, i.symbol)
-	f, ok := errors.AsType[*fault.Fault](err)
-	if !ok || f.Code != "symbol_missing" || i.symbol != "" || name == "-" {
-		return op, err
-	}
-	base := filepath.Base(name)
-	return i.send(ctx, name, strings.ToUpper(strings.TrimSuffix(base, filepath.Ext(base))))
+var importColumns = columns[imported]{
+	{head: "FILE", value: func(d imported) string { return d.File }},
+	{head: "OPERATION", value: func(d imported) string { return d.OperationID }},
+	{head: "STATUS", value: func(d imported) string {
+		if d.Settled {
+			return client.Settled
+		}
+		return d.Status
+	}},
 }
 
-func (i *importer) send(ctx context.Context, name, symbol string) (client.Operation, error) {
+// file imports one file. A file of a single symbol without its name is imported as the symbol that the file is named
+// after; the server decides whether that is needed, so that it can also be decided when a queued file arrives there.
+func (i *importer) file(ctx context.Context, name string) (client.Operation, error) {
 	body := i.c.InOrStdin()
 	size := int64(0)
 	if name != "-" {
@@ -187,7 +182,12 @@ func (i *importer) send(ctx context.Context, name, symbol string) (client.Operat
 	}
 	line := i.g.newLive(i.c.ErrOrStderr(), sprintf("sending %s", called(name)))
 	defer line.end()
-	return i.g.submit(ctx, i.c, i.cl, client.ImportPrices(counting(body, size, called(name), line), symbol, i.dateFormat), i.w, line)
+	cmd := client.ImportPrices(counting(body, size, called(name), line), i.symbol, i.dateFormat)
+	if i.symbol == "" && name != "-" {
+		base := filepath.Base(name)
+		cmd.Query.Set("default_symbol", strings.ToUpper(strings.TrimSuffix(base, filepath.Ext(base))))
+	}
+	return i.g.submit(ctx, i.c, i.cl, cmd, i.w, line)
 }
 
 // called is a file as people call it.

@@ -15,7 +15,7 @@ import (
 
 func newOp(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
-		Use: "op", Aliases: []string{"operation", "operations"}, Short: "Operations, which is what writes become: list, show, watch, tree, cancel",
+		Use: "op", Aliases: []string{"operation", "operations"}, Short: "List, show, watch and cancel operations (every write is one)",
 		Example: "  stega op list\n  stega op watch 019a2f60-0000-7000-8000-000000000000\n  stega op tree 019a2f60-0000-7000-8000-000000000000",
 	})
 	c.AddCommand(newOpList(g), newOpShow(g), newOpWatch(g), newOpTree(g), newOpCancel(g))
@@ -26,7 +26,7 @@ func newOpList(g *globals) *cobra.Command {
 	var limit int
 	c := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List operations, the newest first", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Example: "  stega op list\n  stega op list --limit 5 -o json",
+		Example: "  stega op list\n  stega op list --limit 5 -o json", Annotations: csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[client.List[client.Operation]], error) {
 				return cl.Operations(ctx, p)
@@ -34,16 +34,13 @@ func newOpList(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v := view{raw: raw, table: table{head: []string{"OPERATION", "COMMAND", "SUBJECT", "STATUS", "AGE"}}, note: "there are no operations yet"}
-			for _, op := range list {
-				v.ids = append(v.ids, op.ID)
-				v.table.add(op.ID, op.Command, op.Subject, statusOf(op), ago(&op.AcceptedAt))
-			}
+			v := operationColumns.view(list, func(op client.Operation) string { return op.ID })
+			v.raw, v.note = raw, "there are no operations yet"
 			rememberOperation(g.at, v.ids[:min(len(v.ids), maxOperations)]...)
 			return g.show(c, v)
 		}),
 	}
-	c.Flags().IntVar(&limit, "limit", 20, "at most so many; 0: all")
+	c.Flags().IntVar(&limit, "limit", 20, "maximum number of rows (0 means all)")
 	return c
 }
 
@@ -112,10 +109,10 @@ func since(start time.Time, t *time.Time) string {
 func newOpWatch(g *globals) *cobra.Command {
 	w := waiting{level: "settled"}
 	c := &cobra.Command{
-		Use: "watch ID", Aliases: []string{"wait"}, Short: "Follow an operation until it is over", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(operationIDs),
+		Use: "watch ID", Aliases: []string{"wait"}, Short: "Watch an operation until it has finished", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(operationIDs),
 		Long: `Says each change of an operation until it is settled, or until it failed; with --wait=resolved until the command is done. The exit
 status is that of its outcome, so it can stand in scripts.`,
-		Example: "  stega op watch 019a2f60-0000-7000-8000-000000000000\n  stega op watch 019a2f60-0000-7000-8000-000000000000 --wait=resolved --timeout 10s",
+		Example: "  stega op watch 019a2f60-0000-7000-8000-000000000000\n  stega op watch 019a2f60-0000-7000-8000-000000000000 --wait=resolved",
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			level, err := w.parse()
 			if err != nil {
@@ -155,7 +152,7 @@ status is that of its outcome, so it can stand in scripts.`,
 func newOpTree(g *globals) *cobra.Command {
 	var ascii bool
 	c := &cobra.Command{
-		Use: "tree ID", Short: "Draw what followed from an operation: each hop, with times, tries and failures", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(operationIDs),
+		Use: "tree ID", Short: "Draw the causation tree of an operation", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(operationIDs),
 		Example: "  stega op tree 019a2f60-0000-7000-8000-000000000000",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			a, err := cl.OperationTree(ctx, args[0])
@@ -172,20 +169,31 @@ func newOpTree(g *globals) *cobra.Command {
 			return drawTree(c.OutOrStdout(), a.Value, unicodeTerm() && !ascii)
 		}),
 	}
-	c.Flags().BoolVar(&ascii, "ascii", false, "draw with letters that every terminal has")
+	c.Flags().BoolVar(&ascii, "ascii", false, "draw with ASCII characters only")
 	return c
 }
 
 func newOpCancel(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "cancel ID", Short: "Ask a deferred command to end", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(operationIDs),
+		Use: "cancel ID", Short: "Cancel a deferred command", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(operationIDs),
 		Example: "  stega op cancel 019a2f60-0000-7000-8000-000000000000",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			if err := cl.Cancel(ctx, args[0]); err != nil {
 				return err
 			}
-			printf(c.ErrOrStderr(), "it is asked to end; see how it does with: stega op watch %s\n", args[0])
+			printf(c.ErrOrStderr(), "cancellation requested; watch it with: stega op watch %s\n", args[0])
 			return nil
 		}),
 	}
+}
+
+var operationColumns = columns[client.Operation]{
+	{head: "OPERATION", value: func(op client.Operation) string { return op.ID }},
+	{head: "COMMAND", value: func(op client.Operation) string { return op.Command }},
+	{head: "SUBJECT", wide: true, value: func(op client.Operation) string { return op.Subject }},
+	{head: "STATUS", value: func(op client.Operation) string { return statusOf(op) }},
+	{
+		head: ">AGE", csv: "accepted_at", value: func(op client.Operation) string { return ago(&op.AcceptedAt) },
+		exact: func(op client.Operation) string { return stamp(&op.AcceptedAt) },
+	},
 }

@@ -1,17 +1,21 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/govalues/decimal"
 	"github.com/spf13/cobra"
 
 	"stega/client"
 	"stega/events"
 	"stega/fault"
+	"stega/text"
 )
 
 func newOptimize(g *globals) *cobra.Command {
@@ -20,16 +24,16 @@ func newOptimize(g *globals) *cobra.Command {
 	var objective, onInterrupt string
 	var follow bool
 	c := &cobra.Command{
-		Use: "optimize SYMBOL…", Short: "Find optimal weights of symbols, or of a portfolio", ValidArgsFunction: g.many(symbolNames),
+		Use: "optimize SYMBOL…", Short: "Find optimal weights for symbols or a portfolio", ValidArgsFunction: g.many(symbolNames),
 		Long: `Has the server find the weights that are best for an objective, from the returns of a window of days: of symbols, or of those of a
 portfolio. It runs there as a job; Ctrl-C asks whether to cancel it or to leave it running. The answer is kept together with all that it was made
 of (stega optimize show). With --follow it is made anew whenever prices or the portfolio move, and says how far the portfolio is from it.
 
 Objectives: min_volatility, max_sharpe, max_utility, efficient_return and efficient_risk (with --target), min_cvar, min_cdar, min_semivariance,
 risk_parity, hrp. The whole frontier is drawn by: stega frontier.`,
-		Example: `  stega optimize AAPL MSFT XOM --objective max_sharpe --risk-free 0.02
-  stega optimize --portfolio core --objective min_volatility --bounds 0:0.3 --follow
-  stega optimize AAPL MSFT XOM --objective efficient_return --target 0.2 --group tech=AAPL,MSFT:0:0.6
+		Example: `  stega optimize AAPL MSFT XOM --objective max_sharpe --risk-free 2%
+  stega optimize --portfolio core --objective min_volatility --follow
+  stega optimize AAPL MSFT XOM --objective efficient_return --target 20%
   stega optimize AAPL MSFT XOM --objective hrp -o csv`,
 		Args: cobra.ArbitraryArgs,
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
@@ -41,13 +45,17 @@ risk_parity, hrp. The whole frontier is drawn by: stega frontier.`,
 				return err
 			}
 			r.Objective, r.Follow = objective, follow
-			return g.optimize(ctx, c, cl, client.Optimize(r), &w, g.showOptimization)
+			if err := g.optimize(ctx, c, cl, client.Optimize(r), &w, g.showOptimization); err != nil {
+				return err
+			}
+			rememberOptimizations(g.at, r.Name)
+			return nil
 		}),
 	}
 	w.flags(c)
 	f.flags(c, g)
-	c.Flags().StringVar(&objective, "objective", "max_sharpe", "what is best, see above")
-	c.Flags().BoolVar(&follow, "follow", false, "make it anew whenever prices or the portfolio move")
+	c.Flags().StringVar(&objective, "objective", "max_sharpe", "objective (see above)")
+	c.Flags().BoolVar(&follow, "follow", false, "re-run it whenever prices or the portfolio change")
 	interruptFlag(c, &onInterrupt)
 	_ = c.RegisterFlagCompletionFunc("objective", oneOf("min_volatility", "max_sharpe", "max_utility", "efficient_return", "efficient_risk",
 		"min_cvar", "min_cdar", "min_semivariance", "risk_parity", "hrp"))
@@ -82,7 +90,7 @@ func (g *globals) optimize(
 		return err
 	}
 	if g.format == asTable && !g.quiet {
-		printf(c.ErrOrStderr(), "optimization %s: %s after %s\n", op.EntityID, w.level, time.Since(began).Round(time.Millisecond))
+		printf(c.ErrOrStderr(), "optimization %s (%s after %s)\n", op.EntityID, w.level, time.Since(began).Round(time.Millisecond))
 	}
 	return nil
 }
@@ -107,25 +115,16 @@ func newOptimizeList(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v := view{
-				raw: raw, note: "there are no optimizations; make one with: stega optimize SYMBOL…",
-				table: table{head: []string{"ID", "NAME", "OBJECTIVE", "STATUS", "FOLLOWS", ">RETURN", ">VOLATILITY", ">SHARPE", ">TURNOVER", ">AGE"}},
-				csv:   &table{head: []string{"id", "name", "objective", "status", "follow", "annual_return", "annual_volatility", "sharpe", "turnover"}},
-			}
+			v := optimizationColumns.view(list, func(o client.OptimizationSummary) string { return o.ID })
+			v.raw, v.note = raw, "there are no optimizations; make one with: stega optimize SYMBOL…"
 			for _, o := range list {
-				follows := "-"
-				if o.Follow {
-					follows = "yes"
-				}
-				v.ids = append(v.ids, o.ID)
-				v.table.add(o.ID, o.Name, o.Objective, o.Status, follows, percent(o.AnnualReturn), percent(o.AnnualVolatility), ratio(o.Sharpe), percent(o.Turnover), ago(&o.CreatedAt))
-				v.csv.add(o.ID, o.Name, o.Objective, o.Status, strconv.FormatBool(o.Follow), exactly(o.AnnualReturn), exactly(o.AnnualVolatility), exactly(o.Sharpe), exactly(o.Turnover))
+				rememberOptimizations(g.at, o.Name)
 			}
 			return g.show(c, v)
 		}),
 	}
-	c.Flags().IntVar(&limit, "limit", 20, "at most so many; 0: all")
-	c.Flags().StringVar(&portfolio, "portfolio", "", "only those of this portfolio, by its name or id")
+	c.Flags().IntVar(&limit, "limit", 20, "maximum number of rows (0 means all)")
+	c.Flags().StringVar(&portfolio, "portfolio", "", "only optimizations of this portfolio, by its name or id")
 	_ = c.RegisterFlagCompletionFunc("portfolio", g.many(portfolioNames))
 	return alsoAs(c, asCSV)
 }
@@ -133,30 +132,54 @@ func newOptimizeList(g *globals) *cobra.Command {
 // mostSearched bounds how many optimizations a name is looked for in.
 const mostSearched = 10_000
 
-// findOptimization finds the id of an optimization by its id, or by its name: the newest one that is called so.
-func (g *globals) findOptimization(ctx context.Context, cl *client.Client, asked string) (string, error) {
-	if uuid.Validate(asked) == nil {
-		return asked, nil
+// findOptimization finds an optimization by its id or its name.
+func (g *globals) findOptimization(ctx context.Context, cl *client.Client, word string) (string, error) {
+	return g.searchOptimization(ctx, cl, word, func(name string) bool { return false })
+}
+
+// resolveOptimization finds an optimization to read by its id, its name, or a prefix of its name that no other name has.
+// A command that changes one takes the whole name: see findOptimization.
+func (g *globals) resolveOptimization(ctx context.Context, cl *client.Client, word string) (string, error) {
+	return g.searchOptimization(ctx, cl, word, func(name string) bool { return strings.HasPrefix(text.Fold(name), text.Fold(word)) })
+}
+
+// searchOptimization finds the id of the optimization with a name, or else of the only one whose name is alike.
+func (g *globals) searchOptimization(ctx context.Context, cl *client.Client, word string, alike func(name string) bool) (string, error) {
+	if uuid.Validate(word) == nil {
+		return word, nil
 	}
 	ctx, cancel := g.limit(ctx)
 	defer cancel()
-	var names []string
+	var names, near []string
+	id := ""
 	for o, err := range client.All(func(p client.Page) (client.Answer[client.List[client.OptimizationSummary]], error) {
 		return cl.Optimizations(ctx, p, "")
 	}) {
 		if err != nil {
 			return "", err
 		}
-		if strings.EqualFold(o.Name, asked) {
+		if text.Fold(o.Name) == text.Fold(word) {
+			rememberOptimizations(g.at, o.Name)
 			return o.ID, nil
 		}
+		if alike(o.Name) && !slices.Contains(near, o.Name) {
+			near, id = append(near, o.Name), o.ID
+		}
 		if names = append(names, o.Name); len(names) == mostSearched {
-			return "", fault.NotFound("optimization_unknown", "none of the newest %d optimizations is named %q", mostSearched, asked).
-				WithHint("name an older one by its id: stega optimize list --limit 0")
+			return "", fault.NotFound("optimization_unknown", "none of the newest %d optimizations is named %q", mostSearched, word).
+				WithHint("give the id of an older one: stega optimize list --limit 0 -o wide")
 		}
 	}
-	f := fault.NotFound("optimization_unknown", "there is no optimization named %q", asked).WithHint("list them with: stega optimize list")
-	if near := closest(asked, names); near != "" {
+	switch len(near) {
+	case 0:
+	case 1:
+		return id, nil
+	default:
+		return "", fault.Usage("optimization_ambiguous", "several optimizations have a name that begins with %q", word).
+			WithHint("one of: %s", strings.Join(near[:min(len(near), 10)], ", "))
+	}
+	f := fault.NotFound("optimization_unknown", "there is no optimization named %q", word).WithHint("list them with: stega optimize list")
+	if near := closest(word, names); near != "" {
 		f = f.WithHint("did you mean %q? list them with: stega optimize list", near)
 	}
 	return "", f
@@ -164,11 +187,11 @@ func (g *globals) findOptimization(ctx context.Context, cl *client.Client, asked
 
 func newOptimizeShow(g *globals) *cobra.Command {
 	return alsoAs(&cobra.Command{
-		Use: "show ID|NAME", Aliases: []string{"get"}, Short: "Show what an optimization found, and what it was made of", Args: cobra.ExactArgs(1),
-		ValidArgsFunction: g.one(operationIDs),
+		Use: "show ID|NAME", Aliases: []string{"get"}, Short: "Show an optimization with its inputs", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: g.one(optimizationNames),
 		Example:           "  stega optimize show 019a2f60-0000-7000-8000-000000000000\n  stega optimize show calm -o json",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
-			id, err := g.findOptimization(ctx, cl, args[0])
+			id, err := g.resolveOptimization(ctx, cl, args[0])
 			if err != nil {
 				return err
 			}
@@ -188,7 +211,7 @@ func newOptimizeRepeat(g *globals) *cobra.Command {
 	var w waiting
 	var onInterrupt string
 	c := &cobra.Command{
-		Use: "repeat ID|NAME", Short: "Make an optimization once more, of the same days", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(operationIDs),
+		Use: "repeat ID|NAME", Short: "Re-run an optimization on the same dates", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(optimizationNames),
 		Example: "  stega optimize repeat 019a2f60-0000-7000-8000-000000000000",
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			if err := askable(&w, onInterrupt); err != nil {
@@ -215,7 +238,7 @@ func newOptimizeFollow(g *globals) *cobra.Command {
 	var w waiting
 	var off bool
 	c := &cobra.Command{
-		Use: "follow ID|NAME", Short: "Have an optimization follow its portfolio, or not any more", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(operationIDs),
+		Use: "follow ID|NAME", Short: "Turn automatic re-optimization on or off", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(optimizationNames),
 		Long: `Has an optimization of a portfolio made anew whenever prices or the portfolio move; what moved before is made up for. Each time, the event
 optimization.completed tells its weights, how far the portfolio is from them, and the trades that would close the gap.`,
 		Example: "  stega optimize follow calm\n  stega optimize follow calm --off\n  stega watch optimization.completed",
@@ -224,30 +247,32 @@ optimization.completed tells its weights, how far the portfolio is from them, an
 			if err != nil {
 				return err
 			}
-			done := "optimization " + id + " follows its portfolio"
+			done := sprintf("optimization %s follows its portfolio", args[0])
 			if off {
-				done = "optimization " + id + " follows no more"
+				done = sprintf("optimization %s does not follow its portfolio any more", args[0])
 			}
 			_, err = g.write(ctx, c, cl, client.FollowOptimization(id, !off), &w, done)
 			return err
 		}),
 	}
 	w.flags(c)
-	c.Flags().BoolVar(&off, "off", false, "not any more")
+	c.Flags().BoolVar(&off, "off", false, "stop following")
 	return c
 }
 
 func newOptimizeDelete(g *globals) *cobra.Command {
 	var w waiting
 	c := &cobra.Command{
-		Use: "delete ID|NAME", Aliases: []string{"rm"}, Short: "Remove an optimization", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(operationIDs),
+		Use: "delete ID|NAME", Aliases: []string{"rm"}, Short: "Delete an optimization", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(optimizationNames),
 		Example: "  stega optimize delete calm",
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			id, err := g.findOptimization(ctx, cl, args[0])
 			if err != nil {
 				return err
 			}
-			_, err = g.write(ctx, c, cl, client.DeleteOptimization(id), &w, "optimization "+id+" is deleted")
+			if _, err = g.write(ctx, c, cl, client.DeleteOptimization(id), &w, sprintf("deleted optimization %s", args[0])); err == nil {
+				forgetOptimization(g.at, args[0])
+			}
 			return err
 		}),
 	}
@@ -257,17 +282,24 @@ func newOptimizeDelete(g *globals) *cobra.Command {
 
 func newAllocate(g *globals) *cobra.Command {
 	var r client.AllocationRequest
+	var short *float64
 	c := &cobra.Command{
-		Use: "allocate ID|NAME --amount MONEY", Short: "Turn the weights of an optimization into whole shares", Args: cobra.ExactArgs(1),
-		ValidArgsFunction: g.one(operationIDs),
+		Use: "allocate ID|NAME --amount MONEY", Short: "Turn optimal weights into whole shares", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: g.one(optimizationNames),
 		Long: `Says how many whole shares at the last prices come nearest to the weights of an optimization, and what is left of the money. The greedy method
 buys what is farthest below its weight, over and over; the exact one finds the shares that no others are nearer than. It changes nothing.`,
-		Example: "  stega allocate calm --amount 10000\n  stega allocate 019a2f60-0000-7000-8000-000000000000 --amount 10000 --method exact -o csv",
+		Example: "  stega allocate calm --amount 10000\n  stega allocate calm --amount 10000 --method exact -o csv",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			if r.Amount == "" {
-				return fault.Usage("amount_missing", "there is no amount of money").WithHint("say --amount 10000")
+				return fault.Usage("amount_missing", "--amount is required").WithHint("such as --amount 10000")
 			}
-			id, err := g.findOptimization(ctx, cl, args[0])
+			if d, err := decimal.Parse(r.Amount); err != nil || !d.IsPos() {
+				return fault.Usage("amount_invalid", "--amount %s is not an amount of money", r.Amount).WithHint("write it in plain digits: --amount 10000")
+			}
+			if short != nil {
+				r.ShortRatio = strconv.FormatFloat(*short, 'f', -1, 64)
+			}
+			id, err := g.resolveOptimization(ctx, cl, args[0])
 			if err != nil {
 				return err
 			}
@@ -279,30 +311,22 @@ buys what is farthest below its weight, over and over; the exact one finds the s
 		}),
 	}
 	f := c.Flags()
-	f.StringVar(&r.Amount, "amount", "", "the money, in the currency of the prices")
-	f.StringVar(&r.Method, "method", "", "greedy or exact (default: greedy)")
-	f.StringVar(&r.ShortRatio, "short-ratio", "", "how much is sold short, in parts of the amount (default: the sum of the negative weights)")
-	f.BoolVar(&r.Reinvest, "reinvest", false, "buy long positions for what the short ones bring in")
+	f.StringVar(&r.Amount, "amount", "", "amount of money, in the currency of the prices")
+	f.StringVar(&r.Method, "method", "", "greedy or exact (default greedy)")
+	ratioVar(f, &short, "short-ratio", "value of the short positions as a fraction of the amount (default the sum of the negative weights)")
+	f.BoolVar(&r.Reinvest, "reinvest", false, "invest the proceeds of short positions in long ones")
 	_ = c.RegisterFlagCompletionFunc("method", oneOf("greedy", "exact"))
 	_ = c.RegisterFlagCompletionFunc("amount", cobra.NoFileCompletions)
 	return alsoAs(c, asCSV)
 }
 
 func (g *globals) showAllocation(c *cobra.Command, a client.Answer[client.Allocation]) error {
-	v := view{
-		raw: a.Raw, table: table{head: []string{"SYMBOL", ">SHARES", ">PRICE", ">VALUE", ">WEIGHT"}}, csv: &table{head: []string{"symbol", "shares", "price", "date", "value", "weight"}},
-		note: "the amount buys not one share",
-	}
-	for _, p := range a.Value.Positions {
-		v.ids = append(v.ids, p.Symbol)
-		shares := strconv.FormatInt(p.Shares, 10)
-		v.table.add(p.Symbol, shares, p.Price.String(), p.Value.String(), percent(&p.Weight))
-		v.csv.add(p.Symbol, shares, p.Price.String(), p.Date.String(), p.Value.String(), exactly(&p.Weight))
-	}
+	v := positionColumns.view(a.Value.Positions, func(p client.AllocatedPosition) string { return p.Symbol })
+	v.raw, v.note = a.Raw, "the amount does not buy a single share"
 	if err := g.show(c, v); err != nil || g.format != asTable || g.quiet {
 		return err
 	}
-	return writef(c.OutOrStdout(), "\nleft over of %s: %s; prices of %s\n", a.Value.Amount, a.Value.Leftover, a.Value.AsOf)
+	return writef(c.OutOrStdout(), "\n%s of %s left uninvested; prices of %s\n", a.Value.Leftover, a.Value.Amount, a.Value.AsOf)
 }
 
 // tradeOf is the trade of a symbol, as far as there is one.
@@ -313,4 +337,40 @@ func tradeOf(trades []events.Trade, symbol string) events.Trade {
 		}
 	}
 	return events.Trade{Symbol: symbol}
+}
+
+var optimizationColumns = columns[client.OptimizationSummary]{
+	{head: "ID", wide: true, value: func(o client.OptimizationSummary) string { return o.ID }},
+	{
+		head: "NAME", value: func(o client.OptimizationSummary) string { return cmp.Or(o.Name, o.ID) },
+		exact: func(o client.OptimizationSummary) string { return o.Name },
+	},
+	{head: "OBJECTIVE", value: func(o client.OptimizationSummary) string { return o.Objective }},
+	{head: "STATUS", value: func(o client.OptimizationSummary) string { return o.Status }},
+	{
+		head: "FOLLOWS", csv: "follow", value: func(o client.OptimizationSummary) string { return yes(o.Follow, "-") },
+		exact: func(o client.OptimizationSummary) string { return strconv.FormatBool(o.Follow) },
+	},
+	number("RETURN", "annual_return", percent, func(o client.OptimizationSummary) *float64 { return o.AnnualReturn }),
+	number("VOLATILITY", "annual_volatility", percent, func(o client.OptimizationSummary) *float64 { return o.AnnualVolatility }),
+	number("SHARPE", "sharpe", ratio, func(o client.OptimizationSummary) *float64 { return o.Sharpe }),
+	number("TURNOVER", "turnover", percent, func(o client.OptimizationSummary) *float64 { return o.Turnover }),
+	{head: ">AGE", csv: "-", value: func(o client.OptimizationSummary) string { return ago(&o.CreatedAt) }},
+}
+
+// yes returns "yes" where something holds, and otherwise a word for that it does not.
+func yes(holds bool, no string) string {
+	if holds {
+		return "yes"
+	}
+	return no
+}
+
+var positionColumns = columns[client.AllocatedPosition]{
+	{head: "SYMBOL", value: func(p client.AllocatedPosition) string { return p.Symbol }},
+	{head: ">SHARES", value: func(p client.AllocatedPosition) string { return strconv.FormatInt(p.Shares, 10) }},
+	{head: ">PRICE", value: func(p client.AllocatedPosition) string { return p.Price.String() }},
+	{csv: "date", exact: func(p client.AllocatedPosition) string { return p.Date.String() }},
+	{head: ">VALUE", value: func(p client.AllocatedPosition) string { return p.Value.String() }},
+	number("TARGET", "weight", percent, func(p client.AllocatedPosition) *float64 { return &p.Weight }),
 }

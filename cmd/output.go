@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
@@ -23,6 +22,7 @@ import (
 // The forms of output.
 const (
 	asTable = "table"
+	asWide  = "wide" // a table with all columns
 	asJSON  = "json"
 	asYAML  = "yaml"
 	asCSV   = "csv" // of commands that say so, as asSVG
@@ -32,14 +32,17 @@ const (
 // outputs is the annotation of a command that has more forms of output than all have.
 const outputs = "outputs"
 
-// alsoAs says that a command has further forms of output.
+// csvToo annotates a command that has CSV too.
+var csvToo = map[string]string{outputs: asCSV}
+
+// alsoAs adds forms of output to a command.
 func alsoAs(c *cobra.Command, forms ...string) *cobra.Command {
 	return annotate(c, outputs, strings.Join(forms, " "))
 }
 
-// formsOf are the forms of output of a command.
+// formsOf returns the forms of output of a command.
 func formsOf(c *cobra.Command) []string {
-	return append([]string{asTable, asJSON, asYAML}, strings.Fields(c.Annotations[outputs])...)
+	return append([]string{asTable, asWide, asJSON, asYAML}, strings.Fields(c.Annotations[outputs])...)
 }
 
 func checkFormat(c *cobra.Command, format string) error {
@@ -47,11 +50,11 @@ func checkFormat(c *cobra.Command, format string) error {
 	if slices.Contains(forms, format) {
 		return nil
 	}
-	hint := "say -o " + strings.Join(forms[:len(forms)-1], ", -o ") + " or -o " + forms[len(forms)-1]
+	hint := "one of: -o " + strings.Join(forms[:len(forms)-1], ", -o ") + " or -o " + forms[len(forms)-1]
 	if format == asCSV || format == asSVG {
 		return fault.Usage("output_unknown", "%s has no output %q", c.CommandPath(), format).WithHint("%s", hint)
 	}
-	return fault.Usage("output_unknown", "there is no output %q", format).WithHint("%s", hint)
+	return fault.Usage("output_unknown", "unknown output %q", format).WithHint("%s", hint)
 }
 
 // view is something that can be shown in each form: as the JSON that it came as, as ids, as a table for people and
@@ -90,8 +93,10 @@ func (g *globals) show(c *cobra.Command, v view) error {
 			printf(c.ErrOrStderr(), "%s\n", v.note)
 		}
 		return nil
+	case g.wide:
+		return v.table.write(w)
 	}
-	return v.table.write(w)
+	return v.table.narrow().write(w)
 }
 
 // printRaw writes JSON indented, or as YAML.
@@ -164,53 +169,6 @@ func (g *globals) print(w io.Writer, v any) (done bool, err error) {
 		return true, err
 	}
 	return true, printRaw(w, g.format, b.Bytes())
-}
-
-// table is text in columns; a heading that begins with ">" has its column aligned to the right. A row with one cell
-// of several is a heading among the rows, as wide as it is.
-type table struct {
-	head     []string
-	rows     [][]string
-	verbatim bool // the headings are names
-}
-
-func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
-
-func (t *table) write(w io.Writer) error {
-	widths, rows := make([]int, len(t.head)), t.visible()
-	for i, h := range t.head {
-		widths[i] = utf8.RuneCountInString(text.Visible(strings.TrimPrefix(h, ">")))
-		for _, row := range rows {
-			if len(row) == len(t.head) {
-				widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
-			}
-		}
-	}
-	var b bytes.Buffer
-	line := func(cells []string) {
-		for i, cell := range cells {
-			pad := strings.Repeat(" ", max(widths[i]-utf8.RuneCountInString(cell), 0))
-			if strings.HasPrefix(t.head[i], ">") {
-				b.WriteString(pad + cell + "  ")
-			} else {
-				b.WriteString(cell + pad + "  ")
-			}
-		}
-		b.Truncate(len(bytes.TrimRight(b.Bytes(), " ")))
-		b.WriteByte('\n')
-	}
-	if strings.Trim(strings.Join(t.head, ""), ">") != "" {
-		head := make([]string, len(t.head))
-		for i, h := range t.head {
-			head[i] = text.Visible(strings.TrimPrefix(h, ">"))
-		}
-		line(head)
-	}
-	for _, row := range rows {
-		line(row)
-	}
-	_, err := w.Write(b.Bytes())
-	return err
 }
 
 // visible returns the rows as a terminal may show them.

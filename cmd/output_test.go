@@ -115,7 +115,7 @@ func TestTheTreeOfAnOperation(t *testing.T) {
 // A width is what somebody typed into a variable: no picture may fill the memory for it.
 func TestAPictureHasABoundedWidth(t *testing.T) {
 	t.Parallel()
-	of := func(variable string, terminal int) int { return columns(terminal, variable) }
+	of := func(variable string, terminal int) int { return plotWidth(terminal, variable) }
 	assert.Equal(t, maxColumns, of("999999999999", 0))
 	assert.Equal(t, maxColumns, of("", 70_000))
 	assert.Equal(t, 72, of("72", 0))

@@ -31,7 +31,7 @@ func (g *globals) pictured() bool {
 // paint draws a picture in the form that was asked for, on a terminal as wide as that is.
 func (g *globals) paint(w io.Writer, draw picture) error {
 	if draw == nil {
-		return fault.Usage("plot_missing", "there is no picture of this").WithHint("leave out --plot and -o svg")
+		return fault.Usage("plot_missing", "this has no picture").WithHint("leave out --plot and -o svg")
 	}
 	o := plot.Options{SVG: g.format == asSVG, Color: bool(painted(w)), ASCII: !unicodeTerm(), Width: columnsOf(w)}
 	if o.SVG {
@@ -39,7 +39,7 @@ func (g *globals) paint(w io.Writer, draw picture) error {
 	}
 	err := draw(w, o)
 	if errors.Is(err, plot.ErrNothing) {
-		return fault.Invalid("plot_empty", "there is nothing to draw: no value is defined").WithHint("see why with -o json")
+		return fault.Invalid("plot_empty", "there is nothing to draw: no value is defined").WithHint("the reasons are in -o json")
 	}
 	return err
 }
@@ -56,11 +56,11 @@ func columnsOf(w io.Writer) int {
 	if f, ok := w.(*os.File); ok {
 		width, _, _ = term.GetSize(int(f.Fd())) // 0 where there is none
 	}
-	return columns(width, os.Getenv("COLUMNS"))
+	return plotWidth(width, os.Getenv("COLUMNS"))
 }
 
-// columns is the width of a terminal that says it, else the one that a variable says.
-func columns(terminal int, variable string) int {
+// plotWidth returns the width of a terminal, else that of a variable, else the usual one.
+func plotWidth(terminal int, variable string) int {
 	if terminal > 0 {
 		return min(terminal, maxColumns)
 	}

@@ -21,8 +21,8 @@ import (
 
 func newPortfolio(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
-		Use: "portfolio", Aliases: []string{"portfolios"}, Short: "Portfolios: list, get, create, update, delete",
-		Example: "  stega portfolio list\n  stega portfolio create --name core --assets AAPL:0.6,MSFT:0.4\n  stega portfolio get core",
+		Use: "portfolio", Aliases: []string{"portfolios"}, Short: "List, show, create, change and delete portfolios",
+		Example: "  stega portfolio list\n  stega portfolio create --name core --assets AAPL:60%,MSFT:40%\n  stega portfolio get core",
 	})
 	c.AddCommand(newPortfolioList(g), newPortfolioGet(g), newPortfolioCreate(g), newPortfolioUpdate(g), newPortfolioDelete(g))
 	return c
@@ -32,7 +32,7 @@ func newPortfolioList(g *globals) *cobra.Command {
 	var limit int
 	c := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List portfolios", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Example: "  stega portfolio list\n  stega portfolio list -o json\n  stega portfolio list --quiet",
+		Example: "  stega portfolio list\n  stega portfolio list -o json\n  stega portfolio list --quiet", Annotations: csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[client.List[events.Portfolio]], error) {
 				return cl.Portfolios(ctx, p, "")
@@ -41,27 +41,47 @@ func newPortfolioList(g *globals) *cobra.Command {
 				return err
 			}
 			rememberPortfolios(g.at, limit == 0, list...)
-			v := view{raw: raw, table: table{head: []string{"NAME", "ID", ">VERSION", "ASSETS", "UPDATED"}}, note: "there are no portfolios; make one with: stega portfolio create"}
-			for _, p := range list {
-				v.ids = append(v.ids, p.ID)
-				v.table.add(p.Name, p.ID, strconv.FormatInt(p.Version, 10), brief(p.Assets), p.UpdatedAt.Local().Format(time.DateTime))
-			}
+			v := portfolioColumns.view(list, func(p events.Portfolio) string { return p.ID })
+			v.raw, v.note = raw, "there are no portfolios; create one with: stega portfolio create"
 			return g.show(c, v)
 		}),
 	}
-	c.Flags().IntVar(&limit, "limit", 0, "at most so many; 0: all")
+	c.Flags().IntVar(&limit, "limit", 0, "maximum number of rows (0 means all)")
 	return c
 }
 
-// brief are assets as --assets takes them, the first few of many.
+var portfolioColumns = columns[events.Portfolio]{
+	{head: "NAME", value: func(p events.Portfolio) string { return p.Name }},
+	{head: "ID", wide: true, value: func(p events.Portfolio) string { return p.ID }},
+	{head: ">VERSION", value: func(p events.Portfolio) string { return strconv.FormatInt(p.Version, 10) }},
+	{
+		head: "ASSETS", value: func(p events.Portfolio) string { return brief(p.Assets) },
+		exact: func(p events.Portfolio) string { return listed(p.Assets, len(p.Assets)) },
+	},
+	{
+		head: "UPDATED", csv: "updated_at", value: func(p events.Portfolio) string { return p.UpdatedAt.Local().Format(time.DateTime) },
+		exact: func(p events.Portfolio) string { return stamp(&p.UpdatedAt) },
+	},
+}
+
+var assetColumns = columns[events.Asset]{
+	{head: "SYMBOL", value: func(a events.Asset) string { return a.Symbol }},
+	{head: ">WEIGHT", value: func(a events.Asset) string { return a.Weight.String() }},
+}
+
+// brief returns assets as --assets takes them, the first few of many.
 func brief(assets []events.Asset) string {
-	var parts []string
-	for i, a := range assets {
-		if i == 4 && len(assets) > 5 {
-			parts = append(parts, fmt.Sprintf("… %d more", len(assets)-i))
-			break
-		}
-		parts = append(parts, a.Symbol+":"+a.Weight.String())
+	if len(assets) > 5 {
+		return listed(assets, 4) + fmt.Sprintf(",… %d more", len(assets)-4)
+	}
+	return listed(assets, len(assets))
+}
+
+// listed returns the first assets as --assets takes them.
+func listed(assets []events.Asset, most int) string {
+	parts := make([]string, most)
+	for i, a := range assets[:most] {
+		parts[i] = a.Symbol + ":" + a.Weight.String()
 	}
 	return strings.Join(parts, ",")
 }
@@ -69,7 +89,7 @@ func brief(assets []events.Asset) string {
 func newPortfolioGet(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use: "get NAME|ID", Aliases: []string{"show"}, Short: "Show one portfolio", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(portfolioNames),
-		Example: "  stega portfolio get core\n  stega portfolio get core -o yaml > core.yaml",
+		Example: "  stega portfolio get core\n  stega portfolio get core -o yaml > core.yaml", Annotations: csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			p, err := resolvePortfolio(ctx, g.at, cl, args[0])
 			if err != nil {
@@ -84,10 +104,8 @@ func newPortfolioGet(g *globals) *cobra.Command {
 			if g.format == asTable && !g.quiet {
 				printf(c.OutOrStdout(), "%s\nid %s, version %d, of %s\n\n", p.Name, p.ID, p.Version, p.UpdatedAt.Local().Format(time.DateTime))
 			}
-			v := view{raw: a.Raw, ids: []string{p.ID}, table: table{head: []string{"SYMBOL", ">WEIGHT"}}}
-			for _, a := range p.Assets {
-				v.table.add(a.Symbol, a.Weight.String())
-			}
+			v := assetColumns.view(p.Assets, nil)
+			v.raw, v.ids = a.Raw, []string{p.ID}
 			return g.show(c, v)
 		}),
 	}
@@ -147,10 +165,10 @@ func newPortfolioCreate(g *globals) *cobra.Command {
 	var w waiting
 	var in portfolioInput
 	c := &cobra.Command{
-		Use: "create", Short: "Make a portfolio", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Use: "create", Short: "Create a portfolio", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		Long: `Makes a portfolio of symbols and weights. Weights are ratios that sum to one; short positions are negative. With --wait=settled it
 returns once the returns of the portfolio can be read.`,
-		Example: `  stega portfolio create --name core --assets AAPL:0.6,MSFT:0.4
+		Example: `  stega portfolio create --name core --assets AAPL:60%,MSFT:40%
   stega portfolio create --file core.yaml --wait=settled
   stega portfolio get core -o json | stega portfolio create --name copy --file -`,
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
@@ -159,12 +177,12 @@ returns once the returns of the portfolio can be read.`,
 				return err
 			}
 			if name == "" {
-				return fault.Usage("name_missing", "the portfolio has no name").WithHint("say --name core")
+				return fault.Usage("name_missing", "--name is required").WithHint("such as --name core")
 			}
 			if len(assets) == 0 {
-				return fault.Usage("assets_missing", "the portfolio has no assets").WithHint("say --assets AAPL:0.6,MSFT:0.4, or --file with them")
+				return fault.Usage("assets_missing", "--assets or --file is required").WithHint("such as --assets AAPL:60%%,MSFT:40%%")
 			}
-			op, err := g.write(ctx, c, cl, client.CreatePortfolio(name, assets), &w, fmt.Sprintf("portfolio %q is created", name))
+			op, err := g.write(ctx, c, cl, client.CreatePortfolio(name, assets), &w, fmt.Sprintf("created portfolio %q", name))
 			if op.EntityID != "" && err == nil {
 				rememberPortfolios(g.at, false, events.Portfolio{ID: op.EntityID, Name: name})
 			}
@@ -192,7 +210,7 @@ else's change is lost; --if-match says which version you have seen yourself.`,
 				return err
 			}
 			if name == "" && len(assets) == 0 {
-				return fault.Usage("change_missing", "nothing is to be changed").WithHint("say --name, --assets or --file")
+				return fault.Usage("change_missing", "--name, --assets or --file is required")
 			}
 			reading, cancel := g.limit(ctx)
 			defer cancel()
@@ -211,7 +229,7 @@ else's change is lost; --if-match says which version you have seen yourself.`,
 			if match > 0 {
 				cmd.IfMatch = client.Version(match)
 			}
-			_, err = g.write(ctx, c, cl, cmd, &w, fmt.Sprintf("portfolio %q is changed", name))
+			_, err = g.write(ctx, c, cl, cmd, &w, fmt.Sprintf("changed portfolio %q", name))
 			if err == nil {
 				rememberPortfolios(g.at, false, events.Portfolio{ID: p.ID, Name: name})
 			}
@@ -220,7 +238,7 @@ else's change is lost; --if-match says which version you have seen yourself.`,
 	}
 	w.flags(c)
 	in.flags(c, g)
-	c.Flags().Int64Var(&match, "if-match", 0, "only when this is its version (default: the one that is read before)")
+	c.Flags().Int64Var(&match, "if-match", 0, "only if this is its version (default the one that is read before)")
 	return c
 }
 
@@ -228,7 +246,7 @@ func newPortfolioDelete(g *globals) *cobra.Command {
 	var w waiting
 	var match int64
 	c := &cobra.Command{
-		Use: "delete NAME|ID", Aliases: []string{"rm"}, Short: "Remove a portfolio", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(portfolioNames),
+		Use: "delete NAME|ID", Aliases: []string{"rm"}, Short: "Delete a portfolio", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(portfolioNames),
 		Example: "  stega portfolio delete core\n  stega portfolio delete core --if-match 3",
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			reading, cancel := g.limit(ctx)
@@ -241,7 +259,7 @@ func newPortfolioDelete(g *globals) *cobra.Command {
 			if match > 0 {
 				cmd.IfMatch = client.Version(match)
 			}
-			_, err = g.write(ctx, c, cl, cmd, &w, fmt.Sprintf("portfolio %q is deleted", p.Name))
+			_, err = g.write(ctx, c, cl, cmd, &w, fmt.Sprintf("deleted portfolio %q", p.Name))
 			if err == nil {
 				forgetPortfolio(g.at, p.ID)
 			}
@@ -249,6 +267,6 @@ func newPortfolioDelete(g *globals) *cobra.Command {
 		}),
 	}
 	w.flags(c)
-	c.Flags().Int64Var(&match, "if-match", 0, "only when this is its version")
+	c.Flags().Int64Var(&match, "if-match", 0, "only if this is its version")
 	return c
 }

@@ -15,7 +15,7 @@ import (
 
 func newPrices(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
-		Use: "prices", Short: "Daily prices: import, pull, show",
+		Use: "prices", Short: "Import, pull and show daily prices",
 		Example: "  stega prices import prices.csv\n  stega prices pull --backfill AAPL MSFT\n  stega prices show AAPL --from 2026-01-01",
 	})
 	c.AddCommand(newPricesImport(g), newPricesPull(g), newPricesProviders(g), newPricesShow(g))
@@ -24,8 +24,8 @@ func newPrices(g *globals) *cobra.Command {
 
 // windowFlags are the flags of a range of days.
 func (g *globals) windowFlags(c *cobra.Command, w *client.Window) {
-	c.Flags().StringVar(&w.From, "from", "", "from this day, YYYY-MM-DD (default: the first)")
-	c.Flags().StringVar(&w.To, "to", "", "to this day (default: the last)")
+	c.Flags().StringVar(&w.From, "from", "", "first day, YYYY-MM-DD (default the first with data)")
+	c.Flags().StringVar(&w.To, "to", "", "last day, YYYY-MM-DD (default the last with data)")
 	periodFlag(c, &w.From)
 	c.Flags().StringVar(&w.After, "after", "", "wait, a short time, until all that follows from this operation is there")
 	_ = c.RegisterFlagCompletionFunc("after", g.many(operationIDs))
@@ -58,7 +58,7 @@ computed of the splits and the dividends after it.`,
 		}),
 	}, asCSV)
 	g.windowFlags(c, &w)
-	c.Flags().BoolVar(&adjusted, "adjusted", false, "with adjusted closes for every day")
+	c.Flags().BoolVar(&adjusted, "adjusted", false, "compute adjusted closes for every day")
 	return c
 }
 
@@ -107,7 +107,7 @@ func newPricesPull(g *globals) *cobra.Command {
 	var backfill bool
 	var from, provider string
 	c := &cobra.Command{
-		Use: "pull [SYMBOL…]", Short: "Get prices from one of the server's providers", ValidArgsFunction: g.many(symbolNames),
+		Use: "pull [SYMBOL…]", Short: "Pull prices from a provider", ValidArgsFunction: g.many(symbolNames),
 		Long: `Has the server get prices from a provider: the latest ones or, with --backfill, those of the past; of all symbols that it knows, or of
 some. A provider is a folder of files (stega up --prices-folder) or an API elsewhere; stega prices providers lists them.`,
 		Example: "  stega prices pull\n  stega prices pull --backfill --from 2020-01-01 AAPL MSFT --wait=settled\n  stega prices pull --provider yahoo AAPL",
@@ -116,9 +116,9 @@ some. A provider is a folder of files (stega up --prices-folder) or an API elsew
 			if backfill {
 				kind = "backfill"
 			} else if from != "" {
-				return fault.Usage("from_unused", "--from is for --backfill").WithHint("say --backfill too")
+				return fault.Usage("from_unused", "--from needs --backfill").WithHint("add --backfill")
 			}
-			_, err := g.write(ctx, c, cl, client.PullPrices(client.Pull{Kind: kind, Symbols: args, From: from, Provider: provider}), &w, "prices are pulled")
+			_, err := g.write(ctx, c, cl, client.PullPrices(client.Pull{Kind: kind, Symbols: args, From: from, Provider: provider}), &w, "pulled prices")
 			if err == nil {
 				rememberSymbols(g.at, false, upper(args)...)
 			}
@@ -126,34 +126,24 @@ some. A provider is a folder of files (stega up --prices-folder) or an API elsew
 		}),
 	}
 	w.flags(c)
-	c.Flags().BoolVar(&backfill, "backfill", false, "those of the past, and not only the latest")
-	c.Flags().StringVar(&from, "from", "", "from this day, YYYY-MM-DD (default: as far back as there are any)")
-	c.Flags().StringVar(&provider, "provider", "", "where from, see stega prices providers (default: the server's)")
+	c.Flags().BoolVar(&backfill, "backfill", false, "pull the history, not only the latest prices")
+	c.Flags().StringVar(&from, "from", "", "first day, YYYY-MM-DD (default as far back as possible)")
+	c.Flags().StringVar(&provider, "provider", "", "provider, see: stega prices providers (default that of the server)")
 	_ = c.RegisterFlagCompletionFunc("provider", oneOf(providerNames...))
 	return c
 }
 
 func newPricesProviders(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "providers", Short: "List where the server can get prices from", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Example: "  stega prices providers\n  stega prices providers -o json", Annotations: map[string]string{outputs: asCSV},
+		Use: "providers", Short: "List price providers", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Example: "  stega prices providers\n  stega prices providers -o json", Annotations: csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 			list, raw, err := all(g, 0, func(client.Page) (client.Answer[client.List[client.Provider]], error) { return cl.Providers(ctx) })
 			if err != nil {
 				return err
 			}
-			v := view{raw: raw, table: table{head: []string{"NAME", "ABOUT", "CONFIGURED", "SETTINGS OF THE SERVER"}}}
-			for _, p := range list {
-				configured := "no"
-				switch {
-				case p.Configured && p.Default:
-					configured = "yes, the default"
-				case p.Configured:
-					configured = "yes"
-				}
-				v.ids = append(v.ids, p.Name)
-				v.table.add(p.Name, p.About, configured, strings.Join(p.Settings, ", "))
-			}
+			v := providerColumns.view(list, func(p client.Provider) string { return p.Name })
+			v.raw = raw
 			return g.show(c, v)
 		}),
 	}
@@ -171,8 +161,8 @@ func newSymbols(g *globals) *cobra.Command {
 	var limit int
 	var search string
 	c := &cobra.Command{
-		Use: "symbols [BEGINNING]", Short: "List the symbols that there are prices of", Args: cobra.MaximumNArgs(1), ValidArgsFunction: g.one(symbolNames),
-		Example: "  stega symbols\n  stega symbols A -o json\n  stega symbols --search .UK -o csv", Annotations: map[string]string{outputs: asCSV},
+		Use: "symbols [BEGINNING]", Short: "List symbols", Args: cobra.MaximumNArgs(1), ValidArgsFunction: g.one(symbolNames),
+		Example: "  stega symbols\n  stega symbols A -o json\n  stega symbols --search .UK -o csv", Annotations: csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			begin := strings.Join(args, "")
 			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[client.List[client.Symbol]], error) {
@@ -181,23 +171,39 @@ func newSymbols(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v := view{raw: raw, table: table{head: []string{"SYMBOL", "FIRST", "LAST", ">DAYS"}}, note: "there are no prices; import some with: stega prices import FILE"}
+			v := symbolColumns.view(list, func(s client.Symbol) string { return s.Symbol })
+			v.raw, v.note = raw, "there are no prices; import some with: stega prices import FILE"
 			if begin != "" {
-				v.note = fmt.Sprintf("there are no prices of a symbol that begins with %q", begin)
+				v.note = fmt.Sprintf("no symbol with prices begins with %q", begin)
 			}
 			if search != "" {
-				v.note = fmt.Sprintf("there are no prices of a symbol that has %q in it", search)
-			}
-			for _, s := range list {
-				v.ids = append(v.ids, s.Symbol)
-				v.table.add(s.Symbol, s.First.String(), s.Last.String(), strconv.Itoa(s.Count))
+				v.note = fmt.Sprintf("no symbol with prices contains %q", search)
 			}
 			rememberSymbols(g.at, begin == "" && search == "" && limit == 0, v.ids...)
 			return g.show(c, v)
 		}),
 	}
-	c.Flags().IntVar(&limit, "limit", 0, "at most so many; 0: all")
-	c.Flags().StringVar(&search, "search", "", "only those with this in them, in any case")
+	c.Flags().IntVar(&limit, "limit", 0, "maximum number of rows (0 means all)")
+	c.Flags().StringVar(&search, "search", "", "only symbols that contain this text, in any case")
 	_ = c.RegisterFlagCompletionFunc("search", cobra.NoFileCompletions)
 	return c
+}
+
+var providerColumns = columns[client.Provider]{
+	{head: "NAME", value: func(p client.Provider) string { return p.Name }},
+	{head: "ABOUT", value: func(p client.Provider) string { return p.About }},
+	{head: "CONFIGURED", value: func(p client.Provider) string {
+		if p.Configured && p.Default {
+			return "yes, the default"
+		}
+		return yes(p.Configured, "no")
+	}},
+	{head: "SETTINGS OF THE SERVER", value: func(p client.Provider) string { return strings.Join(p.Settings, ", ") }},
+}
+
+var symbolColumns = columns[client.Symbol]{
+	{head: "SYMBOL", value: func(s client.Symbol) string { return s.Symbol }},
+	{head: "FIRST", value: func(s client.Symbol) string { return s.First.String() }},
+	{head: "LAST", value: func(s client.Symbol) string { return s.Last.String() }},
+	{head: ">DAYS", value: func(s client.Symbol) string { return strconv.Itoa(s.Count) }},
 }

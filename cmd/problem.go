@@ -2,24 +2,21 @@ package cmd
 
 import (
 	"context"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"stega/client"
 	"stega/events"
 	"stega/fault"
 )
 
-// problemFlags are the flags that say what is to be optimized, and how.
+// problemFlags are the flags that describe an optimization.
 type problemFlags struct {
-	r         client.OptimizationRequest
-	portfolio string
-	numbers   map[string]**float64
-	set       *pflag.FlagSet
+	r                              client.OptimizationRequest
+	portfolio                      string
+	riskFree, benchmark, costs, l2 *float64
 
 	bounds                         string
 	assetBounds, groups, views     []string
@@ -29,50 +26,45 @@ type problemFlags struct {
 
 func (f *problemFlags) flags(c *cobra.Command, g *globals) {
 	s := c.Flags()
-	f.set, f.numbers = s, map[string]**float64{}
-	number := func(name string, into **float64, usage string) {
-		f.numbers[name] = into
-		s.Float64(name, 0, usage)
-	}
 	choice := func(name string, into *string, usage string, values ...string) {
-		s.StringVar(into, name, "", usage+": "+strings.Join(values, ", ")+" (default: "+values[0]+")")
+		s.StringVar(into, name, "", usage+": "+strings.Join(values, ", ")+" (default "+values[0]+")")
 		_ = c.RegisterFlagCompletionFunc(name, oneOf(values...))
 	}
-	s.StringVar(&f.portfolio, "portfolio", "", "the symbols of this portfolio, by its name or id")
-	s.StringVar(&f.r.Name, "name", "", "what to call it")
-	number("target", &f.r.Target, "the return a year of efficient_return, or the risk of efficient_risk; 0.2 is 20 %")
-	number("risk-aversion", &f.r.RiskAversion, "of max_utility (default: 1)")
-	s.Float64Var(&f.r.RiskFree, "risk-free", 0, "the risk-free rate a year; 0.02 is 2 %")
-	choice("measure", &f.r.Measure, "of the risk", "volatility", "cvar", "cdar", "semideviation")
-	number("confidence", &f.r.Confidence, "of cvar and cdar (default: 0.95)")
-	s.Float64Var(&f.r.Benchmark, "benchmark", 0, "the return of a day, or of the frequency, below which there is a loss; of semi and semideviation")
-	choice("frequency", &f.r.Frequency, "of the returns that all is estimated from", "daily", "weekly", "monthly")
-	choice("returns", &f.r.ExpectedReturns, "how expected returns are estimated", "historical", "arithmetic", "ema", "capm")
-	number("return-span", &f.r.ReturnSpan, "of ema, in returns (default: 500)")
-	s.StringVar(&f.r.Market, "market", "", "of capm: a symbol (default: the mean of all)")
-	choice("covariance", &f.r.Covariance, "how the covariance is estimated", "sample", "semi", "exponential", "ledoit_wolf", "oas")
-	number("covariance-span", &f.r.CovarianceSpan, "of exponential, in returns (default: 180)")
-	choice("shrinkage-target", &f.r.ShrinkageTarget, "of ledoit_wolf", "constant_variance", "single_factor", "constant_correlation")
-	choice("missing", &f.r.Missing, "days without a return, of semi, ledoit_wolf and oas", "complete", "zero", "pairwise")
-	s.Lookup("missing").Usage = "days without a return, of semi, ledoit_wolf and oas: complete, zero, pairwise (default: pairwise of semi, else complete)"
-	choice("repair", &f.r.Repair, "of a matrix that is no covariance", "spectral", "diagonal", "none")
-	choice("linkage", &f.r.Linkage, "of hrp", "single", "complete", "average", "ward")
-	s.StringVar(&f.bounds, "bounds", "", "of each weight, such as 0:0.3, or : for none (default: 0:1)")
-	s.StringArrayVar(&f.assetBounds, "bound", nil, "of one symbol, such as AAPL=0:0.1; can be said several times")
-	s.StringArrayVar(&f.groups, "group", nil, "limits of a sum of weights, such as tech=AAPL,MSFT:0:0.4; can be said several times")
-	s.BoolVar(&f.r.MarketNeutral, "market-neutral", false, "the weights sum to 0 and not to 1")
-	s.Float64Var(&f.r.L2, "l2", 0, "how strongly weights are pulled together")
-	s.Float64Var(&f.r.TransactionCosts, "costs", 0, "of trading, in parts of what is traded; 0.001 is 0.1 %")
-	s.StringVar(&f.current, "current", "", "the weights that trading begins with, such as AAPL:0.6,MSFT:0.4 (default: those of the portfolio)")
-	s.StringVar(&f.budgets, "budgets", "", "shares of the risk, of risk_parity, such as AAPL:2,MSFT:1 (default: equal)")
-	s.StringArrayVar(&f.views, "view", nil, "an opinion on returns: AAPL=0.1, AAPL>MSFT=0.05, with a confidence AAPL=0.1@0.6; can be said several times")
-	choice("prior", &f.r.Prior, "what is expected without views", "estimate", "market", "equal", "zero")
-	number("tau", &f.r.Tau, "how uncertain that is, in parts of the covariance (default: 0.05)")
-	s.StringVar(&f.marketWorths, "market-caps", "", "what symbols are worth in the market, such as AAPL:900,MSFT:800")
-	s.StringVar(&f.r.From, "from", "", "from this day, YYYY-MM-DD (default: the first)")
-	s.StringVar(&f.r.To, "to", "", "to this day (default: the last)")
+	s.StringVar(&f.portfolio, "portfolio", "", "symbols of this portfolio, by its name or id")
+	s.StringVar(&f.r.Name, "name", "", "name of the optimization; no two have the same")
+	ratioVar(s, &f.r.Target, "target", "annual return of efficient_return, or risk of efficient_risk, such as 20%")
+	numberVar(s, &f.r.RiskAversion, "risk-aversion", "risk aversion of max_utility (default 1)")
+	ratioVar(s, &f.riskFree, "risk-free", "risk-free rate a year, such as 2% (default 0)")
+	choice("measure", &f.r.Measure, "risk measure", "volatility", "cvar", "cdar", "semideviation")
+	ratioVar(s, &f.r.Confidence, "confidence", "confidence of cvar and cdar (default 95%)")
+	ratioVar(s, &f.benchmark, "benchmark", "benchmark return of semi and semideviation, per period: returns below it are losses (default 0)")
+	choice("frequency", &f.r.Frequency, "frequency of the returns used for all estimates", "daily", "weekly", "monthly")
+	choice("returns", &f.r.ExpectedReturns, "estimator of expected returns", "historical", "arithmetic", "ema", "capm")
+	numberVar(s, &f.r.ReturnSpan, "return-span", "span of the ema weights, in returns (default 500)")
+	s.StringVar(&f.r.Market, "market", "", "market symbol of capm (default the mean of all symbols)")
+	choice("covariance", &f.r.Covariance, "estimator of the covariance", "sample", "semi", "exponential", "ledoit_wolf", "oas")
+	numberVar(s, &f.r.CovarianceSpan, "covariance-span", "span of the exponential weights, in returns (default 180)")
+	choice("shrinkage-target", &f.r.ShrinkageTarget, "shrinkage target of ledoit_wolf", "constant_variance", "single_factor", "constant_correlation")
+	choice("missing", &f.r.Missing, "", "complete", "zero", "pairwise")
+	s.Lookup("missing").Usage = "handling of missing returns by semi, ledoit_wolf and oas: complete, zero, pairwise (default pairwise for semi, else complete)"
+	choice("repair", &f.r.Repair, "method that makes a matrix a covariance", "spectral", "diagonal", "none")
+	choice("linkage", &f.r.Linkage, "linkage of hrp", "single", "complete", "average", "ward")
+	s.StringVar(&f.bounds, "bounds", "", "bounds of each weight, such as 0:30%, or : for none (default 0:1)")
+	s.StringArrayVar(&f.assetBounds, "bound", nil, "bounds of one symbol, such as AAPL=0:10%; repeatable")
+	s.StringArrayVar(&f.groups, "group", nil, "bounds of the sum of several weights, such as tech=AAPL,MSFT:0:40%; repeatable")
+	s.BoolVar(&f.r.MarketNeutral, "market-neutral", false, "let the weights sum to 0 instead of 1")
+	numberVar(s, &f.l2, "l2", "penalty on the sum of squared weights (default 0)")
+	ratioVar(s, &f.costs, "costs", "transaction costs as a fraction of the traded value, such as 0.1% (default 0)")
+	s.StringVar(&f.current, "current", "", "weights before trading, such as AAPL:60%,MSFT:40% (default those of the portfolio)")
+	s.StringVar(&f.budgets, "budgets", "", "risk budgets of risk_parity, such as AAPL:2,MSFT:1 (default equal)")
+	s.StringArrayVar(&f.views, "view", nil, "view on returns: AAPL=10%, AAPL>MSFT=5%, with a confidence AAPL=10%@60%; repeatable")
+	choice("prior", &f.r.Prior, "expected returns before the views", "estimate", "market", "equal", "zero")
+	numberVar(s, &f.r.Tau, "tau", "uncertainty of the prior, as a fraction of the covariance (default 0.05)")
+	s.StringVar(&f.marketWorths, "market-caps", "", "market capitalisations, such as AAPL:900,MSFT:800")
+	s.StringVar(&f.r.From, "from", "", "first day, YYYY-MM-DD (default the first with data)")
+	s.StringVar(&f.r.To, "to", "", "last day, YYYY-MM-DD (default the last with data)")
 	periodFlag(c, &f.r.From)
-	s.DurationVar(&f.limit, "solve-timeout", 0, "how long the server may take (default: 5m)")
+	s.DurationVar(&f.limit, "solve-timeout", 0, "time limit of the solver on the server (default 5m)")
 	_ = c.RegisterFlagCompletionFunc("portfolio", g.many(portfolioNames))
 	_ = c.RegisterFlagCompletionFunc("market", g.many(symbolNames))
 	for _, name := range []string{"from", "to", "name", "bounds", "bound", "group", "view", "current", "budgets", "market-caps"} {
@@ -80,23 +72,22 @@ func (f *problemFlags) flags(c *cobra.Command, g *globals) {
 	}
 }
 
-// request is what the flags and arguments ask for.
+// request returns the request that the flags and arguments describe.
 func (f *problemFlags) request(ctx context.Context, g *globals, cl *client.Client, symbols []string) (client.OptimizationRequest, error) {
-	for name, into := range f.numbers {
-		if f.set.Changed(name) {
-			v, err := f.set.GetFloat64(name)
-			if err != nil {
-				return f.r, err
-			}
-			*into = &v
+	for _, set := range []struct {
+		into *float64
+		from *float64
+	}{{&f.r.RiskFree, f.riskFree}, {&f.r.Benchmark, f.benchmark}, {&f.r.TransactionCosts, f.costs}, {&f.r.L2, f.l2}} {
+		if set.from != nil {
+			*set.into = *set.from
 		}
 	}
 	r := f.r
 	switch {
 	case f.portfolio == "" && len(symbols) == 0:
-		return r, fault.Usage("symbols_missing", "there is nothing to choose from").WithHint("name symbols, such as: AAPL MSFT XOM; or say --portfolio core")
+		return r, fault.Usage("symbols_missing", "symbols or --portfolio are required").WithHint("such as: AAPL MSFT XOM; or: --portfolio core")
 	case f.portfolio != "" && len(symbols) > 0:
-		return r, fault.Usage("symbols_twice", "symbols and --portfolio both say what to choose from").WithHint("say one of them")
+		return r, fault.Usage("symbols_twice", "symbols and --portfolio exclude each other").WithHint("give one of them")
 	case f.portfolio != "":
 		reading, cancel := g.limit(ctx)
 		defer cancel()
@@ -156,10 +147,10 @@ func (f *problemFlags) parse(r *client.OptimizationRequest) (err error) {
 }
 
 func unreadable(flag, text, example string) error {
-	return fault.Usage("flag_invalid", "--%s=%s is not understood", flag, text).WithHint("write it as --%s %s", flag, example)
+	return fault.Usage("flag_invalid", "--%s %s cannot be read", flag, text).WithHint("write it as --%s %s", flag, example)
 }
 
-// limitsOf reads 0:0.3; what is empty is no limit.
+// limitsOf reads bounds such as 0:30%; an empty side is unbounded.
 func limitsOf(flag, text string) (r client.Range, err error) {
 	lower, upper, ok := strings.Cut(text, ":")
 	if !ok {
@@ -172,7 +163,7 @@ func limitsOf(flag, text string) (r client.Range, err error) {
 		if side.text == "" {
 			continue
 		}
-		v, err := strconv.ParseFloat(side.text, 64)
+		v, err := parseRatio(side.text)
 		if err != nil {
 			return r, unreadable(flag, text, "0:0.3")
 		}
@@ -198,16 +189,16 @@ func addGroup(r *client.OptimizationRequest, text string) error {
 
 // viewOf reads AAPL=0.1, AAPL>MSFT=0.05 and AAPL=0.1@0.6.
 func viewOf(text string) (client.ReturnView, error) {
-	about, said, ok := strings.Cut(text, "=")
-	value, confidence, sure := strings.Cut(said, "@")
+	about, rest, ok := strings.Cut(text, "=")
+	value, confidence, sure := strings.Cut(rest, "@")
 	better, worse, _ := strings.Cut(about, ">")
 	v := client.ReturnView{Symbol: strings.ToUpper(strings.TrimSpace(better)), Over: strings.ToUpper(strings.TrimSpace(worse))}
 	var err error
-	if v.Return, err = strconv.ParseFloat(strings.TrimSpace(value), 64); err != nil || !ok {
+	if v.Return, err = parseRatio(value); err != nil || !ok {
 		return v, unreadable("view", text, "'AAPL>MSFT=0.05'")
 	}
 	if sure {
-		c, err := strconv.ParseFloat(strings.TrimSpace(confidence), 64)
+		c, err := parseRatio(confidence)
 		if err != nil {
 			return v, unreadable("view", text, "AAPL=0.1@0.6")
 		}
@@ -219,12 +210,12 @@ func viewOf(text string) (client.ReturnView, error) {
 // numbersOf reads AAPL:2,MSFT:1.
 func numbersOf(flag, text string) (map[string]float64, error) {
 	if text == "" {
-		return nil, nil //nolint:nilnil // nothing was said
+		return nil, nil //nolint:nilnil // the flag is not set
 	}
 	out := map[string]float64{}
 	for part := range strings.SplitSeq(text, ",") {
 		symbol, value, ok := strings.Cut(part, ":")
-		v, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+		v, err := parseRatio(value)
 		usual, wrong := events.Symbol(symbol)
 		if !ok || err != nil || wrong != nil {
 			return nil, unreadable(flag, text, "AAPL:2,MSFT:1")

@@ -25,7 +25,7 @@ func newPublish(g *globals) *cobra.Command {
 		Long: `Publishes an event that services handle like any other. The data are checked against the catalogue first. It goes through
 the outbox of the service that owns the topic, and so has its place in the order of its subject; with --broker-url it goes
 straight to the broker, outside of that order.`,
-		Example: `  stega publish marketdata.prices_imported --data '{"symbol":"AAPL","dates":["2026-01-02"],"close":["101.5"]}'
+		Example: `  stega publish returns.asset_updated --data @event.json
   stega publish portfolio.updated --data @portfolio.json
   stega events show portfolio.updated      # what it looks like`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(topicNames),
@@ -46,9 +46,9 @@ straight to the broker, outside of that order.`,
 			})(c, args)
 		},
 	}
-	c.Flags().StringVar(&data, "data", "", "the event as JSON, @file, or - for the standard input")
-	c.Flags().StringVar(&brokerURL, "broker-url", "", "publish straight to this broker, amqp://user:password@host:5672/")
-	c.Flags().StringVar(&level, "wait", "accepted", "until when: accepted (it is in the outbox), or settled (all that follows is visible)")
+	c.Flags().StringVar(&data, "data", "", "data of the event: JSON, @file, or - for the standard input")
+	c.Flags().StringVar(&brokerURL, "broker-url", "", "publish directly to this RabbitMQ, amqp://user:password@host/")
+	c.Flags().StringVar(&level, "wait", "accepted", "what to wait for: accepted (in the outbox) or settled (all effects visible)")
 	_ = c.MarkFlagRequired("data")
 	_ = c.RegisterFlagCompletionFunc("wait", oneOf("accepted", "settled"))
 	return c

@@ -16,7 +16,7 @@ import (
 
 func newQueue(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
-		Use: "queue", Short: "Writes that wait for the server, or that it refused",
+		Use: "queue", Short: "Review writes that wait for the server, or were refused",
 		Long: `Shows and settles writes that were made while the server was away. They are sent in order when it returns. One that is then refused, as when
 somebody else changed the same portfolio meanwhile, stays here until you retry or drop it; later writes of the same entity wait behind it.`,
 		Example: "  stega queue list\n  stega queue show 0199aa11\n  stega queue retry 0199aa11 --any-version\n  stega queue drop 0199aa11",
@@ -27,7 +27,8 @@ somebody else changed the same portfolio meanwhile, stays here until you retry o
 
 func newQueueList(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List them in the order in which they are sent", Args: cobra.NoArgs, Example: "  stega queue list -o json",
+		Use: "list", Short: "List queued writes in sending order", Args: cobra.NoArgs,
+		Example: "  stega queue list -o json", Annotations: csvToo,
 		RunE: func(c *cobra.Command, _ []string) error {
 			d, err := dialDaemon(c.Context(), "", os.Getenv("STEGA_DAEMON") != "off")
 			if err != nil {
@@ -39,43 +40,40 @@ func newQueueList(g *globals) *cobra.Command {
 			if err := d.Ask(c.Context(), "GET", "/daemon/queue", &list); err != nil {
 				return err
 			}
-			if g.quiet {
-				var ids []string
-				for _, it := range list.Items {
-					ids = append(ids, it.Operation)
-				}
-				return g.show(c, view{ids: ids})
-			}
-			if done, err := g.print(c.OutOrStdout(), list.Items); done {
+			v := queueColumns.view(list.Items, func(it daemon.Item) string { return it.Operation })
+			v.note = "nothing is queued"
+			if v.raw, err = json.Marshal(list.Items); err != nil {
 				return err
 			}
-			if len(list.Items) == 0 {
-				say(c, "nothing is queued")
-				return nil
-			}
-			return queueTable(c, list.Items)
+			return g.show(c, v)
 		},
 	}
 }
 
-func queueTable(c *cobra.Command, items []daemon.Item) error {
-	t := table{head: []string{"OPERATION", "STATE", "WRITE", "SERVER", "TRIES", "SINCE", "WHY"}}
-	for _, it := range items {
-		why := ""
+var queueColumns = columns[daemon.Item]{
+	{head: "OPERATION", value: func(it daemon.Item) string { return it.Operation }},
+	{head: "STATE", value: func(it daemon.Item) string { return it.State }},
+	{head: "WRITE", value: func(it daemon.Item) string { return it.Method + " " + it.Path }},
+	{head: "SERVER", wide: true, value: func(it daemon.Item) string { return it.Server }},
+	{head: ">TRIES", value: func(it daemon.Item) string { return strconv.Itoa(it.Attempts) }},
+	{
+		head: ">AGE", csv: "queued_at", value: func(it daemon.Item) string { return time.Since(it.QueuedAt).Round(time.Second).String() },
+		exact: func(it daemon.Item) string { return stamp(&it.QueuedAt) },
+	},
+	{head: "REASON", value: func(it daemon.Item) string {
 		switch {
 		case it.Fault != nil:
-			why = it.Fault.Detail
+			return it.Fault.Detail
 		case it.Behind != "":
-			why = "waits behind " + it.Behind
+			return "waits behind " + it.Behind
 		}
-		t.add(it.Operation, it.State, it.Method+" "+it.Path, it.Server, strconv.Itoa(it.Attempts), time.Since(it.QueuedAt).Round(time.Second).String(), why)
-	}
-	return t.write(c.OutOrStdout())
+		return ""
+	}},
 }
 
 func newQueueShow(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "show OPERATION", Short: "Show one, with its body and why it was refused", Args: cobra.ExactArgs(1), Example: "  stega queue show 0199aa11",
+		Use: "show OPERATION", Short: "Show a queued write with its body and refusal", Args: cobra.ExactArgs(1), Example: "  stega queue show 0199aa11",
 		RunE: func(c *cobra.Command, args []string) error {
 			d, err := dialDaemon(c.Context(), "", true)
 			if err != nil {
@@ -108,7 +106,7 @@ func newQueueShow(g *globals) *cobra.Command {
 func newQueueRetry() *cobra.Command {
 	var anyVersion bool
 	c := &cobra.Command{
-		Use: "retry OPERATION…", Short: "Send refused ones once more, as new operations", Args: cobra.MinimumNArgs(1),
+		Use: "retry OPERATION…", Short: "Retry refused writes as new operations", Args: cobra.MinimumNArgs(1),
 		Example: "  stega queue retry 0199aa11\n  stega queue retry 0199aa11 --any-version",
 		RunE: func(c *cobra.Command, args []string) error {
 			query := ""
@@ -124,16 +122,16 @@ func newQueueRetry() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().BoolVar(&anyVersion, "any-version", false, "also when somebody else has changed the same meanwhile, which is then overwritten")
+	c.Flags().BoolVar(&anyVersion, "any-version", false, "overwrite changes that others made in the meantime")
 	return c
 }
 
 func newQueueDrop() *cobra.Command {
 	return &cobra.Command{
-		Use: "drop OPERATION…", Short: "Give them up", Args: cobra.MinimumNArgs(1), Example: "  stega queue drop 0199aa11",
+		Use: "drop OPERATION…", Short: "Discard queued writes", Args: cobra.MinimumNArgs(1), Example: "  stega queue drop 0199aa11",
 		RunE: func(c *cobra.Command, args []string) error {
 			return eachQueued(c, args, func(d *daemon.Connection, path string) (string, error) {
-				return "is gone", d.Ask(c.Context(), "DELETE", path, nil)
+				return "is discarded", d.Ask(c.Context(), "DELETE", path, nil)
 			})
 		},
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"stega/civil"
 	"stega/client"
 	"stega/events"
 	"stega/fault"
@@ -36,21 +37,21 @@ type returnsFlags struct {
 func newReturns(g *globals) *cobra.Command {
 	var f returnsFlags
 	c := alsoAs(&cobra.Command{
-		Use: "returns SYMBOL|PORTFOLIO", Short: "Returns and risk of a symbol or a portfolio", Args: cobra.ExactArgs(1),
+		Use: "returns SYMBOL|PORTFOLIO", Short: "Show returns and risk of a symbol or a portfolio", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: g.one(portfolioNames, symbolNames),
 		Long: `Shows what a symbol or a portfolio, which is named by its name or id, has returned, and at what risk. For people the figures are percents
 a year where that makes sense; -o json has the ratios that the server answers, and -o csv the same in columns. With --benchmark it compares with
 another symbol or portfolio, on the days that both have.
 
 In place of the figures it shows the returns themselves, or log returns, cumulative returns or drawdowns (--series, --kind), the deepest
-drawdowns (--drawdowns), the returns of calendar months or years (--table), or a figure of each window of days (--rolling, --window-days).
+drawdowns (--drawdowns), the returns of calendar months or years (--table), or a figure of each window of days (--rolling, --window).
 With --plot it draws on the terminal, and with -o svg as a picture: the cumulative returns, or what was asked for.`,
 		Example: `  stega returns core
-  stega returns AAPL --from 2025-01-01 --risk-free 0.02 --benchmark SPY
+  stega returns AAPL --from 2025-01-01 --risk-free 2% --benchmark SPY
   stega returns core --rebalance none --series --kind drawdown -o json
   stega returns core --drawdowns --limit 5
   stega returns core --table monthly
-  stega returns core --rolling beta --window-days 126 --benchmark SPY --plot
+  stega returns core --rolling beta --window 126 --benchmark SPY --plot
   stega returns core --benchmark SPY -o svg > core.svg`,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			if err := f.check(g); err != nil {
@@ -78,26 +79,27 @@ With --plot it draws on the terminal, and with -o svg as a picture: the cumulati
 func (f *returnsFlags) flags(c *cobra.Command, g *globals) {
 	g.windowFlags(c, &f.q.Window)
 	flags := c.Flags()
-	flags.StringVar(&f.q.Frequency, "frequency", "", "daily, weekly or monthly (default: daily)")
-	flags.StringVar(&f.q.Rebalance, "rebalance", "", "a portfolio's: daily, monthly or none (default: daily)")
-	flags.StringVar(&f.q.RiskFree, "risk-free", "", "the risk-free rate a year, 0.02 is 2 % (default: 0)")
-	flags.StringVar(&f.q.Required, "required", "", "the least acceptable return a year, for Sortino, Omega and the like (default: the risk-free rate)")
-	flags.StringVar(&f.q.Confidence, "confidence", "", "of values at risk (default: 0.95)")
-	flags.StringVar(&f.benchmark, "benchmark", "", "a symbol or portfolio to compare with")
-	flags.BoolVar(&f.series, "series", false, "the returns themselves")
-	flags.StringVar(&f.q.Kind, "kind", "", "of a series: simple, log, cumulative or drawdown (default: simple, and cumulative of a plot)")
-	flags.BoolVar(&f.drawdowns, "drawdowns", false, "the deepest drawdowns")
-	flags.IntVar(&f.limit, "limit", 10, "of drawdowns: at most so many")
-	flags.StringVar(&f.table, "table", "", "the returns of calendar months or years: monthly or yearly")
-	flags.StringVar(&f.rolling, "rolling", "", "a figure of each window, such as volatility, sharpe, return or beta")
-	flags.IntVar(&f.length, "window-days", 63, "of rolling figures: how many returns each is of")
-	flags.StringVar(&f.as, "as", "", "symbol or portfolio, when a name is both")
+	flags.StringVar(&f.q.Frequency, "frequency", "", "frequency of the returns: daily, weekly or monthly (default daily)")
+	flags.StringVar(&f.q.Rebalance, "rebalance", "", "rebalancing of a portfolio: daily, monthly or none (default daily)")
+	ratioVar(flags, &f.q.RiskFree, "risk-free", "risk-free rate a year, such as 2% (default 0)")
+	ratioVar(flags, &f.q.Required, "required", "least acceptable return a year, for Sortino, Omega and the like (default the risk-free rate)")
+	ratioVar(flags, &f.q.Confidence, "confidence", "confidence of values at risk (default 95%)")
+	flags.StringVar(&f.benchmark, "benchmark", "", "benchmark symbol or portfolio")
+	flags.BoolVar(&f.series, "series", false, "show the returns themselves")
+	flags.StringVar(&f.q.Kind, "kind", "", "kind of --series: simple, log, cumulative or drawdown (default simple, and cumulative for a plot)")
+	flags.BoolVar(&f.drawdowns, "drawdowns", false, "show the deepest drawdowns")
+	flags.IntVar(&f.limit, "limit", 10, "maximum number of drawdowns")
+	flags.StringVar(&f.table, "table", "", "show the returns by calendar period: monthly or yearly")
+	flags.StringVar(&f.rolling, "rolling", "", "show a rolling statistic, such as volatility, sharpe, return or beta")
+	flags.IntVar(&f.length, "window", 63, "window length of --rolling, in returns")
+	alias(flags, "window", "window-days")
+	flags.StringVar(&f.as, "as", "", "what an ambiguous name means: symbol or portfolio")
 	g.plotFlag(c, "draw it on the terminal")
 	c.MarkFlagsMutuallyExclusive("series", "drawdowns", "table", "rolling")
 	for name, values := range map[string][]string{
 		"frequency": {"daily", "weekly", "monthly"}, "rebalance": {"daily", "monthly", "none"}, "kind": {"simple", "log", "cumulative", "drawdown"},
 		"table": {"monthly", "yearly"}, "rolling": {"return", "volatility", "sharpe", "sortino", "max_drawdown", "beta", "alpha", "correlation", "tracking_error"},
-		"as": {"symbol", "portfolio"}, "risk-free": nil, "required": nil, "confidence": nil, "limit": nil, "window-days": nil,
+		"as": {"symbol", "portfolio"}, "risk-free": nil, "required": nil, "confidence": nil, "limit": nil, "window": nil,
 	} {
 		_ = c.RegisterFlagCompletionFunc(name, oneOf(values...))
 	}
@@ -108,9 +110,9 @@ func (f *returnsFlags) flags(c *cobra.Command, g *globals) {
 func (f *returnsFlags) check(g *globals) error {
 	switch {
 	case f.q.Kind != "" && !f.series && (!g.pictured() || f.drawdowns || f.rolling != ""):
-		return fault.Usage("kind_unused", "--kind is for --series").WithHint("say --series too")
+		return fault.Usage("kind_unused", "--kind needs --series").WithHint("add --series")
 	case f.table != "" && g.pictured():
-		return fault.Usage("plot_missing", "there is no picture of a table").WithHint("leave out --plot, or say --rolling return --plot")
+		return fault.Usage("plot_missing", "--table has no picture").WithHint("leave out --plot, or use --rolling return --plot")
 	}
 	return nil
 }
@@ -159,7 +161,7 @@ func (o owner) whose() client.Whose {
 // whose finds out what a word names.
 func whose(ctx context.Context, cl *client.Client, at place, word, as string) (owner, error) {
 	if as != "" && as != "symbol" && as != "portfolio" {
-		return owner{}, fault.Usage("as_unknown", "there is nothing that is called a %s", as).WithHint("say --as symbol or --as portfolio")
+		return owner{}, fault.Usage("as_unknown", "unknown --as %q", as).WithHint("one of: symbol, portfolio")
 	}
 	symbol, notSymbol := events.Symbol(word)
 	if as == "portfolio" || as == "" && (uuid.Validate(word) == nil || notSymbol != nil || strings.Contains(word, " ")) {
@@ -186,7 +188,7 @@ func either(ctx context.Context, cl *client.Client, at place, word, symbol strin
 	p, err := findPortfolio(ctx, at, cl, word)
 	switch {
 	case err == nil && priced:
-		return owner{}, fault.Usage("name_ambiguous", "%s is a symbol, and a portfolio has that name", word).WithHint("say --as symbol or --as portfolio")
+		return owner{}, fault.Usage("name_ambiguous", "%s is both a symbol and a portfolio", word).WithHint("add --as symbol or --as portfolio")
 	case err == nil:
 		return owner{portfolio: p}, nil
 	case !missing(err, priced && !portfolioSeen):
@@ -232,19 +234,15 @@ func (g *globals) showSeries(ctx context.Context, c *cobra.Command, cl *client.C
 		return err
 	}
 	s := a.Value
-	v := view{raw: a.Raw, table: table{head: []string{"DATE", ">" + strings.ToUpper(s.Kind)}}, csv: &table{head: []string{"date", s.Kind}}}
+	cols := columns[int]{
+		{head: "DATE", value: func(i int) string { return s.Dates[i].String() }},
+		number(strings.ToUpper(s.Kind), s.Kind, percent, func(i int) *float64 { return s.Values[i] }),
+	}
 	if s.Benchmark != nil {
-		v.table.head = append(v.table.head, ">"+strings.ToUpper(f.benchmark))
-		v.csv.head = append(v.csv.head, "benchmark")
+		cols = append(cols, number(strings.ToUpper(f.benchmark), "benchmark", percent, func(i int) *float64 { return s.Benchmark.Values[i] }))
 	}
-	for i, day := range s.Dates {
-		people, programs := []string{day.String(), percent(s.Values[i])}, []string{day.String(), exactly(s.Values[i])}
-		if s.Benchmark != nil {
-			people, programs = append(people, percent(s.Benchmark.Values[i])), append(programs, exactly(s.Benchmark.Values[i]))
-		}
-		v.table.add(people...)
-		v.csv.add(programs...)
-	}
+	v := cols.view(upTo(len(s.Dates)), nil)
+	v.raw = a.Raw
 	v.draw = func(w io.Writer, o plot.Options) error {
 		o.Title, o.XDays, o.YPercent = who.name()+": "+titles[s.Kind], true, true
 		lines := []plot.Series{daily(who.name(), s.Dates, s.Values)}
@@ -260,7 +258,7 @@ func (g *globals) showSeries(ctx context.Context, c *cobra.Command, cl *client.C
 var titles = map[string]string{"simple": "returns", "log": "log returns", "cumulative": "cumulative return", "drawdown": "drawdown"}
 
 func (g *globals) showRolling(ctx context.Context, c *cobra.Command, cl *client.Client, who owner, f returnsFlags) error {
-	f.q.Metric, f.q.Length = f.rolling, strconv.Itoa(f.length)
+	f.q.Metric, f.q.Length = f.rolling, f.length
 	a, err := cl.Rolling(ctx, who.whose(), f.q)
 	if err != nil {
 		return err
@@ -270,11 +268,8 @@ func (g *globals) showRolling(ctx context.Context, c *cobra.Command, cl *client.
 	if percents {
 		as = percent
 	}
-	v := view{raw: a.Raw, table: table{head: []string{"DATE", ">" + strings.ToUpper(r.Metric)}}, csv: &table{head: []string{"date", r.Metric}}}
-	for i, day := range r.Dates {
-		v.table.add(day.String(), as(r.Values[i]))
-		v.csv.add(day.String(), exactly(r.Values[i]))
-	}
+	v := dated(r.Dates, r.Metric, as, r.Values).view(upTo(len(r.Dates)), nil)
+	v.raw = a.Raw
 	v.draw = func(w io.Writer, o plot.Options) error {
 		o.XDays, o.YPercent = true, percents
 		o.Title = fmt.Sprintf("%s: %s of %d %s returns", who.name(), r.Metric, r.Length, r.Frequency)
@@ -287,24 +282,51 @@ func (g *globals) showRolling(ctx context.Context, c *cobra.Command, cl *client.
 }
 
 func (g *globals) showDrawdowns(ctx context.Context, c *cobra.Command, cl *client.Client, who owner, f returnsFlags) error {
-	f.q.Limit = strconv.Itoa(f.limit)
+	f.q.Limit = f.limit
 	a, err := cl.Drawdowns(ctx, who.whose(), f.q)
 	if err != nil {
 		return err
 	}
-	v := view{
-		raw: a.Raw, note: "there is no drawdown", table: table{head: []string{">DEPTH", "PEAK", "TROUGH", "MADE GOOD", ">LENGTH", ">RECOVERY"}},
-		csv: &table{head: []string{"depth", "start", "trough", "end", "length", "recovery"}},
-	}
-	for _, d := range a.Value.Drawdowns {
-		end, good := "", "not yet"
-		if d.End != nil {
-			end, good = d.End.String(), d.End.String()
-		}
-		v.table.add(percent(d.Depth), d.Start.String(), d.Trough.String(), good, strconv.Itoa(d.Length), strconv.Itoa(d.Recovery))
-		v.csv.add(exactly(d.Depth), d.Start.String(), d.Trough.String(), end, strconv.Itoa(d.Length), strconv.Itoa(d.Recovery))
-	}
+	v := drawdownColumns.view(a.Value.Drawdowns, nil)
+	v.raw, v.note = a.Raw, "there is no drawdown"
 	return g.show(c, v)
+}
+
+var drawdownColumns = columns[client.Drawdown]{
+	number("DEPTH", "depth", percent, func(d client.Drawdown) *float64 { return d.Depth }),
+	{head: "PEAK", csv: "start", value: func(d client.Drawdown) string { return d.Start.String() }},
+	{head: "TROUGH", value: func(d client.Drawdown) string { return d.Trough.String() }},
+	{
+		head: "RECOVERED", csv: "end", value: func(d client.Drawdown) string { return recovered(d.End) },
+		exact: func(d client.Drawdown) string { return strings.TrimPrefix(day(d.End), "-") },
+	},
+	{head: ">LENGTH", value: func(d client.Drawdown) string { return strconv.Itoa(d.Length) }},
+	{head: ">RECOVERY", value: func(d client.Drawdown) string { return strconv.Itoa(d.Recovery) }},
+}
+
+// recovered returns the day on which a drawdown was recovered.
+func recovered(d *civil.Date) string {
+	if d == nil {
+		return "not yet"
+	}
+	return d.String()
+}
+
+// dated returns the columns of a series over days.
+func dated(days []civil.Date, name string, show func(*float64) string, values []*float64) columns[int] {
+	return columns[int]{
+		{head: "DATE", value: func(i int) string { return days[i].String() }},
+		number(strings.ToUpper(name), name, show, func(i int) *float64 { return values[i] }),
+	}
+}
+
+// upTo returns the numbers from 0 to below n.
+func upTo(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
 }
 
 func (g *globals) showTable(ctx context.Context, c *cobra.Command, cl *client.Client, who owner, f returnsFlags) error {
@@ -313,32 +335,30 @@ func (g *globals) showTable(ctx context.Context, c *cobra.Command, cl *client.Cl
 	if err != nil {
 		return err
 	}
-	v := view{raw: a.Raw, table: table{head: []string{"YEAR"}}, csv: &table{head: []string{"year"}}}
-	if a.Value.By == "monthly" {
-		for m := time.January; m <= time.December; m++ {
-			v.table.head, v.csv.head = append(v.table.head, ">"+strings.ToUpper(m.String()[:3])), append(v.csv.head, m.String())
-		}
-		v.table.head, v.csv.head = append(v.table.head, ">YEAR"), append(v.csv.head, "return")
-	} else {
-		v.table.head = append(v.table.head, ">RETURN", ">VOLATILITY", ">MAX DRAWDOWN", ">BEST", ">WORST", ">RETURNS")
-		v.csv.head = append(v.csv.head, "return", "annual_volatility", "max_drawdown", "best", "worst", "observations")
-	}
-	for _, y := range a.Value.Years {
-		row, programs := []string{strconv.Itoa(y.Year)}, []string{strconv.Itoa(y.Year)}
-		values := append(y.Months[:len(y.Months):len(y.Months)], y.Return)
-		if y.Months == nil {
-			values = append(values, y.Volatility, y.MaxDrawdown, y.Best, y.Worst)
-		}
-		for _, value := range values {
-			row, programs = append(row, percent(value)), append(programs, exactly(value))
-		}
-		if y.Months == nil {
-			row, programs = append(row, strconv.Itoa(y.Observations)), append(programs, strconv.Itoa(y.Observations))
-		}
-		v.table.add(row...)
-		v.csv.add(programs...)
-	}
+	v := yearColumns(a.Value.By).view(a.Value.Years, nil)
+	v.raw = a.Raw
 	return g.show(c, v)
+}
+
+// yearColumns are the columns of returns by calendar months, or by years.
+func yearColumns(by string) columns[client.YearlyOf] {
+	cols := columns[client.YearlyOf]{{head: "YEAR", value: func(y client.YearlyOf) string { return strconv.Itoa(y.Year) }}}
+	whole := func(y client.YearlyOf) *float64 { return y.Return }
+	if by == "monthly" {
+		for m := time.January; m <= time.December; m++ {
+			name := m.String()
+			cols = append(cols, number(strings.ToUpper(name[:3]), name, brieflyPercent, func(y client.YearlyOf) *float64 { return y.Months[m-1] }))
+		}
+		return append(cols, number("YEAR", "return", brieflyPercent, whole))
+	}
+	return append(cols,
+		number("RETURN", "return", percent, whole),
+		number("VOLATILITY", "annual_volatility", percent, func(y client.YearlyOf) *float64 { return y.Volatility }),
+		number("MAX DRAWDOWN", "max_drawdown", percent, func(y client.YearlyOf) *float64 { return y.MaxDrawdown }),
+		number("BEST", "best", percent, func(y client.YearlyOf) *float64 { return y.Best }),
+		number("WORST", "worst", percent, func(y client.YearlyOf) *float64 { return y.Worst }),
+		column[client.YearlyOf]{head: ">RETURNS", csv: "observations", value: func(y client.YearlyOf) string { return strconv.Itoa(y.Observations) }},
+	)
 }
 
 func (g *globals) showReturns(ctx context.Context, c *cobra.Command, cl *client.Client, who owner, f returnsFlags) error {

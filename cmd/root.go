@@ -45,17 +45,17 @@ func execute(ctx context.Context, root *cobra.Command) int {
 	return explain(root.ErrOrStderr(), err)
 }
 
-const about = `stega keeps portfolios and daily prices; returns and risk follow from them by themselves.
+const about = `stega stores portfolios and daily prices, and computes returns, risk, correlations and optimal weights from them.
 
-  stega up                                              runs everything on this machine
-  stega prices import prices.csv                        imports daily prices
-  stega portfolio create --name core --assets AAPL:0.6,MA:0.4
-  stega returns core                                    figures of a portfolio, or of a symbol
-  stega op watch ID                                     follows a write until all that follows from it is visible
+  stega up                         run everything on this machine
+  stega prices import prices.csv   import daily prices
+  stega portfolio create --name core --assets AAPL:60%,MA:40%
+  stega returns core               returns and risk of a portfolio or a symbol
+  stega op watch ID                follow a write until its effects are visible
 
-Commands talk to the server that --url, --context, STEGA_URL or the current context names, else to the one on this machine. Its token is in
-STEGA_TOKEN, in the context (see: stega login), or where stega up left it. Data go to the standard output, words for people to the standard error.
-Completion for your shell: stega completion --help.
+Commands use the server that --url, --context, STEGA_URL or the current context names, and otherwise the one on this machine. Its token comes from
+STEGA_TOKEN, from the context (see: stega login), or from the file that stega up keeps. Data goes to the standard output, messages to the standard error.
+Shell completion: stega completion --help.
 
 Exit status:
     0  done
@@ -63,17 +63,17 @@ Exit status:
    65  wrong input
    66  not found
    69  the server, or something that it needs, is not available
-   70  a fault inside stega
-   73  the state does not allow it: a name is taken, another version is there, or what follows from a write failed
-   75  timed out, or asked too often: a write that was waited for goes on
+   70  an error inside stega
+   73  conflict: a name is taken, the version differs, or a later step failed
+   75  timed out, queued, or rate limited; a write goes on
    77  not allowed
-  130  interrupted: a write that was waited for goes on`
+  130  interrupted; a write goes on`
 
 func newRoot() *cobra.Command { return rootOf(&globals{}) }
 
 func rootOf(g *globals) *cobra.Command {
 	root := group(&cobra.Command{
-		Use: "stega", Short: "Portfolios, prices, and the returns and risk that follow from them", Long: about,
+		Use: "stega", Short: "Portfolios, prices, and the returns and risk computed from them", Long: about,
 		Example:       "  stega up --demo\n  stega portfolio list",
 		SilenceErrors: true, SilenceUsage: true, Version: version().String(),
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return g.check(c) },
@@ -81,6 +81,8 @@ func rootOf(g *globals) *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetHelpCommand(newHelp())
+	root.SetHelpFunc(showHelp)
+	root.SetUsageTemplate(usage)
 	g.flags(root)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fault.Usage("flag_invalid", "%s", err).WithHint("see: %s --help", c.CommandPath())
@@ -151,14 +153,21 @@ func argued(c *cobra.Command) {
 		if fits(c, args) == nil {
 			return nil
 		}
-		f := fault.Usage("arguments_invalid", "an argument is missing")
+		f := fault.Usage("arguments_invalid", "missing argument: %s", firstArgument(c))
 		for n := range args {
 			if fits(c, args[:n]) == nil {
-				f = fault.Usage("arguments_invalid", "%q is an argument too many", args[n])
+				f = fault.Usage("arguments_invalid", "unexpected argument %q", args[n])
 			}
 		}
 		return f.WithHint("usage: %s", strings.TrimSuffix(c.UseLine(), " [flags]"))
 	}
+}
+
+// firstArgument returns the name of the first argument in the usage of a command.
+func firstArgument(c *cobra.Command) string {
+	_, arguments, _ := strings.Cut(c.Use, " ")
+	name, _, _ := strings.Cut(arguments, " ")
+	return strings.Trim(name, "[]…")
 }
 
 // globals are the flags of all commands.
@@ -170,13 +179,14 @@ type globals struct {
 	direct   bool
 	timeout  time.Duration
 	format   string
+	wide     bool // the table has all columns
 	quiet    bool
 	raw      bool // CSV as it is
 	tls      clientTLS
 	plot     bool // of commands that have a picture
 
-	at  place     // where connect went
-	age staleness // of what it answered
+	at      place   // where connect went
+	noticed notices // in the answers
 }
 
 // client are the names of the flags that only those commands have that talk to a server.
@@ -184,14 +194,14 @@ var clientFlags = []string{"url", "context", "direct", "timeout", "quiet", "raw"
 
 func (g *globals) flags(root *cobra.Command) {
 	f := root.PersistentFlags()
-	f.StringVar(&g.logLevel, "log-level", "info", "what is logged: debug, info, warn or error")
-	f.StringVar(&g.url, "url", "", "where stega runs (default: STEGA_URL, the current context, "+defaultURL+")")
-	f.StringVar(&g.context, "context", "", "the server of this name, see: stega context list")
-	f.BoolVar(&g.direct, "direct", false, "go straight to the server and not through the daemon")
+	f.StringVar(&g.logLevel, "log-level", "info", "least level that is logged: debug, info, warn or error")
+	f.StringVar(&g.url, "url", "", "URL of the server (default STEGA_URL, the current context, or "+defaultURL+")")
+	f.StringVar(&g.context, "context", "", "name of the server, see: stega context list")
+	f.BoolVar(&g.direct, "direct", false, "bypass the daemon")
 	g.tls.flags(f)
-	f.DurationVar(&g.timeout, "timeout", time.Minute, "how long to wait for an answer or an outcome; 0: without end")
-	f.StringVarP(&g.format, "output", "o", asTable, "table, json or yaml, and of some commands csv or svg")
-	f.BoolVar(&g.raw, "raw", false, "with -o csv, cells as they are, also those that a spreadsheet takes for a formula")
+	f.DurationVar(&g.timeout, "timeout", time.Minute, "time limit of an answer or an outcome; 0 means none")
+	f.StringVarP(&g.format, "output", "o", asTable, "table, wide (all columns), json, yaml, and for some commands csv or svg")
+	f.BoolVar(&g.raw, "raw", false, "with -o csv: do not escape cells that a spreadsheet takes for a formula")
 	f.BoolVarP(&g.quiet, "quiet", "q", false, "print ids only")
 	_ = root.RegisterFlagCompletionFunc("output", func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		return formsOf(c), cobra.ShellCompDirectiveNoFileComp
@@ -204,7 +214,7 @@ func (g *globals) flags(root *cobra.Command) {
 
 func (g *globals) check(c *cobra.Command) error {
 	if err := g.level.UnmarshalText([]byte(g.logLevel)); err != nil {
-		return fault.Usage("log_level_unknown", "there is no log level %q", g.logLevel).WithHint("the levels are debug, info, warn, error")
+		return fault.Usage("log_level_unknown", "unknown log level %q", g.logLevel).WithHint("one of: debug, info, warn, error")
 	}
 	var negative *pflag.Flag
 	c.Flags().Visit(func(f *pflag.Flag) {
@@ -213,9 +223,15 @@ func (g *globals) check(c *cobra.Command) error {
 		}
 	})
 	if f := negative; f != nil {
-		return fault.Usage("flag_invalid", "--%s=%s is less than nothing", f.Name, f.Value).WithHint("--%s: %s", f.Name, f.Usage)
+		return fault.Usage("flag_invalid", "--%s must be 0 or more", f.Name).WithHint("--%s: %s", f.Name, f.Usage)
 	}
-	return checkFormat(c, g.format)
+	if err := checkFormat(c, g.format); err != nil {
+		return err
+	}
+	if g.wide = g.format == asWide; g.wide {
+		g.format = asTable
+	}
+	return nil
 }
 
 // group makes a command that only has commands below it: it says what they are, and what a mistyped one may have meant.
@@ -245,9 +261,8 @@ func unknown(c *cobra.Command, name string) error {
 	return f.WithHint("see: %s --help", c.CommandPath())
 }
 
-// serverless leaves out of the help of a command what is about a server elsewhere.
+// serverless hides the flags about a server from the help of a command that talks to none.
 func serverless(c *cobra.Command) *cobra.Command {
-	help := c.HelpFunc()
 	c.SetHelpFunc(func(c *cobra.Command, args []string) {
 		for _, name := range clientFlags {
 			if f := c.InheritedFlags().Lookup(name); f != nil {
@@ -255,7 +270,7 @@ func serverless(c *cobra.Command) *cobra.Command {
 				defer func() { f.Hidden = false }()
 			}
 		}
-		help(c, args)
+		showHelp(c, args)
 	})
 	return c
 }

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -13,12 +14,13 @@ import (
 
 	"stega/client"
 	"stega/fault"
+	"stega/text"
 )
 
 func newSchedule(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
-		Use: "schedule", Aliases: []string{"schedules"}, Short: "Schedules, by which the server pulls prices by itself",
-		Example: "  stega schedule create --name close --cron '30 16 * * 1-5' --time-zone America/New_York\n  stega schedule list\n  stega schedule run close",
+		Use: "schedule", Aliases: []string{"schedules"}, Short: "Schedule price pulls",
+		Example: "  stega schedule create --name close --cron '30 16 * * 1-5' --time-zone UTC\n  stega schedule list\n  stega schedule run close",
 	})
 	c.AddCommand(
 		newScheduleList(g), newScheduleShow(g), newScheduleCreate(g), newScheduleUpdate(g), newScheduleDelete(g), newScheduleRun(g),
@@ -32,7 +34,7 @@ func newScheduleList(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List schedules", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		Example:     "  stega schedule list\n  stega schedule list -o csv",
-		Annotations: map[string]string{outputs: asCSV},
+		Annotations: csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[client.List[client.Schedule]], error) {
 				return cl.Schedules(ctx, p, "")
@@ -43,26 +45,15 @@ func newScheduleList(g *globals) *cobra.Command {
 			if limit == 0 {
 				remember(g.at, func(k *known) { k.Schedules = nil })
 			}
-			v := view{
-				raw: raw, table: table{head: []string{"NAME", "CRON", "TIME ZONE", "WHAT", "PROVIDER", "NEXT", "LAST", "LAST OPERATION"}},
-				note: "there are no schedules; make one with: stega schedule create",
-				csv: &table{head: []string{
-					"name", "id", "version", "cron", "time_zone", "kind", "symbols", "provider", "enabled", "next_at", "last_at", "last_due_at", "last_operation",
-				}},
-			}
 			for _, s := range list {
 				rememberSchedule(g.at, s.Name)
-				v.ids = append(v.ids, s.ID)
-				v.csv.add(
-					s.Name, s.ID, strconv.FormatInt(s.Version, 10), s.Cron, s.TimeZone, s.Kind, strings.Join(s.Symbols, " "), s.Provider,
-					strconv.FormatBool(s.Enabled), stamp(s.NextAt), stamp(s.LastAt), stamp(s.LastDueAt), s.LastOperation,
-				)
-				v.table.add(s.Name, s.Cron, s.TimeZone, what(s.Plan), orDefault(s.Provider), nextRun(s), local(s.LastAt), dash(s.LastOperation))
 			}
+			v := scheduleColumns.view(list, func(s client.Schedule) string { return s.ID })
+			v.raw, v.note = raw, "there are no schedules; create one with: stega schedule create"
 			return g.show(c, v)
 		}),
 	}
-	c.Flags().IntVar(&limit, "limit", 0, "at most so many; 0: all")
+	c.Flags().IntVar(&limit, "limit", 0, "maximum number of rows (0 means all)")
 	return c
 }
 
@@ -119,7 +110,7 @@ func newScheduleShow(g *globals) *cobra.Command {
 		Use: "show NAME|ID", Aliases: []string{"get"}, Short: "Show one schedule", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(scheduleNames),
 		Long: `Shows a schedule, when it runs next, and what became of its last run.`, Example: "  stega schedule show close\n  stega schedule show close -o json",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
-			found, err := findSchedule(ctx, g.at, cl, args[0])
+			found, err := resolveSchedule(ctx, g.at, cl, args[0])
 			if err != nil {
 				return err
 			}
@@ -184,10 +175,66 @@ func findSchedule(ctx context.Context, at place, cl *client.Client, asked string
 	return client.Schedule{}, f
 }
 
+// maxSchedules bounds the schedules among which a prefix of a name is searched.
+const maxSchedules = 1000
+
+// resolveSchedule finds a schedule to read by its id, its name, or a prefix of its name that no other name has. A
+// command that changes one takes the whole name: see findSchedule.
+func resolveSchedule(ctx context.Context, at place, cl *client.Client, word string) (client.Schedule, error) {
+	s, err := findSchedule(ctx, at, cl, word)
+	if f, ok := errors.AsType[*fault.Fault](err); !ok || f.Code != "schedule_unknown" {
+		return s, err
+	}
+	a, failed := cl.Schedules(ctx, client.Page{Limit: maxSchedules}, "")
+	if failed != nil || a.Value.NextCursor != "" {
+		return s, err
+	}
+	var found []client.Schedule
+	var names []string
+	for _, s := range a.Value.Items {
+		if strings.HasPrefix(text.Fold(s.Name), text.Fold(word)) {
+			found, names = append(found, s), append(names, s.Name)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return s, err
+	case 1:
+		return found[0], nil
+	}
+	return s, fault.Usage("schedule_ambiguous", "%d schedules have a name that begins with %q", len(found), word).
+		WithHint("one of: %s", strings.Join(names[:min(len(names), 10)], ", "))
+}
+
 func rememberSchedule(at place, name string) {
 	remember(at, func(k *known) {
 		if !slices.Contains(k.Schedules, name) && len(k.Schedules) < maxNames {
 			k.Schedules = append(k.Schedules, name)
 		}
 	})
+}
+
+var scheduleColumns = columns[client.Schedule]{
+	{head: "NAME", value: func(s client.Schedule) string { return s.Name }},
+	{head: "ID", wide: true, value: func(s client.Schedule) string { return s.ID }},
+	{csv: "version", exact: func(s client.Schedule) string { return strconv.FormatInt(s.Version, 10) }},
+	{head: "CRON", value: func(s client.Schedule) string { return s.Cron }},
+	{head: "TIME ZONE", value: func(s client.Schedule) string { return s.TimeZone }},
+	{head: "PULLS", csv: "kind", value: func(s client.Schedule) string { return what(s.Plan) }, exact: func(s client.Schedule) string { return s.Kind }},
+	{csv: "symbols", exact: func(s client.Schedule) string { return strings.Join(s.Symbols, " ") }},
+	{
+		head: "PROVIDER", value: func(s client.Schedule) string { return orDefault(s.Provider) },
+		exact: func(s client.Schedule) string { return s.Provider },
+	},
+	{csv: "enabled", exact: func(s client.Schedule) string { return strconv.FormatBool(s.Enabled) }},
+	{head: "NEXT", csv: "next_at", value: nextRun, exact: func(s client.Schedule) string { return stamp(s.NextAt) }},
+	{
+		head: "LAST", csv: "last_at", value: func(s client.Schedule) string { return local(s.LastAt) },
+		exact: func(s client.Schedule) string { return stamp(s.LastAt) },
+	},
+	{csv: "last_due_at", exact: func(s client.Schedule) string { return stamp(s.LastDueAt) }},
+	{
+		head: "LAST OPERATION", wide: true, value: func(s client.Schedule) string { return dash(s.LastOperation) },
+		exact: func(s client.Schedule) string { return s.LastOperation },
+	},
 }

@@ -20,12 +20,12 @@ type planFlags struct {
 
 func (p *planFlags) flags(c *cobra.Command, g *globals) {
 	f := c.Flags()
-	f.StringVar(&p.name, "name", "", "its name")
-	f.StringVar(&p.cron, "cron", "", "when: minute, hour, day of the month, month, day of the week, such as '30 16 * * 1-5', or a word such as @daily")
-	f.StringVar(&p.zone, "time-zone", "", "where that is the time, such as America/New_York (default: UTC)")
-	f.StringVar(&p.provider, "provider", "", "where prices come from, see stega prices providers (default: the server's)")
-	f.StringSliceVar(&p.symbols, "symbols", nil, "of which symbols (default: all that the server knows when it runs)")
-	f.BoolVar(&p.backfill, "backfill", false, "prices of the past, and not only the latest")
+	f.StringVar(&p.name, "name", "", "name")
+	f.StringVar(&p.cron, "cron", "", "times in cron format (minute, hour, day of month, month, day of week), such as '30 16 * * 1-5', or @daily")
+	f.StringVar(&p.zone, "time-zone", "", "time zone of --cron, such as America/New_York (default UTC)")
+	f.StringVar(&p.provider, "provider", "", "provider, see: stega prices providers (default that of the server)")
+	f.StringSliceVar(&p.symbols, "symbols", nil, "symbols to pull (default all that have prices at that time)")
+	f.BoolVar(&p.backfill, "backfill", false, "pull the history, not only the latest prices")
 	_ = c.RegisterFlagCompletionFunc("name", cobra.NoFileCompletions)
 	_ = c.RegisterFlagCompletionFunc("cron", oneOf("30 16 * * 1-5\tafter a close at four, Monday to Friday", "@daily\tat midnight", "@hourly\tat each full hour"))
 	_ = c.RegisterFlagCompletionFunc("time-zone", oneOf("America/New_York", "Europe/London", "Europe/Berlin", "Asia/Tokyo", "Asia/Hong_Kong", "Australia/Sydney", "UTC"))
@@ -71,9 +71,9 @@ func newScheduleCreate(g *globals) *cobra.Command {
 		Use: "create", Short: "Make a schedule", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		Long: `Makes a schedule: the server pulls prices whenever the time comes, once, however many of its processes there are. Times are those of clocks
 in the time zone: a run in an hour that is left out in spring takes place when it ends, one in an hour that comes twice in autumn the first time. A run
-that was missed while the server was away is made up once.`,
-		Example: `  stega schedule create --name close --cron '30 16 * * 1-5' --time-zone America/New_York
-  stega schedule create --name weekly --cron '0 8 * * sat' --backfill --provider yahoo --symbols AAPL,MSFT`,
+that was missed while the server was away runs once afterwards.`,
+		Example: `  stega schedule create --name close --cron '30 16 * * 1-5' --time-zone UTC
+  stega schedule create --name weekly --cron '0 8 * * sat' --symbols AAPL,MSFT`,
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 			plan := client.Plan{Enabled: !off}
 			in.over(c, &plan)
@@ -81,9 +81,9 @@ that was missed while the server was away is made up once.`,
 				return fault.Usage("name_missing", "the schedule has no name").WithHint("say --name close")
 			}
 			if plan.Cron == "" {
-				return fault.Usage("cron_missing", "the schedule has no time").WithHint("say --cron '30 16 * * 1-5' --time-zone America/New_York")
+				return fault.Usage("cron_missing", "the schedule has no time").WithHint("say --cron '30 16 * * 1-5' --time-zone UTC")
 			}
-			_, err := g.write(ctx, c, cl, client.CreateSchedule(plan), &w, fmt.Sprintf("schedule %q is created", plan.Name))
+			_, err := g.write(ctx, c, cl, client.CreateSchedule(plan), &w, fmt.Sprintf("created schedule %q", plan.Name))
 			if err == nil {
 				rememberSchedule(g.at, plan.Name)
 			}
@@ -92,7 +92,7 @@ that was missed while the server was away is made up once.`,
 	}
 	w.flags(c)
 	in.flags(c, g)
-	c.Flags().BoolVar(&off, "disabled", false, "let it rest until it is enabled")
+	c.Flags().BoolVar(&off, "disabled", false, "create it disabled")
 	return c
 }
 
@@ -102,12 +102,12 @@ func newScheduleUpdate(g *globals) *cobra.Command {
 	var match int64
 	c := &cobra.Command{
 		Use: "update NAME|ID", Short: "Change a schedule", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(scheduleNames),
-		Long:    `Changes what is said and leaves the rest. The change is made only to the version that was read, so that nobody else's change is lost.`,
+		Long:    `Changes the named parts and leaves the rest. The change applies only to the version that was read, so no change of others is lost.`,
 		Example: "  stega schedule update close --cron '45 16 * * 1-5'\n  stega schedule update close --symbols AAPL,MSFT --name 'two, after the close'",
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			return g.changeSchedule(ctx, c, cl, args[0], &w, match, "changed", func(plan *client.Plan) error {
 				if !in.over(c, plan) {
-					return fault.Usage("change_missing", "nothing is to be changed").WithHint("say --cron, --time-zone, --symbols or another of: stega schedule update --help")
+					return fault.Usage("change_missing", "a flag that changes something is required").WithHint("such as --cron, --time-zone or --symbols; see: stega schedule update --help")
 				}
 				return nil
 			})
@@ -116,7 +116,7 @@ func newScheduleUpdate(g *globals) *cobra.Command {
 	w.flags(c)
 	in.flags(c, g)
 	c.Flags().BoolVar(&in.all, "all-symbols", false, "of all symbols that the server knows when it runs")
-	c.Flags().Int64Var(&match, "if-match", 0, "only when this is its version (default: the one that is read before)")
+	c.Flags().Int64Var(&match, "if-match", 0, "only if this is its version (default the one that is read before)")
 	c.MarkFlagsMutuallyExclusive("symbols", "all-symbols")
 	return c
 }
@@ -157,7 +157,7 @@ func (g *globals) changeSchedule(
 	if match > 0 {
 		cmd.IfMatch = client.Version(match)
 	}
-	_, err = g.write(ctx, c, cl, cmd, w, fmt.Sprintf("schedule %q is %s", s.Name, done))
+	_, err = g.write(ctx, c, cl, cmd, w, fmt.Sprintf("%s schedule %q", done, s.Name))
 	if err == nil {
 		forgetSchedule(g.at, was)
 		rememberSchedule(g.at, s.Name)
@@ -177,7 +177,7 @@ func newScheduleDelete(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = g.write(ctx, c, cl, client.DeleteSchedule(s.ID), &w, fmt.Sprintf("schedule %q is deleted", s.Name))
+			_, err = g.write(ctx, c, cl, client.DeleteSchedule(s.ID), &w, fmt.Sprintf("deleted schedule %q", s.Name))
 			if err == nil {
 				forgetSchedule(g.at, s.Name)
 			}
@@ -201,7 +201,7 @@ func newScheduleRun(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = g.write(ctx, c, cl, client.RunSchedule(s.ID), &w, fmt.Sprintf("schedule %q has run", s.Name))
+			_, err = g.write(ctx, c, cl, client.RunSchedule(s.ID), &w, fmt.Sprintf("ran schedule %q", s.Name))
 			return err
 		}),
 	}

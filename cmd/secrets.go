@@ -52,7 +52,8 @@ can be a volume of its own, so that a container reads its own secrets only.`,
 	f.StringVar(&m.dir, "dir", "", "folder to write to")
 	f.StringVar(&m.definitions, "definitions", "", "definitions of RabbitMQ; their users get passwords")
 	f.StringVar(&m.broker, "broker-url", "amqp://rabbitmq:5672/", "broker without user and password")
-	f.StringVar(&m.database, "database-url", "postgres://postgres:5432/{service}?sslmode=disable", "databases without user and password")
+	f.StringVar(&m.database, "database-url", "postgres://postgres:5432/{service}?sslmode=disable", "URL of the databases, without user and password")
+	f.Lookup("database-url").DefValue = "that of compose.yaml"
 	f.StringVar(&m.admin, "admin", "stega", "user that prepares broker and databases")
 	f.IntVar(&m.owner, "owner", -1, "user id of the services, to own their files")
 	f.BoolVar(&m.rotate, "rotate", false, "replace the secrets that are kept")

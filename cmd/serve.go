@@ -99,15 +99,15 @@ With --token-file, the boundary makes a first admin token at its first start and
 	}
 	where.flags(c)
 	c.Flags().IntVar(&pool, "database-connections", 0, fmt.Sprintf(
-		"connections to each database of PostgreSQL at most, besides one for the relay (default: STEGA_DATABASE_CONNECTIONS, else %d)",
+		"maximum number of connections to each PostgreSQL database, besides one for the relay (default STEGA_DATABASE_CONNECTIONS, or %d)",
 		process.DefaultConnections))
-	c.Flags().StringSliceVar(&services, "service", nil, "which services, or all")
-	c.Flags().StringSliceVar(&roles, "role", nil, "in which roles: api, consumer, all")
+	c.Flags().StringSliceVar(&services, "service", nil, "services to run, or all")
+	c.Flags().StringSliceVar(&roles, "role", nil, "roles to run: api, consumer, all")
 	at.flags(c)
 	c.Flags().StringVar(&upstreams, "services", os.Getenv("STEGA_SERVICES"),
-		"where the boundary finds the others, as portfolio=http://portfolio-api:8420,… (default: STEGA_SERVICES)")
+		"URLs of the other services for the boundary, such as portfolio=http://host:8420,… (default STEGA_SERVICES)")
 	c.Flags().StringVar(&tokenFile, "token-file", os.Getenv("STEGA_TOKEN_FILE"),
-		"the file in which the boundary keeps its first admin token (default: STEGA_TOKEN_FILE)")
+		"file for the first admin token of the boundary (default STEGA_TOKEN_FILE)")
 	c.Flags().Lookup("services").DefValue, c.Flags().Lookup("token-file").DefValue = "", ""
 	return c
 }
@@ -120,7 +120,7 @@ func newMigrate(g *globals) *cobra.Command {
 		Short: "Prepare databases and broker",
 		Long: `Brings the databases of services up to date, and declares exchanges, queues and bindings. It changes nothing when it is run again.
 Its users need the right to do so; the services themselves do not.`,
-		Example: `  stega migrate --broker-url amqp://guest:guest@127.0.0.1:5672/ --database-url 'postgres://stega@127.0.0.1/{service}'
+		Example: `  STEGA_DATABASE_URL='postgres://stega@127.0.0.1/{service}' stega migrate
   stega migrate --service=returns`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

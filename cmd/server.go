@@ -36,9 +36,9 @@ type connections struct {
 }
 
 func (c *connections) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&c.broker, "broker-url", "", "where RabbitMQ is, amqp://user:password@host:5672/vhost (default: STEGA_BROKER_URL)")
+	cmd.Flags().StringVar(&c.broker, "broker-url", "", "URL of RabbitMQ, such as amqp://user@host/vhost (default STEGA_BROKER_URL)")
 	cmd.Flags().StringVar(&c.database, "database-url", "",
-		"where the databases are, with {service} for the service's name, such as postgres://user:password@host/{service} (default: STEGA_DATABASE_URL)")
+		"URL of the databases, where {service} stands for the name of a service, such as postgres://host/{service} (default STEGA_DATABASE_URL)")
 }
 
 // optional sets the URLs that no flag named from the environment; they stay empty where it names none.
@@ -113,21 +113,21 @@ type listening struct {
 
 func (l *listening) flags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&l.addr, "addr", env("STEGA_ADDR", "127.0.0.1:8420"), "where to listen")
+	f.StringVar(&l.addr, "addr", env("STEGA_ADDR", "127.0.0.1:8420"), "address to listen on")
 	f.StringVar(&l.tls.Cert, "tls-cert", os.Getenv("STEGA_TLS_CERT"), "serve HTTPS with this certificate, a PEM file; it is read again when it changes")
-	f.StringVar(&l.tls.Key, "tls-key", os.Getenv("STEGA_TLS_KEY"), "its key, a PEM file")
-	f.StringVar(&l.tls.ClientCA, "tls-client-ca", os.Getenv("STEGA_TLS_CLIENT_CA"), "ask clients for certificates that one of this PEM file signed")
-	f.Float64Var(&l.limit, "rate-limit", 200, "requests a second of one token, or of one address without a token; 0 for no limit")
+	f.StringVar(&l.tls.Key, "tls-key", os.Getenv("STEGA_TLS_KEY"), "key of the certificate, a PEM file")
+	f.StringVar(&l.tls.ClientCA, "tls-client-ca", os.Getenv("STEGA_TLS_CLIENT_CA"), "require client certificates signed by an authority in this PEM file")
+	f.Float64Var(&l.limit, "rate-limit", 200, "requests per second for each token, or for each address without one (0 means no limit)")
 	f.IntVar(&l.most.Total, "max-connections", whole("STEGA_MAX_CONNECTIONS"),
-		"HTTP connections in all (default: three quarters of the descriptors, at most 16384; STEGA_MAX_CONNECTIONS)")
+		"maximum number of HTTP connections (default STEGA_MAX_CONNECTIONS, or three quarters of the descriptors, at most 16384)")
 	f.IntVar(&l.most.PerAddress, "max-connections-per-address", whole("STEGA_MAX_CONNECTIONS_PER_ADDRESS"),
-		"HTTP connections of one address (default: half of all; STEGA_MAX_CONNECTIONS_PER_ADDRESS)")
+		"maximum number of HTTP connections from one address (default half of all, or STEGA_MAX_CONNECTIONS_PER_ADDRESS)")
 	f.StringVar(&l.local, "local-access", os.Getenv("STEGA_LOCAL_ACCESS"),
-		"what programs of this machine may do without a token, when --addr is of loopback: read, write or admin (default: nothing; STEGA_LOCAL_ACCESS)")
+		"scope of local programs without a token when --addr is a loopback address: read, write or admin (default STEGA_LOCAL_ACCESS, or none)")
 	f.StringVar(&l.trusted, "trusted-proxies", os.Getenv("STEGA_TRUSTED_PROXIES"),
-		"addresses and networks of proxies whose X-Forwarded-For counts for limits and the audit, separated by commas (default: none; STEGA_TRUSTED_PROXIES)")
-	f.IntVar(&l.audit.days, "audit-days", 90, "how long the audit is kept, in days")
-	f.IntVar(&l.audit.rows, "audit-rows", 1_000_000, "how many lines the audit has at most; the oldest go")
+		"addresses and networks of proxies whose X-Forwarded-For is trusted, separated by commas (default STEGA_TRUSTED_PROXIES, or none)")
+	f.IntVar(&l.audit.days, "audit-days", 90, "days that the audit log is kept")
+	f.IntVar(&l.audit.rows, "audit-rows", 1_000_000, "maximum number of lines in the audit log; the oldest are removed")
 	for _, name := range []string{"max-connections", "max-connections-per-address"} {
 		f.Lookup(name).DefValue = "0"
 	}

@@ -6,16 +6,16 @@ import (
 	"stega/daemon"
 )
 
-// settings tell the daemon of the servers that its user knows.
+// settings are the servers and tokens that the user of a daemon has set.
 type settings struct{}
 
-// Current is the server of requests that name none.
+// Current returns the server of requests that name none.
 func (settings) Current() (daemon.Server, error) {
 	at, err := (&globals{}).place()
 	return daemon.Server{URL: at.URL, Token: at.Token}, err
 }
 
-// Token is the token for a server.
+// Token returns the token for a server.
 func (settings) Token(url string) string {
 	if v := os.Getenv("STEGA_TOKEN"); v != "" && same(env("STEGA_URL", url), url) {
 		return v
@@ -25,13 +25,13 @@ func (settings) Token(url string) string {
 		return ""
 	}
 	token, _ := config.tokenOf(url)
-	if token == "" && same(url, defaultURL) {
+	if token == "" && isLocal(url) {
 		token, _ = (&globals{}).localToken()
 	}
 	return token
 }
 
-// Local reports whether a token is the one that "stega up" left, which only that server may get.
+// Local reports whether a token is the one that "stega up" left, which is for that server only.
 func (settings) Local(token string) bool {
 	local, _ := (&globals{}).localToken()
 	return token != "" && token == local

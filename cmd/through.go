@@ -19,7 +19,7 @@ import (
 
 // throughDaemon is a client that talks to a server through the user's daemon, which is started when it does not run;
 // nil when there is none. With STEGA_DAEMON=off there never is.
-func throughDaemon(ctx context.Context, at place, age *staleness) *client.Client {
+func throughDaemon(ctx context.Context, at place, noticed *notices) *client.Client {
 	base, err := url.Parse(at.URL)
 	if err != nil || base.Host == "" || os.Getenv("STEGA_DAEMON") == "off" {
 		return nil
@@ -33,7 +33,7 @@ func throughDaemon(ctx context.Context, at place, age *staleness) *client.Client
 	}
 	// The daemon knows the server by a header, so that what is spoken with the daemon itself is always plain HTTP.
 	c, err := client.New(client.Options{
-		URL: "http://" + base.Host, Token: at.Token, Header: through(at), HTTP: age.watch(d.HTTP.Transport), UserAgent: "stega-cli/" + version().Version, RetryFor: 10 * time.Second,
+		URL: "http://" + base.Host, Token: at.Token, Header: through(at), HTTP: noticed.watch(d.HTTP.Transport), UserAgent: "stega-cli/" + version().Version, RetryFor: 10 * time.Second,
 	})
 	if err != nil {
 		return nil
@@ -49,16 +49,19 @@ func through(at place) http.Header {
 	return http.Header{"Stega-Prove": {"true"}}
 }
 
-// staleness is how old the oldest answer is that the daemon gave while the server was away.
-type staleness struct{ seconds atomic.Int64 }
+// notices are what the daemon reports beside its answers.
+type notices struct {
+	stale   atomic.Int64 // the age in seconds of the oldest answer from before
+	refused atomic.Int64 // queued writes that the server refused
+}
 
-// watch is a client that takes note of it.
-func (s *staleness) watch(next http.RoundTripper) *http.Client {
-	return &http.Client{Transport: noticing{s, next}}
+// watch returns a client that takes note of them.
+func (n *notices) watch(next http.RoundTripper) *http.Client {
+	return &http.Client{Transport: noticing{n, next}}
 }
 
 type noticing struct {
-	age  *staleness
+	*notices
 	next http.RoundTripper
 }
 
@@ -69,15 +72,23 @@ func (n noticing) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if text, stale := strings.CutPrefix(a.Header.Get("Stega-Cache"), "stale; age="); stale {
 		seconds, _ := strconv.ParseInt(text, 10, 64)
-		n.age.seconds.Store(max(n.age.seconds.Load(), seconds, 1))
+		n.stale.Store(max(n.stale.Load(), seconds, 1))
+	}
+	if count, err := strconv.ParseInt(a.Header.Get("Stega-Refused"), 10, 64); err == nil {
+		n.refused.Store(count)
 	}
 	return a, nil
 }
 
-// word says to a person what was not asked just now.
-func (s *staleness) word(c *cobra.Command, at place) {
-	if seconds := s.seconds.Load(); seconds > 0 {
+// print writes them to the standard error.
+func (n *notices) print(c *cobra.Command, at place) {
+	if seconds := n.stale.Load(); seconds > 0 {
 		say(c, "%s is away: this is as the daemon saw it %s ago", at.URL, time.Duration(seconds)*time.Second)
+	}
+	if count := n.refused.Load(); count == 1 {
+		say(c, "a queued write was refused; review it with: stega queue list")
+	} else if count > 1 {
+		say(c, "%d queued writes were refused; review them with: stega queue list", count)
 	}
 }
 

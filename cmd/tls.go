@@ -18,9 +18,9 @@ type clientTLS struct {
 }
 
 func (t *clientTLS) flags(f *pflag.FlagSet) {
-	f.StringVar(&t.Cert, "tls-cert", "", "certificate to show to the server, a PEM file (default: STEGA_CLIENT_CERT)")
-	f.StringVar(&t.Key, "tls-key", "", "its key, a PEM file (default: STEGA_CLIENT_KEY)")
-	f.StringVar(&t.CA, "tls-ca", "", "trust servers whose certificate one of this PEM file signed (default: STEGA_CLIENT_CA)")
+	f.StringVar(&t.Cert, "tls-cert", "", "client certificate, a PEM file (default STEGA_CLIENT_CERT)")
+	f.StringVar(&t.Key, "tls-key", "", "key of the client certificate, a PEM file (default STEGA_CLIENT_KEY)")
+	f.StringVar(&t.CA, "tls-ca", "", "PEM file with the authorities of servers to trust (default STEGA_CLIENT_CA)")
 }
 
 // over takes from the flags, then from the environment, then from a context.

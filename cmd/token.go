@@ -13,7 +13,7 @@ import (
 
 func newToken(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
-		Use: "token", Aliases: []string{"tokens"}, Short: "Tokens, by which programs and people come in",
+		Use: "token", Aliases: []string{"tokens"}, Short: "Create, list and revoke access tokens",
 		Long: `Makes, lists and revokes tokens. Each has a scope: read is for data, operations and the stream; write also changes data; admin
 also handles tokens, dead letters, rebuilding, publishing by hand, and reads the audit.`,
 		Example: "  stega token create ci --scope write --expires 90d\n  stega token list\n  stega token revoke ci",
@@ -45,7 +45,7 @@ func newTokenCreate(g *globals) *cobra.Command {
 		}),
 	}
 	c.Flags().StringVar(&scope, "scope", "read", "what it may do: read, write or admin")
-	c.Flags().StringVar(&expires, "expires", "", "how long it is good for, such as 90d or 12h (default: for ever)")
+	c.Flags().StringVar(&expires, "expires", "", "validity, such as 90d or 12h (default unlimited)")
 	_ = c.RegisterFlagCompletionFunc("scope", oneOf("read", "write", "admin"))
 	return c
 }
@@ -53,25 +53,22 @@ func newTokenCreate(g *globals) *cobra.Command {
 func newTokenList(g *globals) *cobra.Command {
 	var revoked bool
 	c := &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List the tokens, without what is secret of them", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Example: "  stega token list --revoked",
+		Use: "list", Aliases: []string{"ls"}, Short: "List tokens (without secrets)", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Example: "  stega token list --revoked", Annotations: csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 			tokens, err := tokens(ctx, g, cl, revoked)
 			if err != nil {
 				return err
 			}
-			v := view{table: table{head: []string{"ID", "NAME", "SCOPE", "MADE", "LAST USED", "STATE"}}, note: "there are no tokens; make one with: stega token create NAME"}
-			for _, t := range tokens {
-				v.ids = append(v.ids, t.ID)
-				v.table.add(t.ID, t.Name, t.Scope, t.CreatedAt.Local().Format(time.DateOnly), ago(t.LastUsedAt), tokenState(t))
-			}
+			v := tokenColumns.view(tokens, func(t client.Token) string { return t.ID })
+			v.note = "there are no tokens; create one with: stega token create NAME"
 			if v.raw, err = json.Marshal(tokens); err != nil {
 				return err
 			}
 			return g.show(c, v)
 		}),
 	}
-	c.Flags().BoolVar(&revoked, "revoked", false, "also those that were revoked")
+	c.Flags().BoolVar(&revoked, "revoked", false, "include revoked tokens")
 	return c
 }
 
@@ -101,7 +98,7 @@ func tokenState(t client.Token) string {
 
 func newTokenRevoke(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "revoke NAME|ID…", Short: "End tokens, at once and for good", Args: cobra.MinimumNArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
+		Use: "revoke NAME|ID…", Short: "Revoke tokens", Args: cobra.MinimumNArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
 		Example: "  stega token revoke ci",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			good, err := tokens(ctx, g, cl, false)
@@ -130,4 +127,27 @@ func newTokenRevoke(g *globals) *cobra.Command {
 			return nil
 		}),
 	}
+}
+
+var tokenColumns = columns[client.Token]{
+	{head: "NAME", value: func(t client.Token) string { return t.Name }},
+	{head: "ID", wide: true, value: func(t client.Token) string { return t.ID }},
+	{head: "SCOPE", value: func(t client.Token) string { return t.Scope }},
+	{
+		head: "CREATED", csv: "created_at", value: func(t client.Token) string { return t.CreatedAt.Local().Format(time.DateOnly) },
+		exact: func(t client.Token) string { return stamp(&t.CreatedAt) },
+	},
+	{
+		head: "LAST USED", csv: "last_used_at", value: func(t client.Token) string { return past(t.LastUsedAt) },
+		exact: func(t client.Token) string { return stamp(t.LastUsedAt) },
+	},
+	{head: "STATE", value: tokenState},
+}
+
+// past returns how long ago a time was.
+func past(t *time.Time) string {
+	if t == nil || t.IsZero() {
+		return "never"
+	}
+	return ago(t) + " ago"
 }

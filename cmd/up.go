@@ -104,14 +104,14 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 	}
 	f := c.Flags()
 	at.flags(c)
-	f.StringVar(&data, "data", dataFolder(), "the data folder")
-	f.StringVar(&folder, "prices-folder", "", "a folder of CSV files that prices are pulled from (default: STEGA_PRICES_FOLDER)")
-	f.BoolVar(&demo.on, "demo", false, "import a synthetic market, portfolios of it, and an optimization")
-	f.BoolVar(&demo.live, "live", false, "with the demo, import a further day every few seconds")
+	f.StringVar(&data, "data", dataFolder(), "data folder")
+	f.StringVar(&folder, "prices-folder", "", "folder of CSV files to pull prices from (default STEGA_PRICES_FOLDER)")
+	f.BoolVar(&demo.on, "demo", false, "load a synthetic market with portfolios and an optimization")
+	f.BoolVar(&demo.live, "live", false, "with --demo: add a day of prices every few seconds")
 	f.Uint64Var(&demo.seed, "seed", 1, "seed of the synthetic market")
-	// What started stega so goes on to do so.
+	// Kept so that scripts which pass --allow-remote still run.
 	f.BoolVar(&remote, "allow-remote", false, "")
-	_ = f.MarkDeprecated("allow-remote", "it is not needed: who is not on this machine needs a token, whatever the address") // it fails for unknown flags
+	_ = f.MarkDeprecated("allow-remote", "remote clients need a token, whatever the address") // it fails for unknown flags
 	f.Lookup("data").DefValue = "the user's data folder"
 	return c
 }

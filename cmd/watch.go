@@ -25,7 +25,7 @@ func newWatch(g *globals) *cobra.Command {
 	var count int
 	var coalesce bool
 	c := &cobra.Command{
-		Use: "watch CHANNEL…", Short: "Follow what happens, as it is pushed", Args: cobra.MinimumNArgs(1), ValidArgsFunction: g.many(topicNames, watchable),
+		Use: "watch CHANNEL…", Short: "Watch live events", Args: cobra.MinimumNArgs(1), ValidArgsFunction: g.many(topicNames, watchable),
 		Long: `Prints what the server pushes: one line for each event; with -o json each is a line of JSON. Channels are topics, in which * is a word and #
 is all; subject:AAPL is all that happens to a symbol or portfolio; operation:ID is how an operation fares. A connection that breaks is made
 again, and what was missed meanwhile is printed, or it is said that it cannot be. With --timeout it ends after that time, and with 75 when
@@ -52,9 +52,9 @@ fewer came than --count.`,
 			return err
 		}),
 	}
-	c.Flags().StringVar(&from, "from", "", "after this position (default: from now on)")
-	c.Flags().IntVarP(&count, "count", "n", 0, "end after so many (default: do not end)")
-	c.Flags().BoolVar(&coalesce, "coalesce", false, "of several pushes that are due of one subject and topic, only the newest")
+	c.Flags().StringVar(&from, "from", "", "start after this position (default now)")
+	c.Flags().IntVarP(&count, "count", "n", 0, "stop after this many events (0 means never)")
+	c.Flags().BoolVar(&coalesce, "coalesce", false, "deliver only the newest of several due events of one subject and topic")
 	return c
 }
 

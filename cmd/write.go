@@ -23,7 +23,7 @@ type waiting struct {
 }
 
 func (w *waiting) flags(c *cobra.Command) {
-	c.Flags().StringVar(&w.level, "wait", "resolved", "until when: accepted (the server has it), resolved (it is done), settled (all that follows is visible)")
+	c.Flags().StringVar(&w.level, "wait", "resolved", "what to wait for: accepted (received), resolved (done), settled (all effects visible)")
 	_ = c.RegisterFlagCompletionFunc("wait", oneOf("accepted", "resolved", "settled"))
 }
 
@@ -33,7 +33,7 @@ func (w *waiting) parse() (client.Level, error) {
 			return l, nil
 		}
 	}
-	return 0, fault.Usage("wait_unknown", "nothing can be waited for that is called %q", w.level).WithHint("say --wait=accepted, --wait=resolved or --wait=settled")
+	return 0, fault.Usage("wait_unknown", "unknown --wait %q", w.level).WithHint("one of: accepted, resolved, settled")
 }
 
 // written is what a write prints.
@@ -134,11 +134,11 @@ func (g *globals) write(ctx context.Context, c *cobra.Command, cl *client.Client
 		}
 	}
 	if err == nil && op.Status == client.Queued {
-		return op, fault.New(fault.KindTimeout, "write_queued", "%s is away: the write is queued, and sent when it is back", g.at.URL).
-			WithHint("see what became of it with: stega queue list; stega op show %s", op.ID)
+		return op, fault.New(fault.KindTimeout, "write_queued", "%s is away: the write is queued, and will be sent when it is back", g.at.URL).
+			WithHint("follow it with: stega queue list; stega op show %s", op.ID)
 	}
 	if err == nil && g.format == asTable && !g.quiet {
-		printf(c.ErrOrStderr(), "%s: %s after %s\n", done, w.level, time.Since(began).Round(time.Millisecond))
+		printf(c.ErrOrStderr(), "%s (%s after %s)\n", done, w.level, time.Since(began).Round(time.Millisecond))
 	}
 	return op, err
 }

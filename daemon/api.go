@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -124,6 +125,9 @@ func (d *Daemon) to(do func(u *upstream, w http.ResponseWriter, r *http.Request)
 		u, err := d.upstream(server, token, r.Header.Get("Stega-Prove") == "true")
 		if err != nil {
 			return err
+		}
+		if d, err := u.queue.depth(r.Context()); err == nil && d.Failed > 0 {
+			w.Header().Set("Stega-Refused", strconv.Itoa(d.Failed))
 		}
 		return do(u, w, r)
 	}

@@ -22,7 +22,7 @@ const (
 )
 
 // ownHeaders are the headers that are for the daemon alone.
-var ownHeaders = []string{"Stega-Server", "Stega-Version", "Stega-Build", "Stega-Queue", "Stega-Prove"}
+var ownHeaders = []string{"Stega-Server", "Stega-Version", "Stega-Build", "Stega-Queue", "Stega-Prove", "Stega-Refused"}
 
 // pass sends a request on to the server, and its answer back as it comes. take may look at the answer or replace it,
 // and nil takes it as it is. When pass returns an error, nothing was answered: the server is away, or take failed.

@@ -17,6 +17,7 @@ import (
 
 	"stega/civil"
 	"stega/events"
+	"stega/internal/eventschema"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -136,7 +137,7 @@ func TestWireFormsStayAsTheyAre(t *testing.T) {
 func TestSchemasDescribeTheWireForms(t *testing.T) {
 	for _, e := range samples() {
 		kind, _ := events.Lookup(e.Topic())
-		text, err := kind.Schema()
+		text, err := eventschema.Of(kind)
 		require.NoError(t, err)
 		golden(t, e.Topic()+".schema.json", text)
 

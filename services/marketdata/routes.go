@@ -29,6 +29,7 @@ func (s *Service) Routes(port rest.Service) []rest.Route {
 			Summary: "Import a file of prices, long or wide", Takes: "text/csv", Large: true,
 			Query: []rest.Param{
 				{Name: "symbol", About: "symbol of a file that names none"},
+				{Name: "default_symbol", About: "symbol of a file that names none, which may be given for every file"},
 				{Name: "date_format", About: "form of dates that could be read in two ways, such as DD/MM/YYYY"},
 			},
 			Answer: rest.Accepted{}, Handler: h.importPrices,
@@ -102,7 +103,8 @@ func (h handler) importPrices(c echo.Context) error {
 		limit = pricefile.DefaultMaxBytes
 	}
 	spool, err := pricefile.Read(c.Request().Context(), http.MaxBytesReader(c.Response(), c.Request().Body, limit), pricefile.Options{
-		Symbol: rest.Arg[string](c, "symbol"), DateFormat: rest.Arg[string](c, "date_format"), MaxBytes: limit, TempDir: h.s.options.TempDir,
+		Symbol: rest.Arg[string](c, "symbol"), FallbackSymbol: rest.Arg[string](c, "default_symbol"),
+		DateFormat: rest.Arg[string](c, "date_format"), MaxBytes: limit, TempDir: h.s.options.TempDir,
 	})
 	if err != nil {
 		// A client that is still sending when its connection is closed may never see the answer.

@@ -120,7 +120,7 @@ func (h handler) repeat(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	asked.Follow = false
+	asked.Follow, asked.Name = false, "" // the name is the first one's
 	if result, err := r.result(); err != nil {
 		return err
 	} else if result != nil && asked.To == nil {

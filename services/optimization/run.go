@@ -38,7 +38,7 @@ func (s *Service) run(ctx context.Context, run *bus.Run, c Run) error {
 		return err
 	}
 	r := &row{ID: c.ID, Name: c.Request.Name, Folded: text.Fold(c.Request.Name), Objective: c.Request.Objective, PortfolioID: c.Request.PortfolioID, Asked: string(asked)}
-	if err := s.room(ctx, s.db.Read()); err != nil {
+	if err := errors.Join(s.room(ctx, s.db.Read()), unused(ctx, s.db.Read(), r)); err != nil {
 		return err
 	}
 	j := &job{Service: s, run: run, request: c.Request}
@@ -54,7 +54,7 @@ func (s *Service) run(ctx context.Context, run *bus.Run, c Run) error {
 			r.Follow = 1
 		}
 		r.CreatedAt = tx.Now().UnixMicro()
-		if err := s.room(ctx, tx); err != nil {
+		if err := errors.Join(s.room(ctx, tx), unused(ctx, tx, r)); err != nil {
 			return err
 		}
 		return j.keepAnswer(ctx, tx, r, result)
@@ -75,10 +75,26 @@ func (s *Service) room(ctx context.Context, db bun.IDB) error {
 		WithHint("delete those that are no longer needed: DELETE /v1/optimizations/ID")
 }
 
+// unused refuses an optimization whose name another one has.
+func unused(ctx context.Context, db bun.IDB, r *row) error {
+	if r.Folded == "" {
+		return nil
+	}
+	taken, err := db.NewSelect().Table("optimizations").Where("folded = ? AND id <> ?", r.Folded, r.ID).Exists(ctx)
+	if err != nil {
+		return fmt.Errorf("look up the name of an optimization: %w", err)
+	}
+	if !taken {
+		return nil
+	}
+	return fault.Conflict("name_taken", "there is an optimization named %q already", r.Name).
+		WithHint("choose another name, or delete that one first")
+}
+
 // keepFailure keeps what cannot be, so that it can be looked at. The operation fails in a unit of its own, right after.
 func (s *Service) keepFailure(ctx context.Context, r *row, failure error) error {
 	return s.db.Do(ctx, func(_ context.Context, tx *store.Tx) error {
-		r.CreatedAt = tx.Now().UnixMicro()
+		r.CreatedAt, r.Folded = tx.Now().UnixMicro(), "" // its name stays free
 		return failed(tx, r, failure)
 	})
 }

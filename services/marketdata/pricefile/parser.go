@@ -38,15 +38,11 @@ func newParser(opts Options) (*parser, error) {
 		}
 	}
 	p.dates = newDates(format)
-	for _, symbol := range []*string{&p.opts.Symbol, &p.opts.FallbackSymbol} {
-		if *symbol == "" {
-			continue
-		}
-		kept, err := events.Symbol(*symbol)
-		if err != nil {
+	if opts.Symbol != "" {
+		var err error
+		if p.opts.Symbol, err = events.Symbol(opts.Symbol); err != nil {
 			return nil, fault.Invalid("symbol_invalid", "%s", err)
 		}
-		*symbol = kept
 	}
 	return p, nil
 }
@@ -135,7 +131,9 @@ func (p *parser) first(line []byte) error {
 	case formSingle:
 		symbol := p.opts.Symbol
 		if symbol == "" {
-			symbol = p.opts.FallbackSymbol
+			if symbol, err = events.Symbol(p.opts.FallbackSymbol); err != nil {
+				return fault.Invalid("symbol_invalid", "%s", err).WithHint("add ?symbol=, for example ?symbol=AAPL")
+			}
 		}
 		p.single = []*series{p.spool.of(symbol)}
 	}
