@@ -79,7 +79,8 @@ type Published struct {
 // Publish publishes an event by hand; the data are JSON.
 func (c *Client) Publish(ctx context.Context, topic string, data []byte) (Answer[Published], error) {
 	return call[Published](ctx, c, Request{
-		Method: http.MethodPost, Path: "/v1/events/" + url.PathEscape(topic), ContentType: "application/json", Body: bytes.NewReader(data),
+		Method: http.MethodPost, Path: "/v1/events/" + url.PathEscape(topic), ContentType: "application/json",
+		Body: bytes.NewReader(data),
 	})
 }
 
@@ -236,7 +237,8 @@ func (c *Client) Health(ctx context.Context) (a Answer[Health], err error) {
 		return a, problem(answer, c.options.URL)
 	}
 	if err := json.Unmarshal(a.Raw, &a.Value); err != nil || a.Value.Status == "" {
-		return a, fault.Unavailable("answer_strange", "what answers at %s is not stega", c.options.URL).WithHint("say where it runs with --url or STEGA_URL")
+		return a, fault.Unavailable("answer_strange", "what answers at %s is not stega", c.options.URL).
+			WithHint("say where it runs with --url or STEGA_URL")
 	}
 	return a, nil
 }

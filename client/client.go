@@ -89,7 +89,8 @@ func New(o Options) (*Client, error) {
 func CheckURL(server string) (*url.URL, error) {
 	base, err := url.Parse(server)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, fault.Usage("url_invalid", "%q is not where stega can run", text.RedactURL(server)).WithHint("a URL looks like http://127.0.0.1:8420")
+		return nil, fault.Usage("url_invalid", "%q is not where stega can run", text.RedactURL(server)).
+			WithHint("a URL looks like http://127.0.0.1:8420")
 	}
 	if base.User != nil {
 		return nil, fault.Usage("url_invalid", "the URL %q has a user in it", text.RedactURL(server)).
@@ -104,11 +105,13 @@ func (o Options) Transport(token func() string) *http.Transport {
 	socket := o.Socket
 	dialer := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	t := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ForceAttemptHTTP2: true, TLSHandshakeTimeout: 10 * time.Second,
-		MaxIdleConns: 256, MaxIdleConnsPerHost: 128, IdleConnTimeout: 90 * time.Second, ExpectContinueTimeout: time.Second,
+		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ForceAttemptHTTP2: true,
+		TLSHandshakeTimeout: 10 * time.Second,
+		MaxIdleConns:        256, MaxIdleConnsPerHost: 128, IdleConnTimeout: 90 * time.Second, ExpectContinueTimeout: time.Second,
 	}
 	t.TLSClientConfig = o.TLS.Clone()
-	if o.Prove && socket == "" && strings.HasPrefix(strings.ToLower(o.URL), "http:") { // with https its certificate is the proof
+	if o.Prove && socket == "" &&
+		strings.HasPrefix(strings.ToLower(o.URL), "http:") { // with https its certificate is the proof
 		t.Proxy = nil
 		t.DialContext = Proving(t.DialContext, token)
 	}
@@ -245,7 +248,8 @@ func call[T any](ctx context.Context, c *Client, r Request) (a Answer[T], err er
 	}
 	if err := json.Unmarshal(a.Raw, &a.Value); err != nil {
 		return a, fault.New(fault.KindInternal, "answer_strange", "what %s answers to %s %s is not understood", c.options.URL, r.Method, r.Path).
-			WithHint("is it stega that runs there, and of which version?").Because(err)
+			WithHint("is it stega that runs there, and of which version?").
+			Because(err)
 	}
 	return a, nil
 }

@@ -28,7 +28,9 @@ func to(t *testing.T, handler http.HandlerFunc, token string) *Client {
 func TestAFaultArrivesAsTheSameFault(t *testing.T) {
 	t.Parallel()
 	for _, kind := range fault.Kinds() {
-		sent := fault.New(kind, "some_code", "what is wrong").WithHint("what to do").With(fault.Item{Pointer: "/a", Detail: "no"}, fault.Item{Line: 3, Detail: "no"})
+		sent := fault.New(kind, "some_code", "what is wrong").
+			WithHint("what to do").
+			With(fault.Item{Pointer: "/a", Detail: "no"}, fault.Item{Line: 3, Detail: "no"})
 		c := to(t, func(w http.ResponseWriter, _ *http.Request) { refuse(w, sent) }, "")
 		_, err := c.Portfolio(t.Context(), "x")
 		assert.Equal(t, sent, err)
@@ -38,7 +40,8 @@ func TestAFaultArrivesAsTheSameFault(t *testing.T) {
 func TestAnErrorThatIsNotStegasIsSaidToBeOne(t *testing.T) {
 	t.Parallel()
 	for status, kind := range map[int]fault.Kind{
-		400: fault.KindMalformed, 401: fault.KindUnauthorized, 403: fault.KindForbidden, 404: fault.KindNotFound, 429: fault.KindRateLimited,
+		400: fault.KindMalformed, 401: fault.KindUnauthorized, 403: fault.KindForbidden, 404: fault.KindNotFound,
+		429: fault.KindRateLimited,
 		500: fault.KindInternal, 502: fault.KindUnavailable, 503: fault.KindUnavailable, 504: fault.KindTimeout,
 	} {
 		c := to(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", status) }, "")
@@ -72,7 +75,8 @@ func TestWhoAsksIsSaid(t *testing.T) {
 	t.Parallel()
 	c := to(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Stega-Position", "12;e1")
-		_ = json.NewEncoder(w).Encode(map[string]string{"name": r.Header.Get("Authorization") + " " + r.UserAgent() + " " + r.URL.Path})
+		_ = json.NewEncoder(w).
+			Encode(map[string]string{"name": r.Header.Get("Authorization") + " " + r.UserAgent() + " " + r.URL.Path})
 	}, "stega_x")
 	a, err := c.Portfolio(t.Context(), "a/b")
 	require.NoError(t, err)
@@ -130,8 +134,10 @@ func TestPositions(t *testing.T) {
 
 func FuzzFrames(f *testing.F) {
 	for _, seed := range []string{
-		`{"hello":{"version":"1","position":{"position":1,"id":"x"},"ping_seconds":25}}`, `{"id":1,"error":{"kind":"conflict","code":"x","detail":"y"}}`,
-		`{"push":{"channels":["#"],"position":3,"event":{"id":"x","data":{}}}}`, `{"position":{"position":1,"id":"x"}}`, `[]`, `{"id":-1}`,
+		`{"hello":{"version":"1","position":{"position":1,"id":"x"},"ping_seconds":25}}`,
+		`{"id":1,"error":{"kind":"conflict","code":"x","detail":"y"}}`,
+		`{"push":{"channels":["#"],"position":3,"event":{"id":"x","data":{}}}}`, `{"position":{"position":1,"id":"x"}}`, `[]`,
+		`{"id":-1}`,
 	} {
 		f.Add(seed)
 	}

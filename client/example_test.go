@@ -74,7 +74,10 @@ func Example() {
 		log.Fatal(err)
 	}
 	r := answer.Value
-	fmt.Printf("%s: %d returns, %.0f %% in all, at most %.0f %% below a peak\n", r.Symbol, r.Observations, *r.CumulativeReturn*100, -*r.MaxDrawdown*100)
+	fmt.Printf(
+		"%s: %d returns, %.0f %% in all, at most %.0f %% below a peak\n", r.Symbol, r.Observations, *r.CumulativeReturn*100,
+		-*r.MaxDrawdown*100,
+	)
 	// Output: AAPL: 2 returns, -1 % in all, at most 10 % below a peak
 }
 
@@ -101,7 +104,9 @@ func ExampleClient_Stream() {
 	s := c.Stream(ctx, client.StreamOptions{})
 	defer s.Close()
 	pushed := make(chan client.Event)
-	_, err := s.Subscribe(ctx, client.Interest{Channel: "portfolio.*"}, client.Subscriber{Push: func(p client.Push) { pushed <- p.Event }})
+	_, err := s.Subscribe(
+		ctx, client.Interest{Channel: "portfolio.*"}, client.Subscriber{Push: func(p client.Push) { pushed <- p.Event }},
+	)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -119,7 +124,9 @@ func ExampleClient_Do() {
 	defer stop()
 	ctx := context.Background()
 	read := func(tag string) *http.Response {
-		a, err := c.Do(ctx, client.Request{Method: http.MethodGet, Path: "/v1/portfolios", Header: http.Header{"If-None-Match": {tag}}})
+		a, err := c.Do(
+			ctx, client.Request{Method: http.MethodGet, Path: "/v1/portfolios", Header: http.Header{"If-None-Match": {tag}}},
+		)
 		if err != nil {
 			log.Fatal(err)
 		}

@@ -128,7 +128,8 @@ func (c *Client) follow(ctx context.Context, id string, cmd *Command, w Wait) (O
 	ctx, end := limited(ctx, in, cmd, w)
 	defer end()
 	stop, err := c.listen(ctx, in, cmd != nil && cmd.Unsent)
-	// Without a stream each answer is held until the outcome is there. So it is while a daemon answers for a server that is
+	// Without a stream each answer is held until the outcome is there. So it is while a daemon answers for a server that
+	// is
 	// away: it queues the write, or has queued it.
 	if has(err, CodeStreamMissing) || has(err, CodeServerUnavailable) && c.relayed.Load() {
 		return c.hold(ctx, in, cmd, w)
@@ -292,7 +293,8 @@ type teller struct {
 func (t *teller) tell(op Operation) {
 	was := t.last
 	t.last = op
-	if t.w.Changed != nil && (op.Status != was.Status || op.Outcome != was.Outcome || op.Progress != was.Progress || op.Settled != was.Settled) {
+	if t.w.Changed != nil &&
+		(op.Status != was.Status || op.Outcome != was.Outcome || op.Progress != was.Progress || op.Settled != was.Settled) {
 		t.w.Changed(op)
 	}
 	if t.w.Stalled != nil && op.Outcome == Stalled && (was.Outcome != Stalled || !slices.Equal(op.Waiting, was.Waiting)) {
@@ -334,14 +336,17 @@ func (c *Client) hold(ctx context.Context, in *inbox, cmd *Command, w Wait) (Ope
 			return op, fault.Unavailable("settled_untold", "%s does not tell when what follows from a write is settled", c.options.URL).
 				WithHint("wait with --wait=resolved, or ask the boundary")
 		}
-		if time.Since(asked) < time.Second && !sleep(ctx, time.Second, nil) { // a server that does not hold is not to be hurried
+		if time.Since(asked) < time.Second &&
+			!sleep(ctx, time.Second, nil) { // a server that does not hold is not to be hurried
 			return op, context.Cause(ctx)
 		}
 	}
 }
 
 // held sends a command, or asks for its operation, in a way that has the server wait.
-func (c *Client) held(ctx context.Context, id string, cmd *Command, prefer string, trying func(error)) (Operation, error) {
+func (c *Client) held(
+	ctx context.Context, id string, cmd *Command, prefer string, trying func(error),
+) (Operation, error) {
 	if cmd != nil {
 		return c.deliver(ctx, *cmd, prefer, trying)
 	}
@@ -349,6 +354,8 @@ func (c *Client) held(ctx context.Context, id string, cmd *Command, prefer strin
 	if prefer != "" {
 		header.Set("Prefer", prefer)
 	}
-	a, err := call[Operation](ctx, c, Request{Method: http.MethodGet, Path: "/v1/operations/" + url.PathEscape(id), Header: header})
+	a, err := call[Operation](
+		ctx, c, Request{Method: http.MethodGet, Path: "/v1/operations/" + url.PathEscape(id), Header: header},
+	)
 	return a.Value, err
 }

@@ -204,7 +204,9 @@ func DeleteOptimization(id string) Command {
 }
 
 // Optimizations lists optimizations, the newest first; a portfolio picks those of it.
-func (c *Client) Optimizations(ctx context.Context, p Page, portfolioID string) (Answer[List[OptimizationSummary]], error) {
+func (c *Client) Optimizations(
+	ctx context.Context, p Page, portfolioID string,
+) (Answer[List[OptimizationSummary]], error) {
 	q := p.query()
 	set(q, "portfolio_id", portfolioID)
 	return Get[List[OptimizationSummary]](ctx, c, "/v1/optimizations", q)

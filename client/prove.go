@@ -88,7 +88,8 @@ func challenge(ctx context.Context, conn net.Conn, host, token string) error {
 	var p struct{ Proof, Address string }
 	switch {
 	case answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode == http.StatusServiceUnavailable:
-		return fault.Unavailable(CodeServerUnavailable, "the program at %s answers %s", host, answer.Status).WithHint("try again")
+		return fault.Unavailable(CodeServerUnavailable, "the program at %s answers %s", host, answer.Status).
+			WithHint("try again")
 	case answer.StatusCode != http.StatusOK:
 		return unproven(host, "it answers %s", answer.Status)
 	case json.Unmarshal(text, &p) != nil || answer.Close || in.Buffered() > 0:
@@ -113,7 +114,8 @@ func proof(token, nonce, address string) string {
 func sameAddress(a, b string) bool {
 	x, err := netip.ParseAddrPort(a)
 	y, other := netip.ParseAddrPort(b)
-	return err == nil && other == nil && x.Port() == y.Port() && x.Addr().Unmap().WithZone("") == y.Addr().Unmap().WithZone("")
+	return err == nil && other == nil && x.Port() == y.Port() &&
+		x.Addr().Unmap().WithZone("") == y.Addr().Unmap().WithZone("")
 }
 
 func unproven(host, format string, args ...any) error {
@@ -126,5 +128,7 @@ func silent(ctx context.Context, host string, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
-	return fault.Unavailable(CodeServerUnavailable, "the program at %s does not answer", host).WithHint("see what listens there; start yours with: stega up").Because(err)
+	return fault.Unavailable(CodeServerUnavailable, "the program at %s does not answer", host).
+		WithHint("see what listens there; start yours with: stega up").
+		Because(err)
 }

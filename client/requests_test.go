@@ -38,11 +38,16 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	health, err := c.Health(ctx)
 	assert.True(t, same(t, health, err).Ready())
 
-	imported, err := c.Submit(ctx, client.ImportPrices(strings.NewReader(prices), "", ""), client.Wait{For: client.ForResolved})
+	imported, err := c.Submit(
+		ctx, client.ImportPrices(strings.NewReader(prices), "", ""), client.Wait{For: client.ForResolved},
+	)
 	require.NoError(t, err)
 	assert.Equal(t, client.Succeeded, imported.Status)
 	half := decimal.MustParse("0.50")
-	created, err := c.Submit(ctx, client.CreatePortfolio("core", []events.Asset{{Symbol: "AAPL", Weight: half}, {Symbol: "MA", Weight: half}}), client.Wait{For: client.ForResolved})
+	created, err := c.Submit(
+		ctx, client.CreatePortfolio("core", []events.Asset{{Symbol: "AAPL", Weight: half}, {Symbol: "MA", Weight: half}}),
+		client.Wait{For: client.ForResolved},
+	)
 	require.NoError(t, err)
 	id := created.EntityID
 	require.NotEmpty(t, id)
@@ -88,7 +93,10 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	settled, err := c.Await(ctx, created.ID, client.Wait{For: client.ForSettled})
 	require.NoError(t, err)
 	require.True(t, settled.Settled)
-	optimized, err := c.Submit(ctx, client.Optimize(client.OptimizationRequest{PortfolioID: id, Objective: "min_volatility", Follow: true}), client.Wait{For: client.ForResolved})
+	optimized, err := c.Submit(
+		ctx, client.Optimize(client.OptimizationRequest{PortfolioID: id, Objective: "min_volatility", Follow: true}),
+		client.Wait{For: client.ForResolved},
+	)
 	require.NoError(t, err)
 	optimum, err := c.Optimization(ctx, optimized.EntityID)
 	assert.NotNil(t, same(t, optimum, err).Distance)
@@ -96,7 +104,10 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	assert.Len(t, same(t, optimizations, err).Items, 1)
 	allocation, err := c.Allocate(ctx, optimized.EntityID, client.AllocationRequest{Amount: "10000", Method: "exact"})
 	assert.True(t, same(t, allocation, err).Exact)
-	edge, err := c.Submit(ctx, client.Optimize(client.OptimizationRequest{Symbols: []string{"AAPL", "MA"}, Objective: "frontier", Points: 3}), client.Wait{For: client.ForResolved})
+	edge, err := c.Submit(
+		ctx, client.Optimize(client.OptimizationRequest{Symbols: []string{"AAPL", "MA"}, Objective: "frontier", Points: 3}),
+		client.Wait{For: client.ForResolved},
+	)
 	require.NoError(t, err)
 	optimum, err = c.Optimization(ctx, edge.EntityID)
 	assert.Len(t, same(t, optimum, err).Points, 3)
@@ -107,9 +118,13 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 		require.NoError(t, err)
 	}
 	server.Found("/v1/correlations?symbols=AAPL,MA", &json.RawMessage{})
-	matrix, err := c.Correlations(ctx, client.CorrelationsQuery{Symbols: []string{"AAPL", "MA"}, Kind: "covariance", Method: "semi", Missing: "zero"})
+	matrix, err := c.Correlations(
+		ctx, client.CorrelationsQuery{Symbols: []string{"AAPL", "MA"}, Kind: "covariance", Method: "semi", Missing: "zero"},
+	)
 	assert.Len(t, same(t, matrix, err).Matrix, 2)
-	matrix, err = c.Correlations(ctx, client.CorrelationsQuery{PortfolioID: id, Kind: "covariance", Method: "ledoit_wolf", Target: "single_factor"})
+	matrix, err = c.Correlations(
+		ctx, client.CorrelationsQuery{PortfolioID: id, Kind: "covariance", Method: "ledoit_wolf", Target: "single_factor"},
+	)
 	assert.Equal(t, id, same(t, matrix, err).PortfolioID)
 	pair, err := c.RollingCorrelation(ctx, client.CorrelationsQuery{Symbols: []string{"AAPL", "MA"}, Length: 2})
 	assert.Len(t, same(t, pair, err).Values, 1)
@@ -127,7 +142,11 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	}
 	assert.Equal(t, 7, n)
 
-	published, err := c.Publish(ctx, "marketdata.prices_imported", []byte(`{"symbol":"AAPL","dates":["2026-01-07"],"close":["103"]}`))
+	published, err := c.Publish(
+		ctx,
+		"marketdata.prices_imported",
+		[]byte(`{"symbol":"AAPL","dates":["2026-01-07"],"close":["103"]}`),
+	)
 	assert.Equal(t, "AAPL", same(t, published, err).Subject)
 	var topics []string
 	zero := uint64(0)
@@ -160,7 +179,13 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	found, err := c.Symbols(ctx, client.Page{}, "M", "a")
 	assert.Equal(t, "MA", same(t, found, err).Items[0].Symbol)
 
-	plan := client.Plan{Name: "close", Cron: "30 16 * * 1-5", TimeZone: "America/New_York", Kind: "latest", Symbols: []string{"AAPL"}}
+	plan := client.Plan{
+		Name:     "close",
+		Cron:     "30 16 * * 1-5",
+		TimeZone: "America/New_York",
+		Kind:     "latest",
+		Symbols:  []string{"AAPL"},
+	}
 	made, err := c.Submit(ctx, client.CreateSchedule(plan), client.Wait{For: client.ForResolved})
 	require.NoError(t, err)
 	one, err := c.Schedule(ctx, made.EntityID)

@@ -61,12 +61,22 @@ type portfolio struct {
 
 // CreatePortfolio is the command that makes a portfolio.
 func CreatePortfolio(name string, assets []events.Asset) Command {
-	return Command{Method: http.MethodPost, Path: "/v1/portfolios", ContentType: "application/json", Body: encode(portfolio{name, assets})}
+	return Command{
+		Method:      http.MethodPost,
+		Path:        "/v1/portfolios",
+		ContentType: "application/json",
+		Body:        encode(portfolio{name, assets}),
+	}
 }
 
 // UpdatePortfolio is the command that changes a portfolio.
 func UpdatePortfolio(id, name string, assets []events.Asset) Command {
-	return Command{Method: http.MethodPut, Path: "/v1/portfolios/" + url.PathEscape(id), ContentType: "application/json", Body: encode(portfolio{name, assets})}
+	return Command{
+		Method:      http.MethodPut,
+		Path:        "/v1/portfolios/" + url.PathEscape(id),
+		ContentType: "application/json",
+		Body:        encode(portfolio{name, assets}),
+	}
 }
 
 // DeletePortfolio is the command that removes a portfolio.

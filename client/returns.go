@@ -27,8 +27,10 @@ type ReturnsQuery struct {
 func (r ReturnsQuery) query() url.Values {
 	q := r.Window.query()
 	for _, p := range [][2]string{
-		{"frequency", r.Frequency}, {"risk_free", number(r.RiskFree)}, {"required", number(r.Required)}, {"confidence", number(r.Confidence)},
-		{"rebalance", r.Rebalance}, {"benchmark", r.Benchmark}, {"kind", r.Kind}, {"limit", count(r.Limit)}, {"by", r.By}, {"metric", r.Metric},
+		{"frequency", r.Frequency}, {"risk_free", number(r.RiskFree)}, {"required", number(r.Required)},
+		{"confidence", number(r.Confidence)},
+		{"rebalance", r.Rebalance}, {"benchmark", r.Benchmark}, {"kind", r.Kind}, {"limit", count(r.Limit)}, {"by", r.By},
+		{"metric", r.Metric},
 		{"window", count(r.Length)},
 	} {
 		set(q, p[0], p[1])

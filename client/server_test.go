@@ -43,7 +43,14 @@ type server struct {
 }
 
 func newServer(t *testing.T) *server {
-	s := &server{t: t, first: 1, epoch: "a", ops: map[string]Operation{}, conns: map[*websocket.Conn]map[string]bool{}, hello: Hello{PingSeconds: 25}}
+	s := &server{
+		t:     t,
+		first: 1,
+		epoch: "a",
+		ops:   map[string]Operation{},
+		conns: map[*websocket.Conn]map[string]bool{},
+		hello: Hello{PingSeconds: 25},
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/stream", s.stream)
 	mux.HandleFunc("GET /v1/operations/{id}", func(w http.ResponseWriter, r *http.Request) {
@@ -199,7 +206,12 @@ func (s *server) publish(topic string, channels ...string) Push {
 
 func (s *server) append(topic string, op *Operation, channels ...string) Push {
 	n := uint64(len(s.log) + 1)
-	p := Push{Channels: channels, Number: n, Operation: op, Event: Event{Envelope: events.Envelope{ID: s.eventID(n), Type: topic}}}
+	p := Push{
+		Channels:  channels,
+		Number:    n,
+		Operation: op,
+		Event:     Event{Envelope: events.Envelope{ID: s.eventID(n), Type: topic}},
+	}
 	s.log = append(s.log, p)
 	for ws, subscribed := range s.conns {
 		mine := p

@@ -24,7 +24,10 @@ func TestWhatIsSettledCanBeRead(t *testing.T) {
 	c, err := client.New(client.Options{URL: server.URL, Token: server.Token})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
-	_, err = c.Submit(t.Context(), client.ImportPrices(strings.NewReader(prices), "", ""), client.Wait{For: client.ForSettled, Timeout: 3 * stegatest.Patience})
+	_, err = c.Submit(
+		t.Context(), client.ImportPrices(strings.NewReader(prices), "", ""),
+		client.Wait{For: client.ForSettled, Timeout: 3 * stegatest.Patience},
+	)
 	require.NoError(t, err)
 	var all sync.WaitGroup
 	for i := range 110 { // more than one connection takes
@@ -68,7 +71,10 @@ func TestAReadAndASubscriptionJoinWithoutAGap(t *testing.T) {
 	require.NoError(t, err)
 
 	pushed := make(chan client.Push, 16)
-	_, err = s.Subscribe(t.Context(), client.Interest{Channel: "portfolio.*", From: list.Position()}, client.Subscriber{Push: func(p client.Push) { pushed <- p }})
+	_, err = s.Subscribe(
+		t.Context(), client.Interest{Channel: "portfolio.*", From: list.Position()},
+		client.Subscriber{Push: func(p client.Push) { pushed <- p }},
+	)
 	require.NoError(t, err)
 	p := <-pushed
 	for p.Event.Subject == first.EntityID { // the position is at most the one that the data are of
@@ -91,7 +97,10 @@ func TestSubmitsSurviveARestartOfTheServer(t *testing.T) {
 	begun := make(chan int, 60)
 	for i := range 60 {
 		all.Go(func() {
-			op, err := c.Submit(t.Context(), client.CreatePortfolio(fmt.Sprint("core ", i), one), client.Wait{For: client.ForSettled, Timeout: 3 * stegatest.Patience})
+			op, err := c.Submit(
+				t.Context(), client.CreatePortfolio(fmt.Sprint("core ", i), one),
+				client.Wait{For: client.ForSettled, Timeout: 3 * stegatest.Patience},
+			)
 			assert.NoError(t, err)
 			assert.True(t, op.Settled)
 			begun <- i
@@ -101,7 +110,10 @@ func TestSubmitsSurviveARestartOfTheServer(t *testing.T) {
 			server.Stop()
 		}
 	}
-	stegatest.Start(t, stegatest.Config(dir, func(c *process.Config) { c.Addr = strings.TrimPrefix(server.URL, "http://") }))
+	stegatest.Start(
+		t,
+		stegatest.Config(dir, func(c *process.Config) { c.Addr = strings.TrimPrefix(server.URL, "http://") }),
+	)
 	all.Wait()
 	list, err := c.Portfolios(t.Context(), client.Page{Limit: 1000}, "")
 	require.NoError(t, err)

@@ -38,8 +38,9 @@ type Stream struct {
 func (c *Client) Stream(ctx context.Context, o StreamOptions) *Stream {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &Stream{
-		client: c, options: o, cancel: cancel, done: make(chan struct{}), wake: make(chan struct{}, 1), changed: make(chan struct{}),
-		subs: map[string]*Subscription{},
+		client: c, options: o, cancel: cancel, done: make(chan struct{}), wake: make(chan struct{}, 1),
+		changed: make(chan struct{}),
+		subs:    map[string]*Subscription{},
 	}
 	go s.run(ctx)
 	return s

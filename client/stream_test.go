@@ -57,7 +57,9 @@ func (h *heard) subscriber() Subscriber {
 
 func (h *heard) until(t *testing.T, what ...string) {
 	t.Helper()
-	wait.Until(t, fmt.Sprintf("%v was heard and not %v", what, h.all()), func() bool { return slices.Equal(h.all(), what) })
+	wait.Until(
+		t, fmt.Sprintf("%v was heard and not %v", what, h.all()), func() bool { return slices.Equal(h.all(), what) },
+	)
 }
 
 func open(t *testing.T, s *server) *Stream {
@@ -86,7 +88,10 @@ func TestAStreamResumesWhatItMissed(t *testing.T) {
 		wait.Until(t, "the stream is back", func() bool { return s.count() == i+2 })
 		wait.Until(t, "the push has come", func() bool { return slices.Contains(h.all(), fmt.Sprintf("push %d", i+2)) })
 	}
-	h.until(t, "standing resumed=false", "push 1", "standing resumed=true", "push 2", "standing resumed=true", "push 3", "standing resumed=true", "push 4")
+	h.until(
+		t, "standing resumed=false", "push 1", "standing resumed=true", "push 2", "standing resumed=true", "push 3",
+		"standing resumed=true", "push 4",
+	)
 	assert.Equal(t, []string{"portfolio.*", "portfolio.* from 1", "portfolio.* from 2", "portfolio.* from 3"}, s.asked)
 }
 
@@ -153,8 +158,10 @@ func TestAFirstSubscriptionFromAPlaceThatIsGoneIsRefused(t *testing.T) {
 func TestCloseCodesSayWhetherToComeBack(t *testing.T) {
 	t.Parallel()
 	for code, kind := range map[websocket.StatusCode]fault.Kind{
-		4001: "", 4002: "", 4003: "", 4004: "", 4005: "", 4321: "", websocket.StatusGoingAway: "", websocket.StatusInternalError: "",
-		websocket.StatusNormalClosure: "", 4500: fault.KindUnauthorized, 4501: fault.KindMalformed, 4502: fault.KindForbidden, 4777: fault.KindForbidden,
+		4001: "", 4002: "", 4003: "", 4004: "", 4005: "", 4321: "", websocket.StatusGoingAway: "",
+		websocket.StatusInternalError: "",
+		websocket.StatusNormalClosure: "", 4500: fault.KindUnauthorized, 4501: fault.KindMalformed, 4502: fault.KindForbidden,
+		4777:                          fault.KindForbidden,
 		websocket.StatusMessageTooBig: fault.KindTooLarge,
 	} {
 		t.Run(strconv.Itoa(int(code)), func(t *testing.T) {
@@ -179,7 +186,8 @@ func TestCloseCodesSayWhetherToComeBack(t *testing.T) {
 func TestAHandshakeThatIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, refused := range []*fault.Fault{
-		fault.New(fault.KindUnauthorized, "token_invalid", "no"), fault.New(fault.KindForbidden, "token_forbidden", "no"), fault.NotFound("path_unknown", "no"),
+		fault.New(fault.KindUnauthorized, "token_invalid", "no"), fault.New(fault.KindForbidden, "token_forbidden", "no"),
+		fault.NotFound("path_unknown", "no"),
 	} {
 		t.Run("for good: "+refused.Code, func(t *testing.T) {
 			t.Parallel()

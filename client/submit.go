@@ -114,7 +114,8 @@ func settleFailed(op *Operation) *fault.Fault {
 			break
 		}
 	}
-	return f.With(items(op.Waiting)...).WithHint("see what failed with: stega dead list; once it is handled, the operation settles: stega op watch %s", op.ID)
+	return f.With(items(op.Waiting)...).
+		WithHint("see what failed with: stega dead list; once it is handled, the operation settles: stega op watch %s", op.ID)
 }
 
 // queued is the fault of a write that waits in the daemon.
@@ -222,7 +223,8 @@ func (c *Client) attempt(ctx context.Context, cmd *Command, prefer string) (Oper
 	}
 	var op Operation
 	if err := errors.Join(json.Unmarshal(a.Raw, &accepted), json.Unmarshal(a.Raw, &op)); err != nil {
-		return Operation{}, fault.New(fault.KindInternal, "answer_strange", "what %s answers is no operation", c.options.URL).Because(err)
+		return Operation{}, fault.New(fault.KindInternal, "answer_strange", "what %s answers is no operation", c.options.URL).
+			Because(err)
 	}
 	if accepted.OperationID != "" {
 		op = Operation{ID: accepted.OperationID, EntityID: accepted.ID, Status: cmp.Or(accepted.Status, Accepted)}

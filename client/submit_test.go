@@ -75,7 +75,9 @@ func TestSubmitTellsTheFaultsOfTheServerAndOfTheCommand(t *testing.T) {
 	t.Run("refused at once", func(t *testing.T) {
 		t.Parallel()
 		s := newServer(t)
-		wrong := fault.Invalid("portfolio_invalid", "no").WithHint("do").With(fault.Item{Pointer: "/name", Detail: "is missing"})
+		wrong := fault.Invalid("portfolio_invalid", "no").
+			WithHint("do").
+			With(fault.Item{Pointer: "/name", Detail: "is missing"})
 		s.write = func(_ int, w http.ResponseWriter, _ *http.Request) { refuse(w, wrong) }
 		op, err := s.client().Submit(t.Context(), create, Wait{For: ForSettled})
 		assert.Equal(t, wrong, err)
@@ -98,14 +100,25 @@ func TestSubmitTellsTheFaultsOfTheServerAndOfTheCommand(t *testing.T) {
 		s.write = func(_ int, w http.ResponseWriter, r *http.Request) {
 			id := accept(w, r)
 			go s.tell(Operation{ID: id, Status: Succeeded, Outcome: GaveUp, Waiting: []events.Waiting{
-				{Topic: "portfolio.created", Subject: "p1", Service: "returns", Handler: "portfolioCreated", State: "dead", Attempts: 9, Error: "no"},
+				{
+					Topic:    "portfolio.created",
+					Subject:  "p1",
+					Service:  "returns",
+					Handler:  "portfolioCreated",
+					State:    "dead",
+					Attempts: 9,
+					Error:    "no",
+				},
 			}})
 		}
 		_, err := s.client().Submit(t.Context(), create, Wait{For: ForSettled})
 		f := fault.Of(err)
 		assert.Equal(t, CodeSettleFailed, f.Code)
 		assert.Equal(t, fault.KindConflict, f.Kind)
-		assert.Equal(t, []fault.Item{{Pointer: "returns/portfolioCreated", Detail: "portfolio.created of p1 is dead after 9 tries: no"}}, f.Errors)
+		assert.Equal(
+			t, []fault.Item{{Pointer: "returns/portfolioCreated", Detail: "portfolio.created of p1 is dead after 9 tries: no"}},
+			f.Errors,
+		)
 	})
 }
 
@@ -114,7 +127,14 @@ func TestSubmitTellsOfStallsAndWaitsOn(t *testing.T) {
 	s := newServer(t)
 	s.write = func(_ int, w http.ResponseWriter, r *http.Request) {
 		id := accept(w, r)
-		go s.tell(Operation{ID: id, Status: Succeeded, Outcome: Stalled, Waiting: []events.Waiting{{Service: "returns", State: "parked"}}})
+		go s.tell(
+			Operation{
+				ID:      id,
+				Status:  Succeeded,
+				Outcome: Stalled,
+				Waiting: []events.Waiting{{Service: "returns", State: "parked"}},
+			},
+		)
 	}
 	stalls := 0
 	op, err := s.client().Submit(t.Context(), create, Wait{For: ForSettled, Stalled: func(op Operation) {
@@ -131,7 +151,14 @@ func TestATimeoutNeverMeansThatTheWriteFailed(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.write = func(_ int, w http.ResponseWriter, r *http.Request) {
-		s.tell(Operation{ID: accept(w, r), Status: Succeeded, Outcome: Stalled, Waiting: []events.Waiting{{Service: "returns", State: "pending", Topic: "x"}}})
+		s.tell(
+			Operation{
+				ID:      accept(w, r),
+				Status:  Succeeded,
+				Outcome: Stalled,
+				Waiting: []events.Waiting{{Service: "returns", State: "pending", Topic: "x"}},
+			},
+		)
 	}
 	_, err := s.client().Submit(t.Context(), create, Wait{For: ForSettled, Timeout: 300 * time.Millisecond})
 	f := fault.Of(err)

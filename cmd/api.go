@@ -24,7 +24,8 @@ func newAPI(g *globals) *cobra.Command {
 	var headers []string
 	var include bool
 	c := &cobra.Command{
-		Use: "api [METHOD] PATH", Short: "Send any request with the right token", Args: cobra.RangeArgs(1, 2), ValidArgsFunction: cobra.NoFileCompletions,
+		Use: "api [METHOD] PATH", Short: "Send any request with the right token", Args: cobra.RangeArgs(1, 2),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		Long: `Sends a request to the server and prints the body of its answer, as it comes.
 The paths are those of GET /v1/openapi.json. Without METHOD it is GET, or POST
 when there are data. The exit status is that of the answer, see: stega --help.`,
@@ -46,7 +47,9 @@ when there are data. The exit status is that of the answer, see: stega --help.`,
 	f := c.Flags()
 	f.StringVarP(&method, "method", "X", "", "method of the request (default GET, or POST with --data)")
 	f.StringVarP(&data, "data", "d", "", "body of the request: text, @file, or - for the standard input")
-	f.StringArrayVarP(&headers, "header", "H", nil, "header of the request, such as 'If-Match: \"3\"'; can be given several times")
+	f.StringArrayVarP(
+		&headers, "header", "H", nil, "header of the request, such as 'If-Match: \"3\"'; can be given several times",
+	)
 	f.BoolVarP(&include, "include", "i", false, "print the status and the headers of the answer too")
 	_ = c.RegisterFlagCompletionFunc("method", oneOf("GET", "POST", "PUT", "DELETE"))
 	return c
@@ -62,7 +65,8 @@ func apiRequest(in io.Reader, args []string, method, data string, headers []stri
 	}
 	path := args[len(args)-1]
 	if !strings.HasPrefix(path, "/") {
-		return r, fault.Usage("path_invalid", "%q is not a path", path).WithHint("a path begins with a slash: /v1/portfolios; the server is named by --url")
+		return r, fault.Usage("path_invalid", "%q is not a path", path).
+			WithHint("a path begins with a slash: /v1/portfolios; the server is named by --url")
 	}
 	r = client.Request{Method: strings.ToUpper(method), Path: path, Header: http.Header{}}
 	if data != "" {

@@ -23,14 +23,17 @@ func (in *portfolioInput) flags(c *cobra.Command, g *globals) {
 	f.StringVar(&in.file, "file", "", "JSON or YAML file with name and assets, or - for the standard input")
 	c.MarkFlagsMutuallyExclusive("assets", "file")
 	_ = c.RegisterFlagCompletionFunc("name", cobra.NoFileCompletions)
-	_ = c.RegisterFlagCompletionFunc("assets", func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
-		before := typed[:strings.LastIndex(typed, ",")+1]
-		found, _ := g.many(symbolNames)(nil, nil, typed[len(before):])
-		for i, symbol := range found {
-			found[i] = before + symbol + ":"
-		}
-		return found, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
-	})
+	_ = c.RegisterFlagCompletionFunc(
+		"assets",
+		func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+			before := typed[:strings.LastIndex(typed, ",")+1]
+			found, _ := g.many(symbolNames)(nil, nil, typed[len(before):])
+			for i, symbol := range found {
+				found[i] = before + symbol + ":"
+			}
+			return found, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+		},
+	)
 }
 
 // read is the name and the assets as far as they were said.
@@ -59,7 +62,8 @@ func parseAssets(text string) ([]events.Asset, error) {
 		}
 		symbol, weight, ok := strings.Cut(part, ":")
 		if !ok {
-			return nil, fault.Usage("assets_invalid", "%q has no weight", strings.TrimSpace(part)).WithHint("write symbols with their weights: AAPL:60%%,MSFT:40%%")
+			return nil, fault.Usage("assets_invalid", "%q has no weight", strings.TrimSpace(part)).
+				WithHint("write symbols with their weights: AAPL:60%%,MSFT:40%%")
 		}
 		asset, err := asset(symbol, weight)
 		if err != nil {
@@ -78,7 +82,8 @@ func asset(symbol, weight string) (events.Asset, error) {
 		d, err = d.Quo(decimal.Hundred)
 	}
 	if err != nil {
-		return events.Asset{}, fault.Usage("assets_invalid", "%q is not a weight of %s", weight, symbol).WithHint("write a ratio, such as 0.6 or 60%%")
+		return events.Asset{}, fault.Usage("assets_invalid", "%q is not a weight of %s", weight, symbol).
+			WithHint("write a ratio, such as 0.6 or 60%%")
 	}
 	return events.Asset{Symbol: symbol, Weight: d}, nil
 }

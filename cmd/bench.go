@@ -18,9 +18,12 @@ func newBench(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure this machine, a broker and databases",
-		Long: `Measures how fast events are published and handled, commands taken and visible in the read view of another service, and prices
-imported: on RabbitMQ and PostgreSQL when they are named, else on the embedded broker and SQLite in a temporary folder. On
-servers it makes exchanges, queues and schemas with names of its own, and removes them in the end; its users must be allowed to.`,
+		Long: `Measures how fast events are published and handled, commands taken and visible in the read view of another
+service, and prices
+imported: on RabbitMQ and PostgreSQL when they are named, else on the embedded broker and SQLite in a temporary
+folder. On
+servers it makes exchanges, queues and schemas with names of its own, and removes them in the end; its users must be
+allowed to.`,
 		Example: `  stega bench
   stega bench --broker-url amqp://127.0.0.1/ -o json
   stega bench --symbols 500 --days 2520`,
@@ -28,7 +31,8 @@ servers it makes exchanges, queues and schemas with names of its own, and remove
 		RunE: func(c *cobra.Command, _ []string) error {
 			var err error
 			for name, n := range map[string]int{
-				"messages": cfg.Messages, "commands": cfg.Commands, "clients": cfg.Clients, "symbols": cfg.Symbols, "days": cfg.Days,
+				"messages": cfg.Messages, "commands": cfg.Commands, "clients": cfg.Clients, "symbols": cfg.Symbols,
+				"days": cfg.Days,
 			} {
 				if n < 1 || n > 10_000_000 {
 					return fault.Usage("count_invalid", "--%s=%d is not a number from 1 to 10000000", name, n)
@@ -39,7 +43,9 @@ servers it makes exchanges, queues and schemas with names of its own, and remove
 			}
 			cfg.BrokerURL, cfg.DatabaseURL = where.broker, where.database
 			if cfg.Folder, err = os.MkdirTemp(os.Getenv("STEGA_TEMP"), "stega-bench-"); err != nil {
-				return fault.Unavailable("folder_unusable", "no temporary folder can be made").WithHint("set STEGA_TEMP").Because(err)
+				return fault.Unavailable("folder_unusable", "no temporary folder can be made").
+					WithHint("set STEGA_TEMP").
+					Because(err)
 			}
 			defer func() { _ = os.RemoveAll(cfg.Folder) }()
 			cfg.Log = g.logger(c.ErrOrStderr())
@@ -70,9 +76,15 @@ func benchTable(w io.Writer, r bench.Report) error {
 	perSecond := func(v float64) string { return fmt.Sprintf("%.0f/s", v) }
 	path := func(l bench.Latency) string { return fmt.Sprintf("p50 %.1f ms, p99 %.1f ms", l.P50, l.P99) }
 	row("on", r.Broker+", "+r.Database, "")
-	row("events published", perSecond(r.Publish.Rate), fmt.Sprintf("%d; one alone: %s", r.Publish.Messages, path(r.Publish.Alone)))
+	row(
+		"events published", perSecond(r.Publish.Rate),
+		fmt.Sprintf("%d; one alone: %s", r.Publish.Messages, path(r.Publish.Alone)),
+	)
 	row("events handled", perSecond(r.Events.Rate), fmt.Sprintf("%d, with inbox and read view", r.Events.Messages))
-	row("commands answered", perSecond(r.Commands.Rate), fmt.Sprintf("%d from %d clients: %s", r.Commands.Commands, r.Commands.Clients, path(r.Commands.Loaded.Answer)))
+	row(
+		"commands answered", perSecond(r.Commands.Rate),
+		fmt.Sprintf("%d from %d clients: %s", r.Commands.Commands, r.Commands.Clients, path(r.Commands.Loaded.Answer)),
+	)
 	row("  at a quarter of that", "", path(r.Commands.Paced.Answer))
 	row("commands in the read view", perSecond(r.Commands.ViewRate), path(r.Commands.Loaded.View))
 	row("  at a quarter of that", "", path(r.Commands.Paced.View))
@@ -80,7 +92,13 @@ func benchTable(w io.Writer, r bench.Report) error {
 	if r.Import.PeakBytes > 0 {
 		memory = fmt.Sprintf(", %d MB at most", r.Import.PeakBytes>>20)
 	}
-	row("prices imported", perSecond(r.Import.Rate),
-		fmt.Sprintf("%d, answered after %.2f s, returns settled after %.2f s%s", r.Import.Prices, r.Import.Answered, r.Import.Settled, memory))
+	row(
+		"prices imported",
+		perSecond(r.Import.Rate),
+		fmt.Sprintf(
+			"%d, answered after %.2f s, returns settled after %.2f s%s", r.Import.Prices, r.Import.Answered, r.Import.Settled,
+			memory,
+		),
+	)
 	return t.Flush()
 }

@@ -48,7 +48,11 @@ func TestScripts(t *testing.T) {
 	t.Parallel()
 	dir, files := "testdata/script", []string(nil)
 	if testing.Short() {
-		dir, files = "", []string{"testdata/script/daemon.txtar", "testdata/script/watch.txtar", "testdata/script/prices.txtar"}
+		dir, files = "", []string{
+			"testdata/script/daemon.txtar",
+			"testdata/script/watch.txtar",
+			"testdata/script/prices.txtar",
+		}
 	}
 	testscript.Run(t, testscript.Params{
 		Dir: dir, Files: files,
@@ -59,7 +63,9 @@ func TestScripts(t *testing.T) {
 			}
 			t := env.T().(testing.TB)
 			data := t.TempDir()
-			server := stegatest.Start(t, stegatest.Config(data, func(c *process.Config) { c.Options.Marketdata.Folder = folder }))
+			server := stegatest.Start(
+				t, stegatest.Config(data, func(c *process.Config) { c.Options.Marketdata.Folder = folder }),
+			)
 			at, err := url.Parse(server.URL)
 			if err != nil {
 				return err
@@ -116,7 +122,11 @@ func until(ts *testscript.TestScript, _ bool, args []string) {
 
 // damage cuts the series that returns keeps of a symbol, as a broken disk may.
 func damage(ts *testscript.TestScript, _ bool, args []string) {
-	db, err := store.Open(context.Background(), "returns", "sqlite://"+filepath.Join(ts.Getenv("STEGA_DATA"), "returns.db"))
+	db, err := store.Open(
+		context.Background(),
+		"returns",
+		"sqlite://"+filepath.Join(ts.Getenv("STEGA_DATA"), "returns.db"),
+	)
 	ts.Check(err)
 	ts.Check(db.Do(context.Background(), func(ctx context.Context, tx *store.Tx) error {
 		_, err := tx.ExecContext(ctx, "UPDATE series SET data = substr(data, 1, 3) WHERE symbol = ?", args[0])
@@ -140,7 +150,10 @@ func TestHelp(t *testing.T) {
 		c.SetOut(&all)
 		require.NoError(t, c.Help())
 		for line := range strings.Lines(all.String()[before:]) {
-			assert.LessOrEqual(t, utf8.RuneCountInString(strings.TrimRight(line, "\n")), helpWidth, "%s --help fits 80 columns: %s", c.CommandPath(), line)
+			assert.LessOrEqual(
+				t, utf8.RuneCountInString(strings.TrimRight(line, "\n")), helpWidth, "%s --help fits 80 columns: %s",
+				c.CommandPath(), line,
+			)
 		}
 		all.WriteString("\n")
 		assert.NotEmpty(t, c.Short, c.CommandPath())

@@ -28,7 +28,12 @@ type columns[T any] []column[T]
 
 // number returns a column of a number: people read it as show formats it, programs with all its digits.
 func number[T any](head, csv string, show func(*float64) string, of func(T) *float64) column[T] {
-	return column[T]{head: ">" + head, csv: csv, value: func(v T) string { return show(of(v)) }, exact: func(v T) string { return exactly(of(v)) }}
+	return column[T]{
+		head:  ">" + head,
+		csv:   csv,
+		value: func(v T) string { return show(of(v)) },
+		exact: func(v T) string { return exactly(of(v)) },
+	}
 }
 
 // view returns the items as a view; id names an item for --quiet, and is nil for what has no ids.

@@ -112,7 +112,8 @@ func loopback(server string) bool {
 func same(a, b string) bool {
 	x, err := url.Parse(a)
 	y, other := url.Parse(b)
-	return err == nil && other == nil && x.Scheme == y.Scheme && x.Host == y.Host && strings.TrimRight(x.Path, "/") == strings.TrimRight(y.Path, "/")
+	return err == nil && other == nil && x.Scheme == y.Scheme && x.Host == y.Host &&
+		strings.TrimRight(x.Path, "/") == strings.TrimRight(y.Path, "/")
 }
 
 // connect is a client of the server: through the user's daemon when there is one and --direct does not forbid it,
@@ -138,7 +139,8 @@ func (p place) client() (*client.Client, error) {
 		return nil, err
 	}
 	return client.New(client.Options{
-		URL: p.URL, Token: p.Token, Prove: p.Local, TLS: config, UserAgent: "stega-cli/" + version().Version, RetryFor: 10 * time.Second,
+		URL: p.URL, Token: p.Token, Prove: p.Local, TLS: config, UserAgent: "stega-cli/" + version().Version,
+		RetryFor: 10 * time.Second,
 	})
 }
 

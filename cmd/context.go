@@ -32,8 +32,9 @@ func (g *globals) contextNames(_ *cobra.Command, args []string, _ string) ([]str
 
 func newContextList(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List the contexts; * is the current one", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Example: "  stega context list", Annotations: csvToo,
+		Use: "list", Aliases: []string{"ls"}, Short: "List the contexts; * is the current one", Args: cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		Example:           "  stega context list", Annotations: csvToo,
 		RunE: func(c *cobra.Command, _ []string) error {
 			config, err := g.readContexts()
 			if err != nil {
@@ -56,7 +57,8 @@ func newContextList(g *globals) *cobra.Command {
 
 func newContextUse(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "use NAME", Short: "Switch to a context", Args: cobra.ExactArgs(1), ValidArgsFunction: g.contextNames, Example: "  stega context use work",
+		Use: "use NAME", Short: "Switch to a context", Args: cobra.ExactArgs(1), ValidArgsFunction: g.contextNames,
+		Example: "  stega context use work",
 		RunE: func(c *cobra.Command, args []string) error {
 			config, err := g.readContexts()
 			if err != nil {
@@ -81,9 +83,10 @@ func newContextUse(g *globals) *cobra.Command {
 
 func newContextAdd(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "add NAME URL", Short: "Give a server a name", Args: cobra.ExactArgs(2), ValidArgsFunction: cobra.NoFileCompletions,
-		Long:    "Gives a server a name. One that needs a token gets it with: stega login --context NAME.",
-		Example: "  stega context add work https://stega.example.com",
+		Use: "add NAME URL", Short: "Give a server a name", Args: cobra.ExactArgs(2),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		Long:              "Gives a server a name. One that needs a token gets it with: stega login --context NAME.",
+		Example:           "  stega context add work https://stega.example.com",
 		RunE: func(c *cobra.Command, args []string) error {
 			name, where := args[0], args[1]
 			if err := checkContextName(name); err != nil {
@@ -98,7 +101,8 @@ func newContextAdd(g *globals) *cobra.Command {
 				return err
 			}
 			if _, ok := config.Contexts[name]; ok {
-				return fault.Conflict("context_taken", "there is a context %q already", name).WithHint("remove it first: stega context remove %s", name)
+				return fault.Conflict("context_taken", "there is a context %q already", name).
+					WithHint("remove it first: stega context remove %s", name)
 			}
 			config.Contexts[name] = endpoint{URL: cl.URL(), clientTLS: g.tls.over(clientTLS{})}
 			how := "; use it with: stega context use " + name
@@ -116,8 +120,9 @@ func newContextAdd(g *globals) *cobra.Command {
 
 func newContextRemove(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "remove NAME", Aliases: []string{"rm"}, Short: "Forget a context and its token", Args: cobra.ExactArgs(1), ValidArgsFunction: g.contextNames,
-		Example: "  stega context remove work",
+		Use: "remove NAME", Aliases: []string{"rm"}, Short: "Forget a context and its token", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: g.contextNames,
+		Example:           "  stega context remove work",
 		RunE: func(c *cobra.Command, args []string) error {
 			config, err := g.readContexts()
 			if err != nil {
@@ -152,5 +157,9 @@ var contextColumns = columns[contextEntry]{
 	{head: "NAME", value: func(e contextEntry) string { return e.Name }},
 	{head: "URL", value: func(e contextEntry) string { return e.URL }},
 	{csv: "current", exact: func(e contextEntry) string { return strconv.FormatBool(e.Current) }},
-	{head: "TOKEN", value: func(e contextEntry) string { return yes(e.Token, "no") }, exact: func(e contextEntry) string { return strconv.FormatBool(e.Token) }},
+	{
+		head:  "TOKEN",
+		value: func(e contextEntry) string { return yes(e.Token, "no") },
+		exact: func(e contextEntry) string { return strconv.FormatBool(e.Token) },
+	},
 }

@@ -29,7 +29,8 @@ type endpoint struct {
 func (g *globals) configFile() (string, error) {
 	dir, ok := userFolder("XDG_CONFIG_HOME", ".config")
 	if !ok {
-		return "", fault.Usage("home_unknown", "it is not known where your configuration belongs").WithHint("set HOME or XDG_CONFIG_HOME")
+		return "", fault.Usage("home_unknown", "it is not known where your configuration belongs").
+			WithHint("set HOME or XDG_CONFIG_HOME")
 	}
 	return filepath.Join(dir, "stega", "config.json"), nil
 }
@@ -49,7 +50,9 @@ func (g *globals) readContexts() (contexts, error) {
 		err = json.Unmarshal(b, &c)
 	}
 	if err != nil {
-		return c, fault.Usage("config_unreadable", "the contexts in %s cannot be read", path).WithHint("repair the file, or remove it").Because(err)
+		return c, fault.Usage("config_unreadable", "the contexts in %s cannot be read", path).
+			WithHint("repair the file, or remove it").
+			Because(err)
 	}
 	if c.Contexts == nil {
 		c.Contexts = map[string]endpoint{}
@@ -68,7 +71,9 @@ func (g *globals) save(c contexts) error {
 		err = writePrivately(path, append(b, '\n'))
 	}
 	if err != nil {
-		return fault.Unavailable("config_unwritable", "the contexts cannot be written to %s", path).WithHint("check that the folder may be written").Because(err)
+		return fault.Unavailable("config_unwritable", "the contexts cannot be written to %s", path).
+			WithHint("check that the folder may be written").
+			Because(err)
 	}
 	return nil
 }

@@ -30,12 +30,16 @@ func newCorrelations(g *globals) *cobra.Command {
 	c := alsoAs(&cobra.Command{
 		Use: "correlations [SYMBOL…]", Short: "Show correlations of symbols or a portfolio", Args: cobra.ArbitraryArgs,
 		ValidArgsFunction: g.many(symbolNames),
-		Long: `Shows how symbols move together: those that are named, those of a portfolio (--portfolio), or all. Covariances (--kind covariance) are
-annual. The method is pearson, spearman or kendall of correlations, sample of covariances, and semi, exponential, ledoit_wolf or oas of
-both. Each pair is looked at over the days that both have, unless the method takes all symbols together; -o json tells how many these are.
+		Long: `Shows how symbols move together: those that are named, those of a portfolio (--portfolio), or all.
+Covariances (--kind covariance) are
+annual. The method is pearson, spearman or kendall of correlations, sample of covariances, and semi, exponential,
+ledoit_wolf or oas of
+both. Each pair is looked at over the days that both have, unless the method takes all symbols together; -o json tells
+how many these are.
 Symbols that have their prices on other days, such as funds and shares, have weeks or months in common: --frequency.
 
-With --cluster alike symbols stand side by side. With --plot it draws a heat map on the terminal, and with -o svg as a picture. With --rolling it
+With --cluster alike symbols stand side by side. With --plot it draws a heat map on the terminal, and with -o svg as a
+picture. With --rolling it
 shows the correlation of two symbols over time, in windows of --window.`,
 		Example: `  stega correlations AAPL MA GOOG
   stega correlations --portfolio core --from 2020-01-01 --cluster --plot
@@ -72,14 +76,27 @@ func (f *correlationsFlags) flags(c *cobra.Command, g *globals) {
 	flags.StringVar(&f.q.Frequency, "frequency", "", "frequency of the returns: daily, weekly or monthly (default daily)")
 	flags.StringVar(&f.q.Kind, "kind", "", "correlation or covariance (default correlation)")
 	flags.StringVar(&f.q.Method, "method", "", "estimator (default pearson, and sample for covariances)")
-	flags.StringVar(&f.q.Target, "target", "",
-		"shrinkage target of ledoit_wolf: constant_variance, single_factor or constant_correlation (default constant_variance)")
-	flags.StringVar(&f.q.Missing, "missing", "", "handling of missing returns by semi, ledoit_wolf and oas: complete, zero or pairwise")
-	numberVar(flags, &f.q.Span, "span", "span of the exponential weights, in returns, for --method exponential (default 180)")
-	ratioVar(flags, &f.q.Benchmark, "benchmark", "benchmark return for --method semi: only returns below it count (default 0)")
+	flags.StringVar(
+		&f.q.Target, "target", "",
+		"shrinkage target of ledoit_wolf: constant_variance, single_factor or constant_correlation (default constant_variance)",
+	)
+	flags.StringVar(
+		&f.q.Missing, "missing", "", "handling of missing returns by semi, ledoit_wolf and oas: complete, zero or pairwise",
+	)
+	numberVar(
+		flags, &f.q.Span, "span", "span of the exponential weights, in returns, for --method exponential (default 180)",
+	)
+	ratioVar(
+		flags, &f.q.Benchmark, "benchmark", "benchmark return for --method semi: only returns below it count (default 0)",
+	)
 	alias(flags, "benchmark", "below")
-	flags.StringVar(&f.q.Linkage, "linkage", "", "linkage of --cluster: average, single, complete or ward (default average)")
-	flags.StringVar(&f.q.Repair, "repair", "", "method that makes a matrix positive semidefinite: spectral, diagonal or none (default spectral)")
+	flags.StringVar(
+		&f.q.Linkage, "linkage", "", "linkage of --cluster: average, single, complete or ward (default average)",
+	)
+	flags.StringVar(
+		&f.q.Repair, "repair", "",
+		"method that makes a matrix positive semidefinite: spectral, diagonal or none (default spectral)",
+	)
 	flags.BoolVar(&f.cluster, "cluster", false, "order the symbols by similarity")
 	flags.BoolVar(&f.rolling, "rolling", false, "show the correlation of two symbols over time")
 	flags.IntVar(&f.length, "window", 63, "window length of --rolling, in returns")
@@ -89,7 +106,8 @@ func (f *correlationsFlags) flags(c *cobra.Command, g *globals) {
 		"frequency": {"daily", "weekly", "monthly"}, "kind": {"correlation", "covariance"},
 		"method": {"pearson", "spearman", "kendall", "sample", "semi", "exponential", "ledoit_wolf", "oas"},
 		"target": {"constant_variance", "single_factor", "constant_correlation"}, "missing": {"complete", "zero", "pairwise"},
-		"linkage": {"average", "single", "complete", "ward"}, "repair": {"spectral", "diagonal", "none"}, "span": nil, "benchmark": nil, "window": nil,
+		"linkage": {"average", "single", "complete", "ward"}, "repair": {"spectral", "diagonal", "none"}, "span": nil,
+		"benchmark": nil, "window": nil,
 	} {
 		_ = c.RegisterFlagCompletionFunc(name, oneOf(values...))
 	}
@@ -100,16 +118,21 @@ func (f *correlationsFlags) flags(c *cobra.Command, g *globals) {
 func (f *correlationsFlags) check(args []string) error {
 	switch {
 	case f.portfolio != "" && len(args) > 0:
-		return fault.Usage("symbols_twice", "symbols and --portfolio exclude each other").WithHint("give one of them, or neither for all symbols")
+		return fault.Usage("symbols_twice", "symbols and --portfolio exclude each other").
+			WithHint("give one of them, or neither for all symbols")
 	case f.rolling && len(args) != 2:
-		return fault.Usage("symbols_not_two", "--rolling takes two symbols, not %d", len(args)).WithHint("such as: stega correlations AAPL MA --rolling")
+		return fault.Usage("symbols_not_two", "--rolling takes two symbols, not %d", len(args)).
+			WithHint("such as: stega correlations AAPL MA --rolling")
 	case f.rolling && (f.q.Kind != "" || f.cluster || f.q.Repair != "" || f.q.Linkage != ""):
-		return fault.Usage("flag_unused", "--kind, --cluster, --linkage and --repair do not go with --rolling").WithHint("leave them out")
+		return fault.Usage("flag_unused", "--kind, --cluster, --linkage and --repair do not go with --rolling").
+			WithHint("leave them out")
 	}
 	return nil
 }
 
-func (g *globals) showCorrelations(ctx context.Context, c *cobra.Command, cl *client.Client, f correlationsFlags) error {
+func (g *globals) showCorrelations(
+	ctx context.Context, c *cobra.Command, cl *client.Client, f correlationsFlags,
+) error {
 	a, err := cl.Correlations(ctx, f.q)
 	if err != nil {
 		return err
@@ -221,7 +244,9 @@ func heat(w io.Writer, o plot.Options, m client.Correlations, order []int) error
 	return plot.Heat(w, o, labels, values, -largest, largest)
 }
 
-func (g *globals) showRollingCorrelation(ctx context.Context, c *cobra.Command, cl *client.Client, f correlationsFlags) error {
+func (g *globals) showRollingCorrelation(
+	ctx context.Context, c *cobra.Command, cl *client.Client, f correlationsFlags,
+) error {
 	f.q.Length = f.length
 	a, err := cl.RollingCorrelation(ctx, f.q)
 	if err != nil {
@@ -231,7 +256,9 @@ func (g *globals) showRollingCorrelation(ctx context.Context, c *cobra.Command, 
 	v := dated(r.Dates, "correlation", ratio, r.Values).view(upTo(len(r.Dates)), nil)
 	v.raw, v.ids = a.Raw, slices.Clone(r.Symbols)
 	v.draw = func(w io.Writer, o plot.Options) error {
-		o.Title, o.XDays = fmt.Sprintf("%s and %s: correlation of %d %s returns by %s", r.Symbols[0], r.Symbols[1], r.Window, r.Frequency, r.Method), true
+		o.Title, o.XDays = fmt.Sprintf(
+			"%s and %s: correlation of %d %s returns by %s", r.Symbols[0], r.Symbols[1], r.Window, r.Frequency, r.Method,
+		), true
 		return plot.Lines(w, o, daily("correlation", r.Dates, r.Values))
 	}
 	return g.show(c, v)

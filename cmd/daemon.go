@@ -23,12 +23,18 @@ import (
 func newDaemon(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
 		Use: "daemon", Short: "Manage the daemon, which queues writes",
-		Long: `The daemon runs for you alone and makes commands fast and patient: reads are answered from a cache that pushes of the server
-keep fresh, and writes that are made while the server is away are kept on disk and sent, in order, when it returns. Commands start it when they need
-it. It listens on a socket that only you can open: $STEGA_SOCKET, else in $XDG_RUNTIME_DIR/stega, else in the folder for state.`,
+		Long: `The daemon runs for you alone and makes commands fast and patient: reads are answered from a cache that
+pushes of the server
+keep fresh, and writes that are made while the server is away are kept on disk and sent, in order, when it returns.
+Commands start it when they need
+it. It listens on a socket that only you can open: $STEGA_SOCKET, else in $XDG_RUNTIME_DIR/stega, else in the folder
+for state.`,
 		Example: "  stega daemon status\n  stega daemon install     # start it at login\n  stega daemon logs --follow",
 	})
-	c.AddCommand(newDaemonRun(g), newDaemonInstall(), newDaemonUninstall(), newDaemonStart(), newDaemonStop(), newDaemonRestart(), newDaemonStatus(g), newDaemonLogs())
+	c.AddCommand(
+		newDaemonRun(g), newDaemonInstall(), newDaemonUninstall(), newDaemonStart(), newDaemonStop(), newDaemonRestart(),
+		newDaemonStatus(g), newDaemonLogs(),
+	)
 	return c
 }
 
@@ -56,7 +62,9 @@ func runDaemon(ctx context.Context, g *globals, stderr io.Writer) error {
 		return err
 	}
 	if err := os.MkdirAll(paths.State, 0o700); err != nil {
-		return fault.Unavailable("folder_unusable", "the folder %s cannot be used", paths.State).WithHint("check that it may be written").Because(err)
+		return fault.Unavailable("folder_unusable", "the folder %s cannot be used", paths.State).
+			WithHint("check that it may be written").
+			Because(err)
 	}
 	log := io.Discard
 	if file, err := daemon.OpenLog(paths.Log()); err == nil {
@@ -99,7 +107,10 @@ func newDaemonInstall() *cobra.Command {
 			}
 			say(c, "wrote %s", path)
 			if manager.reload(c.Context()) != nil {
-				say(c, "%s does not run for you here, so start it yourself: stega daemon start\nat a login with %s: %s", manager.name, manager.name, manager.enableHint)
+				say(
+					c, "%s does not run for you here, so start it yourself: stega daemon start\nat a login with %s: %s", manager.name,
+					manager.name, manager.enableHint,
+				)
 				return nil //nolint:nilerr // it was told, and the unit is there
 			}
 			if old, err := dialDaemon(c.Context(), "", false); err == nil { // systemd's takes its place
@@ -108,7 +119,9 @@ func newDaemonInstall() *cobra.Command {
 				}
 			}
 			if err := manager.enable(c.Context(), path); err != nil {
-				return fault.Unavailable("unit_not_started", "%s could not start the daemon", manager.name).WithHint("see: %s", manager.statusHint).Because(err)
+				return fault.Unavailable("unit_not_started", "%s could not start the daemon", manager.name).
+					WithHint("see: %s", manager.statusHint).
+					Because(err)
 			}
 			say(c, "the daemon is running, and will start at each login%s", manager.lingerHint)
 			return nil
@@ -192,7 +205,8 @@ func startDaemon(c *cobra.Command) error {
 
 func newDaemonStop() *cobra.Command {
 	return &cobra.Command{
-		Use: "stop", Short: "End the daemon; what is queued stays on disk", Args: cobra.NoArgs, Example: "  stega daemon stop",
+		Use: "stop", Short: "End the daemon; what is queued stays on disk", Args: cobra.NoArgs,
+		Example: "  stega daemon stop",
 		RunE: func(c *cobra.Command, _ []string) error {
 			d, err := dialDaemon(c.Context(), "", false)
 			if err != nil {
@@ -218,7 +232,8 @@ func stopDaemon(ctx context.Context, d *daemon.Connection) error {
 
 func newDaemonRestart() *cobra.Command {
 	return &cobra.Command{
-		Use: "restart", Short: "Restart the daemon with this program; queued writes stay", Args: cobra.NoArgs, Example: "  stega daemon restart",
+		Use: "restart", Short: "Restart the daemon with this program; queued writes stay", Args: cobra.NoArgs,
+		Example: "  stega daemon restart",
 		RunE: func(c *cobra.Command, _ []string) error {
 			d, err := dialDaemon(c.Context(), "", false)
 			if err == nil {
@@ -252,14 +267,18 @@ func newDaemonStatus(g *globals) *cobra.Command {
 }
 
 func statusTable(out io.Writer, s daemon.Status) error {
-	printf(out, "process %d, version %s, since %s, at %s\n", s.PID, s.Version, s.Started.Local().Format(time.DateTime), s.Socket)
+	printf(
+		out, "process %d, version %s, since %s, at %s\n", s.PID, s.Version, s.Started.Local().Format(time.DateTime), s.Socket,
+	)
 	if len(s.Servers) == 0 {
 		return nil
 	}
 	t := table{head: []string{"SERVER", "CONNECTION", "QUEUED", "FAILED", "CACHED", "BYTES"}}
 	for _, one := range s.Servers {
-		t.add(one.URL, one.Link.State, strconv.Itoa(one.Queue.Queued+one.Queue.Sending+one.Queue.Accepted), strconv.Itoa(one.Queue.Failed),
-			strconv.Itoa(one.Cache.Answers), strconv.FormatInt(one.Cache.Bytes, 10))
+		t.add(
+			one.URL, one.Link.State, strconv.Itoa(one.Queue.Queued+one.Queue.Sending+one.Queue.Accepted),
+			strconv.Itoa(one.Queue.Failed), strconv.Itoa(one.Cache.Answers), strconv.FormatInt(one.Cache.Bytes, 10),
+		)
 	}
 	return t.write(out)
 }
@@ -268,7 +287,8 @@ func newDaemonLogs() *cobra.Command {
 	var follow bool
 	var lines int
 	c := &cobra.Command{
-		Use: "logs", Short: "Show the log of the daemon", Args: cobra.NoArgs, Example: "  stega daemon logs --lines 100 --follow",
+		Use: "logs", Short: "Show the log of the daemon", Args: cobra.NoArgs,
+		Example: "  stega daemon logs --lines 100 --follow",
 		RunE: func(c *cobra.Command, _ []string) error {
 			paths, err := daemon.Locate(os.Getenv)
 			if err != nil {
@@ -286,7 +306,8 @@ func newDaemonLogs() *cobra.Command {
 func tailLog(ctx context.Context, out io.Writer, path string, lines int, follow bool) error {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return fault.NotFound("daemon_log_missing", "there is no log %s", filepath.Clean(path)).WithHint("no daemon has run yet: stega daemon start")
+		return fault.NotFound("daemon_log_missing", "there is no log %s", filepath.Clean(path)).
+			WithHint("no daemon has run yet: stega daemon start")
 	}
 	if err != nil {
 		return err

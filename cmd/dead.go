@@ -18,9 +18,13 @@ import (
 func newDead(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
 		Use: "dead", Short: "List, show, retry and drop messages that could not be handled",
-		Long: `Shows and settles messages that failed: parked ones, which are tried again by themselves, those that wait behind
+		Long: `Shows and settles messages that failed: parked ones, which are tried again by themselves, those that wait
+behind
 them, and dead ones, which wait for you.`,
-		Example: "  stega dead list\n  stega dead show returns/17\n  stega dead retry returns/17\n  stega dead drop returns/17",
+		Example: `  stega dead list
+  stega dead show returns/17
+  stega dead retry returns/17
+  stega dead drop returns/17`,
 	})
 	c.AddCommand(newDeadList(g), newDeadShow(g), newDeadRetry(g), newDeadDrop(g))
 	return c
@@ -29,8 +33,9 @@ them, and dead ones, which wait for you.`,
 func newDeadList(g *globals) *cobra.Command {
 	var service, state string
 	c := &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List messages, grouped by cause", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Example: "  stega dead list --service returns --state dead -o json", Annotations: csvToo,
+		Use: "list", Aliases: []string{"ls"}, Short: "List messages, grouped by cause", Args: cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		Example:           "  stega dead list --service returns --state dead -o json", Annotations: csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 			letters, raw, err := all(g, 1000, func(p client.Page) (client.Answer[client.List[client.DeadLetter]], error) {
 				return cl.DeadLetters(ctx, p.Limit, service, state)
@@ -91,15 +96,17 @@ func parseLetter(name string) (letter, error) {
 	service, number, ok := strings.Cut(name, "/")
 	id, err := strconv.ParseInt(number, 10, 64)
 	if !ok || service == "" || err != nil {
-		return letter{}, fault.Usage("dead_letter_unnamed", "%q does not name a dead letter", name).WithHint("names look like returns/17; list them with: stega dead list")
+		return letter{}, fault.Usage("dead_letter_unnamed", "%q does not name a dead letter", name).
+			WithHint("names look like returns/17; list them with: stega dead list")
 	}
 	return letter{service, id}, nil
 }
 
 func newDeadShow(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "show SERVICE/ID", Short: "Show one, with its data and its error", Args: cobra.ExactArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
-		Example: "  stega dead show returns/17",
+		Use: "show SERVICE/ID", Short: "Show one, with its data and its error", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		Example:           "  stega dead show returns/17",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			l, err := parseLetter(args[0])
 			if err != nil {
@@ -120,8 +127,9 @@ func newDeadShow(g *globals) *cobra.Command {
 func newDeadRetry(g *globals) *cobra.Command {
 	var data string
 	c := &cobra.Command{
-		Use: "retry SERVICE/ID…", Short: "Try them again now, with fresh attempts", Args: cobra.MinimumNArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
-		Example: "  stega dead retry returns/17 returns/18\n  stega dead retry returns/17 --data @fixed.json",
+		Use: "retry SERVICE/ID…", Short: "Try them again now, with fresh attempts", Args: cobra.MinimumNArgs(1),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		Example:           "  stega dead retry returns/17 returns/18\n  stega dead retry returns/17 --data @fixed.json",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			var body json.RawMessage
 			if data != "" {
@@ -137,7 +145,9 @@ func newDeadRetry(g *globals) *cobra.Command {
 				}
 				body = text
 			}
-			return eachLetter(c, args, "is tried again", func(l letter) error { return cl.RetryDeadLetter(ctx, l.service, l.id, body) })
+			return eachLetter(
+				c, args, "is tried again", func(l letter) error { return cl.RetryDeadLetter(ctx, l.service, l.id, body) },
+			)
 		}),
 	}
 	c.Flags().StringVar(&data, "data", "", "with these data instead: JSON, @file, or - for the standard input")
@@ -146,8 +156,9 @@ func newDeadRetry(g *globals) *cobra.Command {
 
 func newDeadDrop(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "drop SERVICE/ID…", Short: "Remove them for good", Args: cobra.MinimumNArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
-		Example: "  stega dead drop returns/17",
+		Use: "drop SERVICE/ID…", Short: "Remove them for good", Args: cobra.MinimumNArgs(1),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		Example:           "  stega dead drop returns/17",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			return eachLetter(c, args, "is gone", func(l letter) error { return cl.DropDeadLetter(ctx, l.service, l.id) })
 		}),

@@ -13,7 +13,8 @@ import (
 	"stega/fault"
 )
 
-// demo is what stega up --demo brings along: a synthetic market, portfolios of it, and an optimization that follows one.
+// demo is what stega up --demo brings along: a synthetic market, portfolios of it, and an optimization that follows
+// one.
 type demo struct {
 	on   bool
 	live bool
@@ -71,7 +72,10 @@ func (d demo) run(ctx context.Context, out io.Writer, at place) error {
 	if err := d.optimize(ctx, at, cl); err != nil {
 		return err
 	}
-	say("portfolios %s; optimization %s follows growth. In another terminal, try", strings.Join(names, ", "), demoOptimization)
+	say(
+		"portfolios %s; optimization %s follows growth. In another terminal, try", strings.Join(names, ", "),
+		demoOptimization,
+	)
 	for _, example := range []string{
 		"stega returns sixty-forty --benchmark DEMO-INDEX",
 		"stega returns growth --drawdowns --plot",
@@ -100,7 +104,8 @@ func (d demo) optimize(ctx context.Context, at place, cl *client.Client) error {
 	}
 	upper := .5
 	request := client.OptimizationRequest{
-		Name: demoOptimization, PortfolioID: growth.ID, Follow: true, Objective: "min_volatility", Bounds: &client.Range{Upper: &upper},
+		Name: demoOptimization, PortfolioID: growth.ID, Follow: true, Objective: "min_volatility",
+		Bounds: &client.Range{Upper: &upper},
 	}
 	if _, err = cl.Submit(ctx, client.Optimize(request), client.Wait{For: client.ForResolved}); err != nil {
 		return fmt.Errorf("create the demo's optimization: %w", err)

@@ -78,7 +78,9 @@ func TestTheDemoIsPlausible(t *testing.T) {
 				assert.Less(t, sharpe(mixed), 1.2, "%s of seed %d on %s", p.name, seed, last)
 			}
 			for i, a := range demoShares {
-				assert.Greater(t, stat.Correlation(returns[a.symbol], returns[demoIndex], nil), .55, "%s follows the index", a.symbol)
+				assert.Greater(
+					t, stat.Correlation(returns[a.symbol], returns[demoIndex], nil), .55, "%s follows the index", a.symbol,
+				)
 				for _, b := range demoShares[:i] {
 					c := stat.Correlation(returns[a.symbol], returns[b.symbol], nil)
 					assert.True(t, c > .28 && c < .75, "%s and %s of seed %d: %.2f", a.symbol, b.symbol, seed, c)
@@ -87,7 +89,10 @@ func TestTheDemoIsPlausible(t *testing.T) {
 			kurtosis += stat.ExKurtosis(returns[demoIndex], nil) / 90
 			assert.Less(t, stat.Correlation(returns[demoBonds], returns[demoIndex], nil), -.2, "bonds hedge")
 			assert.Less(t, math.Abs(stat.Correlation(returns[demoGold], returns[demoIndex], nil)), .25, "gold hedges")
-			assert.True(t, drawdown(returns[demoIndex]) < -.2 && drawdown(returns[demoIndex]) > -.6, "a crash of %.2f of seed %d", drawdown(returns[demoIndex]), seed)
+			assert.True(
+				t, drawdown(returns[demoIndex]) < -.2 && drawdown(returns[demoIndex]) > -.6, "a crash of %.2f of seed %d",
+				drawdown(returns[demoIndex]), seed,
+			)
 		}
 	}
 	assert.True(t, kurtosis > .6 && kurtosis < 8, "volatility clusters: an excess kurtosis of %.2f", kurtosis)

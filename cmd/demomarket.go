@@ -209,7 +209,9 @@ func demoFile(days []demoDay) string {
 	}
 	for _, one := range days {
 		for _, r := range one.rows {
-			_, _ = fmt.Fprintf(&b, "%s,%s,%.2f,%s,%s\n", one.day, r.symbol, r.close, amount(r.dividend, "%.2f"), amount(r.split, "%g"))
+			_, _ = fmt.Fprintf(
+				&b, "%s,%s,%.2f,%s,%s\n", one.day, r.symbol, r.close, amount(r.dividend, "%.2f"), amount(r.split, "%g"),
+			)
 		}
 	}
 	return b.String()

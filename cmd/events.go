@@ -62,8 +62,9 @@ func catalogue() ([]topic, error) {
 
 func newEventsList(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List topics with their publisher and consumers", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Example: "  stega events list -o json", Annotations: csvToo,
+		Use: "list", Short: "List topics with their publisher and consumers", Args: cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		Example:           "  stega events list -o json", Annotations: csvToo,
 		RunE: func(c *cobra.Command, _ []string) error {
 			list, err := catalogue()
 			if err != nil {
@@ -80,8 +81,9 @@ func newEventsList(g *globals) *cobra.Command {
 
 func newEventsShow(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "show TOPIC", Short: "Show a topic with its JSON Schema", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(topicNames),
-		Example: "  stega events show portfolio.created",
+		Use: "show TOPIC", Short: "Show a topic with its JSON Schema", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: g.one(topicNames),
+		Example:           "  stega events show portfolio.created",
 		RunE: func(c *cobra.Command, args []string) error {
 			list, err := catalogue()
 			if err != nil {
@@ -111,7 +113,8 @@ func newEventsTail(g *globals) *cobra.Command {
 	var follow bool
 	var wanted selection
 	c := &cobra.Command{
-		Use: "tail", Short: "Print events as they happen, one JSON object a line", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Use: "tail", Short: "Print events as they happen, one JSON object a line", Args: cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
 		Example: `  stega events tail
   stega events tail --from 0 --follow=false      # all that the log retains
   stega events tail --topic 'returns.*' --count 1`,
@@ -123,7 +126,8 @@ func newEventsTail(g *globals) *cobra.Command {
 			if from != "" {
 				n, err := strconv.ParseUint(from, 10, 64)
 				if err != nil {
-					return fault.Malformed("position_invalid", "%q is not a position of the log", from).WithHint("positions are whole numbers; 0 is the oldest")
+					return fault.Malformed("position_invalid", "%q is not a position of the log", from).
+						WithHint("positions are whole numbers; 0 is the oldest")
 				}
 				position = &n
 			}
@@ -151,9 +155,12 @@ func newEventsTail(g *globals) *cobra.Command {
 	c.Flags().StringVar(&brokerURL, "broker-url", "", "read the log directly from this RabbitMQ")
 	c.Flags().StringSliceVar(&wanted.topics, "topic", nil, "only these topics; * is a wildcard, as in 'portfolio.*'")
 	c.Flags().IntVarP(&wanted.count, "count", "n", 0, "stop after this many events (0 means never)")
-	_ = c.RegisterFlagCompletionFunc("topic", func(c *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
-		return g.many(topicNames)(c, nil, typed)
-	})
+	_ = c.RegisterFlagCompletionFunc(
+		"topic",
+		func(c *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+			return g.many(topicNames)(c, nil, typed)
+		},
+	)
 	return c
 }
 
@@ -166,7 +173,8 @@ type selection struct {
 func (s *selection) check() error {
 	for _, pattern := range s.topics {
 		if _, err := path.Match(pattern, ""); err != nil {
-			return fault.Usage("topic_pattern_invalid", "%q is no pattern of topics", pattern).WithHint("write it like 'portfolio.*'")
+			return fault.Usage("topic_pattern_invalid", "%q is no pattern of topics", pattern).
+				WithHint("write it like 'portfolio.*'")
 		}
 	}
 	return nil

@@ -29,9 +29,12 @@ import (
 
 // aserver are the commands that are servers themselves or measure one: they talk to no server of somebody else's.
 var aserver = map[string]bool{
-	"stega up": true, "stega serve": true, "stega migrate": true, "stega bench": true, "stega daemon run": true, "stega daemon install": true,
-	"stega daemon uninstall": true, "stega daemon start": true, "stega daemon stop": true, "stega daemon restart": true, "stega daemon status": true,
-	"stega daemon logs": true, "stega queue list": true, "stega queue show": true, "stega queue retry": true, "stega queue drop": true,
+	"stega up": true, "stega serve": true, "stega migrate": true, "stega bench": true, "stega daemon run": true,
+	"stega daemon install":   true,
+	"stega daemon uninstall": true, "stega daemon start": true, "stega daemon stop": true, "stega daemon restart": true,
+	"stega daemon status": true,
+	"stega daemon logs":   true, "stega queue list": true, "stega queue show": true, "stega queue retry": true,
+	"stega queue drop": true,
 }
 
 // commandLines are the command lines of all commands that may talk to a server, as the first example of each says.
@@ -45,7 +48,8 @@ func commandLines(t *testing.T) map[string][]string {
 		}
 		example, _, _ := strings.Cut(strings.TrimSpace(c.Example), "\n")
 		name := c.CommandPath()
-		if !c.Runnable() || c.Hidden || c.Name() == "help" || aserver[name] || c.HasSubCommands() && !c.Flags().HasAvailableFlags() {
+		if !c.Runnable() || c.Hidden || c.Name() == "help" || aserver[name] ||
+			c.HasSubCommands() && !c.Flags().HasAvailableFlags() {
 			return
 		}
 		args := words(t, example)
@@ -60,7 +64,8 @@ func commandLines(t *testing.T) map[string][]string {
 // words splits a command line as a shell does that knows single quotes.
 func words(t *testing.T, line string) []string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "bash", "-c", `set -f; args=("$@"); eval "printf '%s\n' ${args[0]}"`, "-", strings.SplitN(line, " #", 2)[0]).Output()
+	out, err := exec.CommandContext(t.Context(), "bash", "-c", `set -f; args=("$@"); eval "printf '%s\n' ${args[0]}"`, "-", strings.SplitN(line, " #", 2)[0]).
+		Output()
 	require.NoError(t, err, line)
 	return strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
 }
@@ -113,7 +118,10 @@ func TestEveryCommandObeysTimeout(t *testing.T) {
 	for name, args := range commandLines(t) {
 		before, began := taken.Load(), time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-		status, _, stderr := run(ctx, "stega_x\n", append(args, "--url", "http://"+l.Addr().String(), "--direct", "--timeout", "200ms")...)
+		status, _, stderr := run(
+			ctx,
+			"stega_x\n",
+			append(args, "--url", "http://"+l.Addr().String(), "--direct", "--timeout", "200ms")...)
 		late := ctx.Err() != nil
 		cancel()
 		if !assert.False(t, late, "%s waits without end: stega %s", name, strings.Join(args, " ")) || taken.Load() == before {
@@ -136,14 +144,26 @@ func hostile(t *testing.T, status int) *httptest.Server {
 	t.Helper()
 	now := "2026-01-02T03:04:05Z"
 	one := map[string]any{
-		"id": "019a2f60-0000-7000-8000-000000000000", "operation_id": "019a2f60-0000-7000-8000-000000000000", "name": evil, "scope": evil, "token": evil, "who": evil, "remote": evil,
-		"method": evil, "path": evil, "command": evil, "service": evil, "subject": evil, "cause": evil, "error": map[string]any{"code": evil, "detail": evil, "hint": evil, "kind": "invalid"},
-		"symbol": evil, "topic": evil, "state": evil, "detail": evil, "hint": evil, "outcome": evil, "objective": evil, "cron": evil, "time_zone": evil, "provider": evil,
-		"created_at": now, "updated_at": now, "accepted_at": now, "first": "2026-01-02", "last": "2026-01-02", "kind": evil, "frequency": evil, "currency": evil,
-		"notes": []string{evil}, "symbols": []string{evil, evil + "2"}, "missing": map[string]string{evil: evil}, "url": evil, "proof": evil,
-		"waiting": []map[string]any{{"service": evil, "topic": evil, "subject": evil, "state": "dead", "error": evil, "handler": evil, "since": now}},
-		"tree":    map[string]any{"topic": evil, "subject": evil, "handlings": []map[string]any{{"service": evil, "handler": evil, "state": "dead", "error": evil}}},
-		"assets":  []map[string]any{{"symbol": evil, "weight": "1"}}, "version": 1, "code": evil, "title": evil,
+		"id": "019a2f60-0000-7000-8000-000000000000", "operation_id": "019a2f60-0000-7000-8000-000000000000", "name": evil,
+		"scope": evil, "token": evil, "who": evil, "remote": evil,
+		"method": evil, "path": evil, "command": evil, "service": evil, "subject": evil, "cause": evil,
+		"error":  map[string]any{"code": evil, "detail": evil, "hint": evil, "kind": "invalid"},
+		"symbol": evil, "topic": evil, "state": evil, "detail": evil, "hint": evil, "outcome": evil, "objective": evil,
+		"cron": evil, "time_zone": evil, "provider": evil,
+		"created_at": now, "updated_at": now, "accepted_at": now, "first": "2026-01-02", "last": "2026-01-02", "kind": evil,
+		"frequency": evil, "currency": evil,
+		"notes": []string{
+			evil,
+		}, "symbols": []string{evil, evil + "2"}, "missing": map[string]string{evil: evil}, "url": evil, "proof": evil,
+		"waiting": []map[string]any{
+			{"service": evil, "topic": evil, "subject": evil, "state": "dead", "error": evil, "handler": evil, "since": now},
+		},
+		"tree": map[string]any{
+			"topic":     evil,
+			"subject":   evil,
+			"handlings": []map[string]any{{"service": evil, "handler": evil, "state": "dead", "error": evil}},
+		},
+		"assets": []map[string]any{{"symbol": evil, "weight": "1"}}, "version": 1, "code": evil, "title": evil,
 		"errors": []map[string]any{{"pointer": evil, "detail": evil}},
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -221,7 +241,8 @@ func TestOnlyOneFileWritesToPeople(t *testing.T) {
 				return true
 			}
 			of, _ := f.X.(*ast.Ident)
-			if of == nil || of.Name != "fmt" || !strings.HasPrefix(f.Sel.Name, "Fprint") && !strings.HasPrefix(f.Sel.Name, "Print") {
+			if of == nil || of.Name != "fmt" ||
+				!strings.HasPrefix(f.Sel.Name, "Fprint") && !strings.HasPrefix(f.Sel.Name, "Print") {
 				return true
 			}
 			if to, local := call.Args[0].(*ast.UnaryExpr); local && to.Op == token.AND {
@@ -250,8 +271,10 @@ func TestCompletionOffersNothingThatAShellRuns(t *testing.T) {
 	marker := filepath.Join(home, "ran")
 	at := place{names: knownFile("http://127.0.0.1:1", filepath.Join(home, ".cache"))}
 	attacks := []string{
-		"growth$(touch " + marker + ")fund", "growth`touch " + marker + "`fund", "growth;touch " + marker + ";", "growth|touch " + marker, "growth&touch " + marker + "&",
-		"growth\ntouch " + marker + "\n", "growth>" + marker, "growth<(touch " + marker + ")", "growth'", "growth\"", "growth\\", "growth{a,b}", "growth*", "growth?", "growth[a]", "growth!x",
+		"growth$(touch " + marker + ")fund", "growth`touch " + marker + "`fund", "growth;touch " + marker + ";",
+		"growth|touch " + marker, "growth&touch " + marker + "&",
+		"growth\ntouch " + marker + "\n", "growth>" + marker, "growth<(touch " + marker + ")", "growth'", "growth\"",
+		"growth\\", "growth{a,b}", "growth*", "growth?", "growth[a]", "growth!x",
 		"growth~", "growth$HOME", "growth(e:touch " + marker + ":)", "growth\x1b[2J", "growth\u202e", "growth#x",
 	}
 	remember(at, func(k *known) {
@@ -278,8 +301,16 @@ done
 for c in "${COMPREPLY[@]}"; do eval "true $c"; done 2> /dev/null
 `
 	for _, variant := range []string{"bash", "bash --no-descriptions"} {
-		c := exec.CommandContext(t.Context(), "bash", "--norc", "-c", strings.Replace(script, "completion bash", "completion "+variant, 1))
-		c.Env = []string{"HOME=" + home, "PATH=" + home + ":" + os.Getenv("PATH"), "STEGA_URL=http://127.0.0.1:1", "STEGA_DAEMON=off", "LC_ALL=C.UTF-8"}
+		c := exec.CommandContext(
+			t.Context(), "bash", "--norc", "-c", strings.Replace(script, "completion bash", "completion "+variant, 1),
+		)
+		c.Env = []string{
+			"HOME=" + home,
+			"PATH=" + home + ":" + os.Getenv("PATH"),
+			"STEGA_URL=http://127.0.0.1:1",
+			"STEGA_DAEMON=off",
+			"LC_ALL=C.UTF-8",
+		}
 		out, err := c.Output()
 		require.NoError(t, err, "%s", out)
 		assert.NoFileExists(t, marker)

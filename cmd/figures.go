@@ -13,13 +13,20 @@ import (
 
 // percentual are the figures that people read as percents.
 var percentual = map[string]bool{
-	"return": true, "annual_return": true, "arithmetic_return": true, "cumulative_return": true, "cagr": true, "volatility": true, "annual_volatility": true,
-	"downside_risk": true, "max_drawdown": true, "best": true, "worst": true, "mean_absolute_deviation": true, "semi_deviation": true, "var": true,
-	"cvar": true, "historical_var": true, "historical_cvar": true, "gaussian_var": true, "gaussian_cvar": true, "modified_var": true,
-	"modified_cvar": true, "ulcer_index": true, "pain_index": true, "alpha": true, "up_alpha": true, "down_alpha": true, "tracking_error": true,
-	"jensen_alpha": true, "systematic_risk": true, "specific_risk": true, "total_risk": true, "m_squared": true, "m_squared_excess": true,
-	"m_squared_excess_arithmetic": true, "m2_sortino": true, "omega_excess_return": true, "capture": true, "up_capture": true, "down_capture": true,
-	"downside_deviation": true, "downside_potential": true, "downside_frequency": true, "upside_risk": true, "upside_potential": true, "upside_frequency": true,
+	"return": true, "annual_return": true, "arithmetic_return": true, "cumulative_return": true, "cagr": true,
+	"volatility": true, "annual_volatility": true,
+	"downside_risk": true, "max_drawdown": true, "best": true, "worst": true, "mean_absolute_deviation": true,
+	"semi_deviation": true, "var": true,
+	"cvar": true, "historical_var": true, "historical_cvar": true, "gaussian_var": true, "gaussian_cvar": true,
+	"modified_var":  true,
+	"modified_cvar": true, "ulcer_index": true, "pain_index": true, "alpha": true, "up_alpha": true, "down_alpha": true,
+	"tracking_error": true,
+	"jensen_alpha":   true, "systematic_risk": true, "specific_risk": true, "total_risk": true, "m_squared": true,
+	"m_squared_excess":            true,
+	"m_squared_excess_arithmetic": true, "m2_sortino": true, "omega_excess_return": true, "capture": true,
+	"up_capture": true, "down_capture": true,
+	"downside_deviation": true, "downside_potential": true, "downside_frequency": true, "upside_risk": true,
+	"upside_potential": true, "upside_frequency": true,
 }
 
 // sheet is a table of figures in groups.

@@ -21,8 +21,10 @@ func newFrontier(g *globals) *cobra.Command {
 	var f problemFlags
 	var onInterrupt string
 	c := &cobra.Command{
-		Use: "frontier SYMBOL…", Short: "Compute the efficient frontier of symbols or a portfolio", ValidArgsFunction: g.many(symbolNames), Args: cobra.ArbitraryArgs,
-		Long: `Has the server find the portfolios that have the least volatility for their return, from the least volatility of all to the highest return.
+		Use: "frontier SYMBOL…", Short: "Compute the efficient frontier of symbols or a portfolio",
+		ValidArgsFunction: g.many(symbolNames), Args: cobra.ArbitraryArgs,
+		Long: `Has the server find the portfolios that have the least volatility for their return, from the least volatility
+of all to the highest return.
 With --plot they are drawn on the terminal, and with -o svg as a picture. The flags are those of stega optimize.`,
 		Example: `  stega frontier AAPL MSFT XOM --risk-free 2%
   stega frontier --portfolio core --points 50 --plot
@@ -90,7 +92,10 @@ func (g *globals) showUnfinished(c *cobra.Command, a client.Answer[client.Optimi
 // madeOf says what an answer was made of.
 func madeOf(o client.Optimization) string {
 	periods := map[string]string{"weekly": "weeks", "monthly": "months"}[o.Inputs.Frequency]
-	return fmt.Sprintf("%d symbols, %s to %s, %d %s", len(o.Data.Symbols), o.Data.First, o.Data.AsOf, o.Data.Observations, cmp.Or(periods, "days"))
+	return fmt.Sprintf(
+		"%d symbols, %s to %s, %d %s", len(o.Data.Symbols), o.Data.First, o.Data.AsOf, o.Data.Observations,
+		cmp.Or(periods, "days"),
+	)
 }
 
 // shown is the weight below which a table for people leaves a symbol out.
@@ -99,7 +104,9 @@ const shown = 5e-5
 // weightsView shows the weights, the heaviest first. A table leaves out what is almost nothing.
 func weightsView(o client.Optimization) view {
 	symbols := slices.Clone(o.Data.Symbols)
-	slices.SortStableFunc(symbols, func(a, b string) int { return cmp.Compare(math.Abs(o.Weights[b]), math.Abs(o.Weights[a])) })
+	slices.SortStableFunc(
+		symbols, func(a, b string) int { return cmp.Compare(math.Abs(o.Weights[b]), math.Abs(o.Weights[a])) },
+	)
 	weight := func(s string) float64 { return o.Weights[s] }
 	cols := columns[string]{
 		{head: "SYMBOL", value: func(s string) string { return s }},
@@ -153,7 +160,10 @@ func optimum(o client.Optimization) *table {
 	if o.Distance != nil {
 		t.add("turnover from the portfolio", percent(&o.Distance.Turnover))
 	}
-	held := slices.DeleteFunc(slices.Clone(o.Active), func(a client.ActiveConstraint) bool { return strings.HasPrefix(a.Constraint, "lower bound") })
+	held := slices.DeleteFunc(
+		slices.Clone(o.Active),
+		func(a client.ActiveConstraint) bool { return strings.HasPrefix(a.Constraint, "lower bound") },
+	)
 	for i, a := range held {
 		if i == 4 && len(held) > 5 {
 			t.add("held back by", fmt.Sprintf("%d more", len(held)-i))
@@ -189,7 +199,10 @@ func (g *globals) showFrontier(c *cobra.Command, a client.Answer[client.Optimiza
 		v.csv.add(row...)
 	}
 	if best := o.MaxSharpe; best != nil {
-		v.table.add(percent(best.AnnualReturn), percent(best.AnnualVolatility), ratio(best.Sharpe), "highest Sharpe ratio", heaviest(best.Weights))
+		v.table.add(
+			percent(best.AnnualReturn), percent(best.AnnualVolatility), ratio(best.Sharpe), "highest Sharpe ratio",
+			heaviest(best.Weights),
+		)
 	}
 	v.draw = func(w io.Writer, opts plot.Options) error { return drawFrontier(w, opts, o) }
 	if err := g.show(c, v); err != nil {

@@ -21,7 +21,9 @@ func newHealth(g *globals) *cobra.Command {
 			if c.Flags().Changed("timeout") && g.timeout > 0 {
 				within = g.timeout
 			}
-			ctx, cancel := context.WithTimeoutCause(ctx, within, fault.Unavailable("not_ready", "stega at %s does not answer", cl.URL()))
+			ctx, cancel := context.WithTimeoutCause(
+				ctx, within, fault.Unavailable("not_ready", "stega at %s does not answer", cl.URL()),
+			)
 			defer cancel()
 			a, err := cl.Health(ctx)
 			if err != nil {
@@ -38,7 +40,8 @@ func newHealth(g *globals) *cobra.Command {
 				return err
 			}
 			if !a.Value.Ready() {
-				return fault.Unavailable("not_ready", "stega at %s is not ready", cl.URL()).WithHint("what is missing is said above; it goes on by itself when that is back")
+				return fault.Unavailable("not_ready", "stega at %s is not ready", cl.URL()).
+					WithHint("what is missing is said above; it goes on by itself when that is back")
 			}
 			return nil
 		}),
@@ -84,7 +87,8 @@ func (b build) String() string {
 
 func newVersion(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print version, commit and date", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions, Example: "  stega version -o json",
+		Use: "version", Short: "Print version, commit and date", Args: cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions, Example: "  stega version -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			v := version()
 			if done, err := g.print(c.OutOrStdout(), v); done {

@@ -24,9 +24,12 @@ func newPricesImport(g *globals) *cobra.Command {
 	var symbol, dateFormat string
 	c := &cobra.Command{
 		Use: "import FILE|FOLDER|-…", Short: "Import CSV files", Args: cobra.MinimumNArgs(1),
-		Long: `Imports files of daily prices: in the long form (date, symbol, close, …), in the wide form (a column of closes for each symbol), or of
-one symbol, as vendors serve them; then the symbol is that of --symbol, or else the file's name: AAPL.csv. Of a folder all *.csv files are
-imported, in the order of their names; - is the standard input. Each file is taken wholly or not at all, and what is wrong with it is
+		Long: `Imports files of daily prices: in the long form (date, symbol, close, …), in the wide form (a column of
+closes for each symbol), or of
+one symbol, as vendors serve them; then the symbol is that of --symbol, or else the file's name: AAPL.csv. Of a folder
+all *.csv files are
+imported, in the order of their names; - is the standard input. Each file is taken wholly or not at all, and what is
+wrong with it is
 said line by line.`,
 		Example: `  stega prices import prices.csv
   stega prices import prices/ --wait=settled
@@ -79,7 +82,8 @@ func expand(args []string) ([]string, error) {
 			}
 		}
 		if len(files) == before {
-			return nil, fault.Usage("folder_empty", "the folder %s has no CSV file", arg).WithHint("files of prices end with .csv")
+			return nil, fault.Usage("folder_empty", "the folder %s has no CSV file", arg).
+				WithHint("files of prices end with .csv")
 		}
 	}
 	return files, nil
@@ -128,7 +132,10 @@ func (i *importer) all(ctx context.Context, files []string) error {
 			continue
 		}
 		if i.g.format == asTable && !i.g.quiet {
-			printf(i.c.ErrOrStderr(), "imported %s (%s after %s)\n", called(file), i.w.level, time.Since(began).Round(time.Millisecond))
+			printf(
+				i.c.ErrOrStderr(), "imported %s (%s after %s)\n", called(file), i.w.level,
+				time.Since(began).Round(time.Millisecond),
+			)
 		}
 	}
 	if err := i.print(done); err != nil {

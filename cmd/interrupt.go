@@ -22,14 +22,16 @@ const (
 )
 
 func interruptFlag(c *cobra.Command, into *string) {
-	c.Flags().StringVar(into, "on-interrupt", ask, "what Ctrl-C does: ask (on a terminal; elsewhere leave), cancel it, or leave it running")
+	c.Flags().
+		StringVar(into, "on-interrupt", ask, "what Ctrl-C does: ask (on a terminal; elsewhere leave), cancel it, or leave it running")
 	_ = c.RegisterFlagCompletionFunc("on-interrupt", oneOf(ask, cancel, leave))
 }
 
 // askable has Ctrl-C ask what is to become of the operation.
 func askable(w *waiting, on string) error {
 	if on != ask && on != cancel && on != leave {
-		return fault.Usage("on_interrupt_unknown", "nothing can be done on Ctrl-C that is called %q", on).WithHint("say --on-interrupt ask, cancel or leave")
+		return fault.Usage("on_interrupt_unknown", "nothing can be done on Ctrl-C that is called %q", on).
+			WithHint("say --on-interrupt ask, cancel or leave")
 	}
 	w.interrupted = func(c *cobra.Command, cl *client.Client, op client.Operation) {
 		if on == cancel || on == ask && terminal(c.ErrOrStderr()) && wantsEnd(c.InOrStdin(), c.ErrOrStderr()) {

@@ -66,7 +66,9 @@ func TestCtrlCCancelsAJobOrLeavesItRunning(t *testing.T) {
 			})
 			cancel()
 		}()
-		args := append([]string{"optimize", "--objective", "min_cdar", "--url", server.URL, "--direct", "--on-interrupt", on}, names...)
+		args := append(
+			[]string{"optimize", "--objective", "min_cdar", "--url", server.URL, "--direct", "--on-interrupt", on},
+			names...)
 		status, _, stderr = command(ctx, t, args...)
 		known.Items[0].ID = op.ID
 		return status, stderr, op

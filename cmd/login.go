@@ -18,9 +18,12 @@ import (
 
 func newLogin(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "login [NAME]", Short: "Log in to a server", Args: cobra.MaximumNArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
-		Long: `Asks for a token, tries it, and keeps it with the server's URL as a context, which becomes the current one. The token is typed, or read from the
-standard input when that is no terminal; it is never a flag, where others could see it. The context is called like the server unless NAME says
+		Use: "login [NAME]", Short: "Log in to a server", Args: cobra.MaximumNArgs(1),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		Long: `Asks for a token, tries it, and keeps it with the server's URL as a context, which becomes the current one.
+The token is typed, or read from the
+standard input when that is no terminal; it is never a flag, where others could see it. The context is called like the
+server unless NAME says
 otherwise. Tokens are made with: stega token create.`,
 		Example: `  stega login --url https://stega.example.com
   stega login team --url https://stega.example.com < token.txt`,
@@ -67,14 +70,16 @@ func contextName(at place, args []string) (string, error) {
 	}
 	u, err := url.Parse(at.URL)
 	if err != nil || u.Host == "" {
-		return "", fault.Usage("url_invalid", "%q is not where stega can run", at.URL).WithHint("a URL looks like %s", defaultURL)
+		return "", fault.Usage("url_invalid", "%q is not where stega can run", at.URL).
+			WithHint("a URL looks like %s", defaultURL)
 	}
 	return u.Host, nil
 }
 
 func checkContextName(name string) error {
 	if name == "" || strings.HasPrefix(name, "-") || strings.ContainsAny(name, " \t\n/\\") {
-		return fault.Usage("context_name_invalid", "%q cannot be the name of a context", name).WithHint("take a word, such as work")
+		return fault.Usage("context_name_invalid", "%q cannot be the name of a context", name).
+			WithHint("take a word, such as work")
 	}
 	return nil
 }
@@ -101,7 +106,8 @@ func readToken(in io.Reader, ask io.Writer, where string) (string, error) {
 		text = line
 	}
 	if text = strings.TrimSpace(text); text == "" {
-		return "", fault.Usage("token_missing", "there is no token").WithHint("type it when asked, or send it to the standard input: stega login < token.txt")
+		return "", fault.Usage("token_missing", "there is no token").
+			WithHint("type it when asked, or send it to the standard input: stega login < token.txt")
 	}
 	return text, nil
 }

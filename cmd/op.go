@@ -15,8 +15,11 @@ import (
 
 func newOp(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
-		Use: "op", Aliases: []string{"operation", "operations"}, Short: "List, show, watch and cancel operations (every write is one)",
-		Example: "  stega op list\n  stega op watch 019a2f60-0000-7000-8000-000000000000\n  stega op tree 019a2f60-0000-7000-8000-000000000000",
+		Use: "op", Aliases: []string{"operation", "operations"},
+		Short: "List, show, watch and cancel operations (every write is one)",
+		Example: `  stega op list
+  stega op watch 019a2f60-0000-7000-8000-000000000000
+  stega op tree 019a2f60-0000-7000-8000-000000000000`,
 	})
 	c.AddCommand(newOpList(g), newOpShow(g), newOpWatch(g), newOpTree(g), newOpCancel(g))
 	return c
@@ -25,8 +28,9 @@ func newOp(g *globals) *cobra.Command {
 func newOpList(g *globals) *cobra.Command {
 	var limit int
 	c := &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List operations, the newest first", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Example: "  stega op list\n  stega op list --limit 5 -o json", Annotations: csvToo,
+		Use: "list", Aliases: []string{"ls"}, Short: "List operations, the newest first", Args: cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		Example:           "  stega op list\n  stega op list --limit 5 -o json", Annotations: csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[client.List[client.Operation]], error) {
 				return cl.Operations(ctx, p)
@@ -46,8 +50,9 @@ func newOpList(g *globals) *cobra.Command {
 
 func newOpShow(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "show ID", Aliases: []string{"get"}, Short: "Show one operation", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(operationIDs),
-		Example: "  stega op show 019a2f60-0000-7000-8000-000000000000 -o json",
+		Use: "show ID", Aliases: []string{"get"}, Short: "Show one operation", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: g.one(operationIDs),
+		Example:           "  stega op show 019a2f60-0000-7000-8000-000000000000 -o json",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			a, err := cl.Operation(ctx, args[0])
 			if err != nil {
@@ -109,10 +114,13 @@ func since(start time.Time, t *time.Time) string {
 func newOpWatch(g *globals) *cobra.Command {
 	w := waiting{level: "settled"}
 	c := &cobra.Command{
-		Use: "watch ID", Aliases: []string{"wait"}, Short: "Watch an operation until it has finished", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(operationIDs),
-		Long: `Says each change of an operation until it is settled, or until it failed; with --wait=resolved until the command is done. The exit
+		Use: "watch ID", Aliases: []string{"wait"}, Short: "Watch an operation until it has finished",
+		Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(operationIDs),
+		Long: `Says each change of an operation until it is settled, or until it failed; with --wait=resolved until the
+command is done. The exit
 status is that of its outcome, so it can stand in scripts.`,
-		Example: "  stega op watch 019a2f60-0000-7000-8000-000000000000\n  stega op watch 019a2f60-0000-7000-8000-000000000000 --wait=resolved",
+		Example: `  stega op watch 019a2f60-0000-7000-8000-000000000000
+  stega op watch 019a2f60-0000-7000-8000-000000000000 --wait=resolved`,
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			level, err := w.parse()
 			if err != nil {
@@ -152,8 +160,9 @@ status is that of its outcome, so it can stand in scripts.`,
 func newOpTree(g *globals) *cobra.Command {
 	var ascii bool
 	c := &cobra.Command{
-		Use: "tree ID", Short: "Draw the causation tree of an operation", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(operationIDs),
-		Example: "  stega op tree 019a2f60-0000-7000-8000-000000000000",
+		Use: "tree ID", Short: "Draw the causation tree of an operation", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: g.one(operationIDs),
+		Example:           "  stega op tree 019a2f60-0000-7000-8000-000000000000",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			a, err := cl.OperationTree(ctx, args[0])
 			if err != nil {
@@ -175,8 +184,9 @@ func newOpTree(g *globals) *cobra.Command {
 
 func newOpCancel(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "cancel ID", Short: "Cancel a deferred command", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(operationIDs),
-		Example: "  stega op cancel 019a2f60-0000-7000-8000-000000000000",
+		Use: "cancel ID", Short: "Cancel a deferred command", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: g.one(operationIDs),
+		Example:           "  stega op cancel 019a2f60-0000-7000-8000-000000000000",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			if err := cl.Cancel(ctx, args[0]); err != nil {
 				return err

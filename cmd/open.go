@@ -20,7 +20,8 @@ import (
 func newOpen(g *globals) *cobra.Command {
 	var show bool
 	c := &cobra.Command{
-		Use: "open", Short: "Open the page in a browser, signed in", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Use: "open", Short: "Open the page in a browser, signed in", Args: cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
 		Long: `Makes a link that signs a browser in once, and opens it. The link is printed when
 no browser can be started, and with --print.`,
 		Example: "  stega open\n  stega open --print",
@@ -63,7 +64,9 @@ func makeLink(ctx context.Context, cl *client.Client) (string, error) {
 	}
 	link, err := base.Parse(made.Value.URL)
 	if err != nil || made.Value.URL == "" {
-		return "", fault.New(fault.KindInternal, "answer_strange", "%s made no link", cl.URL()).WithHint("what runs there? see: stega doctor").Because(err)
+		return "", fault.New(fault.KindInternal, "answer_strange", "%s made no link", cl.URL()).
+			WithHint("what runs there? see: stega doctor").
+			Because(err)
 	}
 	base.Path, base.RawQuery, base.Fragment = link.Path, link.RawQuery, link.Fragment // a server behind a proxy need not know its own address, and cannot lead elsewhere
 	return base.String(), nil
@@ -85,7 +88,9 @@ func startBrowser(ctx context.Context, link string) error {
 		return os.ErrNotExist
 	}
 	file := filepath.Join(cache, "stega", "open.html")
-	page := `<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer"><meta http-equiv="refresh" content="0;url=` + html.EscapeString(link) + `"><title>stega</title>`
+	page := `<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer"><meta http-equiv="refresh" content="0;url=` + html.EscapeString(
+		link,
+	) + `"><title>stega</title>`
 	if err := writePrivately(file, []byte(page)); err != nil {
 		return err
 	}
@@ -93,7 +98,9 @@ func startBrowser(ctx context.Context, link string) error {
 	if runtime.GOOS == "windows" {
 		where.Path = "/" + where.Path
 	}
-	return exec.CommandContext(context.WithoutCancel(ctx), path, append(program[1:], where.String())...).Start() //nolint:gosec // the user's own browser
+	return exec.CommandContext(context.WithoutCancel(ctx), path, append(program[1:], where.String())...).
+		Start()
+	//nolint:gosec // the user's own browser
 }
 
 // browser is the program that opens addresses with the user's browser; none where nobody would see one.

@@ -24,12 +24,17 @@ func newOptimize(g *globals) *cobra.Command {
 	var objective, onInterrupt string
 	var follow bool
 	c := &cobra.Command{
-		Use: "optimize SYMBOL…", Short: "Find optimal weights for symbols or a portfolio", ValidArgsFunction: g.many(symbolNames),
-		Long: `Has the server find the weights that are best for an objective, from the returns of a window of days: of symbols, or of those of a
-portfolio. It runs there as a job; Ctrl-C asks whether to cancel it or to leave it running. The answer is kept together with all that it was made
-of (stega optimize show). With --follow it is made anew whenever prices or the portfolio move, and says how far the portfolio is from it.
+		Use: "optimize SYMBOL…", Short: "Find optimal weights for symbols or a portfolio",
+		ValidArgsFunction: g.many(symbolNames),
+		Long: `Has the server find the weights that are best for an objective, from the returns of a window of days: of
+symbols, or of those of a
+portfolio. It runs there as a job; Ctrl-C asks whether to cancel it or to leave it running. The answer is kept
+together with all that it was made
+of (stega optimize show). With --follow it is made anew whenever prices or the portfolio move, and says how far the
+portfolio is from it.
 
-Objectives: min_volatility, max_sharpe, max_utility, efficient_return and efficient_risk (with --target), min_cvar, min_cdar, min_semivariance,
+Objectives: min_volatility, max_sharpe, max_utility, efficient_return and efficient_risk (with --target), min_cvar,
+min_cdar, min_semivariance,
 risk_parity, hrp. The whole frontier is drawn by: stega frontier.`,
 		Example: `  stega optimize AAPL MSFT XOM --objective max_sharpe --risk-free 2%
   stega optimize --portfolio core --objective min_volatility --follow
@@ -57,15 +62,19 @@ risk_parity, hrp. The whole frontier is drawn by: stega frontier.`,
 	c.Flags().StringVar(&objective, "objective", "max_sharpe", "objective (see above)")
 	c.Flags().BoolVar(&follow, "follow", false, "re-run it whenever prices or the portfolio change")
 	interruptFlag(c, &onInterrupt)
-	_ = c.RegisterFlagCompletionFunc("objective", oneOf("min_volatility", "max_sharpe", "max_utility", "efficient_return", "efficient_risk",
-		"min_cvar", "min_cdar", "min_semivariance", "risk_parity", "hrp"))
+	_ = c.RegisterFlagCompletionFunc(
+		"objective",
+		oneOf("min_volatility", "max_sharpe", "max_utility", "efficient_return", "efficient_risk",
+			"min_cvar", "min_cdar", "min_semivariance", "risk_parity", "hrp"),
+	)
 	c.AddCommand(newOptimizeList(g), newOptimizeShow(g), newOptimizeRepeat(g), newOptimizeFollow(g), newOptimizeDelete(g))
 	return alsoAs(c, asCSV)
 }
 
 // optimize sends an optimization, waits, and shows what it found.
 func (g *globals) optimize(
-	ctx context.Context, c *cobra.Command, cl *client.Client, cmd client.Command, w *waiting, show func(*cobra.Command, client.Answer[client.Optimization]) error,
+	ctx context.Context, c *cobra.Command, cl *client.Client, cmd client.Command, w *waiting,
+	show func(*cobra.Command, client.Answer[client.Optimization]) error,
 ) error {
 	began := time.Now()
 	line := g.newLive(c.ErrOrStderr(), "sending")
@@ -90,7 +99,9 @@ func (g *globals) optimize(
 		return err
 	}
 	if g.format == asTable && !g.quiet {
-		printf(c.ErrOrStderr(), "optimization %s (%s after %s)\n", op.EntityID, w.level, time.Since(began).Round(time.Millisecond))
+		printf(
+			c.ErrOrStderr(), "optimization %s (%s after %s)\n", op.EntityID, w.level, time.Since(began).Round(time.Millisecond),
+		)
 	}
 	return nil
 }
@@ -99,8 +110,9 @@ func newOptimizeList(g *globals) *cobra.Command {
 	var limit int
 	var portfolio string
 	c := &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List optimizations, the newest first", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Example: "  stega optimize list\n  stega optimize list --portfolio core -o csv",
+		Use: "list", Aliases: []string{"ls"}, Short: "List optimizations, the newest first", Args: cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		Example:           "  stega optimize list\n  stega optimize list --portfolio core -o csv",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 			if portfolio != "" {
 				p, err := resolvePortfolio(ctx, g.at, cl, portfolio)
@@ -137,14 +149,19 @@ func (g *globals) findOptimization(ctx context.Context, cl *client.Client, word 
 	return g.searchOptimization(ctx, cl, word, func(name string) bool { return false })
 }
 
-// resolveOptimization finds an optimization to read by its id, its name, or a prefix of its name that no other name has.
+// resolveOptimization finds an optimization to read by its id, its name, or a prefix of its name that no other name
+// has.
 // A command that changes one takes the whole name: see findOptimization.
 func (g *globals) resolveOptimization(ctx context.Context, cl *client.Client, word string) (string, error) {
-	return g.searchOptimization(ctx, cl, word, func(name string) bool { return strings.HasPrefix(text.Fold(name), text.Fold(word)) })
+	return g.searchOptimization(
+		ctx, cl, word, func(name string) bool { return strings.HasPrefix(text.Fold(name), text.Fold(word)) },
+	)
 }
 
 // searchOptimization finds the id of the optimization with a name, or else of the only one whose name is alike.
-func (g *globals) searchOptimization(ctx context.Context, cl *client.Client, word string, alike func(name string) bool) (string, error) {
+func (g *globals) searchOptimization(
+	ctx context.Context, cl *client.Client, word string, alike func(name string) bool,
+) (string, error) {
 	if uuid.Validate(word) == nil {
 		return word, nil
 	}
@@ -178,7 +195,8 @@ func (g *globals) searchOptimization(ctx context.Context, cl *client.Client, wor
 		return "", fault.Usage("optimization_ambiguous", "several optimizations have a name that begins with %q", word).
 			WithHint("one of: %s", strings.Join(near[:min(len(near), 10)], ", "))
 	}
-	f := fault.NotFound("optimization_unknown", "there is no optimization named %q", word).WithHint("list them with: stega optimize list")
+	f := fault.NotFound("optimization_unknown", "there is no optimization named %q", word).
+		WithHint("list them with: stega optimize list")
 	if near := closest(word, names); near != "" {
 		f = f.WithHint("did you mean %q? list them with: stega optimize list", near)
 	}
@@ -187,7 +205,8 @@ func (g *globals) searchOptimization(ctx context.Context, cl *client.Client, wor
 
 func newOptimizeShow(g *globals) *cobra.Command {
 	return alsoAs(&cobra.Command{
-		Use: "show ID|NAME", Aliases: []string{"get"}, Short: "Show an optimization with its inputs", Args: cobra.ExactArgs(1),
+		Use: "show ID|NAME", Aliases: []string{"get"}, Short: "Show an optimization with its inputs",
+		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: g.one(optimizationNames),
 		Example:           "  stega optimize show 019a2f60-0000-7000-8000-000000000000\n  stega optimize show calm -o json",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
@@ -211,8 +230,9 @@ func newOptimizeRepeat(g *globals) *cobra.Command {
 	var w waiting
 	var onInterrupt string
 	c := &cobra.Command{
-		Use: "repeat ID|NAME", Short: "Re-run an optimization on the same dates", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(optimizationNames),
-		Example: "  stega optimize repeat 019a2f60-0000-7000-8000-000000000000",
+		Use: "repeat ID|NAME", Short: "Re-run an optimization on the same dates", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: g.one(optimizationNames),
+		Example:           "  stega optimize repeat 019a2f60-0000-7000-8000-000000000000",
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			if err := askable(&w, onInterrupt); err != nil {
 				return err
@@ -221,12 +241,19 @@ func newOptimizeRepeat(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return g.optimize(ctx, c, cl, client.RepeatOptimization(id), &w, func(c *cobra.Command, a client.Answer[client.Optimization]) error {
-				if a.Value.Objective == "frontier" {
-					return g.showFrontier(c, a)
-				}
-				return g.showOptimization(c, a)
-			})
+			return g.optimize(
+				ctx,
+				c,
+				cl,
+				client.RepeatOptimization(id),
+				&w,
+				func(c *cobra.Command, a client.Answer[client.Optimization]) error {
+					if a.Value.Objective == "frontier" {
+						return g.showFrontier(c, a)
+					}
+					return g.showOptimization(c, a)
+				},
+			)
 		}),
 	}
 	w.flags(c)
@@ -238,8 +265,10 @@ func newOptimizeFollow(g *globals) *cobra.Command {
 	var w waiting
 	var off bool
 	c := &cobra.Command{
-		Use: "follow ID|NAME", Short: "Turn automatic re-optimization on or off", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(optimizationNames),
-		Long: `Has an optimization of a portfolio made anew whenever prices or the portfolio move; what moved before is made up for. Each time, the event
+		Use: "follow ID|NAME", Short: "Turn automatic re-optimization on or off", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: g.one(optimizationNames),
+		Long: `Has an optimization of a portfolio made anew whenever prices or the portfolio move; what moved before is made
+up for. Each time, the event
 optimization.completed tells its weights, how far the portfolio is from them, and the trades that would close the gap.`,
 		Example: "  stega optimize follow calm\n  stega optimize follow calm --off\n  stega watch optimization.completed",
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
@@ -263,8 +292,9 @@ optimization.completed tells its weights, how far the portfolio is from them, an
 func newOptimizeDelete(g *globals) *cobra.Command {
 	var w waiting
 	c := &cobra.Command{
-		Use: "delete ID|NAME", Aliases: []string{"rm"}, Short: "Delete an optimization", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(optimizationNames),
-		Example: "  stega optimize delete calm",
+		Use: "delete ID|NAME", Aliases: []string{"rm"}, Short: "Delete an optimization", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: g.one(optimizationNames),
+		Example:           "  stega optimize delete calm",
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			id, err := g.findOptimization(ctx, cl, args[0])
 			if err != nil {
@@ -286,15 +316,18 @@ func newAllocate(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use: "allocate ID|NAME --amount MONEY", Short: "Turn optimal weights into whole shares", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: g.one(optimizationNames),
-		Long: `Says how many whole shares at the last prices come nearest to the weights of an optimization, and what is left of the money. The greedy method
-buys what is farthest below its weight, over and over; the exact one finds the shares that no others are nearer than. It changes nothing.`,
+		Long: `Says how many whole shares at the last prices come nearest to the weights of an optimization, and what is
+left of the money. The greedy method
+buys what is farthest below its weight, over and over; the exact one finds the shares that no others are nearer than.
+It changes nothing.`,
 		Example: "  stega allocate calm --amount 10000\n  stega allocate calm --amount 10000 --method exact -o csv",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			if r.Amount == "" {
 				return fault.Usage("amount_missing", "--amount is required").WithHint("such as --amount 10000")
 			}
 			if d, err := decimal.Parse(r.Amount); err != nil || !d.IsPos() {
-				return fault.Usage("amount_invalid", "--amount %s is not an amount of money", r.Amount).WithHint("write it in plain digits: --amount 10000")
+				return fault.Usage("amount_invalid", "--amount %s is not an amount of money", r.Amount).
+					WithHint("write it in plain digits: --amount 10000")
 			}
 			if short != nil {
 				r.ShortRatio = strconv.FormatFloat(*short, 'f', -1, 64)
@@ -313,7 +346,10 @@ buys what is farthest below its weight, over and over; the exact one finds the s
 	f := c.Flags()
 	f.StringVar(&r.Amount, "amount", "", "amount of money, in the currency of the prices")
 	f.StringVar(&r.Method, "method", "", "greedy or exact (default greedy)")
-	ratioVar(f, &short, "short-ratio", "value of the short positions as a fraction of the amount (default the sum of the negative weights)")
+	ratioVar(
+		f, &short, "short-ratio",
+		"value of the short positions as a fraction of the amount (default the sum of the negative weights)",
+	)
 	f.BoolVar(&r.Reinvest, "reinvest", false, "invest the proceeds of short positions in long ones")
 	_ = c.RegisterFlagCompletionFunc("method", oneOf("greedy", "exact"))
 	_ = c.RegisterFlagCompletionFunc("amount", cobra.NoFileCompletions)
@@ -326,7 +362,9 @@ func (g *globals) showAllocation(c *cobra.Command, a client.Answer[client.Alloca
 	if err := g.show(c, v); err != nil || g.format != asTable || g.quiet {
 		return err
 	}
-	return writef(c.OutOrStdout(), "\n%s of %s left uninvested; prices of %s\n", a.Value.Leftover, a.Value.Amount, a.Value.AsOf)
+	return writef(
+		c.OutOrStdout(), "\n%s of %s left uninvested; prices of %s\n", a.Value.Leftover, a.Value.Amount, a.Value.AsOf,
+	)
 }
 
 // tradeOf is the trade of a symbol, as far as there is one.
@@ -352,7 +390,9 @@ var optimizationColumns = columns[client.OptimizationSummary]{
 		exact: func(o client.OptimizationSummary) string { return strconv.FormatBool(o.Follow) },
 	},
 	number("RETURN", "annual_return", percent, func(o client.OptimizationSummary) *float64 { return o.AnnualReturn }),
-	number("VOLATILITY", "annual_volatility", percent, func(o client.OptimizationSummary) *float64 { return o.AnnualVolatility }),
+	number(
+		"VOLATILITY", "annual_volatility", percent, func(o client.OptimizationSummary) *float64 { return o.AnnualVolatility },
+	),
 	number("SHARPE", "sharpe", ratio, func(o client.OptimizationSummary) *float64 { return o.Sharpe }),
 	number("TURNOVER", "turnover", percent, func(o client.OptimizationSummary) *float64 { return o.Turnover }),
 	{head: ">AGE", csv: "-", value: func(o client.OptimizationSummary) string { return ago(&o.CreatedAt) }},

@@ -127,7 +127,8 @@ func toYAML(raw json.RawMessage) ([]byte, error) {
 		if n.Kind != yaml.ScalarNode || n.Tag == "!!str" {
 			n.Style = 0
 		}
-		if n.Tag == "!!str" && (oldBoolean[strings.ToLower(n.Value)] || text.Visible(n.Value) != n.Value) { // quotes, in which escapes count
+		if n.Tag == "!!str" &&
+			(oldBoolean[strings.ToLower(n.Value)] || text.Visible(n.Value) != n.Value) { // quotes, in which escapes count
 			n.Style = yaml.DoubleQuotedStyle
 		}
 		for _, child := range n.Content {
@@ -209,7 +210,9 @@ func (t *table) csv(w io.Writer, raw bool) error {
 }
 
 // all reads a list to its end, or so many items of it, and the JSON that each is from when that is to be printed.
-func all[T any](g *globals, limit int, read func(client.Page) (client.Answer[client.List[T]], error)) (items []T, raw json.RawMessage, err error) {
+func all[T any](
+	g *globals, limit int, read func(client.Page) (client.Answer[client.List[T]], error),
+) (items []T, raw json.RawMessage, err error) {
 	var texts []json.RawMessage
 	page := client.Page{}
 	for {

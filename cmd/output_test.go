@@ -17,7 +17,11 @@ import (
 
 func TestYAMLKeepsWhatJSONSays(t *testing.T) {
 	t.Parallel()
-	got, err := toYAML(json.RawMessage(`{"name":"core","weight":"0.6","version":2,"none":null,"on":"yes","list":[],"assets":[{"symbol":"AAPL","at":"2026-01-02"}],"rate":1e-9,"settled":true}`))
+	got, err := toYAML(
+		json.RawMessage(
+			`{"name":"core","weight":"0.6","version":2,"none":null,"on":"yes","list":[],"assets":[{"symbol":"AAPL","at":"2026-01-02"}],"rate":1e-9,"settled":true}`,
+		),
+	)
 	require.NoError(t, err)
 	assert.Equal(t, `name: core
 weight: "0.6"
@@ -47,7 +51,8 @@ func TestMistypedWordsHaveANeighbour(t *testing.T) {
 	t.Parallel()
 	words := []string{"list", "get", "create", "update", "delete"}
 	for typed, want := range map[string]string{
-		"lst": "list", "lits": "list", "crate": "create", "delte": "delete", "upd": "update", "xyz": "", "frobnicate": "", "": "", "LIST": "list",
+		"lst": "list", "lits": "list", "crate": "create", "delte": "delete", "upd": "update", "xyz": "", "frobnicate": "",
+		"": "", "LIST": "list",
 	} {
 		assert.Equal(t, want, closest(typed, words), typed)
 	}
@@ -56,7 +61,8 @@ func TestMistypedWordsHaveANeighbour(t *testing.T) {
 func TestAssetsAreReadExactly(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"AAPL:0.6,MSFT:0.4": "AAPL:0.6,MSFT:0.4", " AAPL : 60% , MSFT:40 % ": "AAPL:0.6,MSFT:0.4", "BRK.B:-0.123456789012345": "BRK.B:-0.123456789012345", "A:1,": "A:1",
+		"AAPL:0.6,MSFT:0.4": "AAPL:0.6,MSFT:0.4", " AAPL : 60% , MSFT:40 % ": "AAPL:0.6,MSFT:0.4",
+		"BRK.B:-0.123456789012345": "BRK.B:-0.123456789012345", "A:1,": "A:1",
 	} {
 		assets, err := parseAssets(text)
 		require.NoError(t, err, text)
@@ -73,7 +79,8 @@ func TestPortfoliosAreReadFromJSONAndYAML(t *testing.T) {
 	for _, text := range []string{
 		`{"name":"core","assets":[{"symbol":"AAPL","weight":"0.60"},{"symbol":"MA","weight":0.40}]}`,
 		`{"id":"x","version":3,"name":"core","assets":{"AAPL":0.60,"MA":"0.40"},"created_at":"2026-01-02T03:04:05Z"}`,
-		"name: core\nassets:\n  AAPL: 0.60\n  MA: 40%\n", "name: core\nassets:\n- symbol: AAPL\n  weight: 0.60\n- {symbol: MA, weight: 0.4}\n",
+		"name: core\nassets:\n  AAPL: 0.60\n  MA: 40%\n",
+		"name: core\nassets:\n- symbol: AAPL\n  weight: 0.60\n- {symbol: MA, weight: 0.4}\n",
 	} {
 		name, assets, err := readPortfolio(strings.NewReader(text), "-")
 		require.NoError(t, err, text)
@@ -101,7 +108,18 @@ func TestTheTreeOfAnOperation(t *testing.T) {
 		require.NoError(t, drawTree(&b, op, unicode))
 		b.WriteString("\n")
 	}
-	failed := client.Operation{ID: "o2", Command: "prices.pull", Service: "marketdata", Status: client.Failed, AcceptedAt: start, FinishedAt: at(2500), Error: fault.Invalid("x", "no provider was set"), Tree: &client.Node{}, Settled: true, SettledAt: at(2500)}
+	failed := client.Operation{
+		ID:         "o2",
+		Command:    "prices.pull",
+		Service:    "marketdata",
+		Status:     client.Failed,
+		AcceptedAt: start,
+		FinishedAt: at(2500),
+		Error:      fault.Invalid("x", "no provider was set"),
+		Tree:       &client.Node{},
+		Settled:    true,
+		SettledAt:  at(2500),
+	}
 	require.NoError(t, drawTree(&b, failed, true))
 	const golden = "testdata/tree.txt"
 	if *update {

@@ -50,11 +50,14 @@ func (p *periodValue) Set(text string) error {
 func periodFlag(c *cobra.Command, from *string) {
 	c.Flags().Var(&periodValue{from: from}, "period", "up to today, in place of --from: ytd, 1y, 3y, 5y, 10y or max")
 	c.MarkFlagsMutuallyExclusive("period", "from")
-	_ = c.RegisterFlagCompletionFunc("period", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		var names []string
-		for _, one := range periods {
-			names = append(names, one.name)
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
-	})
+	_ = c.RegisterFlagCompletionFunc(
+		"period",
+		func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			for _, one := range periods {
+				names = append(names, one.name)
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+	)
 }

@@ -39,7 +39,8 @@ func (g *globals) paint(w io.Writer, draw picture) error {
 	}
 	err := draw(w, o)
 	if errors.Is(err, plot.ErrNothing) {
-		return fault.Invalid("plot_empty", "there is nothing to draw: no value is defined").WithHint("the reasons are in -o json")
+		return fault.Invalid("plot_empty", "there is nothing to draw: no value is defined").
+			WithHint("the reasons are in -o json")
 	}
 	return err
 }

@@ -22,17 +22,23 @@ import (
 func newPortfolio(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
 		Use: "portfolio", Aliases: []string{"portfolios"}, Short: "List, show, create, change and delete portfolios",
-		Example: "  stega portfolio list\n  stega portfolio create --name core --assets AAPL:60%,MSFT:40%\n  stega portfolio get core",
+		Example: `  stega portfolio list
+  stega portfolio create --name core --assets AAPL:60%,MSFT:40%
+  stega portfolio get core`,
 	})
-	c.AddCommand(newPortfolioList(g), newPortfolioGet(g), newPortfolioCreate(g), newPortfolioUpdate(g), newPortfolioDelete(g))
+	c.AddCommand(
+		newPortfolioList(g), newPortfolioGet(g), newPortfolioCreate(g), newPortfolioUpdate(g), newPortfolioDelete(g),
+	)
 	return c
 }
 
 func newPortfolioList(g *globals) *cobra.Command {
 	var limit int
 	c := &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List portfolios", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Example: "  stega portfolio list\n  stega portfolio list -o json\n  stega portfolio list --quiet", Annotations: csvToo,
+		Use: "list", Aliases: []string{"ls"}, Short: "List portfolios", Args: cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		Example:           "  stega portfolio list\n  stega portfolio list -o json\n  stega portfolio list --quiet",
+		Annotations:       csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[client.List[events.Portfolio]], error) {
 				return cl.Portfolios(ctx, p, "")
@@ -59,7 +65,8 @@ var portfolioColumns = columns[events.Portfolio]{
 		exact: func(p events.Portfolio) string { return listed(p.Assets, len(p.Assets)) },
 	},
 	{
-		head: "UPDATED", csv: "updated_at", value: func(p events.Portfolio) string { return p.UpdatedAt.Local().Format(time.DateTime) },
+		head: "UPDATED", csv: "updated_at",
+		value: func(p events.Portfolio) string { return p.UpdatedAt.Local().Format(time.DateTime) },
 		exact: func(p events.Portfolio) string { return stamp(&p.UpdatedAt) },
 	},
 }
@@ -88,8 +95,9 @@ func listed(assets []events.Asset, most int) string {
 
 func newPortfolioGet(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "get NAME|ID", Aliases: []string{"show"}, Short: "Show one portfolio", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(portfolioNames),
-		Example: "  stega portfolio get core\n  stega portfolio get core -o yaml > core.yaml", Annotations: csvToo,
+		Use: "get NAME|ID", Aliases: []string{"show"}, Short: "Show one portfolio", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: g.one(portfolioNames),
+		Example:           "  stega portfolio get core\n  stega portfolio get core -o yaml > core.yaml", Annotations: csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			p, err := resolvePortfolio(ctx, g.at, cl, args[0])
 			if err != nil {
@@ -102,7 +110,10 @@ func newPortfolioGet(g *globals) *cobra.Command {
 			p = a.Value
 			rememberPortfolios(g.at, false, p)
 			if g.format == asTable && !g.quiet {
-				printf(c.OutOrStdout(), "%s\nid %s, version %d, of %s\n\n", p.Name, p.ID, p.Version, p.UpdatedAt.Local().Format(time.DateTime))
+				printf(
+					c.OutOrStdout(), "%s\nid %s, version %d, of %s\n\n", p.Name, p.ID, p.Version,
+					p.UpdatedAt.Local().Format(time.DateTime),
+				)
 			}
 			v := assetColumns.view(p.Assets, nil)
 			v.raw, v.ids = a.Raw, []string{p.ID}
@@ -124,7 +135,8 @@ func findPortfolio(ctx context.Context, at place, cl *client.Client, asked strin
 	if len(a.Value.Items) == 1 {
 		return a.Value.Items[0], nil
 	}
-	f := fault.NotFound("portfolio_unknown", "there is no portfolio named %q", asked).WithHint("list them with: stega portfolio list")
+	f := fault.NotFound("portfolio_unknown", "there is no portfolio named %q", asked).
+		WithHint("list them with: stega portfolio list")
 	if near := closest(asked, slices.Collect(maps.Values(readKnown(at).Portfolios))); near != "" {
 		f = f.WithHint("did you mean %q? list them with: stega portfolio list", near)
 	}
@@ -166,7 +178,8 @@ func newPortfolioCreate(g *globals) *cobra.Command {
 	var in portfolioInput
 	c := &cobra.Command{
 		Use: "create", Short: "Create a portfolio", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Long: `Makes a portfolio of symbols and weights. Weights are ratios that sum to one; short positions are negative. With --wait=settled it
+		Long: `Makes a portfolio of symbols and weights. Weights are ratios that sum to one; short positions are negative.
+With --wait=settled it
 returns once the returns of the portfolio can be read.`,
 		Example: `  stega portfolio create --name core --assets AAPL:60%,MSFT:40%
   stega portfolio create --file core.yaml --wait=settled
@@ -180,7 +193,8 @@ returns once the returns of the portfolio can be read.`,
 				return fault.Usage("name_missing", "--name is required").WithHint("such as --name core")
 			}
 			if len(assets) == 0 {
-				return fault.Usage("assets_missing", "--assets or --file is required").WithHint("such as --assets AAPL:60%%,MSFT:40%%")
+				return fault.Usage("assets_missing", "--assets or --file is required").
+					WithHint("such as --assets AAPL:60%%,MSFT:40%%")
 			}
 			op, err := g.write(ctx, c, cl, client.CreatePortfolio(name, assets), &w, fmt.Sprintf("created portfolio %q", name))
 			if op.EntityID != "" && err == nil {
@@ -199,8 +213,10 @@ func newPortfolioUpdate(g *globals) *cobra.Command {
 	var in portfolioInput
 	var match int64
 	c := &cobra.Command{
-		Use: "update NAME|ID", Short: "Change a portfolio", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(portfolioNames),
-		Long: `Changes the name, the assets, or both; what is not said stays. The change is made only to the version that was read, so that nobody
+		Use: "update NAME|ID", Short: "Change a portfolio", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: g.one(portfolioNames),
+		Long: `Changes the name, the assets, or both; what is not said stays. The change is made only to the version that
+was read, so that nobody
 else's change is lost; --if-match says which version you have seen yourself.`,
 		Example: `  stega portfolio update core --assets AAPL:0.5,MSFT:0.5
   stega portfolio update core --name "core, 2026" --if-match 3`,
@@ -246,8 +262,9 @@ func newPortfolioDelete(g *globals) *cobra.Command {
 	var w waiting
 	var match int64
 	c := &cobra.Command{
-		Use: "delete NAME|ID", Aliases: []string{"rm"}, Short: "Delete a portfolio", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(portfolioNames),
-		Example: "  stega portfolio delete core\n  stega portfolio delete core --if-match 3",
+		Use: "delete NAME|ID", Aliases: []string{"rm"}, Short: "Delete a portfolio", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: g.one(portfolioNames),
+		Example:           "  stega portfolio delete core\n  stega portfolio delete core --if-match 3",
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			reading, cancel := g.limit(ctx)
 			defer cancel()

@@ -16,7 +16,9 @@ import (
 func newPrices(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
 		Use: "prices", Short: "Import, pull and show daily prices",
-		Example: "  stega prices import prices.csv\n  stega prices pull --backfill AAPL MSFT\n  stega prices show AAPL --from 2026-01-01",
+		Example: `  stega prices import prices.csv
+  stega prices pull --backfill AAPL MSFT
+  stega prices show AAPL --from 2026-01-01`,
 	})
 	c.AddCommand(newPricesImport(g), newPricesPull(g), newPricesProviders(g), newPricesShow(g))
 	return c
@@ -37,8 +39,10 @@ func newPricesShow(g *globals) *cobra.Command {
 	var w client.Window
 	var adjusted bool
 	c := alsoAs(&cobra.Command{
-		Use: "show SYMBOL", Short: "Show the prices of a symbol", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(symbolNames),
-		Long: `Shows the prices of a symbol as they were imported. With --adjusted every day has an adjusted close: that of the source, or else one that is
+		Use: "show SYMBOL", Short: "Show the prices of a symbol", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: g.one(symbolNames),
+		Long: `Shows the prices of a symbol as they were imported. With --adjusted every day has an adjusted close: that of
+the source, or else one that is
 computed of the splits and the dividends after it.`,
 		Example: "  stega prices show AAPL --from 2026-01-01\n  stega prices show AAPL --adjusted -o csv",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
@@ -53,7 +57,8 @@ computed of the splits and the dividends after it.`,
 			rememberSymbols(g.at, false, a.Value.Symbol)
 			programs := pricesTable(a.Value, "")
 			return g.show(c, view{
-				raw: a.Raw, ids: []string{a.Value.Symbol}, table: pricesTable(a.Value, "-"), csv: &programs, note: "there are no prices in this window",
+				raw: a.Raw, ids: []string{a.Value.Symbol}, table: pricesTable(a.Value, "-"), csv: &programs,
+				note: "there are no prices in this window",
 			})
 		}),
 	}, asCSV)
@@ -108,9 +113,13 @@ func newPricesPull(g *globals) *cobra.Command {
 	var from, provider string
 	c := &cobra.Command{
 		Use: "pull [SYMBOL…]", Short: "Pull prices from a provider", ValidArgsFunction: g.many(symbolNames),
-		Long: `Has the server get prices from a provider: the latest ones or, with --backfill, those of the past; of all symbols that it knows, or of
-some. A provider is a folder of files (stega up --prices-folder) or an API elsewhere; stega prices providers lists them.`,
-		Example: "  stega prices pull\n  stega prices pull --backfill --from 2020-01-01 AAPL MSFT --wait=settled\n  stega prices pull --provider yahoo AAPL",
+		Long: `Has the server get prices from a provider: the latest ones or, with --backfill, those of the past; of all
+symbols that it knows, or of
+some. A provider is a folder of files (stega up --prices-folder) or an API elsewhere; stega prices providers lists
+them.`,
+		Example: `  stega prices pull
+  stega prices pull --backfill --from 2020-01-01 AAPL MSFT --wait=settled
+  stega prices pull --provider yahoo AAPL`,
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			kind := "latest"
 			if backfill {
@@ -118,7 +127,10 @@ some. A provider is a folder of files (stega up --prices-folder) or an API elsew
 			} else if from != "" {
 				return fault.Usage("from_unused", "--from needs --backfill").WithHint("add --backfill")
 			}
-			_, err := g.write(ctx, c, cl, client.PullPrices(client.Pull{Kind: kind, Symbols: args, From: from, Provider: provider}), &w, "pulled prices")
+			_, err := g.write(
+				ctx, c, cl, client.PullPrices(client.Pull{Kind: kind, Symbols: args, From: from, Provider: provider}), &w,
+				"pulled prices",
+			)
 			if err == nil {
 				rememberSymbols(g.at, false, upper(args)...)
 			}
@@ -138,7 +150,9 @@ func newPricesProviders(g *globals) *cobra.Command {
 		Use: "providers", Short: "List price providers", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		Example: "  stega prices providers\n  stega prices providers -o json", Annotations: csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
-			list, raw, err := all(g, 0, func(client.Page) (client.Answer[client.List[client.Provider]], error) { return cl.Providers(ctx) })
+			list, raw, err := all(
+				g, 0, func(client.Page) (client.Answer[client.List[client.Provider]], error) { return cl.Providers(ctx) },
+			)
 			if err != nil {
 				return err
 			}

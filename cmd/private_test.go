@@ -23,7 +23,15 @@ func TestADataFolderThatIsThereBecomesPrivate(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "here")
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "broker", "streams"), 0o755))
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "src"), 0o755))
-	own := []string{"token", "lock", "portfolio.db", "portfolio.db-wal", "portfolio.db-shm", "broker/meta", "broker/streams/1.blk"}
+	own := []string{
+		"token",
+		"lock",
+		"portfolio.db",
+		"portfolio.db-wal",
+		"portfolio.db-shm",
+		"broker/meta",
+		"broker/streams/1.blk",
+	}
 	others := []string{"notes.txt", "src/main.go", "src/x.db"}
 	for _, name := range append(own, others...) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o644))
@@ -104,7 +112,17 @@ func TestAPISendsAnyRequest(t *testing.T) {
 			return
 		}
 		w.Header().Set("Content-Type", "application/octet-stream")
-		_, _ = w.Write([]byte(r.Method + " " + r.URL.RequestURI() + " " + r.Header.Get("Authorization") + " " + r.Header.Get("Content-Type") + " " + r.Header.Get("If-Match") + "\x1b\xff"))
+		_, _ = w.Write(
+			[]byte(
+				r.Method + " " + r.URL.RequestURI() + " " + r.Header.Get(
+					"Authorization",
+				) + " " + r.Header.Get(
+					"Content-Type",
+				) + " " + r.Header.Get(
+					"If-Match",
+				) + "\x1b\xff",
+			),
+		)
 	}))
 	defer server.Close()
 	for _, c := range []struct {

@@ -37,27 +37,41 @@ func (f *problemFlags) flags(c *cobra.Command, g *globals) {
 	ratioVar(s, &f.riskFree, "risk-free", "risk-free rate a year, such as 2% (default 0)")
 	choice("measure", &f.r.Measure, "risk measure", "volatility", "cvar", "cdar", "semideviation")
 	ratioVar(s, &f.r.Confidence, "confidence", "confidence of cvar and cdar (default 95%)")
-	ratioVar(s, &f.benchmark, "benchmark", "benchmark return of semi and semideviation, per period: returns below it are losses (default 0)")
+	ratioVar(
+		s, &f.benchmark, "benchmark",
+		"benchmark return of semi and semideviation, per period: returns below it are losses (default 0)",
+	)
 	choice("frequency", &f.r.Frequency, "frequency of the returns used for all estimates", "daily", "weekly", "monthly")
 	choice("returns", &f.r.ExpectedReturns, "estimator of expected returns", "historical", "arithmetic", "ema", "capm")
 	numberVar(s, &f.r.ReturnSpan, "return-span", "span of the ema weights, in returns (default 500)")
 	s.StringVar(&f.r.Market, "market", "", "market symbol of capm (default the mean of all symbols)")
-	choice("covariance", &f.r.Covariance, "estimator of the covariance", "sample", "semi", "exponential", "ledoit_wolf", "oas")
+	choice(
+		"covariance", &f.r.Covariance, "estimator of the covariance", "sample", "semi", "exponential", "ledoit_wolf", "oas",
+	)
 	numberVar(s, &f.r.CovarianceSpan, "covariance-span", "span of the exponential weights, in returns (default 180)")
-	choice("shrinkage-target", &f.r.ShrinkageTarget, "shrinkage target of ledoit_wolf", "constant_variance", "single_factor", "constant_correlation")
+	choice(
+		"shrinkage-target", &f.r.ShrinkageTarget, "shrinkage target of ledoit_wolf", "constant_variance", "single_factor",
+		"constant_correlation",
+	)
 	choice("missing", &f.r.Missing, "", "complete", "zero", "pairwise")
 	s.Lookup("missing").Usage = "handling of missing returns by semi, ledoit_wolf and oas: complete, zero, pairwise (default pairwise for semi, else complete)"
 	choice("repair", &f.r.Repair, "method that makes a matrix a covariance", "spectral", "diagonal", "none")
 	choice("linkage", &f.r.Linkage, "linkage of hrp", "single", "complete", "average", "ward")
 	s.StringVar(&f.bounds, "bounds", "", "bounds of each weight, such as 0:30%, or : for none (default 0:1)")
 	s.StringArrayVar(&f.assetBounds, "bound", nil, "bounds of one symbol, such as AAPL=0:10%; repeatable")
-	s.StringArrayVar(&f.groups, "group", nil, "bounds of the sum of several weights, such as tech=AAPL,MSFT:0:40%; repeatable")
+	s.StringArrayVar(
+		&f.groups, "group", nil, "bounds of the sum of several weights, such as tech=AAPL,MSFT:0:40%; repeatable",
+	)
 	s.BoolVar(&f.r.MarketNeutral, "market-neutral", false, "let the weights sum to 0 instead of 1")
 	numberVar(s, &f.l2, "l2", "penalty on the sum of squared weights (default 0)")
 	ratioVar(s, &f.costs, "costs", "transaction costs as a fraction of the traded value, such as 0.1% (default 0)")
-	s.StringVar(&f.current, "current", "", "weights before trading, such as AAPL:60%,MSFT:40% (default those of the portfolio)")
+	s.StringVar(
+		&f.current, "current", "", "weights before trading, such as AAPL:60%,MSFT:40% (default those of the portfolio)",
+	)
 	s.StringVar(&f.budgets, "budgets", "", "risk budgets of risk_parity, such as AAPL:2,MSFT:1 (default equal)")
-	s.StringArrayVar(&f.views, "view", nil, "view on returns: AAPL=10%, AAPL>MSFT=5%, with a confidence AAPL=10%@60%; repeatable")
+	s.StringArrayVar(
+		&f.views, "view", nil, "view on returns: AAPL=10%, AAPL>MSFT=5%, with a confidence AAPL=10%@60%; repeatable",
+	)
 	choice("prior", &f.r.Prior, "expected returns before the views", "estimate", "market", "equal", "zero")
 	numberVar(s, &f.r.Tau, "tau", "uncertainty of the prior, as a fraction of the covariance (default 0.05)")
 	s.StringVar(&f.marketWorths, "market-caps", "", "market capitalisations, such as AAPL:900,MSFT:800")
@@ -73,7 +87,9 @@ func (f *problemFlags) flags(c *cobra.Command, g *globals) {
 }
 
 // request returns the request that the flags and arguments describe.
-func (f *problemFlags) request(ctx context.Context, g *globals, cl *client.Client, symbols []string) (client.OptimizationRequest, error) {
+func (f *problemFlags) request(
+	ctx context.Context, g *globals, cl *client.Client, symbols []string,
+) (client.OptimizationRequest, error) {
 	for _, set := range []struct {
 		into *float64
 		from *float64
@@ -85,7 +101,8 @@ func (f *problemFlags) request(ctx context.Context, g *globals, cl *client.Clien
 	r := f.r
 	switch {
 	case f.portfolio == "" && len(symbols) == 0:
-		return r, fault.Usage("symbols_missing", "symbols or --portfolio are required").WithHint("such as: AAPL MSFT XOM; or: --portfolio core")
+		return r, fault.Usage("symbols_missing", "symbols or --portfolio are required").
+			WithHint("such as: AAPL MSFT XOM; or: --portfolio core")
 	case f.portfolio != "" && len(symbols) > 0:
 		return r, fault.Usage("symbols_twice", "symbols and --portfolio exclude each other").WithHint("give one of them")
 	case f.portfolio != "":
@@ -154,7 +171,9 @@ func unreadable(flag, text, example string) error {
 func limitsOf(flag, text string) (r client.Range, err error) {
 	lower, upper, ok := strings.Cut(text, ":")
 	if !ok {
-		return r, unreadable(flag, text, map[string]string{"bounds": "0:0.3", "bound": "AAPL=0:0.1", "group": "tech=AAPL,MSFT:0:0.4"}[flag])
+		return r, unreadable(
+			flag, text, map[string]string{"bounds": "0:0.3", "bound": "AAPL=0:0.1", "group": "tech=AAPL,MSFT:0:0.4"}[flag],
+		)
 	}
 	for _, side := range []struct {
 		text string
@@ -183,7 +202,9 @@ func addGroup(r *client.OptimizationRequest, text string) error {
 	if err != nil {
 		return err
 	}
-	r.Groups = append(r.Groups, client.AssetGroup{Name: name, Symbols: upper(strings.Split(symbols, ",")), Min: of.Lower, Max: of.Upper})
+	r.Groups = append(
+		r.Groups, client.AssetGroup{Name: name, Symbols: upper(strings.Split(symbols, ",")), Min: of.Lower, Max: of.Upper},
+	)
 	return nil
 }
 
@@ -192,7 +213,10 @@ func viewOf(text string) (client.ReturnView, error) {
 	about, rest, ok := strings.Cut(text, "=")
 	value, confidence, sure := strings.Cut(rest, "@")
 	better, worse, _ := strings.Cut(about, ">")
-	v := client.ReturnView{Symbol: strings.ToUpper(strings.TrimSpace(better)), Over: strings.ToUpper(strings.TrimSpace(worse))}
+	v := client.ReturnView{
+		Symbol: strings.ToUpper(strings.TrimSpace(better)),
+		Over:   strings.ToUpper(strings.TrimSpace(worse)),
+	}
 	var err error
 	if v.Return, err = parseRatio(value); err != nil || !ok {
 		return v, unreadable("view", text, "'AAPL>MSFT=0.05'")

@@ -22,8 +22,10 @@ func newPublish(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "publish TOPIC",
 		Short: "Publish an event by hand",
-		Long: `Publishes an event that services handle like any other. The data are checked against the catalogue first. It goes through
-the outbox of the service that owns the topic, and so has its place in the order of its subject; with --broker-url it goes
+		Long: `Publishes an event that services handle like any other. The data are checked against the catalogue first. It
+goes through
+the outbox of the service that owns the topic, and so has its place in the order of its subject; with --broker-url it
+goes
 straight to the broker, outside of that order.`,
 		Example: `  stega publish returns.asset_updated --data @event.json
   stega publish portfolio.updated --data @portfolio.json
@@ -48,14 +50,17 @@ straight to the broker, outside of that order.`,
 	}
 	c.Flags().StringVar(&data, "data", "", "data of the event: JSON, @file, or - for the standard input")
 	c.Flags().StringVar(&brokerURL, "broker-url", "", "publish directly to this RabbitMQ, amqp://user:password@host/")
-	c.Flags().StringVar(&level, "wait", "accepted", "what to wait for: accepted (in the outbox) or settled (all effects visible)")
+	c.Flags().
+		StringVar(&level, "wait", "accepted", "what to wait for: accepted (in the outbox) or settled (all effects visible)")
 	_ = c.MarkFlagRequired("data")
 	_ = c.RegisterFlagCompletionFunc("wait", oneOf("accepted", "settled"))
 	return c
 }
 
 // publish publishes through the server, and prints the operation.
-func (g *globals) publish(ctx context.Context, c *cobra.Command, cl *client.Client, topic string, data []byte, level string) error {
+func (g *globals) publish(
+	ctx context.Context, c *cobra.Command, cl *client.Client, topic string, data []byte, level string,
+) error {
 	w := waiting{level: level}
 	until, err := w.parse()
 	if err != nil {
@@ -112,7 +117,8 @@ func publishDirectly(c *cobra.Command, url string, event events.Typed, data []by
 	id := events.NewID()
 	confirmed := make(chan error, 1)
 	err = b.Publish(ctx, broker.Outgoing{Message: events.Message{Data: data, Envelope: events.Envelope{
-		ID: id, Source: events.Source("publish"), Type: event.Topic(), Subject: event.Subject(), Time: time.Now().UTC(), Correlation: id,
+		ID: id, Source: events.Source("publish"), Type: event.Topic(), Subject: event.Subject(), Time: time.Now().UTC(),
+		Correlation: id,
 		ContentType: "application/json",
 	}}}, func(err error) { confirmed <- err })
 	if err == nil {
@@ -123,7 +129,9 @@ func publishDirectly(c *cobra.Command, url string, event events.Typed, data []by
 		}
 	}
 	if err != nil {
-		return fault.Unavailable("event_not_published", "the broker did not confirm the event").WithHint("it may have arrived: look with stega events tail").Because(err)
+		return fault.Unavailable("event_not_published", "the broker did not confirm the event").
+			WithHint("it may have arrived: look with stega events tail").
+			Because(err)
 	}
 	return writef(c.OutOrStdout(), "%s\n", id)
 }

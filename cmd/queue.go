@@ -17,9 +17,14 @@ import (
 func newQueue(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
 		Use: "queue", Short: "Review writes that wait for the server, or were refused",
-		Long: `Shows and settles writes that were made while the server was away. They are sent in order when it returns. One that is then refused, as when
-somebody else changed the same portfolio meanwhile, stays here until you retry or drop it; later writes of the same entity wait behind it.`,
-		Example: "  stega queue list\n  stega queue show 0199aa11\n  stega queue retry 0199aa11 --any-version\n  stega queue drop 0199aa11",
+		Long: `Shows and settles writes that were made while the server was away. They are sent in order when it returns.
+One that is then refused, as when
+somebody else changed the same portfolio meanwhile, stays here until you retry or drop it; later writes of the same
+entity wait behind it.`,
+		Example: `  stega queue list
+  stega queue show 0199aa11
+  stega queue retry 0199aa11 --any-version
+  stega queue drop 0199aa11`,
 	})
 	c.AddCommand(newQueueList(g), newQueueShow(g), newQueueRetry(), newQueueDrop())
 	return c
@@ -57,7 +62,8 @@ var queueColumns = columns[daemon.Item]{
 	{head: "SERVER", wide: true, value: func(it daemon.Item) string { return it.Server }},
 	{head: ">TRIES", value: func(it daemon.Item) string { return strconv.Itoa(it.Attempts) }},
 	{
-		head: ">AGE", csv: "queued_at", value: func(it daemon.Item) string { return time.Since(it.QueuedAt).Round(time.Second).String() },
+		head: ">AGE", csv: "queued_at",
+		value: func(it daemon.Item) string { return time.Since(it.QueuedAt).Round(time.Second).String() },
 		exact: func(it daemon.Item) string { return stamp(&it.QueuedAt) },
 	},
 	{head: "REASON", value: func(it daemon.Item) string {
@@ -73,7 +79,8 @@ var queueColumns = columns[daemon.Item]{
 
 func newQueueShow(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "show OPERATION", Short: "Show a queued write with its body and refusal", Args: cobra.ExactArgs(1), Example: "  stega queue show 0199aa11",
+		Use: "show OPERATION", Short: "Show a queued write with its body and refusal", Args: cobra.ExactArgs(1),
+		Example: "  stega queue show 0199aa11",
 		RunE: func(c *cobra.Command, args []string) error {
 			d, err := dialDaemon(c.Context(), "", true)
 			if err != nil {
@@ -128,7 +135,8 @@ func newQueueRetry() *cobra.Command {
 
 func newQueueDrop() *cobra.Command {
 	return &cobra.Command{
-		Use: "drop OPERATION…", Short: "Discard queued writes", Args: cobra.MinimumNArgs(1), Example: "  stega queue drop 0199aa11",
+		Use: "drop OPERATION…", Short: "Discard queued writes", Args: cobra.MinimumNArgs(1),
+		Example: "  stega queue drop 0199aa11",
 		RunE: func(c *cobra.Command, args []string) error {
 			return eachQueued(c, args, func(d *daemon.Connection, path string) (string, error) {
 				return "is discarded", d.Ask(c.Context(), "DELETE", path, nil)
@@ -137,7 +145,9 @@ func newQueueDrop() *cobra.Command {
 	}
 }
 
-func eachQueued(c *cobra.Command, ids []string, do func(d *daemon.Connection, path string) (done string, err error)) error {
+func eachQueued(
+	c *cobra.Command, ids []string, do func(d *daemon.Connection, path string) (done string, err error),
+) error {
 	d, err := dialDaemon(c.Context(), "", true)
 	if err != nil {
 		return err

@@ -18,7 +18,8 @@ func newRebuild(g *globals) *cobra.Command {
 	var w waiting
 	var service string
 	c := &cobra.Command{
-		Use: "rebuild", Short: "Rebuild the read views of a service", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Use: "rebuild", Short: "Rebuild the read views of a service", Args: cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
 		Long: `Replaces the read views of a service, entity by entity, by what the owners of
 the data have. The views answer as before meanwhile, and end as they were,
 unless they were wrong. Dead letters whose events come again are dropped.

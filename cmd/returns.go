@@ -39,12 +39,16 @@ func newReturns(g *globals) *cobra.Command {
 	c := alsoAs(&cobra.Command{
 		Use: "returns SYMBOL|PORTFOLIO", Short: "Show returns and risk of a symbol or a portfolio", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: g.one(portfolioNames, symbolNames),
-		Long: `Shows what a symbol or a portfolio, which is named by its name or id, has returned, and at what risk. For people the figures are percents
-a year where that makes sense; -o json has the ratios that the server answers, and -o csv the same in columns. With --benchmark it compares with
+		Long: `Shows what a symbol or a portfolio, which is named by its name or id, has returned, and at what risk. For
+people the figures are percents
+a year where that makes sense; -o json has the ratios that the server answers, and -o csv the same in columns. With
+--benchmark it compares with
 another symbol or portfolio, on the days that both have.
 
-In place of the figures it shows the returns themselves, or log returns, cumulative returns or drawdowns (--series, --kind), the deepest
-drawdowns (--drawdowns), the returns of calendar months or years (--table), or a figure of each window of days (--rolling, --window).
+In place of the figures it shows the returns themselves, or log returns, cumulative returns or drawdowns (--series,
+--kind), the deepest
+drawdowns (--drawdowns), the returns of calendar months or years (--table), or a figure of each window of days
+(--rolling, --window).
 With --plot it draws on the terminal, and with -o svg as a picture: the cumulative returns, or what was asked for.`,
 		Example: `  stega returns core
   stega returns AAPL --from 2025-01-01 --risk-free 2% --benchmark SPY
@@ -82,11 +86,17 @@ func (f *returnsFlags) flags(c *cobra.Command, g *globals) {
 	flags.StringVar(&f.q.Frequency, "frequency", "", "frequency of the returns: daily, weekly or monthly (default daily)")
 	flags.StringVar(&f.q.Rebalance, "rebalance", "", "rebalancing of a portfolio: daily, monthly or none (default daily)")
 	ratioVar(flags, &f.q.RiskFree, "risk-free", "risk-free rate a year, such as 2% (default 0)")
-	ratioVar(flags, &f.q.Required, "required", "least acceptable return a year, for Sortino, Omega and the like (default the risk-free rate)")
+	ratioVar(
+		flags, &f.q.Required, "required",
+		"least acceptable return a year, for Sortino, Omega and the like (default the risk-free rate)",
+	)
 	ratioVar(flags, &f.q.Confidence, "confidence", "confidence of values at risk (default 95%)")
 	flags.StringVar(&f.benchmark, "benchmark", "", "benchmark symbol or portfolio")
 	flags.BoolVar(&f.series, "series", false, "show the returns themselves")
-	flags.StringVar(&f.q.Kind, "kind", "", "kind of --series: simple, log, cumulative or drawdown (default simple, and cumulative for a plot)")
+	flags.StringVar(
+		&f.q.Kind, "kind", "",
+		"kind of --series: simple, log, cumulative or drawdown (default simple, and cumulative for a plot)",
+	)
 	flags.BoolVar(&f.drawdowns, "drawdowns", false, "show the deepest drawdowns")
 	flags.IntVar(&f.limit, "limit", 10, "maximum number of drawdowns")
 	flags.StringVar(&f.table, "table", "", "show the returns by calendar period: monthly or yearly")
@@ -97,9 +107,11 @@ func (f *returnsFlags) flags(c *cobra.Command, g *globals) {
 	g.plotFlag(c, "draw it on the terminal")
 	c.MarkFlagsMutuallyExclusive("series", "drawdowns", "table", "rolling")
 	for name, values := range map[string][]string{
-		"frequency": {"daily", "weekly", "monthly"}, "rebalance": {"daily", "monthly", "none"}, "kind": {"simple", "log", "cumulative", "drawdown"},
-		"table": {"monthly", "yearly"}, "rolling": {"return", "volatility", "sharpe", "sortino", "max_drawdown", "beta", "alpha", "correlation", "tracking_error"},
-		"as": {"symbol", "portfolio"}, "risk-free": nil, "required": nil, "confidence": nil, "limit": nil, "window": nil,
+		"frequency": {"daily", "weekly", "monthly"}, "rebalance": {"daily", "monthly", "none"},
+		"kind":    {"simple", "log", "cumulative", "drawdown"},
+		"table":   {"monthly", "yearly"},
+		"rolling": {"return", "volatility", "sharpe", "sortino", "max_drawdown", "beta", "alpha", "correlation", "tracking_error"},
+		"as":      {"symbol", "portfolio"}, "risk-free": nil, "required": nil, "confidence": nil, "limit": nil, "window": nil,
 	} {
 		_ = c.RegisterFlagCompletionFunc(name, oneOf(values...))
 	}
@@ -112,13 +124,16 @@ func (f *returnsFlags) check(g *globals) error {
 	case f.q.Kind != "" && !f.series && (!g.pictured() || f.drawdowns || f.rolling != ""):
 		return fault.Usage("kind_unused", "--kind needs --series").WithHint("add --series")
 	case f.table != "" && g.pictured():
-		return fault.Usage("plot_missing", "--table has no picture").WithHint("leave out --plot, or use --rolling return --plot")
+		return fault.Usage("plot_missing", "--table has no picture").
+			WithHint("leave out --plot, or use --rolling return --plot")
 	}
 	return nil
 }
 
 // showReturnsOf shows what the flags ask for.
-func (g *globals) showReturnsOf(ctx context.Context, c *cobra.Command, cl *client.Client, who owner, f returnsFlags) error {
+func (g *globals) showReturnsOf(
+	ctx context.Context, c *cobra.Command, cl *client.Client, who owner, f returnsFlags,
+) error {
 	switch {
 	case f.rolling != "":
 		return g.showRolling(ctx, c, cl, who, f)
@@ -188,7 +203,8 @@ func either(ctx context.Context, cl *client.Client, at place, word, symbol strin
 	p, err := findPortfolio(ctx, at, cl, word)
 	switch {
 	case err == nil && priced:
-		return owner{}, fault.Usage("name_ambiguous", "%s is both a symbol and a portfolio", word).WithHint("add --as symbol or --as portfolio")
+		return owner{}, fault.Usage("name_ambiguous", "%s is both a symbol and a portfolio", word).
+			WithHint("add --as symbol or --as portfolio")
 	case err == nil:
 		return owner{portfolio: p}, nil
 	case !missing(err, priced && !portfolioSeen):
@@ -222,7 +238,9 @@ func (k known) nothing(word string) error {
 	return unknown.WithHint("list what there is with: stega portfolio list; stega symbols")
 }
 
-func (g *globals) showSeries(ctx context.Context, c *cobra.Command, cl *client.Client, who owner, f returnsFlags) error {
+func (g *globals) showSeries(
+	ctx context.Context, c *cobra.Command, cl *client.Client, who owner, f returnsFlags,
+) error {
 	if g.pictured() && f.q.Kind == "" && !f.series {
 		f.q.Kind = "cumulative"
 		if f.drawdowns {
@@ -239,7 +257,10 @@ func (g *globals) showSeries(ctx context.Context, c *cobra.Command, cl *client.C
 		number(strings.ToUpper(s.Kind), s.Kind, percent, func(i int) *float64 { return s.Values[i] }),
 	}
 	if s.Benchmark != nil {
-		cols = append(cols, number(strings.ToUpper(f.benchmark), "benchmark", percent, func(i int) *float64 { return s.Benchmark.Values[i] }))
+		cols = append(
+			cols,
+			number(strings.ToUpper(f.benchmark), "benchmark", percent, func(i int) *float64 { return s.Benchmark.Values[i] }),
+		)
 	}
 	v := cols.view(upTo(len(s.Dates)), nil)
 	v.raw = a.Raw
@@ -255,9 +276,16 @@ func (g *globals) showSeries(ctx context.Context, c *cobra.Command, cl *client.C
 }
 
 // titles are the kinds of series for people.
-var titles = map[string]string{"simple": "returns", "log": "log returns", "cumulative": "cumulative return", "drawdown": "drawdown"}
+var titles = map[string]string{
+	"simple":     "returns",
+	"log":        "log returns",
+	"cumulative": "cumulative return",
+	"drawdown":   "drawdown",
+}
 
-func (g *globals) showRolling(ctx context.Context, c *cobra.Command, cl *client.Client, who owner, f returnsFlags) error {
+func (g *globals) showRolling(
+	ctx context.Context, c *cobra.Command, cl *client.Client, who owner, f returnsFlags,
+) error {
 	f.q.Metric, f.q.Length = f.rolling, f.length
 	a, err := cl.Rolling(ctx, who.whose(), f.q)
 	if err != nil {
@@ -281,7 +309,9 @@ func (g *globals) showRolling(ctx context.Context, c *cobra.Command, cl *client.
 	return g.show(c, v)
 }
 
-func (g *globals) showDrawdowns(ctx context.Context, c *cobra.Command, cl *client.Client, who owner, f returnsFlags) error {
+func (g *globals) showDrawdowns(
+	ctx context.Context, c *cobra.Command, cl *client.Client, who owner, f returnsFlags,
+) error {
 	f.q.Limit = f.limit
 	a, err := cl.Drawdowns(ctx, who.whose(), f.q)
 	if err != nil {
@@ -347,21 +377,31 @@ func yearColumns(by string) columns[client.YearlyOf] {
 	if by == "monthly" {
 		for m := time.January; m <= time.December; m++ {
 			name := m.String()
-			cols = append(cols, number(strings.ToUpper(name[:3]), name, brieflyPercent, func(y client.YearlyOf) *float64 { return y.Months[m-1] }))
+			cols = append(
+				cols,
+				number(strings.ToUpper(name[:3]), name, brieflyPercent, func(y client.YearlyOf) *float64 { return y.Months[m-1] }),
+			)
 		}
 		return append(cols, number("YEAR", "return", brieflyPercent, whole))
 	}
-	return append(cols,
+	return append(
+		cols,
 		number("RETURN", "return", percent, whole),
 		number("VOLATILITY", "annual_volatility", percent, func(y client.YearlyOf) *float64 { return y.Volatility }),
 		number("MAX DRAWDOWN", "max_drawdown", percent, func(y client.YearlyOf) *float64 { return y.MaxDrawdown }),
 		number("BEST", "best", percent, func(y client.YearlyOf) *float64 { return y.Best }),
 		number("WORST", "worst", percent, func(y client.YearlyOf) *float64 { return y.Worst }),
-		column[client.YearlyOf]{head: ">RETURNS", csv: "observations", value: func(y client.YearlyOf) string { return strconv.Itoa(y.Observations) }},
+		column[client.YearlyOf]{
+			head:  ">RETURNS",
+			csv:   "observations",
+			value: func(y client.YearlyOf) string { return strconv.Itoa(y.Observations) },
+		},
 	)
 }
 
-func (g *globals) showReturns(ctx context.Context, c *cobra.Command, cl *client.Client, who owner, f returnsFlags) error {
+func (g *globals) showReturns(
+	ctx context.Context, c *cobra.Command, cl *client.Client, who owner, f returnsFlags,
+) error {
 	a, err := cl.Returns(ctx, who.whose(), f.q)
 	if err != nil {
 		return err

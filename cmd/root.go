@@ -98,10 +98,21 @@ func rootOf(g *globals) *cobra.Command {
 	add("analysis", "Analysis:", newReturns(g), newCorrelations(g), newOptimize(g), newFrontier(g), newAllocate(g))
 	add("events", "Writes and events:",
 		newOp(g), newWatch(g), newEvents(g), newPublish(g), newDead(g), newRebuild(g), serverless(newQueue(g)))
-	add("access", "Servers and access:", newLogin(g), newContext(g), newToken(g), newAudit(g), newAPI(g), newOpen(g), newHealth(g),
-		newDoctor(g), serverless(newDaemon(g)))
-	add("run", "Run stega:",
-		serverless(newUp(g)), serverless(newServe(g)), serverless(newMigrate(g)), serverless(newSecrets()), serverless(newBench(g)))
+	add(
+		"access", "Servers and access:", newLogin(g), newContext(g), newToken(g), newAudit(g), newAPI(g), newOpen(g),
+		newHealth(g), newDoctor(g), serverless(newDaemon(g)),
+	)
+	add(
+		"run",
+		"Run stega:",
+		serverless(
+			newUp(g),
+		),
+		serverless(newServe(g)),
+		serverless(newMigrate(g)),
+		serverless(newSecrets()),
+		serverless(newBench(g)),
+	)
 	root.AddCommand(newVersion(g))
 	for _, c := range root.Commands() {
 		argued(c)
@@ -200,21 +211,30 @@ func (g *globals) flags(root *cobra.Command) {
 	f.BoolVar(&g.direct, "direct", false, "bypass the daemon")
 	g.tls.flags(f)
 	f.DurationVar(&g.timeout, "timeout", time.Minute, "time limit of an answer or an outcome; 0 means none")
-	f.StringVarP(&g.format, "output", "o", asTable, "table, wide (all columns), json, yaml, and for some commands csv or svg")
+	f.StringVarP(
+		&g.format, "output", "o", asTable, "table, wide (all columns), json, yaml, and for some commands csv or svg",
+	)
 	f.BoolVar(&g.raw, "raw", false, "with -o csv: do not escape cells that a spreadsheet takes for a formula")
 	f.BoolVarP(&g.quiet, "quiet", "q", false, "print ids only")
-	_ = root.RegisterFlagCompletionFunc("output", func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		return formsOf(c), cobra.ShellCompDirectiveNoFileComp
-	})
-	_ = root.RegisterFlagCompletionFunc("context", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		config, _ := g.readContexts()
-		return config.names(), cobra.ShellCompDirectiveNoFileComp
-	})
+	_ = root.RegisterFlagCompletionFunc(
+		"output",
+		func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+			return formsOf(c), cobra.ShellCompDirectiveNoFileComp
+		},
+	)
+	_ = root.RegisterFlagCompletionFunc(
+		"context",
+		func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			config, _ := g.readContexts()
+			return config.names(), cobra.ShellCompDirectiveNoFileComp
+		},
+	)
 }
 
 func (g *globals) check(c *cobra.Command) error {
 	if err := g.level.UnmarshalText([]byte(g.logLevel)); err != nil {
-		return fault.Usage("log_level_unknown", "unknown log level %q", g.logLevel).WithHint("one of: debug, info, warn, error")
+		return fault.Usage("log_level_unknown", "unknown log level %q", g.logLevel).
+			WithHint("one of: debug, info, warn, error")
 	}
 	var negative *pflag.Flag
 	c.Flags().Visit(func(f *pflag.Flag) {
@@ -328,7 +348,10 @@ func explain(w io.Writer, err error) int {
 // misuse reports whether an error is cobra's about arguments; it has no types for them.
 func misuse(err error) bool {
 	text := err.Error()
-	return slices.ContainsFunc([]string{"unknown command", "required flag", "if any flags in the group"}, func(begin string) bool {
-		return strings.HasPrefix(text, begin)
-	})
+	return slices.ContainsFunc(
+		[]string{"unknown command", "required flag", "if any flags in the group"},
+		func(begin string) bool {
+			return strings.HasPrefix(text, begin)
+		},
+	)
 }

@@ -20,11 +20,23 @@ import (
 func newSchedule(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
 		Use: "schedule", Aliases: []string{"schedules"}, Short: "Schedule price pulls",
-		Example: "  stega schedule create --name close --cron '30 16 * * 1-5' --time-zone UTC\n  stega schedule list\n  stega schedule run close",
+		Example: `  stega schedule create --name close --cron '30 16 * * 1-5' --time-zone UTC
+  stega schedule list
+  stega schedule run close`,
 	})
 	c.AddCommand(
-		newScheduleList(g), newScheduleShow(g), newScheduleCreate(g), newScheduleUpdate(g), newScheduleDelete(g), newScheduleRun(g),
-		newScheduleSwitch(g, "enable", "Let a schedule run again", true), newScheduleSwitch(g, "disable", "Let a schedule rest", false),
+		newScheduleList(
+			g,
+		),
+		newScheduleShow(g),
+		newScheduleCreate(g),
+		newScheduleUpdate(g),
+		newScheduleDelete(g),
+		newScheduleRun(g),
+		newScheduleSwitch(
+			g, "enable", "Let a schedule run again", true,
+		),
+		newScheduleSwitch(g, "disable", "Let a schedule rest", false),
 	)
 	return c
 }
@@ -32,9 +44,10 @@ func newSchedule(g *globals) *cobra.Command {
 func newScheduleList(g *globals) *cobra.Command {
 	var limit int
 	c := &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List schedules", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Example:     "  stega schedule list\n  stega schedule list -o csv",
-		Annotations: csvToo,
+		Use: "list", Aliases: []string{"ls"}, Short: "List schedules", Args: cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		Example:           "  stega schedule list\n  stega schedule list -o csv",
+		Annotations:       csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[client.List[client.Schedule]], error) {
 				return cl.Schedules(ctx, p, "")
@@ -107,8 +120,10 @@ func orDefault(provider string) string {
 
 func newScheduleShow(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "show NAME|ID", Aliases: []string{"get"}, Short: "Show one schedule", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(scheduleNames),
-		Long: `Shows a schedule, when it runs next, and what became of its last run.`, Example: "  stega schedule show close\n  stega schedule show close -o json",
+		Use: "show NAME|ID", Aliases: []string{"get"}, Short: "Show one schedule", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: g.one(scheduleNames),
+		Long:              `Shows a schedule, when it runs next, and what became of its last run.`,
+		Example:           "  stega schedule show close\n  stega schedule show close -o json",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			found, err := resolveSchedule(ctx, g.at, cl, args[0])
 			if err != nil {
@@ -121,7 +136,8 @@ func newScheduleShow(g *globals) *cobra.Command {
 			s := a.Value
 			v := view{raw: a.Raw, ids: []string{s.ID}, table: table{head: []string{"", ""}}}
 			for _, row := range [][2]string{
-				{"Name", s.Name}, {"Id", s.ID}, {"Cron", s.Cron}, {"Time zone", s.TimeZone}, {"Pulls", what(s.Plan)}, {"Provider", orDefault(s.Provider)},
+				{"Name", s.Name}, {"Id", s.ID}, {"Cron", s.Cron}, {"Time zone", s.TimeZone}, {"Pulls", what(s.Plan)},
+				{"Provider", orDefault(s.Provider)},
 				{"Next run", nextRun(s)}, {"Last run", lastRun(s)}, {"Operation", lastOperation(ctx, cl, s)},
 			} {
 				v.table.add(row[0], row[1])
@@ -168,7 +184,8 @@ func findSchedule(ctx context.Context, at place, cl *client.Client, asked string
 		rememberSchedule(at, a.Value.Items[0].Name)
 		return a.Value.Items[0], nil
 	}
-	f := fault.NotFound("schedule_unknown", "there is no schedule named %q", asked).WithHint("list them with: stega schedule list")
+	f := fault.NotFound("schedule_unknown", "there is no schedule named %q", asked).
+		WithHint("list them with: stega schedule list")
 	if near := closest(asked, readKnown(at).Schedules); near != "" {
 		f = f.WithHint("did you mean %q? list them with: stega schedule list", near)
 	}
@@ -220,7 +237,12 @@ var scheduleColumns = columns[client.Schedule]{
 	{csv: "version", exact: func(s client.Schedule) string { return strconv.FormatInt(s.Version, 10) }},
 	{head: "CRON", value: func(s client.Schedule) string { return s.Cron }},
 	{head: "TIME ZONE", value: func(s client.Schedule) string { return s.TimeZone }},
-	{head: "PULLS", csv: "kind", value: func(s client.Schedule) string { return what(s.Plan) }, exact: func(s client.Schedule) string { return s.Kind }},
+	{
+		head:  "PULLS",
+		csv:   "kind",
+		value: func(s client.Schedule) string { return what(s.Plan) },
+		exact: func(s client.Schedule) string { return s.Kind },
+	},
 	{csv: "symbols", exact: func(s client.Schedule) string { return strings.Join(s.Symbols, " ") }},
 	{
 		head: "PROVIDER", value: func(s client.Schedule) string { return orDefault(s.Provider) },

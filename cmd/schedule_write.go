@@ -21,14 +21,25 @@ type planFlags struct {
 func (p *planFlags) flags(c *cobra.Command, g *globals) {
 	f := c.Flags()
 	f.StringVar(&p.name, "name", "", "name")
-	f.StringVar(&p.cron, "cron", "", "times in cron format (minute, hour, day of month, month, day of week), such as '30 16 * * 1-5', or @daily")
+	f.StringVar(
+		&p.cron, "cron", "",
+		"times in cron format (minute, hour, day of month, month, day of week), such as '30 16 * * 1-5', or @daily",
+	)
 	f.StringVar(&p.zone, "time-zone", "", "time zone of --cron, such as America/New_York (default UTC)")
 	f.StringVar(&p.provider, "provider", "", "provider, see: stega prices providers (default that of the server)")
 	f.StringSliceVar(&p.symbols, "symbols", nil, "symbols to pull (default all that have prices at that time)")
 	f.BoolVar(&p.backfill, "backfill", false, "pull the history, not only the latest prices")
 	_ = c.RegisterFlagCompletionFunc("name", cobra.NoFileCompletions)
-	_ = c.RegisterFlagCompletionFunc("cron", oneOf("30 16 * * 1-5\tafter a close at four, Monday to Friday", "@daily\tat midnight", "@hourly\tat each full hour"))
-	_ = c.RegisterFlagCompletionFunc("time-zone", oneOf("America/New_York", "Europe/London", "Europe/Berlin", "Asia/Tokyo", "Asia/Hong_Kong", "Australia/Sydney", "UTC"))
+	_ = c.RegisterFlagCompletionFunc(
+		"cron",
+		oneOf("30 16 * * 1-5\tafter a close at four, Monday to Friday", "@daily\tat midnight", "@hourly\tat each full hour"),
+	)
+	_ = c.RegisterFlagCompletionFunc(
+		"time-zone",
+		oneOf(
+			"America/New_York", "Europe/London", "Europe/Berlin", "Asia/Tokyo", "Asia/Hong_Kong", "Australia/Sydney", "UTC",
+		),
+	)
 	_ = c.RegisterFlagCompletionFunc("provider", oneOf(providerNames...))
 	_ = c.RegisterFlagCompletionFunc("symbols", g.many(symbolNames))
 }
@@ -69,8 +80,10 @@ func newScheduleCreate(g *globals) *cobra.Command {
 	var off bool
 	c := &cobra.Command{
 		Use: "create", Short: "Make a schedule", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Long: `Makes a schedule: the server pulls prices whenever the time comes, once, however many of its processes there are. Times are those of clocks
-in the time zone: a run in an hour that is left out in spring takes place when it ends, one in an hour that comes twice in autumn the first time. A run
+		Long: `Makes a schedule: the server pulls prices whenever the time comes, once, however many of its processes there
+are. Times are those of clocks
+in the time zone: a run in an hour that is left out in spring takes place when it ends, one in an hour that comes
+twice in autumn the first time. A run
 that was missed while the server was away runs once afterwards.`,
 		Example: `  stega schedule create --name close --cron '30 16 * * 1-5' --time-zone UTC
   stega schedule create --name weekly --cron '0 8 * * sat' --symbols AAPL,MSFT`,
@@ -81,7 +94,8 @@ that was missed while the server was away runs once afterwards.`,
 				return fault.Usage("name_missing", "the schedule has no name").WithHint("say --name close")
 			}
 			if plan.Cron == "" {
-				return fault.Usage("cron_missing", "the schedule has no time").WithHint("say --cron '30 16 * * 1-5' --time-zone UTC")
+				return fault.Usage("cron_missing", "the schedule has no time").
+					WithHint("say --cron '30 16 * * 1-5' --time-zone UTC")
 			}
 			_, err := g.write(ctx, c, cl, client.CreateSchedule(plan), &w, fmt.Sprintf("created schedule %q", plan.Name))
 			if err == nil {
@@ -102,12 +116,14 @@ func newScheduleUpdate(g *globals) *cobra.Command {
 	var match int64
 	c := &cobra.Command{
 		Use: "update NAME|ID", Short: "Change a schedule", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(scheduleNames),
-		Long:    `Changes the named parts and leaves the rest. The change applies only to the version that was read, so no change of others is lost.`,
-		Example: "  stega schedule update close --cron '45 16 * * 1-5'\n  stega schedule update close --symbols AAPL,MSFT --name 'two, after the close'",
+		Long: `Changes the named parts and leaves the rest. The change applies only to the version that was read, so no change of others is lost.`,
+		Example: `  stega schedule update close --cron '45 16 * * 1-5'
+  stega schedule update close --symbols AAPL,MSFT --name 'two, after the close'`,
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			return g.changeSchedule(ctx, c, cl, args[0], &w, match, "changed", func(plan *client.Plan) error {
 				if !in.over(c, plan) {
-					return fault.Usage("change_missing", "a flag that changes something is required").WithHint("such as --cron, --time-zone or --symbols; see: stega schedule update --help")
+					return fault.Usage("change_missing", "a flag that changes something is required").
+						WithHint("such as --cron, --time-zone or --symbols; see: stega schedule update --help")
 				}
 				return nil
 			})
@@ -140,7 +156,8 @@ func newScheduleSwitch(g *globals, name, short string, on bool) *cobra.Command {
 
 // changeSchedule reads a schedule, changes what is said of it, and writes it.
 func (g *globals) changeSchedule(
-	ctx context.Context, c *cobra.Command, cl *client.Client, asked string, w *waiting, match int64, done string, change func(plan *client.Plan) error,
+	ctx context.Context, c *cobra.Command, cl *client.Client, asked string, w *waiting, match int64, done string,
+	change func(plan *client.Plan) error,
 ) error {
 	reading, cancel := g.limit(ctx)
 	defer cancel()
@@ -168,8 +185,9 @@ func (g *globals) changeSchedule(
 func newScheduleDelete(g *globals) *cobra.Command {
 	var w waiting
 	c := &cobra.Command{
-		Use: "delete NAME|ID", Aliases: []string{"rm"}, Short: "Remove a schedule", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(scheduleNames),
-		Example: "  stega schedule delete close",
+		Use: "delete NAME|ID", Aliases: []string{"rm"}, Short: "Remove a schedule", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: g.one(scheduleNames),
+		Example:           "  stega schedule delete close",
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			reading, cancel := g.limit(ctx)
 			defer cancel()

@@ -36,7 +36,8 @@ func secret(name string) (string, error) {
 	}
 	value = strings.TrimRight(string(content), "\r\n")
 	if value == "" {
-		return "", fault.Usage("secret_empty", "%s_FILE names %q, which is empty", name, file).WithHint("write the value into it")
+		return "", fault.Usage("secret_empty", "%s_FILE names %q, which is empty", name, file).
+			WithHint("write the value into it")
 	}
 	return value, nil
 }

@@ -52,7 +52,12 @@ can be a volume of its own, so that a container reads its own secrets only.`,
 	f.StringVar(&m.dir, "dir", "", "folder to write to")
 	f.StringVar(&m.definitions, "definitions", "", "definitions of RabbitMQ; their users get passwords")
 	f.StringVar(&m.broker, "broker-url", "amqp://rabbitmq:5672/", "broker without user and password")
-	f.StringVar(&m.database, "database-url", "postgres://postgres:5432/{service}?sslmode=disable", "URL of the databases, without user and password")
+	f.StringVar(
+		&m.database,
+		"database-url",
+		"postgres://postgres:5432/{service}?sslmode=disable",
+		"URL of the databases, without user and password",
+	)
 	f.Lookup("database-url").DefValue = "that of compose.yaml"
 	f.StringVar(&m.admin, "admin", "stega", "user that prepares broker and databases")
 	f.IntVar(&m.owner, "owner", -1, "user id of the services, to own their files")
@@ -175,7 +180,8 @@ func folder(dir string) error {
 func (m *secretsMaker) readDefinitions() (definitions map[string]any, names []string, err error) {
 	invalid := func(err error) error {
 		return fault.Usage("definitions_invalid", "%q has no definitions of RabbitMQ with a user for %s and each service", m.definitions, m.admin).
-			WithHint("deploy/rabbitmq-definitions.json of the distribution has them").Because(err)
+			WithHint("deploy/rabbitmq-definitions.json of the distribution has them").
+			Because(err)
 	}
 	content, err := os.ReadFile(m.definitions)
 	if err != nil {

@@ -21,7 +21,9 @@ func stegaSecrets(t *testing.T, dir string, args ...string) (status int, words s
 	root, errs := newRoot(), &bytes.Buffer{}
 	root.SetOut(&bytes.Buffer{})
 	root.SetErr(errs)
-	root.SetArgs(append([]string{"secrets", "--dir", dir, "--definitions", "../deploy/rabbitmq-definitions.json"}, args...))
+	root.SetArgs(
+		append([]string{"secrets", "--dir", dir, "--definitions", "../deploy/rabbitmq-definitions.json"}, args...),
+	)
 	return execute(t.Context(), root), errs.String()
 }
 
@@ -69,7 +71,8 @@ func TestSecretsAreMadeOnceAndAreAllDifferent(t *testing.T) {
 		assert.Equal(t, kept.Service+"\n", first[name+"/service-token"])
 		assert.Contains(t, first["postgres/passwords.sql"], "ALTER ROLE "+name+" PASSWORD '"+own+"';")
 		for file, text := range first {
-			if folder, _, _ := strings.Cut(file, "/"); folder != name && folder != "rabbitmq" && folder != "postgres" && file != "secrets.json" {
+			if folder, _, _ := strings.Cut(file, "/"); folder != name && folder != "rabbitmq" && folder != "postgres" &&
+				file != "secrets.json" {
 				assert.NotContains(t, text, own, "%s has the password of %s", file, name)
 			}
 		}

@@ -36,7 +36,8 @@ type connections struct {
 }
 
 func (c *connections) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&c.broker, "broker-url", "", "URL of RabbitMQ, such as amqp://user@host/vhost (default STEGA_BROKER_URL)")
+	cmd.Flags().
+		StringVar(&c.broker, "broker-url", "", "URL of RabbitMQ, such as amqp://user@host/vhost (default STEGA_BROKER_URL)")
 	cmd.Flags().StringVar(&c.database, "database-url", "",
 		"URL of the databases, where {service} stands for the name of a service, such as postgres://host/{service} (default STEGA_DATABASE_URL)")
 }
@@ -114,18 +115,32 @@ type listening struct {
 func (l *listening) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&l.addr, "addr", env("STEGA_ADDR", "127.0.0.1:8420"), "address to listen on")
-	f.StringVar(&l.tls.Cert, "tls-cert", os.Getenv("STEGA_TLS_CERT"), "serve HTTPS with this certificate, a PEM file; it is read again when it changes")
+	f.StringVar(
+		&l.tls.Cert, "tls-cert", os.Getenv("STEGA_TLS_CERT"),
+		"serve HTTPS with this certificate, a PEM file; it is read again when it changes",
+	)
 	f.StringVar(&l.tls.Key, "tls-key", os.Getenv("STEGA_TLS_KEY"), "key of the certificate, a PEM file")
-	f.StringVar(&l.tls.ClientCA, "tls-client-ca", os.Getenv("STEGA_TLS_CLIENT_CA"), "require client certificates signed by an authority in this PEM file")
-	f.Float64Var(&l.limit, "rate-limit", 200, "requests per second for each token, or for each address without one (0 means no limit)")
-	f.IntVar(&l.most.Total, "max-connections", whole("STEGA_MAX_CONNECTIONS"),
-		"maximum number of HTTP connections (default STEGA_MAX_CONNECTIONS, or three quarters of the descriptors, at most 16384)")
+	f.StringVar(
+		&l.tls.ClientCA, "tls-client-ca", os.Getenv("STEGA_TLS_CLIENT_CA"),
+		"require client certificates signed by an authority in this PEM file",
+	)
+	f.Float64Var(
+		&l.limit, "rate-limit", 200, "requests per second for each token, or for each address without one (0 means no limit)",
+	)
+	f.IntVar(
+		&l.most.Total, "max-connections", whole("STEGA_MAX_CONNECTIONS"),
+		"maximum number of HTTP connections (default STEGA_MAX_CONNECTIONS, or three quarters of the descriptors, at most 16384)",
+	)
 	f.IntVar(&l.most.PerAddress, "max-connections-per-address", whole("STEGA_MAX_CONNECTIONS_PER_ADDRESS"),
 		"maximum number of HTTP connections from one address (default half of all, or STEGA_MAX_CONNECTIONS_PER_ADDRESS)")
-	f.StringVar(&l.local, "local-access", os.Getenv("STEGA_LOCAL_ACCESS"),
-		"scope of local programs without a token when --addr is a loopback address: read, write or admin (default STEGA_LOCAL_ACCESS, or none)")
-	f.StringVar(&l.trusted, "trusted-proxies", os.Getenv("STEGA_TRUSTED_PROXIES"),
-		"addresses and networks of proxies whose X-Forwarded-For is trusted, separated by commas (default STEGA_TRUSTED_PROXIES, or none)")
+	f.StringVar(
+		&l.local, "local-access", os.Getenv("STEGA_LOCAL_ACCESS"),
+		"scope of local programs without a token when --addr is a loopback address: read, write or admin (default STEGA_LOCAL_ACCESS, or none)",
+	)
+	f.StringVar(
+		&l.trusted, "trusted-proxies", os.Getenv("STEGA_TRUSTED_PROXIES"),
+		"addresses and networks of proxies whose X-Forwarded-For is trusted, separated by commas (default STEGA_TRUSTED_PROXIES, or none)",
+	)
 	f.IntVar(&l.audit.days, "audit-days", 90, "days that the audit log is kept")
 	f.IntVar(&l.audit.rows, "audit-rows", 1_000_000, "maximum number of lines in the audit log; the oldest are removed")
 	for _, name := range []string{"max-connections", "max-connections-per-address"} {
@@ -156,7 +171,8 @@ func (l *listening) limits() access.Limits {
 // access sets who may send requests, in the configuration of a process.
 func (l *listening) access(c *process.Config) (err error) {
 	if l.audit.days < 1 || l.audit.rows < 1 {
-		return fault.Usage("setting_invalid", "--audit-days and --audit-rows are less than one").WithHint("leave them out for 90 days and a million lines")
+		return fault.Usage("setting_invalid", "--audit-days and --audit-rows are less than one").
+			WithHint("leave them out for 90 days and a million lines")
 	}
 	c.Limits, c.Audit = l.limits(), process.Audit{Keep: time.Duration(l.audit.days) * 24 * time.Hour, Rows: l.audit.rows}
 	if c.Proxies, err = access.ParseProxies(l.trusted); err != nil {
@@ -193,13 +209,18 @@ func (l *listening) url(addr string) string {
 func (l *listening) check(w io.Writer) error {
 	host, _, err := net.SplitHostPort(l.addr)
 	if err != nil {
-		return fault.Usage("address_invalid", "%q is not an address", l.addr).WithHint("an address is host:port, such as 127.0.0.1:8420")
+		return fault.Usage("address_invalid", "%q is not an address", l.addr).
+			WithHint("an address is host:port, such as 127.0.0.1:8420")
 	}
 	if ip := net.ParseIP(host); l.tls.On() || host == "localhost" || ip != nil && ip.IsLoopback() {
 		return nil
 	}
-	printf(w, "WARNING: %s can be reached by others, and without TLS whoever is on the way reads the tokens and data that go over it. "+
-		"Serve HTTPS with --tls-cert and --tls-key, or put a proxy that does before it.\n", l.addr)
+	printf(
+		w,
+		"WARNING: %s can be reached by others, and without TLS whoever is on the way reads the tokens and data that go over it. "+
+			"Serve HTTPS with --tls-cert and --tls-key, or put a proxy that does before it.\n",
+		l.addr,
+	)
 	return nil
 }
 
@@ -240,7 +261,9 @@ func options() (process.Options, error) {
 		return process.Options{}, err
 	}
 	o := marketdata.Options{
-		Folder: os.Getenv("STEGA_PRICES_FOLDER"), TempDir: os.Getenv("STEGA_TEMP"), Provider: strings.ToLower(os.Getenv("STEGA_PRICES_PROVIDER")),
+		Folder: os.Getenv(
+			"STEGA_PRICES_FOLDER",
+		), TempDir: os.Getenv("STEGA_TEMP"), Provider: strings.ToLower(os.Getenv("STEGA_PRICES_PROVIDER")),
 		EODHD: provider.EODHDOptions{
 			BaseURL: os.Getenv("STEGA_EODHD_URL"), Key: eodhd, Exchange: os.Getenv("STEGA_EODHD_EXCHANGE"),
 		},
@@ -251,7 +274,8 @@ func options() (process.Options, error) {
 	}
 	for _, setting := range [][2]string{{"STEGA_EODHD_URL", o.EODHD.BaseURL}, {"STEGA_STOOQ_URL", o.Stooq.BaseURL}, {"STEGA_YAHOO_URL", o.Yahoo.BaseURL}} {
 		if u, err := url.Parse(setting[1]); setting[1] != "" && (err != nil || u.Host == "") {
-			return process.Options{}, fault.Usage("provider_url_invalid", "%s is not a URL", setting[0]).WithHint("it looks like https://host/api")
+			return process.Options{}, fault.Usage("provider_url_invalid", "%s is not a URL", setting[0]).
+				WithHint("it looks like https://host/api")
 		}
 	}
 	if o.EODHD.BaseURL != "" && o.EODHD.Key == "" {
@@ -278,7 +302,10 @@ func traced(ctx context.Context, name string) (stop func(), err error) {
 	if err != nil {
 		return nil, fault.Usage("otel_invalid", "the OTEL_ variables cannot be used").Because(err)
 	}
-	described, err := resource.New(ctx, resource.WithAttributes(attribute.String("service.name", name)), resource.WithFromEnv(), resource.WithTelemetrySDK())
+	described, err := resource.New(
+		ctx, resource.WithAttributes(attribute.String("service.name", name)), resource.WithFromEnv(),
+		resource.WithTelemetrySDK(),
+	)
 	if err != nil {
 		return nil, fault.Usage("otel_invalid", "the OTEL_ variables cannot be used").Because(err)
 	}

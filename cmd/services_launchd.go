@@ -27,5 +27,6 @@ var manager = services{
 		return manage(ctx, "launchctl", "kickstart", domain()+"/"+daemon.UnitName)
 	},
 
-	enableHint: "launchctl bootstrap gui/$UID ~/Library/LaunchAgents/" + daemon.UnitName + ".plist", statusHint: "launchctl print gui/$UID/" + daemon.UnitName,
+	enableHint: "launchctl bootstrap gui/$UID ~/Library/LaunchAgents/" + daemon.UnitName + ".plist",
+	statusHint: "launchctl print gui/$UID/" + daemon.UnitName,
 }

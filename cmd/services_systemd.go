@@ -16,7 +16,8 @@ var manager = services{
 	disable: func(ctx context.Context) error { return systemctl(ctx, "disable", "--now", daemon.UnitName) },
 	start:   func(ctx context.Context) error { return systemctl(ctx, "start", daemon.UnitName) },
 
-	enableHint: "systemctl --user enable --now " + daemon.UnitName, statusHint: "systemctl --user status " + daemon.UnitName,
+	enableHint: "systemctl --user enable --now " + daemon.UnitName,
+	statusHint: "systemctl --user status " + daemon.UnitName,
 	lingerHint: "; to have it run without: loginctl enable-linger",
 }
 

@@ -12,7 +12,8 @@ import (
 
 // flagsOf are the flags of fields and parameters whose names differ from theirs.
 var flagsOf = map[string]string{
-	"metric": "rolling", "by": "table", "asset_bounds": "bound", "groups": "group", "views": "view", "current_weights": "current",
+	"metric": "rolling", "by": "table", "asset_bounds": "bound", "groups": "group", "views": "view",
+	"current_weights":   "current",
 	"transaction_costs": "costs", "portfolio_id": "portfolio", "expected_returns": "returns", "timeout": "solve-timeout",
 }
 
@@ -28,19 +29,20 @@ func flagOf(c *cobra.Command, field string) string {
 
 // requests are the commands for requests that hints of the server name; the longer ones come first.
 var requests = strings.NewReplacer(
-	"POST /v1/prices/pull", "stega prices pull", "POST /v1/prices", "stega prices import FILE",
-	"GET /v1/prices/providers", "stega prices providers", "GET /v1/prices/", "stega prices show ",
-	"GET /v1/symbols", "stega symbols", "GET /v1/optimizations", "stega optimize list",
-	"DELETE /v1/optimizations/ID", "stega optimize delete ID", "POST /v1/optimizations", "stega optimize",
-	"GET /v1/portfolios", "stega portfolio list", "POST /v1/portfolios", "stega portfolio create",
-	"GET /v1/schedules", "stega schedule list", "GET /v1/dead", "stega dead list", "GET /v1/operations/", "stega op show ",
-	"GET /v1/operations", "stega op list", "GET /v1/tokens", "stega token list", "POST /v1/tokens", "stega token create NAME",
-	"GET /v1/events", "stega events tail", "GET /v1/stream", "stega watch", "GET /v1/audit", "stega audit",
+	"POST /v1/prices/pull", "stega prices pull", "POST /v1/prices", "stega prices import FILE", "GET /v1/prices/providers",
+	"stega prices providers", "GET /v1/prices/", "stega prices show ", "GET /v1/symbols", "stega symbols",
+	"GET /v1/optimizations", "stega optimize list", "DELETE /v1/optimizations/ID", "stega optimize delete ID",
+	"POST /v1/optimizations", "stega optimize", "GET /v1/portfolios", "stega portfolio list", "POST /v1/portfolios",
+	"stega portfolio create", "GET /v1/schedules", "stega schedule list", "GET /v1/dead", "stega dead list",
+	"GET /v1/operations/", "stega op show ", "GET /v1/operations", "stega op list", "GET /v1/tokens", "stega token list",
+	"POST /v1/tokens", "stega token create NAME", "GET /v1/events", "stega events tail", "GET /v1/stream", "stega watch",
+	"GET /v1/audit", "stega audit",
 )
 
 var (
 	pointerStart = regexp.MustCompile(`^/([a-z_0-9]+)(?:/[^ :,]*)?(:?)`)
 	parameter    = regexp.MustCompile(`\??\b([a-z_]+)=([^\s,;]*)`)
+	subject      = regexp.MustCompile(`^([a-z_]+) (is|are|must)\b`)
 	tree         = regexp.MustCompile(`stega op show (\S+)\?tree=true`)
 )
 
@@ -52,6 +54,11 @@ func spoken(c *cobra.Command, text string) string {
 	if m := pointerStart.FindStringSubmatch(text); m != nil {
 		if name := flagOf(c, m[1]); name != "" {
 			text = "--" + name + m[2] + text[len(m[0]):]
+		}
+	}
+	if m := subject.FindStringSubmatch(text); m != nil {
+		if name := flagOf(c, m[1]); name != "" {
+			text = "--" + name + text[len(m[1]):]
 		}
 	}
 	return parameter.ReplaceAllStringFunc(text, func(found string) string {

@@ -65,7 +65,10 @@ func TestFaultsOfTheServerNameFlags(t *testing.T) {
 	assert.Equal(t, "--rolling vol is not known", returns(fault.Fault{Detail: "metric=vol is not known"}).Detail)
 	assert.Equal(t, "give --benchmark SYMBOL", returns(fault.Fault{Hint: "give benchmark=SYMBOL"}).Hint)
 	assert.Equal(t, "--amount cannot be 1", allocate(fault.Fault{Detail: "/amount cannot be 1"}).Detail)
+	assert.Equal(t, "--rolling is one of a, b", returns(fault.Fault{Hint: "metric is one of a, b"}).Hint)
 	item := fault.Item{Pointer: "/asset_bounds/AAPL", Detail: "is empty"}
-	assert.Equal(t, []fault.Item{{Pointer: "--bound", Detail: "is empty"}}, optimize(fault.Fault{Errors: []fault.Item{item}}).Errors)
+	assert.Equal(
+		t, []fault.Item{{Pointer: "--bound", Detail: "is empty"}}, optimize(fault.Fault{Errors: []fault.Item{item}}).Errors,
+	)
 	assert.Equal(t, "x=1 is no flag", returns(fault.Fault{Detail: "x=1 is no flag"}).Detail)
 }

@@ -33,7 +33,8 @@ func throughDaemon(ctx context.Context, at place, noticed *notices) *client.Clie
 	}
 	// The daemon knows the server by a header, so that what is spoken with the daemon itself is always plain HTTP.
 	c, err := client.New(client.Options{
-		URL: "http://" + base.Host, Token: at.Token, Header: through(at), HTTP: noticed.watch(d.HTTP.Transport), UserAgent: "stega-cli/" + version().Version, RetryFor: 10 * time.Second,
+		URL: "http://" + base.Host, Token: at.Token, Header: through(at), HTTP: noticed.watch(d.HTTP.Transport),
+		UserAgent: "stega-cli/" + version().Version, RetryFor: 10 * time.Second,
 	})
 	if err != nil {
 		return nil

@@ -32,7 +32,9 @@ func (t clientTLS) over(kept clientTLS) clientTLS {
 		return env(variable, kept)
 	}
 	return clientTLS{
-		Cert: first(t.Cert, "STEGA_CLIENT_CERT", kept.Cert), Key: first(t.Key, "STEGA_CLIENT_KEY", kept.Key), CA: first(t.CA, "STEGA_CLIENT_CA", kept.CA),
+		Cert: first(
+			t.Cert, "STEGA_CLIENT_CERT", kept.Cert,
+		), Key: first(t.Key, "STEGA_CLIENT_KEY", kept.Key), CA: first(t.CA, "STEGA_CLIENT_CA", kept.CA),
 	}
 }
 
@@ -46,7 +48,8 @@ func (t clientTLS) config() (*tls.Config, error) {
 		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 		if err != nil {
 			return nil, fault.Usage("certificate_unreadable", "the certificate %q with the key %q cannot be used", t.Cert, t.Key).
-				WithHint("name two PEM files that belong together with --tls-cert and --tls-key").Because(err)
+				WithHint("name two PEM files that belong together with --tls-cert and --tls-key").
+				Because(err)
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}

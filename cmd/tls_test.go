@@ -24,7 +24,9 @@ func TestAClientCertificateIsPresented(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		SerialNumber: big.NewInt(
+			1,
+		), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
@@ -53,7 +55,10 @@ func TestAClientCertificateIsPresented(t *testing.T) {
 	assert.NotZero(t, status)
 	assert.Contains(t, stderr, "hint: name one with --tls-cert and --tls-key")
 	api := []string{"api", "/v1/portfolios", "--url", server.URL, "--timeout", "5s"}
-	status, stdout, stderr := run(t.Context(), "", append(api[:5:5], "20s", "--tls-cert", "cert.pem", "--tls-key", "key.pem", "--tls-ca", "ca.pem")...)
+	status, stdout, stderr := run(
+		t.Context(),
+		"",
+		append(api[:5:5], "20s", "--tls-cert", "cert.pem", "--tls-key", "key.pem", "--tls-ca", "ca.pem")...)
 	require.Zero(t, status, stderr)
 	assert.Equal(t, "1", stdout)
 	for _, flags := range [][]string{

@@ -14,7 +14,8 @@ import (
 func newToken(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
 		Use: "token", Aliases: []string{"tokens"}, Short: "Create, list and revoke access tokens",
-		Long: `Makes, lists and revokes tokens. Each has a scope: read is for data, operations and the stream; write also changes data; admin
+		Long: `Makes, lists and revokes tokens. Each has a scope: read is for data, operations and the stream; write also
+changes data; admin
 also handles tokens, dead letters, rebuilding, publishing by hand, and reads the audit.`,
 		Example: "  stega token create ci --scope write --expires 90d\n  stega token list\n  stega token revoke ci",
 	})
@@ -25,8 +26,11 @@ also handles tokens, dead letters, rebuilding, publishing by hand, and reads the
 func newTokenCreate(g *globals) *cobra.Command {
 	var scope, expires string
 	c := &cobra.Command{
-		Use: "create NAME", Short: "Make a token; it is shown this once", Args: cobra.ExactArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
-		Example: "  stega token create dashboard\n  stega token create ci --scope write --expires 90d\n  STEGA_TOKEN=$(stega token create script -q) ./script",
+		Use: "create NAME", Short: "Make a token; it is shown this once", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		Example: `  stega token create dashboard
+  stega token create ci --scope write --expires 90d
+  STEGA_TOKEN=$(stega token create script -q) ./script`,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			made, err := cl.CreateToken(ctx, args[0], scope, expires)
 			if err != nil {
@@ -53,8 +57,9 @@ func newTokenCreate(g *globals) *cobra.Command {
 func newTokenList(g *globals) *cobra.Command {
 	var revoked bool
 	c := &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List tokens (without secrets)", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Example: "  stega token list --revoked", Annotations: csvToo,
+		Use: "list", Aliases: []string{"ls"}, Short: "List tokens (without secrets)", Args: cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		Example:           "  stega token list --revoked", Annotations: csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 			tokens, err := tokens(ctx, g, cl, revoked)
 			if err != nil {
@@ -74,7 +79,9 @@ func newTokenList(g *globals) *cobra.Command {
 
 // tokens lists those that were not revoked, or all.
 func tokens(ctx context.Context, g *globals, cl *client.Client, revoked bool) ([]client.Token, error) {
-	listed, _, err := all(g, 0, func(p client.Page) (client.Answer[client.List[client.Token]], error) { return cl.Tokens(ctx, p) })
+	listed, _, err := all(
+		g, 0, func(p client.Page) (client.Answer[client.List[client.Token]], error) { return cl.Tokens(ctx, p) },
+	)
 	kept := []client.Token{}
 	for _, t := range listed {
 		if revoked || t.RevokedAt == nil {
@@ -98,8 +105,9 @@ func tokenState(t client.Token) string {
 
 func newTokenRevoke(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "revoke NAME|ID…", Short: "Revoke tokens", Args: cobra.MinimumNArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
-		Example: "  stega token revoke ci",
+		Use: "revoke NAME|ID…", Short: "Revoke tokens", Args: cobra.MinimumNArgs(1),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		Example:           "  stega token revoke ci",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			good, err := tokens(ctx, g, cl, false)
 			if err != nil {
@@ -114,7 +122,8 @@ func newTokenRevoke(g *globals) *cobra.Command {
 					}
 				}
 				if id == "" {
-					return fault.NotFound("token_not_found", "there is no token %q, or it was revoked before", arg).WithHint("see: stega token list --revoked")
+					return fault.NotFound("token_not_found", "there is no token %q, or it was revoked before", arg).
+						WithHint("see: stega token list --revoked")
 				}
 				ids = append(ids, id)
 			}
@@ -134,7 +143,8 @@ var tokenColumns = columns[client.Token]{
 	{head: "ID", wide: true, value: func(t client.Token) string { return t.ID }},
 	{head: "SCOPE", value: func(t client.Token) string { return t.Scope }},
 	{
-		head: "CREATED", csv: "created_at", value: func(t client.Token) string { return t.CreatedAt.Local().Format(time.DateOnly) },
+		head: "CREATED", csv: "created_at",
+		value: func(t client.Token) string { return t.CreatedAt.Local().Format(time.DateOnly) },
 		exact: func(t client.Token) string { return stamp(&t.CreatedAt) },
 	},
 	{

@@ -68,7 +68,10 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 			ctx, end := context.WithCancel(ctx)
 			defer end()
 			var failed error
-			config.Services, config.Roles, config.Addr, config.TLS = process.Names(), []process.Role{process.API, process.Consumer}, at.addr, at.tls
+			config.Services, config.Roles, config.Addr, config.TLS = process.Names(), []process.Role{
+				process.API,
+				process.Consumer,
+			}, at.addr, at.tls
 			config.Migrate, config.Options, config.Log, config.TokenFile = true, opts, log, filepath.Join(data, "token")
 			config.Database = func(service string) string { return "sqlite://" + filepath.Join(data, service+".db") }
 			config.Broker = func(ctx context.Context) (broker.Broker, error) {
@@ -79,7 +82,9 @@ Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 			err = process.Run(ctx, config, func(addr string) {
 				printf(c.ErrOrStderr(), "stega is ready on %s, its data are in %s\n", at.url(addr), data)
 				if code != "" {
-					printf(c.ErrOrStderr(), "sign in with a browser, once and within 5 minutes: %s/login?code=%s\n", at.url(addr), code)
+					printf(
+						c.ErrOrStderr(), "sign in with a browser, once and within 5 minutes: %s/login?code=%s\n", at.url(addr), code,
+					)
 				}
 				if demo.on {
 					go func() {

@@ -25,10 +25,14 @@ func newWatch(g *globals) *cobra.Command {
 	var count int
 	var coalesce bool
 	c := &cobra.Command{
-		Use: "watch CHANNEL…", Short: "Watch live events", Args: cobra.MinimumNArgs(1), ValidArgsFunction: g.many(topicNames, watchable),
-		Long: `Prints what the server pushes: one line for each event; with -o json each is a line of JSON. Channels are topics, in which * is a word and #
-is all; subject:AAPL is all that happens to a symbol or portfolio; operation:ID is how an operation fares. A connection that breaks is made
-again, and what was missed meanwhile is printed, or it is said that it cannot be. With --timeout it ends after that time, and with 75 when
+		Use: "watch CHANNEL…", Short: "Watch live events", Args: cobra.MinimumNArgs(1),
+		ValidArgsFunction: g.many(topicNames, watchable),
+		Long: `Prints what the server pushes: one line for each event; with -o json each is a line of JSON. Channels are
+topics, in which * is a word and #
+is all; subject:AAPL is all that happens to a symbol or portfolio; operation:ID is how an operation fares. A
+connection that breaks is made
+again, and what was missed meanwhile is printed, or it is said that it cannot be. With --timeout it ends after that
+time, and with 75 when
 fewer came than --count.`,
 		Example: `  stega watch 'portfolio.*' 'returns.*'
   stega watch subject:AAPL --count 1 -o json
@@ -44,7 +48,16 @@ fewer came than --count.`,
 			}
 			ctx, cancel := context.WithCancelCause(ctx)
 			defer cancel(nil)
-			w := &watcher{g: g, c: c, out: c.OutOrStdout(), err: c.ErrOrStderr(), count: count, left: count, unlimited: count == 0, end: cancel}
+			w := &watcher{
+				g:         g,
+				c:         c,
+				out:       c.OutOrStdout(),
+				err:       c.ErrOrStderr(),
+				count:     count,
+				left:      count,
+				unlimited: count == 0,
+				end:       cancel,
+			}
 			err := w.watch(ctx, cl, args, start, coalesce)
 			if errors.Is(err, errEnough) || c.Context().Err() != nil {
 				return nil // Ctrl-C is how one stops watching
@@ -54,7 +67,8 @@ fewer came than --count.`,
 	}
 	c.Flags().StringVar(&from, "from", "", "start after this position (default now)")
 	c.Flags().IntVarP(&count, "count", "n", 0, "stop after this many events (0 means never)")
-	c.Flags().BoolVar(&coalesce, "coalesce", false, "deliver only the newest of several due events of one subject and topic")
+	c.Flags().
+		BoolVar(&coalesce, "coalesce", false, "deliver only the newest of several due events of one subject and topic")
 	return c
 }
 
@@ -103,7 +117,8 @@ func (g *globals) following(ctx context.Context, c *cobra.Command, count int) (c
 		if count == 1 {
 			few = "none"
 		}
-		cause = fault.New(fault.KindTimeout, "events_missing", "%s came in %s", few, g.timeout).WithHint("wait longer with --timeout")
+		cause = fault.New(fault.KindTimeout, "events_missing", "%s came in %s", few, g.timeout).
+			WithHint("wait longer with --timeout")
 	}
 	return context.WithTimeoutCause(ctx, g.timeout, cause)
 }
@@ -122,7 +137,9 @@ type watcher struct {
 	last      uint64
 }
 
-func (w *watcher) watch(ctx context.Context, cl *client.Client, channels []string, from *client.Position, coalesce bool) error {
+func (w *watcher) watch(
+	ctx context.Context, cl *client.Client, channels []string, from *client.Position, coalesce bool,
+) error {
 	say := func(format string, args ...any) {
 		if !w.g.quiet {
 			printf(w.err, format+"\n", args...)
@@ -145,16 +162,20 @@ func (w *watcher) watch(ctx context.Context, cl *client.Client, channels []strin
 	subscribing, cancel := w.g.limit(ctx)
 	defer cancel()
 	for _, channel := range channels {
-		_, err := s.Subscribe(subscribing, client.Interest{Channel: channel, From: from, Coalesce: coalesce}, client.Subscriber{
-			Push: w.push,
-			Standing: func(at client.Standing) {
-				if at.Operation != nil {
-					w.push(client.Push{Channels: []string{at.Channel}, Number: at.Position.Position, Operation: at.Operation})
-				}
+		_, err := s.Subscribe(
+			subscribing,
+			client.Interest{Channel: channel, From: from, Coalesce: coalesce},
+			client.Subscriber{
+				Push: w.push,
+				Standing: func(at client.Standing) {
+					if at.Operation != nil {
+						w.push(client.Push{Channels: []string{at.Channel}, Number: at.Position.Position, Operation: at.Operation})
+					}
+				},
+				Lost:  func(f *fault.Fault) { say("%s: what happened meanwhile is not known (%s)", channel, f.Detail) },
+				Ended: func(err error) { w.end(err) },
 			},
-			Lost:  func(f *fault.Fault) { say("%s: what happened meanwhile is not known (%s)", channel, f.Detail) },
-			Ended: func(err error) { w.end(err) },
-		})
+		)
 		if err != nil {
 			return err
 		}
@@ -197,7 +218,9 @@ func (w *watcher) print(p client.Push) error {
 	if w.g.format == asTable {
 		at := p.Event.Time.Local().Format("15:04:05.000")
 		if p.Operation != nil {
-			return writef(w.out, "%s  operation %s  %s\n", time.Now().Format("15:04:05.000"), p.Operation.ID, standing(*p.Operation))
+			return writef(
+				w.out, "%s  operation %s  %s\n", time.Now().Format("15:04:05.000"), p.Operation.ID, standing(*p.Operation),
+			)
 		}
 		return writef(w.out, "%s  %-28s %s\n", at, p.Event.Type, p.Event.Subject)
 	}

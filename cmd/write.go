@@ -23,7 +23,8 @@ type waiting struct {
 }
 
 func (w *waiting) flags(c *cobra.Command) {
-	c.Flags().StringVar(&w.level, "wait", "resolved", "what to wait for: accepted (received), resolved (done), settled (all effects visible)")
+	c.Flags().
+		StringVar(&w.level, "wait", "resolved", "what to wait for: accepted (received), resolved (done), settled (all effects visible)")
 	_ = c.RegisterFlagCompletionFunc("wait", oneOf("accepted", "resolved", "settled"))
 }
 
@@ -45,7 +46,9 @@ type written struct {
 }
 
 // submit sends a write and waits, with a live line for who looks.
-func (g *globals) submit(ctx context.Context, c *cobra.Command, cl *client.Client, cmd client.Command, w *waiting, line *live) (client.Operation, error) {
+func (g *globals) submit(
+	ctx context.Context, c *cobra.Command, cl *client.Client, cmd client.Command, w *waiting, line *live,
+) (client.Operation, error) {
 	level, err := w.parse()
 	if err != nil {
 		return client.Operation{}, err
@@ -74,7 +77,10 @@ func interrupted(c *cobra.Command, op client.Operation) {
 	if op.Status == "" {
 		what = "may have been taken"
 	}
-	printf(c.ErrOrStderr(), "stega: no longer waiting; operation %s %s\n  hint: watch it with: stega op watch %s\n", op.ID, what, op.ID)
+	printf(
+		c.ErrOrStderr(), "stega: no longer waiting; operation %s %s\n  hint: watch it with: stega op watch %s\n", op.ID, what,
+		op.ID,
+	)
 }
 
 // standing says in a few words how an operation fares.
@@ -122,7 +128,9 @@ func whom(waiting []events.Waiting) string {
 
 // write sends a write, waits, and prints what became of it. done is what to say when all is well, such as "core is
 // created".
-func (g *globals) write(ctx context.Context, c *cobra.Command, cl *client.Client, cmd client.Command, w *waiting, done string) (client.Operation, error) {
+func (g *globals) write(
+	ctx context.Context, c *cobra.Command, cl *client.Client, cmd client.Command, w *waiting, done string,
+) (client.Operation, error) {
 	began := time.Now()
 	line := g.newLive(c.ErrOrStderr(), "sending")
 	op, err := g.submit(ctx, c, cl, cmd, w, line)

@@ -16,7 +16,11 @@ import (
 func slow(t *testing.T, asked chan<- string) string {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/v1/stream" {
-			http.Error(w, `{"kind":"not_found","code":"path_unknown","detail":"there is nothing at this path"}`, http.StatusNotFound)
+			http.Error(
+				w,
+				`{"kind":"not_found","code":"path_unknown","detail":"there is nothing at this path"}`,
+				http.StatusNotFound,
+			)
 			return
 		}
 		asked <- r.Method
@@ -62,7 +66,9 @@ func TestCtrlCWhileWaitingSaysThatTheWriteGoesOn(t *testing.T) {
 			}
 		}
 	}()
-	status, stdout, stderr := command(ctx, t, "portfolio", "create", "--name", "core", "--assets", "AAPL:1", "--url", url, "-o", "json")
+	status, stdout, stderr := command(
+		ctx, t, "portfolio", "create", "--name", "core", "--assets", "AAPL:1", "--url", url, "-o", "json",
+	)
 	assert.Equal(t, 130, status)
 	assert.Contains(t, stdout, `"status": "accepted"`)
 	assert.Regexp(t, `no longer waiting; operation [0-9a-f-]{36} goes on`, stderr)
@@ -71,7 +77,10 @@ func TestCtrlCWhileWaitingSaysThatTheWriteGoesOn(t *testing.T) {
 
 //nolint:paralleltest // it sets the environment
 func TestATimeoutSaysThatTheWriteGoesOn(t *testing.T) {
-	status, stdout, stderr := command(t.Context(), t, "portfolio", "create", "--name", "core", "--assets", "AAPL:1", "--url", slow(t, make(chan string, 8)), "--timeout", "200ms", "--wait=settled")
+	status, stdout, stderr := command(
+		t.Context(), t, "portfolio", "create", "--name", "core", "--assets", "AAPL:1", "--url", slow(t, make(chan string, 8)),
+		"--timeout", "200ms", "--wait=settled",
+	)
 	assert.Equal(t, 75, status)
 	assert.Contains(t, stdout, "accepted")
 	assert.Regexp(t, `operation [0-9a-f-]{36} is not settled after 200ms; it goes on`, stderr)

@@ -75,7 +75,8 @@ func (k *answers) open(ctx context.Context) (err error) {
 	if k.db, err = openDB(ctx, k.path, answersSchema, "journal_mode(WAL)", "synchronous(NORMAL)"); err != nil {
 		return err
 	}
-	err = k.db.QueryRowContext(ctx, `SELECT tick, max(tick, coalesce((SELECT max(began) FROM answers), 0)) FROM notified`).Scan(&k.mark, &k.clock)
+	err = k.db.QueryRowContext(ctx, `SELECT tick, max(tick, coalesce((SELECT max(began) FROM answers), 0)) FROM notified`).
+		Scan(&k.mark, &k.clock)
 	if err != nil {
 		return errors.Join(err, k.db.Close())
 	}
@@ -128,7 +129,8 @@ func (k *answers) outdated(a answer) bool {
 func (k *answers) get(ctx context.Context, key string) (a answer, ok bool) {
 	var header string
 	var read int64
-	err := k.db.QueryRowContext(ctx, `SELECT header, body, began, read_at FROM answers WHERE key = ?`, key).Scan(&header, &a.body, &a.began, &read)
+	err := k.db.QueryRowContext(ctx, `SELECT header, body, began, read_at FROM answers WHERE key = ?`, key).
+		Scan(&header, &a.body, &a.began, &read)
 	if err == nil {
 		err = json.Unmarshal([]byte(header), &a.header)
 	}
@@ -153,9 +155,18 @@ func (k *answers) put(ctx context.Context, key string, a answer) {
 	text, err := json.Marshal(header)
 	if err == nil {
 		size := max(len(a.body)+len(text), leastSize)
-		_, err = k.db.ExecContext(ctx, `INSERT INTO answers (key, header, body, size, began, read_at) VALUES (?, ?, ?, ?, ?, ?)
+		_, err = k.db.ExecContext(
+			ctx,
+			`INSERT INTO answers (key, header, body, size, began, read_at) VALUES (?, ?, ?, ?, ?, ?)
 			ON CONFLICT (key) DO UPDATE SET header = excluded.header, body = excluded.body, size = excluded.size, began = excluded.began,
-			read_at = excluded.read_at WHERE excluded.began > began`, key, string(text), append([]byte{}, a.body...), size, a.began, a.readAt.UnixMilli())
+			read_at = excluded.read_at WHERE excluded.began > began`,
+			key,
+			string(text),
+			append([]byte{}, a.body...),
+			size,
+			a.began,
+			a.readAt.UnixMilli(),
+		)
 	}
 	if err == nil {
 		err = k.trim(ctx)
@@ -179,7 +190,14 @@ func (k *answers) trim(ctx context.Context) error {
 
 // confirm notes that the server confirmed an answer in a later read.
 func (k *answers) confirm(ctx context.Context, key string, began int64) {
-	_, err := k.db.ExecContext(ctx, `UPDATE answers SET began = ?, read_at = ? WHERE key = ? AND began < ?`, began, time.Now().UnixMilli(), key, began)
+	_, err := k.db.ExecContext(
+		ctx,
+		`UPDATE answers SET began = ?, read_at = ? WHERE key = ? AND began < ?`,
+		began,
+		time.Now().UnixMilli(),
+		key,
+		began,
+	)
 	if err != nil && ctx.Err() == nil {
 		k.log.Warn("a kept answer cannot be confirmed", "error", err)
 	}

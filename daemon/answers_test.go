@@ -113,7 +113,9 @@ func TestNoAnswerIsOlderThanANotification(t *testing.T) {
 			b.up()
 			assert.Equal(t, http.StatusOK, d.do("GET", "/v1/portfolios", "").status)
 			b.down()
-			assert.Contains(t, d.do("GET", "/v1/portfolios", "").header.Get("Stega-Cache"), "stale", "this one was read after the notification")
+			assert.Contains(
+				t, d.do("GET", "/v1/portfolios", "").header.Get("Stega-Cache"), "stale", "this one was read after the notification",
+			)
 		})
 	}
 }
@@ -281,10 +283,14 @@ func TestWhichWritesMayWait(t *testing.T) {
 		method, path string
 		may          bool
 	}{
-		{"POST", "/v1/portfolios", true}, {"PUT", "/v1/portfolios/p", true}, {"DELETE", "/v1/portfolios/p", true}, {"POST", "/v1/prices", true},
-		{"POST", "/v1/schedules", true}, {"PUT", "/v1/schedules/a", true}, {"DELETE", "/v1/schedules/a", true}, {"POST", "/v1/schedules/a/run", false},
-		{"POST", "/v1/prices/pull", true}, {"POST", "/v1/optimizations", true}, {"POST", "/v1/events/portfolio.created", false},
-		{"POST", "/v1/tokens", false}, {"POST", "/v1/rebuild/returns", false}, {"DELETE", "/v1/portfolios/", false}, {"DELETE", "/v1/dead/x/1", false},
+		{"POST", "/v1/portfolios", true}, {"PUT", "/v1/portfolios/p", true}, {"DELETE", "/v1/portfolios/p", true},
+		{"POST", "/v1/prices", true},
+		{"POST", "/v1/schedules", true}, {"PUT", "/v1/schedules/a", true}, {"DELETE", "/v1/schedules/a", true},
+		{"POST", "/v1/schedules/a/run", false},
+		{"POST", "/v1/prices/pull", true}, {"POST", "/v1/optimizations", true},
+		{"POST", "/v1/events/portfolio.created", false},
+		{"POST", "/v1/tokens", false}, {"POST", "/v1/rebuild/returns", false}, {"DELETE", "/v1/portfolios/", false},
+		{"DELETE", "/v1/dead/x/1", false},
 		{"POST", "/v1/operations/x/cancel", false}, {"POST", "/portfolios", false}, {"PUT", "/v1/portfolios", false},
 	} {
 		assert.Equal(t, c.may, queueable(c.method, c.path), "%s %s", c.method, c.path)

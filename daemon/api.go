@@ -35,12 +35,18 @@ type ServerStatus struct {
 // handler serves the paths of the daemon, and passes all others to a server.
 func (d *Daemon) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /daemon/version", d.answer(func(w http.ResponseWriter, _ *http.Request) error { return reply(w, http.StatusOK, d.owner()) }))
+	mux.HandleFunc(
+		"GET /daemon/version",
+		d.answer(func(w http.ResponseWriter, _ *http.Request) error { return reply(w, http.StatusOK, d.owner()) }),
+	)
 	mux.HandleFunc("GET /daemon/status", d.answer(d.status))
 	mux.HandleFunc("GET /daemon/queue", d.answer(d.queued))
-	mux.HandleFunc("GET /daemon/queue/{id}", d.answer(d.one(func(w http.ResponseWriter, _ *http.Request, _ *upstream, it Item) error {
-		return reply(w, http.StatusOK, it)
-	})))
+	mux.HandleFunc(
+		"GET /daemon/queue/{id}",
+		d.answer(d.one(func(w http.ResponseWriter, _ *http.Request, _ *upstream, it Item) error {
+			return reply(w, http.StatusOK, it)
+		})),
+	)
 	mux.HandleFunc("POST /daemon/queue/{id}/retry", d.answer(d.one(retry)))
 	mux.HandleFunc("DELETE /daemon/queue/{id}", d.answer(d.one(drop)))
 	mux.HandleFunc("POST /daemon/stop", d.answer(func(w http.ResponseWriter, _ *http.Request) error {
@@ -108,7 +114,9 @@ func reply(w http.ResponseWriter, status int, v any) error {
 }
 
 // to finds the server of a request: the one that it names, or the current one.
-func (d *Daemon) to(do func(u *upstream, w http.ResponseWriter, r *http.Request) error) func(w http.ResponseWriter, r *http.Request) error {
+func (d *Daemon) to(
+	do func(u *upstream, w http.ResponseWriter, r *http.Request) error,
+) func(w http.ResponseWriter, r *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		server := r.Header.Get("Stega-Server")
 		if server == "" {
@@ -120,7 +128,8 @@ func (d *Daemon) to(do func(u *upstream, w http.ResponseWriter, r *http.Request)
 		}
 		token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if !bearer && token != "" {
-			return fault.New(fault.KindUnauthorized, "token_malformed", "the Authorization header has no bearer token").WithHint("send: Authorization: Bearer TOKEN")
+			return fault.New(fault.KindUnauthorized, "token_malformed", "the Authorization header has no bearer token").
+				WithHint("send: Authorization: Bearer TOKEN")
 		}
 		u, err := d.upstream(server, token, r.Header.Get("Stega-Prove") == "true")
 		if err != nil {
@@ -181,7 +190,9 @@ func (d *Daemon) queued(w http.ResponseWriter, r *http.Request) error {
 }
 
 // one finds a queued write by its operation, or by a unique prefix of it.
-func (d *Daemon) one(do func(w http.ResponseWriter, r *http.Request, u *upstream, it Item) error) func(w http.ResponseWriter, r *http.Request) error {
+func (d *Daemon) one(
+	do func(w http.ResponseWriter, r *http.Request, u *upstream, it Item) error,
+) func(w http.ResponseWriter, r *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		id := strings.ToLower(r.PathValue("id"))
 		var of *upstream
@@ -202,7 +213,8 @@ func (d *Daemon) one(do func(w http.ResponseWriter, r *http.Request, u *upstream
 			return fault.NotFound("queue_item_unknown", "there is no queued write %.64s", id).WithHint("see: stega queue list")
 		case 1:
 		default:
-			return fault.Invalid("queue_item_ambiguous", "%d queued writes begin with %s", len(found), id).WithHint("give more of the id")
+			return fault.Invalid("queue_item_ambiguous", "%d queued writes begin with %s", len(found), id).
+				WithHint("give more of the id")
 		}
 		it, err := of.queue.get(r.Context(), found[0])
 		if err != nil {
@@ -218,12 +230,15 @@ func retry(w http.ResponseWriter, r *http.Request, u *upstream, it Item) error {
 		return err
 	}
 	u.nudge()
-	return reply(w, http.StatusAccepted, map[string]string{"operation_id": id, "instead_of": it.Operation, "status": Queued})
+	return reply(
+		w, http.StatusAccepted, map[string]string{"operation_id": id, "instead_of": it.Operation, "status": Queued},
+	)
 }
 
 func drop(w http.ResponseWriter, r *http.Request, u *upstream, it Item) error {
 	if it.State == Sending || it.State == Accepted {
-		return fault.Conflict("queue_item_sent", "the write %s is %s, so the server may have it already", it.Operation, it.State).WithHint("wait for its outcome")
+		return fault.Conflict("queue_item_sent", "the write %s is %s, so the server may have it already", it.Operation, it.State).
+			WithHint("wait for its outcome")
 	}
 	if err := u.queue.remove(r.Context(), it); err != nil {
 		return unkept("the change", err)

@@ -38,7 +38,13 @@ type boundary struct {
 }
 
 func newBoundary(t testing.TB) *boundary {
-	b := &boundary{t: t, values: map[string]string{"/v1/portfolios": `{"items":[]}`}, asked: map[string]int{}, streams: map[*websocket.Conn]map[string]bool{}, done: map[string]bool{}}
+	b := &boundary{
+		t:       t,
+		values:  map[string]string{"/v1/portfolios": `{"items":[]}`},
+		asked:   map[string]int{},
+		streams: map[*websocket.Conn]map[string]bool{},
+		done:    map[string]bool{},
+	}
 	b.change("portfolio.created", "first", nil)
 	b.up()
 	t.Cleanup(b.down)
@@ -86,7 +92,11 @@ func (b *boundary) change(topic, subject string, values map[string]string) {
 		b.values[path] = v
 	}
 	var e client.Event
-	e.ID, e.Type, e.Subject, e.Data = fmt.Sprintf("e%d-%d", len(b.log)+1, time.Now().UnixNano()), topic, subject, json.RawMessage(`{}`)
+	e.ID, e.Type, e.Subject, e.Data = fmt.Sprintf(
+		"e%d-%d", len(b.log)+1, time.Now().UnixNano(),
+	), topic, subject, json.RawMessage(
+		`{}`,
+	)
 	b.log = append(b.log, e)
 	at := len(b.log)
 	for ws, channels := range b.streams {
@@ -221,7 +231,13 @@ func (b *boundary) subscribe(ws *websocket.Conn, id uint64, channel string, from
 		result["resumed"] = false
 	}
 	if from != nil && (from.Position > uint64(len(b.log)) || b.log[from.Position-1].ID != from.ID) {
-		b.tell(ws, map[string]any{"id": id, "error": map[string]string{"kind": "conflict", "code": "position_unknown", "detail": "another log"}})
+		b.tell(
+			ws,
+			map[string]any{
+				"id":    id,
+				"error": map[string]string{"kind": "conflict", "code": "position_unknown", "detail": "another log"},
+			},
+		)
 		return
 	}
 	b.streams[ws][channel] = true

@@ -28,7 +28,7 @@ type ConnectOptions struct {
 	Server string            // the URL of the server of the requests; empty: the current one of the daemon
 	Start  bool              // start a daemon when there is none
 	Warn   func(hint string) // called when the daemon is newer than the program, or older and not replaced
-	Within time.Duration     // for a daemon to start; 0: two seconds
+	Within time.Duration     // for a daemon to start; 0: five seconds
 }
 
 // Connection is a connection to the daemon.
@@ -50,7 +50,7 @@ var (
 // than the program.
 func Connect(ctx context.Context, o ConnectOptions) (*Connection, error) {
 	if o.Within == 0 {
-		o.Within = 2 * time.Second
+		o.Within = 5 * time.Second
 	}
 	if supported != nil {
 		return nil, supported
@@ -74,7 +74,12 @@ func Connect(ctx context.Context, o ConnectOptions) (*Connection, error) {
 	case o.Build.Newer(c.Build):
 		return upgrade(ctx, o, c)
 	case c.Newer(o.Build) && o.Warn != nil:
-		o.Warn(fmt.Sprintf("the daemon is %s, newer than this stega, %s: upgrade stega, or run: stega daemon restart", describe(c.Build), describe(o.Build)))
+		o.Warn(
+			fmt.Sprintf(
+				"the daemon is %s, newer than this stega, %s: upgrade stega, or run: stega daemon restart", describe(c.Build),
+				describe(o.Build),
+			),
+		)
 	}
 	return c, nil
 }
@@ -126,7 +131,9 @@ func hello(ctx context.Context, o ConnectOptions, path string) (*Connection, err
 		return nil, err
 	}
 	if files.Owner(info) != os.Getuid() {
-		return nil, fault.New(fault.KindForbidden, "socket_foreign", "the socket %s belongs to the user %d", path, files.Owner(info))
+		return nil, fault.New(
+			fault.KindForbidden, "socket_foreign", "the socket %s belongs to the user %d", path, files.Owner(info),
+		)
 	}
 	c := &Connection{HTTP: &http.Client{Transport: introduced{o: o, next: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -185,7 +192,9 @@ func (c *Connection) ask(ctx context.Context, method, path string, body, into an
 	}
 	a, err := c.HTTP.Do(r)
 	if err != nil {
-		return fault.Unavailable("daemon_unavailable", "the daemon does not answer").WithHint("find out why with: stega doctor").Because(err)
+		return fault.Unavailable("daemon_unavailable", "the daemon does not answer").
+			WithHint("find out why with: stega doctor").
+			Because(err)
 	}
 	defer func() { _ = a.Body.Close() }()
 	if a.StatusCode >= http.StatusBadRequest {
@@ -277,7 +286,9 @@ func Spawn(p Paths, within time.Duration) error {
 	}
 	log, err := os.OpenFile(p.Log(), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
-		return fault.Unavailable("daemon_log_unusable", "the log %s cannot be written", p.Log()).WithHint("check that the disk has room").Because(err)
+		return fault.Unavailable("daemon_log_unusable", "the log %s cannot be written", p.Log()).
+			WithHint("check that the disk has room").
+			Because(err)
 	}
 	defer func() { _ = log.Close() }()
 	ready, signal, err := os.Pipe()

@@ -47,7 +47,8 @@ func newHome(t testing.TB) *home {
 	h := &home{t: t, dir: dir, state: filepath.Join(dir, "s"), runtime: filepath.Join(dir, "r")}
 	require.NoError(t, os.Mkdir(h.runtime, 0o700))
 	h.env = map[string]string{
-		"HOME": dir, "XDG_STATE_HOME": h.state, "XDG_RUNTIME_DIR": h.runtime, "XDG_CONFIG_HOME": filepath.Join(dir, "c"), "XDG_DATA_HOME": filepath.Join(dir, "d"),
+		"HOME": dir, "XDG_STATE_HOME": h.state, "XDG_RUNTIME_DIR": h.runtime, "XDG_CONFIG_HOME": filepath.Join(dir, "c"),
+		"XDG_DATA_HOME": filepath.Join(dir, "d"),
 	}
 	return h
 }
@@ -81,7 +82,13 @@ type running struct {
 func serveIn(t testing.TB, h *home, url string, changes ...func(*Options)) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	o := Options{Paths: h.paths(), Build: Build{Version: "v1.0.0", ID: "test"}, Servers: servers{url: url}, Guard: 10 * time.Millisecond, Drain: 200 * time.Millisecond}
+	o := Options{
+		Paths:   h.paths(),
+		Build:   Build{Version: "v1.0.0", ID: "test"},
+		Servers: servers{url: url},
+		Guard:   10 * time.Millisecond,
+		Drain:   200 * time.Millisecond,
+	}
 	o.Log = slog.New(slog.NewTextHandler(testLog{t}, nil))
 	for _, change := range changes {
 		change(&o)

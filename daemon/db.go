@@ -51,7 +51,8 @@ func damaged(err error) bool {
 func unkept(what string, err error) error {
 	if full(err) {
 		return fault.Unavailable("daemon_disk_full", "the disk is full, so %s could not be kept", what).
-			WithHint("make room where the daemon has its files (see: stega doctor), then try again; nothing of it was written, and the queue is whole").Because(err)
+			WithHint("make room where the daemon has its files (see: stega doctor), then try again; nothing of it was written, and the queue is whole").
+			Because(err)
 	}
 	if damaged(err) {
 		return fault.Unavailable("daemon_queue_damaged", "the queue of the daemon is damaged, so %s could not be kept", what).

@@ -95,12 +95,16 @@ func (p Patient) candidate(c Candidate) []Finding {
 	case info.Mode()&os.ModeSocket == 0:
 		f.Verdict, f.Detail, f.Hint = Fail, "is "+info.Mode().String()+", not a socket", "move it away, or set STEGA_SOCKET"
 	case files.Owner(info) != os.Getuid():
-		f.Verdict, f.Detail, f.Hint = Fail, fmt.Sprintf("belongs to the user %d", files.Owner(info)), "set STEGA_SOCKET to a path in a folder of yours"
+		f.Verdict, f.Detail, f.Hint = Fail, fmt.Sprintf(
+			"belongs to the user %d", files.Owner(info),
+		), "set STEGA_SOCKET to a path in a folder of yours"
 	case stale(c.Path):
 		f.Verdict, f.Detail, f.Hint = Warn, "nobody listens on it: a daemon that was killed left it", "the next daemon replaces it; or say: stega doctor --fix"
 		f.fix = func() error { return removeStale(c.Path) }
 	case info.Mode().Perm() != 0o600:
-		f.Verdict, f.Detail, f.Hint = Fail, fmt.Sprintf("has the mode %04o, and 0600 is safe", info.Mode().Perm()), "say: chmod 600 "+c.Path
+		f.Verdict, f.Detail, f.Hint = Fail, fmt.Sprintf(
+			"has the mode %04o, and 0600 is safe", info.Mode().Perm(),
+		), "say: chmod 600 "+c.Path
 		f.fix = func() error { return os.Chmod(c.Path, 0o600) }
 	default:
 		f.Detail = fmt.Sprintf("somebody listens, mode %04o (%s)", info.Mode().Perm(), c.From)
@@ -128,14 +132,24 @@ func (p Patient) mode(what, path string, want os.FileMode) Finding {
 	case err != nil:
 		f.Verdict, f.Detail, f.Hint = Fail, path+" cannot be looked at: "+err.Error(), "check the permissions of its folder"
 	case files.Owner(info) != os.Getuid():
-		f.Verdict, f.Detail, f.Hint = Fail, fmt.Sprintf("%s belongs to the user %d", path, files.Owner(info)), "name another by the environment, or change its owner"
+		f.Verdict, f.Detail, f.Hint = Fail, fmt.Sprintf(
+			"%s belongs to the user %d", path, files.Owner(info),
+		), "name another by the environment, or change its owner"
 	case !files.Private(info):
 		f.Verdict = Fail
-		f.Detail, f.Hint = fmt.Sprintf("%s has the mode %04o, so others may use it", path, info.Mode().Perm()), fmt.Sprintf("say: chmod %o %s", want, path)
+		f.Detail, f.Hint = fmt.Sprintf(
+			"%s has the mode %04o, so others may use it", path, info.Mode().Perm(),
+		), fmt.Sprintf(
+			"say: chmod %o %s", want, path,
+		)
 		f.fix = func() error { return os.Chmod(path, want) }
 	case info.Mode().Perm()&0o600 != 0o600:
 		f.Verdict = Fail
-		f.Detail, f.Hint = fmt.Sprintf("%s has the mode %04o, so you may not use it", path, info.Mode().Perm()), fmt.Sprintf("say: chmod %o %s", want, path)
+		f.Detail, f.Hint = fmt.Sprintf(
+			"%s has the mode %04o, so you may not use it", path, info.Mode().Perm(),
+		), fmt.Sprintf(
+			"say: chmod %o %s", want, path,
+		)
 		f.fix = func() error { return os.Chmod(path, want) }
 	default:
 		f.Detail = fmt.Sprintf("%s, mode %04o", path, info.Mode().Perm())
@@ -154,7 +168,10 @@ func (p Patient) lockFinding() Finding {
 	case !held:
 		f.Verdict, f.Detail = Note, "nobody holds it, so no daemon runs; commands start one"
 	default:
-		f.Detail = fmt.Sprintf("process %d holds it, version %s, since %s, at %s", o.PID, o.Version, o.Started.Local().Format(time.DateTime), o.Socket)
+		f.Detail = fmt.Sprintf(
+			"process %d holds it, version %s, since %s, at %s", o.PID, o.Version, o.Started.Local().Format(time.DateTime),
+			o.Socket,
+		)
 		if info, err := os.Lstat(o.Socket); err != nil || info.Mode()&os.ModeSocket == 0 {
 			f.Verdict, f.Hint = Warn, "it binds its socket anew within seconds; if it does not: stega daemon restart"
 			f.Detail += ", whose socket is gone"
@@ -199,14 +216,23 @@ func (p Patient) daemon(ctx context.Context) []Finding {
 		err = d.Ask(ctx, "GET", "/daemon/status", &s)
 	}
 	if err != nil {
-		f := Finding{Name: "daemon", Verdict: Fail, Detail: "does not answer: " + err.Error(), Hint: "see: stega daemon logs; then: stega daemon restart"}
+		f := Finding{
+			Name:    "daemon",
+			Verdict: Fail,
+			Detail:  "does not answer: " + err.Error(),
+			Hint:    "see: stega daemon logs; then: stega daemon restart",
+		}
 		if errors.Is(err, errHangs) {
 			hung := fault.Of(err)
 			f.Detail, f.Hint = hung.Error(), hung.Hint
 		}
 		return []Finding{f}
 	}
-	f := Finding{Name: "daemon", Verdict: OK, Detail: fmt.Sprintf("process %d, %s; this program is %s", s.PID, describe(s.Build), describe(p.Build))}
+	f := Finding{
+		Name:    "daemon",
+		Verdict: OK,
+		Detail:  fmt.Sprintf("process %d, %s; this program is %s", s.PID, describe(s.Build), describe(p.Build)),
+	}
 	switch {
 	case p.Build.Newer(s.Build):
 		f.Verdict, f.Hint = Warn, "the daemon is older; the next command replaces it, or: stega daemon restart"
@@ -216,19 +242,25 @@ func (p Patient) daemon(ctx context.Context) []Finding {
 	findings := []Finding{f}
 	if s.Refused > 0 {
 		findings = append(findings, Finding{
-			Name: "other users", Verdict: Warn, Detail: fmt.Sprintf("%d connections of other users were refused", s.Refused), Hint: "see who: stega daemon logs",
+			Name: "other users", Verdict: Warn, Detail: fmt.Sprintf("%d connections of other users were refused", s.Refused),
+			Hint: "see who: stega daemon logs",
 		})
 	}
 	for _, one := range s.Servers {
 		findings = append(findings, linkFinding(one), queueFinding(one), Finding{
-			Name: "cache of " + one.URL, Verdict: OK, Detail: fmt.Sprintf("%d answers, %d KiB", one.Cache.Answers, one.Cache.Bytes>>10),
+			Name: "cache of " + one.URL, Verdict: OK,
+			Detail: fmt.Sprintf("%d answers, %d KiB", one.Cache.Answers, one.Cache.Bytes>>10),
 		})
 	}
 	return findings
 }
 
 func linkFinding(s ServerStatus) Finding {
-	f := Finding{Name: "connection to " + s.URL, Verdict: OK, Detail: fmt.Sprintf("%s since %s", s.Link.State, s.Link.Since.Local().Format(time.DateTime))}
+	f := Finding{
+		Name:    "connection to " + s.URL,
+		Verdict: OK,
+		Detail:  fmt.Sprintf("%s since %s", s.Link.State, s.Link.Since.Local().Format(time.DateTime)),
+	}
 	if s.Link.Fault != nil {
 		f.Verdict, f.Hint = Warn, s.Link.Fault.Hint
 		f.Detail += ": " + s.Link.Fault.Detail

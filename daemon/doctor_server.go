@@ -30,7 +30,14 @@ func (p Patient) server(ctx context.Context) []Finding {
 		return []Finding{{Name: name, Verdict: Fail, Detail: f.Error(), Hint: f.Hint}}
 	}
 	if err != nil {
-		return []Finding{{Name: name, Verdict: Fail, Detail: "nothing answers: " + err.Error(), Hint: "start it with: stega up; or say where it runs with STEGA_URL"}}
+		return []Finding{
+			{
+				Name:    name,
+				Verdict: Fail,
+				Detail:  "nothing answers: " + err.Error(),
+				Hint:    "start it with: stega up; or say where it runs with STEGA_URL",
+			},
+		}
 	}
 	took := time.Since(asked)
 	findings := []Finding{ready(name, a, body, took), clock(a, asked, took)}
@@ -65,7 +72,12 @@ func (p Patient) ask(ctx context.Context, method, url, body string) (*http.Respo
 func ready(name string, a *http.Response, body []byte, took time.Duration) Finding {
 	var h client.Health
 	if err := json.Unmarshal(body, &h); err != nil || h.Status == "" {
-		return Finding{Name: name, Verdict: Fail, Detail: "what answers is not stega: " + a.Status, Hint: "what runs there? say where stega is with STEGA_URL"}
+		return Finding{
+			Name:    name,
+			Verdict: Fail,
+			Detail:  "what answers is not stega: " + a.Status,
+			Hint:    "what runs there? say where stega is with STEGA_URL",
+		}
 	}
 	f := Finding{Name: name, Verdict: OK, Detail: "is " + h.Status + "; " + strings.Join(h.Lines(), "; ")}
 	switch {
@@ -88,7 +100,9 @@ func clock(a *http.Response, asked time.Time, took time.Duration) Finding {
 	apart := at.Add(time.Second / 2).Sub(asked.Add(took / 2)).Round(time.Second)
 	f := Finding{Name: "clock", Verdict: OK, Detail: "the server's agrees with yours"}
 	if apart.Abs() > skew {
-		f.Verdict, f.Detail, f.Hint = Warn, fmt.Sprintf("the server's is %s from yours", apart), "set the clock of this machine, or of the server"
+		f.Verdict, f.Detail, f.Hint = Warn, fmt.Sprintf(
+			"the server's is %s from yours", apart,
+		), "set the clock of this machine, or of the server"
 	}
 	return f
 }
@@ -98,7 +112,11 @@ func clock(a *http.Response, asked time.Time, took time.Duration) Finding {
 func (p Patient) token(ctx context.Context, base string) []Finding {
 	f := Finding{Name: "token", Verdict: OK}
 	tries := []struct{ scope, method, path string }{
-		{"read", http.MethodGet, "/v1/portfolios?limit=1"}, {"write", http.MethodPost, "/v1/portfolios"}, {"admin", http.MethodGet, "/v1/tokens"},
+		{
+			"read",
+			http.MethodGet,
+			"/v1/portfolios?limit=1",
+		}, {"write", http.MethodPost, "/v1/portfolios"}, {"admin", http.MethodGet, "/v1/tokens"},
 	}
 	scope := "nothing"
 	for _, t := range tries {

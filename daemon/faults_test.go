@@ -196,7 +196,8 @@ func TestTheSocketIsBoundAnewWhenItIsGone(t *testing.T) {
 		{"after it was unlinked", func(t *testing.T, h *home) { require.NoError(t, os.Remove(h.socket())) }, (*home).socket},
 		{"after its folder was removed", func(t *testing.T, h *home) { require.NoError(t, os.RemoveAll(filepath.Dir(h.socket()))) }, (*home).socket},
 		{
-			"in the next place when XDG_RUNTIME_DIR went", func(t *testing.T, h *home) { require.NoError(t, os.RemoveAll(h.runtime)) },
+			"in the next place when XDG_RUNTIME_DIR went",
+			func(t *testing.T, h *home) { require.NoError(t, os.RemoveAll(h.runtime)) },
 			func(h *home) string { return filepath.Join(h.state, "stega", "daemon.sock") },
 		},
 	} {
@@ -320,7 +321,9 @@ func TestAPathThatIsTooLongIsRefused(t *testing.T) {
 	p, err := Locate(h.getenv)
 	require.NoError(t, err)
 	assert.Equal(t, "state folder", p.Socket().From, "the next place is used")
-	_, stderr, status := (&home{t: t, env: map[string]string{"HOME": h.dir, "STEGA_SOCKET": "/" + strings.Repeat("x", 200)}}).run(stegatest.Binary(t), "daemon", "run")
+	_, stderr, status := (&home{t: t, env: map[string]string{"HOME": h.dir, "STEGA_SOCKET": "/" + strings.Repeat("x", 200)}}).run(
+		stegatest.Binary(t), "daemon", "run",
+	)
 	assert.Equal(t, fault.KindUsage.Exit(), status)
 	assert.Contains(t, stderr, "201 bytes")
 }

@@ -63,7 +63,8 @@ func (u *upstream) authorize(r *http.Request) {
 
 // gone reports whether a status is that of a server that is not there for the moment.
 func gone(status int) bool {
-	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
+	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable ||
+		status == http.StatusGatewayTimeout
 }
 
 // current are the paths whose answers are never kept: they are of the moment, secret, or endless. Those of the first
@@ -88,7 +89,8 @@ func below(path string, prefixes []string) bool {
 func answerKey(r *http.Request) string {
 	query := r.URL.Query()
 	if r.Method != http.MethodGet || !strings.HasPrefix(r.URL.Path, "/v1/") || below(r.URL.Path, current) || r.Header.Get("Prefer") != "" ||
-		r.Header.Get("Range") != "" || strings.Contains(r.Header.Get("Cache-Control"), "no-cache") || query.Has("after") {
+		r.Header.Get("Range") != "" || strings.Contains(r.Header.Get("Cache-Control"), "no-cache") ||
+		query.Has("after") {
 		return ""
 	}
 	return r.URL.EscapedPath() + "?" + query.Encode()
@@ -134,7 +136,8 @@ func (u *upstream) read(w http.ResponseWriter, r *http.Request) error {
 		return away
 	case u.answers.outdated(before):
 		return fault.Unavailable("answer_outdated", "nothing answers at %s, and what it answered last may be outdated", u.url).
-			WithHint("try again when the server is back").Because(err)
+			WithHint("try again when the server is back").
+			Because(err)
 	}
 	u.log.Debug("gave an answer from before", "path", r.URL.Path, "error", err)
 	before.write(w)

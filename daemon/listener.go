@@ -134,7 +134,8 @@ func vacate(path string) error {
 		return fault.Unavailable("socket_unusable", "the socket %s cannot be looked at", path).Because(err)
 	}
 	if info.Mode()&os.ModeSocket == 0 {
-		return fault.Conflict("socket_path_taken", "%s is there, and is not a socket", path).WithHint("move it away, or set STEGA_SOCKET")
+		return fault.Conflict("socket_path_taken", "%s is there, and is not a socket", path).
+			WithHint("move it away, or set STEGA_SOCKET")
 	}
 	if !stale(path) {
 		return fault.Conflict("socket_in_use", "something listens at %s already", path).

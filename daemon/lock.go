@@ -42,7 +42,9 @@ func acquire(path string) (*Lock, error) {
 	}
 	_ = file.Close()
 	if err != nil {
-		return nil, fault.Unavailable("daemon_lock_unusable", "the lock %s cannot be taken", path).WithHint("if it is on a network disk, set XDG_STATE_HOME to a local folder").Because(err)
+		return nil, fault.Unavailable("daemon_lock_unusable", "the lock %s cannot be taken", path).
+			WithHint("if it is on a network disk, set XDG_STATE_HOME to a local folder").
+			Because(err)
 	}
 	o, _ := readOwner(path)
 	return nil, fault.Conflict("daemon_running", "a daemon is running already, process %d, version %s, at %s", o.PID, o.Version, o.Socket).
@@ -59,7 +61,9 @@ func (l *Lock) write(o Owner) error {
 		err = l.file.Truncate(int64(len(b) + 1))
 	}
 	if err != nil {
-		return fault.Unavailable("daemon_lock_unusable", "the lock of the daemon cannot be written").WithHint("check that the disk has room").Because(err)
+		return fault.Unavailable("daemon_lock_unusable", "the lock of the daemon cannot be written").
+			WithHint("check that the disk has room").
+			Because(err)
 	}
 	return nil
 }

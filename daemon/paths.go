@@ -42,7 +42,8 @@ func Locate(getenv func(string) string) (Paths, error) {
 	p := Paths{State: filepath.Join(state, "stega")}
 	if v := getenv("STEGA_SOCKET"); v != "" {
 		if !filepath.IsAbs(v) {
-			return p, fault.Usage("socket_path_relative", "STEGA_SOCKET=%s is not an absolute path", v).WithHint("write it from the root on")
+			return p, fault.Usage("socket_path_relative", "STEGA_SOCKET=%s is not an absolute path", v).
+				WithHint("write it from the root on")
 		}
 		p.Candidates = []Candidate{{Path: v, From: "STEGA_SOCKET", Here: true}}
 		return p, short(v)
@@ -130,7 +131,9 @@ func tight(dir string) error {
 		return private(dir)
 	}
 	if err != nil {
-		return fault.Unavailable("folder_unusable", "the folder %s cannot be used", dir).WithHint("check that it may be entered").Because(err)
+		return fault.Unavailable("folder_unusable", "the folder %s cannot be used", dir).
+			WithHint("check that it may be entered").
+			Because(err)
 	}
 	if files.Owner(info) != os.Getuid() {
 		return foreign(dir, info)

@@ -101,7 +101,8 @@ func (q *queue) add(ctx context.Context, it Item) error {
 		if string(before) == string(digest[:]) {
 			return nil
 		}
-		return fault.Invalid("operation_id_reused", "the operation id %s is queued already, with another write", it.Operation).WithHint("take a new id for each write")
+		return fault.Invalid("operation_id_reused", "the operation id %s is queued already, with another write", it.Operation).
+			WithHint("take a new id for each write")
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
 		return unkept("the write", err)
@@ -127,9 +128,21 @@ func (q *queue) insert(ctx context.Context, it Item, digest []byte) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	done, err := tx.ExecContext(ctx, `INSERT INTO queue (operation, method, path, content_type, if_match, entity, size, digest, state, queued_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, it.Operation, it.Method, it.Path, it.ContentType, it.IfMatch, it.entity, len(it.Body), digest,
-		Queued, time.Now().UnixMilli())
+	done, err := tx.ExecContext(
+		ctx,
+		`INSERT INTO queue (operation, method, path, content_type, if_match, entity, size, digest, state, queued_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		it.Operation,
+		it.Method,
+		it.Path,
+		it.ContentType,
+		it.IfMatch,
+		it.entity,
+		len(it.Body),
+		digest,
+		Queued,
+		time.Now().UnixMilli(),
+	)
 	if err != nil {
 		return err
 	}
@@ -173,8 +186,10 @@ func (q *queue) scan(row interface{ Scan(...any) error }) (Item, error) {
 	it := Item{Server: q.server}
 	var text string
 	var queued, tried int64
-	err := row.Scan(&it.seq, &it.Operation, &it.Method, &it.Path, &it.ContentType, &it.IfMatch, &it.entity, &it.Size, &it.State, &text, &it.InPlaceOf,
-		&it.Attempts, &queued, &tried)
+	err := row.Scan(
+		&it.seq, &it.Operation, &it.Method, &it.Path, &it.ContentType, &it.IfMatch, &it.entity, &it.Size, &it.State, &text,
+		&it.InPlaceOf, &it.Attempts, &queued, &tried,
+	)
 	if err != nil {
 		return it, err
 	}
@@ -194,12 +209,15 @@ func (q *queue) scan(row interface{ Scan(...any) error }) (Item, error) {
 
 // get returns one write with its body.
 func (q *queue) get(ctx context.Context, operation string) (Item, error) {
-	it, err := q.scan(q.db.QueryRowContext(ctx, `SELECT `+itemColumns+` FROM queue WHERE operation = ?`, strings.ToLower(operation)))
+	it, err := q.scan(
+		q.db.QueryRowContext(ctx, `SELECT `+itemColumns+` FROM queue WHERE operation = ?`, strings.ToLower(operation)),
+	)
 	if err == nil {
 		err = q.db.QueryRowContext(ctx, `SELECT body FROM bodies WHERE seq = ?`, it.seq).Scan(&it.Body)
 	}
 	if errors.Is(err, sql.ErrNoRows) {
-		return it, fault.NotFound("queue_item_unknown", "there is no queued write %.64s", operation).WithHint("see: stega queue list")
+		return it, fault.NotFound("queue_item_unknown", "there is no queued write %.64s", operation).
+			WithHint("see: stega queue list")
 	}
 	return it, err
 }
@@ -221,7 +239,8 @@ func (q *queue) next(ctx context.Context) (Item, bool, error) {
 // before reports whether a write must wait behind others: those that can be sent, and those of the same entity.
 func (q *queue) before(ctx context.Context, entity string) (busy bool, err error) {
 	err = q.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM queue AS q WHERE q.state = 'sending' OR q.entity = ? AND q.entity <> '' OR q.state = 'queued'
-		AND NOT EXISTS (SELECT 1 FROM queue AS b WHERE b.seq < q.seq AND b.entity = q.entity AND q.entity <> ''))`, entity).Scan(&busy)
+		AND NOT EXISTS (SELECT 1 FROM queue AS b WHERE b.seq < q.seq AND b.entity = q.entity AND q.entity <> ''))`, entity).
+		Scan(&busy)
 	return busy, err
 }
 
@@ -251,8 +270,15 @@ func (q *queue) mark(ctx context.Context, it Item, state string, f *fault.Fault)
 	if state == Sending {
 		tries = 1
 	}
-	_, err := q.db.ExecContext(ctx, `UPDATE queue SET state = ?, fault = ?, attempts = attempts + ?, tried_at = ? WHERE seq = ?`,
-		state, text, tries, time.Now().UnixMilli(), it.seq)
+	_, err := q.db.ExecContext(
+		ctx,
+		`UPDATE queue SET state = ?, fault = ?, attempts = attempts + ?, tried_at = ? WHERE seq = ?`,
+		state,
+		text,
+		tries,
+		time.Now().UnixMilli(),
+		it.seq,
+	)
 	return err
 }
 
@@ -279,15 +305,25 @@ func (q *queue) shrink(ctx context.Context) {
 // again queues a failed write once more, at its old place. Its operation is over, so it gets a new id.
 func (q *queue) again(ctx context.Context, it Item, anyVersion bool) (string, error) {
 	if it.State != Failed {
-		return "", fault.Conflict("queue_item_not_failed", "the write %s is %s, and only a failed one can be retried", it.Operation, it.State)
+		return "", fault.Conflict(
+			"queue_item_not_failed", "the write %s is %s, and only a failed one can be retried", it.Operation, it.State,
+		)
 	}
 	if anyVersion {
 		it.IfMatch = ""
 	}
 	id := events.NewID()
 	digest := sha256.Sum256(fmt.Appendf(nil, "%s %s\n%s\n%s\n%s", it.Method, it.Path, it.ContentType, it.IfMatch, it.Body))
-	_, err := q.db.ExecContext(ctx, `UPDATE queue SET operation = ?, if_match = ?, digest = ?, state = ?, fault = '', instead_of = ? WHERE seq = ?`,
-		id, it.IfMatch, digest[:], Queued, it.Operation, it.seq)
+	_, err := q.db.ExecContext(
+		ctx,
+		`UPDATE queue SET operation = ?, if_match = ?, digest = ?, state = ?, fault = '', instead_of = ? WHERE seq = ?`,
+		id,
+		it.IfMatch,
+		digest[:],
+		Queued,
+		it.Operation,
+		it.seq,
+	)
 	if err != nil {
 		return "", unkept("the write", err)
 	}
@@ -306,11 +342,13 @@ type Depth struct {
 // depth counts what is queued.
 func (q *queue) depth(ctx context.Context) (d Depth, err error) {
 	err = q.db.QueryRowContext(ctx, `SELECT coalesce(sum(state = 'queued'), 0), coalesce(sum(state = 'sending'), 0), coalesce(sum(state = 'accepted'), 0),
-		coalesce(sum(state = 'failed'), 0), coalesce(sum(size), 0) FROM queue`).Scan(&d.Queued, &d.Sending, &d.Accepted, &d.Failed, &d.Bytes)
+		coalesce(sum(state = 'failed'), 0), coalesce(sum(size), 0) FROM queue`).
+		Scan(&d.Queued, &d.Sending, &d.Accepted, &d.Failed, &d.Bytes)
 	return d, err
 }
 
-// watch returns a channel that receives a write, as an operation, once it is over: done, failed or refused. A write that
+// watch returns a channel that receives a write, as an operation, once it is over: done, failed or refused. A write
+// that
 // is not queued any more is over at once, and the channel receives nothing.
 func (q *queue) watch(ctx context.Context, operation string) (over <-chan json.RawMessage, stop func()) {
 	operation = strings.ToLower(operation)

@@ -33,7 +33,10 @@ func free(t testing.TB) string {
 // server is "stega up" at an address, on the same data each time.
 func server(t testing.TB, h *home, addr string) *stegatest.Program {
 	t.Helper()
-	p, ok := stegatest.Launch(t, nil, "up", "--addr", addr, "--data", filepath.Join(h.dir, "data"), "--log-level", "error", "--local-access", "admin")
+	p, ok := stegatest.Launch(
+		t, nil, "up", "--addr", addr, "--data", filepath.Join(h.dir, "data"), "--log-level", "error", "--local-access",
+		"admin",
+	)
 	require.True(t, ok, "stega up ends: %s", p.Output())
 	return p
 }
@@ -98,9 +101,15 @@ func TestAConflictIsShownAndNothingIsOverwritten(t *testing.T) {
 	up.Kill()
 
 	stale, behind, free := events.NewID(), events.NewID(), events.NewID()
-	assert.Equal(t, http.StatusAccepted, d.do("PUT", at, fmt.Sprintf(core, "from version 1"), "If-Match", `"1"`, "Operation-Id", stale).status)
+	assert.Equal(
+		t,
+		http.StatusAccepted,
+		d.do("PUT", at, fmt.Sprintf(core, "from version 1"), "If-Match", `"1"`, "Operation-Id", stale).status,
+	)
 	assert.Equal(t, http.StatusAccepted, d.do("PUT", at, fmt.Sprintf(core, "last"), "Operation-Id", behind).status)
-	assert.Equal(t, http.StatusAccepted, d.do("POST", "/v1/portfolios", fmt.Sprintf(core, "free"), "Operation-Id", free).status)
+	assert.Equal(
+		t, http.StatusAccepted, d.do("POST", "/v1/portfolios", fmt.Sprintf(core, "free"), "Operation-Id", free).status,
+	)
 	server(t, h, addr)
 	wait.Until(t, "the others are done", func() bool { return len(d.queue()) == 2 && d.queue()[0].State == Failed })
 	q := d.queue()
@@ -126,10 +135,18 @@ func TestARefusedWriteCanBeRetried(t *testing.T) {
 	d.connected()
 	b.down()
 	id := events.NewID()
-	require.Equal(t, http.StatusAccepted, d.do("PUT", "/v1/portfolios/p", `{"x":1}`, "Operation-Id", id, "If-Match", `"1"`).status)
+	require.Equal(
+		t,
+		http.StatusAccepted,
+		d.do("PUT", "/v1/portfolios/p", `{"x":1}`, "Operation-Id", id, "If-Match", `"1"`).status,
+	)
 	b.refuse = func(r *http.Request, _ string) (int, any) {
 		if r.Header.Get("If-Match") != "" {
-			return http.StatusPreconditionFailed, map[string]string{"kind": "precondition", "code": "version_other", "detail": "it is another version"}
+			return http.StatusPreconditionFailed, map[string]string{
+				"kind":   "precondition",
+				"code":   "version_other",
+				"detail": "it is another version",
+			}
 		}
 		return 0, nil
 	}
@@ -173,13 +190,22 @@ func TestWhatTheServerDoesNotRecordIsQueued(t *testing.T) {
 	d := serveIn(t, newHome(t), b.url())
 	b.mu.Lock()
 	b.refuse = func(*http.Request, string) (int, any) {
-		return http.StatusServiceUnavailable, map[string]string{"kind": "unavailable", "code": "command_not_recorded", "detail": "the database is away"}
+		return http.StatusServiceUnavailable, map[string]string{
+			"kind":   "unavailable",
+			"code":   "command_not_recorded",
+			"detail": "the database is away",
+		}
 	}
 	b.mu.Unlock()
 	a := d.do("POST", "/v1/portfolios", "{}")
 	assert.Equal(t, "true", a.header.Get("Stega-Queued"))
-	assert.Equal(t, http.StatusServiceUnavailable, d.do("POST", "/v1/portfolios", "{}", "Stega-Queue", "no").status, "unless its client does not want that")
-	assert.Equal(t, http.StatusServiceUnavailable, d.do("POST", "/v1/tokens", "{}").status, "what is no operation is never queued")
+	assert.Equal(
+		t, http.StatusServiceUnavailable, d.do("POST", "/v1/portfolios", "{}", "Stega-Queue", "no").status,
+		"unless its client does not want that",
+	)
+	assert.Equal(
+		t, http.StatusServiceUnavailable, d.do("POST", "/v1/tokens", "{}").status, "what is no operation is never queued",
+	)
 	b.mu.Lock()
 	b.refuse = nil
 	b.mu.Unlock()
@@ -220,7 +246,10 @@ func TestBodiesThatAreTooLargeAreNotQueued(t *testing.T) {
 	b := newBoundary(t)
 	d := serveIn(t, newHome(t), b.url())
 	large := strings.Repeat("x", maxQueuedBody+1)
-	assert.Equal(t, http.StatusOK, d.do("POST", "/v1/prices", large, "Content-Type", "text/csv").status, "with the server there it goes through")
+	assert.Equal(
+		t, http.StatusOK, d.do("POST", "/v1/prices", large, "Content-Type", "text/csv").status,
+		"with the server there it goes through",
+	)
 	b.down()
 	a := d.do("POST", "/v1/prices", large, "Content-Type", "text/csv")
 	assert.Equal(t, http.StatusServiceUnavailable, a.status)
@@ -261,14 +290,18 @@ func TestKilledWhileItSendsItMakesEachWriteOnce(t *testing.T) {
 	c := h.connection(url)
 	const n = 60
 	for i := range n {
-		require.Equal(t, http.StatusAccepted, ask(t, c, "POST", "/v1/portfolios", fmt.Sprintf(core, fmt.Sprintf("p%02d", i))).status)
+		require.Equal(
+			t, http.StatusAccepted, ask(t, c, "POST", "/v1/portfolios", fmt.Sprintf(core, fmt.Sprintf("p%02d", i))).status,
+		)
 	}
 	up := server(t, h, addr)
 	for left := n; left > n/2; {
 		p.kill()
 		p = h.launch(program)
 		c = h.connection(url)
-		wait.Until(t, "it sends", func() bool { now := len(queueOf(t, c)); ok := now < left || now == 0; left = now; return ok })
+		wait.Until(
+			t, "it sends", func() bool { now := len(queueOf(t, c)); ok := now < left || now == 0; left = now; return ok },
+		)
 	}
 	up.Kill()
 	server(t, h, addr)

@@ -162,7 +162,8 @@ func (u *upstream) finish(ctx context.Context, it Item, operation []byte) error 
 	return u.queue.settle(ctx, it, o.Error, operation)
 }
 
-// watchLater waits for the end of a command that the server runs later. The server holds each request for it, up to half
+// watchLater waits for the end of a command that the server runs later. The server holds each request for it, up to
+// half
 // a minute.
 func (u *upstream) watchLater(ctx context.Context, it Item) {
 	u.watched.Go(func() {

@@ -24,7 +24,12 @@ func clientOf(t testing.TB, d *running) *client.Client {
 }
 
 func portfolioCommand(name string) client.Command {
-	return client.Command{Method: http.MethodPost, Path: "/v1/portfolios", ContentType: "application/json", Body: fmt.Appendf(nil, core, name)}
+	return client.Command{
+		Method:      http.MethodPost,
+		Path:        "/v1/portfolios",
+		ContentType: "application/json",
+		Body:        fmt.Appendf(nil, core, name),
+	}
 }
 
 func TestASubmitThroughTheDaemonIsSettledWhenItSaysSo(t *testing.T) {
@@ -40,7 +45,9 @@ func TestASubmitThroughTheDaemonIsSettledWhenItSaysSo(t *testing.T) {
 		op, err := c.Submit(t.Context(), portfolioCommand(name), client.Wait{For: client.ForSettled, Timeout: wait.Patience})
 		require.NoError(t, err)
 		assert.True(t, op.Settled)
-		assert.Contains(t, d.do("GET", "/v1/portfolios?limit=1000", "").body, name, "what is settled is visible, whatever the cache has")
+		assert.Contains(
+			t, d.do("GET", "/v1/portfolios?limit=1000", "").body, name, "what is settled is visible, whatever the cache has",
+		)
 	}
 }
 
@@ -50,7 +57,9 @@ func TestAQueuedWriteIsWaitedForUntilItHasSettled(t *testing.T) {
 	addr := free(t)
 	d := serveIn(t, h, "http://"+addr)
 	c := clientOf(t, d)
-	op, err := c.Submit(t.Context(), portfolioCommand("later"), client.Wait{For: client.ForResolved, Timeout: wait.Patience})
+	op, err := c.Submit(
+		t.Context(), portfolioCommand("later"), client.Wait{For: client.ForResolved, Timeout: wait.Patience},
+	)
 	require.Equal(t, client.CodeWriteQueued, fault.Of(err).Code, "%v", err)
 	require.Len(t, d.queue(), 1)
 	require.NotEmpty(t, op.EntityID, "the id of what it will create is known already")
@@ -95,7 +104,9 @@ func TestAStreamThroughTheDaemonResumes(t *testing.T) {
 	s := c.Stream(t.Context(), client.StreamOptions{})
 	defer s.Close()
 	got := make(chan uint64, 100)
-	_, err := s.Subscribe(t.Context(), client.Interest{Channel: "#"}, client.Subscriber{Push: func(p client.Push) { got <- p.Number }})
+	_, err := s.Subscribe(
+		t.Context(), client.Interest{Channel: "#"}, client.Subscriber{Push: func(p client.Push) { got <- p.Number }},
+	)
 	require.NoError(t, err)
 	b.change("portfolio.updated", "p", nil)
 	assert.Equal(t, uint64(2), <-got)

@@ -53,7 +53,9 @@ func InstallUnit(getenv func(string) string, program string) (string, error) {
 		err = os.WriteFile(path, []byte(Unit(program)), 0o644) //nolint:gosec // as above
 	}
 	if err != nil {
-		return "", fault.Unavailable("unit_unwritable", "the agent %s cannot be written", path).WithHint("check that the folder may be written").Because(err)
+		return "", fault.Unavailable("unit_unwritable", "the agent %s cannot be written", path).
+			WithHint("check that the folder may be written").
+			Because(err)
 	}
 	return path, nil
 }

@@ -99,7 +99,8 @@ func folder(paths Paths, server, token string) string {
 	return filepath.Join(paths.servers(), name[:min(len(name), 64)]+"-"+hex.EncodeToString(sum[:4]))
 }
 
-// upstream returns the server of a URL, which is opened at its first request. Without a token, requests to it carry that
+// upstream returns the server of a URL, which is opened at its first request. Without a token, requests to it carry
+// that
 // of the settings.
 func (d *Daemon) upstream(server, token string, prove bool) (*upstream, error) {
 	server, err := normal(server)
@@ -156,14 +157,16 @@ func openUpstream(ctx context.Context, o *Options, server, token string, prove b
 		return nil, err
 	}
 	u := &upstream{
-		url: server, base: base, token: token, servers: o.Servers, life: ctx, log: o.Log.With("server", server), dir: folder(o.Paths, server, token),
+		url: server, base: base, token: token, servers: o.Servers, life: ctx, log: o.Log.With("server", server),
+		dir:  folder(o.Paths, server, token),
 		kick: make(chan struct{}, 1), local: o.Local, link: Link{State: Unused, Since: time.Now()},
 	}
 	dialer := net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}
 	u.http = &http.Client{
 		Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, DialContext: client.Proving(dialer.DialContext, u.proving),
-			TLSHandshakeTimeout: 5 * time.Second, MaxIdleConnsPerHost: 16, IdleConnTimeout: 90 * time.Second, ExpectContinueTimeout: time.Second,
+			TLSHandshakeTimeout: 5 * time.Second, MaxIdleConnsPerHost: 16, IdleConnTimeout: 90 * time.Second,
+			ExpectContinueTimeout: time.Second,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -220,7 +223,8 @@ func (d *Daemon) resume() {
 			d.log.Error("a queue cannot be opened", "folder", dir, "error", err)
 			continue
 		}
-		if info, err := os.Stat(filepath.Join(dir, "url")); err == nil && n == 0 && (len(token) > 0 || time.Since(info.ModTime()) > forgotten) {
+		if info, err := os.Stat(filepath.Join(dir, "url")); err == nil && n == 0 &&
+			(len(token) > 0 || time.Since(info.ModTime()) > forgotten) {
 			_ = os.RemoveAll(dir)
 		}
 	}
@@ -300,7 +304,11 @@ func (u *upstream) answered(status int) {
 	case gone(status):
 		u.linked(Away, fault.Unavailable("server_unavailable", "%s answers with status %d", u.url, status))
 	case status == http.StatusUnauthorized:
-		u.linked(Refused, fault.New(fault.KindUnauthorized, "token_refused", "%s refuses the token", u.url).WithHint("log in with: stega login"))
+		u.linked(
+			Refused,
+			fault.New(fault.KindUnauthorized, "token_refused", "%s refuses the token", u.url).
+				WithHint("log in with: stega login"),
+		)
 	case u.linked(Connected, nil):
 		u.nudge()
 	}

@@ -32,8 +32,9 @@ func (u *upstream) write(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	it := Item{
-		Operation: id, Method: r.Method, Path: r.URL.RequestURI(), ContentType: r.Header.Get("Content-Type"), IfMatch: r.Header.Get("If-Match"),
-		Body: body, entity: entityOf(r.Method, r.URL.Path),
+		Operation: id, Method: r.Method, Path: r.URL.RequestURI(), ContentType: r.Header.Get("Content-Type"),
+		IfMatch: r.Header.Get("If-Match"),
+		Body:    body, entity: entityOf(r.Method, r.URL.Path),
 	}
 	busy, err := u.queue.before(r.Context(), it.entity)
 	if err != nil {
@@ -62,7 +63,8 @@ func (u *upstream) write(w http.ResponseWriter, r *http.Request) error {
 		return stopping()
 	case rest != nil:
 		return fault.Unavailable("server_unavailable", "nothing answers at %s, and a body of more than %d MiB is not queued", u.url, maxQueuedBody>>20).
-			WithHint("send it again when the server is back, or in smaller pieces").Because(away)
+			WithHint("send it again when the server is back, or in smaller pieces").
+			Because(away)
 	}
 	return u.keep(w, r, it)
 }
@@ -77,7 +79,8 @@ func queueable(method, path string) bool {
 	kind, name, one := strings.Cut(rest, "/")
 	switch method {
 	case http.MethodPost:
-		return !one && (kind == "portfolios" || kind == "prices" || kind == "optimizations" || kind == "schedules") || rest == "prices/pull"
+		return !one && (kind == "portfolios" || kind == "prices" || kind == "optimizations" || kind == "schedules") ||
+			rest == "prices/pull"
 	case http.MethodPut, http.MethodDelete:
 		return one && (kind == "portfolios" || kind == "schedules") && name != "" && !strings.Contains(name, "/")
 	}
@@ -196,7 +199,8 @@ func (u *upstream) settled(ctx context.Context, id string, wait time.Duration, o
 	return over
 }
 
-// preferred returns the wait that a client prefers (RFC 7240), at most a minute, and whether it lasts until the operation
+// preferred returns the wait that a client prefers (RFC 7240), at most a minute, and whether it lasts until the
+// operation
 // has settled.
 func preferred(h http.Header) (wait time.Duration, settled bool) {
 	for _, line := range h.Values("Prefer") {
@@ -219,7 +223,8 @@ func preferred(h http.Header) (wait time.Duration, settled bool) {
 // operationOf returns a queued write as an operation.
 func operationOf(it Item) json.RawMessage {
 	o := client.Operation{
-		ID: it.Operation, Command: it.Method + " " + it.Path, EntityID: it.entityID(), Status: it.State, Outcome: client.Pending, AcceptedAt: it.QueuedAt,
+		ID: it.Operation, Command: it.Method + " " + it.Path, EntityID: it.entityID(), Status: it.State,
+		Outcome: client.Pending, AcceptedAt: it.QueuedAt,
 		Error: it.Fault,
 	}
 	if it.State == Sending { // whether it arrived is not known yet
