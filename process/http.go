@@ -33,7 +33,8 @@ func (p *Process) publish(c echo.Context) error {
 	topic := c.Param("topic")
 	data, err := rest.Read(c, maxEvent)
 	if f, ok := errors.AsType[*fault.Fault](err); ok && f.Kind == fault.KindTooLarge {
-		return fault.New(fault.KindTooLarge, "event_too_large", "the event has more than 1 MiB").WithHint("split it into several events")
+		return fault.New(fault.KindTooLarge, "event_too_large", "the event has more than 1 MiB").
+			WithHint("split it into several events")
 	}
 	if err != nil {
 		return err
@@ -49,7 +50,8 @@ func (p *Process) publish(c echo.Context) error {
 	id := events.NewID()
 	err = db.Do(c.Request().Context(), func(ctx context.Context, tx *store.Tx) error {
 		operation := store.Operation{
-			ID: id, Command: "stega.publish", Subject: event.Subject(), EntityID: event.Subject(), Status: store.Accepted, AcceptedAt: tx.Now(),
+			ID: id, Command: "stega.publish", Subject: event.Subject(), EntityID: event.Subject(), Status: store.Accepted,
+			AcceptedAt: tx.Now(),
 		}
 		if _, err := store.OperationsOf(tx).Start(ctx, operation); err != nil {
 			return err
@@ -74,9 +76,12 @@ type Published struct {
 // owner is the database whose outbox a topic belongs to.
 func (p *Process) owner(topic string) (*store.DB, error) {
 	t, _ := events.Lookup(topic)
-	i := slices.IndexFunc(p.parts, func(part *part) bool { return part.service.Name() == t.Service || t.Service == "stega" })
+	i := slices.IndexFunc(p.parts, func(part *part) bool {
+		return part.service.Name() == t.Service || t.Service == "stega"
+	})
 	if i < 0 {
-		return nil, fault.New(fault.KindNotFound, "topic_elsewhere", "%s belongs to the service %s, which this process does not run", topic, t.Service).
+		return nil, fault.New(fault.KindNotFound, "topic_elsewhere",
+			"%s belongs to the service %s, which this process does not run", topic, t.Service).
 			WithHint("send it to the api of %s, or straight to the broker with --broker-url", t.Service)
 	}
 	return p.parts[i].db, nil
@@ -86,10 +91,12 @@ func (p *Process) owner(topic string) (*store.DB, error) {
 func Event(topic string, data []byte) (events.Typed, error) {
 	t, ok := events.Lookup(topic)
 	if !ok {
-		return nil, fault.NotFound("topic_unknown", "there is no topic %q", topic).WithHint("see them all with: stega events list")
+		return nil, fault.NotFound("topic_unknown", "there is no topic %q", topic).
+			WithHint("see them all with: stega events list")
 	}
 	if t.Internal() {
-		return nil, fault.New(fault.KindForbidden, "topic_internal", "%s is what stega says of itself, and cannot be published by hand", topic).
+		return nil, fault.New(fault.KindForbidden, "topic_internal",
+			"%s is what stega says of itself, and cannot be published by hand", topic).
 			WithHint("see the others with: stega events list")
 	}
 	err := rest.Decode(data, t.New())
@@ -99,7 +106,8 @@ func Event(topic string, data []byte) (events.Typed, error) {
 			return e, nil
 		}
 	}
-	f := fault.Invalid("event_invalid", "the data do not fit %s: %s", topic, err).WithHint("see what it looks like: stega events show %s", topic)
+	f := fault.Invalid("event_invalid", "the data do not fit %s: %s", topic, err).
+		WithHint("see what it looks like: stega events show %s", topic)
 	if inner, ok := errors.AsType[*fault.Fault](err); ok {
 		f.Errors = inner.Errors
 	}

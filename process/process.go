@@ -67,8 +67,9 @@ type Config struct {
 	Migrate   bool
 	Options   Options
 	Retention store.Retention
-	Grace     time.Duration // for finishing events and jobs that run, after at most half of it for requests; 20 s when zero
-	Log       *slog.Logger
+	// for finishing events and jobs that run, after at most half of it for requests; 20 s when zero
+	Grace time.Duration
+	Log   *slog.Logger
 }
 
 // Audit says how long and how large the audit is.
@@ -226,11 +227,13 @@ func (p *Process) newEdge(ctx context.Context) (edge, error) {
 		}
 	}
 	o := boundary.ServerOptions{
-		Table: rest.NewTable(HTTPRoutes()...), Log: p.cfg.Log, Metrics: p.registry, Databases: p.databases(), Events: p.broker, Upstreams: p.cfg.Upstreams,
+		Table: rest.NewTable(HTTPRoutes()...), Log: p.cfg.Log, Metrics: p.registry, Databases: p.databases(),
+		Events: p.broker, Upstreams: p.cfg.Upstreams,
 		TokenFile: p.cfg.TokenFile, SignIn: p.cfg.SignIn,
 		Access: access.Options{
-			Log: p.cfg.Log, Metrics: p.registry, Limits: p.cfg.Limits, Service: p.cfg.Secret, Local: p.cfg.LocalAccess, Proxies: p.cfg.Proxies,
-			Keep: p.cfg.Audit.Keep, Rows: p.cfg.Audit.Rows,
+			Log: p.cfg.Log, Metrics: p.registry, Limits: p.cfg.Limits, Service: p.cfg.Secret, Local: p.cfg.LocalAccess,
+			Proxies: p.cfg.Proxies,
+			Keep:    p.cfg.Audit.Keep, Rows: p.cfg.Audit.Rows,
 		},
 	}
 	for _, part := range p.parts {
@@ -266,9 +269,11 @@ func (p *Process) run(ctx context.Context, plain net.Listener, ready func(addr s
 	ctx, broken := context.WithCancel(ctx)
 	defer broken()
 	server := &http.Server{
-		Handler: rest.Pace{}.Wrap(p.edge.Guard(listener.Addr(), p.admitted(p.handler()))), TLSConfig: p.tls, ConnContext: withConnection,
+		Handler: rest.Pace{}.Wrap(p.edge.Guard(listener.Addr(), p.admitted(p.handler()))), TLSConfig: p.tls,
+		ConnContext:       withConnection,
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 100, WriteByteTimeout: stallAfter, SendPingTimeout: time.Minute, PingTimeout: 15 * time.Second},
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 100, WriteByteTimeout: stallAfter, SendPingTimeout: time.Minute,
+			PingTimeout: 15 * time.Second},
 		ErrorLog: slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelWarn),
 	}
 	// HTTP outlives the workers: health and metrics tell of them until the end, while everything else is turned away.

@@ -34,7 +34,8 @@ func (p *Process) tail(c echo.Context) error {
 	}
 	release := p.tails.take(rest.Caller(c.Request().Context()))
 	if release == nil {
-		return fault.New(fault.KindRateLimited, "too_many_tails", "the log is read by as many requests as may be: %d of one token, %d in all", tailsEach, tailsTotal).
+		return fault.New(fault.KindRateLimited, "too_many_tails",
+			"the log is read by as many requests as may be: %d of one token, %d in all", tailsEach, tailsTotal).
 			WithHint("end one of them, or subscribe to GET /v1/stream, where one connection carries many channels")
 	}
 	defer release()
@@ -73,7 +74,8 @@ type tailing struct {
 }
 
 func tailOf(c echo.Context) (*tailing, error) {
-	t := &tailing{from: broker.LogEnd, follow: rest.Arg[bool](c, "follow"), internal: rest.Arg[bool](c, "internal"), began: time.Now()}
+	t := &tailing{from: broker.LogEnd, follow: rest.Arg[bool](c, "follow"), internal: rest.Arg[bool](c, "internal"),
+		began: time.Now()}
 	if v := rest.Arg[string](c, "from"); v != "" {
 		var err error
 		if t.from, err = strconv.ParseUint(v, 10, 64); err != nil {

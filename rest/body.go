@@ -25,15 +25,18 @@ const maxBody = 1 << 20
 func Hash(c echo.Context, body []byte) string {
 	h := sha256.New()
 	r := c.Request()
-	_, _ = fmt.Fprintf(h, "%q %s %s?%s %s\n", Caller(r.Context()), r.Method, r.URL.Path, r.URL.RawQuery, r.Header.Get("If-Match"))
+	_, _ = fmt.Fprintf(h, "%q %s %s?%s %s\n", Caller(r.Context()), r.Method, r.URL.Path, r.URL.RawQuery,
+		r.Header.Get("If-Match"))
 	_, _ = h.Write(body)
 	return hex.EncodeToString(h.Sum(nil))
 }
 
 // Media checks the content type of a request, and that its body is not packed.
 func Media(c echo.Context, want ...string) error {
-	if packed := c.Request().Header.Get(echo.HeaderContentEncoding); packed != "" && !strings.EqualFold(packed, "identity") {
-		return fault.New(fault.KindUnsupported, "encoding_unsupported", "the body is encoded as %.64q, which is not understood here", packed).
+	if packed := c.Request().Header.Get(echo.HeaderContentEncoding); packed != "" && !strings.EqualFold(packed,
+		"identity") {
+		return fault.New(fault.KindUnsupported, "encoding_unsupported",
+			"the body is encoded as %.64q, which is not understood here", packed).
 			WithHint("send it as it is, without the header Content-Encoding")
 	}
 	got := c.Request().Header.Get(echo.HeaderContentType)

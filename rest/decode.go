@@ -268,7 +268,8 @@ func (w *walk) object(t reflect.Type) error {
 			var known bool
 			if of, known = fields[name]; !known {
 				pointer := w.pointer()
-				return fault.Invalid("field_unknown", "there is no field %s", pointer).With(fault.Item{Pointer: pointer, Detail: "is not known"}).
+				return fault.Invalid("field_unknown", "there is no field %s", pointer).
+					With(fault.Item{Pointer: pointer, Detail: "is not known"}).
 					WithHint("check the spelling; known are %s", strings.Join(slices.Sorted(maps.Keys(fields)), ", "))
 			}
 		}

@@ -20,7 +20,8 @@ func Operations(dbs ...*store.DB) []Route {
 	return []Route{
 		{Method: http.MethodGet, Path: "/v1/operations", Scope: ScopeRead, Query: Paging(), Handler: o.list},
 		{Method: http.MethodGet, Path: "/v1/operations/{id}", Scope: ScopeRead, Handler: o.get},
-		{Method: http.MethodPost, Path: "/v1/operations/{id}/cancel", Scope: ScopeWrite, Handler: func(c echo.Context) error { return CancelIn(c, dbs...) }},
+		{Method: http.MethodPost, Path: "/v1/operations/{id}/cancel", Scope: ScopeWrite,
+			Handler: func(c echo.Context) error { return CancelIn(c, dbs...) }},
 	}
 }
 
@@ -98,7 +99,10 @@ func CancelIn(c echo.Context, dbs ...*store.DB) error {
 		if db.Service() != o.Service {
 			continue
 		}
-		err := db.Do(c.Request().Context(), func(ctx context.Context, tx *store.Tx) error { return store.OperationsOf(tx).RequestCancel(ctx, o.ID) })
+		err := db.Do(c.Request().Context(), func(ctx context.Context, tx *store.Tx) error {
+			return store.OperationsOf(tx).
+				RequestCancel(ctx, o.ID)
+		})
 		if err != nil {
 			return err
 		}

@@ -106,7 +106,8 @@ func arguments(c echo.Context, params []Param) (map[string]any, error) {
 // declared checks one parameter of a query.
 func declared(name string, values []string, params []Param) error {
 	if len(values) > 1 {
-		return fault.Invalid("parameter_repeated", "the parameter %s is given %d times", name, len(values)).WithHint("give it once")
+		return fault.Invalid("parameter_repeated", "the parameter %s is given %d times", name, len(values)).
+			WithHint("give it once")
 	}
 	if !utf8.ValidString(values[0]) || strings.ContainsFunc(values[0], unicode.IsControl) {
 		return fault.Invalid("parameter_invalid", "the parameter %.64q has a character that is not allowed", name).

@@ -36,7 +36,8 @@ const (
 // Paging returns the parameters of a list that has pages, followed by others.
 func Paging(others ...Param) []Param {
 	return append([]Param{
-		{Name: "limit", About: "number of items of a page", Type: Integer, Default: defaultLimit, Min: 1, Max: maxLimit, Code: "limit_invalid"},
+		{Name: "limit", About: "number of items of a page", Type: Integer, Default: defaultLimit, Min: 1, Max: maxLimit,
+			Code: "limit_invalid"},
 		{Name: "cursor", About: "next_cursor of the page before"},
 	}, others...)
 }
@@ -60,7 +61,8 @@ const cursorSum = 4
 
 // Cursor is what a page after a key is asked for with.
 func Cursor(key string) string {
-	return base64.RawURLEncoding.EncodeToString(append(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(key))), key...))
+	return base64.RawURLEncoding.EncodeToString(append(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(key))),
+		key...))
 }
 
 // Pages answers one page. items has up to one more than the limit, which shows that another page follows. key returns

@@ -22,7 +22,8 @@ func Refuse(w http.ResponseWriter, r *http.Request, err error) {
 // NotAllowed answers a method that a path does not have; allow lists those that it has.
 func NotAllowed(w http.ResponseWriter, r *http.Request, allow string) {
 	w.Header().Set(echo.HeaderAllow, allow)
-	f := fault.New(fault.KindMalformed, "method_not_allowed", "this path does not answer to this method").WithHint("it answers to %s", allow)
+	f := fault.New(fault.KindMalformed, "method_not_allowed", "this path does not answer to this method").
+		WithHint("it answers to %s", allow)
 	_ = refuse(w, r, f, http.StatusMethodNotAllowed)
 }
 
@@ -31,7 +32,8 @@ func refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault, status int) 
 	status = cmp.Or(status, f.Kind.Status())
 	h := w.Header()
 	p := Problem{
-		Type: "about:blank", Title: cmp.Or(http.StatusText(status), "Client Closed Request"), Status: status, Kind: f.Kind, Code: f.Code, Detail: f.Detail,
+		Type: "about:blank", Title: cmp.Or(http.StatusText(status), "Client Closed Request"), Status: status, Kind: f.Kind,
+		Code: f.Code, Detail: f.Detail,
 		Hint: f.Hint, Errors: f.Errors, Instance: h.Get(echo.HeaderXRequestID),
 	}
 	if (f.Kind == fault.KindUnavailable || f.Kind == fault.KindRateLimited) && h.Get(echo.HeaderRetryAfter) == "" {

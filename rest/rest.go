@@ -184,7 +184,8 @@ func of(err error) *fault.Fault {
 		return fault.Of(err)
 	}
 	if store.Away(err) {
-		return fault.Unavailable("database_unavailable", "the database does not answer").WithHint("try again shortly").Because(err)
+		return fault.Unavailable("database_unavailable", "the database does not answer").WithHint("try again shortly").
+			Because(err)
 	}
 	return fault.Of(err)
 }
@@ -266,7 +267,8 @@ func Preferred(h http.Header) (p Preference, err error) {
 			case name == "wait":
 				seconds, err := strconv.ParseUint(value, 10, 31)
 				if err != nil && !errors.Is(err, strconv.ErrRange) {
-					return p, fault.Malformed("prefer_malformed", "Prefer: wait=%.32s is not a number of seconds", value).WithHint("send Prefer: wait=5")
+					return p, fault.Malformed("prefer_malformed", "Prefer: wait=%.32s is not a number of seconds", value).
+						WithHint("send Prefer: wait=5")
 				}
 				p.Wait = min(time.Duration(seconds)*time.Second, maxWait)
 			}

@@ -126,7 +126,8 @@ func TestJSONThatFitsIsTaken(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		`{"name":"x","count":1,"share":"0.6","due":"2024-01-02T03:04:05Z","parts":[{"symbol":"A","a/b~c":1}],"by":{"k":{}},"data":[{"a":1}],"version":1}`,
-		`{"name":"x","name":"y"}`, `{"Name":1}`, `[[[[`, `{"a":1}{}`, "\"\xff\"", `{"count":1e400,"share":99999999999999999999999}`, `{"data":"\ud800"}`, `null`, "",
+		`{"name":"x","name":"y"}`, `{"Name":1}`, `[[[[`, `{"a":1}{}`, "\"\xff\"",
+		`{"count":1e400,"share":99999999999999999999999}`, `{"data":"\ud800"}`, `null`, "",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -153,8 +154,10 @@ func FuzzDecode(f *testing.F) {
 func TestPreferredWaits(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]time.Duration{
-		"": 0, "wait=5": 5 * time.Second, "Wait = 5": 5 * time.Second, `wait="7"`: 7 * time.Second, "respond-async, wait=3": 3 * time.Second,
-		"wait=3;strict=1": 3 * time.Second, "wait=0": 0, "return=minimal": 0, "wait=100": maxWait, "wait=99999999999": maxWait,
+		"": 0, "wait=5": 5 * time.Second, "Wait = 5": 5 * time.Second, `wait="7"`: 7 * time.Second,
+		"respond-async, wait=3": 3 * time.Second,
+		"wait=3;strict=1":       3 * time.Second, "wait=0": 0, "return=minimal": 0, "wait=100": maxWait,
+		"wait=99999999999":                maxWait,
 		"wait=99999999999999999999999999": maxWait, "waiting=soon": 0,
 	} {
 		got, err := Preferred(http.Header{"Prefer": {value}})
@@ -289,9 +292,13 @@ func TestPagesFollowEachOther(t *testing.T) {
 	assert.Equal(t, []string{}, get("cursor="+Cursor("z")).Items, "an empty page is a list")
 
 	for query, want := range map[string]string{
-		"limit=0": "limit_invalid", "limit=-1": "limit_invalid", "limit=1001": "limit_invalid", "limit=x": "limit_invalid", "limit=1.5": "limit_invalid",
-		"cursor=@": "cursor_invalid", "cursor=eg": "cursor_invalid", "cursor=xxxxxxxxxx": "cursor_invalid", "cursor=%00": "parameter_invalid", "limit=%ff": "parameter_invalid", "cursor=YQ==": "cursor_invalid", "cursor=Y": "cursor_invalid",
-		"colour=1": "parameter_unknown", "Limit=1": "parameter_unknown", "limit=1&limit=2": "parameter_repeated", "limit=%zz": "query_malformed", "limit=1;cursor=YQ": "query_malformed",
+		"limit=0": "limit_invalid", "limit=-1": "limit_invalid", "limit=1001": "limit_invalid", "limit=x": "limit_invalid",
+		"limit=1.5": "limit_invalid",
+		"cursor=@":  "cursor_invalid", "cursor=eg": "cursor_invalid", "cursor=xxxxxxxxxx": "cursor_invalid",
+		"cursor=%00": "parameter_invalid", "limit=%ff": "parameter_invalid", "cursor=YQ==": "cursor_invalid",
+		"cursor=Y": "cursor_invalid",
+		"colour=1": "parameter_unknown", "Limit=1": "parameter_unknown", "limit=1&limit=2": "parameter_repeated",
+		"limit=%zz": "query_malformed", "limit=1;cursor=YQ": "query_malformed",
 	} {
 		status, _, code := ask(t, s, http.MethodGet, "/?"+query)
 		assert.Equal(t, want, code, query)
@@ -317,7 +324,8 @@ func TestWindowsOfDays(t *testing.T) {
 		assert.Equal(t, want, text)
 	}
 	for query, want := range map[string]string{
-		"from=2024-02-30": "date_invalid", "to=soon": "date_invalid", "from=02/01/2024": "date_invalid", "from=2024-01-03&to=2024-01-02": "window_invalid",
+		"from=2024-02-30": "date_invalid", "to=soon": "date_invalid", "from=02/01/2024": "date_invalid",
+		"from=2024-01-03&to=2024-01-02": "window_invalid",
 	} {
 		_, _, code := ask(t, s, http.MethodGet, "/?"+query)
 		assert.Equal(t, want, code, query)
@@ -393,8 +401,10 @@ func TestEveryErrorIsAProblem(t *testing.T) {
 		method, path, code string
 		status             int
 	}{
-		{http.MethodGet, "/fault", "x_away", 503}, {http.MethodGet, "/error", "internal", 500}, {http.MethodGet, "/panic", "internal", 500},
-		{http.MethodGet, "/nowhere", "path_unknown", 404}, {http.MethodDelete, "/error", "method_not_allowed", 405}, {http.MethodHead, "/nowhere", "", 404},
+		{http.MethodGet, "/fault", "x_away", 503}, {http.MethodGet, "/error", "internal", 500},
+		{http.MethodGet, "/panic", "internal", 500},
+		{http.MethodGet, "/nowhere", "path_unknown", 404}, {http.MethodDelete, "/error", "method_not_allowed", 405},
+		{http.MethodHead, "/nowhere", "", 404},
 	} {
 		status, text, code := ask(t, s, c.method, c.path)
 		assert.Equal(t, c.status, status, c.path)

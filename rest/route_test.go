@@ -22,7 +22,8 @@ func TestParametersAreCheckedAsTheirRouteDeclaresThem(t *testing.T) {
 			OneOf("kind", "", "simple", "log"),
 		}, Handler: func(c echo.Context) error {
 			return c.JSON(http.StatusOK, []any{
-				c.Param("id"), Arg[int](c, "count"), Arg[float64](c, "rate"), Arg[civil.Date](c, "day"), Arg[bool](c, "all"), Arg[string](c, "text"), Word[ParamType](c, "kind"),
+				c.Param("id"), Arg[int](c, "count"), Arg[float64](c, "rate"), Arg[civil.Date](c, "day"), Arg[bool](c, "all"),
+				Arg[string](c, "text"), Word[ParamType](c, "kind"),
 			})
 		}}, Route{Method: http.MethodGet, Path: "/undeclared", Handler: func(c echo.Context) error {
 			return c.JSON(http.StatusOK, Arg[string](c, "other"))
@@ -39,9 +40,12 @@ func TestParametersAreCheckedAsTheirRouteDeclaresThem(t *testing.T) {
 		assert.Equal(t, want, text, query)
 	}
 	for query, want := range map[string]string{
-		"count=0": "parameter_invalid", "count=11": "parameter_invalid", "count=1.5": "parameter_invalid", "count=x": "parameter_invalid",
-		"rate=-1": "parameter_invalid", "rate=10": "parameter_invalid", "rate=NaN": "parameter_invalid", "rate=Inf": "parameter_invalid",
-		"day=2024-02-30": "date_invalid", "all=yes": "parameter_invalid", "kind=cubic": "parameter_invalid", "Kind=log": "parameter_unknown",
+		"count=0": "parameter_invalid", "count=11": "parameter_invalid", "count=1.5": "parameter_invalid",
+		"count=x": "parameter_invalid",
+		"rate=-1": "parameter_invalid", "rate=10": "parameter_invalid", "rate=NaN": "parameter_invalid",
+		"rate=Inf":       "parameter_invalid",
+		"day=2024-02-30": "date_invalid", "all=yes": "parameter_invalid", "kind=cubic": "parameter_invalid",
+		"Kind=log":      "parameter_unknown",
 		"text=a&text=b": "parameter_repeated", "text=%00": "parameter_invalid", "text=%zz": "query_malformed",
 	} {
 		_, text, code := ask(t, s, http.MethodGet, "/x/a?"+query)
@@ -54,13 +58,18 @@ func TestParametersAreCheckedAsTheirRouteDeclaresThem(t *testing.T) {
 func TestATableFindsTheRouteThatTheRouterTakes(t *testing.T) {
 	t.Parallel()
 	table := NewTable(
-		Route{Name: "one", Method: http.MethodGet, Path: "/v1/prices/{symbol}"}, Route{Name: "providers", Method: http.MethodGet, Path: "/v1/prices/providers"},
-		Route{Name: "pull", Method: http.MethodPost, Path: "/v1/prices/pull"}, Route{Name: "import", Method: http.MethodPost, Path: "/v1/prices"},
+		Route{Name: "one", Method: http.MethodGet, Path: "/v1/prices/{symbol}"},
+		Route{Name: "providers", Method: http.MethodGet, Path: "/v1/prices/providers"},
+		Route{Name: "pull", Method: http.MethodPost, Path: "/v1/prices/pull"},
+		Route{Name: "import", Method: http.MethodPost, Path: "/v1/prices"},
 	)
 	for _, c := range []struct{ method, path, want string }{
-		{"GET", "/v1/prices/AAPL", "one"}, {"HEAD", "/v1/prices/AAPL", "one"}, {"GET", "/v1/prices/pull", "one"}, {"GET", "/v1/prices/providers", "providers"},
-		{"POST", "/v1/prices/pull", "pull"}, {"POST", "/v1/prices", "import"}, {"POST", "/v1/prices/AAPL", ""}, {"GET", "/v1/prices/", ""},
-		{"GET", "/v1/prices/..", ""}, {"GET", "/v1/prices/%2e%2e", ""}, {"GET", "/v1/prices/a%2fb", ""}, {"GET", "/v1/%70rices/A", ""}, {"get", "/v1/prices/A", ""}, {"", "", ""},
+		{"GET", "/v1/prices/AAPL", "one"}, {"HEAD", "/v1/prices/AAPL", "one"}, {"GET", "/v1/prices/pull", "one"},
+		{"GET", "/v1/prices/providers", "providers"},
+		{"POST", "/v1/prices/pull", "pull"}, {"POST", "/v1/prices", "import"}, {"POST", "/v1/prices/AAPL", ""},
+		{"GET", "/v1/prices/", ""},
+		{"GET", "/v1/prices/..", ""}, {"GET", "/v1/prices/%2e%2e", ""}, {"GET", "/v1/prices/a%2fb", ""},
+		{"GET", "/v1/%70rices/A", ""}, {"get", "/v1/prices/A", ""}, {"", "", ""},
 	} {
 		r, _, found := table.Find(c.method, c.path)
 		assert.Equal(t, c.want, r.Name, "%s %s", c.method, c.path)

@@ -41,7 +41,8 @@ func (w *Work) Do(ctx context.Context, steps float64, f func() error) error {
 			defer func() { <-w.slots }()
 		case <-ctx.Done():
 		case <-timer.C:
-			return fault.New(fault.KindRateLimited, "estimators_busy", "%d costly requests are computed at present, and others wait", cap(w.slots)).
+			return fault.New(fault.KindRateLimited, "estimators_busy",
+				"%d costly requests are computed at present, and others wait", cap(w.slots)).
 				WithHint("send it again after some seconds, or ask for fewer symbols or a shorter window")
 		}
 	}

@@ -18,7 +18,8 @@ type Internal struct {
 	databases []*store.DB
 }
 
-// NewInternal makes it. On the boundary's database, in a process without the public server, tokens let in too; tokens is
+// NewInternal makes it. On the boundary's database, in a process without the public server, tokens let in too; tokens
+// is
 // nil in others.
 func NewInternal(tokens *store.DB, o ServerOptions) *Internal {
 	return &Internal{access: access.New(tokens, o.Access), table: o.Table, databases: o.Databases}

@@ -118,7 +118,8 @@ func (w *world) command(id string) {
 		accepted.Emitted = []events.Emitted{job}
 		w.facts = append(w.facts, fact{id, entry{Service: "thing", State: &accepted}, false})
 		w.record(id, "thing", true, events.Receipt{
-			Message: job.ID, Topic: "thing.do", Operation: id, Handler: "thing:thing.do", State: events.ReceiptHandled, Emitted: w.emits(id, 3), At: w.now(),
+			Message: job.ID, Topic: "thing.do", Operation: id, Handler: "thing:thing.do", State: events.ReceiptHandled,
+			Emitted: w.emits(id, 3), At: w.now(),
 		})
 	} else {
 		state.Emitted = w.emits(id, 3)

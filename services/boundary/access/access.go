@@ -123,9 +123,10 @@ func New(db *store.DB, o Options) *Access {
 	if o.Rows == 0 {
 		o.Rows = 1_000_000
 	}
-	a := &Access{log: o.Log, now: o.Now, local: o.Local, proxies: o.Proxies, limits: newLimiters(o.Limits, o.Now), refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "stega_access_refused_total", Help: "Requests that were refused, by the code of the fault.",
-	}, []string{"code"})}
+	a := &Access{log: o.Log, now: o.Now, local: o.Local, proxies: o.Proxies, limits: newLimiters(o.Limits, o.Now),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stega_access_refused_total", Help: "Requests that were refused, by the code of the fault.",
+		}, []string{"code"})}
 	if o.Service != "" && db == nil { // the boundary takes tokens only
 		sum := sha256.Sum256([]byte(o.Service))
 		a.secret = &sum

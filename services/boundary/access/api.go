@@ -118,7 +118,8 @@ func duration(s string) (time.Duration, error) {
 	}
 	if err != nil || d <= 0 || d > maxExpiry {
 		return 0, fault.Invalid("expiry_invalid", "%.40q is not how long a token can be good for", s).
-			With(fault.Item{Pointer: "/expires_in", Detail: "is not a time"}).WithHint("say 90d, 12h or 30m; leave it out for a token that does not expire")
+			With(fault.Item{Pointer: "/expires_in", Detail: "is not a time"}).
+			WithHint("say 90d, 12h or 30m; leave it out for a token that does not expire")
 	}
 	return d, nil
 }
@@ -140,7 +141,8 @@ func (a *Access) listAudit(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	list, err := a.audit.list(c.Request().Context(), page.Limit+1, page.After, rest.Arg[string](c, "token"), strings.ToLower(rest.Arg[string](c, "operation")))
+	list, err := a.audit.list(c.Request().Context(), page.Limit+1, page.After, rest.Arg[string](c,
+		"token"), strings.ToLower(rest.Arg[string](c, "operation")))
 	if err != nil {
 		return err
 	}

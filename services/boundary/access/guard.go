@@ -141,7 +141,8 @@ func (g *guard) answer(w http.ResponseWriter, r *http.Request, route route, call
 		g.next.ServeHTTP(w, r)
 		return
 	}
-	g.refuse(w, r, route, fault.New(fault.KindForbidden, "scope_missing", "this takes a token of scope %s, and that of %q is %s", route.Scope, caller.Name, caller.Scope).
+	g.refuse(w, r, route, fault.New(fault.KindForbidden, "scope_missing",
+		"this takes a token of scope %s, and that of %q is %s", route.Scope, caller.Name, caller.Scope).
 		WithHint("make one with: stega token create NAME --scope %s", route.Scope))
 }
 
@@ -263,8 +264,10 @@ func (g *guard) counted(r *http.Request, load loader) loader {
 // missing is the refusal of a request without a token, on loopback as elsewhere.
 func missing() error {
 	return unauthorized("token_missing", "this takes a token").
-		WithHint("stega api PATH sends the token that stega up keeps in the file token of its data folder; a browser signs in with: stega open; " +
-			"other programs send the header Authorization: Bearer stega_…; a server that is started with --local-access takes requests of its own machine without one")
+		WithHint("stega api PATH sends the token that stega up keeps in the file token of its data folder; " +
+			"a browser signs in with: stega open; " +
+			"other programs send the header Authorization: Bearer stega_…; " +
+			"a server that is started with --local-access takes requests of its own machine without one")
 }
 
 func isWebSocket(r *http.Request) bool {
@@ -300,7 +303,8 @@ func (a *Access) identify(ctx context.Context, text string) (Caller, error) {
 func (a *Access) Authorize(ctx context.Context, token string, needed Scope) (Caller, error) {
 	caller, err := a.identify(ctx, token)
 	if err == nil && !caller.Scope.Covers(needed) {
-		err = fault.New(fault.KindForbidden, "scope_missing", "this takes a token of scope %s, and that of %q is %s", needed, caller.Name, caller.Scope)
+		err = fault.New(fault.KindForbidden, "scope_missing", "this takes a token of scope %s, and that of %q is %s", needed,
+			caller.Name, caller.Scope)
 	}
 	return caller, err
 }

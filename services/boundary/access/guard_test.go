@@ -47,9 +47,11 @@ func TestEveryPathAsksForItsToken(t *testing.T) {
 	unknown, _ := newSecret()
 	wrong := map[string]string{
 		"Bearer " + unknown: "token_unknown", "Bearer " + token("expired", Admin, time.Minute): "token_expired",
-		"Bearer " + token("revoked", Admin, 0): "token_revoked", "Bearer nonsense": "token_unknown", "Bearer ": "token_malformed", "Basic eDp5": "token_malformed",
-		of[Admin]: "token_malformed", "Bearer " + of[Admin] + "x": "token_unknown", "Bearer " + strings.ToLower(of[Admin]): "token_unknown",
-		"Bearer the secret between services": "token_unknown", // the boundary takes tokens only
+		"Bearer " + token("revoked", Admin, 0): "token_revoked", "Bearer nonsense": "token_unknown",
+		"Bearer ": "token_malformed", "Basic eDp5": "token_malformed",
+		of[Admin]: "token_malformed", "Bearer " + of[Admin] + "x": "token_unknown",
+		"Bearer " + strings.ToLower(of[Admin]): "token_unknown",
+		"Bearer the secret between services":   "token_unknown", // the boundary takes tokens only
 	}
 	clock.pass(time.Hour)
 	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

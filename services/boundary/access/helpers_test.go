@@ -110,7 +110,8 @@ var (
 
 // paths are the routes of the suite, as far as the tests of this package need them.
 var paths = rest.NewTable(slices.Concat(
-	New(nil, Options{}).Routes(), rest.DeadLetters(), rest.Operations(), portfolio.New(nil).Routes(nil), marketdata.New(nil, marketdata.Options{}).Routes(nil),
+	New(nil, Options{}).Routes(), rest.DeadLetters(), rest.Operations(), portfolio.New(nil).Routes(nil),
+	marketdata.New(nil, marketdata.Options{}).Routes(nil),
 	[]rest.Route{
 		{Method: http.MethodGet, Path: "/healthz"}, {Method: http.MethodGet, Path: "/readyz"},
 		{Method: http.MethodGet, Path: "/metrics", Scope: Read}, {Method: http.MethodGet, Path: "/v1/stream", Scope: Read},

@@ -13,7 +13,8 @@ import (
 )
 
 // pagePolicy is the policy of pages: they load nothing, send no forms, and run nothing.
-const pagePolicy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+const pagePolicy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
+	"require-trusted-types-for 'script'"
 
 var page = template.Must(template.New("page").Parse(`<!doctype html>
 <html lang="en">
@@ -50,7 +51,8 @@ func (a *Access) login(c echo.Context) error {
 	r := c.Request()
 	site := r.Header.Get("Sec-Fetch-Site")
 	if strings.Contains(r.Header.Get("Sec-Purpose"), "prefetch") || site != "" && site != "none" && site != "same-origin" {
-		return a.show(c, http.StatusForbidden, Caller{}, "Open the link from the address bar: it does not work from another page")
+		return a.show(c, http.StatusForbidden, Caller{},
+			"Open the link from the address bar: it does not work from another page")
 	}
 	session, token, err := a.tokens.signIn(r.Context(), r.URL.Query().Get("code"))
 	if f := fault.Of(err); err != nil && f.Kind == fault.KindUnauthorized {
@@ -60,11 +62,13 @@ func (a *Access) login(c echo.Context) error {
 		return err
 	}
 	a.audit.add(Entry{
-		ID: events.NewID(), At: a.now().UTC(), TokenID: token.ID, Who: token.Name, Remote: a.client(r).String(), Method: r.Method, Path: "/login",
+		ID: events.NewID(), At: a.now().UTC(), TokenID: token.ID, Who: token.Name, Remote: a.client(r).String(),
+		Method: r.Method, Path: "/login",
 		Command: "session.create", Status: http.StatusSeeOther, Requests: 1, Detail: detail(made{Scope: token.Scope}),
 	})
 	http.SetCookie(c.Response(), &http.Cookie{ //nolint:gosec // Secure whenever the server is reached over TLS
-		Name: a.cookie(r), Value: session, Path: "/", MaxAge: int(sessionLife.Seconds()), HttpOnly: true, Secure: a.secure(r), SameSite: http.SameSiteStrictMode,
+		Name: a.cookie(r), Value: session, Path: "/", MaxAge: int(sessionLife.Seconds()), HttpOnly: true, Secure: a.secure(r),
+		SameSite: http.SameSiteStrictMode,
 	})
 	return c.Redirect(http.StatusSeeOther, "/")
 }

@@ -52,8 +52,10 @@ func (g *guard) entry(r *http.Request, answer *recorder, route route, caller Cal
 		status = http.StatusInternalServerError
 	}
 	return Entry{
-		ID: events.NewID(), At: at.UTC(), TokenID: caller.Token, Who: caller.Name, Remote: g.client(r).String(), Method: r.Method,
-		Path: cut(r.URL.EscapedPath()), Command: route.Command, Operation: operation(answer.Header()), Status: status, Detail: notes.detail, Requests: 1,
+		ID: events.NewID(), At: at.UTC(), TokenID: caller.Token, Who: caller.Name, Remote: g.client(r).String(),
+		Method: r.Method,
+		Path:   cut(r.URL.EscapedPath()), Command: route.Command, Operation: operation(answer.Header()), Status: status,
+		Detail: notes.detail, Requests: 1,
 	}
 }
 
@@ -89,8 +91,9 @@ func (g *guard) failed(r *http.Request, err error) {
 	}
 	from := network(g.client(r))
 	g.audit.gather(kind{method: "", who: from, route: f.Code, status: f.Kind.Status()}, Entry{
-		ID: events.NewID(), At: g.now().UTC(), Remote: g.client(r).String(), Method: r.Method, Path: cut(r.URL.EscapedPath()), Command: "refused " + f.Code,
-		Status: f.Kind.Status(), Requests: 1,
+		ID: events.NewID(), At: g.now().UTC(), Remote: g.client(r).String(), Method: r.Method, Path: cut(r.URL.EscapedPath()),
+		Command: "refused " + f.Code,
+		Status:  f.Kind.Status(), Requests: 1,
 	})
 }
 

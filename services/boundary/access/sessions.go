@@ -102,7 +102,8 @@ func (t *tokens) signIn(ctx context.Context, code string) (session string, token
 		token = r.token()
 		token.Scope = link.Scope
 		return t.insertSession(ctx, tx, sessionRow{
-			Hash: hash[:], Kind: "session", TokenID: link.TokenID, Scope: link.Scope, ExpiresAt: t.now().Add(sessionLife).UnixMicro(),
+			Hash: hash[:], Kind: "session", TokenID: link.TokenID, Scope: link.Scope,
+			ExpiresAt: t.now().Add(sessionLife).UnixMicro(),
 		})
 	})
 	return session, token, err
@@ -139,7 +140,8 @@ func (t *tokens) loadSessions(ctx context.Context, hashes []digest) (map[digest]
 	var rows []row
 	err := t.db.Read().NewSelect().TableExpr("sessions AS s").Join("JOIN tokens AS t ON t.id = s.token_id").
 		ColumnExpr("t.id, t.name, s.scope, s.hash, t.created_at, t.last_used_at, t.revoked_at").
-		ColumnExpr("CASE WHEN t.expires_at > 0 AND t.expires_at < s.expires_at THEN t.expires_at ELSE s.expires_at END AS expires_at").
+		ColumnExpr("CASE WHEN t.expires_at > 0 AND t.expires_at < s.expires_at "+
+			"THEN t.expires_at ELSE s.expires_at END AS expires_at").
 		Where("s.kind = 'session' AND s.hash IN (?)", in(hashes)).Scan(ctx, &rows)
 	if err != nil {
 		return nil, err

@@ -328,7 +328,8 @@ func TestForwardedAddressesCountFromTrustedProxiesOnly(t *testing.T) {
 func TestSecretsBetweenServicesThatCanBeGuessedAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{
-		"", "x", "stega-dev-service-token", "stega-dev-service-token-stega-dev-service-token", strings.Repeat("a", 64), strings.Repeat("abc", 20), "0123456789abcdef0123456789abcde",
+		"", "x", "stega-dev-service-token", "stega-dev-service-token-stega-dev-service-token", strings.Repeat("a", 64),
+		strings.Repeat("abc", 20), "0123456789abcdef0123456789abcde",
 	} {
 		err := CheckSecret(bad)
 		require.Error(t, err, bad)
@@ -342,8 +343,10 @@ func TestSecretsBetweenServicesThatCanBeGuessedAreRefused(t *testing.T) {
 func TestNamesThatLookLikeReservedOnesAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{
-		"local", "Local", "LOCAL", " local", "loc\u0430l", "l\u043ec\u0430l", "\u04cf\u043e\u0441\u0430\u04cf", "local\u200b", "lo\u200bcal", "\uff4c\uff4f\uff43\uff41\uff4c", "l0cal", "1ocal",
-		"loc\u00e1l", "lo.cal", "service", "SERVICE", "serv\u0456ce", "\u0455\u0435rvice", "servlce", "\u202elacol", "a\u202eb", "\ufeffx",
+		"local", "Local", "LOCAL", " local", "loc\u0430l", "l\u043ec\u0430l", "\u04cf\u043e\u0441\u0430\u04cf", "local\u200b",
+		"lo\u200bcal", "\uff4c\uff4f\uff43\uff41\uff4c", "l0cal", "1ocal",
+		"loc\u00e1l", "lo.cal", "service", "SERVICE", "serv\u0456ce", "\u0455\u0435rvice", "servlce", "\u202elacol",
+		"a\u202eb", "\ufeffx",
 	} {
 		_, err := checkName(bad)
 		assert.Error(t, err, "%q", bad)

@@ -300,7 +300,8 @@ func (t *tokens) load(ctx context.Context, hash digest) (*row, error) {
 
 func unauthorized(code, format string, args ...any) *fault.Fault {
 	return fault.New(fault.KindUnauthorized, code, format, args...).
-		WithHint("make another on the server with: stega token create; set STEGA_TOKEN to it, or send the header Authorization: Bearer …")
+		WithHint("make another on the server with: stega token create; " +
+			"set STEGA_TOKEN to it, or send the header Authorization: Bearer …")
 }
 
 func unknownToken() error {

@@ -32,7 +32,8 @@ type Options struct {
 	Caller    func(context.Context) (header, value string) // names the caller to services elsewhere; nil: nothing does
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer
-	Owner     func(ctx context.Context, operation string) (service string) // which service an operation is of, as far as is known; nil: it is not
+	// which service an operation is of, as far as is known; nil: it is not
+	Owner func(ctx context.Context, operation string) (service string)
 
 	MaxBody      int64         // of a request; 1 MiB when 0
 	MaxImport    int64         // of an import; 1 GiB when 0
@@ -83,7 +84,8 @@ func New(options Options) *Gateway {
 		u := &upstream{Upstream: to, o: o, transport: g.transport, m: g.m}
 		u.breaker = breaker{failures: o.Failures, first: o.Cooldown, longest: 30 * o.Cooldown}
 		u.proxy = &httputil.ReverseProxy{
-			Rewrite: func(p *httputil.ProxyRequest) { g.address(u, p.Out); speakFor(p.In, p.Out.Header) }, Transport: u, FlushInterval: -1,
+			Rewrite: func(p *httputil.ProxyRequest) { g.address(u, p.Out); speakFor(p.In, p.Out.Header) }, Transport: u,
+			FlushInterval:  -1,
 			ModifyResponse: polish, ErrorLog: log.New(io.Discard, "", 0),
 			ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { g.explain(w, r, u, err) },
 		}
@@ -178,7 +180,8 @@ func tooLarge(limit int64) error {
 // notPassed are headers that end here: what is between the client and the gateway, and what the gateway alone may say
 // to a service.
 var notPassed = []string{
-	"Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Proxy-Authenticate", "Proxy-Authorization",
+	"Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Proxy-Authenticate",
+	"Proxy-Authorization",
 	"Authorization", "Cookie", "Stega-Caller", "Forwarded", "Via", "X-Real-Ip", "Idempotency-Key", "X-Idempotency-Key",
 }
 
@@ -204,7 +207,8 @@ func (g *Gateway) outgoing(r *http.Request, segments []string) *http.Request {
 	}
 	out.Header.Set("X-Request-Id", rest.RequestID(r))
 	speakFor(r, out.Header)
-	propagation.TraceContext{}.Inject(r.Context(), propagation.HeaderCarrier(out.Header)) // of the span here, when there is one
+	// of the span here, when there is one
+	propagation.TraceContext{}.Inject(r.Context(), propagation.HeaderCarrier(out.Header))
 	return out
 }
 

@@ -40,11 +40,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // paths are the routes of the suite that services answer.
 var paths = rest.NewTable(slices.Concat(
-	rest.DeadLetters(), rest.Of("portfolio", portfolio.New(nil).Routes(nil)), rest.Of("marketdata", marketdata.New(nil, marketdata.Options{}).Routes(nil)),
+	rest.DeadLetters(), rest.Of("portfolio", portfolio.New(nil).Routes(nil)),
+	rest.Of("marketdata", marketdata.New(nil, marketdata.Options{}).Routes(nil)),
 	rest.Of("returns", returns.New(nil).Routes(nil)), rest.Of("correlations", correlations.New(nil).Routes(nil)),
 	rest.Of("optimization", optimization.New(nil, optimization.Options{}).Routes(nil)),
 	[]rest.Route{
-		{Method: http.MethodPost, Path: "/v1/events/{topic}", Service: "{topic}"}, {Method: http.MethodPost, Path: "/v1/rebuild/{service}", Service: "{service}"},
+		{Method: http.MethodPost, Path: "/v1/events/{topic}", Service: "{topic}"},
+		{Method: http.MethodPost, Path: "/v1/rebuild/{service}", Service: "{service}"},
 		{Method: http.MethodGet, Path: "/v1/events"}, {Method: http.MethodGet, Path: "/v1/operations/{id}"},
 	},
 )...)
@@ -156,11 +158,16 @@ func TestPathsGoToTheirServices(t *testing.T) {
 		code         string
 	}{
 		{"GET", "/v1", 404, "path_unknown"}, {"GET", "/", 400, "path_malformed"}, {"GET", "/metrics", 404, "path_unknown"},
-		{"GET", "/v1/nothing", 404, "path_unknown"}, {"GET", "/V1/portfolios", 404, "path_unknown"}, {"GET", "/v1/Portfolios", 404, "path_unknown"},
-		{"GET", "/v1/portfoliosx", 404, "path_unknown"}, {"POST", "/v1/rebuild/weather", 404, "service_unknown"}, {"POST", "/v1/rebuild", 404, "path_unknown"},
-		{"POST", "/v1/rebuild/returns/x", 404, "path_unknown"}, {"POST", "/v1/events/no.such", 404, "topic_unknown"}, {"GET", "/v1/dead/weather/1", 404, "service_unknown"},
-		{"GET", "/v1/tokens", 404, "path_unknown"}, {"PATCH", "/v1/portfolios", 405, "method_not_allowed"}, {"DELETE", "/v1/symbols/A", 405, "method_not_allowed"},
-		{"GET", "/v1/events/portfolio.created", 405, "method_not_allowed"}, {"POST", "/v1/dead", 405, "method_not_allowed"}, {"TRACE", "/v1/portfolios", 405, "method_not_allowed"},
+		{"GET", "/v1/nothing", 404, "path_unknown"}, {"GET", "/V1/portfolios", 404, "path_unknown"},
+		{"GET", "/v1/Portfolios", 404, "path_unknown"},
+		{"GET", "/v1/portfoliosx", 404, "path_unknown"}, {"POST", "/v1/rebuild/weather", 404, "service_unknown"},
+		{"POST", "/v1/rebuild", 404, "path_unknown"},
+		{"POST", "/v1/rebuild/returns/x", 404, "path_unknown"}, {"POST", "/v1/events/no.such", 404, "topic_unknown"},
+		{"GET", "/v1/dead/weather/1", 404, "service_unknown"},
+		{"GET", "/v1/tokens", 404, "path_unknown"}, {"PATCH", "/v1/portfolios", 405, "method_not_allowed"},
+		{"DELETE", "/v1/symbols/A", 405, "method_not_allowed"},
+		{"GET", "/v1/events/portfolio.created", 405, "method_not_allowed"}, {"POST", "/v1/dead", 405, "method_not_allowed"},
+		{"TRACE", "/v1/portfolios", 405, "method_not_allowed"},
 		{"OPTIONS", "/v1/portfolios", 405, "method_not_allowed"}, {"GET", "/v1/portfolios?a=%zz", 400, "query_malformed"},
 	} {
 		a := do(t, c.method, s.URL+c.path, nil)
@@ -181,7 +188,8 @@ func TestHeadersThatSpeakForOthersEndHere(t *testing.T) {
 	}})
 	for _, path := range []string{"/v1/portfolios", "/v1/symbols"} {
 		a := do(t, "GET", s.URL+path, nil, "Authorization", "Bearer mine", "Cookie", "a=b", "X-Forwarded-For", "10.0.0.1", "X-Forwarded-User", "root",
-			"Forwarded", "for=10.0.0.1", "X-Real-Ip", "10.0.0.1", "Via", "1.1 x", "Connection", "X-Private, Operation-Id-Not", "X-Private", "yes",
+			"Forwarded", "for=10.0.0.1", "X-Real-Ip", "10.0.0.1", "Via", "1.1 x", "Connection", "X-Private, Operation-Id-Not",
+			"X-Private", "yes",
 			"Upgrade", "h2c", "Te", "trailers", "Operation-Id", "0190b7a8-0000-7000-8000-000000000000", "X-Request-Id", "abc-1",
 			"traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "If-Match", `"3"`, "Proxy-Authorization", "x")
 		assert.Equal(t, "abc-1", a.header.Get("X-Request-Id"))
@@ -568,7 +576,8 @@ func TestWhereServicesAreIsRead(t *testing.T) {
 	assert.Equal(t, "portfolio", list[0].Service)
 	assert.Equal(t, &url.URL{Scheme: "https", Host: "[::1]:1"}, list[1].URL)
 	for _, bad := range []string{
-		"portfolio", "portfolio=", "=http://x", "portfolio=ftp://x", "portfolio=http://", "portfolio=http://x/path", "portfolio=http://x?y=1",
+		"portfolio", "portfolio=", "=http://x", "portfolio=ftp://x", "portfolio=http://", "portfolio=http://x/path",
+		"portfolio=http://x?y=1",
 		"portfolio=http://me:secret@x", "portfolio=http://x,portfolio=http://y", "portfolio=://",
 	} {
 		_, err := ParseUpstreams(bad)

@@ -13,14 +13,22 @@ import (
 
 // tricks are paths that try to reach what they do not name.
 var tricks = []string{
-	"//v1/portfolios", "/v1//portfolios", "/v1/portfolios/", "/v1/portfolios//x", "/v1/./portfolios", "/v1/../metrics", "/../v1/portfolios",
-	"/v1/portfolios/..", "/v1/portfolios/../../metrics", "/v1/portfolios/.", "/v1/%2e%2e/metrics", "/v1/portfolios/%2e%2e/%2e%2e/metrics",
-	"/v1/portfolios/%2E%2E", "/v1/portfolios/.%2e", "/v1/portfolios/%2e", "/v1/portfolios%2fx", "/v1/portfolios/a%2Fb", "/v1%2fportfolios",
-	"/v1/portfolios/..%2f..%2fmetrics", "/v1/portfolios/a%5cb", "/v1/portfolios/a%5Cb", `/v1/portfolios\x`, `/v1/..\metrics`, "/v1/portfolios;a=b",
-	"/v1/portfolios;/x", "/v1/portfolios/x;y", "/v1/portfolios/%3b", "/v1/portfolios/%00", "/v1/portfolios/a%00b", "/v1/portfolios/%0d%0aX:1",
-	"/v1/portfolios/%252e%252e", "/v1/portfolios/%25", "/v1/%70ortfolios", "/%76%31/portfolios", "/v1/portfolios/%c0%ae%c0%ae", "/v1/portfolios/%e2%80%ae",
-	"/v1/portfolios/a%20b", "/v1/portfolios/a b", "/v1/portfolios/%3f", "/v1/portfolios/%23", "/v1/portfolios/*", "/v1/portfolios/a%7eb",
-	"http://elsewhere/v1/portfolios", "http://elsewhere:80/v1/portfolios", "*", "/v1/portfolios/" + strings.Repeat("a", 2000), "/v1/portfolios/%u002e",
+	"//v1/portfolios", "/v1//portfolios", "/v1/portfolios/", "/v1/portfolios//x", "/v1/./portfolios", "/v1/../metrics",
+	"/../v1/portfolios",
+	"/v1/portfolios/..", "/v1/portfolios/../../metrics", "/v1/portfolios/.", "/v1/%2e%2e/metrics",
+	"/v1/portfolios/%2e%2e/%2e%2e/metrics",
+	"/v1/portfolios/%2E%2E", "/v1/portfolios/.%2e", "/v1/portfolios/%2e", "/v1/portfolios%2fx", "/v1/portfolios/a%2Fb",
+	"/v1%2fportfolios",
+	"/v1/portfolios/..%2f..%2fmetrics", "/v1/portfolios/a%5cb", "/v1/portfolios/a%5Cb", `/v1/portfolios\x`,
+	`/v1/..\metrics`, "/v1/portfolios;a=b",
+	"/v1/portfolios;/x", "/v1/portfolios/x;y", "/v1/portfolios/%3b", "/v1/portfolios/%00", "/v1/portfolios/a%00b",
+	"/v1/portfolios/%0d%0aX:1",
+	"/v1/portfolios/%252e%252e", "/v1/portfolios/%25", "/v1/%70ortfolios", "/%76%31/portfolios",
+	"/v1/portfolios/%c0%ae%c0%ae", "/v1/portfolios/%e2%80%ae",
+	"/v1/portfolios/a%20b", "/v1/portfolios/a b", "/v1/portfolios/%3f", "/v1/portfolios/%23", "/v1/portfolios/*",
+	"/v1/portfolios/a%7eb",
+	"http://elsewhere/v1/portfolios", "http://elsewhere:80/v1/portfolios", "*",
+	"/v1/portfolios/" + strings.Repeat("a", 2000), "/v1/portfolios/%u002e",
 }
 
 func TestTricksWithPathsReachNobody(t *testing.T) {

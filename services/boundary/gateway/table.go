@@ -36,7 +36,8 @@ func (g *Gateway) target(r rest.Route, variables map[string]string) (service str
 func (g *Gateway) owner(topic string) (string, error) {
 	t, ok := events.Lookup(topic)
 	if !ok {
-		return "", fault.NotFound("topic_unknown", "there is no topic %q", topic).WithHint("list them with: stega events list")
+		return "", fault.NotFound("topic_unknown", "there is no topic %q", topic).
+			WithHint("list them with: stega events list")
 	}
 	if t.Service == "stega" && len(g.names) > 0 {
 		return g.names[0], nil
