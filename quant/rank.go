@@ -94,53 +94,53 @@ func Kendall(x, y []float64) float64 {
 
 // ranking orders a series by its observations.
 type ranking struct {
-	// place is the dense rank of each period: 0 for the least value, the same for equal values, −1 for a missing one.
-	place []int32
-	order []int32 // the observed periods, by value
+	// position is the dense rank of each period: 0 for the least value, the same for equal values, −1 for a missing one.
+	position []int32
+	order    []int32 // the observed periods, by value
 }
 
 // rankingOf returns the ranking of values.
 func rankingOf(values []float64) ranking {
-	r := ranking{place: make([]int32, len(values)), order: make([]int32, 0, len(values))}
+	r := ranking{position: make([]int32, len(values)), order: make([]int32, 0, len(values))}
 	for t, v := range values {
-		r.place[t] = -1
+		r.position[t] = -1
 		if v == v {
 			r.order = append(r.order, int32(t))
 		}
 	}
 	slices.SortFunc(r.order, func(a, b int32) int { return cmp.Compare(values[a], values[b]) })
-	place := int32(0)
+	position := int32(0)
 	for k, t := range r.order {
 		if k > 0 && values[t] != values[r.order[k-1]] {
-			place++
+			position++
 		}
-		r.place[t] = place
+		r.position[t] = position
 	}
 	return r
 }
 
 // rankRoom holds buffers that pairs reuse.
 type rankRoom struct {
-	x, y          []float64
-	places, spare []int32
+	x, y             []float64
+	positions, spare []int32
 }
 
 // ranks returns the ranks, by period, over the periods that other observes too; NaN in the others.
 func (r ranking) ranks(other ranking, room []float64) []float64 {
 	out := room[:0]
-	for range r.place {
+	for range r.position {
 		out = append(out, math.NaN())
 	}
 	from, rank := 0, 0 // start of the run of equal values, and number of observations before it
 	for from < len(r.order) {
 		to, size := from, 0
-		for ; to < len(r.order) && r.place[r.order[to]] == r.place[r.order[from]]; to++ {
-			if other.place[r.order[to]] >= 0 {
+		for ; to < len(r.order) && r.position[r.order[to]] == r.position[r.order[from]]; to++ {
+			if other.position[r.order[to]] >= 0 {
 				size++
 			}
 		}
 		for _, t := range r.order[from:to] {
-			if other.place[t] >= 0 {
+			if other.position[t] >= 0 {
 				out[t] = float64(rank) + float64(size+1)/2
 			}
 		}
@@ -156,27 +156,27 @@ func spearman(x, y ranking, itself bool, room *rankRoom) float64 {
 }
 
 func kendall(x, y ranking, itself bool, room *rankRoom) float64 {
-	places := room.places[:0] // places of y, ordered by x and then by y
+	positions := room.positions[:0] // positions of y, ordered by x and then by y
 	equalX, equalBoth := 0, 0
 	for from := 0; from < len(x.order); {
-		start, to := len(places), from
-		for ; to < len(x.order) && x.place[x.order[to]] == x.place[x.order[from]]; to++ {
-			if p := y.place[x.order[to]]; p >= 0 {
-				places = append(places, p)
+		start, to := len(positions), from
+		for ; to < len(x.order) && x.position[x.order[to]] == x.position[x.order[from]]; to++ {
+			if p := y.position[x.order[to]]; p >= 0 {
+				positions = append(positions, p)
 			}
 		}
-		if run := places[start:]; len(run) > 1 {
+		if run := positions[start:]; len(run) > 1 {
 			slices.Sort(run)
 			equalX += len(run) * (len(run) - 1) / 2
 			equalBoth += equalPairs(run)
 		}
 		from = to
 	}
-	n := len(places)
-	room.places = places
+	n := len(positions)
+	room.positions = positions
 	room.spare = slices.Grow(room.spare[:0], n)
-	swaps := sortCounting(places, room.spare[:n])
-	all, equalY := n*(n-1)/2, equalPairs(places)
+	swaps := sortCounting(positions, room.spare[:n])
+	all, equalY := n*(n-1)/2, equalPairs(positions)
 	scale := math.Sqrt(float64(all-equalX)) * math.Sqrt(float64(all-equalY))
 	switch {
 	case n < 2 || scale == 0:

@@ -45,13 +45,13 @@ func agree(t *testing.T, days [][]float64, symbols int, m *quant.Running) {
 	if len(days) == 0 {
 		series = make([][]float64, symbols)
 	}
-	fresh, err := quant.NewCoMoments(t.Context(), series)
+	recomputed, err := quant.NewCoMoments(t.Context(), series)
 	require.NoError(t, err)
-	wantC, gotC := fresh.Covariance(252), m.Covariance(252)
-	wantR, gotR := fresh.Correlation(), m.Correlation()
+	wantC, gotC := recomputed.Covariance(252), m.Covariance(252)
+	wantR, gotR := recomputed.Correlation(), m.Correlation()
 	for i := range symbols {
 		for j := range symbols {
-			require.Equal(t, fresh.Observations(i, j), m.Observations(i, j))
+			require.Equal(t, recomputed.Observations(i, j), m.Observations(i, j))
 			scale := math.Max(1e-300, math.Sqrt(math.Abs(wantC.At(i, i)*wantC.At(j, j))))
 			if math.IsNaN(scale) {
 				scale = 1

@@ -61,7 +61,7 @@ func TestMissingPartsAreReported(t *testing.T) {
 		require.Empty(t, lacks(t, own), part)
 	}
 	r.CutConnections(t)
-	await(t, "it is asked again after its connection was cut", func() bool {
+	await(t, "it works again after its connection was cut", func() bool {
 		found, err := own.Inspect(t.Context(), inspected)
 		return err == nil && len(found) == 0
 	})

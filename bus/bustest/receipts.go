@@ -142,7 +142,7 @@ type (
 	ending   struct{}
 )
 
-func (reported) service() string { return "told" + run }
+func (reported) service() string { return "reported" + run }
 func (ending) service() string   { return "ending" + run }
 
 // Events report an operation's acceptance, its progress and its end; its job has a separate receipt.

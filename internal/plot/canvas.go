@@ -26,8 +26,8 @@ func newCanvas(columns, rows int, braille bool) *canvas {
 // bits are the bits of braille dots, from the top of the left column down.
 var bits = [2][4]byte{{0x01, 0x02, 0x04, 0x40}, {0x08, 0x10, 0x20, 0x80}}
 
-// place returns the dot at shares of the width and height; y grows upwards.
-func (c *canvas) place(x, y float64) (column, row int) {
+// locate returns the dot at shares of the width and height; y grows upwards.
+func (c *canvas) locate(x, y float64) (column, row int) {
 	across, down := float64(c.columns*c.wide-1), float64(c.rows*c.high-1)
 	return int(math.Round(x * across)), int(math.Round((1 - y) * down))
 }

@@ -138,7 +138,7 @@ func (c *chart) raster(columns, rows int) *canvas {
 				joined = false
 				continue
 			}
-			x, y := body.place(c.x.share(s.X[t]), c.y.share(s.Y[t]))
+			x, y := body.locate(c.x.share(s.X[t]), c.y.share(s.Y[t]))
 			switch {
 			case !s.Line:
 				body.dot(x, y, i, c.mark(i))
@@ -159,11 +159,11 @@ func (c *chart) rowsOf(body *canvas, gutter int) []string {
 	at := map[int]string{}
 	zero := -1
 	for _, t := range c.y.ticks {
-		_, row := body.place(0, c.y.share(t.at))
+		_, row := body.locate(0, c.y.share(t.at))
 		at[row/body.high] = t.text
 	}
 	if c.y.lo < 0 && c.y.hi > 0 {
-		_, row := body.place(0, c.y.share(0))
+		_, row := body.locate(0, c.y.share(0))
 		zero = row / body.high
 	}
 	lines := make([]string, body.rows)

@@ -282,7 +282,7 @@ func (s *server) eval(t testing.TB, expression string) {
 	if err != nil {
 		t.Fatalf("%s: %v", expression, err)
 	}
-	if said, _ := io.ReadAll(output); code != 0 || !bytes.Contains(said, []byte("true")) {
-		t.Fatalf("%s: %s", expression, said)
+	if text, _ := io.ReadAll(output); code != 0 || !bytes.Contains(text, []byte("true")) {
+		t.Fatalf("%s: %s", expression, text)
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"stega/quant/optimize"
 )
 
-// sampled keeps, of each period that ends as said, the first price of each symbol that there is one of, as pandas'
-// resample().first() does.
+// sampled keeps the first price of each symbol in each period, as pandas' resample().first() does. period returns the
+// end of the period of a day.
 func (d *table) sampled(period func(time.Time) time.Time) *table {
 	out := &table{symbols: d.symbols, prices: make([][]float64, len(d.prices))}
 	for t, date := range d.dates {

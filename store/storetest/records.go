@@ -412,7 +412,7 @@ func cancels(t *testing.T, h Harness) {
 	require.ErrorIs(t, finish(nil), store.ErrCancelRequested)
 	assert.Zero(t, count(t, db, "trail"), "its effects are rolled back")
 	assert.False(t, must(db.Operation(t.Context(), id))(t).Done())
-	require.NoError(t, finish(fault.Conflict("operation_cancelled", "it was cancelled").WithHint("begin anew")))
+	require.NoError(t, finish(fault.Conflict("operation_cancelled", "it was cancelled").WithHint("start again")))
 	assert.Equal(t, store.Failed, must(db.Operation(t.Context(), id))(t).Status)
 	err := db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
 		return store.OperationsOf(tx).RequestCancel(ctx, id)

@@ -246,6 +246,6 @@ func (s *second) report() {
 		return
 	}
 	slices.Sort(s.took)
-	fmt.Printf("second client: %d reads, p99 %s, worst %s, %d connections opened anew\n", len(s.took),
+	fmt.Printf("second client: %d reads, p99 %s, worst %s, %d connections reopened\n", len(s.took),
 		s.took[len(s.took)*99/100].Round(time.Millisecond), s.took[len(s.took)-1].Round(time.Millisecond), s.again)
 }
