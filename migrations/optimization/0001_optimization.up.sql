@@ -1,4 +1,4 @@
--- What is known of the returns of each symbol; the revision rises with every change.
+-- One row for each symbol with returns; the revision rises with every change.
 CREATE TABLE symbols (
     symbol     TEXT PRIMARY KEY,
     revision   BIGINT NOT NULL,
@@ -34,26 +34,26 @@ CREATE TABLE holdings (
 );
 CREATE INDEX holdings_by_portfolio ON holdings (portfolio_id);
 
--- What is left of deleted portfolios, so that an event that was retried late cannot revive one. A rebuild keeps it.
+-- Versions of deleted portfolios, so that an event that is retried late cannot restore one. A rebuild keeps this table.
 CREATE TABLE deleted_portfolios (
     id      TEXT PRIMARY KEY,
     version BIGINT NOT NULL
 );
 
 CREATE TABLE optimizations (
-    id           TEXT PRIMARY KEY,   -- that of the operation that made it
+    id           TEXT PRIMARY KEY,   -- also the id of its operation
     name         TEXT NOT NULL,
     objective    TEXT NOT NULL,
     portfolio_id TEXT NOT NULL,
     follow       INTEGER NOT NULL,
     status       TEXT NOT NULL,
-    asked        TEXT NOT NULL,      -- JSON, as the next two
+    asked        TEXT NOT NULL,      -- JSON, as the next two; the request
     answer       TEXT NOT NULL,
     error        TEXT NOT NULL,
-    seen         TEXT NOT NULL,      -- the revisions that the answer is made of
+    seen         TEXT NOT NULL,      -- the revisions of the inputs of the answer
     runs         BIGINT NOT NULL,
-    changed_at   BIGINT NOT NULL,    -- when what it follows moved last
-    queued_at    BIGINT NOT NULL,    -- when it was put into the queue to be made anew; 0: it is not there
+    changed_at   BIGINT NOT NULL,    -- when its inputs changed last
+    queued_at    BIGINT NOT NULL,    -- when it was enqueued to run again; 0: it is not in the queue
     created_at   BIGINT NOT NULL,
     updated_at   BIGINT NOT NULL
 );

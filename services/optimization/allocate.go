@@ -31,18 +31,18 @@ type Allocation struct {
 	AsOf           civil.Date       `json:"as_of"` // the oldest of the prices
 	Positions      []Position       `json:"positions"`
 	Leftover       decimal.Decimal  `json:"leftover"` // of the amount, and of what may be sold short
-	RMSE           *float64         `json:"rmse"`     // of the weights that the shares have
-	Exact          bool             `json:"exact"`    // no other shares are nearer
+	RMSE           *float64         `json:"rmse"`     // of the weights of the shares
+	Exact          bool             `json:"exact"`    // whether no other shares are closer
 }
 
-// Position is the shares of one symbol; below zero, they are sold short.
+// Position is the shares of one symbol; negative shares are sold short.
 type Position struct {
 	Symbol string          `json:"symbol"`
 	Shares int64           `json:"shares"`
 	Price  decimal.Decimal `json:"price"`
 	Date   civil.Date      `json:"date"` // of the price
 	Value  decimal.Decimal `json:"value"`
-	Weight float64         `json:"weight"` // that was asked for
+	Weight float64         `json:"weight"` // the weight to allocate
 }
 
 // The methods of an allocation.
@@ -51,11 +51,11 @@ const (
 	exact  = "exact"
 )
 
-// maxAmount keeps every sum exact.
+// maxAmount bounds the amount, so that every sum is exact.
 const maxAmount = 1_000_000_000_000
 
 func (a *AllocationRequest) check() error {
-	f := fault.Invalid("allocation_invalid", "nothing can be bought like that")
+	f := fault.Invalid("allocation_invalid", "the allocation is not valid")
 	wrong := func(pointer, format string, args ...any) {
 		_ = f.With(fault.Item{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 	}
@@ -69,7 +69,7 @@ func (a *AllocationRequest) check() error {
 		wrong("/method", "%.40q is neither greedy nor exact", a.Method)
 	}
 	if a.ShortRatio != nil && (!a.ShortRatio.IsPos() || a.ShortRatio.Cmp(decimal.Hundred) > 0) {
-		wrong("/short_ratio", "must be above zero; 0.3 sells short 30 %% of the amount")
+		wrong("/short_ratio", "must be above zero and at most 100; 0.3 sells 30 %% of the amount short")
 	}
 	if len(f.Errors) > 0 {
 		f.Detail = strings.TrimPrefix(f.Errors[0].Pointer, "/") + " " + f.Errors[0].Detail
@@ -78,14 +78,16 @@ func (a *AllocationRequest) check() error {
 	return nil
 }
 
-// allocate turns the weights of an answer into shares at the last prices.
+// allocate turns the weights of a result into shares at the last closes.
 func allocate(ctx context.Context, db bun.IDB, id string, result *Result, a AllocationRequest) (*Allocation, error) {
 	if len(result.Weights) == 0 {
 		return nil, fault.Conflict("weights_missing", "optimization %s has no weights", id).
 			WithHint("a frontier has many portfolios: choose one with efficient_return or efficient_risk")
 	}
 	symbols := result.Data.Symbols
-	order := optimize.Order{Names: symbols, Weights: make([]float64, len(symbols)), Prices: make([]float64, len(symbols)), Reinvest: a.Reinvest}
+	order := optimize.Order{
+		Names: symbols, Weights: make([]float64, len(symbols)), Prices: make([]float64, len(symbols)), Reinvest: a.Reinvest,
+	}
 	order.Money, _ = a.Amount.Float64()
 	prices, err := pricesOf(ctx, db, symbols)
 	if err != nil {
@@ -95,14 +97,16 @@ func allocate(ctx context.Context, db bun.IDB, id string, result *Result, a Allo
 		order.Weights[i] = result.Weights[s]
 		order.Prices[i], _ = prices[i].Price.Float64()
 	}
-	out := &Allocation{OptimizationID: id, Amount: a.Amount, Method: a.Method, Reinvest: a.Reinvest, Positions: []Position{}}
+	out := &Allocation{
+		OptimizationID: id, Amount: a.Amount, Method: a.Method, Reinvest: a.Reinvest, Positions: []Position{},
+	}
 	if out.ShortRatio, err = shortRatio(order.Weights, a.ShortRatio); err != nil {
 		return nil, err
 	}
 	if out.ShortRatio != nil {
 		order.Short, _ = out.ShortRatio.Float64()
 	} else if a.Reinvest {
-		return nil, fault.Invalid("allocation_invalid", "reinvest has no part in this: there are no short positions to reinvest").
+		return nil, fault.Invalid("allocation_invalid", "reinvest has no effect: there are no short positions").
 			With(fault.Item{Pointer: "/reinvest", Detail: "is for weights with short positions"})
 	}
 	var found *optimize.Allocation
@@ -115,10 +119,10 @@ func allocate(ctx context.Context, db bun.IDB, id string, result *Result, a Allo
 		return nil, faultOf(err)
 	}
 	out.RMSE, out.Exact = finite(found.RMSE), found.Exact
-	return out, out.count(order.Weights, prices, found.Shares)
+	return out, out.fill(order.Weights, prices, found.Shares)
 }
 
-// pricesOf are positions of which only the price is known.
+// pricesOf returns positions with prices and without shares.
 func pricesOf(ctx context.Context, db bun.IDB, symbols []string) ([]Position, error) {
 	last, err := closes(ctx, db, symbols)
 	if err != nil {
@@ -138,25 +142,27 @@ func pricesOf(ctx context.Context, db bun.IDB, symbols []string) ([]Position, er
 		}
 	}
 	if len(missing) > 0 {
-		return nil, fault.Conflict("prices_missing", "there are no prices yet of %s", brief(missing)).WithHint("import them with POST /v1/prices")
+		return nil, fault.Conflict("prices_missing", "there are no prices yet of %s", brief(missing)).
+			WithHint("import them with POST /v1/prices")
 	}
 	return out, nil
 }
 
-// shortRatio is how much is sold short, in parts of the amount; nil without short positions.
-func shortRatio(weights []float64, asked *decimal.Decimal) (*decimal.Decimal, error) {
+// shortRatio returns the short sales as a ratio of the amount, by default the sum of the negative weights; nil without
+// short positions.
+func shortRatio(weights []float64, requested *decimal.Decimal) (*decimal.Decimal, error) {
 	sum := 0.0
 	for _, w := range weights {
-		if w <= -dust {
+		if w <= -negligible {
 			sum -= w
 		}
 	}
 	switch {
-	case sum == 0 && asked != nil:
-		return nil, fault.Invalid("allocation_invalid", "short_ratio has no part in this: there are no short positions").
+	case sum == 0 && requested != nil:
+		return nil, fault.Invalid("allocation_invalid", "short_ratio has no effect: there are no short positions").
 			With(fault.Item{Pointer: "/short_ratio", Detail: "is for weights with short positions"})
-	case sum == 0 || asked != nil:
-		return asked, nil
+	case sum == 0 || requested != nil:
+		return requested, nil
 	}
 	ratio, err := decimal.NewFromFloat64(sum)
 	if err != nil {
@@ -166,9 +172,9 @@ func shortRatio(weights []float64, asked *decimal.Decimal) (*decimal.Decimal, er
 	return &ratio, nil
 }
 
-// count fills in the positions and what is left of the money.
-func (a *Allocation) count(weights []float64, prices []Position, shares []int64) error {
-	left, err := a.money()
+// fill adds the positions and the money that is left.
+func (a *Allocation) fill(weights []float64, prices []Position, shares []int64) error {
+	left, err := a.budget()
 	if err != nil {
 		return err
 	}
@@ -198,8 +204,8 @@ func (a *Allocation) count(weights []float64, prices []Position, shares []int64)
 	return nil
 }
 
-// money is what there is to buy long positions for, and to sell short.
-func (a *Allocation) money() (decimal.Decimal, error) {
+// budget returns the money for long positions and for short sales.
+func (a *Allocation) budget() (decimal.Decimal, error) {
 	if a.ShortRatio == nil {
 		return a.Amount, nil
 	}

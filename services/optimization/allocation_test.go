@@ -11,7 +11,7 @@ import (
 	"stega/internal/stegatest"
 )
 
-// allocation is what the service answers, as far as the tests look at it.
+// allocation holds the fields of an answer that the tests check.
 type allocation struct {
 	AsOf      string `json:"as_of"`
 	Positions []struct {
@@ -32,7 +32,7 @@ func (a allocation) shares() map[string]int64 {
 	return out
 }
 
-// total is what the positions and the rest are worth, exactly.
+// total returns the exact value of the positions and the money that is left.
 func (a allocation) total(t *testing.T) string {
 	t.Helper()
 	sum := a.Leftover
@@ -46,7 +46,7 @@ func (a allocation) total(t *testing.T) string {
 	return sum.Trim(0).String()
 }
 
-// The figures are those of the rows C31 and C32 of the reference tables.
+// The expected shares come from rows C31 and C32 of the reference tables.
 func TestWholeShares(t *testing.T) {
 	t.Parallel()
 	w := stocks(t)
@@ -58,7 +58,10 @@ func TestWholeShares(t *testing.T) {
 	}
 	long := w.optimize(t, `"objective":"max_sharpe","risk_free":0.02`)
 	a := allocate(long.ID, `{"amount":"10000"}`)
-	assert.Equal(t, map[string]int64{"MA": 20, "FB": 12, "PFE": 54, "BABA": 4, "AAPL": 4, "BBY": 2, "SBUX": 1, "GOOG": 1}, a.shares(), "C31")
+	assert.Equal(
+		t, map[string]int64{"MA": 20, "FB": 12, "PFE": 54, "BABA": 4, "AAPL": 4, "BBY": 2, "SBUX": 1, "GOOG": 1}, a.shares(),
+		"C31",
+	)
 	assert.InDelta(t, 0.017086185150415774, a.RMSE, 1e-5, "C31")
 	assert.Equal(t, "10000", a.total(t))
 	assert.Equal(t, "2018-04-11", a.AsOf)
@@ -78,7 +81,7 @@ func TestWholeShares(t *testing.T) {
 	a = allocate(short.ID, `{"amount":"10000","short_ratio":"0.3","reinvest":true}`)
 	assert.Equal(t, "16000", a.total(t))
 	allocate(short.ID, `{"amount":"10000"}`)
-	assert.Empty(t, allocate(long.ID, `{"amount":"0.5"}`).Positions, "too little for one share")
+	assert.Empty(t, allocate(long.ID, `{"amount":"0.5"}`).Positions, "the amount is too small for one share")
 
 	edge := w.optimize(t, `"objective":"frontier","points":2`)
 	for _, c := range []struct {
@@ -100,14 +103,14 @@ func TestWholeShares(t *testing.T) {
 	}
 }
 
-// Many assets are optimized while somebody waits.
-func BenchmarkMaxSharpeOf500(b *testing.B)    { through(b, `"objective":"max_sharpe"`) }
-func BenchmarkHierarchicalOf500(b *testing.B) { through(b, `"objective":"hrp"`) }
+// The benchmarks optimize many assets while a client waits.
+func BenchmarkMaxSharpeOf500(b *testing.B)    { measure(b, `"objective":"max_sharpe"`) }
+func BenchmarkHierarchicalOf500(b *testing.B) { measure(b, `"objective":"hrp"`) }
 
-// through measures from the request to its answer: 500 symbols over 1000 days.
-func through(b *testing.B, settings string) {
+// measure measures a request until its answer, for 500 symbols over 1000 days.
+func measure(b *testing.B, settings string) {
 	s := stegatest.Up(b)
-	w := world{Server: s, t: b}
+	w := environment{Server: s, t: b}
 	for i := range 500 {
 		w.symbols = append(w.symbols, symbol(i))
 	}

@@ -18,19 +18,18 @@ import (
 	"stega/text"
 )
 
-// checker collects all that is wrong with a request.
+// checker collects all errors of a request.
 type checker struct {
 	*Request
 	fault *fault.Fault
-	named map[string]int // where each of the symbols is; nil when the request names none
+	named map[string]int // index of each symbol; nil when the request has none
 }
 
-// check says what can be known of a request from itself alone: all that is wrong with it, in one fault. It brings
-// symbols into their usual form.
+// check validates a request without data and returns one fault with every error. It normalises symbols in place.
 func check(r *Request) error {
-	c := &checker{Request: r, fault: fault.Invalid("optimization_invalid", "nothing can be optimized like that")}
+	c := &checker{Request: r, fault: fault.Invalid("optimization_invalid", "the request is not valid")}
 	if c.tooLong() {
-		return c.wrongs()
+		return c.err()
 	}
 	c.name()
 	c.assets()
@@ -39,14 +38,14 @@ func check(r *Request) error {
 	c.constraints()
 	c.views()
 	c.window()
-	if err := c.wrongs(); err != nil {
+	if err := c.err(); err != nil {
 		return err
 	}
 	return c.feasible()
 }
 
-// wrongs is the fault of all that was found, if anything.
-func (c *checker) wrongs() error {
+// err returns the fault with all errors, or nil.
+func (c *checker) err() error {
 	if len(c.fault.Errors) == 0 {
 		return nil
 	}
@@ -55,11 +54,11 @@ func (c *checker) wrongs() error {
 	return c.fault
 }
 
-// tooLong refuses lists beyond their bounds before anything in them is looked at.
+// tooLong rejects lists that exceed their bounds, before anything in them is checked.
 func (c *checker) tooLong() bool {
 	long := func(pointer string, n, most int, what string) {
 		if n > most {
-			c.wrong(pointer, "has %d %s; at most %d are taken", n, what, most)
+			c.reject(pointer, "has %d %s; at most %d are taken", n, what, most)
 		}
 	}
 	long("/symbols", len(c.Symbols), maxSymbols, "symbols")
@@ -78,21 +77,22 @@ func (c *checker) tooLong() bool {
 	return len(c.fault.Errors) > 0
 }
 
-func (c *checker) wrong(pointer, format string, args ...any) {
+// reject adds an error at a pointer.
+func (c *checker) reject(pointer, format string, args ...any) {
 	_ = c.fault.With(fault.Item{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 }
 
 func (c *checker) name() {
 	if c.Name = strings.TrimSpace(c.Name); c.Name != "" {
-		c.called("/name", &c.Name)
+		c.checkName("/name", &c.Name)
 	}
 }
 
-// called brings a name into the form in which it is kept.
-func (c *checker) called(pointer string, name *string) {
+// checkName validates a name and normalises it.
+func (c *checker) checkName(pointer string, name *string) {
 	kept, err := text.CheckName(*name, events.MaxName)
 	if err != nil {
-		c.wrong(pointer, "%s", err)
+		c.reject(pointer, "%s", err)
 		return
 	}
 	*name = kept
@@ -101,18 +101,18 @@ func (c *checker) called(pointer string, name *string) {
 func (c *checker) assets() {
 	switch {
 	case c.PortfolioID == "" && len(c.Symbols) == 0:
-		c.wrong("/symbols", "is missing: name the symbols, or a portfolio by portfolio_id")
+		c.reject("/symbols", "is missing: give symbols, or a portfolio by portfolio_id")
 	case c.PortfolioID != "" && len(c.Symbols) > 0:
-		c.wrong("/symbols", "and portfolio_id both say what to choose from: leave out one")
+		c.reject("/symbols", "and portfolio_id exclude each other: leave out one")
 	case c.PortfolioID != "":
 		if uuid.Validate(c.PortfolioID) != nil {
-			c.wrong("/portfolio_id", "%.40q is not the id of a portfolio", c.PortfolioID)
+			c.reject("/portfolio_id", "%.40q is not the id of a portfolio", c.PortfolioID)
 		}
 	case len(c.Symbols) < 2:
-		c.wrong("/symbols", "has one symbol, and there is nothing to choose between")
+		c.reject("/symbols", "has one symbol: an optimization needs two")
 	}
 	if c.Follow && (c.PortfolioID == "" || c.Objective == frontier) {
-		c.wrong("/follow", "is for the weights of a portfolio: name it by portfolio_id")
+		c.reject("/follow", "needs the weights of a portfolio: give portfolio_id, and any objective but frontier")
 	}
 	if len(c.Symbols) > 0 {
 		c.named = make(map[string]int, len(c.Symbols))
@@ -121,7 +121,7 @@ func (c *checker) assets() {
 		at := fmt.Sprintf("/symbols/%d", i)
 		c.symbol(at, &c.Symbols[i])
 		if before, ok := c.named[c.Symbols[i]]; ok {
-			c.wrong(at, "%.40q is there twice, see /symbols/%d", c.Symbols[i], before)
+			c.reject(at, "%.40q is repeated: it is at /symbols/%d already", c.Symbols[i], before)
 		}
 		c.named[c.Symbols[i]] = i
 	}
@@ -130,43 +130,43 @@ func (c *checker) assets() {
 	}
 }
 
-// symbol brings one into its usual form.
+// symbol validates a symbol and normalises it.
 func (c *checker) symbol(pointer string, s *string) {
 	usual, err := events.Symbol(*s)
 	if err != nil {
-		c.wrong(pointer, "%s", err)
+		c.reject(pointer, "%s", err)
 		return
 	}
 	*s = usual
 }
 
-// known requires that symbols are among those that are asked for, as far as the request says them.
-func (c *checker) known(pointer string, s *string) {
+// checkKnown validates a symbol, which must be among the symbols of the request if it has any.
+func (c *checker) checkKnown(pointer string, s *string) {
 	c.symbol(pointer, s)
 	if _, known := c.named[*s]; c.named != nil && !known {
-		c.wrong(pointer, "%.40q is not among the symbols", *s)
+		c.reject(pointer, "%.40q is not among the symbols", *s)
 	}
 }
 
-// keys brings the keys of a map of symbols into their usual form.
-func keys[V any](c *checker, pointer string, of map[string]V) map[string]V {
+// normaliseKeys normalises the keys of a map by symbol.
+func normaliseKeys[V any](c *checker, pointer string, of map[string]V) map[string]V {
 	if of == nil {
 		return nil
 	}
 	usual := make(map[string]V, len(of))
 	for _, key := range slices.Sorted(maps.Keys(of)) {
 		symbol := key
-		c.known(member(pointer, key), &symbol)
-		if _, twice := usual[symbol]; twice {
-			c.wrong(member(pointer, key), "%.40q is there twice", symbol)
+		c.checkKnown(pointerTo(pointer, key), &symbol)
+		if _, repeated := usual[symbol]; repeated {
+			c.reject(pointerTo(pointer, key), "%.40q is repeated", symbol)
 		}
 		usual[symbol] = of[key]
 	}
 	return usual
 }
 
-// member points at the value of a key, of which a fault shows no more than its beginning.
-func member(pointer, key string) string {
+// pointerTo returns the JSON pointer to the value of a key, which it shortens.
+func pointerTo(pointer, key string) string {
 	const shown = 64
 	if r := []rune(key[:min(len(key), 4*shown)]); len(r) > shown {
 		key = string(r[:shown])
@@ -174,92 +174,105 @@ func member(pointer, key string) string {
 	return pointer + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
 }
 
-// one requires that a choice is one of some.
-func (c *checker) one(pointer, value string, of ...string) {
+// oneOf requires that a value, if there is any, is one of several.
+func (c *checker) oneOf(pointer, value string, of ...string) {
 	if value != "" && !slices.Contains(of, value) {
-		c.wrong(pointer, "%.40q is not known: it is one of %s", value, strings.Join(of, ", "))
+		c.reject(pointer, "%.40q is not known: it is one of %s", value, strings.Join(of, ", "))
 	}
 }
 
-// only refuses what has no part in what is asked for, so that nobody thinks that it had.
-func (c *checker) only(pointer string, said, has bool, of string) {
-	if said && !has {
-		c.wrong(pointer, "has no part in this: it is for %s", of)
+// onlyFor rejects a field that is set but would have no effect.
+func (c *checker) onlyFor(pointer string, given, applies bool, purpose string) {
+	if given && !applies {
+		c.reject(pointer, "has no effect here: it is for %s", purpose)
 	}
 }
 
 func (c *checker) objective() {
 	if c.Objective == "" {
-		c.wrong("/objective", "is missing: it is one of %s", strings.Join(objectives(), ", "))
+		c.reject("/objective", "is missing: it is one of %s", strings.Join(objectives(), ", "))
 		return
 	}
-	c.one("/objective", c.Objective, objectives()...)
+	c.oneOf("/objective", c.Objective, objectives()...)
 	own := measureOf(c.Objective)
 	switch c.Objective {
 	case efficientReturn, efficientRisk:
-		c.one("/measure", c.Measure, volatility, string(optimize.CVaR), string(optimize.CDaR), string(optimize.Semideviation))
+		c.oneOf(
+			"/measure", c.Measure, volatility, string(optimize.CVaR), string(optimize.CDaR), string(optimize.Semideviation),
+		)
 	case maxUtility:
-		c.one("/measure", c.Measure, volatility, string(optimize.Semideviation))
+		c.oneOf("/measure", c.Measure, volatility, string(optimize.Semideviation))
 	default:
-		c.one("/measure", c.Measure, own)
+		c.oneOf("/measure", c.Measure, own)
 	}
 	aimed := c.Objective == efficientReturn || c.Objective == efficientRisk
-	c.only("/target", c.Target != nil, aimed, "efficient_return and efficient_risk")
+	c.onlyFor("/target", c.Target != nil, aimed, "efficient_return and efficient_risk")
 	switch {
 	case aimed && c.Target == nil:
-		c.wrong("/target", "is missing: it is the return a year of efficient_return, or the risk of efficient_risk; 0.2 is 20 %%")
+		c.reject("/target", "is missing: the annual return of efficient_return, or the risk of efficient_risk; 0.2 is 20 %%")
 	case aimed && c.Objective == efficientRisk && *c.Target <= 0:
-		c.wrong("/target", "is the risk at most, and must be above zero")
+		c.reject("/target", "is the highest risk, and must be above zero")
 	}
-	c.only("/risk_aversion", c.RiskAversion != nil, c.Objective == maxUtility || c.Prior == market, "max_utility, and for the prior of a market")
+	c.onlyFor("/risk_aversion", c.RiskAversion != nil, c.Objective == maxUtility ||
+		c.Prior == market, "max_utility, and for the prior of a market")
 	if c.RiskAversion != nil && *c.RiskAversion <= 0 {
-		c.wrong("/risk_aversion", "must be above zero")
+		c.reject("/risk_aversion", "must be above zero")
 	}
 	measure := c.Measure
 	if measure == "" {
 		measure = own
 	}
-	c.only("/confidence", c.Confidence != nil, measure == string(optimize.CVaR) || measure == string(optimize.CDaR), "the measures cvar and cdar")
+	c.onlyFor("/confidence", c.Confidence != nil, measure == string(optimize.CVaR) ||
+		measure == string(optimize.CDaR), "the measures cvar and cdar")
 	if c.Confidence != nil && (*c.Confidence <= 0 || *c.Confidence >= 1) {
-		c.wrong("/confidence", "must be between 0 and 1; 0.95 looks at the worst 5 %%")
+		c.reject("/confidence", "must be between 0 and 1; 0.95 is the mean of the worst 5 %%")
 	}
-	c.only("/benchmark", c.Benchmark != 0, c.Covariance == semi || measure == string(optimize.Semideviation), "semi and semideviation")
-	c.only("/points", c.Points != 0, c.Objective == frontier, "a frontier")
+	c.onlyFor("/benchmark", c.Benchmark != 0, c.Covariance == semi ||
+		measure == string(optimize.Semideviation), "semi and semideviation")
+	c.onlyFor("/points", c.Points != 0, c.Objective == frontier, "a frontier")
 	if c.Points < 0 || c.Points == 1 || c.Points > maxPoints {
-		c.wrong("/points", "must be a number from 2 to %d", maxPoints)
+		c.reject("/points", "must be a number from 2 to %d", maxPoints)
 	}
 	if math.Abs(c.RiskFree) > 10 {
-		c.wrong("/risk_free", "is a rate a year: 0.02 is 2 %%")
+		c.reject("/risk_free", "is a rate a year: 0.02 is 2 %%")
 	}
 }
 
 func (c *checker) estimators() {
-	c.one("/frequency", c.Frequency, string(series.Daily), string(series.Weekly), string(series.Monthly))
-	c.one("/expected_returns", c.ExpectedReturns, historical, arithmetic, ema, capm)
-	c.only("/return_span", c.ReturnSpan != nil, c.ExpectedReturns == ema, "ema")
-	c.only("/market", c.Market != "", c.ExpectedReturns == capm, "capm")
-	c.one("/covariance", c.Covariance, sampled, semi, exponential, ledoitWolf, oas)
-	c.only("/covariance", c.Covariance != "", measured(c.Request) || len(c.Views) > 0, "risk that is of a covariance; this one is of the days themselves")
-	c.only("/covariance_span", c.CovarianceSpan != nil, c.Covariance == exponential, "exponential")
-	c.only("/shrinkage_target", c.ShrinkageTarget != "", c.Covariance == ledoitWolf, "ledoit_wolf")
-	c.one("/shrinkage_target", c.ShrinkageTarget, string(quant.ConstantVariance), string(quant.SingleFactor), string(quant.ConstantCorrelation))
-	c.only("/missing", c.Missing != "", c.Covariance == semi || c.Covariance == ledoitWolf || c.Covariance == oas, "semi, ledoit_wolf and oas")
+	c.oneOf("/frequency", c.Frequency, string(series.Daily), string(series.Weekly), string(series.Monthly))
+	c.oneOf("/expected_returns", c.ExpectedReturns, historical, arithmetic, ema, capm)
+	c.onlyFor("/return_span", c.ReturnSpan != nil, c.ExpectedReturns == ema, "ema")
+	c.onlyFor("/market", c.Market != "", c.ExpectedReturns == capm, "capm")
+	c.oneOf("/covariance", c.Covariance, sampled, semi, exponential, ledoitWolf, oas)
+	c.onlyFor("/covariance", c.Covariance != "", measured(c.Request) ||
+		len(c.Views) > 0, "objectives whose risk follows from a covariance")
+	c.onlyFor("/covariance_span", c.CovarianceSpan != nil, c.Covariance == exponential, "exponential")
+	c.onlyFor("/shrinkage_target", c.ShrinkageTarget != "", c.Covariance == ledoitWolf, "ledoit_wolf")
+	c.oneOf(
+		"/shrinkage_target", c.ShrinkageTarget, string(quant.ConstantVariance), string(quant.SingleFactor),
+		string(quant.ConstantCorrelation),
+	)
+	c.onlyFor("/missing", c.Missing != "", c.Covariance == semi || c.Covariance == ledoitWolf ||
+		c.Covariance == oas, "semi, ledoit_wolf and oas")
 	ways := []string{string(quant.MissingComplete), string(quant.MissingZero)}
 	if c.Covariance == semi {
 		ways = append(ways, string(quant.MissingPairwise))
 	}
-	c.one("/missing", c.Missing, ways...)
-	c.one("/repair", c.Repair, string(quant.RepairSpectral), string(quant.RepairDiagonal), noRepair)
-	c.only("/linkage", c.Linkage != "", c.Objective == hrp, "hrp")
-	c.one("/linkage", c.Linkage, string(quant.SingleLinkage), string(quant.CompleteLinkage), string(quant.AverageLinkage), string(quant.WardLinkage))
+	c.oneOf("/missing", c.Missing, ways...)
+	c.oneOf("/repair", c.Repair, string(quant.RepairSpectral), string(quant.RepairDiagonal), noRepair)
+	c.onlyFor("/linkage", c.Linkage != "", c.Objective == hrp, "hrp")
+	c.oneOf(
+		"/linkage", c.Linkage, string(quant.SingleLinkage), string(quant.CompleteLinkage), string(quant.AverageLinkage),
+		string(quant.WardLinkage),
+	)
 	for pointer, span := range map[string]*float64{"/return_span": c.ReturnSpan, "/covariance_span": c.CovarianceSpan} {
 		if span != nil && *span < 1 {
-			c.wrong(pointer, "is a number of returns, 1 or more")
+			c.reject(pointer, "is a number of returns, 1 or more")
 		}
 	}
 }
 
-// measured reports whether the risk of a request, whose defaults may not be filled in, is that of a covariance.
+// measured reports whether the risk follows from a covariance. The defaults need not be set.
 func measured(r *Request) bool {
 	return r.Measure == volatility || r.Measure == "" && measureOf(r.Objective) == volatility
 }
@@ -267,40 +280,43 @@ func measured(r *Request) bool {
 func (c *checker) constraints() {
 	const ones = "objectives other than risk_parity and hrp, whose weights come from the risk alone"
 	free := c.constrained()
-	c.only("/bounds", c.Bounds != nil, free, ones)
-	c.only("/asset_bounds", len(c.AssetBounds) > 0, free, ones)
-	c.only("/groups", len(c.Groups) > 0, free, ones)
-	c.only("/l2", c.L2 != 0, free, ones)
-	c.only("/market_neutral", c.MarketNeutral, free && c.Objective != maxSharpe, "objectives with a scale: the Sharpe ratio of a market-neutral portfolio is the same at any; take efficient_risk")
-	c.only("/transaction_costs", c.TransactionCosts != 0, free && c.Objective != frontier, "single portfolios with constraints")
-	c.only("/current_weights", len(c.CurrentWeights) > 0, c.TransactionCosts != 0, "transaction_costs")
-	c.only("/budgets", len(c.Budgets) > 0, c.Objective == riskParity, "risk_parity")
+	c.onlyFor("/bounds", c.Bounds != nil, free, ones)
+	c.onlyFor("/asset_bounds", len(c.AssetBounds) > 0, free, ones)
+	c.onlyFor("/groups", len(c.Groups) > 0, free, ones)
+	c.onlyFor("/l2", c.L2 != 0, free, ones)
+	c.onlyFor("/market_neutral", c.MarketNeutral, free &&
+		c.Objective != maxSharpe,
+		"objectives with a scale: the Sharpe ratio of a market-neutral portfolio is the same at any; take efficient_risk")
+	c.onlyFor("/transaction_costs", c.TransactionCosts != 0, free &&
+		c.Objective != frontier, "single portfolios with constraints")
+	c.onlyFor("/current_weights", len(c.CurrentWeights) > 0, c.TransactionCosts != 0, "transaction_costs")
+	c.onlyFor("/budgets", len(c.Budgets) > 0, c.Objective == riskParity, "risk_parity")
 	if c.L2 < 0 {
-		c.wrong("/l2", "must not be below zero")
+		c.reject("/l2", "must not be below zero")
 	}
 	if c.TransactionCosts < 0 {
-		c.wrong("/transaction_costs", "must not be below zero; 0.001 is 0.1 %% of what is traded")
+		c.reject("/transaction_costs", "must not be below zero; 0.001 is 0.1 %% of what is traded")
 	}
-	c.AssetBounds = keys(c, "/asset_bounds", c.AssetBounds)
-	c.CurrentWeights = keys(c, "/current_weights", c.CurrentWeights)
-	c.Budgets = keys(c, "/budgets", c.Budgets)
+	c.AssetBounds = normaliseKeys(c, "/asset_bounds", c.AssetBounds)
+	c.CurrentWeights = normaliseKeys(c, "/current_weights", c.CurrentWeights)
+	c.Budgets = normaliseKeys(c, "/budgets", c.Budgets)
 	for _, symbol := range slices.Sorted(maps.Keys(c.Budgets)) {
 		if c.Budgets[symbol] < 0 {
-			c.wrong(member("/budgets", symbol), "must not be below zero")
+			c.reject(pointerTo("/budgets", symbol), "must not be below zero")
 		}
 	}
 	if c.Bounds != nil {
 		c.limits("/bounds", *c.Bounds)
 	}
 	for _, symbol := range slices.Sorted(maps.Keys(c.AssetBounds)) {
-		c.limits(member("/asset_bounds", symbol), c.AssetBounds[symbol])
+		c.limits(pointerTo("/asset_bounds", symbol), c.AssetBounds[symbol])
 	}
 	c.groups()
 }
 
 func (c *checker) limits(pointer string, r Range) {
 	if r.Lower != nil && r.Upper != nil && *r.Lower > *r.Upper {
-		c.wrong(pointer, "has the lower limit %v above the upper one %v", *r.Lower, *r.Upper)
+		c.reject(pointer, "has the lower limit %v above the upper one %v", *r.Lower, *r.Upper)
 	}
 }
 
@@ -312,24 +328,24 @@ func (c *checker) groups() {
 		g.Name = strings.TrimSpace(g.Name)
 		switch {
 		case names[text.Fold(g.Name)]:
-			c.wrong(at+"/name", "%.40q is there twice", g.Name)
+			c.reject(at+"/name", "%.40q is repeated", g.Name)
 		default:
-			c.called(at+"/name", &g.Name)
+			c.checkName(at+"/name", &g.Name)
 		}
 		names[text.Fold(g.Name)] = true
 		if len(g.Symbols) == 0 {
-			c.wrong(at+"/symbols", "is missing: a group needs symbols")
+			c.reject(at+"/symbols", "is missing: a group needs symbols")
 		}
 		members := make(map[string]bool, len(g.Symbols))
 		for k := range g.Symbols {
-			c.known(fmt.Sprintf("%s/symbols/%d", at, k), &g.Symbols[k])
+			c.checkKnown(fmt.Sprintf("%s/symbols/%d", at, k), &g.Symbols[k])
 			if members[g.Symbols[k]] {
-				c.wrong(fmt.Sprintf("%s/symbols/%d", at, k), "%.40q is there twice", g.Symbols[k])
+				c.reject(fmt.Sprintf("%s/symbols/%d", at, k), "%.40q is repeated", g.Symbols[k])
 			}
 			members[g.Symbols[k]] = true
 		}
 		if g.Min == nil && g.Max == nil {
-			c.wrong(at, "has neither min nor max")
+			c.reject(at, "has neither min nor max")
 		}
 		c.limits(at, Range{g.Min, g.Max})
 	}
@@ -337,20 +353,20 @@ func (c *checker) groups() {
 
 func (c *checker) views() {
 	some := len(c.Views) > 0
-	c.only("/prior", c.Prior != "", some, "views")
-	c.only("/tau", c.Tau != nil, some, "views")
-	c.one("/prior", c.Prior, estimate, market, equal, zero)
-	c.only("/market_caps", len(c.MarketCaps) > 0, c.Prior == market, "the prior of a market")
+	c.onlyFor("/prior", c.Prior != "", some, "views")
+	c.onlyFor("/tau", c.Tau != nil, some, "views")
+	c.oneOf("/prior", c.Prior, estimate, market, equal, zero)
+	c.onlyFor("/market_caps", len(c.MarketCaps) > 0, c.Prior == market, "the prior of a market")
 	if c.Prior == market && len(c.MarketCaps) == 0 {
-		c.wrong("/market_caps", "is missing: the prior of a market needs what each symbol is worth there")
+		c.reject("/market_caps", "is missing: the prior market needs the market capitalisation of each symbol")
 	}
 	if c.Tau != nil && (*c.Tau <= 0 || *c.Tau > 1) {
-		c.wrong("/tau", "must be above 0 and at most 1")
+		c.reject("/tau", "must be above 0 and at most 1")
 	}
-	c.MarketCaps = keys(c, "/market_caps", c.MarketCaps)
+	c.MarketCaps = normaliseKeys(c, "/market_caps", c.MarketCaps)
 	for _, symbol := range slices.Sorted(maps.Keys(c.MarketCaps)) {
 		if c.MarketCaps[symbol] < 0 {
-			c.wrong(member("/market_caps", symbol), "must not be below zero")
+			c.reject(pointerTo("/market_caps", symbol), "must not be below zero")
 		}
 	}
 	for i := range c.Views {
@@ -362,39 +378,39 @@ func (c *checker) view(i int, v *View) {
 	at := fmt.Sprintf("/views/%d", i)
 	switch {
 	case v.Symbol == "" && len(v.Weights) == 0:
-		c.wrong(at, "is about nothing: say a symbol, a symbol over another one, or weights")
+		c.reject(at, "is empty: give a symbol, a symbol over another one, or weights")
 	case v.Symbol != "" && len(v.Weights) > 0:
-		c.wrong(at, "has both a symbol and weights")
+		c.reject(at, "has both a symbol and weights")
 	case v.Over != "" && v.Symbol == "":
-		c.wrong(at+"/over", "needs a symbol that does better")
+		c.reject(at+"/over", "needs a symbol to compare with")
 	}
 	if v.Symbol != "" {
-		c.known(at+"/symbol", &v.Symbol)
+		c.checkKnown(at+"/symbol", &v.Symbol)
 	}
 	if v.Over != "" {
-		if c.known(at+"/over", &v.Over); v.Over == v.Symbol {
-			c.wrong(at+"/over", "is the same symbol")
+		if c.checkKnown(at+"/over", &v.Over); v.Over == v.Symbol {
+			c.reject(at+"/over", "is the same symbol")
 		}
 	}
-	v.Weights = keys(c, at+"/weights", v.Weights)
+	v.Weights = normaliseKeys(c, at+"/weights", v.Weights)
 	if v.Confidence != nil && (*v.Confidence < 0 || *v.Confidence > 1) {
-		c.wrong(at+"/confidence", "must be from 0 to 1")
+		c.reject(at+"/confidence", "must be from 0 to 1")
 	}
 	if (v.Confidence == nil) != (c.Views[0].Confidence == nil) {
-		c.wrong(at+"/confidence", "must be said of all views, or of none")
+		c.reject(at+"/confidence", "must be given for all views, or for none")
 	}
 }
 
 func (c *checker) window() {
 	if c.From != nil && c.To != nil && *c.From > *c.To {
-		c.wrong("/from", "%s is after to, %s: exchange them", c.From, c.To)
+		c.reject("/from", "%s is after to, %s: exchange them", c.From, c.To)
 	}
 	if c.Timeout != 0 && (c.Timeout < .001 || c.Timeout > maxTimeout) {
-		c.wrong("/timeout", "is a number of seconds, at most %d", maxTimeout)
+		c.reject("/timeout", "is a number of seconds, at most %d", maxTimeout)
 	}
 }
 
-// feasible refuses constraints that contradict each other whatever the assets do, when the assets are known.
+// feasible rejects constraints that contradict each other for any returns, when the symbols are known.
 func (c *checker) feasible() error {
 	if len(c.Symbols) == 0 || !c.constrained() {
 		return nil
@@ -402,7 +418,7 @@ func (c *checker) feasible() error {
 	return faultOf(optimize.Check(c.Symbols, c.Request.limits(c.Symbols)))
 }
 
-// limits are the constraints over symbols, which have all that are named.
+// limits returns the constraints over symbols, which include all that the request names.
 func (r *Request) limits(symbols []string) optimize.Constraints {
 	at := positions(symbols)
 	out := optimize.Constraints{MarketNeutral: r.MarketNeutral}
@@ -429,7 +445,7 @@ func (r *Request) limits(symbols []string) optimize.Constraints {
 	return out
 }
 
-// positions says where each symbol is.
+// positions returns the index of each symbol.
 func positions(symbols []string) map[string]int {
 	at := make(map[string]int, len(symbols))
 	for i, s := range symbols {
@@ -438,7 +454,7 @@ func positions(symbols []string) map[string]int {
 	return at
 }
 
-// belongs requires that all symbols that a request names are those of its portfolio.
+// belongs requires that the portfolio has all symbols that a request names.
 func (r *Request) belongs(symbols []string) error {
 	of := *r
 	of.Symbols, of.PortfolioID, of.Follow = slices.Clone(symbols), "", false

@@ -16,31 +16,31 @@ import (
 	"stega/series"
 )
 
-// estimates are what the assets are expected to do, a year.
+// estimates holds the estimates of a request: expected returns and risk, both annual.
 type estimates struct {
 	*Request
 	window      *window
 	expected    []float64
-	covariance  *mat.SymDense // nil when the risk is that of the days themselves
-	correlation *mat.SymDense // nil: that of the covariance
-	scenarios   [][]float64   // the days themselves, or nil
-	common      int           // the fewest days that any estimate is over
+	covariance  *mat.SymDense // nil when the risk is measured over scenarios
+	correlation *mat.SymDense // nil: it follows from the covariance
+	scenarios   [][]float64   // the returns of each symbol by row, or nil
+	common      int           // the fewest returns behind any estimate
 	repaired    bool
-	intensity   *float64 // of a shrinkage
+	intensity   *float64 // of the shrinkage
 	notes       []string
 }
 
-// newEstimates makes what an objective needs of a window.
+// newEstimates loads the window of a request and computes the estimates that its objective needs.
 func newEstimates(ctx context.Context, db bun.IDB, r *Request, symbols []string) (*estimates, error) {
 	w, err := load(ctx, db, symbols, r)
 	if err != nil {
 		return nil, err
 	}
 	e := &estimates{Request: r, window: w, common: w.Days()}
-	if still := w.still(); len(still) > 0 {
-		e.note("the returns of %s are constant in the window, so that holding them bears no risk at all", brief(still))
+	if constant := w.constant(); len(constant) > 0 {
+		e.note("the returns of %s are constant in the window, so that they bear no risk", brief(constant))
 	}
-	if e.expected, err = e.expect(ctx, db); err != nil {
+	if e.expected, err = e.estimateReturns(ctx, db); err != nil {
 		return nil, err
 	}
 	if r.scenarios() {
@@ -50,31 +50,33 @@ func newEstimates(ctx context.Context, db bun.IDB, r *Request, symbols []string)
 		e.common = len(e.scenarios[0])
 	}
 	if r.Covariance != "" {
-		if err := e.cover(ctx); err != nil {
+		if err := e.estimateCovariance(ctx); err != nil {
 			return nil, err
 		}
 	}
 	if len(r.Views) > 0 {
-		if err := e.believe(); err != nil {
+		if err := e.applyViews(); err != nil {
 			return nil, err
 		}
 	}
 	if e.common <= len(symbols) {
-		e.note("there are %d assets and no more than %d %s returns to estimate them from: the weights follow chance more than the assets; a shrunk covariance (ledoit_wolf, oas) is steadier", len(symbols), e.common, r.Frequency)
+		e.note("there are %d assets and no more than %d %s returns to estimate from, so that noise dominates the weights; "+
+			"a shrunk covariance (ledoit_wolf, oas) is more stable", len(symbols), e.common, r.Frequency)
 	}
 	return e, nil
 }
 
+// note adds a note to the result.
 func (e *estimates) note(format string, args ...any) {
 	e.notes = append(e.notes, fmt.Sprintf(format, args...))
 }
 
-// expect estimates expected returns a year.
-func (e *estimates) expect(ctx context.Context, db bun.IDB) ([]float64, error) {
+// estimateReturns estimates annual expected returns.
+func (e *estimates) estimateReturns(ctx context.Context, db bun.IDB) ([]float64, error) {
 	out := make([]float64, len(e.window.symbols))
 	returns := e.window.Values
 	if e.ExpectedReturns == ema {
-		returns = e.window.ByDay().Values // whose weights fade by days
+		returns = e.window.ByDay().Values // the weights decay by days
 	}
 	for a, r := range returns {
 		if ctx.Err() != nil {
@@ -97,13 +99,15 @@ func (e *estimates) expect(ctx context.Context, db bun.IDB) ([]float64, error) {
 	}
 	for a, v := range out {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return nil, fault.Invalid("expected_return_undefined", "what %s is expected to return cannot be estimated by %s over the window", e.window.symbols[a], e.ExpectedReturns).
+			return nil, fault.Invalid("expected_return_undefined",
+				"the expected return of %s cannot be estimated by %s over the window", e.window.symbols[a], e.ExpectedReturns).
 				WithHint("choose another window or estimator, or leave the symbol out")
 		}
 	}
 	return out, nil
 }
 
+// capm estimates returns by the capital asset pricing model, against the market symbol or the mean of all assets.
 func (e *estimates) capm(ctx context.Context, db bun.IDB) ([]float64, error) {
 	of := e.window.Mean()
 	if e.Market != "" {
@@ -111,16 +115,18 @@ func (e *estimates) capm(ctx context.Context, db bun.IDB) ([]float64, error) {
 		if err != nil {
 			return nil, err
 		}
-		of = w.on(e.window.Rows)
-		if n := observed(of); n < 2 {
-			return nil, fault.Invalid("observations_too_few", "the market %s has %d %s returns of the same days as the symbols", e.Market, n, e.Frequency).WithHint("choose another window or market")
+		of = w.alignTo(e.window.Rows)
+		if n := countObserved(of); n < 2 {
+			return nil, fault.Invalid("observations_too_few",
+				"the market %s has %d %s returns over the same days as the symbols", e.Market, n, e.Frequency).
+				WithHint("choose another window or market")
 		}
 	}
 	return quant.CAPMReturns(e.window.Values, of, e.RiskFree, quant.Geometric, e.window.PerYear())
 }
 
-// on are the returns of the first symbol of a window in the rows of another; NaN where there is none.
-func (w *window) on(rows []series.Row) []float64 {
+// alignTo returns the returns of the window's first symbol in the rows of another window; NaN where it has none.
+func (w *window) alignTo(rows []series.Row) []float64 {
 	at := make(map[series.Row]float64, len(w.Rows))
 	for t, r := range w.Rows {
 		at[w.Period(r)] = w.Values[0][t]
@@ -135,7 +141,8 @@ func (w *window) on(rows []series.Row) []float64 {
 	return out
 }
 
-func observed(values []float64) int {
+// countObserved counts the values that are not NaN.
+func countObserved(values []float64) int {
 	n := 0
 	for _, v := range values {
 		if !math.IsNaN(v) {
@@ -145,16 +152,16 @@ func observed(values []float64) int {
 	return n
 }
 
-// cover estimates the covariance a year, and repairs what is none.
-func (e *estimates) cover(ctx context.Context) error {
+// estimateCovariance estimates the annual covariance, and repairs it when it is not positive semidefinite.
+func (e *estimates) estimateCovariance(ctx context.Context) error {
 	m, err := quant.NewCoMoments(ctx, e.window.Values)
 	if err != nil {
 		return err
 	}
-	if err := e.estimate(ctx, m); err != nil {
+	if err := e.covarianceBy(ctx, m); err != nil {
 		return err
 	}
-	if err := e.paired(m); err != nil {
+	if err := e.checkPairs(m); err != nil {
 		return err
 	}
 	if e.Missing != string(quant.MissingComplete) && e.Missing != string(quant.MissingZero) {
@@ -176,12 +183,15 @@ func (e *estimates) cover(ctx context.Context) error {
 	}
 	if e.repaired = repaired; repaired {
 		e.covariance = fixed
-		e.note("the covariance was not positive semidefinite, as that of pairs with different days can be, and was repaired: %s", e.Repair)
+		e.note(
+			"the covariance was not positive semidefinite, since its pairs cover different days; it was repaired: %s", e.Repair,
+		)
 	}
 	return nil
 }
 
-func (e *estimates) estimate(ctx context.Context, m *quant.CoMoments) error {
+// covarianceBy estimates the covariance by the method of the request.
+func (e *estimates) covarianceBy(ctx context.Context, m *quant.CoMoments) error {
 	missing := quant.Missing(e.Missing)
 	var shrunk quant.Shrunk
 	var err error
@@ -189,16 +199,20 @@ func (e *estimates) estimate(ctx context.Context, m *quant.CoMoments) error {
 	case semi:
 		e.covariance, err = quant.Semicovariance(ctx, e.window.Values, e.Benchmark, missing, e.window.PerYear())
 	case exponential:
-		e.covariance, err = quant.ExponentialCovariance(ctx, e.window.Values, e.window.Ages(), *e.CovarianceSpan, e.window.PerYear())
+		e.covariance, err = quant.ExponentialCovariance(
+			ctx, e.window.Values, e.window.Ages(), *e.CovarianceSpan, e.window.PerYear(),
+		)
 	case ledoitWolf:
-		shrunk, err = quant.LedoitWolf(ctx, e.window.Values, quant.ShrinkageTarget(e.ShrinkageTarget), missing, e.window.PerYear())
+		shrunk, err = quant.LedoitWolf(
+			ctx, e.window.Values, quant.ShrinkageTarget(e.ShrinkageTarget), missing, e.window.PerYear(),
+		)
 	case oas:
 		shrunk, err = quant.OAS(ctx, e.window.Values, missing, e.window.PerYear())
 	default:
 		e.covariance, e.correlation = m.Covariance(e.window.PerYear()), m.Correlation()
 	}
 	if errors.Is(err, quant.ErrUndefined) {
-		return e.window.apart()
+		return e.window.tooFewCommon()
 	}
 	if shrunk.Covariance != nil {
 		e.covariance, e.intensity = shrunk.Covariance, &shrunk.Intensity
@@ -213,21 +227,24 @@ func (e *estimates) estimate(ctx context.Context, m *quant.CoMoments) error {
 	return err
 }
 
-// paired refuses a matrix with cells that cannot be estimated, and names the first.
-func (e *estimates) paired(m *quant.CoMoments) error {
+// checkPairs returns a fault that names the first pair whose covariance is undefined.
+func (e *estimates) checkPairs(m *quant.CoMoments) error {
 	for i, a := range e.window.symbols {
 		for j, b := range e.window.symbols[:i+1] {
 			if v := e.covariance.At(i, j); math.IsNaN(v) || math.IsInf(v, 0) {
-				return fault.Invalid("observations_too_few", "%s and %s have %d returns between the same days, which are too few for a covariance", b, a, m.Observations(i, j)).
-					WithHint("leave one of them out, choose another from and to, or take weekly or monthly returns (frequency)")
+				return fault.Invalid(
+					"observations_too_few", "%s and %s have %d returns over the same days, too few for a covariance", b, a,
+					m.Observations(i, j),
+				).
+					WithHint("leave one of them out, choose another from and to, or use weekly or monthly returns (frequency)")
 			}
 		}
 	}
 	return nil
 }
 
-// believe puts views over what is expected without them (Black and Litterman).
-func (e *estimates) believe() error {
+// applyViews combines the expected returns with the views of the request (Black and Litterman).
+func (e *estimates) applyViews() error {
 	n := len(e.window.symbols)
 	v := optimize.Views{Names: e.window.symbols, Covariance: e.covariance, Prior: e.expected, Tau: *e.Tau}
 	switch e.Prior {
@@ -246,13 +263,13 @@ func (e *estimates) believe() error {
 		v.Prior = nil
 	}
 	at := positions(e.window.symbols)
-	for _, said := range e.Views {
-		view := optimize.View{Weights: make([]float64, n), Return: said.Return}
-		for s, w := range said.weights() {
+	for _, own := range e.Views {
+		view := optimize.View{Weights: make([]float64, n), Return: own.Return}
+		for s, w := range own.weights() {
 			view.Weights[at[s]] = w
 		}
-		if said.Confidence != nil {
-			v.Uncertainty, view.Confidence = optimize.Idzorek, *said.Confidence
+		if own.Confidence != nil {
+			v.Uncertainty, view.Confidence = optimize.Idzorek, *own.Confidence
 		}
 		v.Views = append(v.Views, view)
 	}
@@ -264,7 +281,7 @@ func (e *estimates) believe() error {
 	return nil
 }
 
-// weights are the portfolio that a view is about.
+// weights returns the portfolio of a view, by symbol.
 func (v View) weights() map[string]float64 {
 	if v.Symbol == "" {
 		return v.Weights
@@ -276,8 +293,8 @@ func (v View) weights() map[string]float64 {
 	return w
 }
 
-// caveats are the notes of estimates and solver, each once.
-func (e *estimates) caveats(more []string) []string {
+// allNotes returns the notes of the estimates and of the solver, without duplicates.
+func (e *estimates) allNotes(more []string) []string {
 	notes := e.notes
 	for _, n := range more {
 		if !strings.Contains(strings.Join(notes, "\n"), n) {

@@ -8,50 +8,54 @@ import (
 	"stega/store"
 )
 
-// An optimization that follows is in the queue once, however much moves: its row says since when. Whoever changes
-// what it follows puts it there in the same unit of work, unless it is there already; the job takes it out in the
-// unit that keeps its answer, unless something moved since it read its data.
+// An optimization that follows is in the queue at most once: its row has the time since when. A unit of work that
+// changes its inputs enqueues it, unless it is in the queue. The job removes it in the unit of work that stores the
+// result, unless the inputs changed after it had read them.
 
-// forgotten is after how long in the queue an optimization is put there again: its job must be lost, or dead.
-const forgotten = time.Hour
+// queueExpiry is the time in the queue after which an optimization is enqueued again, since its job must be lost or
+// dead.
+const queueExpiry = time.Hour
 
-// symbolsMoved puts those into the queue that follow portfolios with a symbol that this unit of work changed.
-func (s *Service) symbolsMoved(ctx context.Context, tx *store.Tx) error {
+// symbolsChanged enqueues the optimizations that follow a portfolio with a symbol that this unit of work changed.
+func (s *Service) symbolsChanged(ctx context.Context, tx *store.Tx) error {
 	var ids []string
-	err := tx.NewRaw(`SELECT DISTINCT o.id FROM optimizations o JOIN holdings h ON h.portfolio_id = o.portfolio_id JOIN symbols s ON s.symbol = h.symbol
+	err := tx.NewRaw(`SELECT DISTINCT o.id FROM optimizations o
+		JOIN holdings h ON h.portfolio_id = o.portfolio_id JOIN symbols s ON s.symbol = h.symbol
 		WHERE o.follow = 1 AND s.changed_at = ? ORDER BY o.id`, tx.Now().UnixMicro()).Scan(ctx, &ids)
 	if err != nil {
-		return fmt.Errorf("look for those that follow: %w", err)
+		return fmt.Errorf("find optimizations that follow: %w", err)
 	}
-	return s.queueAll(ctx, tx, ids)
+	return s.enqueueAll(ctx, tx, ids)
 }
 
-// portfolioMoved puts those into the queue that follow a portfolio.
-func (s *Service) portfolioMoved(ctx context.Context, tx *store.Tx, id string) error {
+// portfolioChanged enqueues the optimizations that follow a portfolio.
+func (s *Service) portfolioChanged(ctx context.Context, tx *store.Tx, id string) error {
 	var ids []string
 	err := tx.NewRaw("SELECT id FROM optimizations WHERE follow = 1 AND portfolio_id = ? ORDER BY id", id).Scan(ctx, &ids)
 	if err != nil {
-		return fmt.Errorf("look for those that follow portfolio %s: %w", id, err)
+		return fmt.Errorf("find optimizations that follow portfolio %s: %w", id, err)
 	}
-	return s.queueAll(ctx, tx, ids)
+	return s.enqueueAll(ctx, tx, ids)
 }
 
-func (s *Service) queueAll(ctx context.Context, tx *store.Tx, ids []string) error {
+func (s *Service) enqueueAll(ctx context.Context, tx *store.Tx, ids []string) error {
 	for _, id := range ids {
-		if err := s.queue(ctx, tx, id); err != nil {
+		if err := s.enqueue(ctx, tx, id); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// queue puts one that follows into the queue, and notes that something moved.
-func (s *Service) queue(ctx context.Context, tx *store.Tx, id string) error {
+// enqueue enqueues an optimization that follows, and stores the time of the change.
+func (s *Service) enqueue(ctx context.Context, tx *store.Tx, id string) error {
 	now := tx.Now().UnixMicro()
-	result, err := tx.ExecContext(ctx, "UPDATE optimizations SET changed_at = ?, queued_at = ? WHERE id = ? AND queued_at < ?",
-		now, now, id, tx.Now().Add(-forgotten).UnixMicro())
+	result, err := tx.ExecContext(
+		ctx, "UPDATE optimizations SET changed_at = ?, queued_at = ? WHERE id = ? AND queued_at < ?", now, now, id,
+		tx.Now().Add(-queueExpiry).UnixMicro(),
+	)
 	if err != nil {
-		return fmt.Errorf("put optimization %s into the queue: %w", id, err)
+		return fmt.Errorf("enqueue optimization %s: %w", id, err)
 	}
 	if n, err := result.RowsAffected(); err != nil || n > 0 {
 		if err != nil {
@@ -63,8 +67,9 @@ func (s *Service) queue(ctx context.Context, tx *store.Tx, id string) error {
 	return nil
 }
 
-// rest waits until what an optimization follows has not moved for a while, though not for longer than is allowed.
-func (s *Service) rest(ctx context.Context, id string) error {
+// waitUntilQuiet blocks until the inputs of an optimization have not changed for a while, or until the longest delay is
+// over.
+func (s *Service) waitUntilQuiet(ctx context.Context, id string) error {
 	for {
 		r, err := find(ctx, s.db.Read(), id)
 		if err != nil || r == nil {

@@ -19,17 +19,16 @@ import (
 	"stega/quant/optimize"
 )
 
-// A share has a price each day, a fund one on Wednesdays and an index one on Tuesdays. By days they have nothing in
-// common; by weeks they do, and what is estimated of them is put together here by hand from the last prices of the
-// weeks.
-func TestWeeksOfSymbolsThatArePricedOnOtherDays(t *testing.T) {
+// A share has a price each day, a fund on Wednesdays, and an index on Tuesdays. They have no daily returns over the
+// same days, but weekly ones. The expected estimates are computed here from the last prices of the weeks.
+func TestWeeksOfSymbolsWithPricesOnDifferentDays(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(5, 5))
 	const weeks = 120
 	monday := civil.Of(2023, time.January, 2)
 	level, fund, index := 100.0, 40.0, 900.0
 	var rows []string
-	var shares, funds, indices []float64 // the last of each week
+	var shares, funds, indices []float64 // the last price of each week
 	first := 0.0
 	for d := range 7 * weeks {
 		step := .001 + .01*r.NormFloat64()
@@ -53,10 +52,12 @@ func TestWeeksOfSymbolsThatArePricedOnOtherDays(t *testing.T) {
 			shares = append(shares, level)
 		}
 	}
-	w := world{stegatest.Up(t), t, []string{"FUND", "SHARE"}}
+	w := environment{stegatest.Up(t), t, []string{"FUND", "SHARE"}}
 	w.settled(w.Import("date,symbol,close\n"+strings.Join(rows, "\n")+"\n", ""))
 
-	between := func(prices []float64, before float64) []float64 { // of each week, NaN for the first when there is no price before
+	between := func(
+		prices []float64, before float64,
+	) []float64 { // of each week, NaN for the first when there is no price before
 		out := make([]float64, len(prices))
 		for i, p := range prices {
 			out[i], before = p/before-1, p
@@ -83,7 +84,8 @@ func TestWeeksOfSymbolsThatArePricedOnOtherDays(t *testing.T) {
 	tails := w.optimize(t, weekly+`"objective":"min_cvar","confidence":0.9`)
 	bound := optimize.Bound{Lower: -9, Upper: 9}
 	want, err := optimize.MinRisk(t.Context(), optimize.Scenarios{
-		Names: w.symbols, Scenarios: [][]float64{returns[0][1:], returns[1][1:]}, Measure: optimize.CVaR, Confidence: .9, Periods: 52,
+		Names: w.symbols, Scenarios: [][]float64{returns[0][1:], returns[1][1:]}, Measure: optimize.CVaR, Confidence: .9,
+		Periods:     52,
 		Returns:     []float64{a.AssetReturns["FUND"], a.AssetReturns["SHARE"]},
 		Constraints: optimize.Constraints{Bounds: []optimize.Bound{bound, bound}},
 	})
@@ -101,12 +103,12 @@ func TestWeeksOfSymbolsThatArePricedOnOtherDays(t *testing.T) {
 	monthly := w.optimize(t, `"frequency":"monthly","objective":"hrp"`)
 	assert.Equal(t, 28, monthly.Data.Observations, "months, of which the first and the last are parts")
 
-	for settings, says := range map[string]string{
-		`"objective":"min_volatility"`:                                         "FUND and SHARE have 0 returns between the same days",
+	for settings, detail := range map[string]string{
+		`"objective":"min_volatility"`:                                         "FUND and SHARE have 0 returns over the same days",
 		`"objective":"min_volatility","frequency":"monthly","to":"2023-01-30"`: "monthly returns of FUND in the window is 1",
 		`"objective":"min_volatility","frequency":"quarterly"`:                 "frequency",
 	} {
 		answer := w.Do(http.MethodPost, "/v1/optimizations", w.body(t, settings), "Prefer", "wait=20")
-		assert.Contains(t, string(answer.Body), says, settings)
+		assert.Contains(t, string(answer.Body), detail, settings)
 	}
 }

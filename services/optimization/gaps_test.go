@@ -17,10 +17,9 @@ import (
 	"stega/quant"
 )
 
-// A return that spans days without a price is set beside returns of the same span, and beside none where there is
-// none: what is estimated of two symbols, one of which lacks every seventh day, is put together here by hand from the
-// prices.
-func TestReturnsThatSpanDaysWithoutAPrice(t *testing.T) {
+// A return over days without a price is compared with returns over the same days only. One of the two symbols lacks
+// every seventh day. The expected estimates are computed here from the prices.
+func TestReturnsOverDaysWithoutAPrice(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(7, 7))
 	full, holes := []float64{100}, []float64{50}
@@ -38,11 +37,11 @@ func TestReturnsThatSpanDaysWithoutAPrice(t *testing.T) {
 			rows = append(rows, fmt.Sprintf("%s,H,%.4f", date, holes[d]))
 		}
 	}
-	w := world{stegatest.Up(t), t, []string{"F", "H"}}
+	w := environment{stegatest.Up(t), t, []string{"F", "H"}}
 	w.settled(w.Import("date,symbol,close\n"+strings.Join(rows, "\n")+"\n", ""))
 
 	nan := math.NaN()
-	var f, h, common []float64 // by day: all returns, and those of H that are of one day
+	var f, h, common []float64 // by day: all returns, and those of H over one day
 	for d := 1; d < days; d++ {
 		f = append(f, full[d]/full[d-1]-1)
 		switch d % 7 {
@@ -77,10 +76,16 @@ func TestReturnsThatSpanDaysWithoutAPrice(t *testing.T) {
 
 	zero, err := quant.Semicovariance(context.Background(), [][]float64{f, h}, 0, quant.MissingZero, 252)
 	require.NoError(t, err)
-	check(wide+`,"covariance":"semi","benchmark":0,"missing":"zero"`, days-1, zero.At(0, 1), [2]float64{zero.At(0, 0), zero.At(1, 1)})
+	check(
+		wide+`,"covariance":"semi","benchmark":0,"missing":"zero"`, days-1, zero.At(0, 1),
+		[2]float64{zero.At(0, 0), zero.At(1, 1)},
+	)
 	complete, err := quant.Semicovariance(context.Background(), [][]float64{f, common}, 0, quant.MissingComplete, 252)
 	require.NoError(t, err)
-	check(wide+`,"covariance":"semi","benchmark":0,"missing":"complete"`, n, complete.At(0, 1), [2]float64{complete.At(0, 0), complete.At(1, 1)})
+	check(
+		wide+`,"covariance":"semi","benchmark":0,"missing":"complete"`, n, complete.At(0, 1),
+		[2]float64{complete.At(0, 0), complete.At(1, 1)},
+	)
 
 	assert.InDelta(t, n, w.optimize(t, `"objective":"min_cvar"`).Data.CommonObservations, 0)
 
@@ -91,7 +96,7 @@ func TestReturnsThatSpanDaysWithoutAPrice(t *testing.T) {
 	assert.InDelta(t, quant.ExponentialReturn(f, 500, quant.Geometric, 252), faded["F"], 1e-12)
 	assert.InDelta(t, quant.ExponentialReturn(h, 500, quant.Geometric, 252), faded["H"], 1e-12)
 
-	market := make([]float64, len(f)) // of both where both have a return since the same day, of F alone where not
+	market := make([]float64, len(f)) // the mean of both over the same days, else the return of F
 	for i := range market {
 		if market[i] = f[i]; !math.IsNaN(common[i]) {
 			market[i] = (f[i] + common[i]) / 2

@@ -28,12 +28,12 @@ func (s *Service) assetUpdated(ctx context.Context, tx *store.Tx, e events.Asset
 	if len(points) == 0 {
 		return nil
 	}
-	years, err := yearsOf(ctx, tx, e)
+	years, err := yearsFor(ctx, tx, e)
 	if err != nil {
 		return fmt.Errorf("read the returns of %s: %w", e.Symbol, err)
 	}
 	rows, err := mergeSeries(years, e.Symbol, points)
-	if errors.Is(err, series.ErrPacked) { // what is kept stays damaged until somebody rebuilds it
+	if errors.Is(err, series.ErrPacked) { // the stored years are damaged until the view is rebuilt
 		err = bus.Permanent(err)
 	}
 	if err != nil {
@@ -47,34 +47,34 @@ func (s *Service) assetUpdated(ctx context.Context, tx *store.Tx, e events.Asset
 		return nil
 	}
 	saveSeries(tx, e.Symbol, rows)
-	apartOf(tx).moved(e.Symbol)
-	tx.Once("followers", s.symbolsMoved)
+	locksOf(tx).addReturns(e.Symbol)
+	tx.Once("followers", s.symbolsChanged)
 	return nil
 }
 
-// replace puts the returns of a replay in the place of what there is of their days, whatever that is.
+// replace replaces everything stored of the days of a replay by its returns.
 func (s *Service) replace(ctx context.Context, tx *store.Tx, e events.AssetUpdated, points []series.Point) error {
-	years, err := yearsOf(ctx, tx, e)
+	years, err := yearsFor(ctx, tx, e)
 	if err != nil {
 		return fmt.Errorf("read the returns of %s: %w", e.Symbol, err)
 	}
 	from, to := e.Replay.Span()
-	rows, gone := replaceSeries(years, e.Symbol, points, from, to)
-	if len(gone) > 0 {
-		if err := tx.Flush(ctx); err != nil { // what is removed stays so
+	rows, removed := replaceSeries(years, e.Symbol, points, from, to)
+	if len(removed) > 0 {
+		if err := tx.Flush(ctx); err != nil { // earlier writes must not follow the deletion
 			return err
 		}
-		tx.Queue(tx.NewRaw("DELETE FROM series WHERE symbol = ? AND year IN (?)", e.Symbol, bun.List(gone)))
+		tx.Queue(tx.NewRaw("DELETE FROM series WHERE symbol = ? AND year IN (?)", e.Symbol, bun.List(removed)))
 	}
-	if len(rows)+len(gone) > 0 {
+	if len(rows)+len(removed) > 0 {
 		saveSeries(tx, e.Symbol, rows)
-		tx.Once("followers", s.symbolsMoved)
+		tx.Once("followers", s.symbolsChanged)
 	}
 	s.views.Replaced(tx, e.Replay, "returns", e.Symbol)
 	return nil
 }
 
-// pricesImported keeps the last close.
+// pricesImported stores the last close of a symbol.
 func (s *Service) pricesImported(ctx context.Context, tx *store.Tx, e events.PricesImported) error {
 	if err := e.Check(); err != nil {
 		return fault.Invalid("bars_invalid", "the bars of %s make no sense: %s", e.Symbol, err)
@@ -84,7 +84,7 @@ func (s *Service) pricesImported(ctx context.Context, tx *store.Tx, e events.Pri
 		return err
 	}
 	if own {
-		if err := tx.Flush(ctx); err != nil { // what is removed stays so
+		if err := tx.Flush(ctx); err != nil { // earlier writes must not follow the deletion
 			return err
 		}
 		tx.Queue(tx.NewRaw("DELETE FROM closes WHERE symbol = ?", e.Symbol))
@@ -98,9 +98,10 @@ func (s *Service) pricesImported(ctx context.Context, tx *store.Tx, e events.Pri
 	return nil
 }
 
-var keepClose = store.NewUpsert("closes", 1, "symbol", "day", "close").
+var upsertClose = store.NewUpsert("closes", 1, "symbol", "day", "close").
 	Setting("day = excluded.day, close = excluded.close WHERE excluded.day >= closes.day")
 
+// saveClose queues the write of a close, unless a later one is stored.
 func saveClose(tx *store.Tx, symbol string, day civil.Date, price decimal.Decimal) {
-	tx.Put(keepClose, symbol, int32(day), price.String())
+	tx.Put(upsertClose, symbol, int32(day), price.String())
 }

@@ -6,7 +6,7 @@ import (
 	"stega/series"
 )
 
-// unpack appends the points of a packed year.
+// unpack appends the points of a packed year. Its error names the command that repairs the data.
 func unpack(points []series.Point, year int, data []byte) ([]series.Point, error) {
 	points, err := series.Unpack(points, year, data)
 	if err != nil {

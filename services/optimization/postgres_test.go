@@ -9,9 +9,10 @@ import (
 func TestOnPostgreSQL(t *testing.T) {
 	t.Parallel()
 	servers.OnPostgreSQL(
-		t, "optimization", TestWholeShares, TestOneThatRunsCanBeCancelledAndTimesOut, TestOneThatFollows,
-		TestNothingThatMovesMeanwhileIsLost, TestViewsCanBeRebuilt, TestViewsDoNotDependOnTheOrderOfWhatComes,
-		TestWeeksOfSymbolsThatArePricedOnOtherDays, TestReturnsThatSpanDaysWithoutAPrice, TestFigures, TestWhatIsRefusedAtOnce,
-		TestWhatTheDataDoNotAllow, TestListsOfOptimizations,
+		t, "optimization", TestWholeShares, TestARunCanBeCancelledAndTimesOut, TestAnOptimizationFollowsItsPortfolio,
+		TestChangesDuringARunCauseAnother, TestViewsCanBeRebuilt, TestViewsDoNotDependOnTheOrderOfEvents,
+		TestWeeksOfSymbolsWithPricesOnDifferentDays, TestReturnsOverDaysWithoutAPrice, TestResultsMatchTheReference,
+		TestInvalidRequestsAreRefusedAtOnce,
+		TestFailuresThatDependOnTheData, TestListsOfOptimizations,
 	)
 }

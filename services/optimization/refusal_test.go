@@ -15,17 +15,17 @@ import (
 	"stega/internal/stegatest"
 )
 
-// What can be known of a request from itself alone is refused at once, and says where it is wrong.
-func TestWhatIsRefusedAtOnce(t *testing.T) {
+// Errors of a request alone are refused at once, with the pointer of each.
+func TestInvalidRequestsAreRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
 	const ab = `"symbols":["A","B"],`
 	const id = `"portfolio_id":"019b0000-0000-7000-8000-000000000001",`
-	for _, c := range []struct{ body, pointer, says string }{
+	for _, c := range []struct{ body, pointer, detail string }{
 		{`"objective":"hrp"`, "/symbols", "is missing"},
-		{`"symbols":["A"],"objective":"hrp"`, "/symbols", "nothing to choose between"},
+		{`"symbols":["A"],"objective":"hrp"`, "/symbols", "needs two"},
 		{ab + id + `"objective":"hrp"`, "/symbols", "leave out one"},
-		{`"symbols":["A","a"],"objective":"hrp"`, "/symbols/1", "twice"},
+		{`"symbols":["A","a"],"objective":"hrp"`, "/symbols/1", "repeated"},
 		{`"symbols":["A","b c"],"objective":"hrp"`, "/symbols/1", "is not a symbol"},
 		{`"portfolio_id":"7","objective":"hrp"`, "/portfolio_id", "is not the id"},
 		{ab + `"objective":"best"`, "/objective", "min_volatility, max_sharpe"},
@@ -34,65 +34,81 @@ func TestWhatIsRefusedAtOnce(t *testing.T) {
 		{id + `"objective":"frontier","follow":true`, "/follow", "portfolio"},
 		{ab + `"objective":"efficient_return"`, "/target", "is missing"},
 		{ab + `"objective":"efficient_risk","target":0`, "/target", "above zero"},
-		{ab + `"objective":"max_sharpe","target":0.1`, "/target", "no part"},
+		{ab + `"objective":"max_sharpe","target":0.1`, "/target", "no effect"},
 		{ab + `"objective":"max_sharpe","measure":"cvar"`, "/measure", "one of volatility"},
-		{ab + `"objective":"max_sharpe","risk_aversion":1`, "/risk_aversion", "no part"},
+		{ab + `"objective":"max_sharpe","risk_aversion":1`, "/risk_aversion", "no effect"},
 		{ab + `"objective":"max_utility","risk_aversion":0`, "/risk_aversion", "above zero"},
-		{ab + `"objective":"max_sharpe","confidence":0.9`, "/confidence", "no part"},
+		{ab + `"objective":"max_sharpe","confidence":0.9`, "/confidence", "no effect"},
 		{ab + `"objective":"min_cvar","confidence":95`, "/confidence", "between 0 and 1"},
-		{ab + `"objective":"min_cvar","covariance":"oas"`, "/covariance", "no part"},
-		{ab + `"objective":"min_cvar","benchmark":0.1`, "/benchmark", "no part"},
-		{ab + `"objective":"max_sharpe","points":5`, "/points", "no part"},
+		{ab + `"objective":"min_cvar","covariance":"oas"`, "/covariance", "no effect"},
+		{ab + `"objective":"min_cvar","benchmark":0.1`, "/benchmark", "no effect"},
+		{ab + `"objective":"max_sharpe","points":5`, "/points", "no effect"},
 		{ab + `"objective":"frontier","points":1`, "/points", "from 2"},
 		{ab + `"objective":"max_sharpe","risk_free":200`, "/risk_free", "a rate a year"},
 		{ab + `"objective":"max_sharpe","expected_returns":"guess"`, "/expected_returns", "historical, arithmetic"},
-		{ab + `"objective":"max_sharpe","return_span":5`, "/return_span", "no part"},
+		{ab + `"objective":"max_sharpe","return_span":5`, "/return_span", "no effect"},
 		{ab + `"objective":"max_sharpe","expected_returns":"ema","return_span":0.5`, "/return_span", "1 or more"},
-		{ab + `"objective":"max_sharpe","market":"SPY"`, "/market", "no part"},
-		{ab + `"objective":"max_sharpe","missing":"zero"`, "/missing", "no part"},
+		{ab + `"objective":"max_sharpe","market":"SPY"`, "/market", "no effect"},
+		{ab + `"objective":"max_sharpe","missing":"zero"`, "/missing", "no effect"},
 		{ab + `"objective":"max_sharpe","covariance":"oas","missing":"pairwise"`, "/missing", "complete, zero"},
 		{ab + `"objective":"max_sharpe","repair":"magic"`, "/repair", "spectral"},
-		{ab + `"objective":"max_sharpe","linkage":"ward"`, "/linkage", "no part"},
-		{ab + `"objective":"hrp","bounds":[0,1]`, "/bounds", "no part"},
-		{ab + `"objective":"risk_parity","groups":[{"name":"g","symbols":["A"],"max":0.1}]`, "/groups", "no part"},
-		{ab + `"objective":"max_sharpe","budgets":{"A":1}`, "/budgets", "no part"},
+		{ab + `"objective":"max_sharpe","linkage":"ward"`, "/linkage", "no effect"},
+		{ab + `"objective":"hrp","bounds":[0,1]`, "/bounds", "no effect"},
+		{ab + `"objective":"risk_parity","groups":[{"name":"g","symbols":["A"],"max":0.1}]`, "/groups", "no effect"},
+		{ab + `"objective":"max_sharpe","budgets":{"A":1}`, "/budgets", "no effect"},
 		{ab + `"objective":"risk_parity","budgets":{"A":-1}`, "/budgets/A", "below zero"},
 		{ab + `"objective":"risk_parity","budgets":{"C":1}`, "/budgets/C", "not among the symbols"},
 		{ab + `"objective":"max_sharpe","market_neutral":true`, "/market_neutral", "efficient_risk"},
 		{ab + `"objective":"max_sharpe","l2":-1`, "/l2", "below zero"},
-		{ab + `"objective":"frontier","transaction_costs":0.1`, "/transaction_costs", "no part"},
-		{ab + `"objective":"max_sharpe","current_weights":{"A":1}`, "/current_weights", "no part"},
+		{ab + `"objective":"frontier","transaction_costs":0.1`, "/transaction_costs", "no effect"},
+		{ab + `"objective":"max_sharpe","current_weights":{"A":1}`, "/current_weights", "no effect"},
 		{ab + `"objective":"max_sharpe","bounds":[0.5,0.1]`, "/bounds", "above the upper one"},
 		{ab + `"objective":"max_sharpe","bounds":[0]`, "/bounds", "[lower, upper]"},
 		{ab + `"objective":"max_sharpe","asset_bounds":{"A":[0.5,0.1]}`, "/asset_bounds/A", "above the upper one"},
-		{ab + `"objective":"max_sharpe","asset_bounds":{"A":[0,1],"a":[0,1]}`, "/asset_bounds/a", "twice"},
-		{ab + `"objective":"max_sharpe","groups":[{"name":"g","symbols":["C"],"max":0.1}]`, "/groups/0/symbols/0", "not among the symbols"},
+		{ab + `"objective":"max_sharpe","asset_bounds":{"A":[0,1],"a":[0,1]}`, "/asset_bounds/a", "repeated"},
+		{
+			ab + `"objective":"max_sharpe","groups":[{"name":"g","symbols":["C"],"max":0.1}]`, "/groups/0/symbols/0",
+			"not among the symbols",
+		},
 		{ab + `"objective":"max_sharpe","groups":[{"name":"g","symbols":["A"]}]`, "/groups/0", "neither min nor max"},
 		{ab + `"objective":"max_sharpe","groups":[{"symbols":["A"],"max":0.1}]`, "/groups/0/name", "is missing"},
-		{ab + `"objective":"max_sharpe","views":[{"return":0.1}]`, "/views/0", "about nothing"},
-		{ab + `"objective":"max_sharpe","views":[{"symbol":"A","over":"A","return":0.1}]`, "/views/0/over", "the same symbol"},
-		{ab + `"objective":"max_sharpe","views":[{"symbol":"A","return":0.1,"confidence":2}]`, "/views/0/confidence", "from 0 to 1"},
-		{ab + `"objective":"max_sharpe","views":[{"symbol":"A","return":0.1,"confidence":1},{"symbol":"B","return":0.1}]`, "/views/1/confidence", "of all views"},
-		{ab + `"objective":"max_sharpe","views":[{"symbol":"A","return":0.1}],"prior":"market"`, "/market_caps", "is missing"},
-		{ab + `"objective":"max_sharpe","tau":0.1`, "/tau", "no part"},
+		{ab + `"objective":"max_sharpe","views":[{"return":0.1}]`, "/views/0", "is empty"},
+		{
+			ab + `"objective":"max_sharpe","views":[{"symbol":"A","over":"A","return":0.1}]`, "/views/0/over", "the same symbol",
+		},
+		{
+			ab + `"objective":"max_sharpe","views":[{"symbol":"A","return":0.1,"confidence":2}]`, "/views/0/confidence",
+			"from 0 to 1",
+		},
+		{
+			ab + `"objective":"max_sharpe","views":[{"symbol":"A","return":0.1,"confidence":1},{"symbol":"B","return":0.1}]`,
+			"/views/1/confidence", "for all views",
+		},
+		{
+			ab + `"objective":"max_sharpe","views":[{"symbol":"A","return":0.1}],"prior":"market"`, "/market_caps", "is missing",
+		},
+		{ab + `"objective":"max_sharpe","tau":0.1`, "/tau", "no effect"},
 		{ab + `"objective":"max_sharpe","from":"2024-02-01","to":"2024-01-01"`, "/from", "exchange them"},
 		{ab + `"objective":"max_sharpe","from":"2024-02-30"`, "/from", "2024-02-30"},
 		{ab + `"objective":"max_sharpe","timeout":10000`, "/timeout", "at most 600"},
 		{ab + `"objective":"max_sharpe","risk_free":1e999`, "/risk_free", "1e999"},
 		{ab + `"objective":"max_sharpe","riskfree":0`, "/riskfree", "is not known"},
 		{ab + `"objective":"max_sharpe","name":"` + strings.Repeat("x", 201) + `"`, "/name", "200 characters"},
-		// These contradict each other whatever the assets do.
+		// These constraints contradict each other for any returns.
 		{ab + `"objective":"max_sharpe","bounds":[0,0.4]`, "/bounds", "upper bounds"},
 		{ab + `"objective":"max_sharpe","bounds":[0.6,1]`, "/bounds", "lower bounds"},
 		{ab + `"objective":"min_volatility","market_neutral":true,"bounds":[0,1]`, "/bounds", "lower bounds"},
-		{ab + `"objective":"max_sharpe","bounds":[0,0.5],"groups":[{"name":"g","symbols":["A"],"min":0.6}]`, "/groups", "group g"},
+		{
+			ab + `"objective":"max_sharpe","bounds":[0,0.5],"groups":[{"name":"g","symbols":["A"],"min":0.6}]`, "/groups",
+			"group g",
+		},
 	} {
 		a := s.Do(http.MethodPost, "/v1/optimizations", "{"+c.body+"}")
 		require.Equal(t, http.StatusUnprocessableEntity, a.Status, "%s: %s", c.body, a.Body)
 		p := a.Problem()
 		found := false
 		for _, e := range p.Errors {
-			found = found || e.Pointer == c.pointer && strings.Contains(e.Detail, c.says)
+			found = found || e.Pointer == c.pointer && strings.Contains(e.Detail, c.detail)
 		}
 		assert.True(t, found, "%s: %s", c.body, a.Body)
 		assert.NotEmpty(t, p.Detail)
@@ -102,7 +118,9 @@ func TestWhatIsRefusedAtOnce(t *testing.T) {
 		assert.Equal(t, http.StatusNotFound, s.Do(http.MethodGet, path, "").Status)
 		assert.Equal(t, http.StatusNotFound, s.Do(http.MethodPost, path+"/allocation", `{"amount":"1"}`).Status)
 		assert.Equal(t, http.StatusNotFound, s.Do(http.MethodPost, path+"/repeat", "").Status)
-		for _, op := range []struct{ method, path, body string }{{http.MethodDelete, path, ""}, {http.MethodPut, path + "/follow", `{"follow":true}`}} {
+		for _, op := range []struct{ method, path, body string }{
+			{http.MethodDelete, path, ""}, {http.MethodPut, path + "/follow", `{"follow":true}`},
+		} {
 			done := s.Write(op.method, op.path, op.body)
 			require.NotNil(t, done.Error)
 			assert.Equal(t, "optimization_unknown", done.Error.Code)
@@ -112,10 +130,10 @@ func TestWhatIsRefusedAtOnce(t *testing.T) {
 	assert.NotContains(t, strings.Join(s.Events(), "\n"), "optimization.completed")
 }
 
-// symbol is the name of one of many.
+// symbol returns the name of the symbol with a number.
 func symbol(i int) string { return fmt.Sprintf("S%03d", i) }
 
-// market makes a CSV of prices of symbols that move by chance, in one column each.
+// market returns a file of random prices of symbols, with one column each.
 func market(n, days int, extra func(day int) []string, names ...string) string {
 	rng := rand.New(rand.NewPCG(7, uint64(n)))
 	var b strings.Builder
@@ -150,18 +168,20 @@ func market(n, days int, extra func(day int) []string, names ...string) string {
 	return b.String()
 }
 
-// What depends on the data fails the operation, with a code and a hint, and the optimization says so too.
-func TestWhatTheDataDoNotAllow(t *testing.T) {
+// Errors that depend on the data fail the operation, with a code and a hint, and the optimization has them too.
+func TestFailuresThatDependOnTheData(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
-	w := world{Server: s, t: t}
+	w := environment{Server: s, t: t}
 	// CASH does not move, TWIN is a copy of S000, EARLY ends before LATE begins, ONCE has one price, and DOUBLE doubles
 	// every day.
 	price := 100.0
 	rng := rand.New(rand.NewPCG(7, 9))
 	csv := market(3, 60, func(day int) []string {
 		price = math.Round(price*(1+rng.NormFloat64()*.01)*10_000) / 10_000
-		out := []string{"10", fmt.Sprintf("%.4f", price), fmt.Sprintf("%.4f", 2*price), "", "", "", strconv.FormatInt(1<<day, 10)}
+		out := []string{
+			"10", fmt.Sprintf("%.4f", price), fmt.Sprintf("%.4f", 2*price), "", "", "", strconv.FormatInt(1<<day, 10),
+		}
 		if day < 20 {
 			out[3] = fmt.Sprintf("%.4f", price)
 		} else if day > 30 {
@@ -173,29 +193,45 @@ func TestWhatTheDataDoNotAllow(t *testing.T) {
 		return out
 	}, "CASH", "ONE", "TWIN", "EARLY", "LATE", "ONCE", "DOUBLE")
 	w.settled(s.Import(csv, ""))
-	for _, c := range []struct{ settings, code, says string }{
+	for _, c := range []struct{ settings, code, detail string }{
 		{`"symbols":["S000","NOPE"],"objective":"hrp"`, "symbol_unknown", "NOPE"},
 		{`"portfolio_id":"019b0000-0000-7000-8000-000000000001","objective":"hrp"`, "portfolio_unknown", "019b0000"},
 		{`"symbols":["S000","ONCE"],"objective":"hrp"`, "observations_too_few", "ONCE"},
 		{`"symbols":["S000","S001"],"objective":"hrp","from":"2030-01-01"`, "observations_too_few", "S000"},
-		{`"symbols":["S000","S001"],"objective":"hrp","from":"2015-01-01","to":"2015-01-02"`, "observations_too_few", "2 days"},
+		{
+			`"symbols":["S000","S001"],"objective":"hrp","from":"2015-01-01","to":"2015-01-02"`, "observations_too_few",
+			"2 days",
+		},
 		{`"symbols":["S000","EARLY","LATE"],"objective":"min_volatility"`, "observations_too_few", "EARLY and LATE"},
 		{`"symbols":["S000","EARLY","LATE"],"objective":"min_cvar"`, "observations_too_few", "LATE begins"},
-		{`"symbols":["S000","EARLY","LATE"],"objective":"min_volatility","covariance":"oas"`, "observations_too_few", "EARLY ends"},
+		{
+			`"symbols":["S000","EARLY","LATE"],"objective":"min_volatility","covariance":"oas"`, "observations_too_few",
+			"EARLY ends",
+		},
 		{`"symbols":["S000","CASH"],"objective":"hrp"`, "optimization_undefined", "CASH"},
 		{`"symbols":["S000","CASH"],"objective":"risk_parity"`, "optimization_undefined", "CASH"},
 		{`"symbols":["S000","S001"],"objective":"efficient_return","target":50`, "optimization_infeasible", "best asset"},
-		{`"symbols":["S000","S001"],"objective":"efficient_risk","target":0.001`, "optimization_infeasible", "target volatility"},
+		{
+			`"symbols":["S000","S001"],"objective":"efficient_risk","target":0.001`, "optimization_infeasible",
+			"target volatility",
+		},
 		{`"symbols":["S000","S001"],"objective":"max_sharpe","risk_free":9`, "optimization_infeasible", "risk-free rate"},
-		{`"symbols":["S000","S001","S002"],"objective":"min_volatility","groups":[{"name":"g","symbols":["S000","S001"],"max":0.2}],"bounds":[0,0.7]`, "optimization_infeasible", "group g"},
-		{`"symbols":["CASH","DOUBLE"],"objective":"max_utility","expected_returns":"arithmetic","bounds":[null,null]`, "optimization_unbounded", "without risk"},
+		{
+			`"symbols":["S000","S001","S002"],"objective":"min_volatility",` +
+				`"groups":[{"name":"g","symbols":["S000","S001"],"max":0.2}],"bounds":[0,0.7]`,
+			"optimization_infeasible", "group g",
+		},
+		{
+			`"symbols":["CASH","DOUBLE"],"objective":"max_utility","expected_returns":"arithmetic","bounds":[null,null]`,
+			"optimization_unbounded", "without risk",
+		},
 	} {
 		op := s.Write(http.MethodPost, "/v1/optimizations", "{"+c.settings+"}")
 		if !assert.NotNil(t, op.Error, c.settings) {
 			continue
 		}
 		assert.Equal(t, c.code, op.Error.Code, "%s: %v", c.settings, op.Error)
-		assert.Contains(t, op.Error.Detail, c.says)
+		assert.Contains(t, op.Error.Detail, c.detail)
 		assert.NotEmpty(t, op.Error.Hint)
 		var a answer
 		s.Get("/v1/optimizations/"+op.EntityID, &a)
@@ -203,15 +239,18 @@ func TestWhatTheDataDoNotAllow(t *testing.T) {
 		require.NotNil(t, a.Error)
 		assert.Equal(t, c.code, a.Error.Code)
 	}
-	t.Run("what is doubtful is said", func(t *testing.T) {
+	t.Run("doubtful results have notes", func(t *testing.T) {
 		notes := func(settings string) string { return strings.Join(w.optimize(t, settings).Notes, "\n") }
 		assert.Contains(t, notes(`"symbols":["S000","CASH"],"objective":"min_volatility"`), "CASH are constant")
 		assert.Contains(t, notes(`"symbols":["S000","ONE","TWIN"],"objective":"min_volatility"`), "singular")
-		assert.Contains(t, notes(`"symbols":["S000","S001","S002"],"objective":"min_volatility","to":"2015-01-04"`), "no more than 3 daily returns")
+		assert.Contains(
+			t, notes(`"symbols":["S000","S001","S002"],"objective":"min_volatility","to":"2015-01-04"`),
+			"no more than 3 daily returns",
+		)
 		calm := w.optimize(t, `"symbols":["S000","CASH"],"objective":"min_volatility"`)
 		assert.InDelta(t, 1, calm.Weights["CASH"], 1e-6)
 	})
-	t.Run("a matrix of pairs that is none is repaired, or refused", func(t *testing.T) {
+	t.Run("a matrix of pairs over different days is repaired", func(t *testing.T) {
 		const three = `"symbols":["S000","S001","EARLY"],"objective":"min_volatility"`
 		a := w.optimize(t, three)
 		assert.Equal(t, 19, a.Data.CommonObservations)

@@ -11,24 +11,25 @@ import (
 	"stega/series"
 )
 
-// Request is what a client asks for. What is left out is filled in with defaults before it runs, and kept so with the
-// answer: sent again, the inputs of an answer ask for the same thing.
+// Request is the request of an optimization. The service sets defaults before it runs and stores them with the result,
+// so that the inputs of a result repeat it.
 type Request struct {
 	Name        string   `json:"name,omitempty"`
-	Symbols     []string `json:"symbols,omitempty"` // or those of a portfolio
+	Symbols     []string `json:"symbols,omitempty"` // or the symbols of a portfolio
 	PortfolioID string   `json:"portfolio_id,omitempty"`
-	Follow      bool     `json:"follow,omitempty"` // made anew when returns or the portfolio move
+	Follow      bool     `json:"follow,omitempty"` // run again when returns or the portfolio change
 
 	Objective    string   `json:"objective"`
 	Measure      string   `json:"measure,omitempty"`       // of risk: volatility, cvar, cdar, semideviation
-	Target       *float64 `json:"target,omitempty"`        // the return a year of efficient_return, the risk of efficient_risk
+	Target       *float64 `json:"target,omitempty"`        // annual return of efficient_return, risk of efficient_risk
 	RiskAversion *float64 `json:"risk_aversion,omitempty"` // of max_utility
 	RiskFree     float64  `json:"risk_free"`               // a year
 	Confidence   *float64 `json:"confidence,omitempty"`    // of cvar and cdar
-	Benchmark    float64  `json:"benchmark,omitempty"`     // a day, or what the frequency says; returns below it are losses, of semi and semideviation
-	Points       int      `json:"points,omitempty"`        // of a frontier
+	// Benchmark is a return of the frequency below which returns are losses, for semi and semideviation.
+	Benchmark float64 `json:"benchmark,omitempty"`
+	Points    int     `json:"points,omitempty"` // of a frontier
 
-	Frequency       string   `json:"frequency,omitempty"` // of the returns that all is estimated from: daily, weekly, monthly
+	Frequency       string   `json:"frequency,omitempty"` // of the returns: daily, weekly, monthly
 	ExpectedReturns string   `json:"expected_returns,omitempty"`
 	ReturnSpan      *float64 `json:"return_span,omitempty"` // of ema, in returns
 	Market          string   `json:"market,omitempty"`      // of capm: a symbol; the mean of all assets when empty
@@ -36,7 +37,7 @@ type Request struct {
 	CovarianceSpan  *float64 `json:"covariance_span,omitempty"`  // of exponential, in returns
 	ShrinkageTarget string   `json:"shrinkage_target,omitempty"` // of ledoit_wolf
 	Missing         string   `json:"missing,omitempty"`          // days without a return, of semi, ledoit_wolf and oas
-	Repair          string   `json:"repair,omitempty"`           // of a matrix that is no covariance
+	Repair          string   `json:"repair,omitempty"`           // of a matrix that is not positive semidefinite
 	Linkage         string   `json:"linkage,omitempty"`          // of hrp
 
 	Bounds           *Range             `json:"bounds,omitempty"`
@@ -44,13 +45,13 @@ type Request struct {
 	Groups           []Group            `json:"groups,omitempty"`
 	MarketNeutral    bool               `json:"market_neutral,omitempty"`
 	L2               float64            `json:"l2,omitempty"`
-	TransactionCosts float64            `json:"transaction_costs,omitempty"` // in parts of what is traded
+	TransactionCosts float64            `json:"transaction_costs,omitempty"` // as a ratio of the traded amount
 	CurrentWeights   map[string]float64 `json:"current_weights,omitempty"`   // those of the portfolio when empty
 	Budgets          map[string]float64 `json:"budgets,omitempty"`           // of risk_parity
 
 	Views      []View             `json:"views,omitempty"`
-	Prior      string             `json:"prior,omitempty"` // what is expected without views: estimate, market, equal, zero
-	Tau        *float64           `json:"tau,omitempty"`   // how uncertain that is, in parts of the covariance
+	Prior      string             `json:"prior,omitempty"` // of the returns: estimate, market, equal, zero
+	Tau        *float64           `json:"tau,omitempty"`   // uncertainty of the prior, as a ratio of the covariance
 	MarketCaps map[string]float64 `json:"market_caps,omitempty"`
 
 	From    *civil.Date `json:"from,omitempty"`
@@ -58,13 +59,13 @@ type Request struct {
 	Timeout float64     `json:"timeout,omitempty"` // in seconds
 }
 
-// Range is a lower and an upper limit, on the wire [lower, upper]; null is no limit.
+// Range is a lower and an upper limit, on the wire [lower, upper]; null leaves a side open.
 type Range struct{ Lower, Upper *float64 }
 
-// MarshalJSON writes [lower, upper].
+// MarshalJSON encodes [lower, upper].
 func (r Range) MarshalJSON() ([]byte, error) { return json.Marshal([]*float64{r.Lower, r.Upper}) }
 
-// UnmarshalJSON reads [lower, upper].
+// UnmarshalJSON decodes [lower, upper].
 func (r *Range) UnmarshalJSON(b []byte) error {
 	var both []*float64
 	if err := json.Unmarshal(b, &both); err != nil || len(both) != 2 {
@@ -74,6 +75,7 @@ func (r *Range) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// limit returns the value of v, or otherwise when it is nil.
 func limit(v *float64, otherwise float64) float64 {
 	if v == nil {
 		return otherwise
@@ -85,7 +87,7 @@ func (r Range) bound() optimize.Bound {
 	return optimize.Bound{Lower: limit(r.Lower, math.Inf(-1)), Upper: limit(r.Upper, math.Inf(1))}
 }
 
-// Group limits the sum of the weights of some symbols, such as a sector.
+// Group limits the sum of the weights of some symbols, such as those of a sector.
 type Group struct {
 	Name    string   `json:"name"`
 	Symbols []string `json:"symbols"`
@@ -93,14 +95,13 @@ type Group struct {
 	Max     *float64 `json:"max,omitempty"`
 }
 
-// View is an opinion on returns: that a symbol will return so much a year, that it will return so much more than
-// another one, or that a portfolio of weights will.
+// View is an opinion on annual returns: of a symbol, of a symbol relative to another, or of a portfolio of weights.
 type View struct {
 	Symbol     string             `json:"symbol,omitempty"`
 	Over       string             `json:"over,omitempty"`
 	Weights    map[string]float64 `json:"weights,omitempty"`
 	Return     float64            `json:"return"`
-	Confidence *float64           `json:"confidence,omitempty"` // from 0 to 1; all views have one, or none
+	Confidence *float64           `json:"confidence,omitempty"` // from 0 to 1; for all views, or for none
 }
 
 // The objectives.
@@ -120,14 +121,15 @@ const (
 
 func objectives() []string {
 	return []string{
-		minVolatility, maxSharpe, maxUtility, efficientReturn, efficientRisk, minCVaR, minCDaR, minSemivariance, riskParity, hrp, frontier,
+		minVolatility, maxSharpe, maxUtility, efficientReturn, efficientRisk, minCVaR, minCDaR, minSemivariance, riskParity,
+		hrp, frontier,
 	}
 }
 
-// volatility is the measure of risk that is not one over scenarios.
+// volatility is the measure of risk that follows from a covariance and not from scenarios.
 const volatility = "volatility"
 
-// The ways to expect returns, to estimate a covariance, and to come to a prior.
+// The estimators of expected returns and covariances, and the priors.
 const (
 	historical  = "historical"
 	arithmetic  = "arithmetic"
@@ -145,42 +147,42 @@ const (
 	noRepair    = "none"
 )
 
-// Limits of a request.
+// The limits of a request.
 const (
 	maxSymbols     = 1000
 	maxGroups      = 500 // each is a row of every step of the solver
-	maxViews       = 500 // of which all pairs are weighed against each other
+	maxViews       = 500 // the cost grows with their pairs
 	maxPoints      = 500
 	defaultPoints  = 20
 	defaultTimeout = 300
 	maxTimeout     = 600
 )
 
-// scenarios reports whether the risk is one over days, and not of a covariance.
+// scenarios reports whether the risk is measured over scenarios and not from a covariance.
 func (r *Request) scenarios() bool { return r.Measure != "" && r.Measure != volatility }
 
-// constrained reports whether bounds, groups and costs have a part in the objective.
+// constrained reports whether bounds, groups and costs apply to the objective.
 func (r *Request) constrained() bool { return r.Objective != riskParity && r.Objective != hrp }
 
-// fill puts the defaults where nothing is said.
+// fill sets the defaults of fields that are left out.
 func (r *Request) fill() {
-	def(&r.Measure, measureOf(r.Objective))
-	def(&r.Frequency, string(series.Daily))
-	def(&r.ExpectedReturns, historical)
-	def(&r.Timeout, defaultTimeout)
+	setDefault(&r.Measure, measureOf(r.Objective))
+	setDefault(&r.Frequency, string(series.Daily))
+	setDefault(&r.ExpectedReturns, historical)
+	setDefault(&r.Timeout, defaultTimeout)
 	if r.ExpectedReturns == ema {
-		fallback(&r.ReturnSpan, quant.Span500)
+		setDefaultPointer(&r.ReturnSpan, quant.Span500)
 	}
 	if r.Measure == string(optimize.CVaR) || r.Measure == string(optimize.CDaR) {
-		fallback(&r.Confidence, .95)
+		setDefaultPointer(&r.Confidence, .95)
 	}
 	switch r.Objective {
 	case maxUtility:
-		fallback(&r.RiskAversion, 1)
+		setDefaultPointer(&r.RiskAversion, 1)
 	case hrp:
-		def(&r.Linkage, string(quant.SingleLinkage))
+		setDefault(&r.Linkage, string(quant.SingleLinkage))
 	case frontier:
-		def(&r.Points, defaultPoints)
+		setDefault(&r.Points, defaultPoints)
 	}
 	if !r.scenarios() || len(r.Views) > 0 {
 		r.fillCovariance()
@@ -192,31 +194,32 @@ func (r *Request) fill() {
 		}
 	}
 	if len(r.Views) > 0 {
-		def(&r.Prior, estimate)
-		fallback(&r.Tau, .05)
+		setDefault(&r.Prior, estimate)
+		setDefaultPointer(&r.Tau, .05)
 		if r.Prior == market {
-			fallback(&r.RiskAversion, 2.5)
+			setDefaultPointer(&r.RiskAversion, 2.5)
 		}
 	}
 }
 
+// fillCovariance sets the defaults of the covariance estimator.
 func (r *Request) fillCovariance() {
-	def(&r.Covariance, sampled)
-	def(&r.Repair, string(quant.RepairSpectral))
+	setDefault(&r.Covariance, sampled)
+	setDefault(&r.Repair, string(quant.RepairSpectral))
 	switch r.Covariance {
 	case exponential:
-		fallback(&r.CovarianceSpan, quant.Span180)
+		setDefaultPointer(&r.CovarianceSpan, quant.Span180)
 	case semi:
-		def(&r.Missing, string(quant.MissingPairwise))
+		setDefault(&r.Missing, string(quant.MissingPairwise))
 	case ledoitWolf:
-		def(&r.ShrinkageTarget, string(quant.ConstantVariance))
-		def(&r.Missing, string(quant.MissingComplete))
+		setDefault(&r.ShrinkageTarget, string(quant.ConstantVariance))
+		setDefault(&r.Missing, string(quant.MissingComplete))
 	case oas:
-		def(&r.Missing, string(quant.MissingComplete))
+		setDefault(&r.Missing, string(quant.MissingComplete))
 	}
 }
 
-// measureOf is the measure of risk that an objective has when nothing else is said.
+// measureOf returns the default measure of risk of an objective.
 func measureOf(objective string) string {
 	switch objective {
 	case minCVaR:
@@ -229,14 +232,16 @@ func measureOf(objective string) string {
 	return volatility
 }
 
-func def[T comparable](v *T, otherwise T) {
+// setDefault sets a zero value to its default.
+func setDefault[T comparable](v *T, otherwise T) {
 	var none T
 	if *v == none {
 		*v = otherwise
 	}
 }
 
-func fallback(v **float64, otherwise float64) {
+// setDefaultPointer sets a nil pointer to a default.
+func setDefaultPointer(v **float64, otherwise float64) {
 	if *v == nil {
 		*v = &otherwise
 	}

@@ -12,50 +12,50 @@ import (
 	"stega/store"
 )
 
-// Optimization is the answer about one. Weights are ratios of wealth, figures are a year, and null where they are not
-// defined.
+// Optimization is the answer about an optimization. Weights are ratios of wealth, statistics are annual, and null where
+// they are undefined.
 type Optimization struct {
-	ID          string                `json:"id"` // that of the operation that made it, too
+	ID          string                `json:"id"` // also the id of its operation
 	Name        string                `json:"name,omitempty"`
 	Objective   string                `json:"objective,omitempty"`
 	PortfolioID string                `json:"portfolio_id,omitempty"`
 	Follow      bool                  `json:"follow"`
 	Status      store.OperationStatus `json:"status"`
-	Error       *fault.Fault          `json:"error,omitempty"` // of the last run; the figures are then those of the last that succeeded
-	Progress    *store.Progress       `json:"progress,omitempty"`
-	Runs        int64                 `json:"runs"`
-	CreatedAt   time.Time             `json:"created_at"`
-	UpdatedAt   time.Time             `json:"updated_at,omitzero"`
+	// Error is the fault of the last run; the statistics are those of the last success.
+	Error     *fault.Fault    `json:"error,omitempty"`
+	Progress  *store.Progress `json:"progress,omitempty"`
+	Runs      int64           `json:"runs"`
+	CreatedAt time.Time       `json:"created_at"`
+	UpdatedAt time.Time       `json:"updated_at,omitzero"`
 
 	*Result
 }
 
-// Result is what an optimization found.
+// Result is the result of a run.
 type Result struct {
 	Weights          map[string]float64 `json:"weights,omitempty"`
-	AnnualReturn     *float64           `json:"annual_return"` // as expected
+	AnnualReturn     *float64           `json:"annual_return"` // expected
 	AnnualVolatility *float64           `json:"annual_volatility"`
 	Sharpe           *float64           `json:"sharpe"`
-	// Risk is that of the measure, when it is not the volatility: cvar and cdar of a day, semideviation a year.
+	// Risk is the risk by the measure, when that is not the volatility: cvar and cdar are daily, semideviation is annual.
 	Risk              *float64           `json:"risk,omitempty"`
-	RiskContributions map[string]float64 `json:"risk_contributions,omitempty"` // shares of the volatility, which sum to one
-	AssetReturns      map[string]float64 `json:"asset_returns,omitempty"`      // what each was expected to return
+	RiskContributions map[string]float64 `json:"risk_contributions,omitempty"` // shares of the volatility; they sum to 1
+	AssetReturns      map[string]float64 `json:"asset_returns,omitempty"`      // expected annual returns
 	Active            []Active           `json:"active,omitempty"`
 
 	Points        []Point `json:"points,omitempty"` // of a frontier
 	MinVolatility *Point  `json:"min_volatility,omitempty"`
 	MaxSharpe     *Point  `json:"max_sharpe,omitempty"`
 
-	Distance *Distance `json:"distance,omitempty"` // of its portfolio from it
+	Distance *Distance `json:"distance,omitempty"` // of the portfolio from the result
 	Inputs   Request   `json:"inputs"`
 	Data     Data      `json:"data"`
 	Notes    []string  `json:"notes,omitempty"`
-	Gap      *float64  `json:"gap,omitempty"` // relative distance from the optimum, at most
+	Gap      *float64  `json:"gap,omitempty"` // bound of the relative distance from the optimum
 	TookMS   float64   `json:"took_ms"`
 }
 
-// Active is a constraint that holds the answer back, and by how much the objective gains for each unit that it gives
-// way.
+// Active is a binding constraint, with the gain of the objective for each unit that it is relaxed.
 type Active struct {
 	Constraint string  `json:"constraint"`
 	Price      float64 `json:"price"`
@@ -69,25 +69,25 @@ type Point struct {
 	Weights          map[string]float64 `json:"weights"`
 }
 
-// Data says what an answer was made of.
+// Data describes the data behind a result.
 type Data struct {
 	Symbols            []string   `json:"symbols"`
-	First              civil.Date `json:"first"` // day with a return
-	AsOf               civil.Date `json:"as_of"` // the last one
+	First              civil.Date `json:"first"` // first day with a return
+	AsOf               civil.Date `json:"as_of"` // last day with a return
 	Observations       int        `json:"observations"`
-	CommonObservations int        `json:"common_observations"` // the fewest that an estimate is over
+	CommonObservations int        `json:"common_observations"` // the fewest behind any estimate
 	Repaired           bool       `json:"covariance_repaired"`
-	Shrinkage          *float64   `json:"shrinkage,omitempty"` // how far the covariance was drawn to its target
+	Shrinkage          *float64   `json:"shrinkage,omitempty"` // weight of the target in the covariance
 	PortfolioVersion   int64      `json:"portfolio_version,omitempty"`
 }
 
-// Distance says how far a portfolio is from an answer.
+// Distance is the distance of a portfolio from a result.
 type Distance struct {
-	Turnover float64        `json:"turnover"` // half the sum of what is to be traded, in parts of wealth
+	Turnover float64        `json:"turnover"` // half the sum of the trades, as a ratio of wealth
 	Trades   []events.Trade `json:"trades"`
 }
 
-// finite is a number that JSON can carry, or nil.
+// finite returns a number that JSON can represent, or nil.
 func finite(v float64) *float64 {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return nil
@@ -95,7 +95,7 @@ func finite(v float64) *float64 {
 	return &v
 }
 
-// named are values by their symbols.
+// named returns finite values by their symbols.
 func named(symbols []string, values []float64) map[string]float64 {
 	out := make(map[string]float64, len(symbols))
 	for i, s := range symbols {
@@ -106,28 +106,31 @@ func named(symbols []string, values []float64) map[string]float64 {
 	return out
 }
 
-// result is an answer without what it says of weights.
+// result returns the result without weights and what follows from them.
 func (e *estimates) result() *Result {
 	w := e.window
 	return &Result{
 		AssetReturns: named(w.symbols, e.expected), Inputs: *e.Request, Data: Data{
-			Symbols: w.symbols, First: w.Rows[0].Day, AsOf: w.Rows[len(w.Rows)-1].Day, Observations: w.Days(), CommonObservations: e.common,
-			Repaired: e.repaired, Shrinkage: e.intensity,
+			Symbols: w.symbols, First: w.Rows[0].Day, AsOf: w.Rows[len(w.Rows)-1].Day, Observations: w.Days(),
+			CommonObservations: e.common,
+			Repaired:           e.repaired, Shrinkage: e.intensity,
 		},
 	}
 }
 
+// point returns a portfolio as a point of a frontier.
 func (e *estimates) point(p *optimize.Portfolio) Point {
 	return Point{
-		AnnualReturn: finite(p.Return), AnnualVolatility: finite(p.Volatility), Sharpe: finite(p.Sharpe), Weights: named(e.window.symbols, p.Weights),
+		AnnualReturn: finite(p.Return), AnnualVolatility: finite(p.Volatility), Sharpe: finite(p.Sharpe),
+		Weights: named(e.window.symbols, p.Weights),
 	}
 }
 
-// of is the answer that one portfolio is.
-func (e *estimates) of(p *optimize.Portfolio) *Result {
+// resultOf returns the result of one portfolio.
+func (e *estimates) resultOf(p *optimize.Portfolio) *Result {
 	r, at := e.result(), e.point(p)
 	r.Weights, r.AnnualReturn, r.AnnualVolatility, r.Sharpe = at.Weights, at.AnnualReturn, at.AnnualVolatility, at.Sharpe
-	r.Risk, r.Gap, r.Notes = finite(p.Risk), finite(p.Gap), e.caveats(p.Notes)
+	r.Risk, r.Gap, r.Notes = finite(p.Risk), finite(p.Gap), e.allNotes(p.Notes)
 	for _, a := range p.Active {
 		r.Active = append(r.Active, Active{Constraint: a.Constraint, Price: a.Price})
 	}
@@ -137,8 +140,8 @@ func (e *estimates) of(p *optimize.Portfolio) *Result {
 	return r
 }
 
-// weighed is a portfolio of weights that no solver measured.
-func (e *estimates) weighed(weights []float64) (*optimize.Portfolio, error) {
+// portfolioOf returns the portfolio of weights that no solver evaluated.
+func (e *estimates) portfolioOf(weights []float64) (*optimize.Portfolio, error) {
 	variance, err := quant.PortfolioVariance(e.covariance, weights)
 	if err != nil {
 		return nil, err

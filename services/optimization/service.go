@@ -1,7 +1,7 @@
-// Package optimization finds optimal weights. It keeps the return series of each symbol packed, the last closes and
-// the portfolios, all from events alone. An optimization is a job: it takes a window of those series, estimates,
-// solves, and keeps its answer together with what it was made of. One that follows its portfolio is made anew
-// whenever returns or the portfolio move.
+// Package optimization finds optimal weights. It stores the returns of each symbol in packed form, the last closes and
+// the portfolios; all come from events alone. An optimization is a job: it reads a window of returns, estimates,
+// solves, and stores its result with its inputs. One that follows its portfolio runs again whenever returns or the
+// portfolio change.
 package optimization
 
 import (
@@ -24,14 +24,14 @@ type Service struct {
 
 // Options are the settings of the service.
 type Options struct {
-	// Quiet is for how long nothing must have moved before an optimization that follows is made anew, and Longest how
-	// long it is put off at most; 250 ms and 5 s when zero.
+	// Quiet is the time without a change of its inputs after which an optimization that follows runs again, and Longest
+	// bounds the delay; 250 ms and 5 s when zero.
 	Quiet, Longest time.Duration
-	// MaxSaved is how many optimizations are kept; 10,000 when zero.
+	// MaxSaved bounds the optimizations that are stored; 10,000 when zero.
 	MaxSaved int
 }
 
-// New makes the service on its database, which may be nil when only Register is called.
+// New returns the service on its database, which may be nil when only Register is called.
 func New(db *store.DB, o Options) *Service {
 	if o.Quiet == 0 {
 		o.Quiet = 250 * time.Millisecond
@@ -52,19 +52,22 @@ func New(db *store.DB, o Options) *Service {
 		Entities: []replay.Entities{
 			{Owner: "returns", Keys: []replay.Column{{Table: "series", Name: "symbol"}}},
 			{Owner: "marketdata", Keys: []replay.Column{{Table: "closes", Name: "symbol"}}},
-			{Owner: "portfolio", Keys: []replay.Column{{Table: "portfolios", Name: "id"}, {Table: "holdings", Name: "portfolio_id"}}},
+			{
+				Owner: "portfolio",
+				Keys:  []replay.Column{{Table: "portfolios", Name: "id"}, {Table: "holdings", Name: "portfolio_id"}},
+			},
 		},
 		Finish: unfollow,
 	}
 	return s
 }
 
-// Name is optimization.
+// Name returns "optimization".
 func (s *Service) Name() string { return "optimization" }
 
-// Register is everything that the service answers to.
+// Register registers the handlers of all commands and events of the service.
 func (s *Service) Register(d *bus.Dispatcher) {
-	// Returns are changes and not states: a dead message holds the later ones of its symbol.
+	// Returns are changes and not states: a dead message blocks the later messages of its symbol.
 	bus.Handle(d, s.assetUpdated, bus.HoldWhenDead())
 	bus.Handle(d, s.pricesImported, bus.HoldWhenDead())
 	s.portfolios().Register(d)
@@ -80,10 +83,10 @@ func (s *Service) Register(d *bus.Dispatcher) {
 func (s *Service) portfolios() *follower.Portfolios {
 	return &follower.Portfolios{
 		Views: &s.views, Holdings: true,
-		Held: func(tx *store.Tx, symbol string) { apartOf(tx).held(symbol) },
+		Held: func(tx *store.Tx, symbol string) { locksOf(tx).addFollowed(symbol) },
 		Changed: func(tx *store.Tx, id string) {
-			apartOf(tx).held("portfolio " + id)
-			tx.Once("followers of "+id, func(ctx context.Context, tx *store.Tx) error { return s.portfolioMoved(ctx, tx, id) })
+			locksOf(tx).addFollowed("portfolio " + id)
+			tx.Once("followers of "+id, func(ctx context.Context, tx *store.Tx) error { return s.portfolioChanged(ctx, tx, id) })
 		},
 		Deleted: func(tx *store.Tx, id string) {
 			tx.Queue(tx.NewRaw("UPDATE optimizations SET follow = 0 WHERE portfolio_id = ?", id))

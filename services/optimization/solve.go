@@ -8,43 +8,47 @@ import (
 	"stega/quant/optimize"
 )
 
-// solve finds the answer to a request whose defaults are filled in. held are the weights that trading begins with.
-func (e *estimates) solve(ctx context.Context, held map[string]float64, progress func(optimize.Progress)) (*Result, error) {
+// solve solves a request whose defaults are set. current has the weights that trading starts from.
+func (e *estimates) solve(
+	ctx context.Context, current map[string]float64, progress func(optimize.Progress),
+) (*Result, error) {
 	p := optimize.Problem{
-		Names: e.window.symbols, Returns: e.expected, Covariance: e.covariance, RiskFree: e.RiskFree, Constraints: e.limits(e.window.symbols),
-		L2: e.L2, Cost: e.TransactionCosts, Before: e.before(held), Progress: progress,
+		Names: e.window.symbols, Returns: e.expected, Covariance: e.covariance, RiskFree: e.RiskFree,
+		Constraints: e.limits(e.window.symbols),
+		L2:          e.L2, Cost: e.TransactionCosts, Before: e.startWeights(current), Progress: progress,
 	}
 	if e.Repair != noRepair {
 		p.Repair = quant.RepairMethod(e.Repair)
 	}
 	if e.Objective == frontier {
-		return e.trace(ctx, p)
+		return e.traceFrontier(ctx, p)
 	}
-	best, err := e.best(ctx, p)
+	best, err := e.solveOne(ctx, p)
 	if err != nil {
 		return nil, faultOf(err)
 	}
-	return e.of(best), nil
+	return e.resultOf(best), nil
 }
 
-// before are the weights that trading begins with.
-func (e *estimates) before(held map[string]float64) []float64 {
+// startWeights returns the weights that trading starts from, or nil without transaction costs.
+func (e *estimates) startWeights(current map[string]float64) []float64 {
 	if e.TransactionCosts == 0 {
 		return nil
 	}
 	if len(e.CurrentWeights) > 0 {
-		held = e.CurrentWeights
+		current = e.CurrentWeights
 	}
 	out := make([]float64, len(e.window.symbols))
 	for i, s := range e.window.symbols {
-		out[i] = held[s]
+		out[i] = current[s]
 	}
 	return out
 }
 
-func (e *estimates) best(ctx context.Context, p optimize.Problem) (*optimize.Portfolio, error) {
+// solveOne returns the optimal portfolio of an objective.
+func (e *estimates) solveOne(ctx context.Context, p optimize.Problem) (*optimize.Portfolio, error) {
 	if e.Request.scenarios() {
-		return e.avoid(ctx, p)
+		return e.solveScenarios(ctx, p)
 	}
 	switch e.Objective {
 	case maxSharpe:
@@ -58,16 +62,19 @@ func (e *estimates) best(ctx context.Context, p optimize.Problem) (*optimize.Por
 	case riskParity:
 		return optimize.RiskParity(ctx, p, e.budgets())
 	case hrp:
-		weights, err := optimize.HierarchicalRiskParity(e.covariance, e.correlation, quant.LinkageMethod(e.Linkage), e.window.symbols)
+		weights, err := optimize.HierarchicalRiskParity(
+			e.covariance, e.correlation, quant.LinkageMethod(e.Linkage), e.window.symbols,
+		)
 		if err != nil {
 			return nil, err
 		}
-		return e.weighed(weights)
+		return e.portfolioOf(weights)
 	default:
 		return optimize.MinVolatility(ctx, p)
 	}
 }
 
+// budgets returns the risk budgets in the order of the symbols, or nil for equal ones.
 func (e *estimates) budgets() []float64 {
 	if len(e.Budgets) == 0 {
 		return nil
@@ -79,11 +86,13 @@ func (e *estimates) budgets() []float64 {
 	return out
 }
 
-// avoid solves over the days themselves.
-func (e *estimates) avoid(ctx context.Context, p optimize.Problem) (*optimize.Portfolio, error) {
+// solveScenarios solves over the returns of each row instead of a covariance.
+func (e *estimates) solveScenarios(ctx context.Context, p optimize.Problem) (*optimize.Portfolio, error) {
 	s := optimize.Scenarios{
-		Names: p.Names, Scenarios: e.scenarios, Returns: p.Returns, Measure: optimize.Measure(e.Measure), Confidence: limit(e.Confidence, 0),
-		Periods: e.window.PerYear(), Benchmark: e.Benchmark, RiskFree: p.RiskFree, Constraints: p.Constraints, L2: p.L2, Cost: p.Cost, Before: p.Before,
+		Names: p.Names, Scenarios: e.scenarios, Returns: p.Returns, Measure: optimize.Measure(e.Measure),
+		Confidence: limit(e.Confidence, 0),
+		Periods:    e.window.PerYear(), Benchmark: e.Benchmark, RiskFree: p.RiskFree, Constraints: p.Constraints, L2: p.L2,
+		Cost: p.Cost, Before: p.Before,
 		Progress: p.Progress,
 	}
 	switch e.Objective {
@@ -98,17 +107,18 @@ func (e *estimates) avoid(ctx context.Context, p optimize.Problem) (*optimize.Po
 	}
 }
 
-// trace finds points of the efficient frontier, its least volatility and its highest Sharpe ratio.
-func (e *estimates) trace(ctx context.Context, p optimize.Problem) (*Result, error) {
+// traceFrontier returns points of the efficient frontier, with those of least volatility and of the highest Sharpe
+// ratio.
+func (e *estimates) traceFrontier(ctx context.Context, p optimize.Problem) (*Result, error) {
 	f, err := optimize.TraceFrontier(ctx, p)
 	if err != nil {
 		return nil, faultOf(err)
 	}
 	r := e.result()
-	calm, steep := f.MinVolatility(), f.MaxSharpe(e.RiskFree)
+	lowest, best := f.MinVolatility(), f.MaxSharpe(e.RiskFree)
 	top := f.Highest()
-	if math.IsInf(top, 0) { // without bounds it has no end: it is shown up to twice the distance of the highest Sharpe ratio
-		top = math.Max(calm.Return+2*(steep.Return-calm.Return), calm.Return+math.Abs(calm.Return))
+	if math.IsInf(top, 0) { // an unbounded frontier is cut at twice the distance of the maximum
+		top = math.Max(lowest.Return+2*(best.Return-lowest.Return), lowest.Return+math.Abs(lowest.Return))
 	}
 	points, err := f.Points(e.Points, top)
 	if err != nil {
@@ -117,7 +127,7 @@ func (e *estimates) trace(ctx context.Context, p optimize.Problem) (*Result, err
 	for _, at := range points {
 		r.Points = append(r.Points, e.point(at))
 	}
-	low, high := e.point(calm), e.point(steep)
-	r.MinVolatility, r.MaxSharpe, r.Notes = &low, &high, e.caveats(calm.Notes)
+	low, high := e.point(lowest), e.point(best)
+	r.MinVolatility, r.MaxSharpe, r.Notes = &low, &high, e.allNotes(lowest.Notes)
 	return r, nil
 }

@@ -36,10 +36,13 @@ type seriesRow struct {
 	Data     []byte
 }
 
-// keptYears reads the years of symbols from one day to another.
-func keptYears(ctx context.Context, tx *store.Tx, symbols []string, from, to civil.Date) (map[string]map[int]seriesRow, error) {
+// loadYears reads the stored years of symbols from one day to another.
+func loadYears(
+	ctx context.Context, tx *store.Tx, symbols []string, from, to civil.Date,
+) (map[string]map[int]seriesRow, error) {
 	var rows []seriesRow
-	err := tx.NewSelect().Model(&rows).Where("symbol IN (?)", bun.List(symbols)).Where("year BETWEEN ? AND ?", from.Year(), to.Year()).Scan(ctx)
+	err := tx.NewSelect().Model(&rows).Where("symbol IN (?)", bun.List(symbols)).
+		Where("year BETWEEN ? AND ?", from.Year(), to.Year()).Scan(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -53,19 +56,19 @@ func keptYears(ctx context.Context, tx *store.Tx, symbols []string, from, to civ
 	return all, nil
 }
 
-// yearsOf are the years of the symbol of an event, as this unit of work has them. What all its events need is read at
-// once.
-func yearsOf(ctx context.Context, tx *store.Tx, e events.AssetUpdated) (map[int]seriesRow, error) {
+// yearsFor returns the years of the symbol of an event, as this unit of work has changed them. It reads the years of
+// all events of the unit at once.
+func yearsFor(ctx context.Context, tx *store.Tx, e events.AssetUpdated) (map[int]seriesRow, error) {
 	all, err := store.Shared(tx, "years", func() (map[string]map[int]seriesRow, error) {
 		symbols := []string{e.Symbol}
 		from, to := spanOf(e)
 		for _, other := range store.Expected[events.AssetUpdated](tx) {
-			if len(other.Days) > 0 || other.Replay != nil { // whether it makes sense is seen when its turn comes
+			if len(other.Days) > 0 || other.Replay != nil { // its handler checks the rest of it
 				first, last := spanOf(other)
 				symbols, from, to = append(symbols, other.Symbol), min(from, first), max(to, last)
 			}
 		}
-		return keptYears(ctx, tx, symbols, from, to)
+		return loadYears(ctx, tx, symbols, from, to)
 	})
 	if err != nil {
 		return nil, err
@@ -74,12 +77,11 @@ func yearsOf(ctx context.Context, tx *store.Tx, e events.AssetUpdated) (map[int]
 		return years, nil
 	}
 	from, to := spanOf(e)
-	alone, err := keptYears(ctx, tx, []string{e.Symbol}, from, to)
-	return alone[e.Symbol], err
+	one, err := loadYears(ctx, tx, []string{e.Symbol}, from, to)
+	return one[e.Symbol], err
 }
 
-// spanOf returns the days that an event may change; all of them when it is replayed, since then what there is may be
-// wrong in any way.
+// spanOf returns the days that an event may change. A replayed event may change all, since any stored day may be wrong.
 func spanOf(e events.AssetUpdated) (from, to civil.Date) {
 	if e.Replay != nil {
 		return (&events.Replay{}).Span()
@@ -87,21 +89,23 @@ func spanOf(e events.AssetUpdated) (from, to civil.Date) {
 	return e.Days[0], e.Days[len(e.Days)-1]
 }
 
-// replaceSeries puts points, which are ordered, in the place of those from one day to another. It returns the years
-// that are not what they were, and those of which nothing is left.
-func replaceSeries(old map[int]seriesRow, symbol string, fresh []series.Point, from, to civil.Date) (changed []seriesRow, gone []int) {
+// replaceSeries replaces the points from one day to another by points, which are ordered. It returns the years that
+// changed and the years that are left without points.
+func replaceSeries(
+	old map[int]seriesRow, symbol string, points []series.Point, from, to civil.Date,
+) (changed []seriesRow, gone []int) {
 	parts := map[int][]series.Point{}
 	for year := range old {
 		if year >= from.Year() && year <= to.Year() {
 			parts[year] = nil
 		}
 	}
-	for year, points := range series.Years(fresh) {
-		parts[year] = points
+	for year, part := range series.Years(points) {
+		parts[year] = part
 	}
 	for _, year := range slices.Sorted(maps.Keys(parts)) {
 		r := old[year]
-		before := readable(year, r.Data)
+		before := readYear(year, r.Data)
 		start, _ := slices.BinarySearchFunc(before, from, series.ByDay)
 		end, _ := slices.BinarySearchFunc(before, to+1, series.ByDay)
 		all := slices.Concat(before[:start], parts[year], before[end:])
@@ -114,7 +118,8 @@ func replaceSeries(old map[int]seriesRow, symbol string, fresh []series.Point, f
 			Symbol: symbol, Year: year, FirstDay: all[0].Day, LastDay: all[len(all)-1].Day, Days: len(all),
 			Data: series.Pack(make([]byte, 0, 10*len(all)), series.NewYear(year), all),
 		}
-		if fixed.FirstDay != r.FirstDay || fixed.LastDay != r.LastDay || fixed.Days != r.Days || !bytes.Equal(fixed.Data, r.Data) {
+		if fixed.FirstDay != r.FirstDay || fixed.LastDay != r.LastDay || fixed.Days != r.Days ||
+			!bytes.Equal(fixed.Data, r.Data) {
 			old[year] = fixed
 			changed = append(changed, fixed)
 		}
@@ -122,8 +127,8 @@ func replaceSeries(old map[int]seriesRow, symbol string, fresh []series.Point, f
 	return changed, gone
 }
 
-// readable returns the points of a packed year; none when they cannot be read, or make no sense.
-func readable(year int, data []byte) []series.Point {
+// readYear returns the points of a packed year, or none when they are damaged.
+func readYear(year int, data []byte) []series.Point {
 	points, err := series.Unpack(nil, year, data)
 	if err != nil {
 		return nil
@@ -136,11 +141,10 @@ func readable(year int, data []byte) []series.Point {
 	return points
 }
 
-// mergeSeries puts points, which are ordered, into the years of a symbol, and returns the years that are not what
-// they were.
-func mergeSeries(old map[int]seriesRow, symbol string, fresh []series.Point) ([]seriesRow, error) {
+// mergeSeries merges points, which are ordered, into the years of a symbol. It returns the years that changed.
+func mergeSeries(old map[int]seriesRow, symbol string, points []series.Point) ([]seriesRow, error) {
 	var changed []seriesRow
-	for year, points := range series.Years(fresh) {
+	for year, part := range series.Years(points) {
 		var before []series.Point
 		if r, ok := old[year]; ok {
 			var err error
@@ -148,7 +152,7 @@ func mergeSeries(old map[int]seriesRow, symbol string, fresh []series.Point) ([]
 				return nil, err
 			}
 		}
-		all, differs := series.Merge(before, points)
+		all, differs := series.Merge(before, part)
 		if differs {
 			old[year] = seriesRow{
 				Symbol: symbol, Year: year, FirstDay: all[0].Day, LastDay: all[len(all)-1].Day, Days: len(all),
@@ -161,22 +165,24 @@ func mergeSeries(old map[int]seriesRow, symbol string, fresh []series.Point) ([]
 }
 
 var (
-	keepYear = store.NewUpsert("series", 2, "symbol", "year", "first_day", "last_day", "days", "data")
-	revise   = store.NewUpsert("symbols", 1, "symbol", "revision", "changed_at").
+	upsertYear     = store.NewUpsert("series", 2, "symbol", "year", "first_day", "last_day", "days", "data")
+	upsertRevision = store.NewUpsert("symbols", 1, "symbol", "revision", "changed_at").
 			Setting("revision = symbols.revision + 1, changed_at = excluded.changed_at")
 )
 
-// saveSeries writes years, and raises the revision of their symbol.
+// saveSeries queues the writes of years and raises the revision of their symbol.
 func saveSeries(tx *store.Tx, symbol string, rows []seriesRow) {
-	tx.Put(revise, symbol, 1, tx.Now().UnixMicro())
+	tx.Put(upsertRevision, symbol, 1, tx.Now().UnixMicro())
 	for _, r := range rows {
-		tx.Put(keepYear, symbol, r.Year, int32(r.FirstDay), int32(r.LastDay), r.Days, r.Data)
+		tx.Put(upsertYear, symbol, r.Year, int32(r.FirstDay), int32(r.LastDay), r.Days, r.Data)
 	}
 }
 
-// loadSeries reads the points of symbols whose day is between from and to, from the years that have such days; nil is
+// loadSeries reads the points of symbols from one day to another, from the years that have such days; nil leaves an end
 // open.
-func loadSeries(ctx context.Context, db bun.IDB, symbols []string, from, to *civil.Date) (map[string][]series.Point, error) {
+func loadSeries(
+	ctx context.Context, db bun.IDB, symbols []string, from, to *civil.Date,
+) (map[string][]series.Point, error) {
 	var rows []seriesRow
 	query := db.NewSelect().Model(&rows).Column("symbol", "year", "data").Where("symbol IN (?)", bun.List(symbols)).
 		OrderExpr("symbol, year")
@@ -198,17 +204,20 @@ func loadSeries(ctx context.Context, db bun.IDB, symbols []string, from, to *civ
 		all[r.Symbol] = points
 	}
 	for symbol, points := range all {
-		all[symbol] = slices.DeleteFunc(points, func(p series.Point) bool { return from != nil && p.Day < *from || to != nil && p.Day > *to })
+		all[symbol] = slices.DeleteFunc(points, func(p series.Point) bool {
+			return from != nil && p.Day < *from || to != nil && p.Day > *to
+		})
 	}
 	return all, nil
 }
 
-// unknownSymbols lists those of symbols that have no return on any day.
+// unknownSymbols lists the symbols that have no return on any day.
 func unknownSymbols(ctx context.Context, db bun.IDB, symbols []string) ([]string, error) {
 	var known []string
-	err := db.NewSelect().Table("symbols").Column("symbol").Where("symbol IN (?)", bun.List(symbols)).OrderExpr("symbol").Scan(ctx, &known)
+	err := db.NewSelect().Table("symbols").Column("symbol").Where("symbol IN (?)", bun.List(symbols)).OrderExpr("symbol").
+		Scan(ctx, &known)
 	if err != nil {
-		return nil, fmt.Errorf("look for symbols: %w", err)
+		return nil, fmt.Errorf("find symbols with returns: %w", err)
 	}
 	return slices.DeleteFunc(slices.Clone(symbols), func(s string) bool {
 		_, found := slices.BinarySearch(known, s)
@@ -216,9 +225,9 @@ func unknownSymbols(ctx context.Context, db bun.IDB, symbols []string) ([]string
 	}), nil
 }
 
-// seen is a word for what is known at present of a portfolio and of symbols: it changes with each of them. In a unit
-// of work it keeps them from changing until the unit ends.
-func seen(ctx context.Context, db bun.IDB, portfolioID string, symbols []string) (string, error) {
+// revisions returns the version of a portfolio and the revisions of symbols as one text, which changes with each of
+// them. In a unit of work it locks them until the unit ends.
+func revisions(ctx context.Context, db bun.IDB, portfolioID string, symbols []string) (string, error) {
 	lock := ""
 	if _, inside := db.(*store.Tx); inside && db.Dialect().Name() == dialect.PG {
 		lock = " FOR SHARE"
@@ -234,7 +243,8 @@ func seen(ctx context.Context, db bun.IDB, portfolioID string, symbols []string)
 		Symbol   string
 		Revision int64
 	}
-	err := db.NewRaw("SELECT symbol, revision FROM symbols WHERE symbol IN (?) ORDER BY symbol"+lock, bun.List(symbols)).Scan(ctx, &rows)
+	err := db.NewRaw("SELECT symbol, revision FROM symbols WHERE symbol IN (?) ORDER BY symbol"+lock, bun.List(symbols)).
+		Scan(ctx, &rows)
 	if err != nil {
 		return "", fmt.Errorf("read revisions: %w", err)
 	}
@@ -246,17 +256,18 @@ func seen(ctx context.Context, db bun.IDB, portfolioID string, symbols []string)
 	return b.String(), nil
 }
 
-// close is the last price of a symbol.
+// lastClose is the last close of a symbol.
 type lastClose struct {
 	Symbol string
 	Day    civil.Date
 	Close  string
 }
 
-// closes reads the last prices of symbols.
+// closes reads the last closes of symbols.
 func closes(ctx context.Context, db bun.IDB, symbols []string) (map[string]lastClose, error) {
 	var rows []lastClose
-	err := db.NewSelect().Table("closes").Column("symbol", "day", "close").Where("symbol IN (?)", bun.List(symbols)).Scan(ctx, &rows)
+	err := db.NewSelect().Table("closes").Column("symbol", "day", "close").Where("symbol IN (?)", bun.List(symbols)).
+		Scan(ctx, &rows)
 	if err != nil {
 		return nil, fmt.Errorf("read the last prices: %w", err)
 	}
@@ -272,12 +283,12 @@ func loadPortfolio(ctx context.Context, db bun.IDB, id string) (events.Portfolio
 	p, found, err := follower.Load(ctx, db, id)
 	if err == nil && !found {
 		err = fault.NotFound("portfolio_unknown", "there is no portfolio %.64s", id).
-			WithHint("list them with: GET /v1/portfolios; one that was just made is known here once its operation is settled")
+			WithHint("list the portfolios with: GET /v1/portfolios; a new one is available once its operation is settled")
 	}
 	return p, err
 }
 
-// weightsOf are the weights of a portfolio as numbers.
+// weightsOf returns the weights of a portfolio as floats.
 func weightsOf(p events.Portfolio) map[string]float64 {
 	weights := make(map[string]float64, len(p.Assets))
 	for _, a := range p.Assets {
@@ -292,12 +303,12 @@ type row struct {
 
 	ID          string `bun:",pk"`
 	Name        string
-	Folded      string // what the name is looked up by
+	Folded      string // the case-folded name, for lookups
 	Objective   string
 	PortfolioID string
 	Follow      int
 	Status      store.OperationStatus
-	Asked       string
+	Inputs      string `bun:"asked"`
 	Answer      string
 	Error       string
 	Seen        string
@@ -308,7 +319,7 @@ type row struct {
 	UpdatedAt   int64
 }
 
-// find reads one optimization; nil when there is none. In a unit of work its row is locked.
+// find reads an optimization, or returns nil. In a unit of work it locks the row.
 func find(ctx context.Context, db bun.IDB, id string) (*row, error) {
 	var r row
 	query := db.NewSelect().Model(&r).Where("id = ?", id)
@@ -317,7 +328,7 @@ func find(ctx context.Context, db bun.IDB, id string) (*row, error) {
 	}
 	err := query.Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil //nolint:nilnil // there is none
+		return nil, nil //nolint:nilnil // no such optimization
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read optimization %s: %w", id, err)
@@ -325,27 +336,30 @@ func find(ctx context.Context, db bun.IDB, id string) (*row, error) {
 	return &r, nil
 }
 
+// unknown returns the fault of an optimization that does not exist.
 func unknown(id string) error {
-	return fault.NotFound("optimization_unknown", "there is no optimization %.64s", id).WithHint("list them with: GET /v1/optimizations")
+	return fault.NotFound("optimization_unknown", "there is no optimization %.64s", id).
+		WithHint("list them with: GET /v1/optimizations")
 }
 
-// request is what was asked for.
+// request decodes the request of a row.
 func (r *row) request() (Request, error) {
-	var asked Request
-	if err := json.Unmarshal([]byte(r.Asked), &asked); err != nil {
-		return asked, fmt.Errorf("read what optimization %s asks for: %w", r.ID, err)
+	var request Request
+	if err := json.Unmarshal([]byte(r.Inputs), &request); err != nil {
+		return request, fmt.Errorf("read the request of optimization %s: %w", r.ID, err)
 	}
-	return asked, nil
+	return request, nil
 }
 
-// save writes a row, new or old.
+// save queues the write of a row, new or old.
 func save(tx *store.Tx, r *row) {
-	tx.Queue(tx.NewInsert().Model(r).On("CONFLICT (id) DO UPDATE").Set("follow = EXCLUDED.follow").Set("status = EXCLUDED.status").
+	tx.Queue(tx.NewInsert().Model(r).On("CONFLICT (id) DO UPDATE").Set("follow = EXCLUDED.follow").
+		Set("status = EXCLUDED.status").
 		Set("answer = EXCLUDED.answer").Set("error = EXCLUDED.error").Set("seen = EXCLUDED.seen").Set("runs = EXCLUDED.runs").
 		Set("changed_at = EXCLUDED.changed_at").Set("queued_at = EXCLUDED.queued_at").Set("updated_at = EXCLUDED.updated_at"))
 }
 
-// list reads optimizations, the newest first, from before one.
+// list reads at most limit optimizations, the newest first, that are older than before.
 func list(ctx context.Context, db bun.IDB, limit int, before, portfolioID, name string) ([]row, error) {
 	var rows []row
 	query := db.NewSelect().Model(&rows).OrderExpr("id DESC").Limit(int64(limit))
@@ -364,7 +378,7 @@ func list(ctx context.Context, db bun.IDB, limit int, before, portfolioID, name 
 	return rows, nil
 }
 
-// price is an exact price that was kept as text.
+// price parses an exact price.
 func price(symbol, text string) (decimal.Decimal, error) {
 	d, err := decimal.Parse(text)
 	if err != nil {
