@@ -17,16 +17,16 @@ import (
 	"stega/store"
 )
 
-// Views is what a service grows from the events of others, and how it is rebuilt.
+// Views describes the read views that a service builds from the events of others, and how they are rebuilt.
 type Views struct {
 	Service  string
-	Topics   []string // of the events that they grow from
+	Topics   []string // of their events
 	Entities []Entities
-	// Finish does what is left to do when every entity has been replaced; nil: nothing.
+	// Finish completes the rebuild after every entity has been replaced; nil: nothing to do.
 	Finish func(ctx context.Context, tx *store.Tx) error
 }
 
-// Entities are those that one service owns: columns of read views hold their keys.
+// Entities are owned by one service; columns of read views hold their keys.
 type Entities struct {
 	Owner string
 	Keys  []Column
@@ -35,10 +35,10 @@ type Entities struct {
 // Column names a column of a table.
 type Column struct{ Table, Name string }
 
-// patience is how long a rebuild may go without a step until another one may take its place.
+// patience is the time without progress after which another rebuild may replace one.
 const patience = 15 * time.Minute
 
-// rebuild is the row of the rebuild under way.
+// rebuild is the row of the running rebuild.
 type rebuild struct {
 	operation string
 	startedAt int64
@@ -46,20 +46,20 @@ type rebuild struct {
 	owners    map[string]*progress
 }
 
-// progress is how far the entities of one owner are.
+// progress is the progress with the entities of one owner.
 type progress struct {
 	Total  int64 `json:"total"`
-	Listed bool  `json:"listed"` // all its pages have come
-	Done   bool  `json:"done"`   // and what it did not name has been requested
+	Listed bool  `json:"listed"` // all its pages have arrived
+	Done   bool  `json:"done"`   // and the entities that it did not list have been requested
 }
 
-// Register adds the handlers of a rebuild under way.
+// Register adds the handlers of a running rebuild.
 func (v *Views) Register(d *bus.Dispatcher) {
 	bus.Handle(d, v.paged)
 	bus.Handle(d, v.stalled)
 }
 
-// load returns the rebuild under way, and keeps others from changing it until the unit ends; nil when there is none.
+// load returns the running rebuild, and locks it until the unit ends; nil without one.
 func (v *Views) load(ctx context.Context, tx *store.Tx) (*rebuild, error) {
 	query := "SELECT operation, started_at, moved_at, owners FROM rebuilds"
 	if tx.Dialect().Name() == dialect.PG {
@@ -69,15 +69,15 @@ func (v *Views) load(ctx context.Context, tx *store.Tx) (*rebuild, error) {
 	var owners string
 	err := tx.QueryRowContext(ctx, query).Scan(&r.operation, &r.startedAt, &r.movedAt, &owners)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil //nolint:nilnil // there is none
+		return nil, nil //nolint:nilnil // no rebuild runs
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the rebuild under way: %w", err)
+		return nil, fmt.Errorf("read the running rebuild: %w", err)
 	}
 	return &r, json.Unmarshal([]byte(owners), &r.owners)
 }
 
-// Start begins the rebuild that the operation of this unit of work is. While another one is under way it is refused.
+// Start begins a rebuild as the operation of this unit of work. While another one is running it is refused.
 func (v *Views) Start(ctx context.Context, tx *store.Tx) error {
 	operation, now := tx.Cause().Correlation, tx.Now()
 	r, err := v.load(ctx, tx)
@@ -106,7 +106,7 @@ func (v *Views) Start(ctx context.Context, tx *store.Tx) error {
 	if err != nil {
 		return err
 	}
-	// What dead letters carry comes with the replay, which they would hold up.
+	// The replay carries the content of dead letters, which would block it.
 	tx.Queue(tx.NewRaw("DELETE FROM parked WHERE state = ? AND topic IN (?)", store.Dead, bun.List(v.Topics)))
 	tx.Queue(tx.NewRaw("DELETE FROM rebuild_keys"))
 	tx.Queue(tx.NewRaw("INSERT INTO rebuilds (one, operation, started_at, moved_at, owners) VALUES (1, ?, ?, ?, ?)",
@@ -118,12 +118,12 @@ func abandoned(r *rebuild, cancelled bool) *fault.Fault {
 	if cancelled {
 		return fault.Conflict("operation_cancelled", "the rebuild was cancelled; what it has replaced stays")
 	}
-	return fault.Unavailable("rebuild_abandoned", "nothing came of the rebuild since %s",
+	return fault.Unavailable("rebuild_abandoned", "the rebuild has made no progress since %s",
 		time.UnixMicro(r.movedAt).UTC().Format(time.RFC3339)).
 		WithHint("check with stega doctor that the services that own the data run, and rebuild again")
 }
 
-// cancelled reports whether the end of an operation was requested.
+// cancelled reports whether the cancellation of an operation was requested.
 func cancelled(ctx context.Context, tx *store.Tx, operation string) (bool, error) {
 	var at int64
 	err := tx.QueryRowContext(ctx, "SELECT cancel_requested_at FROM operations WHERE id = ?", operation).Scan(&at)
@@ -133,26 +133,26 @@ func cancelled(ctx context.Context, tx *store.Tx, operation string) (bool, error
 	return at != 0, err
 }
 
-// Running reports whether an event was replayed for the rebuild that is under way here.
+// Running reports whether an event was replayed for the running rebuild.
 func (v *Views) Running(ctx context.Context, tx *store.Tx, mark *events.Replay) (bool, error) {
 	if mark == nil || mark.Rebuild == "" {
 		return false, nil
 	}
-	operation, err := v.underWay(ctx, tx)
+	operation, err := v.runningRebuild(ctx, tx)
 	return operation == mark.Rebuild, err
 }
 
-// Skip returns nil in place of the failure of an event that met a damaged view, while a rebuild is under way: what
-// the event carries is in the replay that is still to come, and the event would hold up just that.
+// Skip returns nil instead of the failure of an event that met a damaged view during a rebuild. The replay still
+// carries the event's content, and the event would block the replay.
 func (v *Views) Skip(ctx context.Context, tx *store.Tx, failure error) error {
-	if operation, err := v.underWay(ctx, tx); err != nil || operation != "" {
+	if operation, err := v.runningRebuild(ctx, tx); err != nil || operation != "" {
 		return err
 	}
 	return failure
 }
 
-// underWay returns the operation of the rebuild under way; empty when there is none.
-func (v *Views) underWay(ctx context.Context, tx *store.Tx) (string, error) {
+// runningRebuild returns the operation of the running rebuild; empty without one.
+func (v *Views) runningRebuild(ctx context.Context, tx *store.Tx) (string, error) {
 	return store.Shared(tx, "rebuild under way", func() (string, error) {
 		var operation string
 		err := tx.QueryRowContext(ctx, "SELECT operation FROM rebuilds").Scan(&operation)
@@ -163,7 +163,7 @@ func (v *Views) underWay(ctx context.Context, tx *store.Tx) (string, error) {
 	})
 }
 
-// step is what a unit of work adds to a rebuild: an entity that was replaced, or a page.
+// step is the contribution of a unit of work to a rebuild: a replaced entity, or a page.
 type step struct {
 	rebuild string
 	owner   string
@@ -171,7 +171,7 @@ type step struct {
 	page    *events.ReplayPaged
 }
 
-// Replaced notes that an entity was replaced by an event with the mark, wholly if it is the last one of the entity.
+// Replaced records that an event with the mark replaced an entity, completely if it is the last event of the entity.
 func (v *Views) Replaced(tx *store.Tx, mark *events.Replay, owner, key string) {
 	if mark != nil && mark.Rebuild != "" && mark.Last() {
 		store.Collect(tx, "rebuild", step{rebuild: mark.Rebuild, owner: owner, key: key}, v.advance)
@@ -190,8 +190,8 @@ var (
 	note   = store.NewUpsert("rebuild_keys", 2, "owner", "key", "replaced")
 )
 
-// advance takes the steps of a unit of work, requests what comes next, and ends the rebuild when nothing is left to
-// come.
+// advance applies the steps of a unit of work, requests the next page, and ends the rebuild when everything has been
+// replaced.
 func (v *Views) advance(ctx context.Context, tx *store.Tx, steps []step) error {
 	r, err := v.load(ctx, tx)
 	if err != nil || r == nil {
@@ -231,8 +231,7 @@ func (v *Views) advance(ctx context.Context, tx *store.Tx, steps []step) error {
 	return v.save(ctx, tx, r, len(pages) > 0)
 }
 
-// follow requests what comes after a page: the next one, or the entities that are here and that the owner has not
-// named.
+// follow requests what comes after a page: the next page, or the local entities that the owner has not listed.
 func (v *Views) follow(ctx context.Context, tx *store.Tx, r *rebuild, page *events.ReplayPaged) error {
 	request := events.ReplayRequested{Service: v.Service, Topics: v.Topics, Rebuild: r.operation, Owner: page.Owner}
 	p := r.owners[page.Owner]
@@ -251,7 +250,7 @@ func (v *Views) follow(ctx context.Context, tx *store.Tx, r *rebuild, page *even
 				"(SELECT 1 FROM rebuild_keys k WHERE k.owner = ? AND k.key = v.?) LIMIT ?",
 				bun.Ident(c.Name), bun.Ident(c.Table), e.Owner, bun.Ident(c.Name), pageKeys).Scan(ctx, &keys)
 			if err != nil {
-				return fmt.Errorf("look for what %s has not replayed: %w", e.Owner, err)
+				return fmt.Errorf("find entities that %s has not replayed: %w", e.Owner, err)
 			}
 			if len(keys) == 0 {
 				continue
@@ -267,7 +266,7 @@ func (v *Views) follow(ctx context.Context, tx *store.Tx, r *rebuild, page *even
 	return nil
 }
 
-// save keeps how far the rebuild is, and ends it when all has been replaced.
+// save stores the progress of the rebuild, and ends it when everything has been replaced.
 func (v *Views) save(ctx context.Context, tx *store.Tx, r *rebuild, paged bool) error {
 	all, total := true, int64(0)
 	for _, p := range r.owners {
@@ -279,7 +278,7 @@ func (v *Views) save(ctx context.Context, tx *store.Tx, r *rebuild, paged bool) 
 		err := tx.QueryRowContext(ctx,
 			"SELECT coalesce(sum(replaced), 0), coalesce(sum(1 - replaced), 0) FROM rebuild_keys").Scan(&replaced, &left)
 		if err != nil {
-			return fmt.Errorf("count what was replaced: %w", err)
+			return fmt.Errorf("count replaced entities: %w", err)
 		}
 	}
 	if all && left == 0 {
@@ -302,7 +301,7 @@ func (v *Views) save(ctx context.Context, tx *store.Tx, r *rebuild, paged bool) 
 		store.Progress{Done: replaced, Total: max(total, replaced+left), Text: "entities replaced"})
 }
 
-// end ends the rebuild and its operation: with success when f is nil.
+// end ends the rebuild and its operation, with success when f is nil.
 func (v *Views) end(ctx context.Context, tx *store.Tx, r *rebuild, f *fault.Fault) error {
 	tx.Queue(tx.NewRaw("DELETE FROM rebuilds"))
 	tx.Queue(tx.NewRaw("DELETE FROM rebuild_keys"))
@@ -330,7 +329,7 @@ func (v *Views) stalled(ctx context.Context, tx *store.Tx, e events.OperationSta
 		}
 		return v.end(ctx, tx, r, fault.Conflict("rebuild_incomplete", "%s gave up %s of %s after %d attempts: %s", w.Service,
 			w.Topic, w.Subject, w.Attempts, w.Error).
-			WithHint("see it with: stega dead list; mend the cause, and rebuild again"))
+			WithHint("see it with: stega dead list; fix the cause, and rebuild again"))
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	servers.Main(m)
 }
 
-// suite is a stega with prices and portfolios, and where its databases are.
+// suite is a stega with prices and portfolios, and the URLs of its databases.
 type suite struct {
 	*stegatest.Server
 	t    *testing.T
@@ -56,7 +56,7 @@ func onPostgreSQL(t *testing.T) (data string, urls map[string]string) {
 	return t.TempDir(), urls
 }
 
-// market is prices of some symbols on some days, which differ between seeds.
+// market returns prices of some symbols on some days, different for each seed.
 func market(symbols, days, seed int) string {
 	var b strings.Builder
 	b.WriteString("date,symbol,close\n")
@@ -78,17 +78,18 @@ func grown(t *testing.T, data string, urls map[string]string, symbols int) *suit
 	return s
 }
 
-// grow imports prices of some symbols and makes four portfolios of them.
+// grow imports prices of some symbols and creates four portfolios of them.
 func (s *suite) grow(symbols int) {
 	s.t.Helper()
 	s.Import(market(symbols, 60, 0), "")
 	for i := range 4 {
 		s.ids = append(s.ids,
-			s.Portfolio(fmt.Sprintf(`{"name":"p%d","assets":[{"symbol":"S000","weight":"0.4"},{"symbol":"S00%d","weight":"0.6"}]}`, i, 1+i)))
+			s.Portfolio(fmt.Sprintf(`{"name":"p%d","assets":[{"symbol":"S000","weight":"0.4"},`+
+				`{"symbol":"S00%d","weight":"0.6"}]}`, i, 1+i)))
 	}
 }
 
-// views are the read views of all services that have some, byte for byte.
+// views returns the read views of all services with views, byte for byte.
 func views(t *testing.T, urls map[string]string) map[string]string {
 	t.Helper()
 	return map[string]string{
@@ -133,14 +134,14 @@ func (s *suite) rebuild(service string) store.Operation {
 	return o
 }
 
-// Whatever is wrong in a view, a rebuild makes it what its owners have, and leaves alone what is right.
-func TestARebuildRepairsWhateverIsWrong(t *testing.T) {
+// A rebuild replaces every damaged row of a view by the state of its owner, and keeps correct rows.
+func TestARebuildRepairsEveryDamage(t *testing.T) {
 	t.Parallel()
 	data, urls := onSQLite(t)
 	repairs(t, grown(t, data, urls, 12))
 }
 
-func TestARebuildRepairsWhateverIsWrongOnPostgreSQL(t *testing.T) {
+func TestARebuildRepairsEveryDamageOnPostgreSQL(t *testing.T) {
 	t.Parallel()
 	data, urls := onPostgreSQL(t)
 	repairs(t, grown(t, data, urls, 12))
@@ -150,7 +151,7 @@ func repairs(t *testing.T, s *suite) {
 	t.Helper()
 	before := views(t, s.urls)
 	s.damage()
-	for _, service := range inOrder { // each needs the one before
+	for _, service := range inOrder { // each needs the previous one
 		o := s.rebuild(service)
 		require.Nil(t, o.Error, "%s: %+v", service, o.Error)
 		require.NotNil(t, o.Progress, service)
@@ -162,7 +163,7 @@ func repairs(t *testing.T, s *suite) {
 // inOrder lists the services with views, in the order in which they can be rebuilt.
 var inOrder = []string{"returns", "correlations", "optimization"}
 
-// damage puts something wrong into every kind of row of every view.
+// damage corrupts every kind of row of every view.
 func (s *suite) damage() {
 	s.t.Helper()
 	ghost, junk := events.NewID(), "X'7a7a7a'"
@@ -179,16 +180,19 @@ func (s *suite) damage() {
 		"INSERT INTO holdings (symbol, portfolio_id) VALUES ('S009', '" + s.ids[3] + "'), ('S009', '" + ghost + "')",
 	}
 	s.exec("returns", append(append(portfolios, holdings...),
-		"UPDATE series SET data = (SELECT data FROM series WHERE symbol = 'S001' AND year = 2023) WHERE symbol = 'S002' AND year = 2023",
+		"UPDATE series SET data = (SELECT data FROM series WHERE symbol = 'S001' AND year = 2023) "+
+			"WHERE symbol = 'S002' AND year = 2023",
 		"UPDATE series SET data = "+junk+" WHERE symbol = 'S003' AND year = 2024",
 		"DELETE FROM series WHERE symbol = 'S004' AND year = 2023",
 		"DELETE FROM series WHERE symbol = 'S005'",
 		"UPDATE series SET days = 7, last_day = first_day WHERE symbol = 'S006'",
 		"INSERT INTO series SELECT 'GHOST', year, first_day, last_day, days, data, format FROM series WHERE symbol = 'S007'",
-		"INSERT INTO series SELECT symbol, 2020, first_day, last_day, days, data, format FROM series WHERE symbol = 'S008' AND year = 2023",
+		"INSERT INTO series SELECT symbol, 2020, first_day, last_day, days, data, format FROM series "+
+			"WHERE symbol = 'S008' AND year = 2023",
 	)...)
 	s.exec("correlations", append(portfolios,
-		"UPDATE series SET data = (SELECT data FROM series WHERE symbol = 'S001' AND year = 2023) WHERE symbol = 'S002' AND year = 2023",
+		"UPDATE series SET data = (SELECT data FROM series WHERE symbol = 'S001' AND year = 2023) "+
+			"WHERE symbol = 'S002' AND year = 2023",
 		"UPDATE series SET data = "+junk+" WHERE symbol = 'S003' AND year = 2024",
 		"DELETE FROM series WHERE symbol = 'S004' AND year = 2023",
 		"DELETE FROM symbols WHERE symbol = 'S005'",
@@ -198,7 +202,8 @@ func (s *suite) damage() {
 		"INSERT INTO series SELECT symbol, 2020, data FROM series WHERE symbol = 'S008' AND year = 2023",
 	)...)
 	s.exec("optimization", append(append(portfolios, holdings...),
-		"UPDATE series SET data = (SELECT data FROM series WHERE symbol = 'S001' AND year = 2023) WHERE symbol = 'S002' AND year = 2023",
+		"UPDATE series SET data = (SELECT data FROM series WHERE symbol = 'S001' AND year = 2023) "+
+			"WHERE symbol = 'S002' AND year = 2023",
 		"UPDATE series SET data = "+junk+" WHERE symbol = 'S003' AND year = 2024",
 		"DELETE FROM series WHERE symbol = 'S004' AND year = 2023",
 		"INSERT INTO series SELECT 'GHOST', year, first_day, last_day, days, data FROM series WHERE symbol = 'S007'",
@@ -208,8 +213,8 @@ func (s *suite) damage() {
 	)...)
 }
 
-// kill -9 at random instants of rebuilds: each goes on when the program does, and ends with the views of one that
-// nothing disturbed.
+// The program is killed with SIGKILL at random instants of rebuilds. Each rebuild continues after the restart, and
+// ends with the views of an undisturbed one.
 func TestARebuildOutlastsKills(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts the program a dozen times")
@@ -256,15 +261,15 @@ func TestARebuildOutlastsKills(t *testing.T) {
 	assert.Zero(t, p.Stop(), "%s", p.Output())
 }
 
-// A view answers all through a rebuild as it did before, what is written meanwhile is in it, and it ends as one that
-// grew by itself.
-func TestAViewAnswersAllThroughARebuild(t *testing.T) {
+// During a rebuild a view gives the same answers as before, it includes new writes, and at the end it equals a view
+// that was never rebuilt.
+func TestAViewAnswersDuringARebuild(t *testing.T) {
 	t.Parallel()
 	data, urls := onSQLite(t)
 	answers(t, grown(t, data, urls, 30))
 }
 
-func TestAViewAnswersAllThroughARebuildOnPostgreSQL(t *testing.T) {
+func TestAViewAnswersDuringARebuildOnPostgreSQL(t *testing.T) {
 	t.Parallel()
 	data, urls := onPostgreSQL(t)
 	answers(t, grown(t, data, urls, 30))
@@ -281,12 +286,12 @@ func answers(t *testing.T, s *suite) {
 	for _, path := range paths {
 		want[path] = string(s.Do(http.MethodGet, path, "").Body)
 	}
-	over := make(chan struct{})
+	done := make(chan struct{})
 	var readers sync.WaitGroup
 	readers.Go(func() {
 		for i := 0; ; i++ {
 			select {
-			case <-over:
+			case <-done:
 				return
 			default:
 			}
@@ -301,11 +306,11 @@ func answers(t *testing.T, s *suite) {
 	for _, service := range []string{"returns", "correlations", "optimization"} {
 		require.Nil(t, s.rebuild(service).Error)
 	}
-	close(over)
+	close(done)
 	readers.Wait()
 	assert.Equal(t, before, views(t, s.urls))
 
-	// Live writes while one is under way.
+	// Live writes during a rebuild.
 	var writer sync.WaitGroup
 	writer.Go(func() {
 		for n := range 6 {
@@ -331,8 +336,8 @@ func answers(t *testing.T, s *suite) {
 	}
 }
 
-// However much there is, a unit of work replays a page of it.
-func TestAReplayIsInPieces(t *testing.T) {
+// However large the state is, a unit of work replays one page of it.
+func TestAReplayIsInPages(t *testing.T) {
 	t.Parallel()
 	data, urls := onSQLite(t)
 	s := &suite{t: t, urls: urls, Server: stegatest.Start(t, stegatest.Config(data))}
@@ -354,7 +359,7 @@ func TestAReplayIsInPieces(t *testing.T) {
 	assert.Equal(t, symbols, all)
 }
 
-// While the owner of the prices is away, a rebuild is under way: another one is refused, until it is cancelled.
+// While the owner of the prices is away, a rebuild is running: another one is refused until the first is cancelled.
 func TestARebuildUnderWayRefusesAnother(t *testing.T) {
 	t.Parallel()
 	data, urls := onSQLite(t)
@@ -370,7 +375,7 @@ func TestARebuildUnderWayRefusesAnother(t *testing.T) {
 		return id
 	}
 	await := func(id string, so func(o store.Operation) bool) (o store.Operation) {
-		s.Eventually("operation "+id+" is so", func() bool {
+		s.Eventually("operation "+id+" has the expected state", func() bool {
 			o = store.Operation{}
 			return s.Do(http.MethodGet, "/v1/operations/"+id, "").Status == http.StatusOK && func() bool {
 				s.Get("/v1/operations/"+id, &o)
@@ -396,9 +401,8 @@ func TestARebuildUnderWayRefusesAnother(t *testing.T) {
 	assert.Equal(t, before, views(t, urls)["returns"])
 }
 
-// A price that was given up is tried again after its correction was applied: the views keep the correction, as a
-// rebuild would.
-func TestADeadPriceThatIsTriedAgainDoesNotReplaceItsCorrection(t *testing.T) {
+// A dead price is retried after its correction was applied: the views keep the correction, as after a rebuild.
+func TestARetriedDeadPriceDoesNotReplaceItsCorrection(t *testing.T) {
 	t.Parallel()
 	data, urls := onSQLite(t)
 	s := grown(t, data, urls, 3)
@@ -411,8 +415,9 @@ func TestADeadPriceThatIsTriedAgainDoesNotReplaceItsCorrection(t *testing.T) {
 		s.Eventually("the price is parked in "+service, func() bool { return s.parked(service) > 0 })
 	}
 	for service, table := range broken {
-		// As a message that the broker gave up and that is listed only when its successor has been applied.
-		s.exec(service, "UPDATE parked SET state = 'dead', holds = FALSE, died_at = parked_at WHERE topic = 'marketdata.prices_imported'",
+		// Like a message that the broker gave up and that is listed only after its successor was applied.
+		s.exec(service, "UPDATE parked SET state = 'dead', holds = FALSE, died_at = parked_at "+
+			"WHERE topic = 'marketdata.prices_imported'",
 			"ALTER TABLE mislaid RENAME TO "+table)
 	}
 	s.Unsettled().Import("date,symbol,close\n2024-02-01,S000,121\n", "")
@@ -453,7 +458,7 @@ func TestADeadPriceThatIsTriedAgainDoesNotReplaceItsCorrection(t *testing.T) {
 	require.Equal(t, before, views(t, urls))
 }
 
-// parked counts the messages that a service has set aside.
+// parked returns the number of parked messages of a service.
 func (s *suite) parked(service string) (n int) {
 	s.t.Helper()
 	db, err := store.Open(s.t.Context(), service, s.urls[service])
