@@ -3,7 +3,6 @@ package client_test
 import (
 	"context"
 	"fmt"
-	"log"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -21,7 +20,7 @@ import (
 func connect() (*client.Client, func()) {
 	data, err := os.MkdirTemp("", "stega-example")
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	cfg := stegatest.Config(data)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -30,7 +29,7 @@ func connect() (*client.Client, func()) {
 	token := func() string {
 		b, err := os.ReadFile(filepath.Join(data, "token"))
 		if err != nil {
-			log.Fatal(err)
+			panic(err)
 		}
 		return strings.TrimSpace(string(b))
 	}
@@ -38,19 +37,18 @@ func connect() (*client.Client, func()) {
 	case addr := <-address:
 		c, err := client.New(client.Options{URL: "http://" + addr, Token: token()})
 		if err != nil {
-			log.Fatal(err)
+			panic(err)
 		}
 		return c, func() {
 			c.Close()
 			cancel()
 			if err := <-done; err != nil {
-				log.Fatal(err)
+				panic(err)
 			}
 			_ = os.RemoveAll(data)
 		}
 	case err := <-done:
-		log.Fatal(err)
-		return nil, nil
+		panic(err)
 	}
 }
 
@@ -67,11 +65,11 @@ func Example() {
 	ctx := context.Background()
 	_, err := c.Submit(ctx, client.ImportPrices(strings.NewReader(closes), "", ""), client.Wait{For: client.ForSettled})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	answer, err := c.Returns(ctx, client.Whose{Symbol: "AAPL"}, client.ReturnsQuery{RiskFree: new(0.02)})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	r := answer.Value
 	fmt.Printf(
@@ -108,11 +106,11 @@ func ExampleClient_Stream() {
 		ctx, client.Interest{Channel: "portfolio.*"}, client.Subscriber{Push: func(p client.Push) { pushed <- p.Event }},
 	)
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	cmd := client.CreatePortfolio("core", []events.Asset{{Symbol: "AAPL", Weight: decimal.One}})
 	if _, err := c.Submit(ctx, cmd, client.Wait{For: client.ForAccepted}); err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	fmt.Println((<-pushed).Type)
 	// Output: portfolio.created
@@ -128,7 +126,7 @@ func ExampleClient_Do() {
 			ctx, client.Request{Method: http.MethodGet, Path: "/v1/portfolios", Header: http.Header{"If-None-Match": {tag}}},
 		)
 		if err != nil {
-			log.Fatal(err)
+			panic(err)
 		}
 		_ = a.Body.Close()
 		return a

@@ -45,15 +45,12 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 	defer cancel()
 	header := http.Header{}
 	c.introduce(header)
-	ws, answer, err := websocket.Dial(
-		dialing,
-		c.locate("/v1/stream", nil),
-		&websocket.DialOptions{ //nolint:bodyclose // the library reads and closes it
-			HTTPClient: c.http, HTTPHeader: header, Subprotocols: []string{"stega.v1"},
-			OnPingReceived: func(context.Context, []byte) bool { l.alive(); return true },
-			OnPongReceived: func(context.Context, []byte) { l.alive() },
-		},
-	)
+	options := &websocket.DialOptions{
+		HTTPClient: c.http, HTTPHeader: header, Subprotocols: []string{"stega.v1"},
+		OnPingReceived: func(context.Context, []byte) bool { l.alive(); return true },
+		OnPongReceived: func(context.Context, []byte) { l.alive() },
+	}
+	ws, answer, err := websocket.Dial(dialing, c.locate("/v1/stream", nil), options) //nolint:bodyclose // the library closes it
 	if err != nil {
 		return nil, c.refusedStream(dialing, answer, err)
 	}

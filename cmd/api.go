@@ -26,9 +26,9 @@ func newAPI(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use: "api [METHOD] PATH", Short: "Send any request with the right token", Args: cobra.RangeArgs(1, 2),
 		ValidArgsFunction: cobra.NoFileCompletions,
-		Long: `Sends a request to the server and prints the body of its answer, as it comes.
-The paths are those of GET /v1/openapi.json. Without METHOD it is GET, or POST
-when there are data. The exit status is that of the answer, see: stega --help.`,
+		Long: `Sends a request to the server and prints the body of its answer, as it comes. The paths are those of GET
+/v1/openapi.json. Without METHOD it is GET, or POST when there are data. The exit status is that of the answer, see:
+stega --help.`,
 		Example: `  stega api /v1/portfolios
   stega api '/v1/returns/assets/AAPL?from=2026-01-01' --include
   stega api POST /v1/portfolios -d @portfolio.json

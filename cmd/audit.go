@@ -18,9 +18,8 @@ func newAudit(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use: "audit", Short: "Show the audit log", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		Long: `Shows writes with the name of the token that made them ("local": --local-access), the status of the answer,
-the token or session that
-they made, and their operation. Reads of tokens, dead letters and the audit are there too. Requests of one kind share
-a line once a minute.`,
+the token or session that they made, and their operation. Reads of tokens, dead letters and the audit are there too.
+Requests of one kind share a line once a minute.`,
 		Example: `  stega audit
   stega audit --operation 0190b7a8-0000-7000-8000-000000000001
   stega audit --limit 0 -o json`,

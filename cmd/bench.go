@@ -19,11 +19,9 @@ func newBench(g *globals) *cobra.Command {
 		Use:   "bench",
 		Short: "Measure this machine, a broker and databases",
 		Long: `Measures how fast events are published and handled, commands taken and visible in the read view of another
-service, and prices
-imported: on RabbitMQ and PostgreSQL when they are named, else on the embedded broker and SQLite in a temporary
-folder. On
-servers it makes exchanges, queues and schemas with names of its own, and removes them in the end; its users must be
-allowed to.`,
+service, and prices imported: on RabbitMQ and PostgreSQL when they are named, else on the embedded broker and SQLite
+in a temporary folder. On servers it makes exchanges, queues and schemas with names of its own, and removes them in
+the end; its users must be allowed to.`,
 		Example: `  stega bench
   stega bench --broker-url amqp://127.0.0.1/ -o json
   stega bench --symbols 500 --days 2520`,

@@ -30,17 +30,14 @@ func newCorrelations(g *globals) *cobra.Command {
 	c := alsoAs(&cobra.Command{
 		Use: "correlations [SYMBOL…]", Short: "Show correlations of symbols or a portfolio", Args: cobra.ArbitraryArgs,
 		ValidArgsFunction: g.many(symbolNames),
-		Long: `Shows how symbols move together: those that are named, those of a portfolio (--portfolio), or all.
-Covariances (--kind covariance) are
-annual. The method is pearson, spearman or kendall of correlations, sample of covariances, and semi, exponential,
-ledoit_wolf or oas of
-both. Each pair is looked at over the days that both have, unless the method takes all symbols together; -o json tells
-how many these are.
-Symbols that have their prices on other days, such as funds and shares, have weeks or months in common: --frequency.
+		Long: `Shows how symbols move together: the named ones, those of a portfolio (--portfolio), or all. Covariances
+(--kind covariance) are annual. The method is pearson, spearman or kendall for correlations, sample for covariances,
+and semi, exponential, ledoit_wolf or oas for both. Each pair is estimated over the days that both have, unless the
+method takes all symbols together; -o json has the numbers of days. Symbols priced on different days (funds and
+shares, say) may share few days: compare them weekly or monthly with --frequency.
 
-With --cluster alike symbols stand side by side. With --plot it draws a heat map on the terminal, and with -o svg as a
-picture. With --rolling it
-shows the correlation of two symbols over time, in windows of --window.`,
+With --cluster similar symbols stand side by side. With --plot it draws a heat map on the terminal, and with -o svg as
+a picture. With --rolling it shows the correlation of two symbols over time, in windows of --window.`,
 		Example: `  stega correlations AAPL MA GOOG
   stega correlations --portfolio core --from 2020-01-01 --cluster --plot
   stega correlations --kind covariance --method ledoit_wolf -o csv

@@ -23,12 +23,10 @@ import (
 func newDaemon(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
 		Use: "daemon", Short: "Manage the daemon, which queues writes",
-		Long: `The daemon runs for you alone and makes commands fast and patient: reads are answered from a cache that
-pushes of the server
-keep fresh, and writes that are made while the server is away are kept on disk and sent, in order, when it returns.
-Commands start it when they need
-it. It listens on a socket that only you can open: $STEGA_SOCKET, else in $XDG_RUNTIME_DIR/stega, else in the folder
-for state.`,
+		Long: `The daemon runs for you alone. It passes reads through to the server, and queues writes on disk while the
+server is away. It sends them in order when the server returns. Reads are then answered from before, marked with their
+age, unless something newer was announced. Commands start the daemon when they need it. It listens on a socket that
+only you can open: $STEGA_SOCKET, else in $XDG_RUNTIME_DIR/stega, else in the state folder.`,
 		Example: "  stega daemon status\n  stega daemon install     # start it at login\n  stega daemon logs --follow",
 	})
 	c.AddCommand(

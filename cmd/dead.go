@@ -19,8 +19,7 @@ func newDead(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
 		Use: "dead", Short: "List, show, retry and drop messages that could not be handled",
 		Long: `Shows and settles messages that failed: parked ones, which are tried again by themselves, those that wait
-behind
-them, and dead ones, which wait for you.`,
+behind them, and dead ones, which wait for you.`,
 		Example: `  stega dead list
   stega dead show returns/17
   stega dead retry returns/17

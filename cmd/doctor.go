@@ -16,10 +16,8 @@ func newDoctor(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use: "doctor", Short: "Diagnose problems", Args: cobra.NoArgs,
 		Long: `Looks at everything between this command line and the server: sockets, lock and files of the daemon and who
-may use them, room on the
-disk, versions, stream, queue and cache, whether the server can be reached and is ready, its clock, and what the token
-allows.
-Ends with 69 when something does not work.`,
+may use them, room on the disk, versions, stream, queue and cache, whether the server can be reached and is ready, its
+clock, and what the token allows. Ends with 69 when something does not work.`,
 		Example: "  stega doctor\n  stega doctor --fix\n  stega doctor -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			paths, err := daemon.Locate(os.Getenv)

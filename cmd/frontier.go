@@ -23,9 +23,9 @@ func newFrontier(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use: "frontier SYMBOL…", Short: "Compute the efficient frontier of symbols or a portfolio",
 		ValidArgsFunction: g.many(symbolNames), Args: cobra.ArbitraryArgs,
-		Long: `Has the server find the portfolios that have the least volatility for their return, from the least volatility
-of all to the highest return.
-With --plot they are drawn on the terminal, and with -o svg as a picture. The flags are those of stega optimize.`,
+		Long: `Has the server find the portfolios that have the least volatility for their return, from the least
+volatility of all to the highest return. With --plot they are drawn on the terminal, and with -o svg as a picture. The
+flags are those of stega optimize.`,
 		Example: `  stega frontier AAPL MSFT XOM --risk-free 2%
   stega frontier --portfolio core --points 50 --plot
   stega frontier AAPL MSFT XOM --bounds 0:0.5 -o svg > frontier.svg`,

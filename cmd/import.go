@@ -24,13 +24,10 @@ func newPricesImport(g *globals) *cobra.Command {
 	var symbol, dateFormat string
 	c := &cobra.Command{
 		Use: "import FILE|FOLDER|-…", Short: "Import CSV files", Args: cobra.MinimumNArgs(1),
-		Long: `Imports files of daily prices: in the long form (date, symbol, close, …), in the wide form (a column of
-closes for each symbol), or of
-one symbol, as vendors serve them; then the symbol is that of --symbol, or else the file's name: AAPL.csv. Of a folder
-all *.csv files are
-imported, in the order of their names; - is the standard input. Each file is taken wholly or not at all, and what is
-wrong with it is
-said line by line.`,
+		Long: `Imports files of daily prices: long files (date, symbol, close, …), wide files (a column of closes for each
+symbol), or files of one symbol, as vendors serve them. The symbol of such a file is that of --symbol, or else the
+name of the file: AAPL.csv. Of a folder all *.csv files are imported, ordered by name; - is the standard input. Each
+file is imported as a whole or not at all, and its errors are listed by line.`,
 		Example: `  stega prices import prices.csv
   stega prices import prices/ --wait=settled
   curl -s https://example.com/aapl.csv | stega prices import - --symbol AAPL`,

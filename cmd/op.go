@@ -117,8 +117,7 @@ func newOpWatch(g *globals) *cobra.Command {
 		Use: "watch ID", Aliases: []string{"wait"}, Short: "Watch an operation until it has finished",
 		Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(operationIDs),
 		Long: `Says each change of an operation until it is settled, or until it failed; with --wait=resolved until the
-command is done. The exit
-status is that of its outcome, so it can stand in scripts.`,
+command is done. The exit status is that of its outcome, so it can stand in scripts.`,
 		Example: `  stega op watch 019a2f60-0000-7000-8000-000000000000
   stega op watch 019a2f60-0000-7000-8000-000000000000 --wait=resolved`,
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {

@@ -22,8 +22,8 @@ func newOpen(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use: "open", Short: "Open the page in a browser, signed in", Args: cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
-		Long: `Makes a link that signs a browser in once, and opens it. The link is printed when
-no browser can be started, and with --print.`,
+		Long: `Makes a link that signs a browser in once, and opens it. The link is printed when no browser can be started,
+and with --print.`,
 		Example: "  stega open\n  stega open --print",
 		RunE: func(c *cobra.Command, args []string) error {
 			g.direct = true // the link is good for a moment, so nothing keeps it for later
@@ -98,9 +98,8 @@ func startBrowser(ctx context.Context, link string) error {
 	if runtime.GOOS == "windows" {
 		where.Path = "/" + where.Path
 	}
-	return exec.CommandContext(context.WithoutCancel(ctx), path, append(program[1:], where.String())...).
-		Start()
-	//nolint:gosec // the user's own browser
+	args := append(program[1:], where.String())
+	return exec.CommandContext(context.WithoutCancel(ctx), path, args...).Start() //nolint:gosec // the user's own browser
 }
 
 // browser is the program that opens addresses with the user's browser; none where nobody would see one.

@@ -26,16 +26,13 @@ func newOptimize(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use: "optimize SYMBOL…", Short: "Find optimal weights for symbols or a portfolio",
 		ValidArgsFunction: g.many(symbolNames),
-		Long: `Has the server find the weights that are best for an objective, from the returns of a window of days: of
-symbols, or of those of a
-portfolio. It runs there as a job; Ctrl-C asks whether to cancel it or to leave it running. The answer is kept
-together with all that it was made
-of (stega optimize show). With --follow it is made anew whenever prices or the portfolio move, and says how far the
-portfolio is from it.
+		Long: `Finds the weights that are best for an objective, from the returns of some days: of symbols, or of those of
+a portfolio. It runs as a job on the server; Ctrl-C asks whether to cancel it or to leave it running. The result is
+kept together with its inputs (stega optimize show). With --follow it is re-run whenever prices or the portfolio
+change, and reports how far the portfolio is from the optimum.
 
 Objectives: min_volatility, max_sharpe, max_utility, efficient_return and efficient_risk (with --target), min_cvar,
-min_cdar, min_semivariance,
-risk_parity, hrp. The whole frontier is drawn by: stega frontier.`,
+min_cdar, min_semivariance, risk_parity, hrp. The whole frontier: stega frontier.`,
 		Example: `  stega optimize AAPL MSFT XOM --objective max_sharpe --risk-free 2%
   stega optimize --portfolio core --objective min_volatility --follow
   stega optimize AAPL MSFT XOM --objective efficient_return --target 20%
@@ -267,9 +264,8 @@ func newOptimizeFollow(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use: "follow ID|NAME", Short: "Turn automatic re-optimization on or off", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: g.one(optimizationNames),
-		Long: `Has an optimization of a portfolio made anew whenever prices or the portfolio move; what moved before is made
-up for. Each time, the event
-optimization.completed tells its weights, how far the portfolio is from them, and the trades that would close the gap.`,
+		Long: `Re-runs an optimization of a portfolio whenever prices or the portfolio change. Each run publishes
+optimization.completed with the weights, the distance of the portfolio from them, and the trades that would close it.`,
 		Example: "  stega optimize follow calm\n  stega optimize follow calm --off\n  stega watch optimization.completed",
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			id, err := g.findOptimization(ctx, cl, args[0])
@@ -316,10 +312,9 @@ func newAllocate(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use: "allocate ID|NAME --amount MONEY", Short: "Turn optimal weights into whole shares", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: g.one(optimizationNames),
-		Long: `Says how many whole shares at the last prices come nearest to the weights of an optimization, and what is
-left of the money. The greedy method
-buys what is farthest below its weight, over and over; the exact one finds the shares that no others are nearer than.
-It changes nothing.`,
+		Long: `Computes the whole shares, at the last prices, that come nearest to the weights of an optimization, and the
+money left. The greedy method always buys what is farthest below its weight; the exact one finds the nearest
+allocation of all. It changes nothing.`,
 		Example: "  stega allocate calm --amount 10000\n  stega allocate calm --amount 10000 --method exact -o csv",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			if r.Amount == "" {

@@ -178,9 +178,8 @@ func newPortfolioCreate(g *globals) *cobra.Command {
 	var in portfolioInput
 	c := &cobra.Command{
 		Use: "create", Short: "Create a portfolio", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Long: `Makes a portfolio of symbols and weights. Weights are ratios that sum to one; short positions are negative.
-With --wait=settled it
-returns once the returns of the portfolio can be read.`,
+		Long: `Creates a portfolio of symbols and weights. Weights are ratios that sum to one, or percentages; short
+positions are negative. With --wait=settled it returns once the returns of the portfolio can be read.`,
 		Example: `  stega portfolio create --name core --assets AAPL:60%,MSFT:40%
   stega portfolio create --file core.yaml --wait=settled
   stega portfolio get core -o json | stega portfolio create --name copy --file -`,
@@ -215,9 +214,8 @@ func newPortfolioUpdate(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use: "update NAME|ID", Short: "Change a portfolio", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: g.one(portfolioNames),
-		Long: `Changes the name, the assets, or both; what is not said stays. The change is made only to the version that
-was read, so that nobody
-else's change is lost; --if-match says which version you have seen yourself.`,
+		Long: `Changes the name, the assets, or both, and leaves the rest. The change applies only to the version that was
+read, so no change of others is lost; --if-match names the version that you have seen.`,
 		Example: `  stega portfolio update core --assets AAPL:0.5,MSFT:0.5
   stega portfolio update core --name "core, 2026" --if-match 3`,
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {

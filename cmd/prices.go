@@ -42,8 +42,7 @@ func newPricesShow(g *globals) *cobra.Command {
 		Use: "show SYMBOL", Short: "Show the prices of a symbol", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: g.one(symbolNames),
 		Long: `Shows the prices of a symbol as they were imported. With --adjusted every day has an adjusted close: that of
-the source, or else one that is
-computed of the splits and the dividends after it.`,
+the source, or else one that is computed of the splits and the dividends after it.`,
 		Example: "  stega prices show AAPL --from 2026-01-01\n  stega prices show AAPL --adjusted -o csv",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			get := cl.Prices
@@ -114,9 +113,8 @@ func newPricesPull(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use: "pull [SYMBOL…]", Short: "Pull prices from a provider", ValidArgsFunction: g.many(symbolNames),
 		Long: `Has the server get prices from a provider: the latest ones or, with --backfill, those of the past; of all
-symbols that it knows, or of
-some. A provider is a folder of files (stega up --prices-folder) or an API elsewhere; stega prices providers lists
-them.`,
+symbols that it knows, or of some. A provider is a folder of files (stega up --prices-folder) or an API elsewhere;
+stega prices providers lists them.`,
 		Example: `  stega prices pull
   stega prices pull --backfill --from 2020-01-01 AAPL MSFT --wait=settled
   stega prices pull --provider yahoo AAPL`,

@@ -23,10 +23,8 @@ func newPublish(g *globals) *cobra.Command {
 		Use:   "publish TOPIC",
 		Short: "Publish an event by hand",
 		Long: `Publishes an event that services handle like any other. The data are checked against the catalogue first. It
-goes through
-the outbox of the service that owns the topic, and so has its place in the order of its subject; with --broker-url it
-goes
-straight to the broker, outside of that order.`,
+goes through the outbox of the service that owns the topic, and so has its place in the order of its subject; with
+--broker-url it goes straight to the broker, outside of that order.`,
 		Example: `  stega publish returns.asset_updated --data @event.json
   stega publish portfolio.updated --data @portfolio.json
   stega events show portfolio.updated      # what it looks like`,

@@ -20,11 +20,10 @@ func newRebuild(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use: "rebuild", Short: "Rebuild the read views of a service", Args: cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
-		Long: `Replaces the read views of a service, entity by entity, by what the owners of
-the data have. The views answer as before meanwhile, and end as they were,
-unless they were wrong. Dead letters whose events come again are dropped.
-The operation shows the progress and succeeds when all is replaced. With
---wait=settled the command returns when all that follows can be read too.`,
+		Long: `Replaces the read views of a service, entity by entity, by what the owners of the data have. The views
+answer as before meanwhile, and end as they were, unless they were wrong. Dead letters whose events come again are
+dropped. The operation shows the progress and succeeds when all is replaced. With --wait=settled the command returns
+when all that follows can be read too.`,
 		Example: "  stega rebuild --service returns\n  stega rebuild --service returns --wait=settled",
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 			if !slices.Contains(followers, service) {

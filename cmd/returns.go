@@ -40,16 +40,13 @@ func newReturns(g *globals) *cobra.Command {
 		Use: "returns SYMBOL|PORTFOLIO", Short: "Show returns and risk of a symbol or a portfolio", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: g.one(portfolioNames, symbolNames),
 		Long: `Shows what a symbol or a portfolio, which is named by its name or id, has returned, and at what risk. For
-people the figures are percents
-a year where that makes sense; -o json has the ratios that the server answers, and -o csv the same in columns. With
---benchmark it compares with
-another symbol or portfolio, on the days that both have.
+people the figures are percents a year where that makes sense; -o json has the ratios that the server answers, and -o
+csv the same in columns. With --benchmark it compares with another symbol or portfolio, on the days that both have.
 
 In place of the figures it shows the returns themselves, or log returns, cumulative returns or drawdowns (--series,
---kind), the deepest
-drawdowns (--drawdowns), the returns of calendar months or years (--table), or a figure of each window of days
-(--rolling, --window).
-With --plot it draws on the terminal, and with -o svg as a picture: the cumulative returns, or what was asked for.`,
+--kind), the deepest drawdowns (--drawdowns), the returns of calendar months or years (--table), or a figure of each
+window of days (--rolling, --window). With --plot it draws on the terminal, and with -o svg as a picture: the
+cumulative returns, or what was asked for.`,
 		Example: `  stega returns core
   stega returns AAPL --from 2025-01-01 --risk-free 2% --benchmark SPY
   stega returns core --rebalance none --series --kind drawdown -o json

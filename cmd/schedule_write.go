@@ -81,10 +81,9 @@ func newScheduleCreate(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use: "create", Short: "Make a schedule", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		Long: `Makes a schedule: the server pulls prices whenever the time comes, once, however many of its processes there
-are. Times are those of clocks
-in the time zone: a run in an hour that is left out in spring takes place when it ends, one in an hour that comes
-twice in autumn the first time. A run
-that was missed while the server was away runs once afterwards.`,
+are. Times are those of clocks in the time zone: a run in an hour that is left out in spring takes place when it ends,
+one in an hour that comes twice in autumn the first time. A run that was missed while the server was away runs once
+afterwards.`,
 		Example: `  stega schedule create --name close --cron '30 16 * * 1-5' --time-zone UTC
   stega schedule create --name weekly --cron '0 8 * * sat' --symbols AAPL,MSFT`,
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
@@ -116,7 +115,8 @@ func newScheduleUpdate(g *globals) *cobra.Command {
 	var match int64
 	c := &cobra.Command{
 		Use: "update NAME|ID", Short: "Change a schedule", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(scheduleNames),
-		Long: `Changes the named parts and leaves the rest. The change applies only to the version that was read, so no change of others is lost.`,
+		Long: `Changes the named parts and leaves the rest. The change applies only to the version that was read, so no
+change of others is lost.`,
 		Example: `  stega schedule update close --cron '45 16 * * 1-5'
   stega schedule update close --symbols AAPL,MSFT --name 'two, after the close'`,
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
@@ -210,7 +210,8 @@ func newScheduleRun(g *globals) *cobra.Command {
 	var w waiting
 	c := &cobra.Command{
 		Use: "run NAME|ID", Short: "Run a schedule now", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(scheduleNames),
-		Long:    `Pulls the prices of a schedule now, also of one that is disabled; when it runs next stays as it is. The operation is that of the pull.`,
+		Long: `Pulls the prices of a schedule now, also of one that is disabled; when it runs next stays as it is. The
+operation is that of the pull.`,
 		Example: "  stega schedule run close\n  stega schedule run close --wait=settled",
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			reading, cancel := g.limit(ctx)

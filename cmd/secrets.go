@@ -23,17 +23,16 @@ func newSecrets() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "secrets",
 		Short: "Generate the secrets of a composed installation",
-		Long: `Generates a password for each user of the broker and of the databases, and the
-secret that the processes share. DIR/secrets.json keeps them: each later run
-writes the same ones. These files follow from it:
+		Long: `Generates a password for each user of the broker and of the databases, and the secret that the processes
+share. DIR/secrets.json keeps them: each later run writes the same ones. These files follow from it:
 
   SERVICE/broker-url, database-url, service-token   for the service's processes
   migrate/broker-url, database-url                  for stega migrate
   rabbitmq/definitions.json                         for RabbitMQ to load
   postgres/password, passwords.sql                  for PostgreSQL
 
-STEGA_BROKER_URL_FILE and the like name these files to the processes. Each folder
-can be a volume of its own, so that a container reads its own secrets only.`,
+STEGA_BROKER_URL_FILE and the like name these files to the processes. Each folder can be a volume of its own, so that
+a container reads its own secrets only.`,
 		Example: `  stega secrets --dir /secrets --definitions rabbitmq-definitions.json
   stega secrets --dir /secrets --definitions rabbitmq-definitions.json --rotate`,
 		Args: cobra.NoArgs,

@@ -31,14 +31,12 @@ func newServe(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run single services, on RabbitMQ and PostgreSQL",
-		Long: `Runs services in one or both of their roles: api answers HTTP and takes commands, consumer handles events and
-runs
-deferred commands. The databases and the broker must have been prepared with stega migrate.
+		Long: `Runs services in one or both of their roles: api answers HTTP and takes commands, consumer handles events
+and runs deferred commands. The databases and the broker must have been prepared with stega migrate.
 
 The boundary is the one public entry: it routes to the other services, in this process or where --services says, and
-takes tokens.
-Services without it take the secret in STEGA_SERVICE_TOKEN, which the boundary sends them; without it they answer
-nothing but health checks.
+takes tokens. Services without it take the secret in STEGA_SERVICE_TOKEN, which the boundary sends them; without it
+they answer nothing but health checks.
 
 With --token-file, the boundary makes a first admin token at its first start and keeps it in that file, for its owner
 alone.`,
@@ -124,8 +122,7 @@ func newMigrate(g *globals) *cobra.Command {
 		Use:   "migrate",
 		Short: "Prepare databases and broker",
 		Long: `Brings the databases of services up to date, and declares exchanges, queues and bindings. It changes nothing
-when it is run again.
-Its users need the right to do so; the services themselves do not.`,
+when it is run again. Its users need the right to do so; the services themselves do not.`,
 		Example: `  STEGA_DATABASE_URL='postgres://stega@127.0.0.1/{service}' stega migrate
   stega migrate --service=returns`,
 		Args: cobra.NoArgs,

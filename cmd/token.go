@@ -15,8 +15,7 @@ func newToken(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
 		Use: "token", Aliases: []string{"tokens"}, Short: "Create, list and revoke access tokens",
 		Long: `Makes, lists and revokes tokens. Each has a scope: read is for data, operations and the stream; write also
-changes data; admin
-also handles tokens, dead letters, rebuilding, publishing by hand, and reads the audit.`,
+changes data; admin also handles tokens, dead letters, rebuilding, publishing by hand, and reads the audit.`,
 		Example: "  stega token create ci --scope write --expires 90d\n  stega token list\n  stega token revoke ci",
 	})
 	c.AddCommand(newTokenCreate(g), newTokenList(g), newTokenRevoke(g))

@@ -26,8 +26,8 @@ func newUp(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Run everything on this machine",
-		Long: `Runs every service in one process, with its databases and its broker in a data folder: nothing else is needed.
-Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
+		Long: `Runs every service in one process, with its databases and its broker in a data folder: nothing else is
+needed. Ctrl-C ends it in order; what was accepted is not lost however it ends.`,
 		Example: `  stega up
   stega up --data ./here --addr 127.0.0.1:9000
   stega up --demo          # with a synthetic market

@@ -28,12 +28,9 @@ func newWatch(g *globals) *cobra.Command {
 		Use: "watch CHANNEL…", Short: "Watch live events", Args: cobra.MinimumNArgs(1),
 		ValidArgsFunction: g.many(topicNames, watchable),
 		Long: `Prints what the server pushes: one line for each event; with -o json each is a line of JSON. Channels are
-topics, in which * is a word and #
-is all; subject:AAPL is all that happens to a symbol or portfolio; operation:ID is how an operation fares. A
-connection that breaks is made
-again, and what was missed meanwhile is printed, or it is said that it cannot be. With --timeout it ends after that
-time, and with 75 when
-fewer came than --count.`,
+topics, in which * is a word and # is all; subject:AAPL is all that happens to a symbol or portfolio; operation:ID is
+how an operation fares. A connection that breaks is made again, and what was missed meanwhile is printed, or it is
+said that it cannot be. With --timeout it ends after that time, and with 75 when fewer came than --count.`,
 		Example: `  stega watch 'portfolio.*' 'returns.*'
   stega watch subject:AAPL --count 1 -o json
   stega watch '#' --from '120;019a2f60-0000-7000-8000-000000000000'`,

@@ -101,7 +101,7 @@ func answerKey(r *http.Request) string {
 func (u *upstream) read(w http.ResponseWriter, r *http.Request) error {
 	key := answerKey(r)
 	if key == "" || u.answers == nil {
-		return u.pass(w, r, u.notify(r))
+		return u.pass(w, r, u.notify(r)) //nolint:bodyclose // the proxy closes it
 	}
 	before, have := u.answers.get(r.Context(), key)
 	x := exchange{u: u, key: key, before: before, began: u.answers.begin()}
@@ -230,7 +230,7 @@ func (u *upstream) stream(w http.ResponseWriter, r *http.Request) error {
 	defer cancel()
 	defer context.AfterFunc(u.life, cancel)()
 	r = r.WithContext(ctx)
-	err := u.pass(w, r, u.notify(r))
+	err := u.pass(w, r, u.notify(r)) //nolint:bodyclose // the proxy closes it
 	if u.life.Err() != nil && err != nil {
 		return stopping()
 	}

@@ -3,7 +3,6 @@ package optimize_test
 import (
 	"context"
 	"fmt"
-	"log"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -17,7 +16,7 @@ func ExampleMinVolatility() {
 		Covariance: mat.NewSymDense(2, []float64{0.04, 0, 0, 0.01}), // a year
 	})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	fmt.Printf("shares %.0f %%, bonds %.0f %%: volatility %.1f %% a year\n", p.Weights[0]*100, p.Weights[1]*100, p.Volatility*100)
 	// Output: shares 20 %, bonds 80 %: volatility 8.9 % a year
