@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"stega/docs"
 	"stega/fault"
 	"stega/rest"
 	"stega/services"
@@ -51,6 +52,8 @@ func (p *Process) ownRoutes() []rest.Route {
 			Summary: "Show the metrics, for Prometheus", Gives: "text/plain",
 			Handler: echo.WrapHandler(promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{})),
 		},
+		document("getOpenAPI", "/v1/openapi.json", "Describe the HTTP API, as OpenAPI 3.1", docs.OpenAPI),
+		document("getAsyncAPI", "/v1/asyncapi.json", "Describe the events, as AsyncAPI 3", docs.AsyncAPI),
 		{
 			Name: "readLog", Method: http.MethodGet, Path: "/v1/events", Scope: rest.ScopeRead,
 			Summary: "Read the log of events, as lines of JSON", Gives: "application/x-ndjson", Answer: LogLine{}, Handler: p.tail,
@@ -70,6 +73,14 @@ func (p *Process) ownRoutes() []rest.Route {
 			Summary: "Rebuild the read views of a service, which answers meanwhile", Answer: rest.Accepted{}, Handler: p.rebuild,
 		},
 	}...)
+}
+
+// document returns the route of an embedded document.
+func document(name, path, summary string, text []byte) rest.Route {
+	return rest.Route{
+		Name: name, Method: http.MethodGet, Path: path, Scope: rest.ScopeRead, Summary: summary, Answer: rest.Schema{"type": "object"},
+		Handler: func(c echo.Context) error { return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, text) },
+	}
 }
 
 // Alive is the answer to GET /healthz.

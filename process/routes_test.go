@@ -69,7 +69,7 @@ func TestEveryRouteIsComplete(t *testing.T) {
 		assert.NotEmpty(t, r.Summary, route)
 		assert.NotNil(t, r.Handler, route)
 		assert.Contains(t, append(access.Scopes(), access.Open), r.Scope, route)
-		assert.Equal(t, strings.HasPrefix(r.Path, "/v1/"), regexp.MustCompile(`^/v1/[a-z]+(/([a-z]+|\{[a-z]+\}))*$`).MatchString(r.Path), route)
+		assert.Equal(t, strings.HasPrefix(r.Path, "/v1/"), regexp.MustCompile(`^/v1/[a-z]+(\.json|(/([a-z]+|\{[a-z]+\}))*)$`).MatchString(r.Path), route)
 		if r.Command != "" && !slices.Contains(others, r.Command) {
 			assert.Contains(t, commands, r.Command, route)
 		}

@@ -76,7 +76,7 @@ func DeadLetters(dbs ...*store.DB) []Route {
 		{
 			Name: "retryDeadLetter", Method: http.MethodPost, Path: "/v1/dead/{service}/{id}/retry", Scope: ScopeAdmin, Service: "{service}",
 			Command: "dead.retry", Summary: "Handle a message again, with other data if the body has some",
-			Body: revival{}, Status: http.StatusNoContent, Handler: d.one(d.retry),
+			Body: revival{}, BodyOptional: true, Status: http.StatusNoContent, Handler: d.one(d.retry),
 		},
 		{
 			Name: "dropDeadLetter", Method: http.MethodDelete, Path: "/v1/dead/{service}/{id}", Scope: ScopeAdmin, Service: "{service}",

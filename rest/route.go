@@ -44,12 +44,13 @@ type Route struct {
 	RawQuery bool // the handler itself reads the query, and the router does not check it
 	IfMatch  bool // a write that takes the version to change in If-Match
 
-	Body   any    // zero value of the request's type; nil: the request has no body
-	Takes  string // media type of the request; JSON when empty
-	Large  bool   // the body may be as large as an import
-	Answer any    // zero value of the answer's type, or a Schema; nil: the answer has no JSON body
-	Gives  string // media type of the answer; JSON when empty
-	Status int    // of a successful answer; 200 when 0, or that of Accepted
+	Body         any    // zero value of the request's type; nil: the request has no body
+	BodyOptional bool   // a request may leave the body out
+	Takes        string // media type of the request; JSON when empty
+	Large        bool   // the body may be as large as an import
+	Answer       any    // zero value of the answer's type, or a Schema; nil: the answer has no JSON body
+	Gives        string // media type of the answer; JSON when empty
+	Status       int    // of a successful answer; 200 when 0, or that of Accepted
 
 	// Service names the service that answers: "*" for all of them, "{service}" for the one in the path, "{topic}" for
 	// the owner of the topic in the path. Empty is the process itself.

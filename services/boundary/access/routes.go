@@ -58,7 +58,7 @@ func (a *Access) Routes() []rest.Route {
 		{Name: "getCaller", Method: http.MethodGet, Path: "/v1/me", Scope: Read, Summary: "Show the caller of the request", Answer: Caller{}, Handler: a.me},
 		{
 			Name: "createLink", Method: http.MethodPost, Path: "/v1/links", Scope: Read, Command: "link.create",
-			Summary: "Create a one-time link that signs a browser in", Body: LinkRequest{}, Answer: Link{}, Status: http.StatusCreated, Handler: a.createLink,
+			Summary: "Create a one-time link that signs a browser in", Body: LinkRequest{}, BodyOptional: true, Answer: Link{}, Status: http.StatusCreated, Handler: a.createLink,
 		},
 		{
 			Name: "listTokens", Method: http.MethodGet, Path: "/v1/tokens", Scope: Admin, Summary: "List tokens",
