@@ -42,17 +42,20 @@ func TestMissingPartsAreReported(t *testing.T) {
 	require.NoError(t, admin.Declare(t.Context(), inspected))
 	assert.Empty(t, lacks(t, own))
 	for part, path := range map[string]string{
-		"queue stega.bench.events: queue_missing":                      "queues/VHOST/stega.bench.events",
-		"queue stega.bench.commands: queue_missing":                    "queues/VHOST/stega.bench.commands",
-		"queue stega.bench.dead: queue_missing":                        "queues/VHOST/stega.bench.dead",
-		"queue stega.log: queue_missing":                               "queues/VHOST/stega.log",
-		"exchange stega.events: exchange_missing":                      "exchanges/VHOST/stega.events",
-		"exchange stega.commands: exchange_missing":                    "exchanges/VHOST/stega.commands",
-		"exchange stega.dead: exchange_missing":                        "exchanges/VHOST/stega.dead",
-		"binding of stega.bench.events to bench.done: binding_missing": "bindings/VHOST/e/stega.events/q/stega.bench.events/bench.done",
-		"binding of stega.bench.commands to bench: binding_missing":    "bindings/VHOST/e/stega.commands/q/stega.bench.commands/bench",
-		"binding of stega.bench.dead to bench: binding_missing":        "bindings/VHOST/e/stega.dead/q/stega.bench.dead/bench",
-		"binding of stega.log to #: binding_missing":                   "bindings/VHOST/e/stega.events/q/stega.log/%23",
+		"queue stega.bench.events: queue_missing":   "queues/VHOST/stega.bench.events",
+		"queue stega.bench.commands: queue_missing": "queues/VHOST/stega.bench.commands",
+		"queue stega.bench.dead: queue_missing":     "queues/VHOST/stega.bench.dead",
+		"queue stega.log: queue_missing":            "queues/VHOST/stega.log",
+		"exchange stega.events: exchange_missing":   "exchanges/VHOST/stega.events",
+		"exchange stega.commands: exchange_missing": "exchanges/VHOST/stega.commands",
+		"exchange stega.dead: exchange_missing":     "exchanges/VHOST/stega.dead",
+		"binding of stega.bench.events to bench.done: binding_missing": "bindings/VHOST/e/stega.events/q/" +
+			"stega.bench.events/bench.done",
+		"binding of stega.bench.commands to bench: binding_missing": "bindings/VHOST/e/stega.commands/q/" +
+			"stega.bench.commands/bench",
+		"binding of stega.bench.dead to bench: binding_missing": "bindings/VHOST/e/stega.dead/q/" +
+			"stega.bench.dead/bench",
+		"binding of stega.log to #: binding_missing": "bindings/VHOST/e/stega.events/q/stega.log/%23",
 	} {
 		r.API(t, http.MethodDelete, "/api/"+strings.Replace(path, "VHOST", r.Vhost, 1), nil, nil)
 		found := lacks(t, own)

@@ -18,6 +18,7 @@ func ExampleMinVolatility() {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Printf("shares %.0f %%, bonds %.0f %%: volatility %.1f %% a year\n", p.Weights[0]*100, p.Weights[1]*100, p.Volatility*100)
+	fmt.Printf("shares %.0f %%, bonds %.0f %%: volatility %.1f %% a year\n", p.Weights[0]*100, p.Weights[1]*100,
+		p.Volatility*100)
 	// Output: shares 20 %, bonds 80 %: volatility 8.9 % a year
 }
