@@ -81,6 +81,9 @@ func TestADoorToServicesElsewhere(t *testing.T) {
 	var list struct{ Items []boundary.Operation }
 	door.Get("/v1/operations", &list)
 	assert.Len(t, list.Items, 3)
+	ledger := door.Do(http.MethodGet, "/v1/operations/"+accepted.ID, "", "Prefer", "wait=50, settled")
+	ledger.JSON(&taken)
+	require.True(t, taken.Over(), "the ledger has it too: %s", ledger.Body)
 
 	// Those that nobody has, and those that are over.
 	assert.Equal(t, http.StatusNotFound, door.Do(http.MethodGet, "/v1/operations/"+events.NewID(), "").Status)

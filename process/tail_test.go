@@ -129,15 +129,18 @@ func TestBodiesThatBreakOffAreNobodyElsesFault(t *testing.T) {
 	}
 }
 
-// The hint of an unknown path names what there is.
-func TestAnUnknownPathNamesThosethatAre(t *testing.T) {
+// The hint of an unknown path names the document that lists the paths.
+func TestAnUnknownPathNamesTheDocumentOfThoseThatAre(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
+	document := s.Do(http.MethodGet, "/v1/openapi.json", "")
+	require.Equal(t, http.StatusOK, document.Status)
+	for _, area := range []string{"portfolios", "prices", "operations", "events"} {
+		assert.Contains(t, string(document.Body), `"/v1/`+area)
+	}
 	for _, path := range []string{"/v1/nothing", "/nothing"} {
 		a := s.Do(http.MethodGet, path, "")
 		assert.Equal(t, http.StatusNotFound, a.Status)
-		for _, area := range []string{"portfolios", "prices", "operations", "events"} {
-			assert.Contains(t, a.Problem().Hint, area, path)
-		}
+		assert.Contains(t, a.Problem().Hint, "/v1/openapi.json", path)
 	}
 }
