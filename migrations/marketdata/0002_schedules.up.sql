@@ -11,7 +11,7 @@ CREATE TABLE schedules (
     enabled        BOOLEAN NOT NULL,
     next_at        BIGINT NOT NULL,      -- when it runs next; 0: never
     last_at        BIGINT NOT NULL,      -- when it ran last; 0: not yet
-    last_due_at    BIGINT NOT NULL,      -- when that run was due; 0: somebody triggered it
+    last_due_at    BIGINT NOT NULL,      -- when that run was due; 0: triggered by a request
     last_operation TEXT NOT NULL,
     created_at     BIGINT NOT NULL,
     updated_at     BIGINT NOT NULL

@@ -12,15 +12,15 @@ import (
 	"stega/rest"
 )
 
-// adjustedDigits is how many digits a computed adjusted close has, of which a floating-point number knows some fifteen.
+// adjustedDigits is the number of digits of a computed adjusted close. A floating-point number has some fifteen.
 const adjustedDigits = 12
 
-// adjust gives each bar the adjusted close that it has not from its source: that of the closes and the actions after
-// it, as far as the bars go, which is to the last one that there is. The returns between adjusted closes are those of
-// the returns service.
+// adjust computes the adjusted close of each bar whose source has none, from the closes and the later dividends and
+// splits of bars. The returns between adjusted closes equal those of the service returns.
 func adjust(bars []Bar) {
 	b := quant.Bars{
-		Close: make([]float64, len(bars)), Adjusted: make([]float64, len(bars)), Dividend: make([]float64, len(bars)), Split: make([]float64, len(bars)),
+		Close: make([]float64, len(bars)), Adjusted: make([]float64, len(bars)), Dividend: make([]float64, len(bars)),
+		Split: make([]float64, len(bars)),
 	}
 	for i := range bars {
 		b.Close[i], _ = bars[i].Close.Float64()
@@ -28,7 +28,7 @@ func adjust(bars []Bar) {
 	}
 	for i, v := range b.AdjustedCloses() {
 		if v == b.Adjusted[i] {
-			continue // the source's own, to its last digit
+			continue // keep the source's value to its last digit
 		}
 		if v == b.Close[i] {
 			bars[i].AdjClose = decimal.NullDecimal{Decimal: bars[i].Close, Valid: true}
@@ -39,7 +39,7 @@ func adjust(bars []Bar) {
 	}
 }
 
-// bars are those of a window. Adjusted ones depend on all that follow.
+// bars returns the bars of a window. Adjusted closes depend on all later bars.
 func (s *Service) bars(ctx context.Context, symbol string, w rest.Window, adjusted bool) ([]Bar, error) {
 	if !adjusted {
 		return history(ctx, s.db.Read(), symbol, w.From, w.To)

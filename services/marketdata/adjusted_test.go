@@ -31,9 +31,14 @@ func adjusted(s *stegatest.Server, query string) (closes []string) {
 func TestAdjustedCloses(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
-	s.Import("date,symbol,close,dividend,split\n2024-01-02,A,100,,\n2024-01-03,A,100,2,\n2024-01-04,A,25,,4\n2024-01-05,A,26,1,\n", "")
+	s.Import(
+		"date,symbol,close,dividend,split\n2024-01-02,A,100,,\n2024-01-03,A,100,2,\n2024-01-04,A,25,,4\n2024-01-05,A,26,1,\n",
+		"",
+	)
 	assert.Equal(t, []string{"23.52", "24", "24", "26"}, adjusted(s, "adjusted=true"))
-	assert.Equal(t, []string{"24", "24"}, adjusted(s, "adjusted=true&from=2024-01-03&to=2024-01-04"), "what follows the window counts")
+	assert.Equal(
+		t, []string{"24", "24"}, adjusted(s, "adjusted=true&from=2024-01-03&to=2024-01-04"), "what follows the window counts",
+	)
 	assert.Equal(t, []string{"", "", "", ""}, adjusted(s, "adjusted=false"))
 	assert.Equal(t, []string{"", "", "", ""}, adjusted(s, ""))
 	bad := s.Do(http.MethodGet, "/v1/prices/A?adjusted=yes", "")

@@ -14,39 +14,40 @@ import (
 	"stega/store"
 )
 
-// prices is prices by symbol that an import reads, more than once if need be.
+// prices has the prices of symbols that an import reads, possibly more than once.
 type prices interface {
 	Symbols() []string
-	// Bars are canonical and ordered by day, each day once.
+	// Bars returns canonical bars, ordered by day, one for each day.
 	Bars(symbol string, buf []Bar) ([]Bar, error)
 }
 
-// ImportPrices takes the prices of a file that was read and checked. It runs inline, in the process that read the file.
+// ImportPrices imports the prices of a file that was read and checked. It runs inline, in the process that read the
+// file.
 type ImportPrices struct {
 	ID     string
 	prices prices
 }
 
-// Topic is marketdata.import_prices.
+// Topic returns marketdata.import_prices.
 func (ImportPrices) Topic() string { return "marketdata.import_prices" }
 
-// Subject is the import's id.
+// Subject returns the import's id.
 func (c ImportPrices) Subject() string { return c.ID }
 
-// PullPrices takes prices from a provider.
+// PullPrices pulls prices from a provider.
 type PullPrices struct {
 	ID      string      `json:"id"`
 	Kind    string      `json:"kind"` // latest or backfill
 	Symbols []string    `json:"symbols,omitempty"`
 	From    *civil.Date `json:"from,omitempty"` // of a backfill
-	// Provider is whom to ask; the default when empty.
+	// Provider is the name of the provider; the default when empty.
 	Provider string `json:"provider,omitempty"`
 }
 
-// Topic is marketdata.pull_prices.
+// Topic returns marketdata.pull_prices.
 func (PullPrices) Topic() string { return "marketdata.pull_prices" }
 
-// Subject is the pull's id.
+// Subject returns the pull's id.
 func (c PullPrices) Subject() string { return c.ID }
 
 // The kinds of a pull.
@@ -55,20 +56,20 @@ const (
 	Backfill = "backfill"
 )
 
-// An import reads the rows of so many symbols in one query, or of those of which it has so many bars.
+// The bounds of one query of an import: symbols, and bars of them.
 const (
-	symbolsAtATime = 64
-	barsAtATime    = 20_000
+	maxSymbolsRead = 64
+	maxBarsRead    = 20_000
 )
 
 func (s *Service) importPrices(ctx context.Context, tx *store.Tx, c ImportPrices) error {
 	return put(ctx, tx, c.prices, s.options.MaxSymbols)
 }
 
-// put merges prices into what is kept, and emits the bars that are new or differ. A bar is replaced wholly by what the
-// source says of its day.
+// put merges prices into the stored ones, and publishes the bars that are new or differ. A bar replaces the stored bar
+// of its day as a whole.
 func put(ctx context.Context, tx *store.Tx, src prices, maxSymbols int) error {
-	if err := takeTurns(ctx, tx, turns); err != nil {
+	if err := lockExclusive(ctx, tx, pricesLock); err != nil {
 		return err
 	}
 	if err := checkQuota(ctx, tx, src.Symbols(), maxSymbols); err != nil {
@@ -90,7 +91,7 @@ func put(ctx context.Context, tx *store.Tx, src prices, maxSymbols int) error {
 				return fmt.Errorf("merge the prices of %s: %w", symbol, err)
 			}
 			rows = append(rows, touched...)
-			if err := announce(tx, symbol, changed); err != nil {
+			if err := publish(tx, symbol, changed); err != nil {
 				return err
 			}
 			pending += len(changed)
@@ -106,14 +107,14 @@ func put(ctx context.Context, tx *store.Tx, src prices, maxSymbols int) error {
 	return nil
 }
 
-// part is some symbols with their bars, and from when to when they are.
+// part holds some symbols with their bars, and the first and the last day of these.
 type part struct {
 	symbols     []string
 	bars        [][]Bar
 	first, last civil.Date
 }
 
-// parts divides prices into parts that are read and written at once: of not too many symbols, nor of bars, though a
+// parts divides prices into parts that are read and written at once. A part is bounded in symbols and bars, but a
 // symbol is never divided.
 func parts(src prices) iter.Seq2[part, error] {
 	return func(yield func(part, error) bool) {
@@ -138,7 +139,7 @@ func parts(src prices) iter.Seq2[part, error] {
 				first, last = min(first, p.first), max(last, p.last)
 			}
 			p.symbols, p.bars, p.first, p.last = append(p.symbols, symbol), bars[:i+1], first, last
-			if n += len(bars[i]); len(p.symbols) < symbolsAtATime && n < barsAtATime {
+			if n += len(bars[i]); len(p.symbols) < maxSymbolsRead && n < maxBarsRead {
 				continue
 			}
 			if !yield(p, nil) {
@@ -152,23 +153,24 @@ func parts(src prices) iter.Seq2[part, error] {
 	}
 }
 
-// flushBars is how many bars' events an import holds in memory.
+// flushBars bounds the bars whose events an import holds in memory.
 const flushBars = 100_000
 
-// mergeYears merges bars into the packed years of a symbol. It returns the bars that changed and the rows that hold
+// mergeYears merges bars into the packed years of a symbol. It returns the bars that changed and the rows that have
 // them.
-func mergeYears(symbol string, kept map[int]row, fresh []Bar) (changed []Bar, rows []row, err error) {
-	for len(fresh) > 0 {
-		year := fresh[0].Day.Year()
+func mergeYears(symbol string, kept map[int]row, bars []Bar) (changed []Bar, rows []row, err error) {
+	for len(bars) > 0 {
+		year := bars[0].Day.Year()
 		next := civil.Of(year+1, 1, 1)
-		n, _ := slices.BinarySearchFunc(fresh, next, func(b Bar, d civil.Date) int { return int(b.Day - d) })
+		n, _ := slices.BinarySearchFunc(bars, next, func(b Bar, d civil.Date) int { return int(b.Day - d) })
 		r := kept[year]
-		if len(r.Data) > 0 && r.Data[0] == packedVersion && r.LastDay < fresh[0].Day { // as a rule: a day more
-			changed = append(changed, fresh[:n]...)
+		if len(r.Data) > 0 && r.Data[0] == packedVersion && r.LastDay < bars[0].Day { // the usual case: a new day
+			changed = append(changed, bars[:n]...)
 			rows = append(rows, row{
-				Symbol: symbol, Year: year, FirstDay: r.FirstDay, LastDay: fresh[n-1].Day, Bars: r.Bars + n, Data: appendPacked(r.Data, r.LastDay, fresh[:n]),
+				Symbol: symbol, Year: year, FirstDay: r.FirstDay, LastDay: bars[n-1].Day, Bars: r.Bars + n,
+				Data: appendPacked(r.Data, r.LastDay, bars[:n]),
 			})
-			fresh = fresh[n:]
+			bars = bars[n:]
 			continue
 		}
 		var old []Bar
@@ -177,8 +179,8 @@ func mergeYears(symbol string, kept map[int]row, fresh []Bar) (changed []Bar, ro
 				return nil, nil, err
 			}
 		}
-		all, differ := merge(old, fresh[:n])
-		fresh = fresh[n:]
+		all, differ := merge(old, bars[:n])
+		bars = bars[n:]
 		if len(differ) == 0 {
 			continue
 		}
@@ -193,8 +195,8 @@ func mergeYears(symbol string, kept map[int]row, fresh []Bar) (changed []Bar, ro
 // chunkBytes bounds the data of one event.
 const chunkBytes = 256 << 10
 
-// announce emits bars in chunks.
-func announce(tx *store.Tx, symbol string, bars []Bar) error {
+// publish publishes bars in chunks.
+func publish(tx *store.Tx, symbol string, bars []Bar) error {
 	if len(bars) == 0 {
 		return nil
 	}
@@ -206,7 +208,7 @@ func announce(tx *store.Tx, symbol string, bars []Bar) error {
 	return nil
 }
 
-// chunks divides bars, of which there is one at least, into those of one event each.
+// chunks divides bars, at least one, into the bars of one event each.
 func chunks(bars []Bar) iter.Seq[[]Bar] {
 	// A date takes 13 bytes, a value at most 24: 19 digits, a point, quotes, and a comma.
 	columns := 1
@@ -218,7 +220,7 @@ func chunks(bars []Bar) iter.Seq[[]Bar] {
 	return slices.Chunk(bars, (chunkBytes-512)/(13+24*columns))
 }
 
-// imported is bars as an event, in columns; those without a value are left out.
+// imported returns the event of bars, in columns. Columns without a value are left out.
 func imported(symbol string, bars []Bar) events.PricesImported {
 	e := events.PricesImported{Symbol: symbol, Days: make(events.Days, len(bars)), Close: make(events.Column, len(bars))}
 	columns := [...]*events.Column{&e.AdjClose, &e.Open, &e.High, &e.Low, &e.Volume, &e.Dividend, &e.Split}

@@ -9,7 +9,7 @@ import (
 	"stega/store"
 )
 
-// owner describes how prices are replayed.
+// owner returns the description of how prices are replayed.
 func owner() replay.Owner {
 	return replay.Owner{
 		Service: "marketdata",
@@ -19,36 +19,37 @@ func owner() replay.Owner {
 			return n, err
 		},
 		Keys: func(ctx context.Context, tx *store.Tx, after string, n int) (symbols []string, err error) {
-			err = tx.NewSelect().Table("prices").ColumnExpr("DISTINCT symbol").Where("symbol > ?", after).OrderExpr("symbol").Limit(int64(n)).Scan(ctx, &symbols)
+			err = tx.NewSelect().Table("prices").ColumnExpr("DISTINCT symbol").Where("symbol > ?", after).OrderExpr("symbol").
+				Limit(int64(n)).Scan(ctx, &symbols)
 			return symbols, err
 		},
 		Emit: emit,
 	}
 }
 
-// replayBars is how many bars a unit of work replays, or those of one symbol.
+// replayBars bounds the bars that one unit of work replays. A unit replays one symbol at least, however long.
 const replayBars = 50_000
 
-// emit publishes all bars of symbols again; of one without any, that there are none. No import runs meanwhile.
+// emit publishes all bars of symbols again, and an empty series for a symbol without any. No import runs meanwhile.
 func emit(ctx context.Context, tx *store.Tx, symbols []string, mark events.Replay) (n int, err error) {
-	if err := takeTurns(ctx, tx, turns); err != nil {
+	if err := lockExclusive(ctx, tx, pricesLock); err != nil {
 		return 0, err
 	}
-	for told := 0; n < len(symbols) && told < replayBars; n++ {
+	for published := 0; n < len(symbols) && published < replayBars; n++ {
 		bars, err := history(ctx, tx, symbols[n], nil, nil)
 		if err != nil {
 			return n, fmt.Errorf("read the prices of %s: %w", symbols[n], err)
 		}
-		if err := again(tx, symbols[n], bars, mark); err != nil {
+		if err := publishAll(tx, symbols[n], bars, mark); err != nil {
 			return n, err
 		}
-		told += len(bars)
+		published += len(bars)
 	}
 	return n, nil
 }
 
-// again publishes bars as all that there is of a symbol.
-func again(tx *store.Tx, symbol string, bars []Bar, mark events.Replay) error {
+// publishAll publishes bars as a replay that replaces everything followers have of a symbol.
+func publishAll(tx *store.Tx, symbol string, bars []Bar, mark events.Replay) error {
 	if len(bars) == 0 {
 		return tx.Emit(events.PricesImported{Symbol: symbol, Days: events.Days{}, Close: events.Column{}, Replay: &mark})
 	}

@@ -66,9 +66,13 @@ func TestTheThreeForms(t *testing.T) {
 	s := stegatest.Up(t)
 	s.Import("date,symbol,close,volume\n2024-01-03,MSFT,370.60,7\n2024-01-02,AAPL,185.64,\n2024-01-02,MSFT,370.87,8\n", "")
 	s.Import("Date,GOOG,TSLA\n2024-01-02,139.56,248.42\n2024-01-03,140.36,\n", "")
-	s.Import("Date,Open,High,Low,Close,Adj Close,Volume,Colour\n2024-01-02,1,3,1,2,1.9,100,red\n2024-01-03,null,null,null,null,null,null,\n", "?symbol=nvda")
+	s.Import(
+		"Date,Open,High,Low,Close,Adj Close,Volume,Colour\n2024-01-02,1,3,1,2,1.9,100,red\n2024-01-03,null,null,null,null,null,null,\n",
+		"?symbol=nvda",
+	)
 	assert.Equal(t, []summary{
-		{"AAPL", "2024-01-02", "2024-01-02", 1}, {"GOOG", "2024-01-02", "2024-01-03", 2}, {"MSFT", "2024-01-02", "2024-01-03", 2},
+		{"AAPL", "2024-01-02", "2024-01-02", 1}, {"GOOG", "2024-01-02", "2024-01-03", 2},
+		{"MSFT", "2024-01-02", "2024-01-03", 2},
 		{"NVDA", "2024-01-02", "2024-01-02", 1}, {"TSLA", "2024-01-02", "2024-01-02", 1},
 	}, symbols(s))
 	var p prices
@@ -197,7 +201,10 @@ func TestBadFilesAreRefusedAndNothingIsWritten(t *testing.T) {
 		assert.Equal(t, http.StatusRequestEntityTooLarge, a.Status)
 	})
 	assert.Equal(t, http.StatusUnsupportedMediaType, s.Do(http.MethodPost, "/v1/prices", head).Status)
-	assert.Equal(t, http.StatusUnprocessableEntity, s.Do(http.MethodPost, "/v1/prices?sybmol=A", head, "Content-Type", "text/csv").Status)
+	assert.Equal(
+		t, http.StatusUnprocessableEntity,
+		s.Do(http.MethodPost, "/v1/prices?sybmol=A", head, "Content-Type", "text/csv").Status,
+	)
 	assert.Empty(t, symbols(s), "nothing was written")
 	assert.Empty(t, s.Events())
 }
@@ -212,8 +219,10 @@ func TestTheAnswerToABigBadFileArrives(t *testing.T) {
 	require.NoError(t, conn.SetDeadline(time.Now().Add(stegatest.Patience)))
 	line := []byte("2024-01-02,A,1\n")
 	const lines = 2 << 20
-	_, err = fmt.Fprintf(conn, "POST /v1/prices HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: text/csv\r\n"+
-		"Content-Length: %d\r\n\r\n", s.Token, lines*len(line))
+	_, err = fmt.Fprintf(
+		conn, "POST /v1/prices HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: text/csv\r\n"+
+			"Content-Length: %d\r\n\r\n", s.Token, lines*len(line),
+	)
 	require.NoError(t, err)
 	block := bytes.Repeat(line, 1<<10)
 	for range lines >> 10 {
@@ -264,7 +273,9 @@ func TestPullFromAFolder(t *testing.T) {
 	write("wide.csv", "date,GOOG,TSLA\n2024-01-02,5,6\n2024-01-03,7,8\n")
 	status, _ := pull(s, `{"kind":"backfill","symbols":["AAPL","goog"],"from":"2024-01-03"}`)
 	require.Equal(t, "succeeded", status)
-	assert.Equal(t, []summary{{"AAPL", "2024-01-03", "2024-01-03", 1}, {"GOOG", "2024-01-03", "2024-01-03", 1}}, symbols(s))
+	assert.Equal(
+		t, []summary{{"AAPL", "2024-01-03", "2024-01-03", 1}, {"GOOG", "2024-01-03", "2024-01-03", 1}}, symbols(s),
+	)
 	status, _ = pull(s, `{"kind":"backfill"}`) // of all that is known
 	require.Equal(t, "succeeded", status)
 	assert.Equal(t, 2, symbols(s)[0].Count)
@@ -280,7 +291,10 @@ func TestPullFromAFolder(t *testing.T) {
 	status, code = pull(s, `{"kind":"latest"}`)
 	assert.Equal(t, "failed", status)
 	assert.Equal(t, "prices_invalid", code)
-	for _, body := range []string{`{"kind":"sometimes"}`, `{"kind":"latest","from":"2024-01-01"}`, `{"kind":"backfill","from":"soon"}`, `{"kind":"latest","symbols":["A B"]}`} {
+	for _, body := range []string{
+		`{"kind":"sometimes"}`, `{"kind":"latest","from":"2024-01-01"}`, `{"kind":"backfill","from":"soon"}`,
+		`{"kind":"latest","symbols":["A B"]}`,
+	} {
 		assert.Equal(t, http.StatusUnprocessableEntity, s.Do(http.MethodPost, "/v1/prices/pull", body).Status, body)
 	}
 }
@@ -305,11 +319,15 @@ func TestAPullSurvivesAnApiThatIsAwayForAWhile(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
-		_, _ = io.WriteString(w, `[{"date":"2024-01-02","open":1,"high":2,"low":1,"close":1.5,"adjusted_close":1.4,"volume":10}]`)
+		_, _ = io.WriteString(
+			w, `[{"date":"2024-01-02","open":1,"high":2,"low":1,"close":1.5,"adjusted_close":1.4,"volume":10}]`,
+		)
 	}))
 	defer api.Close()
 	s := stegatest.Up(t, func(c *process.Config) {
-		c.Options.Marketdata = marketdata.Options{EODHD: provider.EODHDOptions{BaseURL: api.URL, Key: "k", Retries: 1, MinWait: 1, MaxWait: 2}}
+		c.Options.Marketdata = marketdata.Options{
+			EODHD: provider.EODHDOptions{BaseURL: api.URL, Key: "k", Retries: 1, MinWait: 1, MaxWait: 2},
+		}
 	})
 	a := s.Do(http.MethodPost, "/v1/prices/pull", `{"kind":"backfill","symbols":["A"]}`)
 	require.Equal(t, http.StatusAccepted, a.Status)

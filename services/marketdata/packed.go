@@ -15,16 +15,16 @@ import (
 // Bar is the prices of one symbol on one day.
 type Bar = pricefile.Bar
 
-// A packed series is a version byte and, for each bar in the order of days: the days since the bar before as a
-// uvarint (the first: since 1800-01-01), a byte whose bit i says that value i is there, and of each value its scale
-// as a byte and its digits as a uvarint. Numbers have no trailing zeros, so equal bars have equal bytes.
+// A packed series is a version byte and the bars in the order of days. A bar is a uvarint of the days since the bar
+// before (the first: since 1800-01-01), a byte whose bit i marks value i as present, and the values. A value is its
+// scale as a byte and its digits as a uvarint. Numbers have no trailing zeros, so equal bars have equal bytes.
 const packedVersion = 1
 
 var packedFrom = civil.Of(1800, 1, 1)
 
 var errPacked = errors.New("packed prices are damaged")
 
-// valuesOf are the values of a bar beside its close, in the order of their bits.
+// valuesOf returns the values of a bar beside its close, in the order of their bits.
 func valuesOf(b *Bar) [7]*decimal.NullDecimal {
 	return [...]*decimal.NullDecimal{&b.AdjClose, &b.Open, &b.High, &b.Low, &b.Volume, &b.Dividend, &b.Split}
 }
@@ -41,12 +41,12 @@ func canonical(b *Bar) {
 	}
 }
 
-// pack packs bars, which are canonical, ordered by day and not negative.
+// pack returns the packed form of bars, which are canonical, ordered by day and not negative.
 func pack(bars []Bar) []byte {
 	return appendPacked(append(make([]byte, 0, 8*len(bars)+1), packedVersion), packedFrom, bars)
 }
 
-// appendPacked adds bars to a packed series whose last day is before the first of them.
+// appendPacked appends bars to a packed series that ends before the first of them.
 func appendPacked(out []byte, last civil.Date, bars []Bar) []byte {
 	for i := range bars {
 		b := &bars[i]
@@ -73,7 +73,7 @@ func packDecimal(out []byte, d decimal.Decimal) []byte {
 	return binary.AppendUvarint(append(out, byte(d.Scale())), d.Coef())
 }
 
-// unpack appends the bars of a packed series.
+// unpack appends the bars of a packed series to out.
 func unpack(out []Bar, data []byte) ([]Bar, error) {
 	if len(data) == 0 || data[0] != packedVersion {
 		return out, fmt.Errorf("%w: version", errPacked)
@@ -122,26 +122,27 @@ func unpackDecimal(data []byte) (decimal.Decimal, []byte, error) {
 	return d, data[1+n:], nil
 }
 
-// merge puts bars over others, both ordered by day, and returns all with those that are new or differ.
-func merge(old, fresh []Bar) (all, changed []Bar) {
-	if len(old) == 0 || len(fresh) == 0 || old[len(old)-1].Day < fresh[0].Day {
-		return append(slices.Clone(old), fresh...), fresh
+// merge merges bars into old ones, both ordered by day; of one day, the new bar wins. It returns all bars, and those
+// that are new or differ.
+func merge(old, bars []Bar) (all, changed []Bar) {
+	if len(old) == 0 || len(bars) == 0 || old[len(old)-1].Day < bars[0].Day {
+		return append(slices.Clone(old), bars...), bars
 	}
-	all = make([]Bar, 0, len(old)+len(fresh))
-	for len(old) > 0 || len(fresh) > 0 {
+	all = make([]Bar, 0, len(old)+len(bars))
+	for len(old) > 0 || len(bars) > 0 {
 		switch {
-		case len(fresh) == 0 || len(old) > 0 && old[0].Day < fresh[0].Day:
+		case len(bars) == 0 || len(old) > 0 && old[0].Day < bars[0].Day:
 			all, old = append(all, old[0]), old[1:]
 			continue
-		case len(old) > 0 && old[0].Day == fresh[0].Day:
-			if old[0] != fresh[0] {
-				changed = append(changed, fresh[0])
+		case len(old) > 0 && old[0].Day == bars[0].Day:
+			if old[0] != bars[0] {
+				changed = append(changed, bars[0])
 			}
 			old = old[1:]
 		default:
-			changed = append(changed, fresh[0])
+			changed = append(changed, bars[0])
 		}
-		all, fresh = append(all, fresh[0]), fresh[1:]
+		all, bars = append(all, bars[0]), bars[1:]
 	}
 	return all, changed
 }

@@ -31,7 +31,10 @@ func TestPackedBarsComeOutAsTheyWentIn(t *testing.T) {
 	got, err := unpack(nil, data)
 	require.NoError(t, err)
 	assert.Equal(t, bars, got)
-	assert.Equal(t, data, pack([]Bar{bar(1, "185.64"), bar(2, "9999999999999999999"), full, bar(31, "1.00")}), "equal bars have equal bytes")
+	assert.Equal(
+		t, data, pack([]Bar{bar(1, "185.64"), bar(2, "9999999999999999999"), full, bar(31, "1.00")}),
+		"equal bars have equal bytes",
+	)
 	for cut := range data {
 		part, err := unpack(nil, data[:cut])
 		assert.True(t, err != nil || len(part) < len(bars), "what is cut off is not passed over")

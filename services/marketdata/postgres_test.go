@@ -9,8 +9,10 @@ import (
 func TestOnPostgreSQL(t *testing.T) {
 	t.Parallel()
 	servers.OnPostgreSQL(
-		t, "marketdata", TestTheThreeForms, TestTheSameFileAgainChangesNothingAndACorrectionReplaces, TestBigImportsTravelInChunks,
-		TestBadFilesAreRefusedAndNothingIsWritten, TestPullFromAFolder, TestPullWithoutAProviderFailsWithWhatToDo, TestAdjustedCloses,
+		t, "marketdata", TestTheThreeForms, TestTheSameFileAgainChangesNothingAndACorrectionReplaces,
+		TestBigImportsTravelInChunks,
+		TestBadFilesAreRefusedAndNothingIsWritten, TestPullFromAFolder, TestPullWithoutAProviderFailsWithWhatToDo,
+		TestAdjustedCloses,
 		TestAScheduleThatIsDueBringsPricesAndReturns, TestAScheduleCanBeTriggered, TestLifeOfASchedule,
 		TestBadSchedulesAreRefusedWithEverythingThatIsWrong, TestThePullSaysWhomToAsk, TestSymbolsAreFound, TestQuotas,
 	)

@@ -14,7 +14,7 @@ type Provider struct {
 	About      string   `json:"about"`
 	Configured bool     `json:"configured"`
 	Default    bool     `json:"default"`
-	Settings   []string `json:"settings"` // what configures it
+	Settings   []string `json:"settings"` // environment variables that configure it
 
 	provider provider.Provider // nil when it is not configured
 }
@@ -23,7 +23,10 @@ type Provider struct {
 func providers(o Options) []Provider {
 	all := []Provider{
 		{Name: "folder", About: "a folder of CSV files", Settings: []string{"STEGA_PRICES_FOLDER"}},
-		{Name: "eodhd", About: "an end-of-day API of the EODHD kind", Settings: []string{"STEGA_EODHD_URL", "STEGA_EODHD_KEY"}},
+		{
+			Name: "eodhd", About: "an end-of-day API of the EODHD kind",
+			Settings: []string{"STEGA_EODHD_URL", "STEGA_EODHD_KEY"},
+		},
 		{Name: "stooq", About: "CSV as Stooq serves it", Settings: []string{"STEGA_STOOQ_URL", "STEGA_STOOQ_KEY"}},
 		{Name: "yahoo", About: "charts as Yahoo serves them", Settings: []string{"STEGA_YAHOO_URL"}},
 	}
@@ -52,7 +55,7 @@ func providers(o Options) []Provider {
 	return all
 }
 
-// CheckProvider says what is wrong with the name of a provider; the empty one is the default.
+// CheckProvider returns a fault for the name of an unknown provider; an empty name is the default.
 func CheckProvider(name string) error {
 	if name == "" {
 		return nil
@@ -66,10 +69,11 @@ func CheckProvider(name string) error {
 		names = append(names, s.Name)
 	}
 	return fault.Invalid("provider_unknown", "there is no provider of prices %.40q", name).
-		With(fault.Item{Pointer: "/provider", Detail: "is not known"}).WithHint("the providers are %s", strings.Join(names, ", "))
+		With(fault.Item{Pointer: "/provider", Detail: "is not known"}).
+		WithHint("the providers are %s", strings.Join(names, ", "))
 }
 
-// provider is the one of a name, or the default.
+// provider returns the provider of a name, or the default.
 func (s *Service) provider(name string) (provider.Provider, error) {
 	if err := CheckProvider(name); err != nil {
 		return nil, err
@@ -86,8 +90,10 @@ func (s *Service) provider(name string) (provider.Provider, error) {
 	return p.provider, nil
 }
 
-// noProvider is the fault that there is nothing to pull from.
+// noProvider returns the fault of a service without any provider.
 func noProvider() error {
 	return fault.Conflict("provider_missing", "no provider of prices is set").
-		WithHint("start stega with --prices-folder (STEGA_PRICES_FOLDER), or with STEGA_EODHD_URL and STEGA_EODHD_KEY, STEGA_STOOQ_URL or STEGA_YAHOO_URL")
+		WithHint(
+			"start stega with --prices-folder (STEGA_PRICES_FOLDER), or with STEGA_EODHD_URL and STEGA_EODHD_KEY, STEGA_STOOQ_URL or STEGA_YAHOO_URL",
+		)
 }

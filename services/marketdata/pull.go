@@ -10,7 +10,7 @@ import (
 	"stega/store"
 )
 
-// pullPrices fetches outside of any unit of work, and commits all of it in one.
+// pullPrices fetches prices outside of any unit of work, and commits all of them in one.
 func (s *Service) pullPrices(ctx context.Context, run *bus.Run, c PullPrices) error {
 	p, err := s.provider(c.Provider)
 	if err != nil {
@@ -22,8 +22,8 @@ func (s *Service) pullPrices(ctx context.Context, run *bus.Run, c PullPrices) er
 			return err
 		}
 		if len(symbols) == 0 {
-			return fault.Conflict("symbols_missing", "there is no symbol to pull prices of").
-				WithHint(`name some: {"kind":%q,"symbols":["AAPL"]}`, c.Kind)
+			return fault.Conflict("symbols_missing", "there are no symbols to pull prices of").
+				WithHint(`give symbols: {"kind":%q,"symbols":["AAPL"]}`, c.Kind)
 		}
 	}
 	pulled, err := fetch(ctx, p, c, symbols, func(done int) error {
@@ -32,11 +32,16 @@ func (s *Service) pullPrices(ctx context.Context, run *bus.Run, c PullPrices) er
 	if err != nil {
 		return err
 	}
-	return run.Commit(ctx, func(ctx context.Context, tx *store.Tx) error { return put(ctx, tx, pulled, s.options.MaxSymbols) })
+	return run.Commit(ctx, func(ctx context.Context, tx *store.Tx) error {
+		return put(ctx, tx, pulled, s.options.MaxSymbols)
+	})
 }
 
-// fetch asks a provider for prices, and says after each symbol how many are done where it asks for them one by one.
-func fetch(ctx context.Context, p provider.Provider, c PullPrices, symbols []string, progress func(done int) error) (fetched, error) {
+// fetch requests prices from a provider. It reports the number of symbols that are done, where the provider serves one
+// at a time.
+func fetch(
+	ctx context.Context, p provider.Provider, c PullPrices, symbols []string, progress func(done int) error,
+) (fetched, error) {
 	pulled := fetched{}
 	one := func(symbol string) ([]Bar, error) { return p.History(ctx, symbol, c.From) }
 	if c.Kind == Latest {
@@ -71,10 +76,10 @@ func fetch(ctx context.Context, p provider.Provider, c PullPrices, symbols []str
 	return pulled, nil
 }
 
-// fetched is what a provider answered, packed.
+// fetched has the bars that a provider returned, packed, by symbol.
 type fetched map[string][]byte
 
-// add puts bars over those that a symbol has.
+// add merges bars into those that a symbol has.
 func (f fetched) add(symbol string, bars []Bar) error {
 	before, had := f[symbol]
 	f.put(symbol, bars)

@@ -18,7 +18,7 @@ import (
 	"stega/text"
 )
 
-// Schedule says when prices are pulled by themselves.
+// Schedule describes when prices are pulled automatically.
 type Schedule struct {
 	ID            string     `json:"id"`
 	Name          string     `json:"name"`
@@ -26,12 +26,12 @@ type Schedule struct {
 	Cron          string     `json:"cron"`
 	TimeZone      string     `json:"time_zone"`
 	Kind          string     `json:"kind"`
-	Symbols       []string   `json:"symbols"` // none: all that are known when it runs
+	Symbols       []string   `json:"symbols"` // empty: all symbols at the time of the run
 	Provider      string     `json:"provider"`
 	Enabled       bool       `json:"enabled"`
-	NextAt        *time.Time `json:"next_at"` // null when it is not enabled
+	NextAt        *time.Time `json:"next_at"` // null when disabled
 	LastAt        *time.Time `json:"last_at"`
-	LastDueAt     *time.Time `json:"last_due_at"`    // null when somebody triggered the last run
+	LastDueAt     *time.Time `json:"last_due_at"`    // null when the last run was triggered by a request
 	LastOperation string     `json:"last_operation"` // of the last run
 	CreatedAt     time.Time  `json:"created_at"`
 	UpdatedAt     time.Time  `json:"updated_at"`
@@ -51,9 +51,9 @@ type ScheduleRequest struct {
 // maxCron bounds a cron expression, in bytes.
 const maxCron = 200
 
-// check says all that is wrong with a request, in one fault, and brings it into its usual form.
+// check validates a request and returns one fault with every error. It normalises the request in place.
 func (p *ScheduleRequest) check() error {
-	f := fault.Invalid("schedule_invalid", "the schedule cannot be kept as it is")
+	f := fault.Invalid("schedule_invalid", "the schedule is not valid")
 	wrong := func(pointer, detail string) {
 		_ = f.With(fault.Item{Pointer: pointer, Detail: detail})
 	}
@@ -91,7 +91,10 @@ func (p *ScheduleRequest) checkTiming(wrong func(pointer, detail string)) {
 		return
 	}
 	if _, err := parseTiming(p.Cron, "UTC"); err != nil {
-		wrong("/cron", err.Error()+": say one such as 30 16 * * 1-5, which is half past four in the afternoon from Monday to Friday")
+		wrong(
+			"/cron",
+			err.Error()+": say one such as 30 16 * * 1-5, which is half past four in the afternoon from Monday to Friday",
+		)
 	}
 }
 
@@ -101,7 +104,7 @@ type scheduleRow struct {
 
 	ID            string `bun:",pk"`
 	Name          string
-	Folded        string // what makes names unique
+	Folded        string // the case-folded name, which is unique
 	Version       int64
 	Cron          string
 	TimeZone      string
@@ -117,7 +120,7 @@ type scheduleRow struct {
 	UpdatedAt     int64
 }
 
-// set takes over what a client says, at a time.
+// set sets the fields of a request, at a time.
 func (r *scheduleRow) set(p ScheduleRequest, now time.Time) error {
 	symbols, err := json.Marshal(p.Symbols)
 	if err != nil {
@@ -128,7 +131,7 @@ func (r *scheduleRow) set(p ScheduleRequest, now time.Time) error {
 	return r.plan(now)
 }
 
-// plan sets when the schedule runs next.
+// plan sets the time of the next run.
 func (r *scheduleRow) plan(now time.Time) error {
 	r.NextAt = 0
 	if !r.Enabled {
@@ -146,8 +149,9 @@ func (r *scheduleRow) plan(now time.Time) error {
 
 func (r *scheduleRow) schedule() (Schedule, error) {
 	s := Schedule{
-		ID: r.ID, Name: r.Name, Version: r.Version, Cron: r.Cron, TimeZone: r.TimeZone, Kind: r.Kind, Provider: r.Provider, Enabled: r.Enabled,
-		NextAt: moment(r.NextAt), LastAt: moment(r.LastAt), LastDueAt: moment(r.LastDueAt), LastOperation: r.LastOperation,
+		ID: r.ID, Name: r.Name, Version: r.Version, Cron: r.Cron, TimeZone: r.TimeZone, Kind: r.Kind, Provider: r.Provider,
+		Enabled: r.Enabled,
+		NextAt:  moment(r.NextAt), LastAt: moment(r.LastAt), LastDueAt: moment(r.LastDueAt), LastOperation: r.LastOperation,
 		CreatedAt: *moment(r.CreatedAt), UpdatedAt: *moment(r.UpdatedAt),
 	}
 	err := json.Unmarshal([]byte(r.Symbols), &s.Symbols)
@@ -157,7 +161,7 @@ func (r *scheduleRow) schedule() (Schedule, error) {
 	return s, err
 }
 
-// moment is a time as it is stored; nil for none.
+// moment returns a stored time; nil for 0.
 func moment(micros int64) *time.Time {
 	if micros == 0 {
 		return nil
@@ -166,13 +170,13 @@ func moment(micros int64) *time.Time {
 	return &t
 }
 
-// pull is the command of a run.
+// pull returns the command of a run.
 func (r *scheduleRow) pull() (PullPrices, error) {
 	c := PullPrices{ID: events.NewID(), Kind: r.Kind, Provider: r.Provider}
 	return c, json.Unmarshal([]byte(r.Symbols), &c.Symbols)
 }
 
-// findSchedule is the schedule of an id.
+// findSchedule reads a schedule by its id, and locks its row if lock is true.
 func findSchedule(ctx context.Context, db bun.IDB, id string, lock bool) (*scheduleRow, error) {
 	r := new(scheduleRow)
 	query := db.NewSelect().Model(r).Where("id = ?", id)
@@ -181,12 +185,14 @@ func findSchedule(ctx context.Context, db bun.IDB, id string, lock bool) (*sched
 	}
 	err := query.Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, fault.NotFound("schedule_unknown", "there is no schedule %.64s", id).WithHint("list them with: GET /v1/schedules")
+		return nil, fault.NotFound("schedule_unknown", "there is no schedule %.64s", id).
+			WithHint("list them with: GET /v1/schedules")
 	}
 	return r, err
 }
 
-// schedules lists them by id, from after one; name, when it is not empty, picks the one of that name.
+// schedules reads at most limit schedules in the order of their ids, after the given one. A name that is not empty
+// selects the schedule of that name.
 func schedules(ctx context.Context, db bun.IDB, limit int, after, name string) ([]Schedule, error) {
 	var rows []scheduleRow
 	query := db.NewSelect().Model(&rows).OrderExpr("id").Limit(int64(limit))
@@ -209,11 +215,11 @@ func schedules(ctx context.Context, db bun.IDB, limit int, after, name string) (
 	return list, nil
 }
 
-// nameTaken is the fault that the database's refusal of a row stands for.
+// nameTaken turns a unique-key conflict of the database into the fault name_taken, and returns other errors unchanged.
 func nameTaken(err error, name string) error {
 	if err != nil && store.Conflict(err) {
 		return fault.Conflict("name_taken", "there is a schedule named %q already", name).
-			WithHint("choose another name; upper and lower case do not make one different")
+			WithHint("choose another name; names that differ only in upper and lower case are the same")
 	}
 	return err
 }

@@ -8,33 +8,33 @@ import (
 	"stega/store"
 )
 
-// Clock is what schedules go by.
+// Clock is the clock of schedules.
 type Clock interface {
 	Now() time.Time
-	// At sends once it is so late.
+	// At returns a channel that receives at time t.
 	At(t time.Time) <-chan time.Time
 }
 
-// systemClock is the machine's.
+// systemClock is the clock of the system.
 type systemClock struct{}
 
 func (systemClock) Now() time.Time { return time.Now() }
 
 func (systemClock) At(t time.Time) <-chan time.Time { return time.After(time.Until(t)) }
 
-// lookAgain is how often schedules are looked at besides when one is due, since another process may change them, and
-// somebody the clock.
-const lookAgain = 5 * time.Second
+// pollInterval is the longest time between two looks at the schedules, since other processes may change them, and the
+// clock may be set.
+const pollInterval = 5 * time.Second
 
-// dueAtATime is how many runs are taken between two looks.
-const dueAtATime = 100
+// maxDue bounds the runs that are claimed between two looks.
+const maxDue = 100
 
-// Run takes the runs that are due, until ctx ends. Any number of processes may do so: each run has one taker.
+// Run claims the runs that are due, until ctx ends. Any number of processes may do so: each run is claimed by one.
 func (s *Service) Run(ctx context.Context) error {
 	for {
 		next, err := s.runDue(ctx)
 		if err != nil && ctx.Err() == nil {
-			s.options.Log.Warn("schedules are looked at again later", "error", err)
+			s.options.Log.Warn("read schedules; trying again later", "error", err)
 		}
 		select {
 		case <-s.clock.At(next):
@@ -45,14 +45,15 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// runDue takes what is due, and says when to look again. What was missed while no process was there is due once,
-// however often it was missed.
+// runDue claims the runs that are due and returns the time of the next look. A schedule that missed runs while no
+// process ran is due once.
 func (s *Service) runDue(ctx context.Context) (next time.Time, err error) {
 	now := s.clock.Now()
-	next = now.Add(lookAgain)
+	next = now.Add(pollInterval)
 	var rows []scheduleRow
-	err = s.db.Read().NewSelect().Model(&rows).Where("enabled AND next_at > 0 AND next_at <= ?", next.UnixMicro()).OrderExpr("next_at, id").
-		Limit(dueAtATime).Scan(ctx)
+	err = s.db.Read().NewSelect().Model(&rows).Where("enabled AND next_at > 0 AND next_at <= ?", next.UnixMicro()).
+		OrderExpr("next_at, id").
+		Limit(maxDue).Scan(ctx)
 	if err != nil {
 		return next, err
 	}
@@ -65,13 +66,13 @@ func (s *Service) runDue(ctx context.Context) (next time.Time, err error) {
 			err = errors.Join(err, taken)
 		}
 	}
-	if len(rows) == dueAtATime && err == nil {
+	if len(rows) == maxDue && err == nil {
 		next = now // there may be more
 	}
 	return next, err
 }
 
-// wake has the schedules looked at again.
+// wake makes Run look at the schedules again.
 func (s *Service) wake() {
 	select {
 	case s.changed <- struct{}{}:

@@ -101,7 +101,9 @@ func (m *member) start(t *testing.T) {
 func (m *member) create(t *testing.T, p ScheduleRequest) string {
 	t.Helper()
 	require.NoError(t, p.check())
-	op, err := m.bus.Submit(t.Context(), bus.Submission{Command: CreateSchedule{ID: "0198a2f6-0000-7000-8000-000000000001", plan: p}})
+	op, err := m.bus.Submit(
+		t.Context(), bus.Submission{Command: CreateSchedule{ID: "0198a2f6-0000-7000-8000-000000000001", plan: p}},
+	)
 	require.NoError(t, err)
 	require.Nil(t, op.Error, "%v", op.Error)
 	m.service.wake()
@@ -144,7 +146,10 @@ func oncePerCluster(t *testing.T, url string) {
 	for range minutes {
 		due := *first.row(t, id).NextAt
 		clock.set(due)
-		wait.Until(t, "the run is taken", func() bool { last := first.row(t, id).LastDueAt; return last != nil && last.Equal(due) })
+		wait.Until(t, "the run is taken", func() bool {
+			last := first.row(t, id).LastDueAt
+			return last != nil && last.Equal(due)
+		})
 		lastOperations = append(lastOperations, first.row(t, id).LastOperation)
 	}
 	for _, m := range members {
@@ -158,7 +163,8 @@ func oncePerCluster(t *testing.T, url string) {
 		assert.Equal(t, store.Accepted, op.Status)
 	}
 	var jobs int
-	require.NoError(t, first.db.Read().NewRaw("SELECT count(*) FROM outbox WHERE topic = ?", (PullPrices{}).Topic()).Scan(t.Context(), &jobs))
+	require.NoError(t, first.db.Read().NewRaw("SELECT count(*) FROM outbox WHERE topic = ?", (PullPrices{}).Topic()).
+		Scan(t.Context(), &jobs))
 	assert.Equal(t, minutes, jobs, "each is sent to the queue of jobs once")
 }
 
@@ -195,7 +201,9 @@ func TestWhatWasMissedIsMadeUpOnce(t *testing.T) {
 	s := before.row(t, id)
 	assert.Equal(t, due, *s.LastDueAt)
 	assert.Equal(t, clock.Now(), *s.LastAt)
-	assert.Equal(t, "2024-01-16T21:30:00Z", s.NextAt.Format(time.RFC3339), "the run of the moment is the one that is made up")
+	assert.Equal(
+		t, "2024-01-16T21:30:00Z", s.NextAt.Format(time.RFC3339), "the run of the moment is the one that is made up",
+	)
 	for _, m := range after {
 		m.stop()
 	}
@@ -237,8 +245,11 @@ func TestADamagedScheduleHoldsUpNoOther(t *testing.T) {
 	m := join(t, "sqlite://"+filepath.Join(t.TempDir(), "marketdata.db"), clock)
 	id := m.create(t, ScheduleRequest{Name: "often", Cron: "* * * * *"})
 	require.NoError(t, m.db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO schedules SELECT '0', 'damaged', 'damaged', 1, cron, 'Atlantis/Centre', kind, symbols, provider, enabled, 1, 0, 0, '',
-			created_at, updated_at FROM schedules`)
+		_, err := tx.ExecContext(
+			ctx,
+			`INSERT INTO schedules SELECT '0', 'damaged', 'damaged', 1, cron, 'Atlantis/Centre', kind, symbols, provider, enabled, 1, 0, 0, '',
+			created_at, updated_at FROM schedules`,
+		)
 		return err
 	}))
 	clock.set(*m.row(t, id).NextAt)

@@ -84,7 +84,9 @@ func (e *exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.mu.Unlock()
 	if symbol == "NONE" {
 		w.WriteHeader(http.StatusNotFound)
-		_, _ = fmt.Fprint(w, `{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found, symbol may be delisted"}}}`)
+		_, _ = fmt.Fprint(
+			w, `{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found, symbol may be delisted"}}}`,
+		)
 		return
 	}
 	var stamps, closes []string
@@ -96,9 +98,11 @@ func (e *exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	column := "[" + strings.Join(closes, ",") + "]"
-	_, _ = fmt.Fprintf(w, `{"chart":{"result":[{"meta":{"gmtoffset":-18000,"exchangeTimezoneName":"America/New_York"},"timestamp":[%s],
+	_, _ = fmt.Fprintf(
+		w, `{"chart":{"result":[{"meta":{"gmtoffset":-18000,"exchangeTimezoneName":"America/New_York"},"timestamp":[%s],
 		"indicators":{"quote":[{"open":%[2]s,"high":%[2]s,"low":%[2]s,"close":%[2]s,"volume":%[2]s}],"adjclose":[{"adjclose":%[2]s}]}}],"error":null}}`,
-		strings.Join(stamps, ","), column)
+		strings.Join(stamps, ","), column,
+	)
 }
 
 func (e *exchange) requests() []string {
@@ -116,7 +120,9 @@ func scheduled(t *testing.T, now string) (*stegatest.Server, *clock, *exchange) 
 	e := newExchange(t, c)
 	limits := provider.Limits{PerSecond: 1000, Retries: 1, MinWait: 1, MaxWait: 2}
 	s := stegatest.Up(t, func(cfg *process.Config) {
-		cfg.Options.Marketdata = marketdata.Options{Clock: c, Yahoo: provider.YahooOptions{BaseURL: e.URL, Limits: limits, Now: c.Now}}
+		cfg.Options.Marketdata = marketdata.Options{
+			Clock: c, Yahoo: provider.YahooOptions{BaseURL: e.URL, Limits: limits, Now: c.Now},
+		}
 	})
 	return s, c, e
 }
@@ -380,16 +386,20 @@ func TestSymbolsAreFound(t *testing.T) {
 func TestASplitBetweenTwoPullsIsNoJump(t *testing.T) {
 	t.Parallel()
 	chart := func(stamps, closes, adjusted, actions string) string {
-		return fmt.Sprintf(`{"chart":{"result":[{"meta":{"gmtoffset":-18000,"exchangeTimezoneName":"America/New_York"},"timestamp":[%s],"events":{%s},
+		return fmt.Sprintf(
+			`{"chart":{"result":[{"meta":{"gmtoffset":-18000,"exchangeTimezoneName":"America/New_York"},"timestamp":[%s],"events":{%s},
 			"indicators":{"quote":[{"open":[%[3]s],"high":[%[3]s],"low":[%[3]s],"close":[%[3]s],"volume":[%[3]s]}],"adjclose":[{"adjclose":[%[4]s]}]}}],"error":null}}`,
-			stamps, actions, closes, adjusted)
+			stamps, actions, closes, adjusted,
+		)
 	}
 	answers := make(chan string, 2)
 	answers <- chart("1704205800,1704292200", "400,404", "400,404", "")
 	// The split makes 4 of 1 and the dividend of 1 is paid before it, so a quarter of that now.
 	answers <- chart("1704292200,1704378600,1704465000", "101,100.75,102", "100.75,100.75,102",
 		`"dividends":{"1":{"amount":0.25,"date":1704378600}},"splits":{"1":{"date":1704465000,"numerator":4,"denominator":1}}`)
-	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, <-answers) }))
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprint(w, <-answers)
+	}))
 	defer api.Close()
 	s := stegatest.Up(t, func(c *process.Config) {
 		c.Options.Marketdata.Yahoo = provider.YahooOptions{BaseURL: api.URL, Limits: provider.Limits{PerSecond: 1000}}

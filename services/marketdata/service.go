@@ -1,5 +1,5 @@
-// Package marketdata keeps daily prices. It takes them from files that people send and from providers that it pulls
-// from, when it is asked to or by a schedule, keeps them exactly, and tells what is new or was corrected.
+// Package marketdata stores daily prices exactly. It reads them from files and pulls them from providers, on request or
+// by a schedule. Each new or corrected bar is published as an event.
 package marketdata
 
 import (
@@ -21,22 +21,22 @@ type Service struct {
 
 // Options are the settings of the service.
 type Options struct {
-	MaxImportBytes int64  // of one file; 512 MiB when zero
-	MaxSymbols     int    // that an installation keeps; 100,000 when zero
+	MaxImportBytes int64  // bytes of one file; 512 MiB when zero
+	MaxSymbols     int    // symbols of an installation; 100,000 when zero
 	MaxSchedules   int    // 1,000 when zero
-	TempDir        string // where big imports are spooled; the system's when empty
-	// What prices are pulled from, each when it is set: a folder of CSV files, and HTTP APIs.
+	TempDir        string // folder of the spools of large imports; the system's when empty
+	// The providers of prices, each when it is set: a folder of CSV files, and HTTP APIs.
 	Folder string
 	EODHD  provider.EODHDOptions
 	Stooq  provider.StooqOptions
 	Yahoo  provider.YahooOptions
-	// Provider is the name of the one that is asked when nobody says whom; the first of those that are set when empty.
+	// Provider is the name of the default provider; the first that is configured when empty.
 	Provider string
-	Clock    Clock // the machine's when nil
+	Clock    Clock // the system clock when nil
 	Log      *slog.Logger
 }
 
-// New makes the service on its database, which may be nil when only Register is called.
+// New returns the service on its database, which may be nil when only Register is called.
 func New(db *store.DB, o Options) *Service {
 	if o.Clock == nil {
 		o.Clock = systemClock{}
@@ -53,10 +53,10 @@ func New(db *store.DB, o Options) *Service {
 	return &Service{db: db, options: o, providers: providers(o), clock: o.Clock, changed: make(chan struct{}, 1)}
 }
 
-// Name is marketdata.
+// Name returns "marketdata".
 func (s *Service) Name() string { return "marketdata" }
 
-// Register is everything that the service answers to.
+// Register registers the handlers of all commands and events of the service.
 func (s *Service) Register(d *bus.Dispatcher) {
 	bus.Handle(d, s.importPrices)
 	bus.HandleJob(d, s.pullPrices, bus.Deferred())

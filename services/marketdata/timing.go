@@ -10,24 +10,20 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// timing is when something runs: a cron expression in the time of some place.
-//
-// Where clocks are put forward, what would run in the hour that is left out runs when it ends; where they are put
-// back, what runs in the hour that comes twice runs the first time. An expression for every hour goes by the time
-// that passes, and knows of neither.
+// timing is a cron expression in a time zone.
 type timing struct {
 	spec *cron.SpecSchedule
 	zone *time.Location
-	// every says that the expression is for every hour.
+	// every is true for an expression of every hour.
 	every bool
 }
 
-// everyHour is the bit by which the parser tells a star from a list of all.
-const everyHour = 1 << 63
+// starBit is the bit by which the parser distinguishes a star from a list of all values.
+const starBit = 1 << 63
 
-var errOneShot = errors.New("it never comes")
+var errNever = errors.New("it never occurs")
 
-// parseTiming reads a cron expression of five fields, or a word such as @daily, and the name of a time zone.
+// parseTiming parses a cron expression of five fields, or a word such as @daily, and the name of a time zone.
 func parseTiming(expression, zone string) (timing, error) {
 	place, err := parseZone(zone)
 	if err != nil {
@@ -37,15 +33,15 @@ func parseTiming(expression, zone string) (timing, error) {
 	if err != nil {
 		return timing{}, err
 	}
-	t := timing{spec: spec, zone: place, every: spec.Hour&everyHour != 0}
+	t := timing{spec: spec, zone: place, every: spec.Hour&starBit != 0}
 	if t.after(time.Now()).IsZero() {
-		return timing{}, errOneShot
+		return timing{}, errNever
 	}
 	return t, nil
 }
 
 func parseZone(name string) (*time.Location, error) {
-	if name == "" || strings.EqualFold(name, "local") { // which would be another on each machine
+	if name == "" || strings.EqualFold(name, "local") { // the zone of each machine differs
 		return nil, fmt.Errorf("%q is no time zone", name)
 	}
 	place, err := time.LoadLocation(name)
@@ -64,7 +60,8 @@ func parseCron(expression string) (*cron.SpecSchedule, error) {
 			return nil, fmt.Errorf("%.40q lacks a value beside a comma", field)
 		}
 	}
-	parsed, err := cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor).Parse(expression)
+	parsed, err := cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor).
+		Parse(expression)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +72,7 @@ func parseCron(expression string) (*cron.SpecSchedule, error) {
 	return spec, nil
 }
 
-// after is the first time after another one; zero when there is none within five years.
+// after returns the next time after another; zero when there is none within five years.
 func (t timing) after(before time.Time) time.Time {
 	spec := *t.spec
 	if t.every {
@@ -83,36 +80,36 @@ func (t timing) after(before time.Time) time.Time {
 		return spec.Next(before).UTC()
 	}
 	spec.Location = time.UTC
-	// The parser's own next time skips what falls into an hour that is left out. So it goes through the days as a
-	// calendar on the wall does, and the clock on the wall is then looked up.
-	wall := onTheWall(before.In(t.zone))
+	// The parser skips times in a skipped hour. So this loop computes the next time of wall clocks and looks up when they
+	// show it.
+	wall := wallClock(before.In(t.zone))
 	for {
 		if wall = spec.Next(wall); wall.IsZero() {
 			return wall
 		}
-		if at := t.when(wall); at.After(before) {
+		if at := t.timeOf(wall); at.After(before) {
 			return at.UTC()
 		}
 	}
 }
 
-// onTheWall is what clocks and calendars show at a time, as if it were in Greenwich.
-func onTheWall(t time.Time) time.Time {
+// wallClock returns the date and time that clocks show at t, as a time in UTC.
+func wallClock(t time.Time) time.Time {
 	year, month, day := t.Date()
 	return time.Date(year, month, day, t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
 }
 
-// when is the time at which clocks show what is on the wall: the first time, when they show it twice, and the end of
-// the gap, when they never do.
-func (t timing) when(wall time.Time) time.Time {
+// timeOf returns the time at which clocks show a wall-clock time: the first when they show it twice, and the end of the
+// gap when they skip it.
+func (t timing) timeOf(wall time.Time) time.Time {
 	before, after := t.offset(wall.Add(-24*time.Hour)), t.offset(wall.Add(24*time.Hour))
 	first, second := wall.Add(-max(before, after)), wall.Add(-min(before, after))
 	for _, at := range []time.Time{first, second} {
-		if onTheWall(at.In(t.zone)).Equal(wall) {
+		if wallClock(at.In(t.zone)).Equal(wall) {
 			return at
 		}
 	}
-	jump, _ := second.In(t.zone).ZoneBounds() // by the clock of before, it is after the jump
+	jump, _ := second.In(t.zone).ZoneBounds() // the end of the gap
 	return jump
 }
 

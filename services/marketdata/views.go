@@ -25,17 +25,17 @@ type row struct {
 	Data     []byte
 }
 
-// turns is the advisory lock of those that read prices in order to write or tell them, and turnsOfSchedules of those
-// that make schedules.
+// The advisory locks of PostgreSQL: pricesLock for units of work that read prices to write or publish them,
+// schedulesLock for those that create schedules.
 const (
-	turns            = 0x57e6a
-	turnsOfSchedules = 0x57e6c
+	pricesLock    = 0x57e6a
+	schedulesLock = 0x57e6c
 )
 
-// takeTurns holds up other imports and replays until the unit of work ends: two that read the same year of a symbol
-// at once would lose the bars of one, and a replay could tell an old price after its correction. SQLite has one
-// writer anyway.
-func takeTurns(ctx context.Context, tx *store.Tx, of int) error {
+// lockExclusive blocks other units of work with the lock until this one ends. Two that read the same year of a symbol
+// at once would lose bars, and a replay could publish an old price after its correction. SQLite has one writer and
+// needs no lock.
+func lockExclusive(ctx context.Context, tx *store.Tx, of int) error {
 	if tx.Dialect().Name() != dialect.PG {
 		return nil
 	}
@@ -61,15 +61,15 @@ func load(ctx context.Context, db bun.IDB, symbols []string, from, to int) (map[
 	return kept, nil
 }
 
-var keepYear = store.NewUpsert("prices", 2, "symbol", "year", "first_day", "last_day", "bars", "data")
+var upsertYear = store.NewUpsert("prices", 2, "symbol", "year", "first_day", "last_day", "bars", "data")
 
 func save(tx *store.Tx, rows []row) {
 	for _, r := range rows {
-		tx.Put(keepYear, r.Symbol, r.Year, int32(r.FirstDay), int32(r.LastDay), r.Bars, r.Data)
+		tx.Put(upsertYear, r.Symbol, r.Year, int32(r.FirstDay), int32(r.LastDay), r.Bars, r.Data)
 	}
 }
 
-// checkQuota refuses symbols when those among them that are new would exceed the quota.
+// checkQuota returns a fault when the new ones among symbols would exceed the quota.
 func checkQuota(ctx context.Context, db bun.IDB, symbols []string, most int) error {
 	var have int
 	if err := db.NewRaw("SELECT count(DISTINCT symbol) FROM prices").Scan(ctx, &have); err != nil {
@@ -78,19 +78,21 @@ func checkQuota(ctx context.Context, db bun.IDB, symbols []string, most int) err
 	if have+len(symbols) <= most {
 		return nil
 	}
-	fresh := len(symbols)
+	added := len(symbols)
 	for some := range slices.Chunk(symbols, 1000) {
 		var kept int
 		err := db.NewRaw("SELECT count(DISTINCT symbol) FROM prices WHERE symbol IN (?)", bun.List(some)).Scan(ctx, &kept)
 		if err != nil {
 			return fmt.Errorf("count the symbols: %w", err)
 		}
-		fresh -= kept
+		added -= kept
 	}
-	if fresh == 0 || have+fresh <= most {
+	if added == 0 || have+added <= most {
 		return nil
 	}
-	return fault.Conflict("symbols_too_many", "%d new symbols would make %d, and an installation keeps at most %d", fresh, have+fresh, most).
+	return fault.Conflict(
+		"symbols_too_many", "%d new symbols would make %d, and an installation keeps at most %d", added, have+added, most,
+	).
 		WithHint("import only the symbols that you need")
 }
 
@@ -104,7 +106,7 @@ func known(ctx context.Context, db bun.IDB) ([]string, error) {
 	return symbols, nil
 }
 
-// history reads the bars of a symbol in a window of days; nil is open.
+// history reads the bars of a symbol in a window of days; nil leaves an end open.
 func history(ctx context.Context, db bun.IDB, symbol string, from, to *civil.Date) ([]Bar, error) {
 	var rows []row
 	query := db.NewSelect().Model(&rows).Column("data").Where("symbol = ?", symbol).OrderExpr("year")
@@ -124,10 +126,12 @@ func history(ctx context.Context, db bun.IDB, symbol string, from, to *civil.Dat
 			return nil, err
 		}
 	}
-	return slices.DeleteFunc(bars, func(b Bar) bool { return from != nil && b.Day < *from || to != nil && b.Day > *to }), nil
+	return slices.DeleteFunc(bars, func(b Bar) bool {
+		return from != nil && b.Day < *from || to != nil && b.Day > *to
+	}), nil
 }
 
-// Summary is what is known of a symbol.
+// Summary describes the prices of a symbol.
 type Summary struct {
 	Symbol string     `json:"symbol"`
 	First  civil.Date `json:"first"`
@@ -135,32 +139,33 @@ type Summary struct {
 	Count  int        `json:"count"` // days with a price
 }
 
-// symbolQuery says which symbols are asked for; what is empty asks for nothing.
+// symbolQuery filters symbols; an empty field does not filter.
 type symbolQuery struct {
-	after    string // those after this one
+	after    string // only symbols after this one
 	only     string
-	prefixes []string // how they begin
-	search   string   // what is in them
+	prefixes []string // prefixes of the symbol
+	search   string   // text within the symbol
 }
 
-// summaries lists symbols, in their order.
-func summaries(ctx context.Context, db bun.IDB, limit int, asked symbolQuery) ([]Summary, error) {
+// summaries lists at most limit symbols, in order.
+func summaries(ctx context.Context, db bun.IDB, limit int, filter symbolQuery) ([]Summary, error) {
 	var list []Summary
-	query := db.NewSelect().Table("prices").Column("symbol").ColumnExpr("min(first_day) AS first").ColumnExpr("max(last_day) AS last").
+	query := db.NewSelect().Table("prices").Column("symbol").ColumnExpr("min(first_day) AS first").
+		ColumnExpr("max(last_day) AS last").
 		ColumnExpr("sum(bars) AS count").GroupExpr("symbol").OrderExpr("symbol").Limit(int64(limit))
-	if asked.after != "" {
-		query = query.Where("symbol > ?", asked.after)
+	if filter.after != "" {
+		query = query.Where("symbol > ?", filter.after)
 	}
-	if asked.only != "" {
-		query = query.Where("symbol = ?", asked.only)
+	if filter.only != "" {
+		query = query.Where("symbol = ?", filter.only)
 	}
-	for _, prefix := range asked.prefixes {
+	for _, prefix := range filter.prefixes {
 		if prefix != "" {
 			query = query.Where("symbol >= ? AND symbol < ?", prefix, prefix+"\x7f")
 		}
 	}
-	if asked.search != "" {
-		query = query.Where("replace(symbol, ?, '') <> symbol", asked.search) // which both databases know, and which has no wildcards
+	if filter.search != "" {
+		query = query.Where("replace(symbol, ?, '') <> symbol", filter.search) // works on both databases and has no wildcards
 	}
 	if err := query.Scan(ctx, &list); err != nil {
 		return nil, err

@@ -19,13 +19,13 @@ const (
 	monthFirst                   // MM/DD/YYYY
 )
 
-// sight is a date of the file that a fault can show.
+// sight is a date of the file that a fault can quote.
 type sight struct {
 	line int
 	text string
 }
 
-// dates reads the dates of one file.
+// dates parses the dates of one file.
 type dates struct {
 	format *DateFormat
 	open   uint8 // ways that are still possible
@@ -41,7 +41,7 @@ func newDates(format *DateFormat) dates {
 	return dates{format: format, open: dayFirst | monthFirst, proof: map[uint8]sight{}}
 }
 
-// key reads a date: a day number, or what resolve turns into one at the end of the file.
+// key returns the day number of a date, or a key that resolve turns into one at the end of the file.
 func (d *dates) key(b []byte, line int) (int32, string) {
 	if d.lastLen > 0 && string(b) == string(d.last[:d.lastLen]) {
 		return d.lastKey, ""
@@ -71,7 +71,7 @@ func (d *dates) parse(b []byte, line int) (int32, string) {
 	return d.detect(b, line)
 }
 
-// detect reads a date whose form nobody named.
+// detect parses a date without a given form.
 func (d *dates) detect(b []byte, line int) (int32, string) {
 	p, ok := cut(b)
 	if !ok {
@@ -85,7 +85,9 @@ func (d *dates) detect(b []byte, line int) (int32, string) {
 	case p.len[0] == 4 && p.month == 0: // YYYY/MM/DD and the like
 		return dayOf(b, p.num[0], p.num[1], p.num[2])
 	case p.len[2] != 4:
-		return 0, fmt.Sprintf("the date %s has no year of four digits; name the form with ?date_format=, as DD/MM/YY", quote(b))
+		return 0, fmt.Sprintf(
+			"the date %s has no year of four digits; name the form with ?date_format=, as DD/MM/YY", quote(b),
+		)
 	case p.month == 2: // 2-Jan-2024
 		return dayOf(b, p.num[2], p.num[1], p.num[0])
 	case p.month == 1: // Jan 2, 2024
@@ -96,7 +98,7 @@ func (d *dates) detect(b []byte, line int) (int32, string) {
 	return d.weigh(b, p, line)
 }
 
-// weigh reads two parts of which either may be the day, followed by the year.
+// weigh parses two parts of which either may be the day, followed by the year.
 func (d *dates) weigh(b []byte, p parts, line int) (int32, string) {
 	first, second, year := p.num[0], p.num[1], p.num[2]
 	var ways uint8
@@ -128,7 +130,7 @@ func (d *dates) weigh(b []byte, p parts, line int) (int32, string) {
 	return dayOf(b, year, first, second)
 }
 
-// resolve turns a key into its day, once the file has been seen.
+// resolve returns the day of a key after the whole file was read.
 func resolve(key int32, open uint8) civil.Date {
 	if key < undecided {
 		return civil.Date(key)
@@ -142,7 +144,7 @@ func resolve(key int32, open uint8) civil.Date {
 	return day
 }
 
-// ambiguous is the fault of a file that never says which part is the day.
+// ambiguous returns a date that can be read in two ways, in a file that never shows which part is the day.
 func (d *dates) ambiguous() (sight, string, bool) {
 	if d.doubt.line == 0 || d.open != dayFirst|monthFirst {
 		return sight{}, "", false
@@ -195,7 +197,7 @@ func timeOfDay(b []byte) bool {
 	return true
 }
 
-// parts are the pieces of a date: three numbers, or two and the name of a month.
+// parts holds the pieces of a date: three numbers, or two and the name of a month.
 type parts struct {
 	num       [3]int
 	len       [3]int // digits
@@ -204,7 +206,7 @@ type parts struct {
 	separator byte
 }
 
-// cut takes a date apart.
+// cut splits a date into its parts.
 func cut(b []byte) (parts, bool) {
 	var p parts
 	for i := 0; i < len(b); {
@@ -248,7 +250,7 @@ func cut(b []byte) (parts, bool) {
 
 func letter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 
-// monthOf is the number of a month by its English name or the first three letters of it; 0 is none.
+// monthOf returns the number of a month from its English name or its first three letters; 0 for others.
 func monthOf(b []byte) int {
 	name := strings.ToLower(string(b))
 	for i, full := range [...]string{"january", "february", "march", "april", "may", "june", "july", "august",
@@ -260,22 +262,23 @@ func monthOf(b []byte) int {
 	return 0
 }
 
-// DateFormat is a form of dates that somebody named.
+// DateFormat is a form of dates that a client gave.
 type DateFormat struct {
 	name  string
 	parts []string // runs of Y, M and D, and the text between them
 }
 
-// ParseDateFormat reads the name of a form: YYYY or YY for the year, MM or M for the month, MMM for its English
-// name (Jan, or January), DD or D for the day, in any order, and whatever stands between them: YYYY-MM-DD,
-// DD/MM/YYYY, MM/DD/YYYY, DD.MM.YYYY, YYYYMMDD, D-MMM-YY. Between separators a leading zero may be missing.
-// Years of two digits are 1969 to 2068.
+// ParseDateFormat parses the name of a form: YYYY or YY for the year, MM or M for the month, MMM for its English name
+// (Jan, or January), DD or D for the day, in any order and with any separators: YYYY-MM-DD, DD/MM/YYYY, MM/DD/YYYY,
+// DD.MM.YYYY, YYYYMMDD, D-MMM-YY. Between separators a leading zero may be missing. Years of two digits are 1969 to
+// 2068.
 func ParseDateFormat(name string) (*DateFormat, error) {
 	f := &DateFormat{name: strings.ToUpper(strings.TrimSpace(name))}
 	var seen string
 	for rest := f.name; rest != ""; {
 		n := 1
-		for n < len(rest) && (rest[n] == rest[0] || strings.IndexByte("YMD", rest[0]) < 0 && strings.IndexByte("YMD", rest[n]) < 0) {
+		for n < len(rest) && (rest[n] == rest[0] ||
+			strings.IndexByte("YMD", rest[0]) < 0 && strings.IndexByte("YMD", rest[n]) < 0) {
 			n++
 		}
 		run := rest[:n]
@@ -285,7 +288,9 @@ func ParseDateFormat(name string) (*DateFormat, error) {
 		case "YYYY", "YY", "M", "MM", "MMM", "MMMM", "D", "DD":
 			seen += run[:1]
 		default:
-			if strings.ContainsAny(run, "YMD") || bytes.ContainsFunc([]byte(run), func(r rune) bool { return r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r > 126 }) {
+			if strings.ContainsAny(run, "YMD") || bytes.ContainsFunc([]byte(run), func(r rune) bool {
+				return r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r > 126
+			}) {
 				seen += "?"
 			}
 		}
@@ -297,7 +302,7 @@ func ParseDateFormat(name string) (*DateFormat, error) {
 	return f, nil
 }
 
-// split takes a date of this form apart.
+// split splits a date of this form into its parts.
 func (f *DateFormat) split(b []byte) (year, month, day int, ok bool) {
 	for i, part := range f.parts {
 		switch part[0] {

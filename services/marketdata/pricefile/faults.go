@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	listed = 20    // faults that are spelled out
-	most   = 1_000 // faults after which reading on tells nobody anything
+	listed = 20    // faults that an answer lists
+	most   = 1_000 // faults after which reading stops
 )
 
-// faults collects what is wrong with a file.
+// faults collects the errors of a file.
 type faults struct {
 	items []fault.Item
 	total int
@@ -32,7 +32,7 @@ func (f *faults) add(line int, format string, args ...any) {
 // full reports whether to stop reading.
 func (f *faults) full() bool { return f.total >= most }
 
-// fault is the answer to the sender; nil when nothing is wrong.
+// fault returns the fault with all errors, or nil.
 func (f *faults) fault() error {
 	if f.total == 0 {
 		return nil
@@ -55,7 +55,7 @@ func (f *faults) fault() error {
 		count, first.Line, first.Detail).With(f.items...).WithHint("%s", hint)
 }
 
-// quote shows a piece of the file inside a sentence, shortened.
+// quote quotes a piece of the file, shortened.
 func quote(b []byte) string {
 	const long = 40
 	if len(b) <= long {
@@ -68,7 +68,7 @@ func quote(b []byte) string {
 	return fmt.Sprintf("%q…", b[:cut])
 }
 
-// sniff recognizes, from its first bytes, what is not CSV and has a name.
+// sniff returns a fault when the first bytes are those of a known format other than CSV.
 func sniff(b []byte) error {
 	what := func(name, hint string) error {
 		return fault.New(fault.KindUnsupported, "prices_not_csv", "the file is %s, not CSV", name).WithHint("%s", hint)
@@ -92,7 +92,7 @@ func sniff(b []byte) error {
 	return nil
 }
 
-// text refuses bytes that no text has.
+// text returns a fault when a text cannot have the bytes.
 func text(b []byte, line int) error {
 	if i := bytes.IndexByte(b, 0); i >= 0 {
 		return fault.New(fault.KindUnsupported, "prices_not_csv", "the file is not text: line %d has a zero byte",

@@ -8,7 +8,7 @@ import (
 	"stega/fault"
 )
 
-// form is one of the three shapes that a file can have.
+// form is one of the three forms of a file.
 type form int
 
 const (
@@ -17,7 +17,7 @@ const (
 	formSingle
 )
 
-// field is what a column means.
+// field is the meaning of a column.
 type field int8
 
 const (
@@ -42,8 +42,8 @@ func (f field) String() string {
 	return [...]string{"date", "symbol", "close", "open", "high", "low", "adj_close", "volume", "dividend", "split"}[f]
 }
 
-// fieldOf knows the spellings of a header; letters and digits count alone. A weak spelling gives way to a
-// strong one beside it.
+// fieldOf returns the field of a spelling, of which only letters and digits count. A weak spelling yields to a strong
+// one in the same header.
 func fieldOf(name string) (f field, weak bool) {
 	switch fold(name) {
 	case "date", "day", "datum", "tradedate", "tradingdate", "tradingday", "asofdate":
@@ -88,7 +88,7 @@ func fold(name string) string {
 	}, name)
 }
 
-// header is what the first line says.
+// header is the parsed first line.
 type header struct {
 	form    form
 	names   []string
@@ -99,10 +99,10 @@ type header struct {
 	symbols []string // wide: of each column of values
 }
 
-// known are the columns of the long form, for faults.
+// known lists the columns of the long form, for faults.
 const known = "date, symbol, close, open, high, low, adj_close, volume, dividend, split"
 
-// parseHeader tells the form of a file.
+// parseHeader parses the header and determines the form of a file.
 func parseHeader(cells [][]byte, opts Options, faults *faults, line int) (*header, error) {
 	h := &header{date: -1, symbol: -1}
 	weak := make([]bool, len(cells))
@@ -116,7 +116,7 @@ func parseHeader(cells [][]byte, opts Options, faults *faults, line int) (*heade
 		h.columns[0] = fieldDate // an index without a name is how data frames are saved
 	}
 	h.symbol = slices.Index(h.columns, fieldSymbol)
-	h.form = h.tell(weak, opts.Symbol != "")
+	h.form = h.formOf(weak, opts.Symbol != "")
 	if err := h.check(opts); err != nil {
 		return nil, err
 	}
@@ -137,8 +137,8 @@ func parseHeader(cells [][]byte, opts Options, faults *faults, line int) (*heade
 	return h, faults.fault()
 }
 
-// tell finds the form. OPEN and LOW alone can be symbols; a close, or a high with them, cannot.
-func (h *header) tell(weak []bool, symbol bool) form {
+// formOf determines the form. OPEN and LOW alone can be symbols; a close, or a high with them, cannot.
+func (h *header) formOf(weak []bool, symbol bool) form {
 	if h.symbol >= 0 {
 		return formLong
 	}
@@ -163,7 +163,7 @@ func (h *header) tell(weak []bool, symbol bool) form {
 	return formWide
 }
 
-// check compares the form with what the sender said of the file.
+// check compares the form with the options of the client.
 func (h *header) check(opts Options) error {
 	switch {
 	case h.form == formLong && opts.Symbol != "":
@@ -176,7 +176,7 @@ func (h *header) check(opts Options) error {
 	return nil
 }
 
-// unique finds columns that mean the same. In the single form a weak spelling is ignored beside a strong one.
+// unique reports columns with the same meaning. In the single form a weak spelling is ignored beside a strong one.
 func (h *header) unique(weak []bool, faults *faults, line int) {
 	var seen [fields]int // column, from 1
 	for i, f := range h.columns {
@@ -200,7 +200,7 @@ func (h *header) unique(weak []bool, faults *faults, line int) {
 	}
 }
 
-// wide reads the symbols of a wide header.
+// wide parses the symbols of a wide header.
 func (h *header) wide(faults *faults, line int) {
 	seen := make(map[string]int, len(h.names))
 	for i, name := range h.names {
@@ -238,7 +238,9 @@ func (h *header) fields(faults *faults, line int) {
 		case f >= fieldClose:
 			h.values = append(h.values, i)
 		case f == fieldNone && h.form == formLong && h.names[i] == "":
-			faults.add(line, "column %d has no name; leave it out (pandas: to_csv(index=False)) or name it; known are %s", i+1, known)
+			faults.add(
+				line, "column %d has no name; leave it out (pandas: to_csv(index=False)) or name it; known are %s", i+1, known,
+			)
 		case f == fieldNone && h.form == formLong:
 			faults.add(line, "the column %s is not known; known are %s", quote([]byte(h.names[i])), known)
 		}

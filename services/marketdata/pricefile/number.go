@@ -16,7 +16,7 @@ type number struct {
 	neg   bool
 }
 
-// problem says why a text is not a number that fits; "" is no problem.
+// problem is the reason why a text is not a valid number; "" is none.
 type problem string
 
 const (
@@ -29,7 +29,7 @@ const (
 	maxExponent         = 1000
 )
 
-// parseNumber reads digits with a decimal point; what is unusual goes the slow way.
+// parseNumber parses digits with a decimal point. Unusual forms go to parseSlow.
 func parseNumber(b []byte) (number, problem) {
 	var n number
 	i, digits, scale, dot, some := 0, 0, 0, false, false
@@ -70,8 +70,8 @@ func parseNumber(b []byte) (number, problem) {
 	return n, ""
 }
 
-// parseSlow reads numbers with an exponent, more digits than matter, or a dollar sign before them, as some vendors
-// write prices.
+// parseSlow parses numbers with an exponent, with more digits than matter, or with a dollar sign, as some vendors write
+// prices.
 func parseSlow(b []byte) (number, problem) {
 	var n number
 	rest := bytes.TrimPrefix(b, []byte("$"))
@@ -126,7 +126,7 @@ func parseSlow(b []byte) (number, problem) {
 	return n, ""
 }
 
-// fractions reads the numbers of a file that has its fractions behind a point or behind a comma, all of them alike.
+// fractions parses the numbers of a file, whose fractions all follow a point or all follow a comma.
 type fractions struct {
 	mark  byte // '.' or ','; 0 as long as no number has one
 	text  []byte
@@ -167,7 +167,7 @@ func (f *fractions) parse(cell []byte, line int) (number, problem) {
 	return n, wrong
 }
 
-// doubtful is a line that leaves open what its comma means, when no other says it; else 0.
+// doubtful returns a line whose comma is ambiguous when no other line decides, else 0.
 func (f *fractions) doubtful() int {
 	if f.sure {
 		return 0
@@ -175,7 +175,7 @@ func (f *fractions) doubtful() int {
 	return f.doubt
 }
 
-// less compares two numbers that are not negative.
+// less reports whether n is less than o; neither is negative.
 func (n number) less(o number) bool {
 	if n.scale == o.scale {
 		return n.coef < o.coef
@@ -185,7 +185,7 @@ func (n number) less(o number) bool {
 	return nh < oh || nh == oh && nl < ol
 }
 
-// power10 is 10^n for n up to 19, and 1 for what is below zero.
+// power10 returns 10^n for n up to 19, and 1 for negative n.
 func power10(n int) uint64 {
 	p := uint64(1)
 	for ; n > 0; n-- {
@@ -194,7 +194,7 @@ func power10(n int) uint64 {
 	return p
 }
 
-// exact makes the decimal of a coefficient and a scale.
+// exact returns the decimal of a coefficient and a scale.
 func exact(coef uint64, scale uint8) (decimal.Decimal, error) {
 	if coef <= math.MaxInt64 {
 		return decimal.New(int64(coef), int(scale))
@@ -203,7 +203,7 @@ func exact(coef uint64, scale uint8) (decimal.Decimal, error) {
 	return decimal.Parse(text)
 }
 
-// Exact makes the decimal of digits and a scale from 0 to 19.
+// Exact returns the decimal of digits and a scale from 0 to 19.
 func Exact(coef uint64, scale int) (decimal.Decimal, error) {
 	if scale < 0 || scale > maxDigits {
 		return decimal.Decimal{}, strconv.ErrRange

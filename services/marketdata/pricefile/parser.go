@@ -9,7 +9,7 @@ import (
 	"stega/fault"
 )
 
-// parser reads one file, block by block.
+// parser parses one file, block by block.
 type parser struct {
 	opts   Options
 	header *header
@@ -47,7 +47,7 @@ func newParser(opts Options) (*parser, error) {
 	return p, nil
 }
 
-// block reads whole lines.
+// block parses whole lines.
 func (p *parser) block(b []byte) error {
 	if p.line == 0 {
 		if err := sniff(b); err != nil {
@@ -83,7 +83,7 @@ func (p *parser) block(b []byte) error {
 	return nil
 }
 
-// record reads one line that is not blank.
+// record parses one line that is not blank.
 func (p *parser) record(line []byte) error {
 	if p.header == nil {
 		return p.first(line)
@@ -103,7 +103,7 @@ func (p *parser) record(line []byte) error {
 	return nil
 }
 
-// first reads the header, and before it the line by which Excel is told the separator.
+// first parses the header, and skips the line before it that gives Excel the separator.
 func (p *parser) first(line []byte) error {
 	if n := len(line); p.line == 1 && n == len("sep=,") && bytes.EqualFold(line[:n-1], []byte("sep=")) {
 		return nil // the header shows it too
@@ -146,7 +146,7 @@ func (p *parser) first(line []byte) error {
 	return nil
 }
 
-// split cuts a line into cells; false means that a quote does not end.
+// split splits a line into cells. It returns false when a quote does not end.
 func (p *parser) split(line []byte) bool {
 	p.cells = p.cells[:0]
 	if bytes.IndexByte(line, '"') >= 0 {
@@ -211,7 +211,7 @@ func (p *parser) splitQuoted(line []byte) bool {
 	}
 }
 
-// row reads the cells of a row.
+// row parses the cells of a row.
 func (p *parser) row() error {
 	h := p.header
 	cell := p.cells[h.date]
@@ -238,7 +238,7 @@ func (p *parser) row() error {
 	}
 }
 
-// symbol finds the series of a symbol; nil when it is none, and the fault is noted.
+// symbol returns the series of a symbol, or reports a fault and returns nil.
 func (p *parser) symbol(name []byte) *series {
 	if p.series != nil && bytes.Equal(name, p.name) {
 		return p.series
@@ -283,7 +283,7 @@ func (p *parser) wide(key int32) error {
 	return nil
 }
 
-// bar reads the values of a row in the long or the single form.
+// bar parses the values of a row in the long or the single form.
 func (p *parser) bar(s *series, key int32) error {
 	var row row
 	for _, column := range p.header.values {
@@ -304,7 +304,9 @@ func (p *parser) bar(s *series, key int32) error {
 			continue // how vendors write that there was none
 		}
 		if wrong != "" {
-			p.faults.add(p.line, "the %s of %s is %s, %s", strings.ReplaceAll(f.String(), "_", " "), s.symbol, quote(cell), wrong)
+			p.faults.add(
+				p.line, "the %s of %s is %s, %s", strings.ReplaceAll(f.String(), "_", " "), s.symbol, quote(cell), wrong,
+			)
 			return nil
 		}
 		row.values[f-fieldClose] = n
@@ -325,7 +327,7 @@ func (p *parser) bar(s *series, key int32) error {
 	return p.spool.add(s, key, p.line, &row)
 }
 
-// number reads a cell. Where fields are separated by something else, fractions may be by a comma.
+// number parses a cell. A comma can mark the fraction where it does not separate fields.
 func (p *parser) number(cell []byte) (number, problem) {
 	if p.comma == ',' {
 		return parseNumber(cell)
@@ -333,12 +335,12 @@ func (p *parser) number(cell []byte) (number, problem) {
 	return p.local.parse(cell, p.line)
 }
 
-// null is how vendors write that there is no value.
+// null reports whether a cell is a vendor's text for no value.
 func null(cell []byte) bool {
 	return string(cell) == "null" || string(cell) == "-" || string(cell) == "N/A" || string(cell) == "NULL"
 }
 
-// finish looks at the file as a whole.
+// finish checks the file as a whole.
 func (p *parser) finish() error {
 	if p.header == nil {
 		return fault.Invalid("prices_empty", "the file is empty; nothing was imported").
@@ -349,7 +351,10 @@ func (p *parser) finish() error {
 		return p.faults.fault()
 	}
 	if line := p.local.doubtful(); line > 0 {
-		p.faults.add(line, "a comma may stand before a fraction or between thousands, and no number of the file shows which; write decimal points")
+		p.faults.add(
+			line,
+			"a comma may stand before a fraction or between thousands, and no number of the file shows which; write decimal points",
+		)
 		return p.faults.fault()
 	}
 	if err := p.spool.finish(p.dates.open, &p.faults); err != nil {

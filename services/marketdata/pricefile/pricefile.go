@@ -33,7 +33,7 @@ import (
 	"stega/fault"
 )
 
-// Limits that hold whatever the options say.
+// Limits that no option changes.
 const (
 	maxLine    = 1 << 20 // bytes of one record
 	maxSymbols = 100_000 // per file
@@ -42,15 +42,15 @@ const (
 	maxDays    = 146_097 // days in those years: more rows than that repeat a day
 )
 
-// Defaults of Options.
+// The defaults of Options.
 const (
 	DefaultMaxBytes     = 512 << 20
 	DefaultMemoryBudget = 32 << 20
 )
 
-// Options say how to read a file; the zero value reads long and wide files.
+// Options are the settings of a file; the zero value reads long and wide files.
 type Options struct {
-	// Symbol says that the file holds the prices of this one symbol (the single form).
+	// Symbol is the symbol of a file with the prices of one symbol (the single form).
 	Symbol string
 	// FallbackSymbol is the symbol of a file in the single form when Symbol is empty; other forms ignore it.
 	FallbackSymbol string
@@ -66,8 +66,8 @@ type Options struct {
 	Progress func(bytes, rows int64)
 }
 
-// Read reads a whole file. The answer is a spool that the caller closes, or a *fault.Fault that lists the
-// first 20 things that are wrong, or the error of ctx or r.
+// Read reads a whole file. It returns a spool, which the caller closes, or a *fault.Fault that lists the first 20
+// errors, or the error of ctx or r.
 func Read(ctx context.Context, r io.Reader, opts Options) (*Spool, error) {
 	if opts.MaxBytes <= 0 {
 		opts.MaxBytes = DefaultMaxBytes
@@ -120,7 +120,7 @@ func (p *parser) read(src *source) (*Spool, error) {
 	return p.spool, nil
 }
 
-// readFault explains why the body could not be read to its end.
+// readFault returns the fault of a body that could not be read to its end.
 func readFault(err error, limit int64) error {
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -136,7 +136,9 @@ func readFault(err error, limit int64) error {
 }
 
 func bodyTooLarge(limit int64) error {
-	return fault.New(fault.KindTooLarge, "body_too_large", "the file is larger than %s; nothing was imported", size(limit)).
+	return fault.New(
+		fault.KindTooLarge, "body_too_large", "the file is larger than %s; nothing was imported", size(limit),
+	).
 		WithHint("cut the file into parts and send them one after the other")
 }
 

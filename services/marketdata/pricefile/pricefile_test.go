@@ -69,32 +69,87 @@ func TestWhatFilesSay(t *testing.T) {
 	}{
 		{"long, in any order", "symbol,close,date\nB,2,2024-01-03\nA,1,2024-01-03\nB,1.50,2024-01-02\n", pricefile.Options{},
 			"A 2024-01-03 1|B 2024-01-02 1.5|B 2024-01-03 2"},
-		{"long, with everything", "Date,Ticker,Open,High,Low,Close,Adj Close,Volume,Dividends,Stock Splits\n2024-01-02,a,1,3,1,2,1.9,100,0.0,2\n", pricefile.Options{},
-			"A 2024-01-02 2 open=1 high=3 low=1 adj=1.9 volume=100 split=2"},
-		{"wide", "date,AAPL,BRK.B\n2024-01-02,1,\n2024-01-03,,2\n", pricefile.Options{}, "AAPL 2024-01-02 1|BRK.B 2024-01-03 2"},
+		{
+			"long, with everything",
+			"Date,Ticker,Open,High,Low,Close,Adj Close,Volume,Dividends,Stock Splits\n2024-01-02,a,1,3,1,2,1.9,100,0.0,2\n",
+			pricefile.Options{}, "A 2024-01-02 2 open=1 high=3 low=1 adj=1.9 volume=100 split=2",
+		},
+		{
+			"wide", "date,AAPL,BRK.B\n2024-01-02,1,\n2024-01-03,,2\n", pricefile.Options{},
+			"AAPL 2024-01-02 1|BRK.B 2024-01-03 2",
+		},
 		{"wide, with an index that has no name", ",AAPL\n2024-01-02,1\n", pricefile.Options{}, "AAPL 2024-01-02 1"},
-		{"wide, of symbols that look like columns", "date,OPEN,LOW\n2024-01-02,1,2\n", pricefile.Options{}, "LOW 2024-01-02 2|OPEN 2024-01-02 1"},
-		{"single", "Date,Open,High,Low,Close,Adj Close,Volume,Change\n2024-01-02,1,3,1,2,1.9,0,up\n2024-01-03,null,null,null,null,null,null,\n",
-			pricefile.Options{Symbol: "aapl"}, "AAPL 2024-01-02 2 open=1 high=3 low=1 adj=1.9 volume=0"},
-		{"semicolons, quotes, CRLF, a byte order mark and blank lines", "\ufeffdate;symbol;close\r\n\r\n\"2024-01-02\";\"A\";\"1\"\r\n", pricefile.Options{}, "A 2024-01-02 1"},
+		{
+			"wide, of symbols that look like columns", "date,OPEN,LOW\n2024-01-02,1,2\n", pricefile.Options{},
+			"LOW 2024-01-02 2|OPEN 2024-01-02 1",
+		},
+		{
+			"single",
+			"Date,Open,High,Low,Close,Adj Close,Volume,Change\n2024-01-02,1,3,1,2,1.9,0,up\n2024-01-03,null,null,null,null,null,null,\n",
+			pricefile.Options{Symbol: "aapl"}, "AAPL 2024-01-02 2 open=1 high=3 low=1 adj=1.9 volume=0",
+		},
+		{
+			"semicolons, quotes, CRLF, a byte order mark and blank lines",
+			"\ufeffdate;symbol;close\r\n\r\n\"2024-01-02\";\"A\";\"1\"\r\n", pricefile.Options{}, "A 2024-01-02 1",
+		},
 		{"tabs and no line feed at the end", "date\tA\n2024-01-02\t1", pricefile.Options{}, "A 2024-01-02 1"},
-		{"a time after the date", "timestamp,symbol,close\n2024-01-02T00:00:00Z,A,1\n2024-01-03 16:00,A,2\n", pricefile.Options{}, "A 2024-01-02 1|A 2024-01-03 2"},
-		{"months in letters", "date,A\n2-Jan-2024,1\n\"Jan 3, 2024\",2\n", pricefile.Options{}, "A 2024-01-02 1|A 2024-01-03 2"},
-		{"days first, as one line shows", "date,A\n02/01/2024,1\n13/01/2024,2\n", pricefile.Options{}, "A 2024-01-02 1|A 2024-01-13 2"},
-		{"months first, as one line shows", "date,A\n02/01/2024,1\n01/13/2024,2\n", pricefile.Options{}, "A 2024-01-13 2|A 2024-02-01 1"},
+		{
+			"a time after the date", "timestamp,symbol,close\n2024-01-02T00:00:00Z,A,1\n2024-01-03 16:00,A,2\n",
+			pricefile.Options{}, "A 2024-01-02 1|A 2024-01-03 2",
+		},
+		{
+			"months in letters", "date,A\n2-Jan-2024,1\n\"Jan 3, 2024\",2\n", pricefile.Options{},
+			"A 2024-01-02 1|A 2024-01-03 2",
+		},
+		{
+			"days first, as one line shows", "date,A\n02/01/2024,1\n13/01/2024,2\n", pricefile.Options{},
+			"A 2024-01-02 1|A 2024-01-13 2",
+		},
+		{
+			"months first, as one line shows", "date,A\n02/01/2024,1\n01/13/2024,2\n", pricefile.Options{},
+			"A 2024-01-13 2|A 2024-02-01 1",
+		},
 		{"a form that was named", "date,A\n03/04/2024,1\n", pricefile.Options{DateFormat: "DD/MM/YYYY"}, "A 2024-04-03 1"},
 		{"days without separators", "date,A\n20240403,1\n", pricefile.Options{}, "A 2024-04-03 1"},
-		{"with the line that tells Excel the separator", "sep=;\r\ndate;symbol;close\r\n2024-01-02;A;1\r\n", pricefile.Options{}, "A 2024-01-02 1"},
-		{"single, with dollar signs", "Date,Close/Last,Volume,Open,High,Low\n01/22/2024,$193.89,60133850,$192.30,$195.33,$192.26\n",
-			pricefile.Options{Symbol: "AAPL"}, "AAPL 2024-01-22 193.89 open=192.3 high=195.33 low=192.26 volume=60133850"},
-		{"decimal commas, in German", "Datum;Erster;Hoch;Tief;Schlusskurs;Stuecke\n24.01.2024;1,5;2,125;1,25;1,75;300\n25.01.2024;1,75;2;1,7;2;100\n",
-			pricefile.Options{Symbol: "sap"}, "SAP 2024-01-24 1.75 open=1.5 high=2.125 low=1.25|SAP 2024-01-25 2 open=1.75 high=2 low=1.7"},
-		{"decimal commas of three digits, as one number shows", "date\tA\n2024-01-02\t1,234\n2024-01-03\t0,999\n", pricefile.Options{}, "A 2024-01-02 1.234|A 2024-01-03 0.999"},
-		{"decimal points beside semicolons", "date;A\n2024-01-02;1.234\n2024-01-03;7\n", pricefile.Options{}, "A 2024-01-02 1.234|A 2024-01-03 7"},
-		{"spellings of the adjusted close", "date,symbol,close,Adj. Close**\n2024-01-02,A,2,1\n", pricefile.Options{}, "A 2024-01-02 2 adj=1"},
-		{"headers in any case, with spaces around", " DATE , Symbol,cLOSE \n 2024-01-02 , A , 1 \n\n", pricefile.Options{}, "A 2024-01-02 1"},
-		{"a very long line", "date,symbol,close\n2024-01-02,A," + strings.Repeat("0", 900_000) + "1\n", pricefile.Options{}, "A 2024-01-02 1"},
-		{"exact numbers", "date,A\n2024-01-02,0.1234567890123456789\n2024-01-03,1e2\n", pricefile.Options{}, "A 2024-01-02 0.1234567890123456789|A 2024-01-03 100"},
+		{
+			"with the line that tells Excel the separator", "sep=;\r\ndate;symbol;close\r\n2024-01-02;A;1\r\n",
+			pricefile.Options{}, "A 2024-01-02 1",
+		},
+		{
+			"single, with dollar signs",
+			"Date,Close/Last,Volume,Open,High,Low\n01/22/2024,$193.89,60133850,$192.30,$195.33,$192.26\n",
+			pricefile.Options{Symbol: "AAPL"}, "AAPL 2024-01-22 193.89 open=192.3 high=195.33 low=192.26 volume=60133850",
+		},
+		{
+			"decimal commas, in German",
+			"Datum;Erster;Hoch;Tief;Schlusskurs;Stuecke\n24.01.2024;1,5;2,125;1,25;1,75;300\n25.01.2024;1,75;2;1,7;2;100\n",
+			pricefile.Options{Symbol: "sap"},
+			"SAP 2024-01-24 1.75 open=1.5 high=2.125 low=1.25|SAP 2024-01-25 2 open=1.75 high=2 low=1.7",
+		},
+		{
+			"decimal commas of three digits, as one number shows", "date\tA\n2024-01-02\t1,234\n2024-01-03\t0,999\n",
+			pricefile.Options{}, "A 2024-01-02 1.234|A 2024-01-03 0.999",
+		},
+		{
+			"decimal points beside semicolons", "date;A\n2024-01-02;1.234\n2024-01-03;7\n", pricefile.Options{},
+			"A 2024-01-02 1.234|A 2024-01-03 7",
+		},
+		{
+			"spellings of the adjusted close", "date,symbol,close,Adj. Close**\n2024-01-02,A,2,1\n", pricefile.Options{},
+			"A 2024-01-02 2 adj=1",
+		},
+		{
+			"headers in any case, with spaces around", " DATE , Symbol,cLOSE \n 2024-01-02 , A , 1 \n\n", pricefile.Options{},
+			"A 2024-01-02 1",
+		},
+		{
+			"a very long line", "date,symbol,close\n2024-01-02,A," + strings.Repeat("0", 900_000) + "1\n", pricefile.Options{},
+			"A 2024-01-02 1",
+		},
+		{
+			"exact numbers", "date,A\n2024-01-02,0.1234567890123456789\n2024-01-03,1e2\n", pricefile.Options{},
+			"A 2024-01-02 0.1234567890123456789|A 2024-01-03 100",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := read(t, c.text, c.opts)
@@ -115,28 +170,52 @@ func TestWhatIsWrongNamesItsLine(t *testing.T) {
 		says       string
 	}{
 		{"a header that is not known", "date,symbol,close,colour\n", pricefile.Options{}, "prices_invalid", 1, "colour"},
-		{"an adjusted close alone", "date,symbol,adj_close\n", pricefile.Options{}, "prices_invalid", 1, "adjusted close does not stand"},
+		{
+			"an adjusted close alone", "date,symbol,adj_close\n", pricefile.Options{}, "prices_invalid", 1,
+			"adjusted close does not stand",
+		},
 		{"a column twice", "date,symbol,close,Close\n", pricefile.Options{}, "prices_invalid", 1, "twice"},
-		{"two names of one column", "date,symbol,close,closing price\n", pricefile.Options{}, "prices_invalid", 1, "both mean close"},
+		{
+			"two names of one column", "date,symbol,close,closing price\n", pricefile.Options{}, "prices_invalid", 1,
+			"both mean close",
+		},
 		{"a symbol twice", "date,A,a\n", pricefile.Options{}, "prices_invalid", 1, "twice"},
 		{"data without a header", "2024-01-02,A,1\n", pricefile.Options{}, "prices_invalid", 1, "header"},
 		{"a header without a date", "foo,,bar\n1,2,3\n", pricefile.Options{}, "prices_invalid", 1, "no date column"},
 		{"a dollar sign alone", head + "2024-01-03,A,$\n", pricefile.Options{}, "prices_invalid", 3, "not a number"},
 		{"a negative amount of dollars", head + "2024-01-03,A,$-1\n", pricefile.Options{}, "prices_invalid", 3, "below zero"},
-		{"a comma that may be either", "date;A\n2024-01-02;1\n2024-01-03;1,234\n", pricefile.Options{}, "prices_invalid", 3, "between thousands"},
-		{"points and commas", "date;A\n2024-01-02;1,5\n2024-01-03;1.5\n", pricefile.Options{}, "prices_invalid", 3, "the other way round"},
-		{"thousands and fractions", "date;A\n2024-01-02;1.234,5\n", pricefile.Options{}, "prices_invalid", 2, "no thousands separators"},
+		{
+			"a comma that may be either", "date;A\n2024-01-02;1\n2024-01-03;1,234\n", pricefile.Options{}, "prices_invalid", 3,
+			"between thousands",
+		},
+		{
+			"points and commas", "date;A\n2024-01-02;1,5\n2024-01-03;1.5\n", pricefile.Options{}, "prices_invalid", 3,
+			"the other way round",
+		},
+		{
+			"thousands and fractions", "date;A\n2024-01-02;1.234,5\n", pricefile.Options{}, "prices_invalid", 2,
+			"no thousands separators",
+		},
 		{"two commas", "date;A\n2024-01-02;1,234,567\n", pricefile.Options{}, "prices_invalid", 2, "thousands"},
 		{"a decimal comma between commas", "date,A\n2024-01-02,\"1,5\"\n", pricefile.Options{}, "prices_invalid", 2, "comma"},
 		{"a ragged row", head + "2024-01-03,A\n", pricefile.Options{}, "prices_invalid", 3, "2 fields"},
 		{"a quote without end", head + "2024-01-03,\"A,1\n", pricefile.Options{}, "prices_invalid", 3, "quoted"},
 		{"a day twice", head + "2024-01-03,A,1\n2024-01-02,A,1\n", pricefile.Options{}, "prices_invalid", 4, "2024-01-02"},
-		{"a high below the low", "date,symbol,close,high,low\n2024-01-02,A,1,1,2\n", pricefile.Options{}, "prices_invalid", 2, "below its low"},
+		{
+			"a high below the low", "date,symbol,close,high,low\n2024-01-02,A,1,1,2\n", pricefile.Options{}, "prices_invalid", 2,
+			"below its low",
+		},
 		{"a day that is not", head + "2023-02-29,A,1\n", pricefile.Options{}, "prices_invalid", 3, "2023-02-29"},
 		{"a day before all prices", head + "1066-10-14,A,1\n", pricefile.Options{}, "prices_invalid", 3, "1066"},
-		{"dates that contradict each other", "date,A\n13/01/2024,1\n01/14/2024,1\n", pricefile.Options{}, "prices_invalid", 3, ""},
+		{
+			"dates that contradict each other", "date,A\n13/01/2024,1\n01/14/2024,1\n", pricefile.Options{}, "prices_invalid", 3,
+			"",
+		},
 		{"dates that leave it open", "date,A\n03/04/2024,1\n", pricefile.Options{}, "prices_invalid", 2, "date_format"},
-		{"more digits than can be kept", "date,A\n2024-01-02,0.12345678901234567891\n", pricefile.Options{}, "prices_invalid", 2, "digits"},
+		{
+			"more digits than can be kept", "date,A\n2024-01-02,0.12345678901234567891\n", pricefile.Options{}, "prices_invalid",
+			2, "digits",
+		},
 		{"a thousands separator", "date,A\n2024-01-02,\"1,000\"\n", pricefile.Options{}, "prices_invalid", 2, "1,000"},
 		{"not a number", head + "2024-01-03,A,NaN\n", pricefile.Options{}, "prices_invalid", 3, "NaN"},
 		{"a symbol column beside ?symbol=", head, pricefile.Options{Symbol: "A"}, "symbol_unexpected", 0, "?symbol=A"},
@@ -145,8 +224,14 @@ func TestWhatIsWrongNamesItsLine(t *testing.T) {
 		{"UTF-16", "\xff\xfed\x00a\x00", pricefile.Options{}, "prices_not_csv", 0, "UTF-16"},
 		{"Latin-1", "date,symbol,close\n2024-01-02,\xe4,1\n", pricefile.Options{}, "prices_not_csv", 0, "line 2"},
 		{"HTML", "<html>", pricefile.Options{}, "prices_not_csv", 0, "HTML"},
-		{"a line of two MiB", "date,symbol,close\n" + strings.Repeat("x", 2<<20), pricefile.Options{}, "prices_invalid", 2, "longer"},
-		{"too much", head + strings.Repeat("2024-01-03,A,1\n", 100), pricefile.Options{MaxBytes: 1000}, "body_too_large", 0, "1000 bytes"},
+		{
+			"a line of two MiB", "date,symbol,close\n" + strings.Repeat("x", 2<<20), pricefile.Options{}, "prices_invalid", 2,
+			"longer",
+		},
+		{
+			"too much", head + strings.Repeat("2024-01-03,A,1\n", 100), pricefile.Options{MaxBytes: 1000}, "body_too_large", 0,
+			"1000 bytes",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := read(t, c.text, c.opts)
@@ -206,7 +291,10 @@ func TestTheSpoolHoldsWhatItIsAllowed(t *testing.T) {
 	const symbols, days = 50, 200
 	order := rng.Perm(symbols * days)
 	for _, i := range order {
-		_, _ = fmt.Fprintf(&b, "%d-%02d-%02d,S%02d,%d.%02d,%d\n", 2000+i/symbols/28/12, 1+i/symbols/28%12, 1+i/symbols%28, i%symbols, 1+i%97, i%100, i)
+		_, _ = fmt.Fprintf(
+			&b, "%d-%02d-%02d,S%02d,%d.%02d,%d\n", 2000+i/symbols/28/12, 1+i/symbols/28%12, 1+i/symbols%28, i%symbols, 1+i%97,
+			i%100, i,
+		)
 	}
 	want, err := read(t, b.String(), pricefile.Options{})
 	require.NoError(t, err)
@@ -232,9 +320,11 @@ func TestMemoryIsBounded(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	spool, err := pricefile.Read(t.Context(), io.MultiReader(strings.NewReader("date,symbol,close\n"), rows), pricefile.Options{
-		TempDir: t.TempDir(), MemoryBudget: 8 << 20,
-	})
+	spool, err := pricefile.Read(
+		t.Context(), io.MultiReader(strings.NewReader("date,symbol,close\n"), rows), pricefile.Options{
+			TempDir: t.TempDir(), MemoryBudget: 8 << 20,
+		},
+	)
 	require.NoError(t, err)
 	runtime.GC()
 	runtime.ReadMemStats(&after)
@@ -271,14 +361,18 @@ func (e *endless) Read(p []byte) (int, error) {
 // positive.
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{
-		"date,symbol,close\n2024-01-02,A,1\n", "date,A,B\n2024-01-02,1,\n", "Date,Open,High,Low,Close,Adj Close,Volume\n2024-01-02,1,2,1,2,2,5\n",
-		"date;A\n03/04/2024;1\n", "\"date\",\"A\"\n\"2024-01-02\",\"1\"\n", "date,A\n2-Jan-24,1e3\n", "date\tA\r\n20240102\t1",
+		"date,symbol,close\n2024-01-02,A,1\n", "date,A,B\n2024-01-02,1,\n",
+		"Date,Open,High,Low,Close,Adj Close,Volume\n2024-01-02,1,2,1,2,2,5\n",
+		"date;A\n03/04/2024;1\n", "\"date\",\"A\"\n\"2024-01-02\",\"1\"\n", "date,A\n2-Jan-24,1e3\n",
+		"date\tA\r\n20240102\t1",
 	} {
 		f.Add(seed, "")
 		f.Add(seed, "AAPL")
 	}
 	f.Fuzz(func(t *testing.T, text, symbol string) {
-		spool, err := pricefile.Read(t.Context(), strings.NewReader(text), pricefile.Options{Symbol: symbol, MemoryBudget: 64, TempDir: t.TempDir()})
+		spool, err := pricefile.Read(
+			t.Context(), strings.NewReader(text), pricefile.Options{Symbol: symbol, MemoryBudget: 64, TempDir: t.TempDir()},
+		)
 		if err != nil {
 			if f, ok := errors.AsType[*fault.Fault](err); ok {
 				assert.NotEmpty(t, f.Detail)

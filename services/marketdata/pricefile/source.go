@@ -14,7 +14,7 @@ var (
 	errLongLine = errors.New("a line is too long")
 )
 
-// source cuts a reader into blocks of whole lines, and counts and hashes what goes by.
+// source splits a reader into blocks of whole lines, and counts and hashes all bytes.
 type source struct {
 	ctx   context.Context
 	r     io.Reader
@@ -31,8 +31,8 @@ func newSource(ctx context.Context, r io.Reader, limit int64) *source {
 	return &source{ctx: ctx, r: r, buf: make([]byte, 128<<10), limit: limit, hash: sha256.New()}
 }
 
-// next is the next block: it ends after a line feed, or at the end of the body. The block is valid until the
-// call after.
+// next returns the next block, which ends after a line feed or at the end of the body. The block is valid until the
+// next call.
 func (s *source) next() ([]byte, error) {
 	s.end = copy(s.buf, s.buf[s.start:s.end])
 	s.start = 0

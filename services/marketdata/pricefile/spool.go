@@ -15,7 +15,7 @@ import (
 	"stega/civil"
 )
 
-// Bar is the prices of one symbol on one day. What a file does not have is not Valid.
+// Bar is the prices of one symbol on one day. A value that the file does not have is not Valid.
 type Bar struct {
 	Day      civil.Date
 	Close    decimal.Decimal
@@ -28,7 +28,7 @@ type Bar struct {
 	Split    decimal.NullDecimal // new shares for one old
 }
 
-// Spool holds the prices of a file, compact and per symbol, in memory and beyond its budget in a temporary file
+// Spool stores the prices of a file by symbol, in packed form: in memory, and beyond its budget in a temporary file
 // without a name.
 type Spool struct {
 	series  map[string]*series
@@ -47,7 +47,7 @@ type Spool struct {
 	buf    []byte
 }
 
-// series is the rows of one symbol, in the order of the file.
+// series holds the rows of one symbol, in the order of the file.
 type series struct {
 	symbol   string
 	data     []byte
@@ -64,7 +64,7 @@ type segment struct {
 	length int
 }
 
-// row is the values of a row; bit f of the mask says that value f is there.
+// row holds the values of a row; bit f of the mask marks value f as present.
 type row struct {
 	mask   uint16
 	values [values]number
@@ -74,7 +74,7 @@ func newSpool(opts Options) *Spool {
 	return &Spool{series: map[string]*series{}, budget: opts.MemoryBudget, dir: opts.TempDir}
 }
 
-// of finds or makes the series of a symbol.
+// of returns the series of a symbol, which it creates if needed.
 func (s *Spool) of(symbol string) *series {
 	r := s.series[symbol]
 	if r == nil {
@@ -84,8 +84,8 @@ func (s *Spool) of(symbol string) *series {
 	return r
 }
 
-// add appends a row: its day and line as differences to the row before, a mask when there is more than a close, and
-// each value as its scale and its digits.
+// add appends a row: its day and line as differences from the row before, a mask when there is more than a close, and
+// each value as its scale and digits.
 func (s *Spool) add(r *series, key int32, line int, row *row) error {
 	before := len(r.data)
 	if cap(r.data)-before < 16*values {
@@ -124,7 +124,7 @@ func b2i(b bool) int {
 	return 0
 }
 
-// spill moves what is in memory to the temporary file.
+// spill moves the data in memory to the temporary file.
 func (s *Spool) spill() error {
 	if s.file == nil {
 		f, err := os.CreateTemp(s.dir, "stega-prices-*")
@@ -164,7 +164,7 @@ func (s *Spool) write(b []byte) error {
 	return nil
 }
 
-// finish closes the spool for rows: days are decided, and repeated ones are faults.
+// finish ends the rows: it resolves the days and reports repeated ones.
 func (s *Spool) finish(open uint8, faults *faults) error {
 	s.open = open
 	for symbol, r := range s.series {
@@ -215,7 +215,7 @@ func (s *Spool) lines(r *series) ([]dayLine, error) {
 	return rows, nil
 }
 
-// data is all of a series, in the order of the file.
+// data returns all data of a series, in the order of the file.
 func (s *Spool) data(r *series) ([]byte, error) {
 	if len(r.segments) == 0 {
 		return r.data, nil
@@ -232,7 +232,7 @@ func (s *Spool) data(r *series) ([]byte, error) {
 	return s.buf, nil
 }
 
-// cursor walks the rows of a series.
+// cursor iterates over the rows of a series.
 type cursor struct {
 	data []byte
 	open uint8
@@ -275,13 +275,13 @@ func (c *cursor) uvarint() uint64 {
 // Symbols lists the symbols that have prices, sorted.
 func (s *Spool) Symbols() []string { return s.symbols }
 
-// Rows is how many prices there are.
+// Rows returns the number of prices.
 func (s *Spool) Rows() int64 { return s.rows }
 
-// Bytes is how long the body was.
+// Bytes returns the length of the body.
 func (s *Spool) Bytes() int64 { return s.bytes }
 
-// Digest is the SHA-256 of the body, in hexadecimal.
+// Digest returns the SHA-256 of the body, in hexadecimal.
 func (s *Spool) Digest() string { return hex.EncodeToString(s.digest[:]) }
 
 // Bars appends the bars of a symbol to buf[:0], ordered by day, each day once.
@@ -328,7 +328,7 @@ func (s *Spool) Bars(symbol string, buf []Bar) ([]Bar, error) {
 	return buf, nil
 }
 
-// Close gives back the temporary file.
+// Close removes the temporary file.
 func (s *Spool) Close() error {
 	if s.file == nil {
 		return nil

@@ -18,7 +18,7 @@ import (
 	"stega/civil"
 )
 
-// chart is what an answer has of a symbol: columns with a value, or null, for each timestamp.
+// chart has the columns of a symbol in an answer, with a value or null for each timestamp.
 type chart struct {
 	Meta struct {
 		Zone      string `json:"exchangeTimezoneName"`
@@ -50,7 +50,7 @@ type splitEvent struct {
 	Numerator, Denominator json.Number
 }
 
-// chartFault is what an answer has in place of a chart.
+// chartFault is the error in place of a chart.
 type chartFault struct{ Code, Description string }
 
 func (f chartFault) error() error {
@@ -65,7 +65,8 @@ func (f chartFault) error() error {
 	return strange("%.100s: %.200s", f.Code, f.Description)
 }
 
-// readChart reads an answer. A day that is not over at the time of the answer is left out, for its price is no close.
+// readChart decodes an answer. It leaves out a day that is not over at the time of the answer, since its price is not a
+// close.
 func readChart(body []byte, now time.Time) ([]Bar, error) {
 	var answer struct {
 		Chart struct {
@@ -91,8 +92,8 @@ func readChart(body []byte, now time.Time) ([]Bar, error) {
 	return c.bars(zone, now)
 }
 
-// zone is where the exchange is. The offset is that of today, also for days when it was another: it serves where the
-// name does not.
+// zone returns the time zone of the exchange. Without a known name it is today's offset, which may be wrong for other
+// days.
 func (c *chart) zone() (*time.Location, error) {
 	if c.Meta.Zone != "" {
 		if zone, err := time.LoadLocation(c.Meta.Zone); err == nil && c.Meta.Zone != "Local" {
@@ -106,7 +107,7 @@ func (c *chart) zone() (*time.Location, error) {
 	return time.FixedZone("", int(*offset)), nil
 }
 
-// day is the day of a time at the exchange.
+// day returns the day of a timestamp at the exchange.
 func day(stamp int64, zone *time.Location) (civil.Date, error) {
 	t := time.Unix(stamp, 0).In(zone)
 	if stamp < -1<<33 || stamp > 1<<33 || t.Year() < 1800 || t.Year() > 2199 {
@@ -115,7 +116,7 @@ func day(stamp int64, zone *time.Location) (civil.Date, error) {
 	return civil.FromTime(t), nil
 }
 
-// bars puts the columns together, in the order of days, each day once.
+// bars returns the bars of the columns, in the order of days, one for each day.
 func (c *chart) bars(zone *time.Location, now time.Time) ([]Bar, error) {
 	rows, err := c.rows(zone, now)
 	if err != nil || len(rows) == 0 {
@@ -128,7 +129,7 @@ func (c *chart) bars(zone *time.Location, now time.Time) ([]Bar, error) {
 		return nil, err
 	}
 	bars := make([]Bar, len(rows))
-	shares := big.NewRat(1, 1) // that one share of this day has become
+	shares := big.NewRat(1, 1) // shares of today for one share of the day
 	for i := len(rows) - 1; i >= 0; i-- {
 		if bars[i], err = rows[i].bar(shares); err != nil {
 			return nil, strange("the values of %s make no sense", rows[i].day).Because(err)
@@ -152,7 +153,7 @@ type row struct {
 	split                            *big.Rat
 }
 
-// rows are the days that have a close and are over.
+// rows returns the days that have a close and are over.
 func (c *chart) rows(zone *time.Location, now time.Time) ([]row, error) {
 	if len(c.Timestamp) == 0 {
 		return nil, nil
@@ -187,7 +188,8 @@ func (c *chart) rows(zone *time.Location, now time.Time) ([]row, error) {
 			continue
 		}
 		rows = append(rows, row{
-			day: d, open: q.Open[i], high: q.High[i], low: q.Low[i], close: q.Close[i], adjusted: adjusted[i], volume: q.Volume[i],
+			day: d, open: q.Open[i], high: q.High[i], low: q.Low[i], close: q.Close[i], adjusted: adjusted[i],
+			volume: q.Volume[i],
 		})
 	}
 	slices.SortStableFunc(rows, func(a, b row) int { return int(a.day - b.day) })
@@ -200,8 +202,7 @@ func (c *chart) rows(zone *time.Location, now time.Time) ([]row, error) {
 	return kept, nil
 }
 
-// on is the first of the rows that is not before a day, which is where an action of that day takes effect; nil when
-// there is none yet.
+// on returns the first row on or after a day, where an action of that day takes effect; nil when there is none yet.
 func on(rows []row, d civil.Date) *row {
 	i, _ := slices.BinarySearchFunc(rows, d, func(r row, d civil.Date) int { return int(r.day - d) })
 	if i == len(rows) {
@@ -210,7 +211,7 @@ func on(rows []row, d civil.Date) *row {
 	return &rows[i]
 }
 
-// pay puts dividends on their days.
+// pay adds the dividends to their rows.
 func (c *chart) pay(zone *time.Location, rows []row) error {
 	for _, key := range slices.Sorted(maps.Keys(c.Events.Dividends)) {
 		e := c.Events.Dividends[key]
@@ -225,7 +226,7 @@ func (c *chart) pay(zone *time.Location, rows []row) error {
 	return nil
 }
 
-// split puts splits on their days.
+// split adds the splits to their rows.
 func (c *chart) split(zone *time.Location, rows []row) error {
 	for _, e := range c.Events.Splits {
 		d, err := day(e.Date, zone)
@@ -246,7 +247,7 @@ func (c *chart) split(zone *time.Location, rows []row) error {
 	return nil
 }
 
-// ratio is how many shares one becomes.
+// ratio returns the number of new shares for an old one.
 func (e splitEvent) ratio() (*big.Rat, error) {
 	n, err := decimal.Parse(e.Numerator.String())
 	d, wrong := decimal.Parse(e.Denominator.String())
@@ -257,7 +258,7 @@ func (e splitEvent) ratio() (*big.Rat, error) {
 	return ratio, plausible(ratio)
 }
 
-// plausible refuses splits by which nothing would be left of a price.
+// plausible returns a fault for splits that would leave nothing of a price.
 func plausible(ratio *big.Rat) error {
 	if f, _ := ratio.Float64(); f < 1e-9 || f > 1e9 {
 		return strange("splits of %s in all make no sense", ratio.FloatString(3))
@@ -265,13 +266,13 @@ func plausible(ratio *big.Rat) error {
 	return nil
 }
 
-// rational is a decimal as a fraction.
+// rational returns a decimal as a fraction.
 func rational(d decimal.Decimal) *big.Rat {
 	r, _ := new(big.Rat).SetString(d.String())
 	return r
 }
 
-// bar is a row in prices as they were paid, when one share has become so many since.
+// bar returns a row with prices as traded. shares is the number of today's shares for one share of the day.
 func (r row) bar(shares *big.Rat) (Bar, error) {
 	b := Bar{Day: r.day}
 	var last decimal.NullDecimal
@@ -327,9 +328,8 @@ func (r row) bar(shares *big.Rat) (Bar, error) {
 	return b, nil
 }
 
-// times is a number times a factor. Numbers come as 32-bit floats (185.63999938964844): one that is exactly such a
-// float is taken for the shortest decimal that is no farther away than those can tell (185.64), before and after it
-// is multiplied.
+// times returns a number times a factor. Numbers are 32-bit floats written in full (185.63999938964844). For these it
+// returns the shortest decimal (185.64) within their precision, before and after the multiplication.
 func times(n json.Number, factor *big.Rat) (decimal.Decimal, error) {
 	v, err := n.Float64()
 	if err != nil || v < 0 {
@@ -352,10 +352,11 @@ func times(n json.Number, factor *big.Rat) (decimal.Decimal, error) {
 			return d.Trim(0), err
 		}
 	}
-	return decimal.Zero, nil // closer to nothing than can be written
+	return decimal.Zero, nil // too small for a decimal
 }
 
-// product is the product of an exact number, with at most twelve digits after the point unless it has more itself.
+// product returns the product of an exact number, with at most twelve digits after the point unless the number has
+// more.
 func product(n json.Number, factor *big.Rat) (decimal.Decimal, error) {
 	d, err := decimal.Parse(n.String())
 	if err != nil || factor.Cmp(big.NewRat(1, 1)) == 0 {

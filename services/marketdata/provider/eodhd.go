@@ -30,7 +30,7 @@ type EODHDOptions struct {
 	MinWait, MaxWait time.Duration
 }
 
-// bulkSymbols is how many symbols one request for the latest prices names.
+// bulkSymbols is the number of symbols of one request for the latest prices.
 const bulkSymbols = 100
 
 // EODHD is an end-of-day HTTP API: GET /eod-bulk-last-day/{EXCHANGE} for the latest bars and GET
@@ -40,7 +40,7 @@ type EODHD struct {
 	web      *web
 }
 
-// NewEODHD makes a provider of an API.
+// NewEODHD returns the provider of an API.
 func NewEODHD(o EODHDOptions) *EODHD {
 	if o.Exchange == "" {
 		o.Exchange = "US"
@@ -48,12 +48,14 @@ func NewEODHD(o EODHDOptions) *EODHD {
 	if o.PerSecond == 0 {
 		o.PerSecond = 10
 	}
-	limits := Limits{PerSecond: o.PerSecond, Timeout: o.Timeout, Retries: o.Retries, MinWait: o.MinWait, MaxWait: o.MaxWait}
+	limits := Limits{
+		PerSecond: o.PerSecond, Timeout: o.Timeout, Retries: o.Retries, MinWait: o.MinWait, MaxWait: o.MaxWait,
+	}
 	where := site{baseURL: o.BaseURL, key: o.Key, urlSetting: "STEGA_EODHD_URL", keySetting: "STEGA_EODHD_KEY"}
 	return &EODHD{exchange: o.Exchange, web: newWeb(where, limits)}
 }
 
-// quote is a bar as the API writes it.
+// quote is a bar in the JSON of the API.
 type quote struct {
 	Code     string      `json:"code"`
 	Date     string      `json:"date"`
@@ -65,7 +67,7 @@ type quote struct {
 	Volume   json.Number `json:"volume"`
 }
 
-// Latest asks for the bars of the last trading day.
+// Latest requests the bars of the last trading day.
 func (e *EODHD) Latest(ctx context.Context, symbols []string) (map[string][]Bar, error) {
 	exchanges := map[string][]string{}
 	names := make(map[listing]string, len(symbols))
@@ -80,13 +82,15 @@ func (e *EODHD) Latest(ctx context.Context, symbols []string) (map[string][]Bar,
 	for exchange, codes := range exchanges {
 		for some := range slices.Chunk(codes, bulkSymbols) {
 			var quotes []quote
-			if err := e.get(ctx, "/eod-bulk-last-day/"+url.PathEscape(exchange), url.Values{"symbols": {strings.Join(some, ",")}}, &quotes); err != nil {
+			if err := e.get(
+				ctx, "/eod-bulk-last-day/"+url.PathEscape(exchange), url.Values{"symbols": {strings.Join(some, ",")}}, &quotes,
+			); err != nil {
 				return nil, err
 			}
 			for _, q := range quotes {
 				symbol := names[listing{strings.ToUpper(q.Code), exchange}]
 				if symbol == "" {
-					continue // the API knows more than was asked for
+					continue // the API may return other symbols
 				}
 				bar, ok, err := q.bar(symbol)
 				if err != nil {
@@ -101,7 +105,7 @@ func (e *EODHD) Latest(ctx context.Context, symbols []string) (map[string][]Bar,
 	return latest, nil
 }
 
-// History asks for the bars of a symbol.
+// History requests the bars of a symbol.
 func (e *EODHD) History(ctx context.Context, symbol string, from *civil.Date) ([]Bar, error) {
 	code, exchange := e.listed(symbol)
 	query := url.Values{"period": {"d"}, "order": {"a"}}
@@ -111,7 +115,8 @@ func (e *EODHD) History(ctx context.Context, symbol string, from *civil.Date) ([
 	var quotes []quote
 	if err := e.get(ctx, "/eod/"+url.PathEscape(code+"."+exchange), query, &quotes); err != nil {
 		if f, ok := errors.AsType[*fault.Fault](err); ok && f.Kind == fault.KindNotFound {
-			return nil, fault.NotFound("symbol_unknown", "the provider has no prices of %s", symbol).WithHint("check the symbol, and its exchange as in %s.%s", symbol, exchange)
+			return nil, fault.NotFound("symbol_unknown", "the provider has no prices of %s", symbol).
+				WithHint("check the symbol, and its exchange as in %s.%s", symbol, exchange)
 		}
 		return nil, err
 	}
@@ -128,8 +133,8 @@ func (e *EODHD) History(ctx context.Context, symbol string, from *civil.Date) ([
 	return bars, nil
 }
 
-// listed is a symbol's code and exchange: what follows the last point, when it looks like an exchange, else the one
-// of the options.
+// listed returns a symbol's code and exchange: what follows the last point when it can be an exchange, else the
+// exchange of the options.
 func (e *EODHD) listed(symbol string) (code, exchange string) {
 	if i := strings.LastIndexByte(symbol, '.'); i > 0 && len(symbol)-i-1 >= 2 {
 		return symbol[:i], symbol[i+1:]
@@ -137,13 +142,15 @@ func (e *EODHD) listed(symbol string) (code, exchange string) {
 	return strings.ReplaceAll(symbol, ".", "-"), e.exchange
 }
 
-// listing is how the API names a symbol; the code is in upper case.
+// listing is a symbol in the API; the code is in upper case.
 type listing struct{ code, exchange string }
 
-// bar reads a quote; it is not ok when it has no close.
+// bar decodes a quote. ok is false when it has no close.
 func (q quote) bar(symbol string) (b Bar, ok bool, err error) {
 	broken := func(what string, err error) error {
-		return fault.New(fault.KindInternal, "provider_answer_invalid", "the provider's %s of %s makes no sense", what, symbol).Because(err)
+		return fault.New(
+			fault.KindInternal, "provider_answer_invalid", "the provider's %s of %s makes no sense", what, symbol,
+		).Because(err)
 	}
 	if b.Day, err = civil.Parse(q.Date); err != nil {
 		return b, false, broken("date", err)
@@ -180,7 +187,7 @@ func (q quote) bar(symbol string) (b Bar, ok bool, err error) {
 	return b, last.Valid, nil
 }
 
-// get asks the API.
+// get requests a path and decodes the JSON of the answer.
 func (e *EODHD) get(ctx context.Context, path string, query url.Values, into any) error {
 	query.Set("fmt", "json")
 	query.Set("api_token", e.web.key)

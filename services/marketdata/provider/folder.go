@@ -16,18 +16,18 @@ import (
 	"stega/services/marketdata/pricefile"
 )
 
-// Folder is a folder of CSV files in any of the forms of package pricefile; a file in the single form is named after
-// its symbol, AAPL.csv. When two files have a bar of the same day, the file whose name sorts last counts. Links are
-// followed within the folder; what is no regular file is refused.
+// Folder is a folder of CSV files in any form of package pricefile. A file in the single form is named after its
+// symbol, such as AAPL.csv. When two files have a bar of the same day, the file whose name sorts last counts. Links are
+// followed within the folder; a file that is not regular is refused.
 type Folder struct {
 	dir  string
 	open func(dir, name string) (*os.File, error)
 }
 
-// NewFolder makes a provider of a folder, which is read anew each time.
+// NewFolder returns the provider of a folder, which is read at each request.
 func NewFolder(dir string) *Folder { return &Folder{dir: dir, open: openRegular} }
 
-// Latest is the last bar of each symbol in the folder.
+// Latest returns the last bar of each symbol in the folder.
 func (f *Folder) Latest(ctx context.Context, symbols []string) (map[string][]Bar, error) {
 	latest := map[string][]Bar{}
 	err := f.each(ctx, symbols, func(symbol string, bars []Bar) error {
@@ -40,7 +40,7 @@ func (f *Folder) Latest(ctx context.Context, symbols []string) (map[string][]Bar
 	return latest, err
 }
 
-// History is the bars of a symbol in the folder.
+// History returns the bars of a symbol in the folder.
 func (f *Folder) History(ctx context.Context, symbol string, from *civil.Date) ([]Bar, error) {
 	byDay := map[civil.Date]Bar{}
 	err := f.Histories(ctx, []string{symbol}, from, func(_ string, bars []Bar) error {
@@ -138,14 +138,14 @@ func (f *Folder) file(
 	return nil
 }
 
-// read reads a file; nil when it was removed meanwhile.
+// read reads a file, and returns nil when it was removed meanwhile.
 func (f *Folder) read(ctx context.Context, name string) (*pricefile.Spool, error) {
 	file, err := f.open(f.dir, name)
 	if bad, ok := errors.AsType[*fault.Fault](err); ok {
 		return nil, bad
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil //nolint:nilnil // there is none
+		return nil, nil //nolint:nilnil // the file was removed
 	}
 	if err != nil {
 		return nil, fault.Unavailable("provider_unavailable", "the file %q cannot be read", name).Because(err)
@@ -163,8 +163,8 @@ func (f *Folder) read(ctx context.Context, name string) (*pricefile.Spool, error
 	return spool, err
 }
 
-// openRegular opens a file of a folder that is a regular one, or a link to one within the folder. Reading anything
-// else, such as a named pipe or a device, may never end, and a link may lead to a file that is nobody's prices.
+// openRegular opens a regular file of a folder, or a link to one within it. Reading anything else, such as a named pipe
+// or a device, may block forever, and a link may lead to a file outside.
 func openRegular(dir, name string) (*os.File, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -180,7 +180,7 @@ func openRegular(dir, name string) (*os.File, error) {
 		return nil, err
 	}
 	if err := regular(dir, name, before.Mode()); err != nil {
-		return nil, err // and is not opened, which may block or have effects
+		return nil, err // opening it may block or have effects
 	}
 	file, err := root.OpenFile(name, os.O_RDONLY|nonblocking, 0)
 	if err != nil {
@@ -188,7 +188,7 @@ func openRegular(dir, name string) (*os.File, error) {
 	}
 	after, err := file.Stat()
 	if err == nil {
-		err = regular(dir, name, after.Mode()) // it may be another file by now
+		err = regular(dir, name, after.Mode()) // the name may have another file by now
 	}
 	if err != nil {
 		_ = file.Close()
@@ -215,8 +215,8 @@ func regular(dir, name string, mode fs.FileMode) error {
 		WithHint("remove it from %s, or give it a name that does not end in .csv", dir)
 }
 
-// await runs f and returns its result, or the cause of ctx when that ends first: nothing ends a call to a file system
-// that does not answer. A result that comes later goes to discard, unless that is nil.
+// await runs f and returns its result, or the cause of ctx when that ends first, since no call to a file system can be
+// cancelled. A later result goes to discard, unless that is nil.
 func await[T any](ctx context.Context, f func() (T, error), discard func(T)) (T, error) {
 	type result struct {
 		value T
@@ -225,7 +225,7 @@ func await[T any](ctx context.Context, f func() (T, error), discard func(T)) (T,
 	done := make(chan result, 1)
 	go func() {
 		var r result
-		defer func() { // in this goroutine nobody else would recover it
+		defer func() { // a panic of this goroutine would end the process
 			if v := recover(); v != nil {
 				r.err = fmt.Errorf("panic: %v", v)
 			}

@@ -42,10 +42,18 @@ func TestWhatIsNoRegularFileIsRefused(t *testing.T) {
 			}
 			return err
 		}, "is a socket"},
-		{"a link to a device", func(path string) error { return os.Symlink("/dev/zero", path) }, "leads to no file of the folder"},
-		{"a link to a file elsewhere", func(path string) error { return os.Symlink(elsewhere, path) }, "leads to no file of the folder"},
-		{"a link that climbs out", func(path string) error { return os.Symlink("../../etc/hostname", path) }, "leads to no file of the folder"},
-		{"a link to nothing", func(path string) error { return os.Symlink("gone.csv", path) }, "leads to no file of the folder"},
+		{"a link to a device", func(path string) error {
+			return os.Symlink("/dev/zero", path)
+		}, "leads to no file of the folder"},
+		{"a link to a file elsewhere", func(path string) error {
+			return os.Symlink(elsewhere, path)
+		}, "leads to no file of the folder"},
+		{"a link that climbs out", func(path string) error {
+			return os.Symlink("../../etc/hostname", path)
+		}, "leads to no file of the folder"},
+		{"a link to nothing", func(path string) error {
+			return os.Symlink("gone.csv", path)
+		}, "leads to no file of the folder"},
 		{"a link to a pipe inside", func(path string) error {
 			return errors.Join(syscall.Mkfifo(path+".pipe", 0o600), os.Symlink(filepath.Base(path)+".pipe", path))
 		}, "is a named pipe"},

@@ -35,9 +35,12 @@ func sound(t *testing.T, bars []Bar) {
 
 func FuzzReadStooq(f *testing.F) {
 	for _, seed := range []string{
-		"Date,Open,High,Low,Close,Volume\r\n2024-01-02,185.22,186.504,181.96,183.717,83073510\r\n", "No data", "Exceeded the daily hits limit",
-		"Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie,Wolumen\n2024-01-02,115.5,116,114.3,115.05,312057\n", "Date,Open,High,Low,Close\n2024-01-02,1,1,1,1e-7\n",
-		"Date,Open,High,Low,Close,Volume\n2024-01-02,1,1,1,1,1\n2024-01-02,1,1,1,1,1\n", "\ufeffDate,Open,High,Low,Close", "<html>", "",
+		"Date,Open,High,Low,Close,Volume\r\n2024-01-02,185.22,186.504,181.96,183.717,83073510\r\n", "No data",
+		"Exceeded the daily hits limit",
+		"Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie,Wolumen\n2024-01-02,115.5,116,114.3,115.05,312057\n",
+		"Date,Open,High,Low,Close\n2024-01-02,1,1,1,1e-7\n",
+		"Date,Open,High,Low,Close,Volume\n2024-01-02,1,1,1,1,1\n2024-01-02,1,1,1,1,1\n", "\ufeffDate,Open,High,Low,Close",
+		"<html>", "",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -56,7 +59,8 @@ func FuzzReadChart(f *testing.F) {
 		"adjclose":[{"adjclose":[1.5,2.5]}]},"events":{"dividends":{"1":{"amount":0.25,"date":1704205800}},
 		"splits":{"1":{"date":1704292200,"numerator":7,"denominator":3}}}}],"error":null}}`
 	for _, seed := range []string{
-		one, `{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found"}}}`, `{"chart":{"result":[{}]}}`, `{}`, `[]`, `{"chart":`,
+		one, `{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found"}}}`,
+		`{"chart":{"result":[{}]}}`, `{}`, `[]`, `{"chart":`,
 		`{"chart":{"result":[{"meta":{"gmtoffset":0},"timestamp":[0],"indicators":{"quote":[{"open":[1e-400],"high":[1],"low":[1],"close":[1e-19],"volume":[1e18]}]}}]}}`,
 	} {
 		f.Add([]byte(seed))

@@ -1,5 +1,5 @@
-// Package provider fetches daily prices from elsewhere: from a folder of CSV files, or from an HTTP API: an
-// end-of-day one of the EODHD kind, the CSV that Stooq serves, the chart JSON that Yahoo serves.
+// Package provider fetches daily prices from a folder of CSV files, or from an HTTP API: an end-of-day API of the EODHD
+// kind, CSV as Stooq serves it, or chart JSON as Yahoo serves it.
 package provider
 
 import (
@@ -13,35 +13,34 @@ import (
 // Bar is the prices of one symbol on one day.
 type Bar = pricefile.Bar
 
-// Provider is where prices come from. Errors are faults: one whose kind is unavailable may pass, others stay until
-// something is changed.
+// Provider is a source of prices. Its errors are faults: one of kind unavailable may pass, others stay until something
+// is changed.
 type Provider interface {
-	// Latest is the newest bars of each symbol that the provider knows.
+	// Latest returns the newest bars of each symbol that the provider has.
 	Latest(ctx context.Context, symbols []string) (map[string][]Bar, error)
-	// History is the bars of a symbol from a day on, or all when from is nil.
+	// History returns the bars of a symbol from a day on, or all when from is nil.
 	History(ctx context.Context, symbol string, from *civil.Date) ([]Bar, error)
 }
 
-// Single is a provider that is asked for one symbol at a time, so that who asks can say how far it is.
+// Single is a provider that serves one symbol per request, so that callers can report progress.
 type Single interface {
 	Provider
-	// Recent is the bars of the last days; none when the provider does not know the symbol.
+	// Recent returns the bars of the last days, or none when the provider does not have the symbol.
 	Recent(ctx context.Context, symbol string) ([]Bar, error)
 }
 
-// Bulk is a provider that reads the histories of many symbols in one go.
+// Bulk is a provider that reads the histories of many symbols at once.
 type Bulk interface {
 	Provider
-	// Histories visits the bars of symbols from a day on, or all when from is nil. A symbol may be visited more than
-	// once: of two bars of the same day the later visit's counts. A symbol without any bar is a fault.
+	// Histories visits the bars of symbols from a day on, or all when from is nil. A symbol may be visited more than once:
+	// of two bars of a day, the later visit's counts. A symbol without any bar is a fault.
 	Histories(ctx context.Context, symbols []string, from *civil.Date, visit func(symbol string, bars []Bar) error) error
 }
 
-// recentDays is how far back Recent looks: far enough that a run that was missed leaves no gap, and that a correction
-// of yesterday is seen.
+// recentDays is the number of days that Recent reads: enough to cover missed runs and late corrections.
 const recentDays = 10
 
-// eachRecent asks for the bars of the last days, symbol by symbol.
+// eachRecent requests the bars of the last days, symbol by symbol.
 func eachRecent(ctx context.Context, p Single, symbols []string) (map[string][]Bar, error) {
 	latest := map[string][]Bar{}
 	for _, symbol := range symbols {

@@ -22,7 +22,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
+	goleak.VerifyTestMain(
+		m, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
+	)
 }
 
 // api answers like the end-of-day API does: /eod/{SYMBOL.EXCHANGE} and /eod-bulk-last-day/{EXCHANGE}, with the key as
@@ -132,7 +135,10 @@ func breaksOff(w http.ResponseWriter) {
 }
 
 func options(url string) provider.EODHDOptions {
-	return provider.EODHDOptions{BaseURL: url, Key: "secret-key", PerSecond: 1000, Retries: 3, MinWait: time.Millisecond, MaxWait: 5 * time.Millisecond}
+	return provider.EODHDOptions{
+		BaseURL: url, Key: "secret-key", PerSecond: 1000, Retries: 3, MinWait: time.Millisecond,
+		MaxWait: 5 * time.Millisecond,
+	}
 }
 
 func TestHistory(t *testing.T) {
@@ -197,15 +203,39 @@ func TestFaultsSayWhetherTheyPass(t *testing.T) {
 		kind fault.Kind
 	}{
 		{"a wrong key", nil, "wrong", "AAPL", "provider_refused", fault.KindForbidden},
-		{"a plan that does not cover it", []func(http.ResponseWriter){status(403)}, "secret-key", "AAPL", "provider_refused", fault.KindForbidden},
+		{
+			"a plan that does not cover it", []func(http.ResponseWriter){status(403)}, "secret-key", "AAPL", "provider_refused",
+			fault.KindForbidden,
+		},
 		{"a symbol that nobody knows", nil, "secret-key", "NONE", "symbol_unknown", fault.KindNotFound},
-		{"throttling that stays", []func(http.ResponseWriter){status(429), status(429), status(429), status(429)}, "secret-key", "AAPL", "provider_throttled", fault.KindUnavailable},
-		{"the daily limit", []func(http.ResponseWriter){status(402)}, "secret-key", "AAPL", "provider_throttled", fault.KindUnavailable},
-		{"a server that stays broken", []func(http.ResponseWriter){status(500), status(500), status(500), status(500)}, "secret-key", "AAPL", "provider_unavailable", fault.KindUnavailable},
-		{"an answer that breaks off", []func(http.ResponseWriter){breaksOff}, "secret-key", "AAPL", "provider_unavailable", fault.KindUnavailable},
-		{"HTML", []func(http.ResponseWriter){body("<html>")}, "secret-key", "AAPL", "provider_answer_invalid", fault.KindInternal},
-		{"a date that is none", []func(http.ResponseWriter){body(`[{"date":"0000-00-00","close":1}]`)}, "secret-key", "AAPL", "provider_answer_invalid", fault.KindInternal},
-		{"a negative price", []func(http.ResponseWriter){body(`[{"date":"2024-01-02","close":-1}]`)}, "secret-key", "AAPL", "provider_answer_invalid", fault.KindInternal},
+		{
+			"throttling that stays", []func(http.ResponseWriter){status(429), status(429), status(429), status(429)},
+			"secret-key", "AAPL", "provider_throttled", fault.KindUnavailable,
+		},
+		{
+			"the daily limit", []func(http.ResponseWriter){status(402)}, "secret-key", "AAPL", "provider_throttled",
+			fault.KindUnavailable,
+		},
+		{
+			"a server that stays broken", []func(http.ResponseWriter){status(500), status(500), status(500), status(500)},
+			"secret-key", "AAPL", "provider_unavailable", fault.KindUnavailable,
+		},
+		{
+			"an answer that breaks off", []func(http.ResponseWriter){breaksOff}, "secret-key", "AAPL", "provider_unavailable",
+			fault.KindUnavailable,
+		},
+		{
+			"HTML", []func(http.ResponseWriter){body("<html>")}, "secret-key", "AAPL", "provider_answer_invalid",
+			fault.KindInternal,
+		},
+		{
+			"a date that is none", []func(http.ResponseWriter){body(`[{"date":"0000-00-00","close":1}]`)}, "secret-key", "AAPL",
+			"provider_answer_invalid", fault.KindInternal,
+		},
+		{
+			"a negative price", []func(http.ResponseWriter){body(`[{"date":"2024-01-02","close":-1}]`)}, "secret-key", "AAPL",
+			"provider_answer_invalid", fault.KindInternal,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := options(a.URL)

@@ -22,16 +22,16 @@ type StooqOptions struct {
 	Now func() time.Time // the system's when nil
 }
 
-// Stooq is an HTTP API that serves a file for each symbol: GET /q/d/l/?s=aapl.us&i=d&d1=20240102&d2=20240131 with
-// Date, Open, High, Low, Close and Volume. What is wrong it says in words where the file should be, with status 200.
-// Its closes are adjusted for splits and dividends as of the day of the answer.
+// Stooq is an HTTP API that serves a file for each symbol: GET /q/d/l/?s=aapl.us&i=d&d1=20240102&d2=20240131 returns
+// Date, Open, High, Low, Close and Volume. Errors are texts in place of the file, with status 200. Closes are adjusted
+// for splits and dividends as of the day of the answer.
 type Stooq struct {
 	market string
 	web    *web
 	now    func() time.Time
 }
 
-// NewStooq makes a provider of such an API.
+// NewStooq returns the provider of such an API.
 func NewStooq(o StooqOptions) *Stooq {
 	if o.Market == "" {
 		o.Market = "us"
@@ -46,12 +46,12 @@ func NewStooq(o StooqOptions) *Stooq {
 	return &Stooq{market: strings.ToLower(o.Market), web: newWeb(where, o.Limits), now: o.Now}
 }
 
-// Latest asks for the bars of the last days.
+// Latest requests the bars of the last days.
 func (s *Stooq) Latest(ctx context.Context, symbols []string) (map[string][]Bar, error) {
 	return eachRecent(ctx, s, symbols)
 }
 
-// Recent asks for the bars of the last days of a symbol.
+// Recent requests the bars of the last days of a symbol.
 func (s *Stooq) Recent(ctx context.Context, symbol string) ([]Bar, error) {
 	from := s.today().AddDays(-recentDays)
 	bars, err := s.file(ctx, symbol, &from)
@@ -61,10 +61,10 @@ func (s *Stooq) Recent(ctx context.Context, symbol string) ([]Bar, error) {
 	return bars, err
 }
 
-// History asks for the bars of a symbol.
+// History requests the bars of a symbol.
 func (s *Stooq) History(ctx context.Context, symbol string, from *civil.Date) ([]Bar, error) {
 	bars, err := s.file(ctx, symbol, from)
-	if errors.Is(err, errNoData) && from != nil { // of the symbol, or of these days?
+	if errors.Is(err, errNoData) && from != nil { // no data of the symbol, or of these days only
 		if bars, err = s.file(ctx, symbol, nil); err == nil {
 			bars = since(bars, *from)
 		}
@@ -75,11 +75,10 @@ func (s *Stooq) History(ctx context.Context, symbol string, from *civil.Date) ([
 	return bars, err
 }
 
-// today is a day that has begun everywhere.
+// today returns a day that has begun in every time zone.
 func (s *Stooq) today() civil.Date { return civil.FromTime(s.now().UTC()).AddDays(1) }
 
-// called is how Stooq calls a symbol: in lower case and with its market, unless it is an index (^SPX) or a rate,
-// which have none.
+// called returns Stooq's name of a symbol: in lower case and with its market. Indices (^SPX) and rates have no market.
 func (s *Stooq) called(symbol string) string {
 	name := strings.ToLower(symbol)
 	if strings.HasPrefix(name, "^") || strings.ContainsAny(name, "=/:&") {
@@ -91,7 +90,7 @@ func (s *Stooq) called(symbol string) string {
 	return strings.ReplaceAll(name, ".", "-") + "." + s.market
 }
 
-// file asks for the file of a symbol.
+// file requests the file of a symbol.
 func (s *Stooq) file(ctx context.Context, symbol string, from *civil.Date) ([]Bar, error) {
 	query := url.Values{"s": {s.called(symbol)}, "i": {"d"}}
 	if from != nil {
@@ -119,11 +118,11 @@ func compactDay(d civil.Date) string { return strings.ReplaceAll(d.String(), "-"
 
 var (
 	errNoData    = errors.New("the provider has no data")
-	errDenied    = errors.New("the provider wants a key")
+	errDenied    = errors.New("the provider requires a key")
 	errThrottled = errors.New("the provider's limit is reached")
 )
 
-// words are what stands in place of a file; the Polish site has its own.
+// words lists the texts in place of a file; the Polish site has its own.
 var words = []struct {
 	begin string
 	means error
@@ -141,7 +140,7 @@ var (
 	polishHead = []byte("Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie")
 )
 
-// readStooq reads the file of a symbol, or the words in its place.
+// readStooq reads the file of a symbol, or the text in its place.
 func readStooq(ctx context.Context, symbol string, body []byte) ([]Bar, error) {
 	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff")))
 	start := strings.ToLower(string(body[:min(len(body), 200)]))
@@ -157,7 +156,7 @@ func readStooq(ctx context.Context, symbol string, body []byte) ([]Bar, error) {
 		return nil, strange("it begins with %.60q", body)
 	}
 	if !bytes.ContainsRune(body, '\n') {
-		return nil, errNoData // a head alone
+		return nil, errNoData // only a header
 	}
 	spool, err := pricefile.Read(ctx, bytes.NewReader(body), pricefile.Options{Symbol: symbol, MaxBytes: maxAnswer + 1})
 	if err != nil {

@@ -86,7 +86,9 @@ func at(text string) func() time.Time {
 }
 
 func stooq(s *server) *provider.Stooq {
-	return provider.NewStooq(provider.StooqOptions{BaseURL: s.URL + "/", Key: "secret-key", Limits: quick(), Now: at("2024-01-05T22:00:00Z")})
+	return provider.NewStooq(
+		provider.StooqOptions{BaseURL: s.URL + "/", Key: "secret-key", Limits: quick(), Now: at("2024-01-05T22:00:00Z")},
+	)
 }
 
 const stooqFile = "Date,Open,High,Low,Close,Volume\r\n2024-01-02,185.22,186.504,181.96,183.717,83073510\r\n2024-01-03,182.3,183.95,181.515,182.34,58844900\r\n"
@@ -187,13 +189,22 @@ func TestStooqFaults(t *testing.T) {
 		{"an answer that breaks off", cutOff, "provider_unavailable", fault.KindUnavailable},
 		{"an answer without end", endless, "provider_answer_invalid", fault.KindInternal},
 		{"nothing", says(200, ""), "provider_answer_invalid", fault.KindInternal},
-		{"a page for people", says(200, "<!DOCTYPE html><html>This site requires JavaScript"), "provider_answer_invalid", fault.KindInternal},
+		{
+			"a page for people", says(200, "<!DOCTYPE html><html>This site requires JavaScript"), "provider_answer_invalid",
+			fault.KindInternal,
+		},
 		{"other columns", says(200, "Symbol,Close\nAAPL,1\n"), "provider_answer_invalid", fault.KindInternal},
 		{"a row that is cut", says(200, stooqFile+"2024-01-04,18"), "provider_answer_invalid", fault.KindInternal},
-		{"a price that is none", says(200, stooqFile+"2024-01-04,1,1,1,N/D,1\n"), "provider_answer_invalid", fault.KindInternal},
+		{
+			"a price that is none", says(200, stooqFile+"2024-01-04,1,1,1,N/D,1\n"), "provider_answer_invalid",
+			fault.KindInternal,
+		},
 		{"a negative price", says(200, stooqFile+"2024-01-04,1,1,1,-1,1\n"), "provider_answer_invalid", fault.KindInternal},
 		{"a day twice", says(200, stooqFile+"2024-01-03,1,1,1,1,1\n"), "provider_answer_invalid", fault.KindInternal},
-		{"a warning before the file", says(200, "Warning: Division by zero in line 102\n"+stooqFile), "provider_answer_invalid", fault.KindInternal},
+		{
+			"a warning before the file", says(200, "Warning: Division by zero in line 102\n"+stooqFile),
+			"provider_answer_invalid", fault.KindInternal,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

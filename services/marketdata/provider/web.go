@@ -15,7 +15,7 @@ import (
 	"stega/fault"
 )
 
-// Limits bound what an HTTP API is asked for; what is zero has a default.
+// Limits bound the requests to an HTTP API; a zero field has a default.
 type Limits struct {
 	PerSecond float64 // requests a second
 	// Of one try, and how often a request that failed in passing is tried again; 20 s and 4 when zero.
@@ -25,18 +25,18 @@ type Limits struct {
 	MinWait, MaxWait time.Duration
 }
 
-// maxAnswer bounds an answer of an API.
+// maxAnswer bounds the bytes of an answer.
 const maxAnswer = 64 << 20
 
-// site is an HTTP API: where it is, and which settings say so.
+// site is the address of an HTTP API, with the settings that configure it.
 type site struct {
 	baseURL    string
 	key        string // never shown
 	urlSetting string
-	keySetting string // empty: there is no key
+	keySetting string // empty without a key
 }
 
-// web asks an HTTP API, no faster than it may be asked, and again when that can help.
+// web sends requests to an HTTP API within its rate limit, and retries those that can succeed later.
 type web struct {
 	site
 	http    *retryablehttp.Client
@@ -62,13 +62,13 @@ func newWeb(s site, l Limits) *web {
 	l.MaxWait = max(l.MinWait, l.MaxWait)
 	s.baseURL = strings.TrimRight(s.baseURL, "/")
 	c := retryablehttp.NewClient()
-	c.Logger = nil // it would log the key, which is part of each URL
+	c.Logger = nil // a logger would log the key, which is in each URL
 	c.RetryMax, c.RetryWaitMin, c.RetryWaitMax = l.Retries, l.MinWait, l.MaxWait
 	c.HTTPClient.Timeout = l.Timeout
 	c.HTTPClient.CheckRedirect = stay
 	c.ErrorHandler = retryablehttp.PassthroughErrorHandler
 	c.Backoff = func(least, most time.Duration, try int, answer *http.Response) time.Duration {
-		// One that wants to be left alone for an hour does not hold a job for an hour.
+		// A longer Retry-After must not block the job.
 		return min(retryablehttp.DefaultBackoff(least, most, try, answer), most)
 	}
 	limiter := rate.NewLimiter(rate.Limit(l.PerSecond), max(1, int(l.PerSecond)))
@@ -76,11 +76,11 @@ func newWeb(s site, l Limits) *web {
 	return &web{site: s, http: c, limiter: limiter}
 }
 
-// maxRedirects is how many redirects are followed.
+// maxRedirects bounds the redirects that are followed.
 const maxRedirects = 3
 
-// stay follows a redirect on the same scheme, host and port alone: requests carry a key, and another place could be
-// one inside the network of this process. The referrer would be a URL with the key.
+// stay follows redirects only to the same scheme, host and port: requests carry a key, and another address could be
+// inside the network of this process. It drops the referrer, which has the key.
 func stay(next *http.Request, before []*http.Request) error {
 	next.Header.Del("Referer")
 	from := before[0].URL
@@ -91,23 +91,24 @@ func stay(next *http.Request, before []*http.Request) error {
 	return nil
 }
 
-// get is the body of an answer that is 200; any other is a fault.
+// get returns the body of an answer with status 200; any other status is a fault.
 func (w *web) get(ctx context.Context, path string, query url.Values) ([]byte, error) {
-	status, body, err := w.ask(ctx, path, query)
+	status, body, err := w.request(ctx, path, query)
 	if err != nil {
 		return nil, err
 	}
 	return body, w.refused(status, path)
 }
 
-// ask is the answer, whatever its status.
-func (w *web) ask(ctx context.Context, path string, query url.Values) (status int, body []byte, err error) {
+// request returns the status and the body of an answer.
+func (w *web) request(ctx context.Context, path string, query url.Values) (status int, body []byte, err error) {
 	if err := w.limiter.Wait(ctx); err != nil {
 		return 0, nil, err
 	}
 	request, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, w.baseURL+path+"?"+query.Encode(), nil)
 	if err != nil {
-		return 0, nil, fault.Invalid("provider_url_invalid", "the URL of the provider of prices cannot be used").WithHint("check %s", w.urlSetting)
+		return 0, nil, fault.Invalid("provider_url_invalid", "the URL of the provider of prices cannot be used").
+			WithHint("check %s", w.urlSetting)
 	}
 	request.Header.Set("User-Agent", "stega")
 	answer, err := w.http.Do(request)
@@ -131,13 +132,15 @@ func (w *web) ask(ctx context.Context, path string, query url.Values) (status in
 	return answer.StatusCode, body, nil
 }
 
-// refused tells what an answer that is not 200 means.
+// refused returns the fault of a status other than 200.
 func (w *web) refused(code int, path string) error {
 	switch {
 	case code == http.StatusOK:
 		return nil
 	case code >= 300 && code < 400:
-		return fault.Invalid("provider_redirects", "the provider of prices redirects to another place, which is not followed").
+		return fault.Invalid(
+			"provider_redirects", "the provider of prices redirects to another place, which is not followed",
+		).
 			WithHint("set %s to where the provider is now, if you trust that place with the key", w.urlSetting)
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
 		return w.denied()
@@ -146,13 +149,14 @@ func (w *web) refused(code int, path string) error {
 	case code == http.StatusPaymentRequired || code == http.StatusTooManyRequests:
 		return throttled()
 	case code >= http.StatusInternalServerError:
-		return fault.Unavailable("provider_unavailable", "the provider of prices answers %d", code).WithHint("it is tried again later")
+		return fault.Unavailable("provider_unavailable", "the provider of prices answers %d", code).
+			WithHint("it is tried again later")
 	default:
 		return fault.New(fault.KindInvalid, "provider_refused", "the provider of prices answers %d", code)
 	}
 }
 
-// denied is the fault of a request that the API does not want from us.
+// denied returns the fault of a request that the API refuses.
 func (w *web) denied() error {
 	if w.keySetting == "" {
 		return fault.New(fault.KindForbidden, "provider_refused", "the provider of prices refuses to answer").
@@ -167,12 +171,12 @@ func throttled() error {
 		WithHint("its limit is reached; it is tried again later")
 }
 
-// strange is the fault of an answer that makes no sense. It may be another one the next time.
+// strange returns the fault of an invalid answer. The next answer may be valid.
 func strange(format string, args ...any) *fault.Fault {
-	return fault.New(fault.KindInternal, "provider_answer_invalid", "the provider's answer is not what was asked for: "+format, args...)
+	return fault.New(fault.KindInternal, "provider_answer_invalid", "the provider's answer is not valid: "+format, args...)
 }
 
-// scrub takes the key out of an error, whose text has the URL.
+// scrub removes the key from an error, whose text has the URL.
 func (w *web) scrub(err error) error {
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		err = failed.Err
@@ -188,13 +192,13 @@ func (w *web) scrub(err error) error {
 	return errors.New(clean)
 }
 
-// noPrices is the fault that the provider does not know a symbol; as is how it calls it.
+// noPrices returns the fault of a symbol that the provider does not have; as is the provider's name for it.
 func noPrices(symbol, as string) error {
 	return fault.NotFound("symbol_unknown", "the provider has no prices of %s", symbol).
 		WithHint("check the symbol; the provider was asked for %q", as)
 }
 
-// unknown reports whether an error says that the provider does not know a symbol.
+// unknown reports whether an error means that the provider does not have a symbol.
 func unknown(err error) bool {
 	f, ok := errors.AsType[*fault.Fault](err)
 	return ok && f.Code == "symbol_unknown"

@@ -21,15 +21,15 @@ type YahooOptions struct {
 }
 
 // Yahoo is an HTTP API that serves a chart for each symbol: GET
-// /v8/finance/chart/AAPL?period1=&period2=&interval=1d&events=div|split as JSON of columns. Its prices are divided by
-// the splits since then; bars are given as they were paid, with the split on its day, so that what is kept and what
-// comes later fit together.
+// /v8/finance/chart/AAPL?period1=&period2=&interval=1d&events=div|split returns columns as JSON. Its prices are divided
+// by all later splits. Bars have the prices as traded, with each split on its day, so that stored and later bars are
+// consistent.
 type Yahoo struct {
 	web *web
 	now func() time.Time
 }
 
-// NewYahoo makes a provider of such an API.
+// NewYahoo returns the provider of such an API.
 func NewYahoo(o YahooOptions) *Yahoo {
 	if o.PerSecond == 0 {
 		o.PerSecond = 2
@@ -40,15 +40,15 @@ func NewYahoo(o YahooOptions) *Yahoo {
 	return &Yahoo{web: newWeb(site{baseURL: o.BaseURL, urlSetting: "STEGA_YAHOO_URL"}, o.Limits), now: o.Now}
 }
 
-// yahooBegin is before the first bar of anything.
+// yahooBegin is a time before the first bar of any symbol.
 var yahooBegin = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Latest asks for the bars of the last days.
+// Latest requests the bars of the last days.
 func (y *Yahoo) Latest(ctx context.Context, symbols []string) (map[string][]Bar, error) {
 	return eachRecent(ctx, y, symbols)
 }
 
-// Recent asks for the bars of the last days of a symbol.
+// Recent requests the bars of the last days of a symbol.
 func (y *Yahoo) Recent(ctx context.Context, symbol string) ([]Bar, error) {
 	bars, err := y.chart(ctx, symbol, y.now().AddDate(0, 0, -recentDays))
 	if unknown(err) {
@@ -58,13 +58,13 @@ func (y *Yahoo) Recent(ctx context.Context, symbol string) ([]Bar, error) {
 	return bars, err
 }
 
-// History asks for the bars of a symbol. Adjusted closes change with each later dividend: only a whole history has
-// them, for those of different answers do not fit together.
+// History requests the bars of a symbol. Only a whole history has adjusted closes: they change with each later
+// dividend, so that those of different answers are inconsistent.
 func (y *Yahoo) History(ctx context.Context, symbol string, from *civil.Date) ([]Bar, error) {
 	if from == nil {
 		return y.chart(ctx, symbol, yahooBegin)
 	}
-	bars, err := y.chart(ctx, symbol, from.Time().AddDate(0, 0, -1)) // where the day has begun before it has in Greenwich
+	bars, err := y.chart(ctx, symbol, from.Time().AddDate(0, 0, -1)) // for time zones east of Greenwich
 	withoutAdjusted(bars)
 	return since(bars, *from), err
 }
@@ -75,8 +75,8 @@ func withoutAdjusted(bars []Bar) {
 	}
 }
 
-// called is how Yahoo calls a symbol. It writes BRK.B as BRK-B, and has no exchange whose suffix is one of these
-// letters.
+// called returns Yahoo's name of a symbol. Yahoo writes BRK.B as BRK-B, and none of its exchanges has one of these
+// suffixes.
 func (y *Yahoo) called(symbol string) string {
 	for _, class := range []string{"A", "B", "C"} {
 		if name, ok := strings.CutSuffix(symbol, "."+class); ok {
@@ -93,12 +93,13 @@ func (y *Yahoo) chart(ctx context.Context, symbol string, from time.Time) ([]Bar
 		"interval": {"1d"}, "events": {"div,split"}, "includeAdjustedClose": {"true"},
 	}
 	path := "/v8/finance/chart/" + url.PathEscape(y.called(symbol))
-	status, body, err := y.web.ask(ctx, path, query)
+	status, body, err := y.web.request(ctx, path, query)
 	if err != nil {
 		return nil, err
 	}
-	// These three come with the words that tell what is wrong.
-	if status != http.StatusOK && status != http.StatusNotFound && status != http.StatusBadRequest && status != http.StatusUnprocessableEntity {
+	// Answers with these three statuses have a description of the error.
+	if status != http.StatusOK && status != http.StatusNotFound && status != http.StatusBadRequest &&
+		status != http.StatusUnprocessableEntity {
 		return nil, y.web.refused(status, path)
 	}
 	bars, err := readChart(body, now)
@@ -115,6 +116,6 @@ func (y *Yahoo) chart(ctx context.Context, symbol string, from time.Time) ([]Bar
 	return bars, err
 }
 
-var errUnknownSymbol = errors.New("the provider does not know the symbol")
+var errUnknownSymbol = errors.New("the provider does not have the symbol")
 
 var _ Single = (*Yahoo)(nil)

@@ -20,9 +20,11 @@ func yahoo(s *server, now string) *provider.Yahoo {
 
 // chartOf is an answer in the shape of the API, with what differs put in.
 func chartOf(meta, stamps, quote, adjusted, events string) string {
-	return fmt.Sprintf(`{"chart":{"result":[{"meta":{"currency":"USD","symbol":"X","exchangeName":"NMS","instrumentType":"EQUITY",%s,
+	return fmt.Sprintf(
+		`{"chart":{"result":[{"meta":{"currency":"USD","symbol":"X","exchangeName":"NMS","instrumentType":"EQUITY",%s,
 		"regularMarketPrice":1.5,"priceHint":2,"dataGranularity":"1d","range":"","validRanges":["1d","max"]},"timestamp":%s,"events":{%s},
-		"indicators":{"quote":[%s],"adjclose":[{"adjclose":%s}]}}],"error":null}}`, meta, stamps, events, quote, adjusted)
+		"indicators":{"quote":[%s],"adjclose":[{"adjclose":%s}]}}],"error":null}}`, meta, stamps, events, quote, adjusted,
+	)
 }
 
 const newYork = `"gmtoffset":-18000,"timezone":"EST","exchangeTimezoneName":"America/New_York"`
@@ -46,7 +48,14 @@ func TestYahooPricesComeAsTheyWerePaid(t *testing.T) {
 	for _, b := range bars {
 		days = append(days, b.Day.String()+" "+b.Close.String()+" "+b.Volume.Decimal.String())
 	}
-	assert.Equal(t, []string{"2020-08-26 506.09 40755600", "2020-08-28 499.23 46787900", "2020-08-31 129.04 225702700", "2020-09-01 134.18 151948100"}, days)
+	assert.Equal(
+		t,
+		[]string{
+			"2020-08-26 506.09 40755600", "2020-08-28 499.23 46787900", "2020-08-31 129.04 225702700",
+			"2020-09-01 134.18 151948100",
+		},
+		days,
+	)
 	assert.Equal(t, "0.82", bars[1].Dividend.Decimal.String(), "of a share as it was then")
 	assert.False(t, bars[0].Dividend.Valid)
 	assert.Equal(t, "4", bars[2].Split.Decimal.String())
@@ -84,8 +93,11 @@ func TestYahooDaysAreThoseOfTheExchange(t *testing.T) {
 	t.Parallel()
 	quote := `{"open":[1,1],"high":[1,1],"low":[1,1],"close":[1.5,2.5],"volume":[0,0]}`
 	for _, c := range []struct{ name, meta, stamps, first, second string }{
-		{"London's midnight in summer, asked in winter", `"gmtoffset":0,"timezone":"GMT","exchangeTimezoneName":"Europe/London"`,
-			"[1688338800,1688425200]", "2023-07-03", "2023-07-04"},
+		{
+			"London's midnight in summer, asked in winter",
+			`"gmtoffset":0,"timezone":"GMT","exchangeTimezoneName":"Europe/London"`, "[1688338800,1688425200]", "2023-07-03",
+			"2023-07-04",
+		},
 		{"Sydney, where it is tomorrow", `"gmtoffset":39600,"timezone":"AEDT","exchangeTimezoneName":"Australia/Sydney"`,
 			"[1704150000,1704236400]", "2024-01-02", "2024-01-03"},
 		{"a zone that has no name here", `"gmtoffset":39600,"timezone":"X","exchangeTimezoneName":"Moon/Sea"`,
@@ -125,7 +137,8 @@ func TestYahooSplitsThatLeaveNoWholeNumberAndActionsOnHolidays(t *testing.T) {
 	// Seven for one on a holiday takes effect on the next day, together with one for ten; two dividends of a day are
 	// paid both.
 	text := chartOf(newYork, "[1704205800,1704378600]",
-		`{"open":[null,null],"high":[null,null],"low":[null,null],"close":[922.24285888671875,640.5],"volume":[null,7]}`, "[null,null]",
+		`{"open":[null,null],"high":[null,null],"low":[null,null],"close":[922.24285888671875,640.5],"volume":[null,7]}`,
+		"[null,null]",
 		`"dividends":{"1704205800":{"amount":0.1,"date":1704205800},"1704205801":{"amount":0.05,"date":1704205801},"1704500000":{"amount":9,"date":1704500000}},
 		"splits":{"1704292200":{"date":1704292200,"numerator":7,"denominator":1},"1704378600":{"date":1704378600,"numerator":1,"denominator":10}}`)
 	bars, err := yahoo(newServer(t, says(200, text)), "2024-01-10T00:00:00Z").History(t.Context(), "X", nil)
@@ -151,11 +164,27 @@ func TestYahooFaults(t *testing.T) {
 		code   string
 		kind   fault.Kind
 	}{
-		{"a symbol that it does not know", says(404, errorOf("Not Found", "No data found, symbol may be delisted")), "symbol_unknown", fault.KindNotFound},
-		{"the same with status 200", says(200, errorOf("Not Found", "No data found, symbol may be delisted")), "symbol_unknown", fault.KindNotFound},
-		{"a bad request", says(422, errorOf("Unprocessable Entity", "1d data not available")), "provider_answer_invalid", fault.KindInternal},
-		{"a refusal", says(401, `{"finance":{"result":null,"error":{"code":"Unauthorized","description":"Invalid Crumb"}}}`), "provider_refused", fault.KindForbidden},
-		{"a refusal with status 200", says(200, `{"finance":{"result":null,"error":{"code":"Unauthorized","description":"Invalid Crumb"}}}`), "provider_refused", fault.KindForbidden},
+		{
+			"a symbol that it does not know", says(404, errorOf("Not Found", "No data found, symbol may be delisted")),
+			"symbol_unknown", fault.KindNotFound,
+		},
+		{
+			"the same with status 200", says(200, errorOf("Not Found", "No data found, symbol may be delisted")),
+			"symbol_unknown", fault.KindNotFound,
+		},
+		{
+			"a bad request", says(422, errorOf("Unprocessable Entity", "1d data not available")), "provider_answer_invalid",
+			fault.KindInternal,
+		},
+		{
+			"a refusal", says(401, `{"finance":{"result":null,"error":{"code":"Unauthorized","description":"Invalid Crumb"}}}`),
+			"provider_refused", fault.KindForbidden,
+		},
+		{
+			"a refusal with status 200",
+			says(200, `{"finance":{"result":null,"error":{"code":"Unauthorized","description":"Invalid Crumb"}}}`),
+			"provider_refused", fault.KindForbidden,
+		},
 		{"a path that is not there", says(404, "<html>not here</html>"), "provider_unknown", fault.KindNotFound},
 		{"throttling", says(429, "Too Many Requests\r\n"), "provider_throttled", fault.KindUnavailable},
 		{"a server that is broken", says(503, ""), "provider_unavailable", fault.KindUnavailable},
@@ -164,13 +193,36 @@ func TestYahooFaults(t *testing.T) {
 		{"JSON that is cut", says(200, splitChart[:len(splitChart)/2]), "provider_answer_invalid", fault.KindInternal},
 		{"HTML", says(200, "<html>"), "provider_answer_invalid", fault.KindInternal},
 		{"no chart", says(200, `{"chart":{"result":[],"error":null}}`), "provider_answer_invalid", fault.KindInternal},
-		{"a column that is short", says(200, chartOf(newYork, "[1704205800,1704292200]", quote, "[1.5,1.5]", "")), "provider_answer_invalid", fault.KindInternal},
-		{"no time zone", says(200, chartOf(`"timezone":"EST"`, "[1704205800]", quote, "[1.5]", "")), "provider_answer_invalid", fault.KindInternal},
-		{"a time of another age", says(200, chartOf(newYork, "[99999999999]", quote, "[1.5]", "")), "provider_answer_invalid", fault.KindInternal},
-		{"a negative price", says(200, chartOf(newYork, "[1704205800]", `{"open":[1],"high":[1],"low":[1],"close":[-1.5],"volume":[1]}`, "[1.5]", "")),
-			"provider_answer_invalid", fault.KindInternal},
-		{"a split to nothing", says(200, chartOf(newYork, "[1704205800]", quote, "[1.5]", `"splits":{"1":{"date":1704205800,"numerator":0,"denominator":1}}`)),
-			"provider_answer_invalid", fault.KindInternal},
+		{
+			"a column that is short", says(200, chartOf(newYork, "[1704205800,1704292200]", quote, "[1.5,1.5]", "")),
+			"provider_answer_invalid", fault.KindInternal,
+		},
+		{
+			"no time zone", says(200, chartOf(`"timezone":"EST"`, "[1704205800]", quote, "[1.5]", "")),
+			"provider_answer_invalid",
+			fault.KindInternal,
+		},
+		{
+			"a time of another age", says(200, chartOf(newYork, "[99999999999]", quote, "[1.5]", "")), "provider_answer_invalid",
+			fault.KindInternal,
+		},
+		{
+			"a negative price",
+			says(
+				200, chartOf(newYork, "[1704205800]", `{"open":[1],"high":[1],"low":[1],"close":[-1.5],"volume":[1]}`, "[1.5]", ""),
+			),
+			"provider_answer_invalid", fault.KindInternal,
+		},
+		{
+			"a split to nothing",
+			says(
+				200,
+				chartOf(
+					newYork, "[1704205800]", quote, "[1.5]", `"splits":{"1":{"date":1704205800,"numerator":0,"denominator":1}}`,
+				),
+			),
+			"provider_answer_invalid", fault.KindInternal,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -186,9 +238,14 @@ func TestYahooHasNothingOfAWindowOrASymbol(t *testing.T) {
 	t.Parallel()
 	from := civil.Of(2024, time.January, 9)
 	empty := newServer(t,
-		says(400, `{"chart":{"result":null,"error":{"code":"Bad Request","description":"Data doesn't exist for startDate = 1704672000, endDate = 1704844800"}}}`),
+		says(
+			400,
+			`{"chart":{"result":null,"error":{"code":"Bad Request","description":"Data doesn't exist for startDate = 1704672000, endDate = 1704844800"}}}`,
+		),
 		says(200, `{"chart":{"result":[{"meta":{"gmtoffset":0},"indicators":{"quote":[{}],"adjclose":[{}]}}],"error":null}}`),
-		says(404, `{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found, symbol may be delisted"}}}`))
+		says(
+			404, `{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found, symbol may be delisted"}}}`,
+		))
 	p := yahoo(empty, "2024-01-10T00:00:00Z")
 	for range 2 {
 		bars, err := p.History(t.Context(), "X", &from)
