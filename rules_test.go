@@ -65,7 +65,7 @@ var imports = map[string][]string{
 	"broker/brokertest":    {"broker", "events", "internal/wait"},
 	"bus/bustest":          {"broker", "bus", "events", "internal/wait", "store"},
 	"store/storetest":      {"broker", "events", "internal/...", "store"},
-	"internal/apidoc":      {"events", "internal/eventschema", "rest", "services/optimization"},
+	"internal/apidoc":      {"events", "internal/eventschema", "rest", "services/..."},
 	"internal/eventschema": {"events"},
 	"internal/files":       {},
 	"internal/plot":        {},

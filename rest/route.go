@@ -81,6 +81,11 @@ func Serve(e *echo.Echo, routes ...Route) {
 }
 
 func (r Route) serve(c echo.Context) error {
+	for _, value := range c.ParamValues() {
+		if strings.Contains(value, "/") { // the router lets the last variable have more than one segment
+			return PathUnknown()
+		}
+	}
 	if !r.RawQuery {
 		values, err := arguments(c, r.Query)
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"stega/fault"
 	"stega/rest"
+	"stega/services/boundary"
 )
 
 var (
@@ -169,7 +170,9 @@ func (s *schemas) responses(r rest.Route) object {
 	}
 	answer := object{"description": http.StatusText(status)}
 	if _, accepted := r.Answer.(rest.Accepted); accepted {
-		answer["content"] = content(s.of(reflect.TypeFor[rest.Ended]()))
+		answer["content"] = content(object{"anyOf": []any{
+			s.of(reflect.TypeFor[rest.Ended]()), s.of(reflect.TypeFor[boundary.Operation]()), // that of a service, and that of the ledger
+		}})
 		answer["description"] = "The outcome, when the request prefers to wait for it"
 		all[strconv.Itoa(http.StatusAccepted)] = object{"description": "Accepted", "content": content(s.answer(r.Answer))}
 	} else if r.Answer != nil {
