@@ -1,4 +1,3 @@
-// Package contract compares the HTTP API of a whole server with its OpenAPI document.
 package contract
 
 import (
