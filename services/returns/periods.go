@@ -22,7 +22,7 @@ type Drawdown struct {
 }
 
 // drawdowns returns the answer with the deepest drawdowns and the number of all.
-func drawdowns(a asked) (any, error) {
+func drawdowns(a request) (any, error) {
 	s := a.series
 	list := []Drawdown{}
 	for _, d := range quant.WorstDrawdowns(s.returns, a.limit) {
@@ -51,7 +51,7 @@ type YearOf struct {
 }
 
 // tabled returns the answer with the returns by calendar month or year. A return belongs to the month in which it ends.
-func tabled(a asked) (any, error) {
+func tabled(a request) (any, error) {
 	if a.frequency != spans.Daily {
 		return nil, fault.Invalid("parameter_invalid", "frequency=%s does not divide months", a.frequency).
 			WithHint("leave out frequency: a table is computed from daily returns")
@@ -84,7 +84,7 @@ func calendar(s series) (years, months []int) {
 }
 
 // yearly returns one row for each year; years[i] is the year of return i.
-func (a asked) yearly(years []int) []YearOf {
+func (a request) yearly(years []int) []YearOf {
 	list := []YearOf{}
 	for from := 0; from < len(years); {
 		to := from

@@ -59,7 +59,7 @@ func rateParam(name, about string, otherwise any) rest.Param {
 // metricParam is the name of a statistic.
 func metricParam() rest.Param {
 	names := slices.Concat([]string{"sharpe"}, slices.Sorted(maps.Keys(aliases)))
-	for _, f := range slices.Concat(figures, relatives) {
+	for _, f := range slices.Concat(statistics, relatives) {
 		if !slices.Contains(names, f.name) {
 			names = append(names, f.name)
 		}

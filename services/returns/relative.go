@@ -12,19 +12,19 @@ import (
 	"stega/quant"
 )
 
-// rival holds a benchmark, with both series on their common days.
-type rival struct {
-	who      subject
-	own, its series
+// comparison holds a benchmark, with both series on their common days.
+type comparison struct {
+	subject     subject
+	own, series series
 }
 
-// rival loads the benchmark of a query. It returns nil when the query has none.
-func (s *Service) rival(ctx context.Context, q query, who subject, own series) (*rival, error) {
+// compare loads the benchmark of a query. It returns nil when the query has none.
+func (s *Service) compare(ctx context.Context, q query, who subject, own series) (*comparison, error) {
 	if q.benchmark == "" {
 		return nil, nil //nolint:nilnil // the query has no benchmark
 	}
-	r := &rival{}
-	its, err := s.benchmark(ctx, q, &r.who)
+	r := &comparison{}
+	its, err := s.benchmark(ctx, q, &r.subject)
 	if f, ok := errors.AsType[*fault.Fault](err); ok {
 		return nil, notComparable(f, q.benchmark)
 	}
@@ -32,15 +32,15 @@ func (s *Service) rival(ctx context.Context, q query, who subject, own series) (
 		return nil, err
 	}
 	mine, theirs := daySet(own), daySet(its)
-	r.own, r.its = own.onDays(theirs), its.onDays(mine)
+	r.own, r.series = own.onDays(theirs), its.onDays(mine)
 	if len(r.own.days) < 2 {
 		return nil, fault.Invalid("benchmark_apart",
 			"%s (%s to %s) and the benchmark %s (%s to %s) have %d common days with prices in the window: a return needs two",
-			who.name(), own.days[0], own.days[len(own.days)-1], r.who.name(), its.days[0], its.days[len(its.days)-1],
+			who.name(), own.days[0], own.days[len(own.days)-1], r.subject.name(), its.days[0], its.days[len(its.days)-1],
 			len(r.own.days)).
 			WithHint("choose another benchmark, or a window in which both have prices")
 	}
-	r.own, r.its = r.own.every(q.frequency), r.its.every(q.frequency)
+	r.own, r.series = r.own.every(q.frequency), r.series.every(q.frequency)
 	return r, nil
 }
 
@@ -135,7 +135,7 @@ const (
 )
 
 // relatives lists every statistic relative to a benchmark, in the order of the answer.
-var relatives = []figure{
+var relatives = []statistic{
 	{"annual_return", ofBenchmark(annual(quant.AnnualReturn)), 1, ""},
 	{"cumulative_return", ofBenchmark(ofReturns(quant.CumulativeReturn)), 1, ""},
 	{"annual_volatility", ofBenchmark(annual(quant.AnnualVolatility)), 2, ""},
@@ -175,11 +175,11 @@ var relatives = []figure{
 }
 
 // object returns the statistics relative to the benchmark, with the number of common returns.
-func (r *rival) object(a asked) object {
+func (r *comparison) object(a request) object {
 	var o object
 	b := a
-	b.who = r.who
-	o.addHead(b, r.its)
-	o.addStatistics(relatives, a.sample(r.own, r.its.returns))
+	b.subject = r.subject
+	o.addHead(b, r.series)
+	o.addStatistics(relatives, a.sample(r.own, r.series.returns))
 	return o
 }

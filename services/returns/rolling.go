@@ -20,13 +20,13 @@ var aliases = map[string]string{
 
 // findStatistic returns the statistic of a name, and whether it is relative to a benchmark. A name that both lists
 // have is the statistic of the series itself.
-func findStatistic(name string) (f *figure, relative bool) {
+func findStatistic(name string) (f *statistic, relative bool) {
 	if long := aliases[name]; long != "" {
 		name = long
 	}
-	named := func(f figure) bool { return f.name == name }
-	if i := slices.IndexFunc(figures, named); i >= 0 {
-		return &figures[i], false
+	named := func(f statistic) bool { return f.name == name }
+	if i := slices.IndexFunc(statistics, named); i >= 0 {
+		return &statistics[i], false
 	}
 	if i := slices.IndexFunc(relatives, named); i >= 0 {
 		return &relatives[i], true
@@ -35,18 +35,18 @@ func findStatistic(name string) (f *figure, relative bool) {
 }
 
 // rolling returns the answer with one statistic of each window of consecutive returns, on the day the window ends.
-func rolling(a asked) (any, error) {
+func rolling(a request) (any, error) {
 	f, relative := findStatistic(a.metric)
 	s, benchmark := a.series, []float64(nil)
-	if !relative && a.rival != nil {
+	if !relative && a.comparison != nil {
 		return nil, unused("benchmark", a.metric+" is not relative to a benchmark")
 	}
 	if relative {
-		if a.rival == nil {
+		if a.comparison == nil {
 			return nil, fault.Invalid("benchmark_missing", "%s needs a benchmark", a.metric).
 				WithHint("give benchmark=SYMBOL, or the id of a portfolio")
 		}
-		s, benchmark = a.rival.own, a.rival.its.returns
+		s, benchmark = a.comparison.own, a.comparison.series.returns
 	}
 	if a.window < f.minReturns {
 		return nil, fault.Invalid("window_short", "window=%d is too short: %s needs %d returns", a.window, a.metric,
@@ -87,7 +87,7 @@ func rolling(a asked) (any, error) {
 	o.add("window", a.window)
 	if relative {
 		var b object
-		b.addSubject(a.rival.who)
+		b.addSubject(a.comparison.subject)
 		o.add("benchmark", b)
 	}
 	o.add("dates", s.endDays()[a.window-1:])

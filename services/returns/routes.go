@@ -64,19 +64,19 @@ func (s subject) name() string {
 	return "portfolio " + s.PortfolioID
 }
 
-// asked is a question with what it is about.
-type asked struct {
+// request is a query with its target and the series of both.
+type request struct {
 	query
 
-	ctx    context.Context
-	who    subject
-	series series
-	rival  *rival // what it is compared with, if anything
+	ctx        context.Context
+	subject    subject
+	series     series
+	comparison *comparison // nil without a benchmark
 }
 
 type finder func(c echo.Context, q query) (subject, series, error)
 
-type answerer func(a asked) (any, error)
+type answerer func(a request) (any, error)
 
 // of returns the handler that answers a query about the series that find finds.
 func (s *Service) of(find finder, answer answerer) echo.HandlerFunc {
@@ -85,11 +85,11 @@ func (s *Service) of(find finder, answer answerer) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		a := asked{query: q, ctx: c.Request().Context()}
-		if a.who, a.series, err = find(c, q); err != nil {
+		a := request{query: q, ctx: c.Request().Context()}
+		if a.subject, a.series, err = find(c, q); err != nil {
 			return err
 		}
-		if a.rival, err = s.rival(a.ctx, q, a.who, a.series); err != nil {
+		if a.comparison, err = s.compare(a.ctx, q, a.subject, a.series); err != nil {
 			return err
 		}
 		a.series = a.series.every(q.frequency)
@@ -105,13 +105,13 @@ func (s *Service) of(find finder, answer answerer) echo.HandlerFunc {
 	}
 }
 
-// steps is what an answer costs: each figure goes over all returns, and a rolling one over those of each window.
-func (a asked) steps(path string) float64 {
+// steps is what an answer costs: each statistic goes over all returns, and a rolling one over those of each window.
+func (a request) steps(path string) float64 {
 	n := float64(len(a.series.returns))
 	if strings.HasSuffix(path, "/rolling") {
 		return max(0, n-float64(a.window)) * float64(a.window)
 	}
-	return float64(len(figures)) * n
+	return float64(len(statistics)) * n
 }
 
 func (s *Service) assetOf(c echo.Context, q query) (subject, series, error) {
@@ -149,32 +149,32 @@ func (s *Service) followed(ctx context.Context, id string, q query) (subject, se
 type Series struct {
 	subject
 
-	Kind      string          `json:"kind"`
-	Frequency spans.Frequency `json:"frequency"`
-	Dates     events.Days     `json:"dates"`
-	Values    []*float64      `json:"values"`
-	Benchmark *rivalSeries    `json:"benchmark,omitempty"`
+	Kind      string           `json:"kind"`
+	Frequency spans.Frequency  `json:"frequency"`
+	Dates     events.Days      `json:"dates"`
+	Values    []*float64       `json:"values"`
+	Benchmark *benchmarkSeries `json:"benchmark,omitempty"`
 }
 
-// rivalSeries is the benchmark on the same days.
-type rivalSeries struct {
+// benchmarkSeries is the benchmark on the same days.
+type benchmarkSeries struct {
 	subject
 
 	Values []*float64 `json:"values"`
 }
 
-func listed(a asked) (any, error) {
+func listed(a request) (any, error) {
 	own := a.series
-	if a.rival != nil {
-		own = a.rival.own
+	if a.comparison != nil {
+		own = a.comparison.own
 	}
-	answer := Series{subject: a.who, Kind: a.kind, Frequency: a.frequency, Dates: own.days}
+	answer := Series{subject: a.subject, Kind: a.kind, Frequency: a.frequency, Dates: own.days}
 	if a.kind == "simple" || a.kind == "log" {
 		answer.Dates = own.days[1:]
 	}
 	answer.Values = values(a.kind, own.returns)
-	if a.rival != nil {
-		answer.Benchmark = &rivalSeries{a.rival.who, values(a.kind, a.rival.its.returns)}
+	if a.comparison != nil {
+		answer.Benchmark = &benchmarkSeries{a.comparison.subject, values(a.kind, a.comparison.series.returns)}
 	}
 	return answer, nil
 }

@@ -10,12 +10,12 @@ import (
 // The JSON Schemas of the answers, whose fields follow from the statistics that there are.
 
 var (
-	dateSchema    = rest.Schema{"type": "string", "format": "date"}
-	numberSchema  = rest.Schema{"type": "number"}
-	integerSchema = rest.Schema{"type": "integer"}
-	textSchema    = rest.Schema{"type": "string"}
-	statistic     = rest.Schema{"type": []string{"number", "null"}} // null where it is not defined
-	statistics    = rest.Schema{"type": "array", "items": statistic}
+	dateSchema          = rest.Schema{"type": "string", "format": "date"}
+	numberSchema        = rest.Schema{"type": "number"}
+	integerSchema       = rest.Schema{"type": "integer"}
+	textSchema          = rest.Schema{"type": "string"}
+	statisticSchema     = rest.Schema{"type": []string{"number", "null"}} // null where it is not defined
+	statisticListSchema = rest.Schema{"type": "array", "items": statisticSchema}
 )
 
 // objectSchema returns the schema of an object with some sets of properties. All are required but undefined and
@@ -59,9 +59,9 @@ func headSchema(others rest.Schema) rest.Schema {
 }
 
 // statisticsSchema adds the properties of statistics to others.
-func statisticsSchema(list []figure, properties rest.Schema) rest.Schema {
+func statisticsSchema(list []statistic, properties rest.Schema) rest.Schema {
 	for _, f := range list {
-		properties[f.name] = statistic
+		properties[f.name] = statisticSchema
 	}
 	properties["undefined"] = undefinedSchema()
 	return properties
@@ -73,7 +73,7 @@ func undefinedSchema() rest.Schema {
 
 func summarySchema() rest.Schema {
 	dateOrNull := rest.Schema{"type": []string{"string", "null"}, "format": "date"}
-	return headSchema(statisticsSchema(figures, rest.Schema{
+	return headSchema(statisticsSchema(statistics, rest.Schema{
 		"risk_free": numberSchema, "required": numberSchema, "confidence": numberSchema,
 		"max_drawdown_start": dateOrNull, "max_drawdown_trough": dateOrNull, "max_drawdown_end": dateOrNull,
 		"benchmark": benchmarkSchema(headSchema(statisticsSchema(relatives, rest.Schema{}))),
@@ -82,8 +82,8 @@ func summarySchema() rest.Schema {
 
 func seriesSchema() rest.Schema {
 	return rest.Schema{
-		"kind": enumSchema(kindParam.Values), "frequency": enumSchema(frequencyParam.Values), "dates": listSchema(dateSchema), "values": statistics,
-		"benchmark": benchmarkSchema(rest.Schema{"values": statistics}),
+		"kind": enumSchema(kindParam.Values), "frequency": enumSchema(frequencyParam.Values), "dates": listSchema(dateSchema), "values": statisticListSchema,
+		"benchmark": benchmarkSchema(rest.Schema{"values": statisticListSchema}),
 	}
 }
 
@@ -97,7 +97,7 @@ func tableSchema() rest.Schema {
 
 func rollingSchema() rest.Schema {
 	return headSchema(rest.Schema{
-		"metric": textSchema, "window": integerSchema, "dates": listSchema(dateSchema), "values": statistics, "undefined": undefinedSchema(),
+		"metric": textSchema, "window": integerSchema, "dates": listSchema(dateSchema), "values": statisticListSchema, "undefined": undefinedSchema(),
 		"benchmark": benchmarkSchema(rest.Schema{}),
 	})
 }

@@ -53,9 +53,9 @@ func snapConstant(returns []float64) []float64 {
 	return out
 }
 
-// figure is one statistic: its name, its formula, and the number of returns that it needs. The last field is the
+// statistic is one statistic: its name, its formula, and the number of returns that it needs. The last field is the
 // reason for which it can be undefined when there are enough returns.
-type figure struct {
+type statistic struct {
 	name       string
 	compute    func(x *sample) float64
 	minReturns int
@@ -73,7 +73,7 @@ const (
 )
 
 // reason returns why a statistic of a sample is undefined.
-func (f *figure) reason(x *sample) string {
+func (f *statistic) reason(x *sample) string {
 	switch n := len(x.returns); {
 	case n < f.minReturns:
 		return fmt.Sprintf("it needs %d returns, and there are %d", f.minReturns, n)
@@ -141,8 +141,8 @@ func longestDrawdown(returns []float64) float64 {
 	return float64(quant.LongestDrawdown(wealth))
 }
 
-// figures lists every statistic of a series, in the order of the answer.
-var figures = []figure{
+// statistics lists every statistic of a series, in the order of the answer.
+var statistics = []statistic{
 	{"annual_return", annual(quant.AnnualReturn), 1, ""},
 	{"arithmetic_return", annual(quant.ArithmeticReturn), 1, ""},
 	{"cumulative_return", ofReturns(quant.CumulativeReturn), 1, ""},
@@ -211,7 +211,7 @@ type field struct {
 func (o *object) add(name string, value any) { *o = append(*o, field{name, value}) }
 
 // addStatistics adds the statistics of a sample. One that is undefined is null, and the field undefined has the reason.
-func (o *object) addStatistics(list []figure, x sample) {
+func (o *object) addStatistics(list []statistic, x sample) {
 	undefined := map[string]string{}
 	for i := range list {
 		f := &list[i]
@@ -256,8 +256,8 @@ func (o object) MarshalJSON() ([]byte, error) {
 }
 
 // addHead adds the fields that begin every answer.
-func (o *object) addHead(a asked, s series) {
-	o.addSubject(a.who)
+func (o *object) addHead(a request, s series) {
+	o.addSubject(a.subject)
 	o.add("from", s.days[0]) // the day of the first price
 	o.add("to", s.days[len(s.days)-1])
 	o.add("frequency", a.frequency)
@@ -265,7 +265,7 @@ func (o *object) addHead(a asked, s series) {
 }
 
 // summarize returns the answer with all statistics, as ratios and not as percentages.
-func summarize(a asked) (any, error) {
+func summarize(a request) (any, error) {
 	var o object
 	o.addHead(a, a.series)
 	o.add("risk_free", a.riskFree)
@@ -275,9 +275,9 @@ func summarize(a asked) (any, error) {
 	o.add("max_drawdown_start", a.series.endDay(start, trough >= 0)) // the day of the peak
 	o.add("max_drawdown_trough", a.series.endDay(trough, trough >= 0))
 	o.add("max_drawdown_end", a.series.endDay(end, end >= 0)) // the day of recovery; null before it
-	o.addStatistics(figures, a.sample(a.series, nil))
-	if a.rival != nil {
-		o.add("benchmark", a.rival.object(a))
+	o.addStatistics(statistics, a.sample(a.series, nil))
+	if a.comparison != nil {
+		o.add("benchmark", a.comparison.object(a))
 	}
 	return o, nil
 }
