@@ -50,7 +50,8 @@ func BenchmarkPublish(b *testing.B) {
 		var confirmed sync.WaitGroup
 		for b.Loop() {
 			confirmed.Add(1)
-			err := br.Publish(b.Context(), broker.Outgoing{Service: "bench", Message: events.Message{Envelope: envelope(), Data: body}}, func(err error) {
+			out := broker.Outgoing{Service: "bench", Message: events.Message{Envelope: envelope(), Data: body}}
+			err := br.Publish(b.Context(), out, func(err error) {
 				if err != nil {
 					b.Error(err)
 				}
@@ -91,7 +92,8 @@ func publishWatermill(b *testing.B, publishers int) {
 		e := envelope()
 		m := message.NewMessage(e.ID, body)
 		for name, value := range map[string]string{
-			"specversion": "1.0", "id": e.ID, "source": e.Source, "type": e.Type, "time": e.Time.Format(time.RFC3339Nano), "subject": e.Subject,
+			"specversion": "1.0", "id": e.ID, "source": e.Source, "type": e.Type,
+			"time": e.Time.Format(time.RFC3339Nano), "subject": e.Subject,
 			"correlationid": e.Correlation, "causationid": e.Causation, "traceparent": e.TraceParent, "sequence": "1",
 		} {
 			m.Metadata.Set("cloudEvents:"+name, value)
