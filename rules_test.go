@@ -215,7 +215,7 @@ func TestServicesAreComplete(t *testing.T) {
 	routes, err := process.Routes()
 	require.NoError(t, err)
 	for _, name := range process.Names() {
-		files := []string{"service.go", "handlers.go", "views.go", "api.go"}
+		files := []string{"service.go", "handlers.go", "views.go", "routes.go"}
 		if slices.ContainsFunc(routes[name], func(r bus.Route) bool { return r.Command }) {
 			files = append(files, "commands.go")
 		}
