@@ -21,7 +21,7 @@ import (
 // queued already.
 func (u *upstream) write(w http.ResponseWriter, r *http.Request) error {
 	if !queueable(r.Method, r.URL.Path) || r.Header.Get("Stega-Queue") == "no" {
-		return u.pass(w, r, u.notify(r))
+		return u.pass(w, r, u.notify(r)) //nolint:bodyclose // pass closes the body
 	}
 	id, err := operationID(r)
 	if err != nil {
@@ -49,7 +49,7 @@ func (u *upstream) write(w http.ResponseWriter, r *http.Request) error {
 	} else {
 		r.ContentLength = int64(len(body))
 	}
-	notify := u.notify(r)
+	notify := u.notify(r) //nolint:bodyclose // pass closes the body
 	away := u.pass(w, r, func(a *http.Response) error {
 		if gone(a.StatusCode) && rest == nil {
 			return errors.New(a.Status) // its id makes it harmless to send it again
@@ -244,7 +244,7 @@ func operationOf(it Item) json.RawMessage {
 func (u *upstream) operation(w http.ResponseWriter, r *http.Request) error {
 	it, err := u.queue.get(r.Context(), r.PathValue("id"))
 	if err != nil || it.State == Accepted {
-		return u.pass(w, r, u.notify(r))
+		return u.pass(w, r, u.notify(r)) //nolint:bodyclose // pass closes the body
 	}
 	if wait, settled := preferred(r.Header); wait > 0 && it.State != Failed {
 		began := time.Now()
@@ -255,7 +255,7 @@ func (u *upstream) operation(w http.ResponseWriter, r *http.Request) error {
 			return reply(w, http.StatusOK, o)
 		}
 		if it, err = u.queue.get(r.Context(), it.Operation); err != nil { // it was sent meanwhile
-			return u.pass(w, r, u.notify(r))
+			return u.pass(w, r, u.notify(r)) //nolint:bodyclose // pass closes the body
 		}
 	}
 	w.Header().Set("Stega-Queued", "true")

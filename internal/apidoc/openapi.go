@@ -131,6 +131,7 @@ func (s *schemas) parameters(r rest.Route) []any {
 func parameter(q rest.Param) object {
 	o := object{"type": "string"}
 	switch q.Type {
+	case rest.Text:
 	case rest.Integer, rest.Number, rest.Boolean:
 		o["type"] = string(q.Type)
 	case rest.Day:

@@ -28,6 +28,7 @@ type schemas struct {
 
 // names are those of types whose own name says too little outside of their package.
 var names = map[string]string{
+	"portfolio.Request":  "PortfolioRequest",
 	"marketdata.Summary": "Symbol", "marketdata.Prices": "SymbolPrices", "optimization.Request": "OptimizationRequest", "optimization.Summary": "OptimizationSummary",
 	"optimization.Result": "OptimizationResult", "optimization.Data": "OptimizationData", "access.Entry": "AuditEntry", "access.Made": "CreatedToken",
 	"access.Link": "SignInLink", "correlations.matrixAnswer": "CorrelationMatrix", "correlations.Rolling": "RollingCorrelation", "returns.YearOf": "YearlyReturns",
@@ -121,8 +122,9 @@ func (s *schemas) of(t reflect.Type) any {
 			s.named[name] = s.structure(t)
 		}
 		return object{"$ref": "#/components/schemas/" + name}
+	default:
+		return object{}
 	}
-	return object{}
 }
 
 // item returns the schema of an element, which may be null when it is a pointer.

@@ -26,7 +26,7 @@ func (s *Service) Routes(port rest.Service) []rest.Route {
 		},
 		{
 			Name: "createPortfolio", Method: http.MethodPost, Path: "/v1/portfolios", Scope: rest.ScopeWrite, Command: Create{}.Topic(),
-			Summary: "Create a portfolio", Body: PortfolioRequest{}, Answer: rest.Accepted{}, Handler: h.create,
+			Summary: "Create a portfolio", Body: Request{}, Answer: rest.Accepted{}, Handler: h.create,
 		},
 		{
 			Name: "getPortfolio", Method: http.MethodGet, Path: "/v1/portfolios/{id}", Scope: rest.ScopeRead,
@@ -35,7 +35,7 @@ func (s *Service) Routes(port rest.Service) []rest.Route {
 		{
 			Name: "updatePortfolio", Method: http.MethodPut, Path: "/v1/portfolios/{id}", Scope: rest.ScopeWrite, Command: Update{}.Topic(),
 			Summary: "Replace the name and the assets of a portfolio", IfMatch: true,
-			Body: PortfolioRequest{}, Answer: rest.Accepted{}, Handler: h.update,
+			Body: Request{}, Answer: rest.Accepted{}, Handler: h.update,
 		},
 		{
 			Name: "deletePortfolio", Method: http.MethodDelete, Path: "/v1/portfolios/{id}", Scope: rest.ScopeWrite, Command: Delete{}.Topic(),
@@ -52,7 +52,7 @@ type handler struct {
 
 // requested reads the body of a write and checks it.
 func requested(c echo.Context) (name string, assets []events.Asset, hash string, err error) {
-	var r PortfolioRequest
+	var r Request
 	if hash, err = rest.Body(c, &r); err != nil {
 		return "", nil, "", err
 	}
@@ -92,8 +92,8 @@ func (h handler) delete(c echo.Context) error {
 	return rest.Write(c, h.port, Delete{ID: id, Version: version}, id, rest.Hash(c, nil))
 }
 
-// PortfolioRequest is the body of a request that creates or replaces a portfolio.
-type PortfolioRequest struct {
+// Request is the body of a request that creates or replaces a portfolio.
+type Request struct {
 	Name   string         `json:"name" jsonschema:"required"`
 	Assets []AssetRequest `json:"assets" jsonschema:"required"`
 }
@@ -104,7 +104,7 @@ type AssetRequest struct {
 	Weight weight `json:"weight" jsonschema:"required"` // the weights of a portfolio add up to 1
 }
 
-func (r PortfolioRequest) assets() []events.Asset {
+func (r Request) assets() []events.Asset {
 	assets := make([]events.Asset, len(r.Assets))
 	for i, a := range r.Assets {
 		assets[i] = events.Asset{Symbol: a.Symbol, Weight: a.Weight.Decimal}
