@@ -8,13 +8,10 @@ import (
 	"stega/internal/eventschema"
 )
 
-// AsyncAPI returns the AsyncAPI 3 document of the events that GET /v1/stream pushes.
+// AsyncAPI returns the AsyncAPI 3 document of all events of the catalogue, which GET /v1/stream pushes.
 func AsyncAPI(catalogue []events.Type) ([]byte, error) {
 	channels, operations, messages := object{}, object{}, object{}
 	for _, t := range catalogue {
-		if t.Internal() {
-			continue
-		}
 		text, err := eventschema.Of(t)
 		if err != nil {
 			return nil, err
