@@ -79,7 +79,7 @@ func attachFirst[T any](ctx context.Context, b *Broker, queue string, attach fun
 			return sub, nil
 		}
 		if switched := noReplica(err) && b.in.switchNode(conn); !switched {
-			if f := queueFault(queue, err); f != nil {
+			if f := queueFault(queue, err); f != nil && f.Code != "queue_inaccessible" {
 				return zero, f
 			}
 		}
@@ -99,7 +99,8 @@ func noReplica(err error) bool {
 	return errors.As(err, &e) && e.Server && strings.Contains(e.Reason, "running replica on the local node")
 }
 
-// queueFault returns the fault of an unusable queue, or nil for another error.
+// queueFault returns the fault of an unusable queue, or nil for another error. A queue is inaccessible while its node
+// is down, and on a server that has just started and does not run the queue yet.
 func queueFault(queue string, err error) *fault.Fault {
 	var e *amqp.Error
 	if !errors.As(err, &e) || !e.Server {
@@ -107,6 +108,10 @@ func queueFault(queue string, err error) *fault.Fault {
 	}
 	switch e.Code {
 	case amqp.NotFound:
+		if strings.Contains(e.Reason, "down or inaccessible") {
+			return fault.Unavailable("queue_inaccessible", "the broker does not run the queue %s at present", queue).
+				WithHint("start the queue's node; a broker that has just started needs a moment").Because(err)
+		}
 		return fault.Unavailable("queue_missing", "the broker has no queue %s", queue).
 			WithHint("create it with: stega migrate").Because(err)
 	case amqp.AccessRefused:

@@ -112,7 +112,7 @@ func (r *reader) run(ctx context.Context, t *tail) {
 			if noReplica(err) && r.b.in.switchNode(conn) {
 				continue
 			}
-			if f := queueFault(r.b.names.log(), err); f != nil {
+			if f := queueFault(r.b.names.log(), err); f != nil && f.Code != "queue_inaccessible" {
 				r.b.log.Warn("a reader of the log ends", "position", r.next, "error", f)
 				return
 			}
