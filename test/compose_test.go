@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -107,7 +108,7 @@ func TestTheComposedStack(t *testing.T) {
 	assert.Equal(t, 2, strings.Count(c.Compose("ps", "--format", "{{.Name}}", "correlations-api"), "\n"))
 
 	t.Log("one command replaces them")
-	out, err := c.Run("deploy/rotate-secrets", c.Args()...)
+	out, err := c.Run(filepath.Join(c.Root, "deploy", "rotate-secrets"), c.Args()...)
 	require.NoError(t, err, out)
 	c.Ready()
 	assert.NotEqual(t, before, password())
