@@ -111,7 +111,7 @@ func (u *upstream) read(w http.ResponseWriter, r *http.Request) error {
 		limit = patienceKept
 		if tag := before.header.Get("Etag"); tag != "" && r.Header.Get("If-None-Match") == "" {
 			r.Header.Set("If-None-Match", tag)
-			x.asked = true
+			x.conditional = true
 		}
 	}
 	ctx, cancel := context.WithCancel(r.Context())
@@ -157,18 +157,18 @@ func (a answer) write(w http.ResponseWriter) {
 
 // exchange is one read of an answer that is kept.
 type exchange struct {
-	u      *upstream
-	key    string
-	before answer
-	asked  bool // with the tag of the answer from before
-	began  int64
+	u           *upstream
+	key         string
+	before      answer
+	conditional bool // sent with the tag of the answer from before
+	began       int64
 }
 
 // take keeps the answer of the server, and puts the one from before in the place of a 304.
 func (x exchange) take(a *http.Response) error {
 	ctx := context.WithoutCancel(a.Request.Context())
 	switch {
-	case a.StatusCode == http.StatusNotModified && x.asked:
+	case a.StatusCode == http.StatusNotModified && x.conditional:
 		x.u.answers.confirm(ctx, x.key, x.began)
 		for name, values := range x.before.header {
 			if a.Header.Get(name) == "" {
