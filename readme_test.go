@@ -36,9 +36,12 @@ func TestTheReadmesTour(t *testing.T) {
 	kept := filepath.Join(dir, ".local", "share", "stega")
 	server, ok := stegatest.Launch(t, nil, "up", "--demo", "--data", kept, "--addr", "127.0.0.1:0")
 	require.True(t, ok, "%s", server.Output())
-	wait.Until(t, "the demo is there", func() bool { return strings.Contains(server.Output(), "In another terminal, try") })
+	wait.Until(t, "the demo is there", func() bool {
+		return strings.Contains(server.Output(), "In another terminal, try")
+	})
 	for example := range strings.Lines(server.Output()) {
-		if args := strings.Fields(example); len(args) > 1 && args[0] == "stega" && strings.HasPrefix(example, "  ") { // what it suggests
+		// what it suggests
+		if args := strings.Fields(example); len(args) > 1 && args[0] == "stega" && strings.HasPrefix(example, "  ") {
 			try := exec.CommandContext(t.Context(), filepath.Join(dir, "stega"), args[1:]...)
 			try.Env = append(os.Environ(), "HOME="+dir, "STEGA_URL="+server.URL, "STEGA_DATA="+kept, "STEGA_DAEMON=off")
 			out, err := try.CombinedOutput()

@@ -26,8 +26,9 @@ import (
 // for all below it too. Of the keys, the longest that a package's path begins with is its rule; a package without one
 // fails. Tests may import more.
 var imports = map[string][]string{
-	"main":            {"cmd"},
-	"cmd":             {"bench", "broker/...", "client", "daemon", "events", "internal/eventschema", "internal/files", "internal/plot", "process", "services/..."},
+	"main": {"cmd"},
+	"cmd": {"bench", "broker/...", "client", "daemon", "events", "internal/eventschema", "internal/files",
+		"internal/plot", "process", "services/..."},
 	"bench":           {"broker/...", "bus", "events", "process", "store"},
 	"daemon":          {"client", "events", "internal/files"},
 	"client":          {"events"},
@@ -126,7 +127,9 @@ func TestImportsPointOneWay(t *testing.T) {
 			if !own || !slices.Contains(leaves, name) && slices.Contains(leaves, imported) {
 				continue
 			}
-			assert.True(t, slices.ContainsFunc(allowed, func(a string) bool { return covers(a, imported) }), "%s imports %s", name, imported)
+			assert.True(t, slices.ContainsFunc(allowed, func(a string) bool {
+				return covers(a, imported)
+			}), "%s imports %s", name, imported)
 		}
 	}
 	assert.Greater(t, seen, 30, "go list did not list all")
@@ -136,17 +139,28 @@ func TestImportsPointOneWay(t *testing.T) {
 func TestARuleCoversWhatIsBelowIt(t *testing.T) {
 	t.Parallel()
 	for pkg, may := range map[string]map[string]bool{
-		"services/returns/figures":   {"quant": true, "services/portfolio": false, "services/returns/x": false, "store": true},
-		"services/boundary/access":   {"services/boundary/stream": true, "services/portfolio": false},
-		"services/marketdata/deeper": {"services/marketdata/provider": true, "services/boundary/access": false, "process": false},
-		"broker":                     {"broker/rabbitmq": false, "store": false, "events": true},
-		"broker/rabbitmq":            {"broker/embedded": false, "broker": true},
-		"quant/optimize":             {"quant": true, "events": false},
-		"servicesque":                {"bus": false},
+		"services/returns/figures": {
+			"quant":              true,
+			"services/portfolio": false,
+			"services/returns/x": false,
+			"store":              true,
+		},
+		"services/boundary/access": {"services/boundary/stream": true, "services/portfolio": false},
+		"services/marketdata/deeper": {
+			"services/marketdata/provider": true,
+			"services/boundary/access":     false,
+			"process":                      false,
+		},
+		"broker":          {"broker/rabbitmq": false, "store": false, "events": true},
+		"broker/rabbitmq": {"broker/embedded": false, "broker": true},
+		"quant/optimize":  {"quant": true, "events": false},
+		"servicesque":     {"bus": false},
 	} {
 		allowed, _ := ruleOf(pkg)
 		for imported, want := range may {
-			assert.Equal(t, want, slices.ContainsFunc(allowed, func(a string) bool { return covers(a, imported) }), "%s imports %s", pkg, imported)
+			assert.Equal(t, want, slices.ContainsFunc(allowed, func(a string) bool {
+				return covers(a, imported)
+			}), "%s imports %s", pkg, imported)
 		}
 	}
 	_, found := ruleOf("newcomer")
@@ -177,12 +191,14 @@ func TestEveryPackageHasExactlyOneComment(t *testing.T) {
 	for dir, files := range packages(t) {
 		comments := 0
 		for _, file := range files {
-			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.PackageClauseOnly|parser.ParseComments)
+			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil,
+				parser.PackageClauseOnly|parser.ParseComments)
 			require.NoError(t, err)
 			if parsed.Doc != nil {
 				comments++
 				text := parsed.Doc.Text()
-				assert.True(t, strings.HasPrefix(text, "Package ") || parsed.Name.Name == "main" && strings.HasPrefix(text, "Command "), "%s: %s", file, text)
+				assert.True(t, strings.HasPrefix(text, "Package ") || parsed.Name.Name == "main" &&
+					strings.HasPrefix(text, "Command "), "%s: %s", file, text)
 			}
 		}
 		assert.Equal(t, 1, comments, "package comments in %s", dir)
@@ -254,7 +270,8 @@ func TestBrokerUsersMayDoNoMoreThanTheyNeed(t *testing.T) {
 // An installation generates its secrets: none is in the tree for everybody to know.
 func TestNoSecretIsInTheTree(t *testing.T) {
 	t.Parallel()
-	secret := regexp.MustCompile(`(?i)password['"]?[ :=]+['"]?\w|"password(_hash)?"|\w://[^/@ ]+:[^/@ ]+@|(token|secret|key): [^$/ \n]`)
+	secret := regexp.MustCompile(
+		`(?i)password['"]?[ :=]+['"]?\w|"password(_hash)?"|\w://[^/@ ]+:[^/@ ]+@|(token|secret|key): [^$/ \n]`)
 	files, err := filepath.Glob("deploy/*")
 	require.NoError(t, err)
 	for _, file := range append(files, "compose.yaml", "Dockerfile") {

@@ -125,8 +125,14 @@ func Run(ctx context.Context, cfg Config) (r Report, err error) {
 	tokenFile := filepath.Join(p.Folder, "token")
 	go func() {
 		over <- process.Run(ctx, process.Config{
-			Services: process.Names(), Roles: []process.Role{process.API, process.Consumer}, Addr: "127.0.0.1:0", Migrate: true,
-			Database: p.database, Broker: p.open, Log: cfg.Log, TokenFile: tokenFile,
+			Services:  process.Names(),
+			Roles:     []process.Role{process.API, process.Consumer},
+			Addr:      "127.0.0.1:0",
+			Migrate:   true,
+			Database:  p.database,
+			Broker:    p.open,
+			Log:       cfg.Log,
+			TokenFile: tokenFile,
 		}, func(addr string) { address <- addr })
 	}()
 	select {

@@ -25,11 +25,16 @@ func small(t testing.TB) bench.Config {
 func complete(t *testing.T, r bench.Report) {
 	t.Helper()
 	for name, v := range map[string]float64{
-		"published": r.Publish.Rate, "one alone": r.Publish.Alone.P50, "handled": r.Events.Rate, "answered": r.Commands.Rate,
-		"visible":       r.Commands.ViewRate,
-		"loaded answer": r.Commands.Loaded.Answer.P99, "loaded view": r.Commands.Loaded.View.P50,
+		"published":       r.Publish.Rate,
+		"one alone":       r.Publish.Alone.P50,
+		"handled":         r.Events.Rate,
+		"answered":        r.Commands.Rate,
+		"visible":         r.Commands.ViewRate,
+		"loaded answer":   r.Commands.Loaded.Answer.P99,
+		"loaded view":     r.Commands.Loaded.View.P50,
 		"paced":           r.Commands.Paced.View.P99,
-		"import answered": r.Import.Answered, "import settled": r.Import.Settled,
+		"import answered": r.Import.Answered,
+		"import settled":  r.Import.Settled,
 	} {
 		assert.Positive(t, v, name)
 	}

@@ -66,7 +66,8 @@ func (p *environment) schema(ctx context.Context, service, statement string) err
 	}
 	defer func() { _ = c.Close(context.WithoutCancel(ctx)) }()
 	if _, err = c.Exec(ctx, fmt.Sprintf(statement, p.schemaOf(service))); err != nil {
-		return fault.Unavailable("bench_not_allowed", "the user of the database of %s may not create a schema", service).
+		return fault.Unavailable("bench_not_allowed", "the user of the database of %s may not create a schema",
+			service).
 			WithHint("use a user with that right, such as the one for stega migrate").Because(err)
 	}
 	return nil

@@ -25,7 +25,12 @@ func event(subject string, version int64) (broker.Outgoing, error) {
 	data = append(data, bytes.Repeat([]byte(" "), max(0, 512-len(data)))...)
 	id := events.NewID()
 	return broker.Outgoing{Message: events.Message{Data: data, Envelope: events.Envelope{
-		ID: id, Source: events.Source("bench"), Type: e.Topic(), Subject: subject, Time: time.Now().UTC(), Correlation: id,
+		ID:          id,
+		Source:      events.Source("bench"),
+		Type:        e.Topic(),
+		Subject:     subject,
+		Time:        time.Now().UTC(),
+		Correlation: id,
 		ContentType: "application/json",
 	}}}, nil
 }

@@ -10,8 +10,8 @@ import (
 // Inspector is implemented by a broker whose parts can vanish while a process runs: an operator can delete a queue, a
 // binding or a permission.
 type Inspector interface {
-	// Inspect returns the missing parts: of the exchanges and the log, and of the queues and bindings of the services in
-	// t. An error means that the broker could not be inspected.
+	// Inspect returns the missing parts: of the exchanges and the log, and of the queues and bindings of the services
+	// in t. An error means that the broker could not be inspected.
 	Inspect(ctx context.Context, t Topology) ([]Lack, error)
 }
 

@@ -79,9 +79,14 @@ func bareFill(b *testing.B, br broker.Broker, topic string, from, n int) {
 		require.NoError(b, err)
 		confirmed.Add(1)
 		require.NoError(b, br.Publish(b.Context(), broker.Outgoing{Message: events.Message{Envelope: events.Envelope{
-			ID: events.NewID(), Source: events.Source("bare"), Type: topic, Subject: e.PortfolioID, Time: time.Now().UTC(),
+			ID:          events.NewID(),
+			Source:      events.Source("bare"),
+			Type:        topic,
+			Subject:     e.PortfolioID,
+			Time:        time.Now().UTC(),
 			Correlation: events.NewID(),
-			Sequence:    e.Version, ContentType: "application/json",
+			Sequence:    e.Version,
+			ContentType: "application/json",
 		}, Data: data}}, func(err error) {
 			if err != nil {
 				b.Error(err)
@@ -105,9 +110,11 @@ func bareConsume(b *testing.B, ch *amqp.Channel, db *pgx.Conn, n int) {
 			last = <-in
 			var e events.PortfolioReturnsUpdated
 			require.NoError(b, json.Unmarshal(last.Body, &e))
-			batch.Queue(`INSERT INTO inbox (message_id, handler, handled_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+			batch.Queue(
+				`INSERT INTO inbox (message_id, handler, handled_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
 				last.Headers["cloudEvents:id"], "bare", time.Now().UnixMicro())
-			batch.Queue(`INSERT INTO view (subject, version) VALUES ($1, $2) ON CONFLICT (subject) DO UPDATE SET version = excluded.version`,
+			batch.Queue(`INSERT INTO view (subject, version) VALUES ($1, $2) ON CONFLICT (subject) DO UPDATE SET `+
+				`version = excluded.version`,
 				e.PortfolioID, e.Version)
 		}
 		batch.Queue("COMMIT")
@@ -156,18 +163,23 @@ func bareCommand(b *testing.B, conn *pgx.Conn, assets string) error {
 	}
 	var batch pgx.Batch
 	batch.Queue("BEGIN")
-	batch.Queue(`INSERT INTO operations (id, command, subject, entity_id, status, error, accepted_at, finished_at, body_hash)
-		VALUES ($1, $2, $3, $4, $5, '', $6, 0, $7) ON CONFLICT (id) DO NOTHING`, op, "bench.write", id, id, "running", now, id)
+	batch.Queue(`INSERT INTO operations (id, command, subject, entity_id, status, error, accepted_at, finished_at,
+		body_hash)
+		VALUES ($1, $2, $3, $4, $5, '', $6, 0, $7) ON CONFLICT (id) DO NOTHING`, op, "bench.write", id, id, "running",
+		now, id)
 	batch.Queue(`INSERT INTO entities (id, name, assets) VALUES ($1, $2, $3)`, id, id, assets)
 	batch.Queue(`UPDATE operations SET status = $1, finished_at = $2 WHERE id = $3`, "succeeded", now, op)
-	batch.Queue(`INSERT INTO sequences (subject, value) VALUES ($1, 1) ON CONFLICT (subject) DO UPDATE SET value = sequences.value + excluded.value`, id)
+	batch.Queue(`INSERT INTO sequences (subject, value) VALUES ($1, 1) ON CONFLICT (subject) DO UPDATE SET value = `+
+		`sequences.value + excluded.value`, id)
 	logSettling, err := json.Marshal(events.OperationState{ID: op, Command: "bench.write", Service: "bench",
 		Status: "succeeded"})
 	if err != nil {
 		return err
 	}
-	batch.Queue(`INSERT INTO outbox (message_id, service, topic, subject, emitted_at, correlation, causation, traceparent, data, sequence)
-		VALUES ($1, '', $2, $3, $4, $5, $5, '', $6, (SELECT value FROM sequences WHERE subject = $3)), ($7, '', $8, $5, $4, $5, $5, '', $9, 0)`,
+	batch.Queue(`INSERT INTO outbox (message_id, service, topic, subject, emitted_at, correlation, causation,
+		traceparent, data, sequence)
+		VALUES ($1, '', $2, $3, $4, $5, $5, '', $6, (SELECT value FROM sequences WHERE subject = $3)), ($7, '', $8,
+			$5, $4, $5, $5, '', $9, 0)`,
 		events.NewID(), "returns.portfolio_updated", id, now, op, string(data), events.NewID(), "stega.operation",
 		string(logSettling))
 	batch.Queue("COMMIT")

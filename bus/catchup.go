@@ -127,7 +127,8 @@ func (p *pass) read(ctx context.Context) error {
 	start := from.Position
 	if from.MessageID != "" && start < p.bounds.First {
 		p.log.Warn("the broker's log does not reach back to the last event that was handled. "+
-			"If a view lacks something, run: stega rebuild --service "+p.service, "position", start, "oldest", p.bounds.First)
+			"If a view lacks something, run: stega rebuild --service "+p.service, "position", start, "oldest",
+			p.bounds.First)
 		from.MessageID, start = "", p.bounds.First
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -200,8 +201,9 @@ func size(entries []broker.LogEntry) (n int) {
 
 // anew makes the next pass begin at the beginning, as another event stands where a mark is.
 func (p *pass) anew(from *store.LogMark) error {
-	p.log.Warn("the broker's log is another one than before: it lacks what was published to the old one and not handled. "+
-		"If a view lacks something, run: stega rebuild --service "+p.service, "position", from.Position)
+	p.log.Warn(
+		"the broker's log is another one than before: it lacks what was published to the old one and not handled. "+
+			"If a view lacks something, run: stega rebuild --service "+p.service, "position", from.Position)
 	p.upto, p.more = store.LogMark{}, true
 	return nil
 }

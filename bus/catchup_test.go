@@ -136,10 +136,11 @@ func (n *node) publish(topic string, versions ...int64) {
 		data, err := json.Marshal(events.Portfolio{ID: "p", Name: "p", Version: v})
 		require.NoError(n.t, err)
 		confirmed := make(chan error, 1)
-		require.NoError(n.t, n.admin.Publish(n.t.Context(), broker.Outgoing{Message: events.Message{Envelope: events.Envelope{
-			ID: events.NewID(), Source: events.Source("portfolio"), Type: topic, Subject: "p", Time: time.Now(),
-			Correlation: events.NewID(), Sequence: v,
-		}, Data: data}}, func(err error) { confirmed <- err }))
+		require.NoError(n.t,
+			n.admin.Publish(n.t.Context(), broker.Outgoing{Message: events.Message{Envelope: events.Envelope{
+				ID: events.NewID(), Source: events.Source("portfolio"), Type: topic, Subject: "p", Time: time.Now(),
+				Correlation: events.NewID(), Sequence: v,
+			}, Data: data}}, func(err error) { confirmed <- err }))
 		require.NoError(n.t, <-confirmed)
 	}
 }
@@ -310,7 +311,8 @@ func (n *node) relay() (stop func()) {
 
 func (n *node) submit(version int64) store.Operation {
 	n.t.Helper()
-	op, err := bus.NewCommandBus(n.dispatcher(false), n.db).Submit(n.t.Context(), bus.Submission{Command: errand{version}})
+	op, err := bus.NewCommandBus(n.dispatcher(false), n.db).
+		Submit(n.t.Context(), bus.Submission{Command: errand{version}})
 	require.NoError(n.t, err)
 	return op
 }
@@ -342,7 +344,8 @@ func (n *node) settledCommands() {
 	n.t.Helper()
 	wait.Until(n.t, "no command is kept", func() bool {
 		var rows int
-		err := n.db.Read().NewRaw("SELECT (SELECT count(*) FROM commands) + (SELECT count(*) FROM outbox WHERE service <> '')").Scan(n.t.Context(), &rows)
+		err := n.db.Read().NewRaw("SELECT (SELECT count(*) FROM commands) + (SELECT count(*) FROM outbox WHERE "+
+			"service <> '')").Scan(n.t.Context(), &rows)
 		return err == nil && rows == 0
 	})
 }

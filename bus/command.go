@@ -104,8 +104,13 @@ type submission struct {
 // cause returns the envelope that events of the command name as their causation.
 func (s *submission) cause(ctx context.Context) events.Envelope {
 	return events.Envelope{
-		ID: s.op.ID, Source: events.Source(s.op.Service), Type: s.op.Command, Subject: s.op.Subject, Time: time.Now().UTC(),
-		Correlation: s.op.ID, TraceParent: traceParent(ctx, ""),
+		ID:          s.op.ID,
+		Source:      events.Source(s.op.Service),
+		Type:        s.op.Command,
+		Subject:     s.op.Subject,
+		Time:        time.Now().UTC(),
+		Correlation: s.op.ID,
+		TraceParent: traceParent(ctx, ""),
 	}
 }
 
@@ -226,5 +231,6 @@ func (s *submission) unrecorded(ctx context.Context, err error) error {
 		code, why, first = f.Code, ": "+f.Detail, f.Hint+"; then "
 	}
 	return fault.Unavailable(code, "%s could not be carried out now, and nothing was changed%s", s.op.Command, why).
-		WithHint("%stry again with the header Operation-Id: %s; it takes effect at most once", first, s.op.ID).Because(err)
+		WithHint("%stry again with the header Operation-Id: %s; it takes effect at most once", first, s.op.ID).
+		Because(err)
 }

@@ -57,11 +57,17 @@ func TestOneMessageThatKillsItsProcess(t *testing.T) {
 				require.NoError(t, err)
 				id := events.NewID()
 				taken := make(chan error, 1)
-				require.NoError(t, b.Publish(t.Context(), broker.Outgoing{Message: events.Message{Envelope: events.Envelope{
-					ID: id, Source: "stega/test", Type: e.Topic(), Subject: e.Subject(), Time: time.Now().UTC(), Correlation: id,
-					Sequence:    v + 1,
-					ContentType: "application/json",
-				}, Data: data}}, func(err error) { taken <- err }))
+				require.NoError(t,
+					b.Publish(t.Context(), broker.Outgoing{Message: events.Message{Envelope: events.Envelope{
+						ID:          id,
+						Source:      "stega/test",
+						Type:        e.Topic(),
+						Subject:     e.Subject(),
+						Time:        time.Now().UTC(),
+						Correlation: id,
+						Sequence:    v + 1,
+						ContentType: "application/json",
+					}, Data: data}}, func(err error) { taken <- err }))
 				require.NoError(t, <-taken)
 			}
 		}
@@ -237,7 +243,8 @@ func TestTheProcessThatCrashes(t *testing.T) {
 		defer relay.Wait()
 		defer cancel()
 	} else {
-		b, err = rabbitmq.Open(t.Context(), rabbitmq.Config{URL: os.Getenv(crashBroker), Name: "crasher", Patient: true})
+		b, err = rabbitmq.Open(t.Context(),
+			rabbitmq.Config{URL: os.Getenv(crashBroker), Name: "crasher", Patient: true})
 		require.NoError(t, err)
 	}
 	defer func() { _ = b.Close() }()
@@ -252,7 +259,8 @@ func TestTheProcessThatCrashes(t *testing.T) {
 	<-ready
 	wait.Until(t, "everything has settled", func() bool {
 		var effects, parked, dead int
-		err := db.Read().NewRaw(`SELECT (SELECT count(*) FROM effects), (SELECT count(*) FROM parked WHERE state <> 'dead'),
+		err := db.Read().NewRaw(`SELECT (SELECT count(*) FROM effects), (SELECT count(*) FROM parked
+			WHERE state <> 'dead'),
 			(SELECT count(*) FROM parked WHERE state = 'dead')`).Scan(t.Context(), &effects, &parked, &dead)
 		return err == nil && parked == 0 && strconv.Itoa(effects+dead) == os.Getenv(crashMessages)
 	})

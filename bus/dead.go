@@ -48,7 +48,8 @@ func deadLetter(d broker.Delivery) store.ParkedMessage {
 		m.Cause = shape(m.LastError)
 	}
 	if id := m.Message.ID; id == "" || !printable(id) || len(id) > maxName {
-		sum := sha256.Sum256(append([]byte(id+"\x00"+d.Reason+"\x00"+d.At.UTC().Format(time.RFC3339Nano)+"\x00"), d.Data...))
+		sum := sha256.Sum256(append([]byte(id+"\x00"+d.Reason+"\x00"+d.At.UTC().Format(time.RFC3339Nano)+"\x00"),
+			d.Data...))
 		m.Message.ID = uuid.NewHash(sha256.New(), uuid.Nil, sum[:], 8).String()
 	}
 	m.Message.Type = legible(m.Message.Type, maxName)

@@ -134,7 +134,8 @@ func HandleJob[M events.Typed](d *Dispatcher, h JobHandler[M], opts ...Option) {
 // register erases the type of a handler: nothing after it has M.
 func register[M events.Typed](d *Dispatcher, r *Route, call func(context.Context, work, M) error, opts []Option) {
 	if d.sealed.Load() { // others read its tables by now
-		panic(fmt.Sprintf("bus: a handler of %s is registered with %s after it was sealed", reflect.TypeFor[M](), d.service))
+		panic(fmt.Sprintf("bus: a handler of %s is registered with %s after it was sealed", reflect.TypeFor[M](),
+			d.service))
 	}
 	if t := reflect.TypeFor[M](); t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
 		d.mistakes = append(d.mistakes, fmt.Errorf("a handler takes %s: messages are handled by value", t))

@@ -78,7 +78,9 @@ func TestSeal(t *testing.T) {
 			"bus.impostor claims the topic portfolio.created"},
 		{"refuses a deferred event", func(d *Dispatcher) { Handle(d, nop[events.PortfolioCreated], Deferred()) },
 			"only commands can be deferred"},
-		{"refuses messages by pointer", func(d *Dispatcher) { Handle(d, nop[*rename]) }, "messages are handled by value"},
+		{"refuses messages by pointer", func(d *Dispatcher) {
+			Handle(d, nop[*rename])
+		}, "messages are handled by value"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := NewDispatcher("shop")
@@ -174,7 +176,8 @@ func TestNothingIsRegisteredAfterSeal(t *testing.T) {
 	d := NewDispatcher("returns")
 	Handle(d, func(context.Context, *store.Tx, events.PricesImported) error { return nil })
 	require.NoError(t, d.Seal())
-	require.PanicsWithValue(t, "bus: a handler of events.PortfolioCreated is registered with returns after it was sealed",
+	require.PanicsWithValue(t,
+		"bus: a handler of events.PortfolioCreated is registered with returns after it was sealed",
 		func() {
 			Handle(d, func(context.Context, *store.Tx, events.PortfolioCreated) error { return nil })
 		})

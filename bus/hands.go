@@ -49,7 +49,8 @@ func (h *hands) hung() string {
 	worst, why := time.Duration(0), ""
 	for _, b := range h.busy {
 		if took := time.Since(b.since); took >= b.limit && took > worst {
-			worst, why = took, fmt.Sprintf("%s has handled message %s for %s", b.handler, b.message, took.Truncate(time.Second))
+			worst, why = took, fmt.Sprintf("%s has handled message %s for %s", b.handler, b.message,
+				took.Truncate(time.Second))
 		}
 	}
 	return why

@@ -62,7 +62,10 @@ func (l *loop) events(ctx context.Context, deliveries <-chan broker.Delivery) {
 	done := make(chan struct{}, len(lanes))
 	for i := range lanes {
 		lanes[i] = &lane{
-			loop: l, in: make(chan broker.Delivery, l.opts.Prefetch), items: map[string]*item{}, seen: map[store.Lane]struct{}{},
+			loop:   l,
+			in:     make(chan broker.Delivery, l.opts.Prefetch),
+			items:  map[string]*item{},
+			seen:   map[store.Lane]struct{}{},
 			outage: outage{loop: l, worker: fmt.Sprintf("lane %d", i)},
 		}
 		go func() {
@@ -236,9 +239,11 @@ func unreadable(d broker.Delivery) string {
 	}{{"id", d.ID, maxName}, {"type", d.Type, maxName}, {"subject", d.Subject, maxSubject}} {
 		switch {
 		case !printable(part.value):
-			return fmt.Sprintf("the %s %.300q of the envelope is not text: it has a NUL or is not UTF-8", part.name, part.value)
+			return fmt.Sprintf("the %s %.300q of the envelope is not text: it has a NUL or is not UTF-8", part.name,
+				part.value)
 		case len(part.value) > part.limit:
-			return fmt.Sprintf("the %s of the envelope has %d bytes, more than %d", part.name, len(part.value), part.limit)
+			return fmt.Sprintf("the %s of the envelope has %d bytes, more than %d", part.name, len(part.value),
+				part.limit)
 		}
 	}
 	return ""
@@ -249,7 +254,8 @@ func printable(s string) bool { return utf8.ValidString(s) && strings.IndexByte(
 
 func (l *loop) reject(d broker.Delivery, reason string) {
 	l.settled("", outcomeRejected)
-	l.log.Warn("a message cannot be read and goes to the dead queue", "topic", d.Type, "message", d.ID, "reason", reason)
+	l.log.Warn("a message cannot be read and goes to the dead queue", "topic", d.Type, "message", d.ID, "reason",
+		reason)
 	l.logSettling(d.Reject(reason))
 }
 
@@ -335,8 +341,8 @@ func (l *lane) unit(ctx context.Context, tasks []*task) (at int, err error) {
 	parked := false
 	err = runUnit(ctx, l.db, func(ctx context.Context, tx *store.Tx) error {
 		at, parked = -1, false
-		// The inbox first: it waits for a process that was cut off from the broker and still handles one of these, and may
-		// park it.
+		// The inbox first: it waits for a process that was cut off from the broker and still handles one of these, and
+		// may park it.
 		isNew, err := store.InboxOf(tx).Claim(ctx, l.claims)
 		if err != nil {
 			return fmt.Errorf("write the inbox: %w", err)
@@ -361,7 +367,8 @@ func (l *lane) unit(ctx context.Context, tasks []*task) (at int, err error) {
 				m := t.waiting(tx.Now())
 				if !blocked[t.lane] { // and what comes after it lines up behind it
 					m.State, blocked[t.lane] = store.Suspect, true
-					m.LastError = fmt.Sprintf("it was delivered %d times before, and not settled", t.item.deliveries[0].Attempts)
+					m.LastError = fmt.Sprintf("it was delivered %d times before, and not settled",
+						t.item.deliveries[0].Attempts)
 					m.Cause = "the consumer ended with it in hand"
 				}
 				if err := store.InboxOf(tx).Park(ctx, m); err != nil {

@@ -52,7 +52,8 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		}, []string{"service"}),
 	}
 	m.recovered = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "stega_messages_recovered_total", Help: "Events that did not come from the queue and were taken from the log.",
+		Name: "stega_messages_recovered_total",
+		Help: "Events that did not come from the queue and were taken from the log.",
 	}, []string{"service"})
 	if registry == nil {
 		return m

@@ -121,7 +121,8 @@ func Log(log *slog.Logger) Middleware {
 				return err
 			}
 			attrs := []slog.Attr{
-				slog.String("handler", c.Handler), slog.String("message", c.Message.ID), slog.String("subject", c.Message.Subject),
+				slog.String("handler", c.Handler), slog.String("message", c.Message.ID),
+				slog.String("subject", c.Message.Subject),
 				slog.String("operation", c.Message.Correlation), slog.Duration("took", time.Since(start)),
 			}
 			if err != nil {

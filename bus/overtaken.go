@@ -27,7 +27,11 @@ func (l *loop) overtaken(ctx context.Context, tx *store.Tx, r *Route, e events.E
 	tx.SetCause(e)
 	store.Collect(tx, "replay "+r.Topic, e.Subject, func(_ context.Context, tx *store.Tx, subjects []string) error {
 		slices.Sort(subjects)
-		return tx.Emit(events.ReplayRequested{Service: l.service, Topics: []string{r.Topic}, Keys: slices.Compact(subjects)})
+		return tx.Emit(events.ReplayRequested{
+			Service: l.service,
+			Topics:  []string{r.Topic},
+			Keys:    slices.Compact(subjects),
+		})
 	})
 	return true, nil
 }

@@ -16,7 +16,12 @@ func (t *task) message() events.Message { return t.item.deliveries[0].Message }
 // waiting is the task's message lined up behind an earlier one.
 func (t *task) waiting(now time.Time) store.ParkedMessage {
 	return store.ParkedMessage{
-		Handler: t.route.Handler, Message: t.message(), State: store.Waiting, ParkedAt: now, DueAt: now, Holds: t.route.Hold,
+		Handler:  t.route.Handler,
+		Message:  t.message(),
+		State:    store.Waiting,
+		ParkedAt: now,
+		DueAt:    now,
+		Holds:    t.route.Hold,
 	}
 }
 
@@ -53,7 +58,8 @@ func (l *lane) park(ctx context.Context, t *task, failure error) error {
 	m := store.ParkedMessage{Handler: t.route.Handler, Message: t.message(), Holds: t.route.Hold, Attempts: 1}
 	dead := l.failed(&m, failure)
 	err := l.outage.insist(ctx, "park a message", func(ctx context.Context, tx *store.Tx) error {
-		isNew, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: t.item.envelope.ID, Handler: t.route.Handler}})
+		isNew, err := store.InboxOf(tx).Claim(ctx,
+			[]store.Claim{{MessageID: t.item.envelope.ID, Handler: t.route.Handler}})
 		if err != nil || !isNew[0] {
 			return err
 		}

@@ -143,8 +143,9 @@ const isolatedTries = 3
 func (r *redriver) suspect(ctx context.Context, tx *store.Tx, t *retry) error {
 	m := &t.m
 	if m.Attempts >= isolatedTries {
-		return r.giveUp(ctx, tx, t, fmt.Errorf("its consumer ended %d times while it handled this message and nothing else",
-			m.Attempts))
+		return r.giveUp(ctx, tx, t,
+			fmt.Errorf("its consumer ended %d times while it handled this message and nothing else",
+				m.Attempts))
 	}
 	t.alone = true
 	m.Attempts++

@@ -152,7 +152,11 @@ func (w *watcher) begin(ctx context.Context) error {
 	}
 	err = w.db.Do(ctx, func(_ context.Context, tx *store.Tx) error {
 		for _, topic := range w.d.Topics() {
-			store.InboxOf(tx).BeginLogMark(store.LogMark{Topic: topic, Position: here.Position, MessageID: here.MessageID})
+			store.InboxOf(tx).BeginLogMark(store.LogMark{
+				Topic:     topic,
+				Position:  here.Position,
+				MessageID: here.MessageID,
+			})
 		}
 		return nil
 	})

@@ -202,7 +202,8 @@ func (c *Client) Audit(ctx context.Context, p Page, token, operation string) (An
 
 // Health is whether the server is ready, or what is missing.
 type Health struct {
-	Status   string            `json:"status"` // ready, degraded (it takes requests, and something is wrong), or not ready
+	// ready, degraded (it takes requests, and something is wrong), or not ready
+	Status   string            `json:"status"`
 	Missing  map[string]string `json:"missing,omitempty"`
 	Degraded map[string]string `json:"degraded,omitempty"`
 }

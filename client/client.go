@@ -27,9 +27,10 @@ import (
 
 // Options of New.
 type Options struct {
-	URL       string        // where stega runs, such as http://127.0.0.1:8420
-	Token     string        // sent as a bearer token; empty for none
-	Prove     bool          // the token is of this machine's server: it is sent only on connections whose other end proves to know it
+	URL   string // where stega runs, such as http://127.0.0.1:8420
+	Token string // sent as a bearer token; empty for none
+	// the token is of this machine's server: it is sent only on connections whose other end proves to know it
+	Prove     bool
 	TLS       *tls.Config   // nil: the usual one
 	Socket    string        // the path of a Unix socket to reach it through, which the URL then only names
 	HTTP      *http.Client  // nil: one of its own; it must have no timeout, for streams last
@@ -105,9 +106,14 @@ func (o Options) Transport(token func() string) *http.Transport {
 	socket := o.Socket
 	dialer := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	t := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ForceAttemptHTTP2: true,
-		TLSHandshakeTimeout: 10 * time.Second,
-		MaxIdleConns:        256, MaxIdleConnsPerHost: 128, IdleConnTimeout: 90 * time.Second, ExpectContinueTimeout: time.Second,
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           dialer.DialContext,
+		ForceAttemptHTTP2:     true,
+		TLSHandshakeTimeout:   10 * time.Second,
+		MaxIdleConns:          256,
+		MaxIdleConnsPerHost:   128,
+		IdleConnTimeout:       90 * time.Second,
+		ExpectContinueTimeout: time.Second,
 	}
 	t.TLSClientConfig = o.TLS.Clone()
 	if o.Prove && socket == "" &&
@@ -247,7 +253,8 @@ func call[T any](ctx context.Context, c *Client, r Request) (a Answer[T], err er
 		return a, nil
 	}
 	if err := json.Unmarshal(a.Raw, &a.Value); err != nil {
-		return a, fault.New(fault.KindInternal, "answer_strange", "what %s answers to %s %s is not understood", c.options.URL, r.Method, r.Path).
+		return a, fault.New(fault.KindInternal, "answer_strange", "what %s answers to %s %s is not understood",
+			c.options.URL, r.Method, r.Path).
 			WithHint("is it stega that runs there, and of which version?").
 			Because(err)
 	}

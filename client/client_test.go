@@ -136,7 +136,8 @@ func FuzzFrames(f *testing.F) {
 	for _, seed := range []string{
 		`{"hello":{"version":"1","position":{"position":1,"id":"x"},"ping_seconds":25}}`,
 		`{"id":1,"error":{"kind":"conflict","code":"x","detail":"y"}}`,
-		`{"push":{"channels":["#"],"position":3,"event":{"id":"x","data":{}}}}`, `{"position":{"position":1,"id":"x"}}`, `[]`,
+		`{"push":{"channels":["#"],"position":3,"event":{"id":"x","data":{}}}}`, `{"position":{"position":1,"id":"x"}}`,
+		`[]`,
 		`{"id":-1}`,
 	} {
 		f.Add(seed)

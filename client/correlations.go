@@ -29,7 +29,8 @@ type CorrelationsQuery struct {
 func (r CorrelationsQuery) query() url.Values {
 	q := r.Window.query()
 	for _, p := range [][2]string{
-		{"symbols", strings.Join(r.Symbols, ",")}, {"portfolio", r.PortfolioID}, {"frequency", r.Frequency}, {"kind", r.Kind},
+		{"symbols", strings.Join(r.Symbols, ",")}, {"portfolio", r.PortfolioID}, {"frequency", r.Frequency},
+		{"kind", r.Kind},
 		{"method", r.Method},
 		{"target", r.Target}, {"missing", r.Missing}, {"benchmark", number(r.Benchmark)}, {"span", number(r.Span)},
 		{"linkage", r.Linkage},

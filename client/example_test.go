@@ -73,7 +73,8 @@ func Example() {
 	}
 	r := answer.Value
 	fmt.Printf(
-		"%s: %d returns, %.0f %% in all, at most %.0f %% below a peak\n", r.Symbol, r.Observations, *r.CumulativeReturn*100,
+		"%s: %d returns, %.0f %% in all, at most %.0f %% below a peak\n", r.Symbol, r.Observations,
+		*r.CumulativeReturn*100,
 		-*r.MaxDrawdown*100,
 	)
 	// Output: AAPL: 2 returns, -1 % in all, at most 10 % below a peak
@@ -103,7 +104,9 @@ func ExampleClient_Stream() {
 	defer s.Close()
 	pushed := make(chan client.Event)
 	_, err := s.Subscribe(
-		ctx, client.Interest{Channel: "portfolio.*"}, client.Subscriber{Push: func(p client.Push) { pushed <- p.Event }},
+		ctx, client.Interest{Channel: "portfolio.*"}, client.Subscriber{Push: func(p client.Push) {
+			pushed <- p.Event
+		}},
 	)
 	if err != nil {
 		panic(err)
@@ -123,7 +126,8 @@ func ExampleClient_Do() {
 	ctx := context.Background()
 	read := func(tag string) *http.Response {
 		a, err := c.Do(
-			ctx, client.Request{Method: http.MethodGet, Path: "/v1/portfolios", Header: http.Header{"If-None-Match": {tag}}},
+			ctx,
+			client.Request{Method: http.MethodGet, Path: "/v1/portfolios", Header: http.Header{"If-None-Match": {tag}}},
 		)
 		if err != nil {
 			panic(err)

@@ -128,8 +128,8 @@ func (c *Client) follow(ctx context.Context, id string, cmd *Command, w Wait) (O
 	ctx, end := limited(ctx, in, cmd, w)
 	defer end()
 	stop, err := c.listen(ctx, in, cmd != nil && cmd.Unsent)
-	// Without a stream each answer is held until the outcome is there. So it is while a daemon answers for a server that
-	// is
+	// Without a stream each answer is held until the outcome is there. So it is while a daemon answers for a server
+	// that is
 	// away: it queues the write, or has queued it.
 	if has(err, CodeStreamMissing) || has(err, CodeServerUnavailable) && c.relayed.Load() {
 		return c.hold(ctx, in, cmd, w)
@@ -262,7 +262,8 @@ func (c *Client) wait(
 			pending = false
 			if a.err == nil {
 				in.put(&a.op)
-			} else if seen, _ := in.look(); seen.Status == "" || !has(a.err, CodeAnswerLost) { // else the pushes tell that it was taken
+			} else if seen, _ := in.look(); seen.Status == "" || !has(a.err, CodeAnswerLost) {
+				// Otherwise a push has shown that the server took it.
 				return op, a.err
 			}
 		case err := <-trying:
@@ -294,10 +295,12 @@ func (t *teller) tell(op Operation) {
 	was := t.last
 	t.last = op
 	if t.w.Changed != nil &&
-		(op.Status != was.Status || op.Outcome != was.Outcome || op.Progress != was.Progress || op.Settled != was.Settled) {
+		(op.Status != was.Status || op.Outcome != was.Outcome || op.Progress != was.Progress ||
+			op.Settled != was.Settled) {
 		t.w.Changed(op)
 	}
-	if t.w.Stalled != nil && op.Outcome == Stalled && (was.Outcome != Stalled || !slices.Equal(op.Waiting, was.Waiting)) {
+	if t.w.Stalled != nil && op.Outcome == Stalled &&
+		(was.Outcome != Stalled || !slices.Equal(op.Waiting, was.Waiting)) {
 		t.w.Stalled(op)
 	}
 }
@@ -333,7 +336,8 @@ func (c *Client) hold(ctx context.Context, in *inbox, cmd *Command, w Wait) (Ope
 			return op, queued(op)
 		}
 		if op.Done() && op.Outcome == "" {
-			return op, fault.Unavailable("settled_untold", "%s does not tell when what follows from a write is settled", c.options.URL).
+			return op, fault.Unavailable("settled_untold", "%s does not tell when what follows from a write is settled",
+				c.options.URL).
 				WithHint("wait with --wait=resolved, or ask the boundary")
 		}
 		if time.Since(asked) < time.Second &&

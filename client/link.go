@@ -50,7 +50,7 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 		OnPingReceived: func(context.Context, []byte) bool { l.alive(); return true },
 		OnPongReceived: func(context.Context, []byte) { l.alive() },
 	}
-	ws, answer, err := websocket.Dial(dialing, c.locate("/v1/stream", nil), options) //nolint:bodyclose // the library closes it
+	ws, answer, err := websocket.Dial(dialing, c.locate("/v1/stream", nil), options) //nolint:bodyclose // Dial does
 	if err != nil {
 		return nil, c.refusedStream(dialing, answer, err)
 	}
@@ -123,7 +123,8 @@ func (l *link) next(ctx context.Context) (f frame, err error) {
 	}
 	l.alive()
 	if f, err = read(b); err != nil {
-		return f, fault.New(fault.KindInternal, "stream_strange", "a frame of the stream is not understood").Because(err)
+		return f, fault.New(fault.KindInternal, "stream_strange", "a frame of the stream is not understood").
+			Because(err)
 	}
 	return f, nil
 }

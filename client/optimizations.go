@@ -193,8 +193,10 @@ func RepeatOptimization(id string) Command {
 // FollowOptimization is the command that has one follow its portfolio, or not any more.
 func FollowOptimization(id string, follow bool) Command {
 	return Command{
-		Method: http.MethodPut, Path: "/v1/optimizations/" + url.PathEscape(id) + "/follow", ContentType: "application/json",
-		Body: encode(map[string]bool{"follow": follow}),
+		Method:      http.MethodPut,
+		Path:        "/v1/optimizations/" + url.PathEscape(id) + "/follow",
+		ContentType: "application/json",
+		Body:        encode(map[string]bool{"follow": follow}),
 	}
 }
 

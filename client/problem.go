@@ -71,13 +71,15 @@ func (c *Client) unanswered(ctx context.Context, err error) error {
 	}
 	if text := err.Error(); strings.Contains(text, "tls: certificate required") ||
 		strings.Contains(text, "tls: bad certificate") { // an alert has no type
-		return fault.New(fault.KindUnauthorized, CodeCertificateRequired, "%s asks for a certificate of the client", c.options.URL).
+		return fault.New(fault.KindUnauthorized, CodeCertificateRequired, "%s asks for a certificate of the client",
+			c.options.URL).
 			WithHint("name one with --tls-cert and --tls-key, or in STEGA_CLIENT_CERT and STEGA_CLIENT_KEY").
 			Because(err)
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return fault.Unavailable(CodeServerUnavailable, "the certificate of %s is not trusted", c.options.URL).
-			WithHint("name the file of the authority that signed it with --tls-ca, or in STEGA_CLIENT_CA or SSL_CERT_FILE").
+			WithHint(
+				"name the file of the authority that signed it with --tls-ca, or in STEGA_CLIENT_CA or SSL_CERT_FILE").
 			Because(err)
 	}
 	if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") { // net/http has no type for it

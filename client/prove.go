@@ -120,7 +120,8 @@ func sameAddress(a, b string) bool {
 
 func unproven(host, format string, args ...any) error {
 	return fault.New(fault.KindForbidden, CodeServerUnproven, "the program that listens on %s is not your stega", host).
-		WithHint("nothing secret was sent; see what listens there, or start yours with: stega up; name the folder of its --data in STEGA_DATA, or a token in STEGA_TOKEN").
+		WithHint("nothing secret was sent; see what listens there, or start yours with: stega up; name the folder " +
+			"of its --data in STEGA_DATA, or a token in STEGA_TOKEN").
 		Because(fmt.Errorf(format, args...))
 }
 

@@ -133,7 +133,8 @@ func TestTheTokenOfThisMachineGoesToItsServerAlone(t *testing.T) {
 	t.Parallel()
 	real := stegaLike(t, localToken, nil)
 	ok := func(body string) string {
-		return "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " + itoa(len(body)) + "\r\n\r\n" + body
+		return "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " + itoa(len(body)) + "\r\n\r\n" +
+			body
 	}
 	for name, respond := range map[string]func(net.Conn, io.Reader){
 		"one that passes the challenge on": passingOn(real.Listener.Addr().String()),
@@ -141,9 +142,10 @@ func TestTheTokenOfThisMachineGoesToItsServerAlone(t *testing.T) {
 		"one with a proof of its own":      answering(ok(`{"proof":"AAAA","address":"127.0.0.1:1"}`)),
 		"one that knows no such path":      answering("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
 		"one that wants the token first":   answering("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"),
-		"one that sends elsewhere":         answering("HTTP/1.1 307 Temporary Redirect\r\nLocation: " + real.URL + "/v1/proof\r\nContent-Length: 0\r\n\r\n"),
-		"one that speaks no HTTP":          answering("SSH-2.0-x\r\n"),
-		"one that says nothing":            func(_ net.Conn, in io.Reader) { _, _ = io.Copy(io.Discard, in) },
+		"one that sends elsewhere": answering("HTTP/1.1 307 Temporary Redirect\r\nLocation: " + real.URL +
+			"/v1/proof\r\nContent-Length: 0\r\n\r\n"),
+		"one that speaks no HTTP": answering("SSH-2.0-x\r\n"),
+		"one that says nothing":   func(_ net.Conn, in io.Reader) { _, _ = io.Copy(io.Discard, in) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -215,7 +217,8 @@ func TestATokenThatWasGivenForAServerNeedsNoProof(t *testing.T) {
 
 func TestNoPasswordOfAURLIsShown(t *testing.T) {
 	t.Parallel()
-	for _, given := range []string{"http://u:hidden@127.0.0.1:1", "http://u:hidden@127.0.0.1:1/x?y=z", "http://u:hid den@h", "ftp://u:hidden@h", "http://u:%zzhidden@h", "u:hidden@h"} {
+	for _, given := range []string{"http://u:hidden@127.0.0.1:1", "http://u:hidden@127.0.0.1:1/x?y=z",
+		"http://u:hid den@h", "ftp://u:hidden@h", "http://u:%zzhidden@h", "u:hidden@h"} {
 		_, err := New(Options{URL: given})
 		require.Error(t, err)
 		f := fault.Of(err)

@@ -15,7 +15,8 @@ import (
 	"stega/internal/stegatest"
 )
 
-const prices = "date,symbol,close,open,volume\n2026-01-02,AAPL,100.50,99,1000\n2026-01-02,MA,200,,\n2026-01-05,AAPL,102,,\n2026-01-05,MA,198,,\n2026-01-06,AAPL,101,,\n2026-01-06,MA,204,,\n"
+const prices = "date,symbol,close,open,volume\n2026-01-02,AAPL,100.50,99,1000\n2026-01-02,MA,200,,\n2026-01-05,AAPL," +
+	"102,,\n2026-01-05,MA,198,,\n2026-01-06,AAPL,101,,\n2026-01-06,MA,204,,\n"
 
 // same requires that nothing that the server says is lost in the client's type.
 func same[T any](t *testing.T, a client.Answer[T], err error) T {
@@ -45,7 +46,8 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	assert.Equal(t, client.Succeeded, imported.Status)
 	half := decimal.MustParse("0.50")
 	created, err := c.Submit(
-		ctx, client.CreatePortfolio("core", []events.Asset{{Symbol: "AAPL", Weight: half}, {Symbol: "MA", Weight: half}}),
+		ctx,
+		client.CreatePortfolio("core", []events.Asset{{Symbol: "AAPL", Weight: half}, {Symbol: "MA", Weight: half}}),
 		client.Wait{For: client.ForResolved},
 	)
 	require.NoError(t, err)
@@ -73,7 +75,8 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	series, err = c.AssetSeries(ctx, "AAPL", client.ReturnsQuery{Frequency: "weekly", Kind: "drawdown"})
 	same(t, series, err)
 	aapl, core := client.Whose{Symbol: "AAPL"}, client.Whose{PortfolioID: id}
-	figures, err = c.Returns(ctx, core, client.ReturnsQuery{Benchmark: "AAPL", Required: new(0.05), Confidence: new(0.9)})
+	figures, err = c.Returns(ctx, core,
+		client.ReturnsQuery{Benchmark: "AAPL", Required: new(0.05), Confidence: new(0.9)})
 	assert.Equal(t, 2, same(t, figures, err).Benchmark.Observations)
 	figures, err = c.Returns(ctx, aapl, client.ReturnsQuery{Benchmark: id, Window: client.Window{To: "2026-01-05"}})
 	assert.NotEmpty(t, same(t, figures, err).Benchmark.Undefined)
@@ -105,7 +108,8 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	allocation, err := c.Allocate(ctx, optimized.EntityID, client.AllocationRequest{Amount: "10000", Method: "exact"})
 	assert.True(t, same(t, allocation, err).Exact)
 	edge, err := c.Submit(
-		ctx, client.Optimize(client.OptimizationRequest{Symbols: []string{"AAPL", "MA"}, Objective: "frontier", Points: 3}),
+		ctx,
+		client.Optimize(client.OptimizationRequest{Symbols: []string{"AAPL", "MA"}, Objective: "frontier", Points: 3}),
 		client.Wait{For: client.ForResolved},
 	)
 	require.NoError(t, err)
@@ -113,17 +117,20 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	assert.Len(t, same(t, optimum, err).Points, 3)
 	again, err := c.Submit(ctx, client.RepeatOptimization(optimized.EntityID), client.Wait{For: client.ForResolved})
 	require.NoError(t, err)
-	for _, cmd := range []client.Command{client.FollowOptimization(optimized.EntityID, false), client.DeleteOptimization(again.EntityID)} {
+	for _, cmd := range []client.Command{client.FollowOptimization(optimized.EntityID, false),
+		client.DeleteOptimization(again.EntityID)} {
 		_, err = c.Submit(ctx, cmd, client.Wait{For: client.ForResolved})
 		require.NoError(t, err)
 	}
 	server.Found("/v1/correlations?symbols=AAPL,MA", &json.RawMessage{})
 	matrix, err := c.Correlations(
-		ctx, client.CorrelationsQuery{Symbols: []string{"AAPL", "MA"}, Kind: "covariance", Method: "semi", Missing: "zero"},
+		ctx,
+		client.CorrelationsQuery{Symbols: []string{"AAPL", "MA"}, Kind: "covariance", Method: "semi", Missing: "zero"},
 	)
 	assert.Len(t, same(t, matrix, err).Matrix, 2)
 	matrix, err = c.Correlations(
-		ctx, client.CorrelationsQuery{PortfolioID: id, Kind: "covariance", Method: "ledoit_wolf", Target: "single_factor"},
+		ctx,
+		client.CorrelationsQuery{PortfolioID: id, Kind: "covariance", Method: "ledoit_wolf", Target: "single_factor"},
 	)
 	assert.Equal(t, id, same(t, matrix, err).PortfolioID)
 	pair, err := c.RollingCorrelation(ctx, client.CorrelationsQuery{Symbols: []string{"AAPL", "MA"}, Length: 2})

@@ -20,8 +20,9 @@ type ReturnsQuery struct {
 	Kind       string   // of a series: simple, log, cumulative, drawdown
 	Limit      int      // of drawdowns
 	By         string   // of a table: monthly, yearly
-	Metric     string   // of rolling statistics: the name of one as Returns and Relative have it in JSON; or return, volatility
-	Length     int      // of rolling statistics: the number of returns in each window
+	// of rolling statistics: the name of one as Returns and Relative have it in JSON; or return, volatility
+	Metric string
+	Length int // of rolling statistics: the number of returns in each window
 }
 
 func (r ReturnsQuery) query() url.Values {
@@ -29,7 +30,8 @@ func (r ReturnsQuery) query() url.Values {
 	for _, p := range [][2]string{
 		{"frequency", r.Frequency}, {"risk_free", number(r.RiskFree)}, {"required", number(r.Required)},
 		{"confidence", number(r.Confidence)},
-		{"rebalance", r.Rebalance}, {"benchmark", r.Benchmark}, {"kind", r.Kind}, {"limit", count(r.Limit)}, {"by", r.By},
+		{"rebalance", r.Rebalance}, {"benchmark", r.Benchmark}, {"kind", r.Kind}, {"limit", count(r.Limit)},
+		{"by", r.By},
 		{"metric", r.Metric},
 		{"window", count(r.Length)},
 	} {
@@ -108,7 +110,8 @@ type Returns struct {
 	ModifiedCVaR   *float64 `json:"modified_cvar"`
 	TailRatio      *float64 `json:"tail_ratio"`
 
-	LongestDrawdown *float64 `json:"longest_drawdown"` // in periods, from a high to the next that is higher, or to the end
+	// in periods, from a high to the next that is higher, or to the end
+	LongestDrawdown *float64 `json:"longest_drawdown"`
 	UlcerIndex      *float64 `json:"ulcer_index"`
 	PainIndex       *float64 `json:"pain_index"`
 	MartinRatio     *float64 `json:"martin_ratio"`

@@ -150,7 +150,8 @@ func (s *server) command(ws *websocket.Conn, c command) {
 	s.asked = append(s.asked, asked)
 	if s.busy > 0 {
 		s.busy--
-		s.send(ws, map[string]any{"id": c.ID, "error": fault.Unavailable("operation_unavailable", "the server is too busy")})
+		s.send(ws,
+			map[string]any{"id": c.ID, "error": fault.Unavailable("operation_unavailable", "the server is too busy")})
 		return
 	}
 	if f := s.refusal(want.From); f != nil {

@@ -143,7 +143,8 @@ func TestAResumeThatIsRefusedIsToldAndPushesGoOn(t *testing.T) {
 			s.end(4005, "another log")
 			h.until(t, "standing resumed=false", "push 1", "standing resumed=false", "lost "+code)
 			s.publish("portfolio.updated", "portfolio.*")
-			h.until(t, "standing resumed=false", "push 1", "standing resumed=false", "lost "+code, fmt.Sprintf("push %d", next))
+			h.until(t, "standing resumed=false", "push 1", "standing resumed=false", "lost "+code,
+				fmt.Sprintf("push %d", next))
 		})
 	}
 }
@@ -158,9 +159,18 @@ func TestAFirstSubscriptionFromAPlaceThatIsGoneIsRefused(t *testing.T) {
 func TestCloseCodesSayWhetherToComeBack(t *testing.T) {
 	t.Parallel()
 	for code, kind := range map[websocket.StatusCode]fault.Kind{
-		4001: "", 4002: "", 4003: "", 4004: "", 4005: "", 4321: "", websocket.StatusGoingAway: "",
+		4001:                          "",
+		4002:                          "",
+		4003:                          "",
+		4004:                          "",
+		4005:                          "",
+		4321:                          "",
+		websocket.StatusGoingAway:     "",
 		websocket.StatusInternalError: "",
-		websocket.StatusNormalClosure: "", 4500: fault.KindUnauthorized, 4501: fault.KindMalformed, 4502: fault.KindForbidden,
+		websocket.StatusNormalClosure: "",
+		4500:                          fault.KindUnauthorized,
+		4501:                          fault.KindMalformed,
+		4502:                          fault.KindForbidden,
 		4777:                          fault.KindForbidden,
 		websocket.StatusMessageTooBig: fault.KindTooLarge,
 	} {
@@ -186,7 +196,8 @@ func TestCloseCodesSayWhetherToComeBack(t *testing.T) {
 func TestAHandshakeThatIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, refused := range []*fault.Fault{
-		fault.New(fault.KindUnauthorized, "token_invalid", "no"), fault.New(fault.KindForbidden, "token_forbidden", "no"),
+		fault.New(fault.KindUnauthorized, "token_invalid", "no"),
+		fault.New(fault.KindForbidden, "token_forbidden", "no"),
 		fault.NotFound("path_unknown", "no"),
 	} {
 		t.Run("for good: "+refused.Code, func(t *testing.T) {

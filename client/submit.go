@@ -27,7 +27,8 @@ type Command struct {
 	Stream      io.Reader
 	IfMatch     string // the entity tag of the version that is to be changed, see Version
 	OperationID string // empty: a new one
-	Unsent      bool   // the id is a new one, which the caller minted and never sent: then nobody has to look for what became of it
+	// the id is a new one, which the caller minted and never sent: then nobody has to look for what became of it
+	Unsent bool
 }
 
 // Level is what is waited for.
@@ -84,7 +85,8 @@ func (c *Client) Await(ctx context.Context, id string, w Wait) (Operation, error
 
 // tooSlow is the fault of a wait whose time is up.
 func tooSlow(w Wait, op Operation) *fault.Fault {
-	f := fault.New(fault.KindTimeout, CodeWaitTimeout, "operation %s is not %s after %s; it goes on", op.ID, w.For, w.Timeout).
+	f := fault.New(fault.KindTimeout, CodeWaitTimeout, "operation %s is not %s after %s; it goes on", op.ID, w.For,
+		w.Timeout).
 		WithHint("watch it with: stega op watch %s", op.ID)
 	return f.With(items(op.Waiting)...)
 }
@@ -110,17 +112,20 @@ func settleFailed(op *Operation) *fault.Fault {
 	f := fault.Conflict(CodeSettleFailed, "the write of operation %s is done, but what follows from it failed", op.ID)
 	for _, at := range op.Waiting {
 		if at.State == events.ReceiptDead {
-			f.Detail = fmt.Sprintf("the write of operation %s is done, but %s could not handle %s", op.ID, at.Service, at.Topic)
+			f.Detail = fmt.Sprintf("the write of operation %s is done, but %s could not handle %s", op.ID, at.Service,
+				at.Topic)
 			break
 		}
 	}
 	return f.With(items(op.Waiting)...).
-		WithHint("see what failed with: stega dead list; once it is handled, the operation settles: stega op watch %s", op.ID)
+		WithHint("see what failed with: stega dead list; once it is handled, the operation settles: stega op watch %s",
+			op.ID)
 }
 
 // queued is the fault of a write that waits in the daemon.
 func queued(op Operation) *fault.Fault {
-	return fault.New(fault.KindTimeout, CodeWriteQueued, "the server is away; the write is queued, and will be sent when it is back").
+	return fault.New(fault.KindTimeout, CodeWriteQueued,
+		"the server is away; the write is queued, and will be sent when it is back").
 		WithHint("list queued writes with: stega queue list; watch it with: stega op watch %s", op.ID)
 }
 
@@ -193,7 +198,8 @@ func (c *Client) deliver(ctx context.Context, cmd Command, prefer string, trying
 
 func lost(id, where string, err error) *fault.Fault {
 	return fault.Unavailable(CodeAnswerLost, "it is not known whether %s took the write: no answer came", where).
-		WithHint("see: stega op show %s; sent again with this operation id, it takes effect at most once", id).Because(err)
+		WithHint("see: stega op show %s; sent again with this operation id, it takes effect at most once", id).
+		Because(err)
 }
 
 // attempt sends a command once.
@@ -223,7 +229,8 @@ func (c *Client) attempt(ctx context.Context, cmd *Command, prefer string) (Oper
 	}
 	var op Operation
 	if err := errors.Join(json.Unmarshal(a.Raw, &accepted), json.Unmarshal(a.Raw, &op)); err != nil {
-		return Operation{}, fault.New(fault.KindInternal, "answer_strange", "what %s answers is no operation", c.options.URL).
+		return Operation{}, fault.New(fault.KindInternal, "answer_strange", "what %s answers is no operation",
+			c.options.URL).
 			Because(err)
 	}
 	if accepted.OperationID != "" {

@@ -116,7 +116,11 @@ func TestSubmitTellsTheFaultsOfTheServerAndOfTheCommand(t *testing.T) {
 		assert.Equal(t, CodeSettleFailed, f.Code)
 		assert.Equal(t, fault.KindConflict, f.Kind)
 		assert.Equal(
-			t, []fault.Item{{Pointer: "returns/portfolioCreated", Detail: "portfolio.created of p1 is dead after 9 tries: no"}},
+			t,
+			[]fault.Item{{
+				Pointer: "returns/portfolioCreated",
+				Detail:  "portfolio.created of p1 is dead after 9 tries: no",
+			}},
 			f.Errors,
 		)
 	})

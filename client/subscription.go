@@ -21,9 +21,11 @@ type Interest struct {
 // reader of the connection: they must be quick, and must not wait for the stream.
 type Subscriber struct {
 	Push     func(Push)
-	Standing func(Standing)     // it stands, at first and again after each reconnect
-	Lost     func(*fault.Fault) // it could not be resumed: what happened meanwhile is not known and must be read; pushes go on, from the standing before
-	Ended    func(error)        // there will be no pushes any more
+	Standing func(Standing) // it stands, at first and again after each reconnect
+	// it could not be resumed: what happened meanwhile is not known and must be read; pushes go on, from the standing
+	// before
+	Lost  func(*fault.Fault)
+	Ended func(error) // there will be no pushes any more
 }
 
 // Subscription is a subscription of a stream.
@@ -177,7 +179,8 @@ func (sub *Subscription) refused(ctx context.Context, l *link, f *fault.Fault) {
 	sub.mu.Unlock()
 	switch {
 	case later > 0:
-		time.AfterFunc(later, func() { _ = sub.ask(ctx, l) }) // when there is another connection by then, that one has asked
+		// when there is another connection by then, that one has asked
+		time.AfterFunc(later, func() { _ = sub.ask(ctx, l) })
 		return
 	case again:
 		_ = sub.ask(ctx, l)

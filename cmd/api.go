@@ -59,7 +59,8 @@ stega --help.`,
 func apiRequest(in io.Reader, args []string, method, data string, headers []string) (r client.Request, err error) {
 	if len(args) == 2 {
 		if method != "" {
-			return r, fault.Usage("method_twice", "%s and --method both name the method", args[0]).WithHint("name it once")
+			return r, fault.Usage("method_twice", "%s and --method both name the method", args[0]).
+				WithHint("name it once")
 		}
 		method = args[0]
 	}

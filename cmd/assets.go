@@ -146,5 +146,6 @@ func readPortfolio(stdin io.Reader, file string) (string, []events.Asset, error)
 
 func notPortfolio(what string) *fault.Fault {
 	return fault.Malformed("file_invalid", "%s has no portfolio", what).
-		WithHint(`write JSON or YAML such as: {"name": "core", "assets": [{"symbol": "AAPL", "weight": "0.6"}, {"symbol": "MSFT", "weight": "0.4"}]}`)
+		WithHint(`write JSON or YAML such as: {"name": "core", "assets": [{"symbol": "AAPL", "weight": "0.6"}, ` +
+			`{"symbol": "MSFT", "weight": "0.4"}]}`)
 }

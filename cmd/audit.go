@@ -17,17 +17,18 @@ func newAudit(g *globals) *cobra.Command {
 	var token, operation string
 	c := &cobra.Command{
 		Use: "audit", Short: "Show the audit log", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Long: `Shows writes with the name of the token that made them ("local": --local-access), the status of the answer,
-the token or session that they made, and their operation. Reads of tokens, dead letters and the audit are there too.
-Requests of one kind share a line once a minute.`,
+		Long: `Shows writes with the name of the token that made them ("local": --local-access), the status of the
+answer, the token or session that they made, and their operation. Reads of tokens, dead letters and the audit are
+there too. Requests of one kind share a line once a minute.`,
 		Example: `  stega audit
   stega audit --operation 0190b7a8-0000-7000-8000-000000000001
   stega audit --limit 0 -o json`,
 		Annotations: csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
-			entries, raw, err := all(g, limit, func(p client.Page) (client.Answer[client.List[client.AuditEntry]], error) {
-				return cl.Audit(ctx, p, token, operation)
-			})
+			entries, raw, err := all(g, limit,
+				func(p client.Page) (client.Answer[client.List[client.AuditEntry]], error) {
+					return cl.Audit(ctx, p, token, operation)
+				})
 			if err != nil {
 				return err
 			}

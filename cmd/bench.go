@@ -18,10 +18,10 @@ func newBench(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure this machine, a broker and databases",
-		Long: `Measures how fast events are published and handled, commands taken and visible in the read view of another
-service, and prices imported: on RabbitMQ and PostgreSQL when they are named, else on the embedded broker and SQLite
-in a temporary folder. On servers it makes exchanges, queues and schemas with names of its own, and removes them in
-the end; its users must be allowed to.`,
+		Long: `Measures how fast events are published and handled, commands taken and visible in the read view of
+another service, and prices imported: on RabbitMQ and PostgreSQL when they are named, else on the embedded broker and
+SQLite in a temporary folder. On servers it makes exchanges, queues and schemas with names of its own, and removes
+them in the end; its users must be allowed to.`,
 		Example: `  stega bench
   stega bench --broker-url amqp://127.0.0.1/ -o json
   stega bench --symbols 500 --days 2520`,
@@ -94,7 +94,8 @@ func benchTable(w io.Writer, r bench.Report) error {
 		"prices imported",
 		perSecond(r.Import.Rate),
 		fmt.Sprintf(
-			"%d, answered after %.2f s, returns settled after %.2f s%s", r.Import.Prices, r.Import.Answered, r.Import.Settled,
+			"%d, answered after %.2f s, returns settled after %.2f s%s", r.Import.Prices, r.Import.Answered,
+			r.Import.Settled,
 			memory,
 		),
 	)

@@ -35,7 +35,8 @@ func TestMain(m *testing.M) {
 		if asked {
 			break
 		}
-		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "STEGA_") && !strings.HasPrefix(name, "STEGA_TEST_") {
+		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "STEGA_") &&
+			!strings.HasPrefix(name, "STEGA_TEST_") {
 			_ = os.Unsetenv(name)
 		}
 	}

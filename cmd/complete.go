@@ -112,7 +112,9 @@ func rememberSymbols(at place, all bool, symbols ...string) {
 
 func rememberOperation(at place, ids ...string) {
 	remember(at, func(k *known) {
-		all := slices.Concat(ids, slices.DeleteFunc(k.Operations, func(id string) bool { return slices.Contains(ids, id) }))
+		all := slices.Concat(ids, slices.DeleteFunc(k.Operations, func(id string) bool {
+			return slices.Contains(ids, id)
+		}))
 		k.Operations = all[:min(len(all), maxOperations)]
 	})
 }
@@ -185,7 +187,8 @@ func (g *globals) many(names ...func(k known) []string) completion {
 // harmless reports whether a shell takes a word for nothing but text. It may have spaces, at which a shell divides it.
 func harmless(word string) bool {
 	return text.Visible(word) == word && !strings.ContainsFunc(word, func(r rune) bool {
-		return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) && !strings.ContainsRune(" ._-:/,@+%=^", r)
+		return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) &&
+			!strings.ContainsRune(" ._-:/,@+%=^", r)
 	})
 }
 

@@ -70,21 +70,25 @@ func (f *correlationsFlags) flags(c *cobra.Command, g *globals) {
 	g.windowFlags(c, &f.q.Window)
 	flags := c.Flags()
 	flags.StringVar(&f.portfolio, "portfolio", "", "symbols of this portfolio, by its name or id")
-	flags.StringVar(&f.q.Frequency, "frequency", "", "frequency of the returns: daily, weekly or monthly (default daily)")
+	flags.StringVar(&f.q.Frequency, "frequency", "",
+		"frequency of the returns: daily, weekly or monthly (default daily)")
 	flags.StringVar(&f.q.Kind, "kind", "", "correlation or covariance (default correlation)")
 	flags.StringVar(&f.q.Method, "method", "", "estimator (default pearson, and sample for covariances)")
 	flags.StringVar(
 		&f.q.Target, "target", "",
-		"shrinkage target of ledoit_wolf: constant_variance, single_factor or constant_correlation (default constant_variance)",
+		"shrinkage target of ledoit_wolf: constant_variance, single_factor or constant_correlation (default "+
+			"constant_variance)",
 	)
 	flags.StringVar(
-		&f.q.Missing, "missing", "", "handling of missing returns by semi, ledoit_wolf and oas: complete, zero or pairwise",
+		&f.q.Missing, "missing", "",
+		"handling of missing returns by semi, ledoit_wolf and oas: complete, zero or pairwise",
 	)
 	numberVar(
 		flags, &f.q.Span, "span", "span of the exponential weights, in returns, for --method exponential (default 180)",
 	)
 	ratioVar(
-		flags, &f.q.Benchmark, "benchmark", "benchmark return for --method semi: only returns below it count (default 0)",
+		flags, &f.q.Benchmark, "benchmark",
+		"benchmark return for --method semi: only returns below it count (default 0)",
 	)
 	alias(flags, "benchmark", "below")
 	flags.StringVar(
@@ -100,11 +104,16 @@ func (f *correlationsFlags) flags(c *cobra.Command, g *globals) {
 	alias(flags, "window", "window-days")
 	g.plotFlag(c, "draw it on the terminal")
 	for name, values := range map[string][]string{
-		"frequency": {"daily", "weekly", "monthly"}, "kind": {"correlation", "covariance"},
-		"method": {"pearson", "spearman", "kendall", "sample", "semi", "exponential", "ledoit_wolf", "oas"},
-		"target": {"constant_variance", "single_factor", "constant_correlation"}, "missing": {"complete", "zero", "pairwise"},
-		"linkage": {"average", "single", "complete", "ward"}, "repair": {"spectral", "diagonal", "none"}, "span": nil,
-		"benchmark": nil, "window": nil,
+		"frequency": {"daily", "weekly", "monthly"},
+		"kind":      {"correlation", "covariance"},
+		"method":    {"pearson", "spearman", "kendall", "sample", "semi", "exponential", "ledoit_wolf", "oas"},
+		"target":    {"constant_variance", "single_factor", "constant_correlation"},
+		"missing":   {"complete", "zero", "pairwise"},
+		"linkage":   {"average", "single", "complete", "ward"},
+		"repair":    {"spectral", "diagonal", "none"},
+		"span":      nil,
+		"benchmark": nil,
+		"window":    nil,
 	} {
 		_ = c.RegisterFlagCompletionFunc(name, oneOf(values...))
 	}
@@ -173,7 +182,8 @@ func explainMatrix(c *cobra.Command, g *globals, m client.Correlations) error {
 		if m.Shrinkage != nil {
 			what += fmt.Sprintf(", shrunk by %.1f %%", *m.Shrinkage*100)
 		}
-		if err := writef(c.OutOrStdout(), "%s\n%s returns from %s to %s\n\n", what, m.Frequency, day(m.From), day(m.To)); err != nil {
+		if err := writef(c.OutOrStdout(), "%s\n%s returns from %s to %s\n\n", what, m.Frequency, day(m.From),
+			day(m.To)); err != nil {
 			return err
 		}
 	}
@@ -185,7 +195,8 @@ func explainMatrix(c *cobra.Command, g *globals, m client.Correlations) error {
 		printf(w, "and %d more, see -o json\n", more)
 	}
 	if r := m.Repaired; r != nil {
-		printf(w, "the matrix was made positive semidefinite (%s); no cell changed by more than %.2g\n", r.Method, r.Largest)
+		printf(w, "the matrix was made positive semidefinite (%s); no cell changed by more than %.2g\n", r.Method,
+			r.Largest)
 	}
 	return nil
 }
@@ -206,7 +217,8 @@ func matrixView(m client.Correlations, order []int) view {
 	for _, i := range order {
 		people, programs := []string{m.Symbols[i]}, []string{m.Symbols[i]}
 		for _, j := range order {
-			people, programs = append(people, rounded(m.Matrix[i][j], digits)), append(programs, exactly(m.Matrix[i][j]))
+			people, programs = append(people, rounded(m.Matrix[i][j], digits)), append(programs,
+				exactly(m.Matrix[i][j]))
 		}
 		v.table.add(people...)
 		v.csv.add(programs...)
@@ -254,7 +266,8 @@ func (g *globals) showRollingCorrelation(
 	v.raw, v.ids = a.Raw, slices.Clone(r.Symbols)
 	v.draw = func(w io.Writer, o plot.Options) error {
 		o.Title, o.XDays = fmt.Sprintf(
-			"%s and %s: correlation of %d %s returns by %s", r.Symbols[0], r.Symbols[1], r.Window, r.Frequency, r.Method,
+			"%s and %s: correlation of %d %s returns by %s", r.Symbols[0], r.Symbols[1], r.Window, r.Frequency,
+			r.Method,
 		), true
 		return plot.Lines(w, o, daily("correlation", r.Dates, r.Values))
 	}

@@ -30,7 +30,8 @@ only you can open: $STEGA_SOCKET, else in $XDG_RUNTIME_DIR/stega, else in the st
 		Example: "  stega daemon status\n  stega daemon install     # start it at login\n  stega daemon logs --follow",
 	})
 	c.AddCommand(
-		newDaemonRun(g), newDaemonInstall(), newDaemonUninstall(), newDaemonStart(), newDaemonStop(), newDaemonRestart(),
+		newDaemonRun(g), newDaemonInstall(), newDaemonUninstall(), newDaemonStart(), newDaemonStop(),
+		newDaemonRestart(),
 		newDaemonStatus(g), newDaemonLogs(),
 	)
 	return c
@@ -106,7 +107,8 @@ func newDaemonInstall() *cobra.Command {
 			say(c, "wrote %s", path)
 			if manager.reload(c.Context()) != nil {
 				say(
-					c, "%s does not run for you here, so start it yourself: stega daemon start\nat a login with %s: %s", manager.name,
+					c, "%s does not run for you here, so start it yourself: stega daemon start\nat a login with %s: %s",
+					manager.name,
 					manager.name, manager.enableHint,
 				)
 				return nil //nolint:nilerr // it was told, and the unit is there
@@ -129,7 +131,10 @@ func newDaemonInstall() *cobra.Command {
 
 func newDaemonUninstall() *cobra.Command {
 	return &cobra.Command{
-		Use: "uninstall", Short: "Undo install; queued writes stay", Args: cobra.NoArgs, Example: "  stega daemon uninstall",
+		Use:     "uninstall",
+		Short:   "Undo install; queued writes stay",
+		Args:    cobra.NoArgs,
+		Example: "  stega daemon uninstall",
 		RunE: func(c *cobra.Command, _ []string) error {
 			path, err := daemon.UnitPath(os.Getenv)
 			if err != nil {
@@ -266,7 +271,8 @@ func newDaemonStatus(g *globals) *cobra.Command {
 
 func statusTable(out io.Writer, s daemon.Status) error {
 	printf(
-		out, "process %d, version %s, since %s, at %s\n", s.PID, s.Version, s.Started.Local().Format(time.DateTime), s.Socket,
+		out, "process %d, version %s, since %s, at %s\n", s.PID, s.Version, s.Started.Local().Format(time.DateTime),
+		s.Socket,
 	)
 	if len(s.Servers) == 0 {
 		return nil

@@ -36,9 +36,10 @@ func newDeadList(g *globals) *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 		Example:           "  stega dead list --service returns --state dead -o json", Annotations: csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
-			letters, raw, err := all(g, 1000, func(p client.Page) (client.Answer[client.List[client.DeadLetter]], error) {
-				return cl.DeadLetters(ctx, p.Limit, service, state)
-			})
+			letters, raw, err := all(g, 1000,
+				func(p client.Page) (client.Answer[client.List[client.DeadLetter]], error) {
+					return cl.DeadLetters(ctx, p.Limit, service, state)
+				})
 			if err != nil {
 				return err
 			}
@@ -56,7 +57,8 @@ func newDeadList(g *globals) *cobra.Command {
 					for n < len(letters)-i && same(letters[i+n]) {
 						n++
 					}
-					v.table.add(fmt.Sprintf("%s: %d × %s", l.Service, n, cmp.Or(oneLine(l.Cause), "waiting behind another")))
+					v.table.add(fmt.Sprintf("%s: %d × %s", l.Service, n,
+						cmp.Or(oneLine(l.Cause), "waiting behind another")))
 				}
 				v.table.rows = append(v.table.rows, rows[i])
 			}
@@ -145,7 +147,9 @@ func newDeadRetry(g *globals) *cobra.Command {
 				body = text
 			}
 			return eachLetter(
-				c, args, "is tried again", func(l letter) error { return cl.RetryDeadLetter(ctx, l.service, l.id, body) },
+				c, args, "is tried again", func(l letter) error {
+					return cl.RetryDeadLetter(ctx, l.service, l.id, body)
+				},
 			)
 		}),
 	}
@@ -159,7 +163,9 @@ func newDeadDrop(g *globals) *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 		Example:           "  stega dead drop returns/17",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
-			return eachLetter(c, args, "is gone", func(l letter) error { return cl.DropDeadLetter(ctx, l.service, l.id) })
+			return eachLetter(c, args, "is gone", func(l letter) error {
+				return cl.DropDeadLetter(ctx, l.service, l.id)
+			})
 		}),
 	}
 }

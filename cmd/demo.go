@@ -124,7 +124,8 @@ func (d demo) play(ctx context.Context, cl *client.Client, days []demoDay, say f
 			return nil
 		}
 		file := strings.NewReader(demoFile(days[i : i+1]))
-		if _, err := cl.Submit(ctx, client.ImportPrices(file, "", ""), client.Wait{For: client.ForResolved}); err != nil {
+		if _, err := cl.Submit(ctx, client.ImportPrices(file, "", ""),
+			client.Wait{For: client.ForResolved}); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}

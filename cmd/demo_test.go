@@ -47,7 +47,8 @@ func TestTheDemoIsPlausible(t *testing.T) {
 	const year = demoDays
 	kurtosis := 0.0
 	for seed := range uint64(30) {
-		for _, last := range []civil.Date{civil.Of(2026, time.January, 2), civil.Of(2026, time.June, 30), civil.Of(2026, time.December, 31)} {
+		for _, last := range []civil.Date{civil.Of(2026, time.January, 2), civil.Of(2026, time.June, 30),
+			civil.Of(2026, time.December, 31)} {
 			returns := returnsOf(demoMarket(seed, last))
 			require.Len(t, returns, len(demoShares)+3)
 			sharpe := func(r []float64) float64 { return stat.Mean(r, nil) / stat.StdDev(r, nil) * math.Sqrt(year) }
@@ -79,7 +80,8 @@ func TestTheDemoIsPlausible(t *testing.T) {
 			}
 			for i, a := range demoShares {
 				assert.Greater(
-					t, stat.Correlation(returns[a.symbol], returns[demoIndex], nil), .55, "%s follows the index", a.symbol,
+					t, stat.Correlation(returns[a.symbol], returns[demoIndex], nil), .55, "%s follows the index",
+					a.symbol,
 				)
 				for _, b := range demoShares[:i] {
 					c := stat.Correlation(returns[a.symbol], returns[b.symbol], nil)
@@ -90,7 +92,8 @@ func TestTheDemoIsPlausible(t *testing.T) {
 			assert.Less(t, stat.Correlation(returns[demoBonds], returns[demoIndex], nil), -.2, "bonds hedge")
 			assert.Less(t, math.Abs(stat.Correlation(returns[demoGold], returns[demoIndex], nil)), .25, "gold hedges")
 			assert.True(
-				t, drawdown(returns[demoIndex]) < -.2 && drawdown(returns[demoIndex]) > -.6, "a crash of %.2f of seed %d",
+				t, drawdown(returns[demoIndex]) < -.2 && drawdown(returns[demoIndex]) > -.6,
+				"a crash of %.2f of seed %d",
 				drawdown(returns[demoIndex]), seed,
 			)
 		}

@@ -114,7 +114,8 @@ func demoMarket(seed uint64, last civil.Date) []demoDay {
 		}
 		one, value := demoDay{day: day}, 0.0
 		for i, s := range demoShares {
-			change := s.beta*(demoDrift/demoDays+demoVolatility*market[d]) + s.alpha/demoDays + demoSector*sectors[s.sector][d] + s.noise*own[i][d]
+			change := s.beta*(demoDrift/demoDays+demoVolatility*market[d]) + s.alpha/demoDays +
+				demoSector*sectors[s.sector][d] + s.noise*own[i][d]
 			prices[i] *= math.Exp(change)
 			row := demoRow{symbol: s.symbol}
 			if s.yield > 0 && paysDividend(days, d) {

@@ -15,9 +15,9 @@ func newDoctor(g *globals) *cobra.Command {
 	var fix bool
 	c := &cobra.Command{
 		Use: "doctor", Short: "Diagnose problems", Args: cobra.NoArgs,
-		Long: `Looks at everything between this command line and the server: sockets, lock and files of the daemon and who
-may use them, room on the disk, versions, stream, queue and cache, whether the server can be reached and is ready, its
-clock, and what the token allows. Ends with 69 when something does not work.`,
+		Long: `Looks at everything between this command line and the server: sockets, lock and files of the daemon and
+who may use them, room on the disk, versions, stream, queue and cache, whether the server can be reached and is ready,
+its clock, and what the token allows. Ends with 69 when something does not work.`,
 		Example: "  stega doctor\n  stega doctor --fix\n  stega doctor -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			paths, err := daemon.Locate(os.Getenv)
@@ -39,8 +39,14 @@ clock, and what the token allows. Ends with 69 when something does not work.`,
 			ctx, cancel := g.limit(c.Context())
 			defer cancel()
 			findings := daemon.Examine(ctx, daemon.Patient{
-				Paths: paths, Build: thisBuild(), Server: daemon.Server{URL: at.URL, Token: at.Token}, Prove: at.Local, TLS: config,
-				Config: file, Tokens: g.localTokenFile(), Fix: fix,
+				Paths:  paths,
+				Build:  thisBuild(),
+				Server: daemon.Server{URL: at.URL, Token: at.Token},
+				Prove:  at.Local,
+				TLS:    config,
+				Config: file,
+				Tokens: g.localTokenFile(),
+				Fix:    fix,
 			})
 			done, err := g.print(c.OutOrStdout(), findings)
 			if !done {

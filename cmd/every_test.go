@@ -64,7 +64,8 @@ func commandLines(t *testing.T) map[string][]string {
 // words splits a command line as a shell does that knows single quotes.
 func words(t *testing.T, line string) []string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "bash", "-c", `set -f; args=("$@"); eval "printf '%s\n' ${args[0]}"`, "-", strings.SplitN(line, " #", 2)[0]).
+	out, err := exec.CommandContext(t.Context(), "bash", "-c", `set -f; args=("$@"); eval "printf '%s\n' ${args[0]}"`,
+		"-", strings.SplitN(line, " #", 2)[0]).
 		Output()
 	require.NoError(t, err, line)
 	return strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
@@ -74,7 +75,8 @@ func words(t *testing.T, line string) []string {
 func alone(t *testing.T) {
 	t.Helper()
 	home := t.TempDir()
-	for _, name := range []string{"HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"} {
+	for _, name := range []string{"HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME",
+		"XDG_RUNTIME_DIR"} {
 		t.Setenv(name, home)
 	}
 	t.Setenv("STEGA_DAEMON", "off")
@@ -124,7 +126,8 @@ func TestEveryCommandObeysTimeout(t *testing.T) {
 			append(args, "--url", "http://"+l.Addr().String(), "--direct", "--timeout", "200ms")...)
 		late := ctx.Err() != nil
 		cancel()
-		if !assert.False(t, late, "%s waits without end: stega %s", name, strings.Join(args, " ")) || taken.Load() == before {
+		if !assert.False(t, late, "%s waits without end: stega %s", name, strings.Join(args, " ")) ||
+			taken.Load() == before {
 			continue
 		}
 		talking++
@@ -144,27 +147,66 @@ func hostile(t *testing.T, status int) *httptest.Server {
 	t.Helper()
 	now := "2026-01-02T03:04:05Z"
 	one := map[string]any{
-		"id": "019a2f60-0000-7000-8000-000000000000", "operation_id": "019a2f60-0000-7000-8000-000000000000", "name": evil,
-		"scope": evil, "token": evil, "who": evil, "remote": evil,
-		"method": evil, "path": evil, "command": evil, "service": evil, "subject": evil, "cause": evil,
-		"error":  map[string]any{"code": evil, "detail": evil, "hint": evil, "kind": "invalid"},
-		"symbol": evil, "topic": evil, "state": evil, "detail": evil, "hint": evil, "outcome": evil, "objective": evil,
-		"cron": evil, "time_zone": evil, "provider": evil,
-		"created_at": now, "updated_at": now, "accepted_at": now, "first": "2026-01-02", "last": "2026-01-02", "kind": evil,
-		"frequency": evil, "currency": evil,
+		"id":           "019a2f60-0000-7000-8000-000000000000",
+		"operation_id": "019a2f60-0000-7000-8000-000000000000",
+		"name":         evil,
+		"scope":        evil,
+		"token":        evil,
+		"who":          evil,
+		"remote":       evil,
+		"method":       evil,
+		"path":         evil,
+		"command":      evil,
+		"service":      evil,
+		"subject":      evil,
+		"cause":        evil,
+		"error":        map[string]any{"code": evil, "detail": evil, "hint": evil, "kind": "invalid"},
+		"symbol":       evil,
+		"topic":        evil,
+		"state":        evil,
+		"detail":       evil,
+		"hint":         evil,
+		"outcome":      evil,
+		"objective":    evil,
+		"cron":         evil,
+		"time_zone":    evil,
+		"provider":     evil,
+		"created_at":   now,
+		"updated_at":   now,
+		"accepted_at":  now,
+		"first":        "2026-01-02",
+		"last":         "2026-01-02",
+		"kind":         evil,
+		"frequency":    evil,
+		"currency":     evil,
 		"notes": []string{
 			evil,
-		}, "symbols": []string{evil, evil + "2"}, "missing": map[string]string{evil: evil}, "url": evil, "proof": evil,
+		},
+		"symbols": []string{evil, evil + "2"},
+		"missing": map[string]string{evil: evil},
+		"url":     evil,
+		"proof":   evil,
 		"waiting": []map[string]any{
-			{"service": evil, "topic": evil, "subject": evil, "state": "dead", "error": evil, "handler": evil, "since": now},
+			{
+				"service": evil,
+				"topic":   evil,
+				"subject": evil,
+				"state":   "dead",
+				"error":   evil,
+				"handler": evil,
+				"since":   now,
+			},
 		},
 		"tree": map[string]any{
 			"topic":     evil,
 			"subject":   evil,
 			"handlings": []map[string]any{{"service": evil, "handler": evil, "state": "dead", "error": evil}},
 		},
-		"assets": []map[string]any{{"symbol": evil, "weight": "1"}}, "version": 1, "code": evil, "title": evil,
-		"errors": []map[string]any{{"pointer": evil, "detail": evil}},
+		"assets":  []map[string]any{{"symbol": evil, "weight": "1"}},
+		"version": 1,
+		"code":    evil,
+		"title":   evil,
+		"errors":  []map[string]any{{"pointer": evil, "detail": evil}},
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -208,7 +250,8 @@ func TestNoCommandObeysWhatItShows(t *testing.T) {
 					bad := strings.IndexFunc(text, func(r rune) bool { return r != '\n' && !unicode.IsGraphic(r) })
 					assert.Negative(t, bad, "%s -o %s writes %q", name, form, text)
 					for line := range strings.Lines(text) {
-						assert.False(t, strings.HasPrefix(line, "2026 forged"), "%s -o %s lets a name make a line: %q", name, form, text)
+						assert.False(t, strings.HasPrefix(line, "2026 forged"), "%s -o %s lets a name make a line: %q",
+							name, form, text)
 					}
 				}
 			}
@@ -288,11 +331,13 @@ func TestCompletionOffersNothingThatAShellRuns(t *testing.T) {
 		k.Symbols = []string{"GROW", "GRO$(touch " + marker + ")"}
 	})
 	script := `
-_get_comp_words_by_ref() { words=("${COMP_WORDS[@]}"); cword=$COMP_CWORD; cur=${COMP_WORDS[COMP_CWORD]}; prev=${COMP_WORDS[COMP_CWORD-1]}; }
+_get_comp_words_by_ref() { words=("${COMP_WORDS[@]}"); cword=$COMP_CWORD; cur=${COMP_WORDS[COMP_CWORD]}
+  prev=${COMP_WORDS[COMP_CWORD-1]}; }
 . <(stega completion bash)
 complete -p stega > /dev/null || exit 1
 for typed in gro ''; do
-  COMP_WORDS=(stega returns "$typed"); COMP_CWORD=2; COMP_LINE="stega returns $typed"; COMP_POINT=${#COMP_LINE}; COMP_TYPE=9
+  COMP_WORDS=(stega returns "$typed"); COMP_CWORD=2; COMP_LINE="stega returns $typed"
+  COMP_POINT=${#COMP_LINE}; COMP_TYPE=9
   COMPREPLY=()
   __start_stega
   printf '%s\n' "${COMPREPLY[@]}"

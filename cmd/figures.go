@@ -92,7 +92,8 @@ func figures(r client.Returns, benchmark string) table {
 	s.figure("Burke ratio", "burke_ratio", r.Burke)
 	s.figure("gain-loss ratio", "gain_loss_ratio", r.GainLossRatio)
 
-	s.group("VALUE AT RISK of a " + period[r.Frequency] + ", " + strconv.FormatFloat(r.Confidence*100, 'g', 6, 64) + " %")
+	s.group("VALUE AT RISK of a " + period[r.Frequency] + ", " + strconv.FormatFloat(r.Confidence*100, 'g', 6, 64) +
+		" %")
 	s.figure("historical", "historical_var", r.HistoricalVaR)
 	s.figure("  and the mean beyond (CVaR)", "historical_cvar", r.HistoricalCVaR)
 	s.figure("Gaussian", "gaussian_var", r.GaussianVaR)

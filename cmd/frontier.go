@@ -111,7 +111,9 @@ func weightsView(o client.Optimization) view {
 	cols := columns[string]{
 		{head: "SYMBOL", value: func(s string) string { return s }},
 		number("WEIGHT", "weight", percent, func(s string) *float64 { return new(weight(s)) }),
-		number("SHARE OF RISK", "risk_contribution", percent, func(s string) *float64 { return of(o.RiskContributions, s) }),
+		number("SHARE OF RISK", "risk_contribution", percent, func(s string) *float64 {
+			return of(o.RiskContributions, s)
+		}),
 		number("EXPECTED", "expected_return", percent, func(s string) *float64 { return of(o.AssetReturns, s) }),
 	}
 	trade := func(string) events.Trade { return events.Trade{} }
@@ -187,8 +189,10 @@ func (g *globals) showFrontier(c *cobra.Command, a client.Answer[client.Optimiza
 		printf(c.OutOrStdout(), "%s of %s\n\n", cmp.Or(o.Name, "efficient frontier"), madeOf(o))
 	}
 	v := view{
-		raw: a.Raw, ids: []string{o.ID}, table: table{head: []string{">RETURN", ">VOLATILITY", ">SHARPE", "", "WEIGHTS"}},
-		csv: &table{head: append([]string{"annual_return", "annual_volatility", "sharpe"}, o.Data.Symbols...)},
+		raw:   a.Raw,
+		ids:   []string{o.ID},
+		table: table{head: []string{">RETURN", ">VOLATILITY", ">SHARPE", "", "WEIGHTS"}},
+		csv:   &table{head: append([]string{"annual_return", "annual_volatility", "sharpe"}, o.Data.Symbols...)},
 	}
 	for _, p := range o.Points {
 		v.table.add(percent(p.AnnualReturn), percent(p.AnnualVolatility), ratio(p.Sharpe), "", heaviest(p.Weights))

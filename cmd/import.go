@@ -24,8 +24,8 @@ func newPricesImport(g *globals) *cobra.Command {
 	var symbol, dateFormat string
 	c := &cobra.Command{
 		Use: "import FILE|FOLDER|-…", Short: "Import CSV files", Args: cobra.MinimumNArgs(1),
-		Long: `Imports files of daily prices: long files (date, symbol, close, …), wide files (a column of closes for each
-symbol), or files of one symbol, as vendors serve them. The symbol of such a file is that of --symbol, or else the
+		Long: `Imports files of daily prices: long files (date, symbol, close, …), wide files (a column of closes for
+each symbol), or files of one symbol, as vendors serve them. The symbol of such a file is that of --symbol, or else the
 name of the file: AAPL.csv. Of a folder all *.csv files are imported, ordered by name; - is the standard input. Each
 file is imported as a whole or not at all, and its errors are listed by line.`,
 		Example: `  stega prices import prices.csv
@@ -139,7 +139,8 @@ func (i *importer) all(ctx context.Context, files []string) error {
 		return err
 	}
 	if first != nil && failed > 0 && len(files) > 1 && !errors.Is(first, context.Canceled) {
-		return fault.New(fault.Of(first).Kind, "imports_failed", "%d of %d files could not be imported", failed, len(files)).
+		return fault.New(fault.Of(first).Kind, "imports_failed", "%d of %d files could not be imported", failed,
+			len(files)).
 			WithHint("fix them as described above, and import them again")
 	}
 	return first

@@ -23,7 +23,8 @@ const (
 
 func interruptFlag(c *cobra.Command, into *string) {
 	c.Flags().
-		StringVar(into, "on-interrupt", ask, "what Ctrl-C does: ask (on a terminal; elsewhere leave), cancel it, or leave it running")
+		StringVar(into, "on-interrupt", ask,
+			"what Ctrl-C does: ask (on a terminal; elsewhere leave), cancel it, or leave it running")
 	_ = c.RegisterFlagCompletionFunc("on-interrupt", oneOf(ask, cancel, leave))
 }
 

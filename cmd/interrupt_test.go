@@ -89,7 +89,15 @@ func TestCtrlCCancelsAJobOrLeavesItRunning(t *testing.T) {
 
 func TestWhoSaysNothingLeavesTheJobRunning(t *testing.T) {
 	t.Parallel()
-	for said, end := range map[string]bool{"y\n": true, " YES \n": true, "y": true, "n\n": false, "\n": false, "": false, "leave it\n": false} {
+	for said, end := range map[string]bool{
+		"y\n":        true,
+		" YES \n":    true,
+		"y":          true,
+		"n\n":        false,
+		"\n":         false,
+		"":           false,
+		"leave it\n": false,
+	} {
 		var out bytes.Buffer
 		assert.Equal(t, end, wantsEnd(strings.NewReader(said), &out), "%q", said)
 		assert.Contains(t, out.String(), "cancel the operation?")

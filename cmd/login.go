@@ -20,10 +20,10 @@ func newLogin(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use: "login [NAME]", Short: "Log in to a server", Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: cobra.NoFileCompletions,
-		Long: `Asks for a token, tries it, and keeps it with the server's URL as a context, which becomes the current one.
-The token is typed, or read from the standard input when that is no terminal; it is never a flag, where others could
-see it. The context is called like the server unless NAME says otherwise. Tokens are made with: stega token create.`,
-		Example: `  stega login --url https://stega.example.com
+		Long: `Asks for a token, tries it, and keeps it with the server's URL as a context, which becomes the current
+one. The token is typed, or read from the standard input when that is no terminal; it is never a flag, where others
+could see it. The context is called like the server unless NAME says otherwise. Tokens are made with: stega token
+create.`, Example: `  stega login --url https://stega.example.com
   stega login team --url https://stega.example.com < token.txt`,
 		RunE: func(c *cobra.Command, args []string) error {
 			at, err := g.place()

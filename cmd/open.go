@@ -22,8 +22,8 @@ func newOpen(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use: "open", Short: "Open the page in a browser, signed in", Args: cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
-		Long: `Makes a link that signs a browser in once, and opens it. The link is printed when no browser can be started,
-and with --print.`,
+		Long: `Makes a link that signs a browser in once, and opens it. The link is printed when no browser can be
+started, and with --print.`,
 		Example: "  stega open\n  stega open --print",
 		RunE: func(c *cobra.Command, args []string) error {
 			g.direct = true // the link is good for a moment, so nothing keeps it for later
@@ -68,7 +68,8 @@ func makeLink(ctx context.Context, cl *client.Client) (string, error) {
 			WithHint("what runs there? see: stega doctor").
 			Because(err)
 	}
-	base.Path, base.RawQuery, base.Fragment = link.Path, link.RawQuery, link.Fragment // a server behind a proxy need not know its own address, and cannot lead elsewhere
+	// a server behind a proxy need not know its own address, and cannot lead elsewhere
+	base.Path, base.RawQuery, base.Fragment = link.Path, link.RawQuery, link.Fragment
 	return base.String(), nil
 }
 
@@ -88,7 +89,8 @@ func startBrowser(ctx context.Context, link string) error {
 		return os.ErrNotExist
 	}
 	file := filepath.Join(cache, "stega", "open.html")
-	page := `<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer"><meta http-equiv="refresh" content="0;url=` + html.EscapeString(
+	page := `<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer"><meta ` +
+		`http-equiv="refresh" content="0;url=` + html.EscapeString(
 		link,
 	) + `"><title>stega</title>`
 	if err := writePrivately(file, []byte(page)); err != nil {
@@ -99,7 +101,7 @@ func startBrowser(ctx context.Context, link string) error {
 		where.Path = "/" + where.Path
 	}
 	args := append(program[1:], where.String())
-	return exec.CommandContext(context.WithoutCancel(ctx), path, args...).Start() //nolint:gosec // the user's own browser
+	return exec.CommandContext(context.WithoutCancel(ctx), path, args...).Start() //nolint:gosec // the user's browser
 }
 
 // browser is the program that opens addresses with the user's browser; none where nobody would see one.

@@ -26,10 +26,10 @@ func newOptimize(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use: "optimize SYMBOL…", Short: "Find optimal weights for symbols or a portfolio",
 		ValidArgsFunction: g.many(symbolNames),
-		Long: `Finds the weights that are best for an objective, from the returns of some days: of symbols, or of those of
-a portfolio. It runs as a job on the server; Ctrl-C asks whether to cancel it or to leave it running. The result is
-kept together with its inputs (stega optimize show). With --follow it is re-run whenever prices or the portfolio
-change, and reports how far the portfolio is from the optimum.
+		Long: `Finds the weights that are best for an objective, from the returns of some days: of symbols, or of
+those of a portfolio. It runs as a job on the server; Ctrl-C asks whether to cancel it or to leave it running. The
+result is kept together with its inputs (stega optimize show). With --follow it is re-run whenever prices or the
+portfolio change, and reports how far the portfolio is from the optimum.
 
 Objectives: min_volatility, max_sharpe, max_utility, efficient_return and efficient_risk (with --target), min_cvar,
 min_cdar, min_semivariance, risk_parity, hrp. The whole frontier: stega frontier.`,
@@ -64,7 +64,8 @@ min_cdar, min_semivariance, risk_parity, hrp. The whole frontier: stega frontier
 		oneOf("min_volatility", "max_sharpe", "max_utility", "efficient_return", "efficient_risk",
 			"min_cvar", "min_cdar", "min_semivariance", "risk_parity", "hrp"),
 	)
-	c.AddCommand(newOptimizeList(g), newOptimizeShow(g), newOptimizeRepeat(g), newOptimizeFollow(g), newOptimizeDelete(g))
+	c.AddCommand(newOptimizeList(g), newOptimizeShow(g), newOptimizeRepeat(g), newOptimizeFollow(g),
+		newOptimizeDelete(g))
 	return alsoAs(c, asCSV)
 }
 
@@ -97,7 +98,8 @@ func (g *globals) optimize(
 	}
 	if g.format == asTable && !g.quiet {
 		printf(
-			c.ErrOrStderr(), "optimization %s (%s after %s)\n", op.EntityID, w.level, time.Since(began).Round(time.Millisecond),
+			c.ErrOrStderr(), "optimization %s (%s after %s)\n", op.EntityID, w.level, time.Since(began).
+				Round(time.Millisecond),
 		)
 	}
 	return nil
@@ -118,9 +120,10 @@ func newOptimizeList(g *globals) *cobra.Command {
 				}
 				portfolio = p.ID
 			}
-			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[client.List[client.OptimizationSummary]], error) {
-				return cl.Optimizations(ctx, p, portfolio)
-			})
+			list, raw, err := all(g, limit,
+				func(p client.Page) (client.Answer[client.List[client.OptimizationSummary]], error) {
+					return cl.Optimizations(ctx, p, portfolio)
+				})
 			if err != nil {
 				return err
 			}
@@ -180,7 +183,8 @@ func (g *globals) searchOptimization(
 			near, id = append(near, o.Name), o.ID
 		}
 		if names = append(names, o.Name); len(names) == mostSearched {
-			return "", fault.NotFound("optimization_unknown", "none of the newest %d optimizations is named %q", mostSearched, word).
+			return "", fault.NotFound("optimization_unknown", "none of the newest %d optimizations is named %q",
+				mostSearched, word).
 				WithHint("give the id of an older one: stega optimize list --limit 0 -o wide")
 		}
 	}
@@ -205,7 +209,8 @@ func newOptimizeShow(g *globals) *cobra.Command {
 		Use: "show ID|NAME", Aliases: []string{"get"}, Short: "Show an optimization with its inputs",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: g.one(optimizationNames),
-		Example:           "  stega optimize show 019a2f60-0000-7000-8000-000000000000\n  stega optimize show calm -o json",
+		Example: "  stega optimize show 019a2f60-0000-7000-8000-000000000000\n  stega optimize show calm " +
+			"-o json",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			id, err := g.resolveOptimization(ctx, cl, args[0])
 			if err != nil {
@@ -266,7 +271,8 @@ func newOptimizeFollow(g *globals) *cobra.Command {
 		ValidArgsFunction: g.one(optimizationNames),
 		Long: `Re-runs an optimization of a portfolio whenever prices or the portfolio change. Each run publishes
 optimization.completed with the weights, the distance of the portfolio from them, and the trades that would close it.`,
-		Example: "  stega optimize follow calm\n  stega optimize follow calm --off\n  stega watch optimization.completed",
+		Example: "  stega optimize follow calm\n  stega optimize follow calm --off\n  stega watch " +
+			"optimization.completed",
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			id, err := g.findOptimization(ctx, cl, args[0])
 			if err != nil {
@@ -296,7 +302,8 @@ func newOptimizeDelete(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err = g.write(ctx, c, cl, client.DeleteOptimization(id), &w, sprintf("deleted optimization %s", args[0])); err == nil {
+			if _, err = g.write(ctx, c, cl, client.DeleteOptimization(id), &w,
+				sprintf("deleted optimization %s", args[0])); err == nil {
 				forgetOptimization(g.at, args[0])
 			}
 			return err
@@ -310,10 +317,12 @@ func newAllocate(g *globals) *cobra.Command {
 	var r client.AllocationRequest
 	var short *float64
 	c := &cobra.Command{
-		Use: "allocate ID|NAME --amount MONEY", Short: "Turn optimal weights into whole shares", Args: cobra.ExactArgs(1),
+		Use:               "allocate ID|NAME --amount MONEY",
+		Short:             "Turn optimal weights into whole shares",
+		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: g.one(optimizationNames),
-		Long: `Computes the whole shares, at the last prices, that come nearest to the weights of an optimization, and the
-money left. The greedy method always buys what is farthest below its weight; the exact one finds the nearest
+		Long: `Computes the whole shares, at the last prices, that come nearest to the weights of an optimization, and
+the money left. The greedy method always buys what is farthest below its weight; the exact one finds the nearest
 allocation of all. It changes nothing.`,
 		Example: "  stega allocate calm --amount 10000\n  stega allocate calm --amount 10000 --method exact -o csv",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
@@ -386,7 +395,9 @@ var optimizationColumns = columns[client.OptimizationSummary]{
 	},
 	number("RETURN", "annual_return", percent, func(o client.OptimizationSummary) *float64 { return o.AnnualReturn }),
 	number(
-		"VOLATILITY", "annual_volatility", percent, func(o client.OptimizationSummary) *float64 { return o.AnnualVolatility },
+		"VOLATILITY", "annual_volatility", percent, func(o client.OptimizationSummary) *float64 {
+			return o.AnnualVolatility
+		},
 	),
 	number("SHARPE", "sharpe", ratio, func(o client.OptimizationSummary) *float64 { return o.Sharpe }),
 	number("TURNOVER", "turnover", percent, func(o client.OptimizationSummary) *float64 { return o.Turnover }),

@@ -128,7 +128,8 @@ func toYAML(raw json.RawMessage) ([]byte, error) {
 			n.Style = 0
 		}
 		if n.Tag == "!!str" &&
-			(oldBoolean[strings.ToLower(n.Value)] || text.Visible(n.Value) != n.Value) { // quotes, in which escapes count
+			// quotes, in which escapes count
+			(oldBoolean[strings.ToLower(n.Value)] || text.Visible(n.Value) != n.Value) {
 			n.Style = yaml.DoubleQuotedStyle
 		}
 		for _, child := range n.Content {

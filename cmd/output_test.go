@@ -19,7 +19,8 @@ func TestYAMLKeepsWhatJSONSays(t *testing.T) {
 	t.Parallel()
 	got, err := toYAML(
 		json.RawMessage(
-			`{"name":"core","weight":"0.6","version":2,"none":null,"on":"yes","list":[],"assets":[{"symbol":"AAPL","at":"2026-01-02"}],"rate":1e-9,"settled":true}`,
+			`{"name":"core","weight":"0.6","version":2,"none":null,"on":"yes","list":[],"assets":[{"symbol":"AAPL",` +
+				`"at":"2026-01-02"}],"rate":1e-9,"settled":true}`,
 		),
 	)
 	require.NoError(t, err)
@@ -51,8 +52,15 @@ func TestMistypedWordsHaveANeighbour(t *testing.T) {
 	t.Parallel()
 	words := []string{"list", "get", "create", "update", "delete"}
 	for typed, want := range map[string]string{
-		"lst": "list", "lits": "list", "crate": "create", "delte": "delete", "upd": "update", "xyz": "", "frobnicate": "",
-		"": "", "LIST": "list",
+		"lst":        "list",
+		"lits":       "list",
+		"crate":      "create",
+		"delte":      "delete",
+		"upd":        "update",
+		"xyz":        "",
+		"frobnicate": "",
+		"":           "",
+		"LIST":       "list",
 	} {
 		assert.Equal(t, want, closest(typed, words), typed)
 	}

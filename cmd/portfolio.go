@@ -95,9 +95,13 @@ func listed(assets []events.Asset, most int) string {
 
 func newPortfolioGet(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "get NAME|ID", Aliases: []string{"show"}, Short: "Show one portfolio", Args: cobra.ExactArgs(1),
+		Use:               "get NAME|ID",
+		Aliases:           []string{"show"},
+		Short:             "Show one portfolio",
+		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: g.one(portfolioNames),
-		Example:           "  stega portfolio get core\n  stega portfolio get core -o yaml > core.yaml", Annotations: csvToo,
+		Example:           "  stega portfolio get core\n  stega portfolio get core -o yaml > core.yaml",
+		Annotations:       csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			p, err := resolvePortfolio(ctx, g.at, cl, args[0])
 			if err != nil {
@@ -195,7 +199,8 @@ positions are negative. With --wait=settled it returns once the returns of the p
 				return fault.Usage("assets_missing", "--assets or --file is required").
 					WithHint("such as --assets AAPL:60%%,MSFT:40%%")
 			}
-			op, err := g.write(ctx, c, cl, client.CreatePortfolio(name, assets), &w, fmt.Sprintf("created portfolio %q", name))
+			op, err := g.write(ctx, c, cl, client.CreatePortfolio(name, assets), &w,
+				fmt.Sprintf("created portfolio %q", name))
 			if op.EntityID != "" && err == nil {
 				rememberPortfolios(g.at, false, events.Portfolio{ID: op.EntityID, Name: name})
 			}
@@ -214,8 +219,8 @@ func newPortfolioUpdate(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use: "update NAME|ID", Short: "Change a portfolio", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: g.one(portfolioNames),
-		Long: `Changes the name, the assets, or both, and leaves the rest. The change applies only to the version that was
-read, so no change of others is lost; --if-match names the version that you have seen.`,
+		Long: `Changes the name, the assets, or both, and leaves the rest. The change applies only to the version that
+was read, so no change of others is lost; --if-match names the version that you have seen.`,
 		Example: `  stega portfolio update core --assets AAPL:0.5,MSFT:0.5
   stega portfolio update core --name "core, 2026" --if-match 3`,
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {

@@ -29,7 +29,8 @@ func (g *globals) windowFlags(c *cobra.Command, w *client.Window) {
 	c.Flags().StringVar(&w.From, "from", "", "first day, YYYY-MM-DD (default the first with data)")
 	c.Flags().StringVar(&w.To, "to", "", "last day, YYYY-MM-DD (default the last with data)")
 	periodFlag(c, &w.From)
-	c.Flags().StringVar(&w.After, "after", "", "wait, a short time, until all that follows from this operation is there")
+	c.Flags().StringVar(&w.After, "after", "",
+		"wait, a short time, until all that follows from this operation is there")
 	_ = c.RegisterFlagCompletionFunc("after", g.many(operationIDs))
 	_ = c.RegisterFlagCompletionFunc("from", cobra.NoFileCompletions)
 	_ = c.RegisterFlagCompletionFunc("to", cobra.NoFileCompletions)
@@ -41,8 +42,8 @@ func newPricesShow(g *globals) *cobra.Command {
 	c := alsoAs(&cobra.Command{
 		Use: "show SYMBOL", Short: "Show the prices of a symbol", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: g.one(symbolNames),
-		Long: `Shows the prices of a symbol as they were imported. With --adjusted every day has an adjusted close: that of
-the source, or else one that is computed of the splits and the dividends after it.`,
+		Long: `Shows the prices of a symbol as they were imported. With --adjusted every day has an adjusted close:
+that of the source, or else one that is computed of the splits and the dividends after it.`,
 		Example: "  stega prices show AAPL --from 2026-01-01\n  stega prices show AAPL --adjusted -o csv",
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			get := cl.Prices
@@ -126,7 +127,8 @@ stega prices providers lists them.`,
 				return fault.Usage("from_unused", "--from needs --backfill").WithHint("add --backfill")
 			}
 			_, err := g.write(
-				ctx, c, cl, client.PullPrices(client.Pull{Kind: kind, Symbols: args, From: from, Provider: provider}), &w,
+				ctx, c, cl, client.PullPrices(client.Pull{Kind: kind, Symbols: args, From: from, Provider: provider}),
+				&w,
 				"pulled prices",
 			)
 			if err == nil {
@@ -149,7 +151,9 @@ func newPricesProviders(g *globals) *cobra.Command {
 		Example: "  stega prices providers\n  stega prices providers -o json", Annotations: csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 			list, raw, err := all(
-				g, 0, func(client.Page) (client.Answer[client.List[client.Provider]], error) { return cl.Providers(ctx) },
+				g, 0, func(client.Page) (client.Answer[client.List[client.Provider]], error) {
+					return cl.Providers(ctx)
+				},
 			)
 			if err != nil {
 				return err
@@ -173,8 +177,12 @@ func newSymbols(g *globals) *cobra.Command {
 	var limit int
 	var search string
 	c := &cobra.Command{
-		Use: "symbols [BEGINNING]", Short: "List symbols", Args: cobra.MaximumNArgs(1), ValidArgsFunction: g.one(symbolNames),
-		Example: "  stega symbols\n  stega symbols A -o json\n  stega symbols --search .UK -o csv", Annotations: csvToo,
+		Use:               "symbols [BEGINNING]",
+		Short:             "List symbols",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: g.one(symbolNames),
+		Example:           "  stega symbols\n  stega symbols A -o json\n  stega symbols --search .UK -o csv",
+		Annotations:       csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			begin := strings.Join(args, "")
 			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[client.List[client.Symbol]], error) {

@@ -85,7 +85,8 @@ func TestTheLocalTokenIsNotSentToASquatter(t *testing.T) {
 		_ = json.NewEncoder(w).Encode(map[string]string{"proof": "AAAA", "address": local.String()})
 	}))
 	defer squatter.Close()
-	for _, args := range [][]string{{"portfolio", "list"}, {"api", "/v1/portfolios"}, {"open", "--print"}, {"doctor"}, {"watch", "#"}, {"portfolio", "delete", "core"}} {
+	for _, args := range [][]string{{"portfolio", "list"}, {"api", "/v1/portfolios"}, {"open", "--print"}, {"doctor"},
+		{"watch", "#"}, {"portfolio", "delete", "core"}} {
 		status, _, stderr := run(t.Context(), "", append(args, "--url", squatter.URL, "--direct", "--timeout", "3s")...)
 		assert.NotZero(t, status, "%v", args)
 		if args[0] != "doctor" {
@@ -132,9 +133,11 @@ func TestAPISendsAnyRequest(t *testing.T) {
 		{[]string{"/v1/a?b=c%20d"}, "GET /v1/a?b=c%20d Bearer stega_given  \x1b\xff"},
 		{[]string{"delete", "/v1/a", "-H", `If-Match: "3"`}, "DELETE /v1/a Bearer stega_given  \"3\"\x1b\xff"},
 		{[]string{"/v1/a", "-d", "{}"}, "POST /v1/a Bearer stega_given application/json \x1b\xff"},
-		{[]string{"-X", "PUT", "/v1/a", "-d", "-", "-H", "Content-Type: text/x"}, "PUT /v1/a Bearer stega_given text/x \x1b\xff"},
+		{[]string{"-X", "PUT", "/v1/a", "-d", "-", "-H", "Content-Type: text/x"},
+			"PUT /v1/a Bearer stega_given text/x \x1b\xff"},
 	} {
-		status, stdout, stderr := run(t.Context(), "x", append(append([]string{"api"}, c.args...), "--url", server.URL)...)
+		status, stdout, stderr := run(t.Context(), "x",
+			append(append([]string{"api"}, c.args...), "--url", server.URL)...)
 		assert.Zero(t, status, stderr)
 		assert.Equal(t, c.want, stdout)
 	}

@@ -46,15 +46,18 @@ func (f *problemFlags) flags(c *cobra.Command, g *globals) {
 	numberVar(s, &f.r.ReturnSpan, "return-span", "span of the ema weights, in returns (default 500)")
 	s.StringVar(&f.r.Market, "market", "", "market symbol of capm (default the mean of all symbols)")
 	choice(
-		"covariance", &f.r.Covariance, "estimator of the covariance", "sample", "semi", "exponential", "ledoit_wolf", "oas",
+		"covariance", &f.r.Covariance, "estimator of the covariance", "sample", "semi", "exponential", "ledoit_wolf",
+		"oas",
 	)
 	numberVar(s, &f.r.CovarianceSpan, "covariance-span", "span of the exponential weights, in returns (default 180)")
 	choice(
-		"shrinkage-target", &f.r.ShrinkageTarget, "shrinkage target of ledoit_wolf", "constant_variance", "single_factor",
+		"shrinkage-target", &f.r.ShrinkageTarget, "shrinkage target of ledoit_wolf", "constant_variance",
+		"single_factor",
 		"constant_correlation",
 	)
 	choice("missing", &f.r.Missing, "", "complete", "zero", "pairwise")
-	s.Lookup("missing").Usage = "handling of missing returns by semi, ledoit_wolf and oas: complete, zero, pairwise (default pairwise for semi, else complete)"
+	s.Lookup("missing").Usage = "handling of missing returns by semi, ledoit_wolf and oas: complete, zero, pairwise " +
+		"(default pairwise for semi, else complete)"
 	choice("repair", &f.r.Repair, "method that makes a matrix a covariance", "spectral", "diagonal", "none")
 	choice("linkage", &f.r.Linkage, "linkage of hrp", "single", "complete", "average", "ward")
 	s.StringVar(&f.bounds, "bounds", "", "bounds of each weight, such as 0:30%, or : for none (default 0:1)")
@@ -81,7 +84,8 @@ func (f *problemFlags) flags(c *cobra.Command, g *globals) {
 	s.DurationVar(&f.limit, "solve-timeout", 0, "time limit of the solver on the server (default 5m)")
 	_ = c.RegisterFlagCompletionFunc("portfolio", g.many(portfolioNames))
 	_ = c.RegisterFlagCompletionFunc("market", g.many(symbolNames))
-	for _, name := range []string{"from", "to", "name", "bounds", "bound", "group", "view", "current", "budgets", "market-caps"} {
+	for _, name := range []string{"from", "to", "name", "bounds", "bound", "group", "view", "current", "budgets",
+		"market-caps"} {
 		_ = c.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 	}
 }
@@ -104,7 +108,8 @@ func (f *problemFlags) request(
 		return r, fault.Usage("symbols_missing", "symbols or --portfolio are required").
 			WithHint("such as: AAPL MSFT XOM; or: --portfolio core")
 	case f.portfolio != "" && len(symbols) > 0:
-		return r, fault.Usage("symbols_twice", "symbols and --portfolio exclude each other").WithHint("give one of them")
+		return r, fault.Usage("symbols_twice", "symbols and --portfolio exclude each other").
+			WithHint("give one of them")
 	case f.portfolio != "":
 		reading, cancel := g.limit(ctx)
 		defer cancel()
@@ -155,7 +160,8 @@ func (f *problemFlags) parse(r *client.OptimizationRequest) (err error) {
 	for _, m := range []struct {
 		flag, text string
 		into       *map[string]float64
-	}{{"current", f.current, &r.CurrentWeights}, {"budgets", f.budgets, &r.Budgets}, {"market-caps", f.marketWorths, &r.MarketCaps}} {
+	}{{"current", f.current, &r.CurrentWeights}, {"budgets", f.budgets, &r.Budgets},
+		{"market-caps", f.marketWorths, &r.MarketCaps}} {
 		if *m.into, err = numbersOf(m.flag, m.text); err != nil {
 			return err
 		}
@@ -164,7 +170,8 @@ func (f *problemFlags) parse(r *client.OptimizationRequest) (err error) {
 }
 
 func unreadable(flag, text, example string) error {
-	return fault.Usage("flag_invalid", "--%s %s cannot be read", flag, text).WithHint("write it as --%s %s", flag, example)
+	return fault.Usage("flag_invalid", "--%s %s cannot be read", flag, text).
+		WithHint("write it as --%s %s", flag, example)
 }
 
 // limitsOf reads bounds such as 0:30%; an empty side is unbounded.
@@ -172,7 +179,8 @@ func limitsOf(flag, text string) (r client.Range, err error) {
 	lower, upper, ok := strings.Cut(text, ":")
 	if !ok {
 		return r, unreadable(
-			flag, text, map[string]string{"bounds": "0:0.3", "bound": "AAPL=0:0.1", "group": "tech=AAPL,MSFT:0:0.4"}[flag],
+			flag, text,
+			map[string]string{"bounds": "0:0.3", "bound": "AAPL=0:0.1", "group": "tech=AAPL,MSFT:0:0.4"}[flag],
 		)
 	}
 	for _, side := range []struct {
@@ -203,7 +211,8 @@ func addGroup(r *client.OptimizationRequest, text string) error {
 		return err
 	}
 	r.Groups = append(
-		r.Groups, client.AssetGroup{Name: name, Symbols: upper(strings.Split(symbols, ",")), Min: of.Lower, Max: of.Upper},
+		r.Groups,
+		client.AssetGroup{Name: name, Symbols: upper(strings.Split(symbols, ",")), Min: of.Lower, Max: of.Upper},
 	)
 	return nil
 }

@@ -22,9 +22,9 @@ func newPublish(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "publish TOPIC",
 		Short: "Publish an event by hand",
-		Long: `Publishes an event that services handle like any other. The data are checked against the catalogue first. It
-goes through the outbox of the service that owns the topic, and so has its place in the order of its subject; with
---broker-url it goes straight to the broker, outside of that order.`,
+		Long: `Publishes an event that services handle like any other. The data are checked against the catalogue
+first. It goes through the outbox of the service that owns the topic, and so has its place in the order of its
+subject; with --broker-url it goes straight to the broker, outside of that order.`,
 		Example: `  stega publish returns.asset_updated --data @event.json
   stega publish portfolio.updated --data @portfolio.json
   stega events show portfolio.updated      # what it looks like`,
@@ -49,7 +49,8 @@ goes through the outbox of the service that owns the topic, and so has its place
 	c.Flags().StringVar(&data, "data", "", "data of the event: JSON, @file, or - for the standard input")
 	c.Flags().StringVar(&brokerURL, "broker-url", "", "publish directly to this RabbitMQ, amqp://user:password@host/")
 	c.Flags().
-		StringVar(&level, "wait", "accepted", "what to wait for: accepted (in the outbox) or settled (all effects visible)")
+		StringVar(&level, "wait", "accepted",
+			"what to wait for: accepted (in the outbox) or settled (all effects visible)")
 	_ = c.MarkFlagRequired("data")
 	_ = c.RegisterFlagCompletionFunc("wait", oneOf("accepted", "settled"))
 	return c

@@ -17,9 +17,9 @@ import (
 func newQueue(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
 		Use: "queue", Short: "Review writes that wait for the server, or were refused",
-		Long: `Shows and settles writes that were made while the server was away. They are sent in order when it returns. A
-write that the server then refuses, for example because the same portfolio was changed in the meantime, stays here
-until you retry or drop it. Later writes of the same entity wait behind it.`,
+		Long: `Shows and settles writes that were made while the server was away. They are sent in order when it
+returns. A write that the server then refuses, for example because the same portfolio was changed in the meantime,
+stays here until you retry or drop it. Later writes of the same entity wait behind it.`,
 		Example: `  stega queue list
   stega queue show 0199aa11
   stega queue retry 0199aa11 --any-version

@@ -27,7 +27,8 @@ when all that follows can be read too.`,
 		Example: "  stega rebuild --service returns\n  stega rebuild --service returns --wait=settled",
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 			if !slices.Contains(followers, service) {
-				return fault.Usage("service_without_views", "the service %q has no read views of others' data", service).
+				return fault.Usage("service_without_views", "the service %q has no read views of others' data",
+					service).
 					WithHint("those that have are %s", strings.Join(followers, ", "))
 			}
 			_, err := g.write(ctx, c, cl, client.Rebuild(service), &w, "the views of "+service+" are being rebuilt")

@@ -37,7 +37,9 @@ type returnsFlags struct {
 func newReturns(g *globals) *cobra.Command {
 	var f returnsFlags
 	c := alsoAs(&cobra.Command{
-		Use: "returns SYMBOL|PORTFOLIO", Short: "Show returns and risk of a symbol or a portfolio", Args: cobra.ExactArgs(1),
+		Use:               "returns SYMBOL|PORTFOLIO",
+		Short:             "Show returns and risk of a symbol or a portfolio",
+		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: g.one(portfolioNames, symbolNames),
 		Long: `Shows what a symbol or a portfolio, which is named by its name or id, has returned, and at what risk. For
 people the figures are percents a year where that makes sense; -o json has the ratios that the server answers, and -o
@@ -80,8 +82,10 @@ cumulative returns, or what was asked for.`,
 func (f *returnsFlags) flags(c *cobra.Command, g *globals) {
 	g.windowFlags(c, &f.q.Window)
 	flags := c.Flags()
-	flags.StringVar(&f.q.Frequency, "frequency", "", "frequency of the returns: daily, weekly or monthly (default daily)")
-	flags.StringVar(&f.q.Rebalance, "rebalance", "", "rebalancing of a portfolio: daily, monthly or none (default daily)")
+	flags.StringVar(&f.q.Frequency, "frequency", "",
+		"frequency of the returns: daily, weekly or monthly (default daily)")
+	flags.StringVar(&f.q.Rebalance, "rebalance", "",
+		"rebalancing of a portfolio: daily, monthly or none (default daily)")
 	ratioVar(flags, &f.q.RiskFree, "risk-free", "risk-free rate a year, such as 2% (default 0)")
 	ratioVar(
 		flags, &f.q.Required, "required",
@@ -104,11 +108,18 @@ func (f *returnsFlags) flags(c *cobra.Command, g *globals) {
 	g.plotFlag(c, "draw it on the terminal")
 	c.MarkFlagsMutuallyExclusive("series", "drawdowns", "table", "rolling")
 	for name, values := range map[string][]string{
-		"frequency": {"daily", "weekly", "monthly"}, "rebalance": {"daily", "monthly", "none"},
-		"kind":    {"simple", "log", "cumulative", "drawdown"},
-		"table":   {"monthly", "yearly"},
-		"rolling": {"return", "volatility", "sharpe", "sortino", "max_drawdown", "beta", "alpha", "correlation", "tracking_error"},
-		"as":      {"symbol", "portfolio"}, "risk-free": nil, "required": nil, "confidence": nil, "limit": nil, "window": nil,
+		"frequency": {"daily", "weekly", "monthly"},
+		"rebalance": {"daily", "monthly", "none"},
+		"kind":      {"simple", "log", "cumulative", "drawdown"},
+		"table":     {"monthly", "yearly"},
+		"rolling": {"return", "volatility", "sharpe", "sortino", "max_drawdown", "beta", "alpha", "correlation",
+			"tracking_error"},
+		"as":         {"symbol", "portfolio"},
+		"risk-free":  nil,
+		"required":   nil,
+		"confidence": nil,
+		"limit":      nil,
+		"window":     nil,
 	} {
 		_ = c.RegisterFlagCompletionFunc(name, oneOf(values...))
 	}
@@ -176,7 +187,8 @@ func whose(ctx context.Context, cl *client.Client, at place, word, as string) (o
 		return owner{}, fault.Usage("as_unknown", "unknown --as %q", as).WithHint("one of: symbol, portfolio")
 	}
 	symbol, notSymbol := events.Symbol(word)
-	if as == "portfolio" || as == "" && (uuid.Validate(word) == nil || notSymbol != nil || strings.Contains(word, " ")) {
+	if as == "portfolio" || as == "" &&
+		(uuid.Validate(word) == nil || notSymbol != nil || strings.Contains(word, " ")) {
 		p, err := resolvePortfolio(ctx, at, cl, word)
 		return owner{portfolio: p}, err
 	}
@@ -256,7 +268,9 @@ func (g *globals) showSeries(
 	if s.Benchmark != nil {
 		cols = append(
 			cols,
-			number(strings.ToUpper(f.benchmark), "benchmark", percent, func(i int) *float64 { return s.Benchmark.Values[i] }),
+			number(strings.ToUpper(f.benchmark), "benchmark", percent, func(i int) *float64 {
+				return s.Benchmark.Values[i]
+			}),
 		)
 	}
 	v := cols.view(upTo(len(s.Dates)), nil)
@@ -369,14 +383,18 @@ func (g *globals) showTable(ctx context.Context, c *cobra.Command, cl *client.Cl
 
 // yearColumns are the columns of returns by calendar months, or by years.
 func yearColumns(by string) columns[client.YearlyOf] {
-	cols := columns[client.YearlyOf]{{head: "YEAR", value: func(y client.YearlyOf) string { return strconv.Itoa(y.Year) }}}
+	cols := columns[client.YearlyOf]{{head: "YEAR", value: func(y client.YearlyOf) string {
+		return strconv.Itoa(y.Year)
+	}}}
 	whole := func(y client.YearlyOf) *float64 { return y.Return }
 	if by == "monthly" {
 		for m := time.January; m <= time.December; m++ {
 			name := m.String()
 			cols = append(
 				cols,
-				number(strings.ToUpper(name[:3]), name, brieflyPercent, func(y client.YearlyOf) *float64 { return y.Months[m-1] }),
+				number(strings.ToUpper(name[:3]), name, brieflyPercent, func(y client.YearlyOf) *float64 {
+					return y.Months[m-1]
+				}),
 			)
 		}
 		return append(cols, number("YEAR", "return", brieflyPercent, whole))
@@ -409,7 +427,8 @@ func (g *globals) showReturns(
 		title = fmt.Sprintf("%s (version %d, rebalanced: %s)", who.portfolio.Name, r.Version, r.Rebalance)
 	}
 	if g.format == asTable && !g.quiet {
-		err := writef(c.OutOrStdout(), "%s\n%s to %s, %d %s returns\n\n", title, r.From, r.To, r.Observations, r.Frequency)
+		err := writef(c.OutOrStdout(), "%s\n%s to %s, %d %s returns\n\n", title, r.From, r.To, r.Observations,
+			r.Frequency)
 		if err != nil {
 			return err
 		}

@@ -45,7 +45,8 @@ func execute(ctx context.Context, root *cobra.Command) int {
 	return explain(root.ErrOrStderr(), err)
 }
 
-const about = `stega stores portfolios and daily prices, and computes returns, risk, correlations and optimal weights from them.
+const about = `stega stores portfolios and daily prices, and computes returns, risk, correlations and optimal weights
+from them.
 
   stega up                         run everything on this machine
   stega prices import prices.csv   import daily prices
@@ -53,9 +54,9 @@ const about = `stega stores portfolios and daily prices, and computes returns, r
   stega returns core               returns and risk of a portfolio or a symbol
   stega op watch ID                follow a write until its effects are visible
 
-Commands use the server that --url, --context, STEGA_URL or the current context names, and otherwise the one on this machine. Its token comes from
-STEGA_TOKEN, from the context (see: stega login), or from the file that stega up keeps. Data goes to the standard output, messages to the standard error.
-Shell completion: stega completion --help.
+Commands use the server that --url, --context, STEGA_URL or the current context names, and otherwise the one on this
+machine. Its token comes from STEGA_TOKEN, from the context (see: stega login), or from the file that stega up keeps.
+Data goes to the standard output, messages to the standard error. Shell completion: stega completion --help.
 
 Exit status:
     0  done

@@ -32,12 +32,14 @@ func (p *planFlags) flags(c *cobra.Command, g *globals) {
 	_ = c.RegisterFlagCompletionFunc("name", cobra.NoFileCompletions)
 	_ = c.RegisterFlagCompletionFunc(
 		"cron",
-		oneOf("30 16 * * 1-5\tafter a close at four, Monday to Friday", "@daily\tat midnight", "@hourly\tat each full hour"),
+		oneOf("30 16 * * 1-5\tafter a close at four, Monday to Friday", "@daily\tat midnight",
+			"@hourly\tat each full hour"),
 	)
 	_ = c.RegisterFlagCompletionFunc(
 		"time-zone",
 		oneOf(
-			"America/New_York", "Europe/London", "Europe/Berlin", "Asia/Tokyo", "Asia/Hong_Kong", "Australia/Sydney", "UTC",
+			"America/New_York", "Europe/London", "Europe/Berlin", "Asia/Tokyo", "Asia/Hong_Kong", "Australia/Sydney",
+			"UTC",
 		),
 	)
 	_ = c.RegisterFlagCompletionFunc("provider", oneOf(providerNames...))
@@ -80,10 +82,10 @@ func newScheduleCreate(g *globals) *cobra.Command {
 	var off bool
 	c := &cobra.Command{
 		Use: "create", Short: "Make a schedule", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Long: `Makes a schedule: the server pulls prices whenever the time comes, once, however many of its processes there
-are. Times are those of clocks in the time zone: a run in an hour that is left out in spring takes place when it ends,
-one in an hour that comes twice in autumn the first time. A run that was missed while the server was away runs once
-afterwards.`,
+		Long: `Makes a schedule: the server pulls prices whenever the time comes, once, however many of its processes
+there are. Times are those of clocks in the time zone: a run in an hour that is left out in spring takes place when it
+ends, one in an hour that comes twice in autumn the first time. A run that was missed while the server was away runs
+once afterwards.`,
 		Example: `  stega schedule create --name close --cron '30 16 * * 1-5' --time-zone UTC
   stega schedule create --name weekly --cron '0 8 * * sat' --symbols AAPL,MSFT`,
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
@@ -96,7 +98,8 @@ afterwards.`,
 				return fault.Usage("cron_missing", "the schedule has no time").
 					WithHint("say --cron '30 16 * * 1-5' --time-zone UTC")
 			}
-			_, err := g.write(ctx, c, cl, client.CreateSchedule(plan), &w, fmt.Sprintf("created schedule %q", plan.Name))
+			_, err := g.write(ctx, c, cl, client.CreateSchedule(plan), &w,
+				fmt.Sprintf("created schedule %q", plan.Name))
 			if err == nil {
 				rememberSchedule(g.at, plan.Name)
 			}
@@ -114,7 +117,10 @@ func newScheduleUpdate(g *globals) *cobra.Command {
 	var in planFlags
 	var match int64
 	c := &cobra.Command{
-		Use: "update NAME|ID", Short: "Change a schedule", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(scheduleNames),
+		Use:               "update NAME|ID",
+		Short:             "Change a schedule",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: g.one(scheduleNames),
 		Long: `Changes the named parts and leaves the rest. The change applies only to the version that was read, so no
 change of others is lost.`,
 		Example: `  stega schedule update close --cron '45 16 * * 1-5'
@@ -209,7 +215,10 @@ func newScheduleDelete(g *globals) *cobra.Command {
 func newScheduleRun(g *globals) *cobra.Command {
 	var w waiting
 	c := &cobra.Command{
-		Use: "run NAME|ID", Short: "Run a schedule now", Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(scheduleNames),
+		Use:               "run NAME|ID",
+		Short:             "Run a schedule now",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: g.one(scheduleNames),
 		Long: `Pulls the prices of a schedule now, also of one that is disabled; when it runs next stays as it is. The
 operation is that of the pull.`,
 		Example: "  stega schedule run close\n  stega schedule run close --wait=settled",
@@ -229,5 +238,7 @@ operation is that of the pull.`,
 }
 
 func forgetSchedule(at place, name string) {
-	remember(at, func(k *known) { k.Schedules = slices.DeleteFunc(k.Schedules, func(n string) bool { return n == name }) })
+	remember(at, func(k *known) {
+		k.Schedules = slices.DeleteFunc(k.Schedules, func(n string) bool { return n == name })
+	})
 }

@@ -38,7 +38,8 @@ a container reads its own secrets only.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if m.dir == "" || m.definitions == "" {
-				return fault.Usage("folder_missing", "--dir or --definitions is missing").WithHint("see: stega secrets --help")
+				return fault.Usage("folder_missing", "--dir or --definitions is missing").
+					WithHint("see: stega secrets --help")
 			}
 			made, err := m.make()
 			if err != nil {
@@ -159,7 +160,8 @@ func (m *secretsMaker) write(s secrets, definitions map[string]any) error {
 	return errors.Join(err,
 		folder(filepath.Join(m.dir, "migrate")),
 		writeFile(filepath.Join(m.dir, "migrate", "broker-url"), []byte(of(m.broker, m.admin)+"\n"), private, m.owner),
-		writeFile(filepath.Join(m.dir, "migrate", "database-url"), []byte(of(m.database, m.admin)+"\n"), private, m.owner),
+		writeFile(filepath.Join(m.dir, "migrate", "database-url"), []byte(of(m.database, m.admin)+"\n"), private,
+			m.owner),
 		folder(filepath.Join(m.dir, "rabbitmq")),
 		writeFile(filepath.Join(m.dir, "rabbitmq", "definitions.json"), append(loaded, '\n'), shared, -1),
 		folder(filepath.Join(m.dir, "postgres")),
@@ -169,7 +171,7 @@ func (m *secretsMaker) write(s secrets, definitions map[string]any) error {
 
 // folder makes a folder that its reader may enter, whoever that is; the files in it decide who reads them.
 func folder(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a volume, of which its container is the only reader
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // only its container reads the volume
 		return err
 	}
 	return os.Chmod(dir, 0o755) //nolint:gosec // whatever the umask is
@@ -178,7 +180,8 @@ func folder(dir string) error {
 // readDefinitions returns RabbitMQ's definitions and the names of all who get a password.
 func (m *secretsMaker) readDefinitions() (definitions map[string]any, names []string, err error) {
 	invalid := func(err error) error {
-		return fault.Usage("definitions_invalid", "%q has no definitions of RabbitMQ with a user for %s and each service", m.definitions, m.admin).
+		return fault.Usage("definitions_invalid",
+			"%q has no definitions of RabbitMQ with a user for %s and each service", m.definitions, m.admin).
 			WithHint("deploy/rabbitmq-definitions.json of the distribution has them").
 			Because(err)
 	}

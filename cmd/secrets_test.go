@@ -67,7 +67,8 @@ func TestSecretsAreMadeOnceAndAreAllDifferent(t *testing.T) {
 	for _, name := range process.Names() {
 		own := kept.Users[name]
 		assert.Equal(t, "amqp://"+name+":"+own+"@rabbitmq:5672/\n", first[name+"/broker-url"])
-		assert.Equal(t, "postgres://"+name+":"+own+"@postgres:5432/{service}?sslmode=disable\n", first[name+"/database-url"])
+		assert.Equal(t, "postgres://"+name+":"+own+"@postgres:5432/{service}?sslmode=disable\n",
+			first[name+"/database-url"])
 		assert.Equal(t, kept.Service+"\n", first[name+"/service-token"])
 		assert.Contains(t, first["postgres/passwords.sql"], "ALTER ROLE "+name+" PASSWORD '"+own+"';")
 		for file, text := range first {

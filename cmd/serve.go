@@ -84,9 +84,20 @@ alone.`,
 			defer stop()
 			log := g.logger(c.ErrOrStderr())
 			config := process.Config{
-				Services: names, Roles: as, Addr: at.addr, Database: where.databaseOf, Connections: pool, Options: opts, Log: log,
-				TLS: at.tls, Secret: shared, TokenFile: tokenFile, Upstreams: elsewhere,
-				Broker: func(ctx context.Context) (broker.Broker, error) { return openPatiently(ctx, where.broker, title, log) },
+				Services:    names,
+				Roles:       as,
+				Addr:        at.addr,
+				Database:    where.databaseOf,
+				Connections: pool,
+				Options:     opts,
+				Log:         log,
+				TLS:         at.tls,
+				Secret:      shared,
+				TokenFile:   tokenFile,
+				Upstreams:   elsewhere,
+				Broker: func(ctx context.Context) (broker.Broker, error) {
+					return openPatiently(ctx, where.broker, title, log)
+				},
 			}
 			if err := at.access(&config); err != nil {
 				return err
@@ -101,7 +112,8 @@ alone.`,
 	}
 	where.flags(c)
 	c.Flags().IntVar(&pool, "database-connections", 0, fmt.Sprintf(
-		"maximum number of connections to each PostgreSQL database, besides one for the relay (default STEGA_DATABASE_CONNECTIONS, or %d)",
+		"maximum number of connections to each PostgreSQL database, besides one for the relay (default "+
+			"STEGA_DATABASE_CONNECTIONS, or %d)",
 		process.DefaultConnections,
 	))
 	c.Flags().StringSliceVar(&services, "service", nil, "services to run, or all")
@@ -121,8 +133,8 @@ func newMigrate(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "migrate",
 		Short: "Prepare databases and broker",
-		Long: `Brings the databases of services up to date, and declares exchanges, queues and bindings. It changes nothing
-when it is run again. Its users need the right to do so; the services themselves do not.`,
+		Long: `Brings the databases of services up to date, and declares exchanges, queues and bindings. It changes
+nothing when it is run again. Its users need the right to do so; the services themselves do not.`,
 		Example: `  STEGA_DATABASE_URL='postgres://stega@127.0.0.1/{service}' stega migrate
   stega migrate --service=returns`,
 		Args: cobra.NoArgs,

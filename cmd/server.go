@@ -37,9 +37,11 @@ type connections struct {
 
 func (c *connections) flags(cmd *cobra.Command) {
 	cmd.Flags().
-		StringVar(&c.broker, "broker-url", "", "URL of RabbitMQ, such as amqp://user@host/vhost (default STEGA_BROKER_URL)")
+		StringVar(&c.broker, "broker-url", "",
+			"URL of RabbitMQ, such as amqp://user@host/vhost (default STEGA_BROKER_URL)")
 	cmd.Flags().StringVar(&c.database, "database-url", "",
-		"URL of the databases, where {service} stands for the name of a service, such as postgres://host/{service} (default STEGA_DATABASE_URL)")
+		"URL of the databases, where {service} stands for the name of a service, such as postgres://host/{service} "+
+			"(default STEGA_DATABASE_URL)")
 }
 
 // optional sets the URLs that no flag named from the environment; they stay empty where it names none.
@@ -66,7 +68,8 @@ func (c *connections) fill() error {
 	}
 	if c.broker == "" {
 		return fault.Usage("broker_missing", "no broker was named").
-			WithHint("set STEGA_BROKER_URL or --broker-url, such as amqp://guest:guest@127.0.0.1:5672/; or run everything here with: stega up")
+			WithHint("set STEGA_BROKER_URL or --broker-url, such as amqp://guest:guest@127.0.0.1:5672/; or run " +
+				"everything here with: stega up")
 	}
 	if c.database == "" {
 		return fault.Usage("database_missing", "no database was named").
@@ -94,7 +97,8 @@ func poolSize(flag int) (int, error) {
 		}
 	}
 	if n < 2 || n > limit {
-		return 0, fault.Usage("database_connections_invalid", "%q is no number of connections from 2 to %d", text, limit).
+		return 0, fault.Usage("database_connections_invalid", "%q is no number of connections from 2 to %d", text,
+			limit).
 			WithHint("set --database-connections or STEGA_DATABASE_CONNECTIONS, such as %d", process.DefaultConnections)
 	}
 	return n, nil
@@ -125,21 +129,26 @@ func (l *listening) flags(c *cobra.Command) {
 		"require client certificates signed by an authority in this PEM file",
 	)
 	f.Float64Var(
-		&l.limit, "rate-limit", 200, "requests per second for each token, or for each address without one (0 means no limit)",
+		&l.limit, "rate-limit", 200,
+		"requests per second for each token, or for each address without one (0 means no limit)",
 	)
 	f.IntVar(
 		&l.most.Total, "max-connections", whole("STEGA_MAX_CONNECTIONS"),
-		"maximum number of HTTP connections (default STEGA_MAX_CONNECTIONS, or three quarters of the descriptors, at most 16384)",
+		"maximum number of HTTP connections (default STEGA_MAX_CONNECTIONS, or three quarters of the descriptors, "+
+			"at most 16384)",
 	)
 	f.IntVar(&l.most.PerAddress, "max-connections-per-address", whole("STEGA_MAX_CONNECTIONS_PER_ADDRESS"),
-		"maximum number of HTTP connections from one address (default half of all, or STEGA_MAX_CONNECTIONS_PER_ADDRESS)")
+		"maximum number of HTTP connections from one address (default half of all, or "+
+			"STEGA_MAX_CONNECTIONS_PER_ADDRESS)")
 	f.StringVar(
 		&l.local, "local-access", os.Getenv("STEGA_LOCAL_ACCESS"),
-		"scope of local programs without a token when --addr is a loopback address: read, write or admin (default STEGA_LOCAL_ACCESS, or none)",
+		"scope of local programs without a token when --addr is a loopback address: read, write or admin (default "+
+			"STEGA_LOCAL_ACCESS, or none)",
 	)
 	f.StringVar(
 		&l.trusted, "trusted-proxies", os.Getenv("STEGA_TRUSTED_PROXIES"),
-		"addresses and networks of proxies whose X-Forwarded-For is trusted, separated by commas (default STEGA_TRUSTED_PROXIES, or none)",
+		"addresses and networks of proxies whose X-Forwarded-For is trusted, separated by commas (default "+
+			"STEGA_TRUSTED_PROXIES, or none)",
 	)
 	f.IntVar(&l.audit.days, "audit-days", 90, "days that the audit log is kept")
 	f.IntVar(&l.audit.rows, "audit-rows", 1_000_000, "maximum number of lines in the audit log; the oldest are removed")
@@ -174,7 +183,10 @@ func (l *listening) access(c *process.Config) (err error) {
 		return fault.Usage("setting_invalid", "--audit-days and --audit-rows are less than one").
 			WithHint("leave them out for 90 days and a million lines")
 	}
-	c.Limits, c.Audit = l.limits(), process.Audit{Keep: time.Duration(l.audit.days) * 24 * time.Hour, Rows: l.audit.rows}
+	c.Limits, c.Audit = l.limits(), process.Audit{
+		Keep: time.Duration(l.audit.days) * 24 * time.Hour,
+		Rows: l.audit.rows,
+	}
 	if c.Proxies, err = access.ParseProxies(l.trusted); err != nil {
 		return err
 	}
@@ -217,7 +229,8 @@ func (l *listening) check(w io.Writer) error {
 	}
 	printf(
 		w,
-		"WARNING: %s can be reached by others, and without TLS whoever is on the way reads the tokens and data that go over it. "+
+		"WARNING: %s can be reached by others, and without TLS whoever is on the way reads the tokens and data that "+
+			"go over it. "+
 			"Serve HTTPS with --tls-cert and --tls-key, or put a proxy that does before it.\n",
 		l.addr,
 	)
@@ -241,7 +254,8 @@ func openBroker(ctx context.Context, where, name string, log *slog.Logger) (brok
 // readiness says so. An embedded broker has no other process to talk to, and its bindings are those of stega up.
 func openPatiently(ctx context.Context, where, name string, log *slog.Logger) (broker.Broker, error) {
 	if strings.HasPrefix(where, "embedded:") {
-		return nil, fault.Usage("broker_embedded", "stega serve needs RabbitMQ: the embedded broker belongs to one process alone").
+		return nil, fault.Usage("broker_embedded",
+			"stega serve needs RabbitMQ: the embedded broker belongs to one process alone").
 			WithHint("run everything in one process with: stega up; or point --broker-url at RabbitMQ")
 	}
 	if !strings.HasPrefix(where, "amqp:") && !strings.HasPrefix(where, "amqps:") {
@@ -272,14 +286,16 @@ func options() (process.Options, error) {
 		},
 		Yahoo: provider.YahooOptions{BaseURL: os.Getenv("STEGA_YAHOO_URL")},
 	}
-	for _, setting := range [][2]string{{"STEGA_EODHD_URL", o.EODHD.BaseURL}, {"STEGA_STOOQ_URL", o.Stooq.BaseURL}, {"STEGA_YAHOO_URL", o.Yahoo.BaseURL}} {
+	for _, setting := range [][2]string{{"STEGA_EODHD_URL", o.EODHD.BaseURL}, {"STEGA_STOOQ_URL", o.Stooq.BaseURL},
+		{"STEGA_YAHOO_URL", o.Yahoo.BaseURL}} {
 		if u, err := url.Parse(setting[1]); setting[1] != "" && (err != nil || u.Host == "") {
 			return process.Options{}, fault.Usage("provider_url_invalid", "%s is not a URL", setting[0]).
 				WithHint("it looks like https://host/api")
 		}
 	}
 	if o.EODHD.BaseURL != "" && o.EODHD.Key == "" {
-		return process.Options{}, fault.Usage("provider_key_missing", "STEGA_EODHD_URL is set and STEGA_EODHD_KEY is not").
+		return process.Options{}, fault.Usage("provider_key_missing",
+			"STEGA_EODHD_URL is set and STEGA_EODHD_KEY is not").
 			WithHint("set STEGA_EODHD_KEY to your key")
 	}
 	if err := marketdata.CheckProvider(o.Provider); err != nil {

@@ -12,9 +12,16 @@ import (
 
 // flagsOf are the flags of fields and parameters whose names differ from theirs.
 var flagsOf = map[string]string{
-	"metric": "rolling", "by": "table", "asset_bounds": "bound", "groups": "group", "views": "view",
+	"metric":            "rolling",
+	"by":                "table",
+	"asset_bounds":      "bound",
+	"groups":            "group",
+	"views":             "view",
 	"current_weights":   "current",
-	"transaction_costs": "costs", "portfolio_id": "portfolio", "expected_returns": "returns", "timeout": "solve-timeout",
+	"transaction_costs": "costs",
+	"portfolio_id":      "portfolio",
+	"expected_returns":  "returns",
+	"timeout":           "solve-timeout",
 }
 
 // flagOf returns the flag of a command for a field or parameter of HTTP, without the dashes; empty when it has none.
@@ -29,13 +36,16 @@ func flagOf(c *cobra.Command, field string) string {
 
 // requests are the commands for requests that hints of the server name; the longer ones come first.
 var requests = strings.NewReplacer(
-	"POST /v1/prices/pull", "stega prices pull", "POST /v1/prices", "stega prices import FILE", "GET /v1/prices/providers",
+	"POST /v1/prices/pull", "stega prices pull", "POST /v1/prices", "stega prices import FILE",
+	"GET /v1/prices/providers",
 	"stega prices providers", "GET /v1/prices/", "stega prices show ", "GET /v1/symbols", "stega symbols",
 	"GET /v1/optimizations", "stega optimize list", "DELETE /v1/optimizations/ID", "stega optimize delete ID",
 	"POST /v1/optimizations", "stega optimize", "GET /v1/portfolios", "stega portfolio list", "POST /v1/portfolios",
 	"stega portfolio create", "GET /v1/schedules", "stega schedule list", "GET /v1/dead", "stega dead list",
-	"GET /v1/operations/", "stega op show ", "GET /v1/operations", "stega op list", "GET /v1/tokens", "stega token list",
-	"POST /v1/tokens", "stega token create NAME", "GET /v1/events", "stega events tail", "GET /v1/stream", "stega watch",
+	"GET /v1/operations/", "stega op show ", "GET /v1/operations", "stega op list", "GET /v1/tokens",
+	"stega token list",
+	"POST /v1/tokens", "stega token create NAME", "GET /v1/events", "stega events tail", "GET /v1/stream",
+	"stega watch",
 	"GET /v1/audit", "stega audit",
 )
 

@@ -42,7 +42,8 @@ func TestHintsNameCommandsAndNoRequests(t *testing.T) {
 				}
 				hint, err := strconv.Unquote(text.Value)
 				require.NoError(t, err)
-				if request.MatchString(hint) && !strings.Contains(hint, "/v1/openapi.json") { // of a path that was typed
+				// of a path that was typed
+				if request.MatchString(hint) && !strings.Contains(hint, "/v1/openapi.json") {
 					checked++
 					assert.NotContains(t, spoken(newRoot(), hint), "/v1/", "%s: %s", path, hint)
 				}
@@ -69,7 +70,8 @@ func TestFaultsOfTheServerNameFlags(t *testing.T) {
 	assert.Equal(t, "--rolling is one of a, b", returns(fault.Fault{Hint: "metric is one of a, b"}).Hint)
 	item := fault.Item{Pointer: "/asset_bounds/AAPL", Detail: "is empty"}
 	assert.Equal(
-		t, []fault.Item{{Pointer: "--bound", Detail: "is empty"}}, optimize(fault.Fault{Errors: []fault.Item{item}}).Errors,
+		t, []fault.Item{{Pointer: "--bound", Detail: "is empty"}},
+		optimize(fault.Fault{Errors: []fault.Item{item}}).Errors,
 	)
 	assert.Equal(t, "x=1 is no flag", returns(fault.Fault{Detail: "x=1 is no flag"}).Detail)
 }

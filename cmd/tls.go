@@ -47,7 +47,8 @@ func (t clientTLS) config() (*tls.Config, error) {
 	if t.Cert != "" || t.Key != "" {
 		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 		if err != nil {
-			return nil, fault.Usage("certificate_unreadable", "the certificate %q with the key %q cannot be used", t.Cert, t.Key).
+			return nil, fault.Usage("certificate_unreadable", "the certificate %q with the key %q cannot be used",
+				t.Cert, t.Key).
 				WithHint("name two PEM files that belong together with --tls-cert and --tls-key").
 				Because(err)
 		}

@@ -26,8 +26,12 @@ func TestAClientCertificateIsPresented(t *testing.T) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(
 			1,
-		), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		),
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(time.Hour),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	require.NoError(t, err)
@@ -41,7 +45,11 @@ func TestAClientCertificateIsPresented(t *testing.T) {
 	}))
 	clients := x509.NewCertPool()
 	clients.AddCert(certificate)
-	server.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients, MinVersion: tls.VersionTLS12}
+	server.TLS = &tls.Config{
+		ClientAuth: tls.RequireAndVerifyClientCert,
+		ClientCAs:  clients,
+		MinVersion: tls.VersionTLS12,
+	}
 	server.StartTLS()
 	defer server.Close()
 	for name, block := range map[string]*pem.Block{

@@ -14,8 +14,8 @@ import (
 func newToken(g *globals) *cobra.Command {
 	c := group(&cobra.Command{
 		Use: "token", Aliases: []string{"tokens"}, Short: "Create, list and revoke access tokens",
-		Long: `Makes, lists and revokes tokens. Each has a scope: read is for data, operations and the stream; write also
-changes data; admin also handles tokens, dead letters, rebuilding, publishing by hand, and reads the audit.`,
+		Long: `Makes, lists and revokes tokens. Each has a scope: read is for data, operations and the stream; write
+also changes data; admin also handles tokens, dead letters, rebuilding, publishing by hand, and reads the audit.`,
 		Example: "  stega token create ci --scope write --expires 90d\n  stega token list\n  stega token revoke ci",
 	})
 	c.AddCommand(newTokenCreate(g), newTokenList(g), newTokenRevoke(g))
@@ -43,7 +43,8 @@ func newTokenCreate(g *globals) *cobra.Command {
 			if t.ExpiresAt != nil {
 				until = "expires on " + t.ExpiresAt.Local().Format(time.DateOnly)
 			}
-			printf(c.ErrOrStderr(), "The token %q may %s and %s. Keep it: it is not shown again.\n", t.Name, t.Scope, until)
+			printf(c.ErrOrStderr(), "The token %q may %s and %s. Keep it: it is not shown again.\n", t.Name, t.Scope,
+				until)
 			return writef(c.OutOrStdout(), "%s\n", t.Secret)
 		}),
 	}

@@ -21,7 +21,14 @@ var (
 
 // drawTree draws what followed from an operation. Times are counted from when it was accepted.
 func drawTree(w io.Writer, op client.Operation, unicode bool) error {
-	d := drawing{w: &strings.Builder{}, id: op.ID, command: op.Command, start: op.AcceptedAt, s: plain, paint: painted(w)}
+	d := drawing{
+		w:       &strings.Builder{},
+		id:      op.ID,
+		command: op.Command,
+		start:   op.AcceptedAt,
+		s:       plain,
+		paint:   painted(w),
+	}
 	if unicode {
 		d.s = fine
 	}

@@ -83,7 +83,8 @@ needed. Ctrl-C ends it in order; what was accepted is not lost however it ends.`
 				printf(c.ErrOrStderr(), "stega is ready on %s, its data are in %s\n", at.url(addr), data)
 				if code != "" {
 					printf(
-						c.ErrOrStderr(), "sign in with a browser, once and within 5 minutes: %s/login?code=%s\n", at.url(addr), code,
+						c.ErrOrStderr(), "sign in with a browser, once and within 5 minutes: %s/login?code=%s\n",
+						at.url(addr), code,
 					)
 				}
 				if demo.on {
@@ -116,7 +117,8 @@ needed. Ctrl-C ends it in order; what was accepted is not lost however it ends.`
 	f.Uint64Var(&demo.seed, "seed", 1, "seed of the synthetic market")
 	// Kept so that scripts which pass --allow-remote still run.
 	f.BoolVar(&remote, "allow-remote", false, "")
-	_ = f.MarkDeprecated("allow-remote", "remote clients need a token, whatever the address") // it fails for unknown flags
+	// it fails for unknown flags
+	_ = f.MarkDeprecated("allow-remote", "remote clients need a token, whatever the address")
 	f.Lookup("data").DefValue = "the user's data folder"
 	return c
 }
@@ -132,7 +134,8 @@ func ownFolder(dir string) error {
 		return err
 	}
 	if files.Owner(info) != os.Getuid() {
-		return fault.New(fault.KindForbidden, "data_folder_foreign", "the data folder %s belongs to the user %d, and not to you", dir, files.Owner(info)).
+		return fault.New(fault.KindForbidden, "data_folder_foreign",
+			"the data folder %s belongs to the user %d, and not to you", dir, files.Owner(info)).
 			WithHint("choose a folder of yours with --data")
 	}
 	if !files.Private(info) {
@@ -215,7 +218,8 @@ func lockFolder(dir string) (unlock func(), err error) {
 		_ = file.Close()
 		return nil, cannot(err)
 	}
-	if err := errors.Join(file.Truncate(0), second(file.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0))); err != nil {
+	if err := errors.Join(file.Truncate(0),
+		second(file.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0))); err != nil {
 		_ = file.Close()
 		return nil, cannot(err)
 	}

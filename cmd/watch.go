@@ -39,7 +39,8 @@ said that it cannot be. With --timeout it ends after that time, and with 75 when
 			if from != "" {
 				p, err := client.ParsePosition(from)
 				if err != nil {
-					return fault.Usage("position_invalid", "%s", err).WithHint("every line that watch prints as JSON has one")
+					return fault.Usage("position_invalid", "%s", err).
+						WithHint("every line that watch prints as JSON has one")
 				}
 				start = &p
 			}
@@ -166,7 +167,11 @@ func (w *watcher) watch(
 				Push: w.push,
 				Standing: func(at client.Standing) {
 					if at.Operation != nil {
-						w.push(client.Push{Channels: []string{at.Channel}, Number: at.Position.Position, Operation: at.Operation})
+						w.push(client.Push{
+							Channels:  []string{at.Channel},
+							Number:    at.Position.Position,
+							Operation: at.Operation,
+						})
 					}
 				},
 				Lost:  func(f *fault.Fault) { say("%s: what happened meanwhile is not known (%s)", channel, f.Detail) },
@@ -216,7 +221,8 @@ func (w *watcher) print(p client.Push) error {
 		at := p.Event.Time.Local().Format("15:04:05.000")
 		if p.Operation != nil {
 			return writef(
-				w.out, "%s  operation %s  %s\n", time.Now().Format("15:04:05.000"), p.Operation.ID, standing(*p.Operation),
+				w.out, "%s  operation %s  %s\n", time.Now().Format("15:04:05.000"), p.Operation.ID,
+				standing(*p.Operation),
 			)
 		}
 		return writef(w.out, "%s  %-28s %s\n", at, p.Event.Type, p.Event.Subject)

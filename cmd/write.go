@@ -24,7 +24,8 @@ type waiting struct {
 
 func (w *waiting) flags(c *cobra.Command) {
 	c.Flags().
-		StringVar(&w.level, "wait", "resolved", "what to wait for: accepted (received), resolved (done), settled (all effects visible)")
+		StringVar(&w.level, "wait", "resolved",
+			"what to wait for: accepted (received), resolved (done), settled (all effects visible)")
 	_ = c.RegisterFlagCompletionFunc("wait", oneOf("accepted", "resolved", "settled"))
 }
 
@@ -78,7 +79,8 @@ func interrupted(c *cobra.Command, op client.Operation) {
 		what = "may have been taken"
 	}
 	printf(
-		c.ErrOrStderr(), "stega: no longer waiting; operation %s %s\n  hint: watch it with: stega op watch %s\n", op.ID, what,
+		c.ErrOrStderr(), "stega: no longer waiting; operation %s %s\n  hint: watch it with: stega op watch %s\n", op.ID,
+		what,
 		op.ID,
 	)
 }
@@ -142,7 +144,8 @@ func (g *globals) write(
 		}
 	}
 	if err == nil && op.Status == client.Queued {
-		return op, fault.New(fault.KindTimeout, "write_queued", "%s is away: the write is queued, and will be sent when it is back", g.at.URL).
+		return op, fault.New(fault.KindTimeout, "write_queued",
+			"%s is away: the write is queued, and will be sent when it is back", g.at.URL).
 			WithHint("follow it with: stega queue list; stega op show %s", op.ID)
 	}
 	if err == nil && g.format == asTable && !g.quiet {

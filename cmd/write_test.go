@@ -78,7 +78,8 @@ func TestCtrlCWhileWaitingSaysThatTheWriteGoesOn(t *testing.T) {
 //nolint:paralleltest // it sets the environment
 func TestATimeoutSaysThatTheWriteGoesOn(t *testing.T) {
 	status, stdout, stderr := command(
-		t.Context(), t, "portfolio", "create", "--name", "core", "--assets", "AAPL:1", "--url", slow(t, make(chan string, 8)),
+		t.Context(), t, "portfolio", "create", "--name", "core", "--assets", "AAPL:1", "--url",
+		slow(t, make(chan string, 8)),
 		"--timeout", "200ms", "--wait=settled",
 	)
 	assert.Equal(t, 75, status)
@@ -93,7 +94,8 @@ func TestATokenThatIsWrongIsSaidToBeFromWhere(t *testing.T) {
 			_, _ = w.Write([]byte(`{"items":[]}`))
 			return
 		}
-		http.Error(w, `{"kind":"unauthorized","code":"token_invalid","detail":"the token is wrong"}`, http.StatusUnauthorized)
+		http.Error(w, `{"kind":"unauthorized","code":"token_invalid","detail":"the token is wrong"}`,
+			http.StatusUnauthorized)
 	}))
 	defer server.Close()
 	t.Setenv("STEGA_TOKEN", "wrong")

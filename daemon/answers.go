@@ -35,7 +35,8 @@ type answer struct {
 const answersSchema = `
 DROP TABLE IF EXISTS cache;
 CREATE TABLE IF NOT EXISTS answers (
-	key TEXT PRIMARY KEY, header TEXT NOT NULL, body BLOB NOT NULL, size INTEGER NOT NULL, began INTEGER NOT NULL, read_at INTEGER NOT NULL);
+	key TEXT PRIMARY KEY, header TEXT NOT NULL, body BLOB NOT NULL, size INTEGER NOT NULL, began INTEGER NOT NULL,
+		read_at INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS answers_began ON answers (began, size);
 CREATE TABLE IF NOT EXISTS notified (id INTEGER PRIMARY KEY CHECK (id = 0), tick INTEGER NOT NULL);
 INSERT OR IGNORE INTO notified (id, tick) VALUES (0, 0)`
@@ -75,7 +76,8 @@ func (k *answers) open(ctx context.Context) (err error) {
 	if k.db, err = openDB(ctx, k.path, answersSchema, "journal_mode(WAL)", "synchronous(NORMAL)"); err != nil {
 		return err
 	}
-	err = k.db.QueryRowContext(ctx, `SELECT tick, max(tick, coalesce((SELECT max(began) FROM answers), 0)) FROM notified`).
+	err = k.db.QueryRowContext(ctx,
+		`SELECT tick, max(tick, coalesce((SELECT max(began) FROM answers), 0)) FROM notified`).
 		Scan(&k.mark, &k.clock)
 	if err != nil {
 		return errors.Join(err, k.db.Close())
@@ -112,7 +114,7 @@ func (k *answers) notified() {
 		return
 	}
 	k.mark = k.clock
-	if _, err := k.db.Exec(`UPDATE notified SET tick = ?`, k.mark); err != nil { //nolint:noctx // it must not be cut short
+	if _, err := k.db.Exec(`UPDATE notified SET tick = ?`, k.mark); err != nil { //nolint:noctx // must not be cut short
 		k.log.Warn("the kept answers cannot be marked as outdated and are removed", "error", err)
 		k.remove()
 	}
@@ -158,7 +160,8 @@ func (k *answers) put(ctx context.Context, key string, a answer) {
 		_, err = k.db.ExecContext(
 			ctx,
 			`INSERT INTO answers (key, header, body, size, began, read_at) VALUES (?, ?, ?, ?, ?, ?)
-			ON CONFLICT (key) DO UPDATE SET header = excluded.header, body = excluded.body, size = excluded.size, began = excluded.began,
+			ON CONFLICT (key) DO UPDATE SET header = excluded.header, body = excluded.body, size = excluded.size,
+				began = excluded.began,
 			read_at = excluded.read_at WHERE excluded.began > began`,
 			key,
 			string(text),

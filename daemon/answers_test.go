@@ -75,9 +75,13 @@ func TestNoAnswerIsOlderThanANotification(t *testing.T) {
 			s := clientOf(t, d).Stream(t.Context(), client.StreamOptions{})
 			defer s.Close()
 			pushed := make(chan struct{}, 1)
-			_, err := s.Subscribe(t.Context(), client.Interest{Channel: "#"}, client.Subscriber{Push: func(client.Push) { pushed <- struct{}{} }})
+			_, err := s.Subscribe(t.Context(), client.Interest{Channel: "#"},
+				client.Subscriber{Push: func(client.Push) {
+					pushed <- struct{}{}
+				}})
 			require.NoError(t, err)
-			require.Equal(t, "revalidated", d.do("GET", "/v1/portfolios", "").header.Get("Stega-Cache"), "it is read once more after that")
+			require.Equal(t, "revalidated", d.do("GET", "/v1/portfolios", "").header.Get("Stega-Cache"),
+				"it is read once more after that")
 			b.change("portfolio.updated", "p", map[string]string{"/v1/portfolios": `{"items":[2]}`})
 			select {
 			case <-pushed:
@@ -114,7 +118,8 @@ func TestNoAnswerIsOlderThanANotification(t *testing.T) {
 			assert.Equal(t, http.StatusOK, d.do("GET", "/v1/portfolios", "").status)
 			b.down()
 			assert.Contains(
-				t, d.do("GET", "/v1/portfolios", "").header.Get("Stega-Cache"), "stale", "this one was read after the notification",
+				t, d.do("GET", "/v1/portfolios", "").header.Get("Stega-Cache"), "stale",
+				"this one was read after the notification",
 			)
 		})
 	}
@@ -160,7 +165,8 @@ func TestMessagesOfAStreamNotifyAndPingsDoNot(t *testing.T) {
 		case n < 1<<16:
 			return append([]byte{first, 126, byte(n >> 8), byte(n)}, payload...)
 		default:
-			return append([]byte{first, 127, 0, 0, 0, 0, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}, payload...)
+			return append([]byte{first, 127, 0, 0, 0, 0, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)},
+				payload...)
 		}
 	}
 	long := strings.Repeat(" ", 70_000)
@@ -176,7 +182,8 @@ func TestMessagesOfAStreamNotifyAndPingsDoNot(t *testing.T) {
 		{"a long push", frame(0x81, `{"push":{}}`+long), 1},
 		{"an answer of some length", frame(0x81, `{"id":1,"result":{}}`+long[:300]), 1},
 		{"a message in two frames", append(frame(0x01, `{"push":`), frame(0x80, `{}}`)...), 2},
-		{"all of them", append(append(frame(0x8a, ""), frame(0x81, `{"hello":{}}`)...), frame(0x81, `{"push":{}}`)...), 1},
+		{"all of them", append(append(frame(0x8a, ""), frame(0x81, `{"hello":{}}`)...), frame(0x81, `{"push":{}}`)...),
+			1},
 	} {
 		for _, piece := range []int{1, 3, 1 << 20} {
 			count := 0
@@ -218,7 +225,8 @@ func TestADamagedCacheBeginsAnew(t *testing.T) {
 	require.NoError(t, err)
 	dir := folder(h.paths(), server, "")
 	require.NoError(t, os.MkdirAll(dir, 0o700))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "cache.db"), []byte(strings.Repeat("no database ", 1000)), 0o600))
+	require.NoError(t,
+		os.WriteFile(filepath.Join(dir, "cache.db"), []byte(strings.Repeat("no database ", 1000)), 0o600))
 	d := serveIn(t, h, b.url())
 	d.do("GET", "/v1/portfolios", "")
 	assert.Equal(t, "revalidated", d.do("GET", "/v1/portfolios", "").header.Get("Stega-Cache"))

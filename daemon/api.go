@@ -210,7 +210,8 @@ func (d *Daemon) one(
 		}
 		switch len(found) {
 		case 0:
-			return fault.NotFound("queue_item_unknown", "there is no queued write %.64s", id).WithHint("see: stega queue list")
+			return fault.NotFound("queue_item_unknown", "there is no queued write %.64s", id).
+				WithHint("see: stega queue list")
 		case 1:
 		default:
 			return fault.Invalid("queue_item_ambiguous", "%d queued writes begin with %s", len(found), id).
@@ -237,7 +238,8 @@ func retry(w http.ResponseWriter, r *http.Request, u *upstream, it Item) error {
 
 func drop(w http.ResponseWriter, r *http.Request, u *upstream, it Item) error {
 	if it.State == Sending || it.State == Accepted {
-		return fault.Conflict("queue_item_sent", "the write %s is %s, so the server may have it already", it.Operation, it.State).
+		return fault.Conflict("queue_item_sent", "the write %s is %s, so the server may have it already", it.Operation,
+			it.State).
 			WithHint("wait for its outcome")
 	}
 	if err := u.queue.remove(r.Context(), it); err != nil {

@@ -76,7 +76,8 @@ func Connect(ctx context.Context, o ConnectOptions) (*Connection, error) {
 	case c.Newer(o.Build) && o.Warn != nil:
 		o.Warn(
 			fmt.Sprintf(
-				"the daemon is %s, newer than this stega, %s: upgrade stega, or run: stega daemon restart", describe(c.Build),
+				"the daemon is %s, newer than this stega, %s: upgrade stega, or run: stega daemon restart",
+				describe(c.Build),
 				describe(o.Build),
 			),
 		)

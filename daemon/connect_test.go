@@ -150,7 +150,8 @@ func TestWhichBuildIsNewer(t *testing.T) {
 		newer bool
 	}{
 		{"a later version", Build{"v1.1.0", "a", now}, Build{"v1.0.0", "b", now.Add(time.Hour)}, true},
-		{"an earlier version that was built later", Build{"v1.0.0", "a", now.Add(time.Hour)}, Build{"v1.1.0", "b", now}, false},
+		{"an earlier version that was built later", Build{"v1.0.0", "a", now.Add(time.Hour)}, Build{"v1.1.0", "b", now},
+			false},
 		{"a later build of one version", Build{"devel", "a", now.Add(time.Second)}, Build{"devel", "b", now}, true},
 		{"the same build", Build{"devel", "a", now.Add(time.Second)}, Build{"devel", "a", now}, false},
 	} {

@@ -27,8 +27,9 @@ type Options struct {
 	Paths   Paths
 	Build   Build
 	Servers Servers
-	Local   func(token string) bool // reports whether a token is of this machine's server, which must prove to know it; nil: none is
-	Log     *slog.Logger
+	// reports whether a token is of this machine's server, which must prove to know it; nil: none is
+	Local func(token string) bool
+	Log   *slog.Logger
 
 	Guard      time.Duration // between two checks of the own socket; 0: two seconds
 	Drain      time.Duration // for requests in flight when the daemon ends; 0: ten seconds
@@ -153,8 +154,11 @@ func (d *Daemon) moved(socket string) error {
 // serve answers on the socket until the context ends, then finishes the requests in flight.
 func (d *Daemon) serve(ctx context.Context) error {
 	d.http = &http.Server{
-		Handler: d.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		Handler:           d.handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- d.http.Serve(d.socket) }()

@@ -47,8 +47,11 @@ func newHome(t testing.TB) *home {
 	h := &home{t: t, dir: dir, state: filepath.Join(dir, "s"), runtime: filepath.Join(dir, "r")}
 	require.NoError(t, os.Mkdir(h.runtime, 0o700))
 	h.env = map[string]string{
-		"HOME": dir, "XDG_STATE_HOME": h.state, "XDG_RUNTIME_DIR": h.runtime, "XDG_CONFIG_HOME": filepath.Join(dir, "c"),
-		"XDG_DATA_HOME": filepath.Join(dir, "d"),
+		"HOME":            dir,
+		"XDG_STATE_HOME":  h.state,
+		"XDG_RUNTIME_DIR": h.runtime,
+		"XDG_CONFIG_HOME": filepath.Join(dir, "c"),
+		"XDG_DATA_HOME":   filepath.Join(dir, "d"),
 	}
 	return h
 }

@@ -51,11 +51,13 @@ func damaged(err error) bool {
 func unkept(what string, err error) error {
 	if full(err) {
 		return fault.Unavailable("daemon_disk_full", "the disk is full, so %s could not be kept", what).
-			WithHint("make room where the daemon has its files (see: stega doctor), then try again; nothing of it was written, and the queue is whole").
+			WithHint("make room where the daemon has its files (see: stega doctor), then try again; nothing of it " +
+				"was written, and the queue is whole").
 			Because(err)
 	}
 	if damaged(err) {
-		return fault.Unavailable("daemon_queue_damaged", "the queue of the daemon is damaged, so %s could not be kept", what).
+		return fault.Unavailable("daemon_queue_damaged", "the queue of the daemon is damaged, so %s could not be kept",
+			what).
 			WithHint("stop the daemon and move its file away; stega doctor says where it is").Because(err)
 	}
 	return fmt.Errorf("keep %s: %w", what, err)

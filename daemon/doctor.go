@@ -75,7 +75,8 @@ func Examine(ctx context.Context, p Patient) []Finding {
 func (p Patient) candidate(c Candidate) []Finding {
 	f := Finding{Name: "socket " + c.Path, Verdict: OK}
 	if err := short(c.Path); err != nil {
-		f.Verdict, f.Detail, f.Hint = Fail, err.Error(), "set STEGA_SOCKET to a shorter path, in a folder of yours with mode 0700"
+		f.Verdict, f.Detail, f.Hint = Fail, err.Error(),
+			"set STEGA_SOCKET to a shorter path, in a folder of yours with mode 0700"
 		return []Finding{f}
 	}
 	dir := p.mode("socket folder", filepath.Dir(c.Path), 0o700)
@@ -84,7 +85,8 @@ func (p Patient) candidate(c Candidate) []Finding {
 	case errors.Is(err, os.ErrNotExist):
 		f.Verdict, f.Detail = Note, "is not there ("+c.From+")"
 		if c.From == "XDG_RUNTIME_DIR" && !c.Here {
-			f.Detail = "cannot be there: the folder that XDG_RUNTIME_DIR names does not exist, as after a logout; the next place is used"
+			f.Detail = "cannot be there: the folder that XDG_RUNTIME_DIR names does not exist, as after a logout; " +
+				"the next place is used"
 		}
 		if dir.Verdict == Note {
 			return []Finding{f}
@@ -93,13 +95,15 @@ func (p Patient) candidate(c Candidate) []Finding {
 	case err != nil:
 		f.Verdict, f.Detail, f.Hint = Fail, "cannot be looked at: "+err.Error(), "check the permissions of its folder"
 	case info.Mode()&os.ModeSocket == 0:
-		f.Verdict, f.Detail, f.Hint = Fail, "is "+info.Mode().String()+", not a socket", "move it away, or set STEGA_SOCKET"
+		f.Verdict, f.Detail, f.Hint = Fail, "is "+info.Mode().String()+", not a socket",
+			"move it away, or set STEGA_SOCKET"
 	case files.Owner(info) != os.Getuid():
 		f.Verdict, f.Detail, f.Hint = Fail, fmt.Sprintf(
 			"belongs to the user %d", files.Owner(info),
 		), "set STEGA_SOCKET to a path in a folder of yours"
 	case stale(c.Path):
-		f.Verdict, f.Detail, f.Hint = Warn, "nobody listens on it: a daemon that was killed left it", "the next daemon replaces it; or say: stega doctor --fix"
+		f.Verdict, f.Detail, f.Hint = Warn, "nobody listens on it: a daemon that was killed left it",
+			"the next daemon replaces it; or say: stega doctor --fix"
 		f.fix = func() error { return removeStale(c.Path) }
 	case info.Mode().Perm() != 0o600:
 		f.Verdict, f.Detail, f.Hint = Fail, fmt.Sprintf(
@@ -130,7 +134,8 @@ func (p Patient) mode(what, path string, want os.FileMode) Finding {
 	case errors.Is(err, os.ErrNotExist):
 		f.Verdict, f.Detail = Note, path+" is not there"
 	case err != nil:
-		f.Verdict, f.Detail, f.Hint = Fail, path+" cannot be looked at: "+err.Error(), "check the permissions of its folder"
+		f.Verdict, f.Detail, f.Hint = Fail, path+" cannot be looked at: "+err.Error(),
+			"check the permissions of its folder"
 	case files.Owner(info) != os.Getuid():
 		f.Verdict, f.Detail, f.Hint = Fail, fmt.Sprintf(
 			"%s belongs to the user %d", path, files.Owner(info),
@@ -164,12 +169,14 @@ func (p Patient) lockFinding() Finding {
 	case err != nil && !held:
 		f.Verdict, f.Detail, f.Hint = Fail, err.Error(), "check the permissions of "+p.Paths.lock()
 	case err != nil:
-		f.Verdict, f.Detail, f.Hint = Warn, "somebody holds it, and does not say who: "+err.Error(), "a daemon may be starting; see: fuser "+p.Paths.lock()
+		f.Verdict, f.Detail, f.Hint = Warn, "somebody holds it, and does not say who: "+err.Error(),
+			"a daemon may be starting; see: fuser "+p.Paths.lock()
 	case !held:
 		f.Verdict, f.Detail = Note, "nobody holds it, so no daemon runs; commands start one"
 	default:
 		f.Detail = fmt.Sprintf(
-			"process %d holds it, version %s, since %s, at %s", o.PID, o.Version, o.Started.Local().Format(time.DateTime),
+			"process %d holds it, version %s, since %s, at %s", o.PID, o.Version,
+			o.Started.Local().Format(time.DateTime),
 			o.Socket,
 		)
 		if info, err := os.Lstat(o.Socket); err != nil || info.Mode()&os.ModeSocket == 0 {
@@ -191,7 +198,8 @@ func (p Patient) disk() Finding {
 	}
 	room, err := files.Room(dir)
 	if err != nil {
-		f.Verdict, f.Detail, f.Hint = Warn, "how much room there is cannot be seen: "+err.Error(), "check that "+dir+" can be entered"
+		f.Verdict, f.Detail, f.Hint = Warn, "how much room there is cannot be seen: "+err.Error(),
+			"check that "+dir+" can be entered"
 		return f
 	}
 	f.Detail = fmt.Sprintf("%d MiB are free for %s", room>>20, p.Paths.State)
@@ -208,7 +216,11 @@ func (p Patient) disk() Finding {
 func (p Patient) daemon(ctx context.Context) []Finding {
 	d, err := find(ctx, ConnectOptions{Paths: p.Paths, Build: p.Build})
 	if errors.Is(err, errNone) {
-		return []Finding{{Name: "daemon", Verdict: Note, Detail: "does not run; commands start it, or: stega daemon start"}}
+		return []Finding{{
+			Name:    "daemon",
+			Verdict: Note,
+			Detail:  "does not run; commands start it, or: stega daemon start",
+		}}
 	}
 	var s Status
 	if err == nil {
@@ -242,8 +254,10 @@ func (p Patient) daemon(ctx context.Context) []Finding {
 	findings := []Finding{f}
 	if s.Refused > 0 {
 		findings = append(findings, Finding{
-			Name: "other users", Verdict: Warn, Detail: fmt.Sprintf("%d connections of other users were refused", s.Refused),
-			Hint: "see who: stega daemon logs",
+			Name:    "other users",
+			Verdict: Warn,
+			Detail:  fmt.Sprintf("%d connections of other users were refused", s.Refused),
+			Hint:    "see who: stega daemon logs",
 		})
 	}
 	for _, one := range s.Servers {

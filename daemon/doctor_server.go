@@ -58,7 +58,9 @@ func (p Patient) ask(ctx context.Context, method, url, body string) (*http.Respo
 	if p.Server.Token != "" {
 		r.Header.Set("Authorization", "Bearer "+p.Server.Token)
 	}
-	t := client.Options{URL: p.Server.URL, Prove: p.Prove, TLS: p.TLS}.Transport(func() string { return p.Server.Token })
+	t := client.Options{URL: p.Server.URL, Prove: p.Prove, TLS: p.TLS}.Transport(func() string {
+		return p.Server.Token
+	})
 	defer t.CloseIdleConnections()
 	a, err := (&http.Client{Transport: t}).Do(r)
 	if err != nil {
@@ -126,7 +128,8 @@ func (p Patient) token(ctx context.Context, base string) []Finding {
 			return []Finding{f}
 		}
 		if a.StatusCode == http.StatusUnauthorized {
-			f.Verdict, f.Detail, f.Hint = Fail, "is wrong, or was revoked", "make one with: stega token create; and give it to: stega login"
+			f.Verdict, f.Detail, f.Hint = Fail, "is wrong, or was revoked",
+				"make one with: stega token create; and give it to: stega login"
 			if p.Server.Token == "" {
 				f.Detail = "there is none, and the server wants one"
 			}

@@ -49,16 +49,34 @@ func TestTheDoctorExplains(t *testing.T) {
 		verdict     string
 		detail      string
 	}{
-		{"a server that is away", "server http://127.0.0.1:1", func(*testing.T) string { return "http://127.0.0.1:1" }, nil, Fail, "nothing answers"},
-		{"a server that is no URL", "server nonsense", func(*testing.T) string { return "nonsense" }, nil, Fail, "is not a URL of a server"},
-		{"a server that is not ready", "server", func(t *testing.T) string { return sick(t, 0, map[string]string{"broker": "no connection"}, "read") }, nil, Fail, "broker: no connection"},
-		{"another clock", "clock", func(t *testing.T) string { return sick(t, time.Hour, nil, "read") }, nil, Warn, "1h0m0s from yours"},
+		{"a server that is away", "server http://127.0.0.1:1", func(*testing.T) string {
+			return "http://127.0.0.1:1"
+		}, nil, Fail, "nothing answers"},
+		{"a server that is no URL", "server nonsense", func(*testing.T) string {
+			return "nonsense"
+		}, nil, Fail, "is not a URL of a server"},
+		{"a server that is not ready", "server", func(t *testing.T) string {
+			return sick(t, 0, map[string]string{"broker": "no connection"}, "read")
+		}, nil, Fail, "broker: no connection"},
+		{"another clock", "clock", func(t *testing.T) string {
+			return sick(t, time.Hour, nil, "read")
+		}, nil, Warn, "1h0m0s from yours"},
 		{"the same clock", "clock", func(t *testing.T) string { return sick(t, 0, nil, "read") }, nil, OK, "agrees"},
-		{"a wrong token", "token", func(t *testing.T) string { return sick(t, 0, nil, "") }, nil, Fail, "the server wants one"},
-		{"a token that reads", "token", func(t *testing.T) string { return sick(t, 0, nil, "read") }, nil, OK, "allows read"},
-		{"a token that writes", "token", func(t *testing.T) string { return sick(t, 0, nil, "read write") }, nil, OK, "allows write"},
-		{"a token of an administrator", "token", func(t *testing.T) string { return sick(t, 0, nil, "read write admin") }, nil, OK, "allows admin"},
-		{"a runtime folder that went", "socket", nil, func(t *testing.T, h *home) { require.NoError(t, os.RemoveAll(h.runtime)) }, Note, "as after a logout"},
+		{"a wrong token", "token", func(t *testing.T) string {
+			return sick(t, 0, nil, "")
+		}, nil, Fail, "the server wants one"},
+		{"a token that reads", "token", func(t *testing.T) string {
+			return sick(t, 0, nil, "read")
+		}, nil, OK, "allows read"},
+		{"a token that writes", "token", func(t *testing.T) string {
+			return sick(t, 0, nil, "read write")
+		}, nil, OK, "allows write"},
+		{"a token of an administrator", "token", func(t *testing.T) string {
+			return sick(t, 0, nil, "read write admin")
+		}, nil, OK, "allows admin"},
+		{"a runtime folder that went", "socket", nil, func(t *testing.T, h *home) {
+			require.NoError(t, os.RemoveAll(h.runtime))
+		}, Note, "as after a logout"},
 		{"something that is no socket", "socket", nil, func(t *testing.T, h *home) {
 			require.NoError(t, os.MkdirAll(filepath.Dir(h.socket()), 0o700))
 			require.NoError(t, os.WriteFile(h.socket(), nil, 0o600))
@@ -83,7 +101,12 @@ func TestTheDoctorExplains(t *testing.T) {
 			if c.url != nil {
 				url = c.url(t)
 			}
-			for _, f := range Examine(t.Context(), Patient{Paths: h.paths(), Server: Server{URL: url}, Config: filepath.Join(h.dir, "c.json"), Tokens: filepath.Join(h.dir, "token")}) {
+			for _, f := range Examine(t.Context(), Patient{
+				Paths:  h.paths(),
+				Server: Server{URL: url},
+				Config: filepath.Join(h.dir, "c.json"),
+				Tokens: filepath.Join(h.dir, "token"),
+			}) {
 				if f.Verdict != OK && f.Verdict != Note {
 					assert.NotEmpty(t, f.Hint, "%s has no hint", f.Name)
 				}

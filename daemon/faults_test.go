@@ -64,7 +64,9 @@ func (h *home) launch(program string, more ...string) *process {
 	require.NoError(h.t, p.cmd.Start())
 	go func() { _ = p.cmd.Wait(); close(p.over) }()
 	h.t.Cleanup(p.kill)
-	wait.Until(h.t, "the daemon is ready", func() bool { return strings.Contains(p.output(), "is ready at") || p.ended() })
+	wait.Until(h.t, "the daemon is ready", func() bool {
+		return strings.Contains(p.output(), "is ready at") || p.ended()
+	})
 	return p
 }
 
@@ -193,8 +195,12 @@ func TestTheSocketIsBoundAnewWhenItIsGone(t *testing.T) {
 		harm func(t *testing.T, h *home)
 		at   func(h *home) string
 	}{
-		{"after it was unlinked", func(t *testing.T, h *home) { require.NoError(t, os.Remove(h.socket())) }, (*home).socket},
-		{"after its folder was removed", func(t *testing.T, h *home) { require.NoError(t, os.RemoveAll(filepath.Dir(h.socket()))) }, (*home).socket},
+		{"after it was unlinked", func(t *testing.T, h *home) {
+			require.NoError(t, os.Remove(h.socket()))
+		}, (*home).socket},
+		{"after its folder was removed", func(t *testing.T, h *home) {
+			require.NoError(t, os.RemoveAll(filepath.Dir(h.socket())))
+		}, (*home).socket},
 		{
 			"in the next place when XDG_RUNTIME_DIR went",
 			func(t *testing.T, h *home) { require.NoError(t, os.RemoveAll(h.runtime)) },
@@ -321,7 +327,10 @@ func TestAPathThatIsTooLongIsRefused(t *testing.T) {
 	p, err := Locate(h.getenv)
 	require.NoError(t, err)
 	assert.Equal(t, "state folder", p.Socket().From, "the next place is used")
-	_, stderr, status := (&home{t: t, env: map[string]string{"HOME": h.dir, "STEGA_SOCKET": "/" + strings.Repeat("x", 200)}}).run(
+	_, stderr, status := (&home{
+		t:   t,
+		env: map[string]string{"HOME": h.dir, "STEGA_SOCKET": "/" + strings.Repeat("x", 200)},
+	}).run(
 		stegatest.Binary(t), "daemon", "run",
 	)
 	assert.Equal(t, fault.KindUsage.Exit(), status)

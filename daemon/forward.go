@@ -88,7 +88,8 @@ func below(path string, prefixes []string) bool {
 // answerKey returns the key that the answer to a read is kept under; empty when it is not kept.
 func answerKey(r *http.Request) string {
 	query := r.URL.Query()
-	if r.Method != http.MethodGet || !strings.HasPrefix(r.URL.Path, "/v1/") || below(r.URL.Path, current) || r.Header.Get("Prefer") != "" ||
+	if r.Method != http.MethodGet || !strings.HasPrefix(r.URL.Path, "/v1/") || below(r.URL.Path, current) ||
+		r.Header.Get("Prefer") != "" ||
 		r.Header.Get("Range") != "" || strings.Contains(r.Header.Get("Cache-Control"), "no-cache") ||
 		query.Has("after") {
 		return ""
@@ -135,7 +136,8 @@ func (u *upstream) read(w http.ResponseWriter, r *http.Request) error {
 	case !have:
 		return away
 	case u.answers.outdated(before):
-		return fault.Unavailable("answer_outdated", "nothing answers at %s, and what it answered last may be outdated", u.url).
+		return fault.Unavailable("answer_outdated", "nothing answers at %s, and what it answered last may be outdated",
+			u.url).
 			WithHint("try again when the server is back").
 			Because(err)
 	}

@@ -207,7 +207,8 @@ func (d *listener) guard(ctx context.Context, every time.Duration, lock *Lock, m
 		case <-tick.C:
 		}
 		if !lock.intact(d.paths.lock()) {
-			return fault.Unavailable("daemon_state_lost", "the folder %s of the daemon was removed, with the files in it", d.paths.State).
+			return fault.Unavailable("daemon_state_lost",
+				"the folder %s of the daemon was removed, with the files in it", d.paths.State).
 				WithHint("the next command starts a daemon with a new folder")
 		}
 		path, ok := d.intact()

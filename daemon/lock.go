@@ -47,7 +47,8 @@ func acquire(path string) (*Lock, error) {
 			Because(err)
 	}
 	o, _ := readOwner(path)
-	return nil, fault.Conflict("daemon_running", "a daemon is running already, process %d, version %s, at %s", o.PID, o.Version, o.Socket).
+	return nil, fault.Conflict("daemon_running", "a daemon is running already, process %d, version %s, at %s", o.PID,
+		o.Version, o.Socket).
 		WithHint("use it, or end it with: stega daemon stop")
 }
 

@@ -34,7 +34,8 @@ func Locate(getenv func(string) string) (Paths, error) {
 	if state == "" {
 		home := getenv("HOME")
 		if home == "" {
-			return Paths{}, fault.Usage("home_unknown", "neither HOME nor XDG_STATE_HOME is set, so the daemon has no place for its files").
+			return Paths{}, fault.Usage("home_unknown",
+				"neither HOME nor XDG_STATE_HOME is set, so the daemon has no place for its files").
 				WithHint("set HOME")
 		}
 		state = filepath.Join(home, ".local", "state")
@@ -91,7 +92,9 @@ func short(path string) error {
 	if len(path) <= maxSocketPath {
 		return nil
 	}
-	return fault.Usage("socket_path_too_long", "the path of the socket has %d bytes, and %d is the most that there is room for: %s", len(path), maxSocketPath, path).
+	return fault.Usage("socket_path_too_long",
+		"the path of the socket has %d bytes, and %d is the most that there is room for: %s", len(path), maxSocketPath,
+		path).
 		WithHint("set STEGA_SOCKET to a shorter one, in a folder of yours with mode 0700")
 }
 
@@ -120,7 +123,8 @@ func private(dir string) error {
 }
 
 func foreign(dir string, info os.FileInfo) error {
-	return fault.New(fault.KindForbidden, "folder_foreign", "the folder %s belongs to the user %d, and not to you", dir, files.Owner(info)).
+	return fault.New(fault.KindForbidden, "folder_foreign", "the folder %s belongs to the user %d, and not to you", dir,
+		files.Owner(info)).
 		WithHint("name a folder of yours: set STEGA_SOCKET, XDG_RUNTIME_DIR or XDG_STATE_HOME")
 }
 
@@ -139,7 +143,8 @@ func tight(dir string) error {
 		return foreign(dir, info)
 	}
 	if !files.Private(info) {
-		return fault.New(fault.KindForbidden, "folder_open", "others may enter the folder %s of the socket (mode %04o)", dir, info.Mode().Perm()).
+		return fault.New(fault.KindForbidden, "folder_open", "others may enter the folder %s of the socket (mode %04o)",
+			dir, info.Mode().Perm()).
 			WithHint("say: chmod 700 %s", dir)
 	}
 	return nil

@@ -14,7 +14,9 @@ func peer(c *net.UnixConn) (uid int, err error) {
 	}
 	var cred *unix.Xucred
 	var failed error
-	if err := raw.Control(func(fd uintptr) { cred, failed = unix.GetsockoptXucred(int(fd), unix.SOL_LOCAL, unix.LOCAL_PEERCRED) }); err != nil {
+	if err := raw.Control(func(fd uintptr) {
+		cred, failed = unix.GetsockoptXucred(int(fd), unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
+	}); err != nil {
 		return -1, err
 	}
 	if failed != nil {

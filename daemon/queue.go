@@ -56,13 +56,16 @@ type Item struct {
 const queueSchema = `
 CREATE TABLE IF NOT EXISTS queue (
 	seq INTEGER PRIMARY KEY AUTOINCREMENT, operation TEXT NOT NULL UNIQUE, method TEXT NOT NULL, path TEXT NOT NULL,
-	content_type TEXT NOT NULL, if_match TEXT NOT NULL, entity TEXT NOT NULL, size INTEGER NOT NULL, digest BLOB NOT NULL,
-	state TEXT NOT NULL, fault TEXT NOT NULL DEFAULT '', instead_of TEXT NOT NULL DEFAULT '', attempts INTEGER NOT NULL DEFAULT 0,
+	content_type TEXT NOT NULL, if_match TEXT NOT NULL, entity TEXT NOT NULL, size INTEGER NOT NULL,
+		digest BLOB NOT NULL,
+	state TEXT NOT NULL, fault TEXT NOT NULL DEFAULT '', instead_of TEXT NOT NULL DEFAULT '',
+		attempts INTEGER NOT NULL DEFAULT 0,
 	queued_at INTEGER NOT NULL, tried_at INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS bodies (seq INTEGER PRIMARY KEY, body BLOB NOT NULL)`
 
-const itemColumns = `seq, operation, method, path, content_type, if_match, entity, size, state, fault, instead_of, attempts, queued_at, tried_at`
+const itemColumns = `seq, operation, method, path, content_type, if_match, entity, size, state, fault, instead_of, ` +
+	`attempts, queued_at, tried_at`
 
 // queue stores the writes for one server on disk until the server has them.
 type queue struct {
@@ -94,25 +97,29 @@ func (q *queue) close() error { return q.db.Close() }
 func (q *queue) add(ctx context.Context, it Item) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	digest := sha256.Sum256(fmt.Appendf(nil, "%s %s\n%s\n%s\n%s", it.Method, it.Path, it.ContentType, it.IfMatch, it.Body))
+	digest := sha256.Sum256(fmt.Appendf(nil, "%s %s\n%s\n%s\n%s", it.Method, it.Path, it.ContentType, it.IfMatch,
+		it.Body))
 	var before []byte
 	err := q.db.QueryRowContext(ctx, `SELECT digest FROM queue WHERE operation = ?`, it.Operation).Scan(&before)
 	if err == nil {
 		if string(before) == string(digest[:]) {
 			return nil
 		}
-		return fault.Invalid("operation_id_reused", "the operation id %s is queued already, with another write", it.Operation).
+		return fault.Invalid("operation_id_reused", "the operation id %s is queued already, with another write",
+			it.Operation).
 			WithHint("take a new id for each write")
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
 		return unkept("the write", err)
 	}
 	var count, bytes int64
-	if err := q.db.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(size), 0) FROM queue`).Scan(&count, &bytes); err != nil {
+	if err := q.db.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(size), 0) FROM queue`).
+		Scan(&count, &bytes); err != nil {
 		return unkept("the write", err)
 	}
 	if count >= maxQueued || bytes+int64(len(it.Body)) > maxQueuedBytes {
-		return fault.Unavailable("daemon_queue_full", "%d writes with %d bytes wait for the server already", count, bytes).
+		return fault.Unavailable("daemon_queue_full", "%d writes with %d bytes wait for the server already", count,
+			bytes).
 			WithHint("wait until the server is back, or drop some: stega queue list")
 	}
 	if err := q.insert(ctx, it, digest[:]); err != nil {
@@ -150,7 +157,8 @@ func (q *queue) insert(ctx context.Context, it Item, digest []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO bodies (seq, body) VALUES (?, ?)`, seq, append([]byte{}, it.Body...)); err != nil {
+	if _, err := tx.ExecContext(ctx, `INSERT INTO bodies (seq, body) VALUES (?, ?)`, seq,
+		append([]byte{}, it.Body...)); err != nil {
 		return err
 	}
 	return tx.Commit()
@@ -187,7 +195,8 @@ func (q *queue) scan(row interface{ Scan(...any) error }) (Item, error) {
 	var text string
 	var queued, tried int64
 	err := row.Scan(
-		&it.seq, &it.Operation, &it.Method, &it.Path, &it.ContentType, &it.IfMatch, &it.entity, &it.Size, &it.State, &text,
+		&it.seq, &it.Operation, &it.Method, &it.Path, &it.ContentType, &it.IfMatch, &it.entity, &it.Size, &it.State,
+		&text,
 		&it.InPlaceOf, &it.Attempts, &queued, &tried,
 	)
 	if err != nil {
@@ -225,7 +234,8 @@ func (q *queue) get(ctx context.Context, operation string) (Item, error) {
 // next returns the first write that may be sent: none of its entity is unfinished before it.
 func (q *queue) next(ctx context.Context) (Item, bool, error) {
 	row := q.db.QueryRowContext(ctx, `SELECT `+itemColumns+` FROM queue AS q WHERE state = ? AND NOT EXISTS (
-		SELECT 1 FROM queue AS b WHERE b.seq < q.seq AND b.entity = q.entity AND q.entity <> '') ORDER BY seq LIMIT 1`, Queued)
+		SELECT 1 FROM queue AS b WHERE b.seq < q.seq AND b.entity = q.entity AND q.entity <> '')
+			ORDER BY seq LIMIT 1`, Queued)
 	it, err := q.scan(row)
 	if errors.Is(err, sql.ErrNoRows) {
 		return it, false, nil
@@ -238,8 +248,10 @@ func (q *queue) next(ctx context.Context) (Item, bool, error) {
 
 // before reports whether a write must wait behind others: those that can be sent, and those of the same entity.
 func (q *queue) before(ctx context.Context, entity string) (busy bool, err error) {
-	err = q.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM queue AS q WHERE q.state = 'sending' OR q.entity = ? AND q.entity <> '' OR q.state = 'queued'
-		AND NOT EXISTS (SELECT 1 FROM queue AS b WHERE b.seq < q.seq AND b.entity = q.entity AND q.entity <> ''))`, entity).
+	err = q.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM queue AS q WHERE q.state = 'sending' OR q.entity = ?
+		AND q.entity <> '' OR q.state = 'queued'
+		AND NOT EXISTS (SELECT 1 FROM queue AS b WHERE b.seq < q.seq AND b.entity = q.entity AND q.entity <> ''))`,
+		entity).
 		Scan(&busy)
 	return busy, err
 }
@@ -313,7 +325,8 @@ func (q *queue) again(ctx context.Context, it Item, anyVersion bool) (string, er
 		it.IfMatch = ""
 	}
 	id := events.NewID()
-	digest := sha256.Sum256(fmt.Appendf(nil, "%s %s\n%s\n%s\n%s", it.Method, it.Path, it.ContentType, it.IfMatch, it.Body))
+	digest := sha256.Sum256(fmt.Appendf(nil, "%s %s\n%s\n%s\n%s", it.Method, it.Path, it.ContentType, it.IfMatch,
+		it.Body))
 	_, err := q.db.ExecContext(
 		ctx,
 		`UPDATE queue SET operation = ?, if_match = ?, digest = ?, state = ?, fault = '', instead_of = ? WHERE seq = ?`,
@@ -341,7 +354,8 @@ type Depth struct {
 
 // depth counts what is queued.
 func (q *queue) depth(ctx context.Context) (d Depth, err error) {
-	err = q.db.QueryRowContext(ctx, `SELECT coalesce(sum(state = 'queued'), 0), coalesce(sum(state = 'sending'), 0), coalesce(sum(state = 'accepted'), 0),
+	err = q.db.QueryRowContext(ctx, `SELECT coalesce(sum(state = 'queued'), 0), coalesce(sum(state = 'sending'), 0),
+		coalesce(sum(state = 'accepted'), 0),
 		coalesce(sum(state = 'failed'), 0), coalesce(sum(size), 0) FROM queue`).
 		Scan(&d.Queued, &d.Sending, &d.Accepted, &d.Failed, &d.Bytes)
 	return d, err
@@ -363,7 +377,9 @@ func (q *queue) watch(ctx context.Context, operation string) (over <-chan json.R
 	return w, func() {
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		q.watchers[operation] = slices.DeleteFunc(q.watchers[operation], func(o chan json.RawMessage) bool { return o == w })
+		q.watchers[operation] = slices.DeleteFunc(q.watchers[operation], func(o chan json.RawMessage) bool {
+			return o == w
+		})
 		if len(q.watchers[operation]) == 0 {
 			delete(q.watchers, operation)
 		}

@@ -121,7 +121,8 @@ func TestAConflictIsShownAndNothingIsOverwritten(t *testing.T) {
 	assert.Contains(t, d.do("GET", at, "").body, `"name":"changed"`)
 
 	refused := d.do("PUT", at, fmt.Sprintf(core, "even later"))
-	assert.Equal(t, "true", refused.header.Get("Stega-Queued"), "order of one entity holds for writes that come now, too")
+	assert.Equal(t, "true", refused.header.Get("Stega-Queued"),
+		"order of one entity holds for writes that come now, too")
 
 	assert.Equal(t, http.StatusNoContent, d.do("DELETE", "/daemon/queue/"+stale, "").status)
 	wait.Until(t, "the queue is empty", func() bool { return len(d.queue()) == 0 })
@@ -204,7 +205,8 @@ func TestWhatTheServerDoesNotRecordIsQueued(t *testing.T) {
 		"unless its client does not want that",
 	)
 	assert.Equal(
-		t, http.StatusServiceUnavailable, d.do("POST", "/v1/tokens", "{}").status, "what is no operation is never queued",
+		t, http.StatusServiceUnavailable, d.do("POST", "/v1/tokens", "{}").status,
+		"what is no operation is never queued",
 	)
 	b.mu.Lock()
 	b.refuse = nil
@@ -291,7 +293,8 @@ func TestKilledWhileItSendsItMakesEachWriteOnce(t *testing.T) {
 	const n = 60
 	for i := range n {
 		require.Equal(
-			t, http.StatusAccepted, ask(t, c, "POST", "/v1/portfolios", fmt.Sprintf(core, fmt.Sprintf("p%02d", i))).status,
+			t, http.StatusAccepted,
+			ask(t, c, "POST", "/v1/portfolios", fmt.Sprintf(core, fmt.Sprintf("p%02d", i))).status,
 		)
 	}
 	up := server(t, h, addr)
@@ -300,7 +303,12 @@ func TestKilledWhileItSendsItMakesEachWriteOnce(t *testing.T) {
 		p = h.launch(program)
 		c = h.connection(url)
 		wait.Until(
-			t, "it sends", func() bool { now := len(queueOf(t, c)); ok := now < left || now == 0; left = now; return ok },
+			t, "it sends", func() bool {
+				now := len(queueOf(t, c))
+				ok := now < left || now == 0
+				left = now
+				return ok
+			},
 		)
 	}
 	up.Kill()
@@ -320,7 +328,8 @@ func TestAFullDiskLosesNothing(t *testing.T) {
 	}
 	h := newHome(t)
 	require.NoError(t, os.Mkdir(h.state, 0o700))
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", h.state).CombinedOutput(); err != nil {
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", h.state).
+		CombinedOutput(); err != nil {
 		t.Skipf("SKIPPED: a small disk to fill cannot be mounted here: %s", out)
 	}
 	t.Cleanup(func() { _ = exec.Command("umount", "-l", h.state).Run() })
@@ -363,7 +372,8 @@ func TestAFullDiskLosesNothing(t *testing.T) {
 
 func findingOf(t *testing.T, h *home, name string) Finding {
 	t.Helper()
-	for _, f := range Examine(context.Background(), Patient{Paths: h.paths(), Server: Server{URL: "http://127.0.0.1:1"}}) {
+	for _, f := range Examine(context.Background(),
+		Patient{Paths: h.paths(), Server: Server{URL: "http://127.0.0.1:1"}}) {
 		if f.Name == name {
 			return f
 		}

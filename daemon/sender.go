@@ -136,7 +136,8 @@ func refusal(status int, body []byte) *fault.Fault {
 	}
 	var f fault.Fault
 	if err := json.Unmarshal(body, &f); err != nil || !f.Kind.Known() {
-		f = *fault.New(fault.KindUnavailable, "answer_strange", "the server answers with status %d, and not as stega does", status).WithHint("check what runs at its URL")
+		f = *fault.New(fault.KindUnavailable, "answer_strange",
+			"the server answers with status %d, and not as stega does", status).WithHint("check what runs at its URL")
 	}
 	return &f
 }

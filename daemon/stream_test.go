@@ -42,11 +42,13 @@ func TestASubmitThroughTheDaemonIsSettledWhenItSaysSo(t *testing.T) {
 	c := clientOf(t, d)
 	for i := range 20 {
 		name := fmt.Sprintf("p%02d", i)
-		op, err := c.Submit(t.Context(), portfolioCommand(name), client.Wait{For: client.ForSettled, Timeout: wait.Patience})
+		op, err := c.Submit(t.Context(), portfolioCommand(name),
+			client.Wait{For: client.ForSettled, Timeout: wait.Patience})
 		require.NoError(t, err)
 		assert.True(t, op.Settled)
 		assert.Contains(
-			t, d.do("GET", "/v1/portfolios?limit=1000", "").body, name, "what is settled is visible, whatever the cache has",
+			t, d.do("GET", "/v1/portfolios?limit=1000", "").body, name,
+			"what is settled is visible, whatever the cache has",
 		)
 	}
 }
@@ -88,7 +90,11 @@ func TestTheRefusalOfAQueuedWriteReachesItsWaiter(t *testing.T) {
 		over <- err
 	}()
 	b.refuse = func(*http.Request, string) (int, any) {
-		return http.StatusConflict, map[string]string{"kind": "conflict", "code": "name_taken", "detail": "the name is taken"}
+		return http.StatusConflict, map[string]string{
+			"kind":   "conflict",
+			"code":   "name_taken",
+			"detail": "the name is taken",
+		}
 	}
 	b.up()
 	assert.Equal(t, "name_taken", fault.Of(<-over).Code)

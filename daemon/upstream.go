@@ -124,7 +124,8 @@ func (d *Daemon) upstream(server, token string, prove bool) (*upstream, error) {
 		return nil, stopping()
 	}
 	if len(d.upstreams) >= maxUpstreams {
-		return nil, fault.Unavailable("servers_too_many", "the daemon has connections to %d servers already", maxUpstreams).
+		return nil, fault.Unavailable("servers_too_many", "the daemon has connections to %d servers already",
+			maxUpstreams).
 			WithHint("restart it: stega daemon restart")
 	}
 	u, err := openUpstream(d.ctx, &d.o, server, token, prove)

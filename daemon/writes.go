@@ -62,7 +62,8 @@ func (u *upstream) write(w http.ResponseWriter, r *http.Request) error {
 	case r.Context().Err() != nil:
 		return stopping()
 	case rest != nil:
-		return fault.Unavailable("server_unavailable", "nothing answers at %s, and a body of more than %d MiB is not queued", u.url, maxQueuedBody>>20).
+		return fault.Unavailable("server_unavailable",
+			"nothing answers at %s, and a body of more than %d MiB is not queued", u.url, maxQueuedBody>>20).
 			WithHint("send it again when the server is back, or in smaller pieces").
 			Because(away)
 	}
@@ -106,7 +107,8 @@ func operationID(r *http.Request) (string, error) {
 	}
 	checked, err := events.CheckID(id, time.Now())
 	if err != nil {
-		return "", fault.Malformed("operation_id_malformed", "the Operation-Id %s", err).WithHint("send a UUIDv7 of now")
+		return "", fault.Malformed("operation_id_malformed", "the Operation-Id %s", err).
+			WithHint("send a UUIDv7 of now")
 	}
 	return checked, nil
 }

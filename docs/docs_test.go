@@ -24,12 +24,17 @@ func TestDocumentsAreUpToDate(t *testing.T) {
 	require.NoError(t, err)
 	errors, err := apidoc.Errors("..")
 	require.NoError(t, err)
-	for name, want := range map[string][]byte{"openapi.json": openapi, "asyncapi.json": asyncapi, "errors.md": []byte(errors)} {
+	for name, want := range map[string][]byte{
+		"openapi.json":  openapi,
+		"asyncapi.json": asyncapi,
+		"errors.md":     []byte(errors),
+	} {
 		if *update {
 			require.NoError(t, os.WriteFile(name, want, 0o644))
 		}
 		have, err := os.ReadFile(name)
 		require.NoError(t, err)
-		assert.Equal(t, string(want), string(have), "docs/%s is not what the source says: run go test ./docs -update", name)
+		assert.Equal(t, string(want), string(have), "docs/%s is not what the source says: run go test ./docs -update",
+			name)
 	}
 }

@@ -136,7 +136,8 @@ func checkID(name, id string) error {
 // Check returns an error for invalid days or returns.
 func (e AssetUpdated) Check() error {
 	if e.ChangedTo < e.ChangedFrom || e.Last < e.First || e.Observations < 0 {
-		return errors.New("changed_from and first must not be after changed_to and last, and observations not below zero")
+		return errors.New(
+			"changed_from and first must not be after changed_to and last, and observations not below zero")
 	}
 	if err := e.checkSeries(); err != nil {
 		return err

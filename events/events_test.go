@@ -29,7 +29,11 @@ func samples() []events.Typed {
 	}
 	at := time.Date(2026, 1, 2, 15, 4, 5, 678901000, time.UTC)
 	portfolio := events.Portfolio{
-		ID: "019b0000-0000-7000-8000-000000000001", Name: "core", Version: 3, CreatedAt: at, UpdatedAt: at.Add(time.Hour),
+		ID:        "019b0000-0000-7000-8000-000000000001",
+		Name:      "core",
+		Version:   3,
+		CreatedAt: at,
+		UpdatedAt: at.Add(time.Hour),
 		Assets: []events.Asset{{Symbol: "AAPL", Weight: decimal.MustParse("1.4")},
 			{Symbol: "BRK-B", Weight: decimal.MustParse("-0.40")}},
 	}
@@ -38,10 +42,16 @@ func samples() []events.Typed {
 	end := at.Add(time.Minute)
 	state := func(status string, failure json.RawMessage) events.OperationState {
 		return events.OperationState{
-			ID: operation, Command: "portfolio.create", Service: "portfolio", About: portfolio.ID, EntityID: portfolio.ID,
-			Status: status, Error: failure,
-			AcceptedAt: at, FinishedAt: &end,
-			Emitted: []events.Emitted{{ID: portfolio.ID, Topic: "portfolio.import", Service: "portfolio"}},
+			ID:         operation,
+			Command:    "portfolio.create",
+			Service:    "portfolio",
+			About:      portfolio.ID,
+			EntityID:   portfolio.ID,
+			Status:     status,
+			Error:      failure,
+			AcceptedAt: at,
+			FinishedAt: &end,
+			Emitted:    []events.Emitted{{ID: portfolio.ID, Topic: "portfolio.import", Service: "portfolio"}},
 		}
 	}
 	return []events.Typed{
@@ -161,24 +171,30 @@ func TestHandwrittenEventsAreChecked(t *testing.T) {
 	for _, c := range []struct{ topic, data, says string }{
 		{"marketdata.prices_imported", `{"symbol":"A","dates":["2026-01-02"],"close":[1.5]}`, ""},
 		{"marketdata.prices_imported", `{"symbol":"A","dates":["2026-01-02"],"close":["1.5"]} `, ""},
-		{"marketdata.prices_imported", `{"symbol":"A","dates":["2026-01-02"],"close":["1.5"]} x`, "more after the first"},
-		{"marketdata.prices_imported", `{"symbol":"A","dates":["2026-01-02"],"close":["1.5"]} {}`, "more after the first"},
-		{"marketdata.prices_imported", `{"symbol":"A","dates":["2026-02-30"],"close":["1.5"]}`, "not a day of the calendar"},
+		{"marketdata.prices_imported", `{"symbol":"A","dates":["2026-01-02"],"close":["1.5"]} x`,
+			"more after the first"},
+		{"marketdata.prices_imported", `{"symbol":"A","dates":["2026-01-02"],"close":["1.5"]} {}`,
+			"more after the first"},
+		{"marketdata.prices_imported", `{"symbol":"A","dates":["2026-02-30"],"close":["1.5"]}`,
+			"not a day of the calendar"},
 		{"marketdata.prices_imported", `{"symbol":"A","dates":[20260101],"close":["1.5"]}`, "not a date in quotes"},
-		{"marketdata.prices_imported", `{"symbol":"A","dates":["2026-01-02","2026-01-02"],"close":["1","1"]}`, "must rise"},
+		{"marketdata.prices_imported", `{"symbol":"A","dates":["2026-01-02","2026-01-02"],"close":["1","1"]}`,
+			"must rise"},
 		{"marketdata.prices_imported", `{"symbol":"A","dates":["2026-01-02"],"close":["NaN"]}`, "not a decimal"},
 		{"marketdata.prices_imported", `{"symbol":"A","dates":["2026-01-02"],"close":[[1]]}`, "nested"},
 		{"marketdata.prices_imported", `{"symbol":"A","dates":["2026-01-02"],"close":[0]}`, "above zero"},
 		{"marketdata.prices_imported", `{"symbol":"A","dates":["2026-01-02"],"close":[null]}`, "lacks value 1"},
 		{"marketdata.prices_imported", `{"symbol":"A","dates":["2026-01-02"],"close":[1,2]}`, "2 values for 1 dates"},
-		{"marketdata.prices_imported", `{"symbol":"A","dates":["2026-01-02"],"close":[1],"volume":[-1]}`, "volume has -1"},
+		{"marketdata.prices_imported", `{"symbol":"A","dates":["2026-01-02"],"close":[1],"volume":[-1]}`,
+			"volume has -1"},
 		{"marketdata.prices_imported", `{"symbol":"","dates":["2026-01-02"],"close":[1]}`, "symbol is empty"},
 		{"marketdata.prices_imported", `{"symbol":"A B","dates":["2026-01-02"],"close":[1]}`, "is not a symbol"},
 		{"marketdata.prices_imported", `{"symbol":"A","dates":[],"close":[]}`, "dates is empty"},
 		{"marketdata.prices_imported", `{"simbol":"A"}`, `unknown field "simbol"`},
 		{"portfolio.created", `{` + id +
 			`,"name":"x","version":1,"assets":[{"symbol":"A","weight":"0.4"},{"symbol":"B","weight":0.6}]}`, ""},
-		{"portfolio.created", `{` + id + `,"name":"x","version":1,"assets":[{"symbol":"A","weight":"0.4"}]}`, "sum to 0.4"},
+		{"portfolio.created", `{` + id + `,"name":"x","version":1,"assets":[{"symbol":"A","weight":"0.4"}]}`,
+			"sum to 0.4"},
 		{"portfolio.updated", `{` + id +
 			`,"name":"x","version":1,"assets":[{"symbol":"A","weight":2},{"symbol":"A","weight":-1}]}`, "occurs twice"},
 		{"portfolio.updated", `{` + id + `,"name":" ","version":1,"assets":[{"symbol":"A","weight":1}]}`,
@@ -191,9 +207,11 @@ func TestHandwrittenEventsAreChecked(t *testing.T) {
 			`"first":"2026-01-02","last":"2026-01-02"}`, "must not be after"},
 		{"optimization.completed", `{` + id +
 			`,"objective":"hrp","as_of":"2026-01-02","symbols":["A"],"weights":[1],"annual_return":null}`, ""},
-		{"optimization.completed", `{` + id + `,"objective":"hrp","as_of":"2026-01-02","symbols":["A"],"weights":[1,2]}`,
+		{"optimization.completed",
+			`{` + id + `,"objective":"hrp","as_of":"2026-01-02","symbols":["A"],"weights":[1,2]}`,
 			"2 values for 1 symbols"},
-		{"optimization.completed", `{` + id + `,"objective":"hrp","as_of":"2026-01-02","symbols":["A"],"weights":[null]}`,
+		{"optimization.completed",
+			`{` + id + `,"objective":"hrp","as_of":"2026-01-02","symbols":["A"],"weights":[null]}`,
 			"lacks that of A"},
 		{"optimization.completed", `{` + id + `,"objective":"hrp","as_of":"2026-01-02","trades":[{"symbol":"a"}]}`,
 			"is written A"},
@@ -206,7 +224,8 @@ func TestHandwrittenEventsAreChecked(t *testing.T) {
 		{"correlations.updated", `{"changed":["b"],"symbols":2,"last":"2026-01-02"}`, "is written B"},
 		{"marketdata.prices_imported", `{"symbol":"A","dates":[],"close":[],"replay":{}}`, ""},
 		{"marketdata.prices_imported",
-			`{"symbol":"A","dates":["2026-01-02"],"close":[1],"replay":{"rebuild":"x","from":"2026-01-01","to":"2026-01-03"}}`,
+			`{"symbol":"A","dates":["2026-01-02"],"close":[1],"replay":{"rebuild":"x","from":"2026-01-01",` +
+				`"to":"2026-01-03"}}`,
 			""},
 		{"returns.asset_updated", `{"symbol":"A","changed_from":"1970-01-01","changed_to":"1970-01-01",` +
 			`"first":"1970-01-01","last":"1970-01-01","replay":{}}`, ""},

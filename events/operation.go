@@ -42,7 +42,8 @@ type OperationState struct {
 	AcceptedAt time.Time       `json:"accepted_at"`
 	FinishedAt *time.Time      `json:"finished_at,omitempty"`
 	Emitted    []Emitted       `json:"emitted,omitempty"` // by the command itself
-	Omitted    int             `json:"omitted,omitempty"` // number of further emitted messages, which other receipts list
+	// number of further emitted messages, which other receipts list
+	Omitted int `json:"omitted,omitempty"`
 }
 
 // Subject returns the operation.

@@ -219,7 +219,8 @@ func Of(err error) *Fault {
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return New(KindTimeout, "too_slow",
-			"the request took too long and was given up").WithHint("try again in a moment; stega may be busy").Because(err)
+			"the request took too long and was given up").WithHint("try again in a moment; stega may be busy").
+			Because(err)
 	}
 	if errors.Is(err, context.Canceled) {
 		return New(KindCanceled, "canceled", "the request ended before it was answered").Because(err)

@@ -93,10 +93,15 @@ func newListener(
 			func() float64 { return float64(value()) })
 	}
 	metrics.MustRegister(b.refused,
-		gauge("stega_http_connections", "HTTP connections that are open.", func() int { open, _ := b.count(); return open }),
+		gauge("stega_http_connections", "HTTP connections that are open.", func() int {
+			open, _ := b.count()
+			return open
+		}),
 		gauge("stega_http_connections_waiting", "HTTP connections without a request that was let in.",
 			func() int { _, waiting := b.count(); return waiting }),
-		gauge("stega_http_connections_limit", "HTTP connections that there may be.", func() int { return b.bounds.Total }),
+		gauge("stega_http_connections_limit", "HTTP connections that there may be.", func() int {
+			return b.bounds.Total
+		}),
 	)
 	return b
 }
@@ -247,7 +252,7 @@ func (l *listener) remove(c *connection) {
 // fullBody is the answer on a connection that there is no room for.
 const fullBody = `{"type":"about:blank","title":"Service Unavailable","status":503,"kind":"unavailable",` +
 	`"code":"too_many_connections",` +
-	`"detail":"there are too many connections, in all or from this address","hint":"close some, or try again shortly"}` +
+	`"detail":"there are too many connections, in all or from this address","hint":"close some, or try again soon"}` +
 	"\n"
 
 // refuse closes a connection, with a word where it can be read.
@@ -403,9 +408,10 @@ func (p *Process) admitted(next http.Handler) http.Handler {
 		release := p.requests.take(caller)
 		if release == nil {
 			w.Header().Set("Retry-After", "1")
-			rest.Refuse(w, r, fault.New(fault.KindRateLimited, "too_many_at_once", "this token has %d requests under way",
-				p.requests.each).
-				WithHint("wait for some of them to be answered"))
+			rest.Refuse(w, r,
+				fault.New(fault.KindRateLimited, "too_many_at_once", "this token has %d requests under way",
+					p.requests.each).
+					WithHint("wait for some of them to be answered"))
 			return
 		}
 		defer release()

@@ -50,14 +50,16 @@ func TestARequestWhoseBodyNeverComesEnds(t *testing.T) {
 			name, request string
 			status        int
 		}{
-			{up, "without a token", "POST /v1/portfolios HTTP/1.1\r\nX-Forwarded-For: 1.2.3.4\r\nHost: stega.example\r\n", 401},
+			{up, "without a token",
+				"POST /v1/portfolios HTTP/1.1\r\nX-Forwarded-For: 1.2.3.4\r\nHost: stega.example\r\n", 401},
 			{up, "with a wrong token",
 				"POST /v1/portfolios HTTP/1.1\r\nAuthorization: Bearer stega_x\r\nHost: stega.example\r\n", 401},
 			{up, "to the health check", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n", 200},
 			{api, "to the health check of a service", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n", 200},
 			{api, "to a service without a token",
 				"POST /v1/prices HTTP/1.1\r\nX-Forwarded-For: 1.2.3.4\r\nHost: stega.example\r\n", 401},
-			{up, "to a path that is not there", "POST /v1/nothing HTTP/1.1\r\n" + text(headersOf(up)) + "Host: localhost\r\n",
+			{up, "to a path that is not there",
+				"POST /v1/nothing HTTP/1.1\r\n" + text(headersOf(up)) + "Host: localhost\r\n",
 				404},
 			{up, "with a method that is not there", "PATCH /v1/portfolios HTTP/1.1\r\n" + text(headersOf(up)) +
 				"Host: localhost\r\n", 405},
@@ -80,7 +82,8 @@ func TestARequestWhoseBodyNeverComesEnds(t *testing.T) {
 			conn := dial(t, up)
 			require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
 			_, err := fmt.Fprintf(conn,
-				"POST /v1/portfolios HTTP/1.1\r\n%sContent-Type: application/json\r\nHost: localhost\r\n%s\r\n\r\n", text(headersOf(up)), framing)
+				"POST /v1/portfolios HTTP/1.1\r\n%sContent-Type: application/json\r\nHost: localhost\r\n%s\r\n\r\n",
+				text(headersOf(up)), framing)
 			require.NoError(t, err)
 			in := bufio.NewReader(conn)
 			answer, err := http.ReadResponse(in, nil)
@@ -136,7 +139,8 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 			_, _ = io.WriteString(conn, "GET /v1/portfolios HTTP/1.1\r\nHost: ")
 		case 2: // is not let in, and leaves its body waiting
 			_, _ = io.WriteString(conn,
-				"POST /v1/portfolios HTTP/1.1\r\nHost: stega.example\r\nX-Forwarded-For: 1.2.3.4\r\nContent-Length: 100\r\n\r\n")
+				"POST /v1/portfolios HTTP/1.1\r\nHost: stega.example\r\nX-Forwarded-For: 1.2.3.4\r\nContent-Length: "+
+					"100\r\n\r\n")
 		case 3: // has had an answer
 			_, _ = io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
 		}
@@ -185,7 +189,8 @@ func TestOneCallerHasBoundedRequests(t *testing.T) {
 	for range 24 { // bodies that do not come; more than there is room for, since reads take a place too
 		conn := dial(t, s)
 		_, err := fmt.Fprintf(conn,
-			"POST /v1/portfolios HTTP/1.1\r\nHost: localhost\r\n%sContent-Type: application/json\r\nContent-Length: 100\r\n\r\n", text(headersOf(s)))
+			"POST /v1/portfolios HTTP/1.1\r\nHost: localhost\r\n%sContent-Type: application/json\r\nContent-Length: "+
+				"100\r\n\r\n", text(headersOf(s)))
 		require.NoError(t, err)
 	}
 	var refused stegatest.Answer
@@ -230,7 +235,8 @@ func breakListener(t *testing.T, addr string) {
 			continue
 		}
 		listening, err := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN)
-		if in4, ok := at.(*syscall.SockaddrInet4); ok && err == nil && listening == 1 && strconv.Itoa(in4.Port) == port {
+		if in4, ok := at.(*syscall.SockaddrInet4); ok && err == nil && listening == 1 &&
+			strconv.Itoa(in4.Port) == port {
 			require.NoError(t, syscall.Shutdown(fd, syscall.SHUT_RDWR))
 			return
 		}

@@ -50,7 +50,11 @@ func (p *Process) publish(c echo.Context) error {
 	id := events.NewID()
 	err = db.Do(c.Request().Context(), func(ctx context.Context, tx *store.Tx) error {
 		operation := store.Operation{
-			ID: id, Command: "stega.publish", Subject: event.Subject(), EntityID: event.Subject(), Status: store.Accepted,
+			ID:         id,
+			Command:    "stega.publish",
+			Subject:    event.Subject(),
+			EntityID:   event.Subject(),
+			Status:     store.Accepted,
 			AcceptedAt: tx.Now(),
 		}
 		if _, err := store.OperationsOf(tx).Start(ctx, operation); err != nil {

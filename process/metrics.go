@@ -36,7 +36,8 @@ func newCollector(p *Process) *collector {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.outbox, c.oldest, c.inbox, c.parked, c.dead, c.depth, c.connected, c.paused} {
+	for _, d := range []*prometheus.Desc{c.outbox, c.oldest, c.inbox, c.parked, c.dead, c.depth, c.connected,
+		c.paused} {
 		ch <- d
 	}
 }

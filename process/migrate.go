@@ -24,7 +24,8 @@ func (p *Process) schema(ctx context.Context, db *store.DB) error {
 		return err
 	}
 	if len(pending) > 0 {
-		return fault.Unavailable("schema_outdated", "the database of %s lacks %d migrations", db.Service(), len(pending)).
+		return fault.Unavailable("schema_outdated", "the database of %s lacks %d migrations", db.Service(),
+			len(pending)).
 			WithHint("run: stega migrate")
 	}
 	return nil

@@ -34,7 +34,8 @@ func TestAServicesUserMayPublishItsOwnEventsAlone(t *testing.T) {
 		require.NotNil(t, may[service], "%s has no topic permission", service)
 		for _, e := range events.Catalogue() {
 			want := e.Service == service || e.Service == "stega" && (!verdict[e.Topic] || service == "boundary")
-			assert.Equal(t, want, may[service].MatchString(e.Topic), "%s publishes %s of %s", service, e.Topic, e.Service)
+			assert.Equal(t, want, may[service].MatchString(e.Topic), "%s publishes %s of %s", service, e.Topic,
+				e.Service)
 		}
 	}
 }

@@ -51,7 +51,8 @@ type Config struct {
 	Proxies []netip.Prefix
 	// Audit bounds the audit; zero values are its defaults.
 	Audit Audit
-	// SignIn receives the code of a one-time link once the process is ready, when there is a TokenFile; nil: none is made.
+	// SignIn receives the code of a one-time link once the process is ready, when there is a TokenFile; nil: none is
+	// made.
 	SignIn func(code string)
 	Limits access.Limits
 	// HTTP bounds the connections of HTTP.
@@ -167,7 +168,8 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 	l, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fault.Unavailable("address_taken", "cannot listen on %s", addr).
-			WithHint("another process may use it: choose another with --addr, such as --addr=127.0.0.1:8421").Because(err)
+			WithHint("another process may use it: choose another with --addr, such as --addr=127.0.0.1:8421").
+			Because(err)
 	}
 	return l, nil
 }
@@ -285,7 +287,8 @@ func (p *Process) run(ctx context.Context, plain net.Listener, ready func(addr s
 		}
 		if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			broken() // nobody can reach the process any more: it ends, and says why
-			return fault.Unavailable("listener_broken", "HTTP cannot be served any more at %s", listener.Addr()).Because(err)
+			return fault.Unavailable("listener_broken", "HTTP cannot be served any more at %s", listener.Addr()).
+				Because(err)
 		}
 		return nil
 	})

@@ -34,7 +34,9 @@ func suite() []member {
 		{"boundary", func(db *store.DB, o Options) services.Service { return boundary.New(db, o.Boundary) }},
 		{"correlations", func(db *store.DB, _ Options) services.Service { return correlations.New(db) }},
 		{"marketdata", func(db *store.DB, o Options) services.Service { return marketdata.New(db, o.Marketdata) }},
-		{"optimization", func(db *store.DB, o Options) services.Service { return optimization.New(db, o.Optimization) }},
+		{"optimization", func(db *store.DB, o Options) services.Service {
+			return optimization.New(db, o.Optimization)
+		}},
 		{"portfolio", func(db *store.DB, _ Options) services.Service { return portfolio.New(db) }},
 		{"returns", func(db *store.DB, _ Options) services.Service { return returns.New(db) }},
 	}

@@ -87,7 +87,8 @@ func TestADoorToServicesElsewhere(t *testing.T) {
 
 	// Those that nobody has, and those that are over.
 	assert.Equal(t, http.StatusNotFound, door.Do(http.MethodGet, "/v1/operations/"+events.NewID(), "").Status)
-	assert.Equal(t, http.StatusNotFound, door.Do(http.MethodPost, "/v1/operations/"+events.NewID()+"/cancel", "").Status)
+	assert.Equal(t, http.StatusNotFound,
+		door.Do(http.MethodPost, "/v1/operations/"+events.NewID()+"/cancel", "").Status)
 	assert.Equal(t, http.StatusConflict, door.Do(http.MethodPost, "/v1/operations/"+o.ID+"/cancel", "").Status)
 
 	// A service that is away is named, and the others go on.
@@ -128,7 +129,8 @@ func TestAServiceElsewhereLogsTheCallerOfAWrite(t *testing.T) {
 	forged := "token=1&name=forged"
 	require.Equal(t, http.StatusAccepted, door.Do(http.MethodPost, "/v1/portfolios", fmt.Sprintf(body, "one"),
 		"Stega-Caller", forged).Status)
-	require.Equal(t, http.StatusAccepted, service.Do(http.MethodPost, "/v1/portfolios", fmt.Sprintf(body, "two")).Status)
+	require.Equal(t, http.StatusAccepted,
+		service.Do(http.MethodPost, "/v1/portfolios", fmt.Sprintf(body, "two")).Status)
 	mu.Lock()
 	lines := log.String()
 	mu.Unlock()
@@ -146,8 +148,9 @@ func TestAServiceElsewhereLogsTheCallerOfAWrite(t *testing.T) {
 		"Bearer "+door.Token).Status)
 	assert.Equal(t, http.StatusUnauthorized, door.Do(http.MethodGet, "/v1/portfolios", "", "Authorization",
 		"Bearer "+service.Token).Status)
-	assert.Equal(t, http.StatusUnauthorized, service.Do(http.MethodGet, "/v1/portfolios", "", "Authorization", "Bearer x",
-		"Stega-Caller", forged).Status)
+	assert.Equal(t, http.StatusUnauthorized,
+		service.Do(http.MethodGet, "/v1/portfolios", "", "Authorization", "Bearer x",
+			"Stega-Caller", forged).Status)
 }
 
 // locked is a buffer that several write to.

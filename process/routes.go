@@ -55,8 +55,14 @@ func (p *Process) ownRoutes() []rest.Route {
 		document("getOpenAPI", "/v1/openapi.json", "Describe the HTTP API, as OpenAPI 3.1", docs.OpenAPI),
 		document("getAsyncAPI", "/v1/asyncapi.json", "Describe the events, as AsyncAPI 3", docs.AsyncAPI),
 		{
-			Name: "readLog", Method: http.MethodGet, Path: "/v1/events", Scope: rest.ScopeRead,
-			Summary: "Read the log of events, as lines of JSON", Gives: "application/x-ndjson", Answer: LogLine{}, Handler: p.tail,
+			Name:    "readLog",
+			Method:  http.MethodGet,
+			Path:    "/v1/events",
+			Scope:   rest.ScopeRead,
+			Summary: "Read the log of events, as lines of JSON",
+			Gives:   "application/x-ndjson",
+			Answer:  LogLine{},
+			Handler: p.tail,
 			Query: []rest.Param{
 				{Name: "from", About: "position of the first event, 0 for the oldest; only new events when left out"},
 				{Name: "follow", About: "wait for new events at the end of the log", Type: rest.Boolean, Default: true},
@@ -64,13 +70,28 @@ func (p *Process) ownRoutes() []rest.Route {
 			},
 		},
 		{
-			Name: "publishEvent", Method: http.MethodPost, Path: "/v1/events/{topic}", Scope: rest.ScopeAdmin, Service: "{topic}", Command: "publish {topic}",
-			Summary: "Publish an event by hand", Body: rest.Schema{"type": "object", "description": "data of the event"},
-			Answer: Published{}, Status: http.StatusAccepted, Handler: p.publish,
+			Name:    "publishEvent",
+			Method:  http.MethodPost,
+			Path:    "/v1/events/{topic}",
+			Scope:   rest.ScopeAdmin,
+			Service: "{topic}",
+			Command: "publish {topic}",
+			Summary: "Publish an event by hand",
+			Body:    rest.Schema{"type": "object", "description": "data of the event"},
+			Answer:  Published{},
+			Status:  http.StatusAccepted,
+			Handler: p.publish,
 		},
 		{
-			Name: "rebuild", Method: http.MethodPost, Path: "/v1/rebuild/{service}", Scope: rest.ScopeAdmin, Service: "{service}", Command: "{service}.rebuild",
-			Summary: "Rebuild the read views of a service, which answers meanwhile", Answer: rest.Accepted{}, Handler: p.rebuild,
+			Name:    "rebuild",
+			Method:  http.MethodPost,
+			Path:    "/v1/rebuild/{service}",
+			Scope:   rest.ScopeAdmin,
+			Service: "{service}",
+			Command: "{service}.rebuild",
+			Summary: "Rebuild the read views of a service, which answers meanwhile",
+			Answer:  rest.Accepted{},
+			Handler: p.rebuild,
 		},
 	}...)
 }
@@ -78,7 +99,12 @@ func (p *Process) ownRoutes() []rest.Route {
 // document returns the route of an embedded document.
 func document(name, path, summary string, text []byte) rest.Route {
 	return rest.Route{
-		Name: name, Method: http.MethodGet, Path: path, Scope: rest.ScopeRead, Summary: summary, Answer: rest.Schema{"type": "object"},
+		Name:    name,
+		Method:  http.MethodGet,
+		Path:    path,
+		Scope:   rest.ScopeRead,
+		Summary: summary,
+		Answer:  rest.Schema{"type": "object"},
 		Handler: func(c echo.Context) error { return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, text) },
 	}
 }

@@ -25,13 +25,17 @@ func TestEveryRouteSaysWhoMayUseIt(t *testing.T) {
 	db, err := store.Open(context.Background(), "boundary", "sqlite://"+filepath.Join(t.TempDir(), "boundary.db"))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close()) }()
-	p := &Process{cfg: Config{Roles: []Role{API}, Log: slog.New(slog.DiscardHandler)}, registry: prometheus.NewRegistry()}
+	p := &Process{
+		cfg:      Config{Roles: []Role{API}, Log: slog.New(slog.DiscardHandler)},
+		registry: prometheus.NewRegistry(),
+	}
 	for _, m := range suite() {
 		p.parts = append(p.parts, &part{service: m.build(db, Options{}), db: db})
 	}
 	p.edge = boundary.NewInternal(nil, boundary.ServerOptions{Databases: p.databases()})
 	served := p.routes()
-	p.edge, err = boundary.NewServer(t.Context(), boundary.New(db, boundary.Options{}), boundary.ServerOptions{Log: p.cfg.Log, Databases: p.databases()})
+	p.edge, err = boundary.NewServer(t.Context(), boundary.New(db, boundary.Options{}),
+		boundary.ServerOptions{Log: p.cfg.Log, Databases: p.databases()})
 	require.NoError(t, err)
 	served = append(served, p.routes()...)
 	require.Greater(t, len(served), 60)
@@ -57,7 +61,8 @@ func TestEveryRouteIsComplete(t *testing.T) {
 	}
 	// What these become is no command of a service.
 	others := []string{
-		"operation.cancel", "publish {topic}", "{service}.rebuild", "dead.retry", "dead.drop", "token.create", "token.revoke", "link.create", "session.delete",
+		"operation.cancel", "publish {topic}", "{service}.rebuild", "dead.retry", "dead.drop", "token.create",
+		"token.revoke", "link.create", "session.delete",
 	}
 	names, paths := map[string]bool{}, map[string]bool{}
 	for _, r := range HTTPRoutes() {
@@ -69,7 +74,8 @@ func TestEveryRouteIsComplete(t *testing.T) {
 		assert.NotEmpty(t, r.Summary, route)
 		assert.NotNil(t, r.Handler, route)
 		assert.Contains(t, append(access.Scopes(), access.Open), r.Scope, route)
-		assert.Equal(t, strings.HasPrefix(r.Path, "/v1/"), regexp.MustCompile(`^/v1/[a-z]+(\.json|(/([a-z]+|\{[a-z]+\}))*)$`).MatchString(r.Path), route)
+		assert.Equal(t, strings.HasPrefix(r.Path, "/v1/"),
+			regexp.MustCompile(`^/v1/[a-z]+(\.json|(/([a-z]+|\{[a-z]+\}))*)$`).MatchString(r.Path), route)
 		if r.Command != "" && !slices.Contains(others, r.Command) {
 			assert.Contains(t, commands, r.Command, route)
 		}

@@ -114,7 +114,8 @@ func TestBodiesThatBreakOffAreNobodyElsesFault(t *testing.T) {
 				conn := dial(t, s)
 				var headers strings.Builder
 				require.NoError(t, headersOf(s).Write(&headers))
-				_, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\n%s%s", c.path, conn.RemoteAddr(),
+				_, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\n%s%s", c.path,
+					conn.RemoteAddr(),
 					c.media, headers.String(), framing)
 				require.NoError(t, err)
 				require.NoError(t, closeWrite(conn))

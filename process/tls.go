@@ -106,7 +106,8 @@ func (t TLS) load() (*tls.Config, error) {
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		return nil, fault.Usage("tls_mismatched", "%s and %s are no certificate and its key", t.Cert, t.Key).
-			WithHint("both are PEM files; the certificate comes first in its file, and the key is that of it").Because(err)
+			WithHint("both are PEM files; the certificate comes first in its file, and the key is that of it").
+			Because(err)
 	}
 	if now := time.Now(); now.After(pair.Leaf.NotAfter) || now.Before(pair.Leaf.NotBefore) {
 		return nil, fault.Usage("tls_expired", "the certificate %s is valid from %s to %s only", t.Cert,

@@ -63,7 +63,7 @@ func (b Bars) AdjustedCloses() []float64 {
 		switch {
 		case i == len(out)-1 && math.IsNaN(given):
 			out[i] = b.Close[i]
-		case i == len(out)-1 || out[i+1] == at(b.Adjusted, i+1) && !math.IsNaN(given): // the source adjusts from here on
+		case i == len(out)-1 || out[i+1] == at(b.Adjusted, i+1) && !math.IsNaN(given): // adjusted from here on
 			out[i] = given
 		default:
 			out[i] = out[i+1] / (1 + b.Return(i+1))

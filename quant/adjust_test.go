@@ -36,7 +36,11 @@ func TestAdjustedCloses(t *testing.T) {
 	t.Parallel()
 	nan := math.NaN()
 	// 100, then a split of 4 and a close of 26, then a dividend of 1.30, which is 5 % of 26, and a close of 24.70.
-	bars := quant.Bars{Close: []float64{100, 26, 24.7}, Dividend: []float64{nan, nan, 1.3}, Split: []float64{nan, 4, nan}}
+	bars := quant.Bars{
+		Close:    []float64{100, 26, 24.7},
+		Dividend: []float64{nan, nan, 1.3},
+		Split:    []float64{nan, 4, nan},
+	}
 	for i, want := range []float64{100.0 / 4 * 0.95, 26 * 0.95, 24.7} {
 		assert.InDelta(t, want, bars.AdjustedCloses()[i], 1e-12)
 	}
@@ -68,8 +72,11 @@ func TestAdjustedClosesHaveTheReturns(t *testing.T) {
 			}
 			return out
 		}
-		bars := quant.Bars{Close: column(1, 1, 100), Adjusted: column(rng.Float64(), 1, 100), Dividend: column(0.2, 0, 150),
-			Split: column(0.2, 0, 5)}
+		bars := quant.Bars{
+			Close:    column(1, 1, 100),
+			Adjusted: column(rng.Float64(), 1, 100),
+			Dividend: column(0.2, 0, 150),
+			Split:    column(0.2, 0, 5)}
 		adjusted := bars.AdjustedCloses()
 		for i, r := range quant.Simple(adjusted) {
 			require.InEpsilon(t, 1+bars.Return(i+1), 1+r, 1e-12)

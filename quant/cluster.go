@@ -58,7 +58,9 @@ func Linkage(distance *mat.SymDense, method LinkageMethod) ([]Merge, error) {
 	case CompleteLinkage:
 		merges = neighbourChain(distance, func(dx, dy, _, _, _, _ float64) float64 { return math.Max(dx, dy) })
 	case AverageLinkage:
-		merges = neighbourChain(distance, func(dx, dy, _, nx, ny, _ float64) float64 { return (nx*dx + ny*dy) / (nx + ny) })
+		merges = neighbourChain(distance, func(dx, dy, _, nx, ny, _ float64) float64 {
+			return (nx*dx + ny*dy) / (nx + ny)
+		})
 	case WardLinkage:
 		merges = neighbourChain(distance, func(dx, dy, dxy, nx, ny, ni float64) float64 {
 			return math.Sqrt(math.Max(0, ((nx+ni)*dx*dx+(ny+ni)*dy*dy-ni*dxy*dxy)/(nx+ny+ni)))

@@ -13,9 +13,11 @@ import (
 // All measures of one series, and of two.
 var (
 	measures = map[string]func(r []float64) float64{
-		"GeometricReturn":       func(r []float64) float64 { return quant.GeometricReturn(r, 252) },
-		"ArithmeticReturn":      func(r []float64) float64 { return quant.ArithmeticReturn(r, 252) },
-		"ExponentialReturn":     func(r []float64) float64 { return quant.ExponentialReturn(r, 500, quant.Geometric, 252) },
+		"GeometricReturn":  func(r []float64) float64 { return quant.GeometricReturn(r, 252) },
+		"ArithmeticReturn": func(r []float64) float64 { return quant.ArithmeticReturn(r, 252) },
+		"ExponentialReturn": func(r []float64) float64 {
+			return quant.ExponentialReturn(r, 500, quant.Geometric, 252)
+		},
 		"Omega":                 func(r []float64) float64 { return quant.Omega(r, 0) },
 		"OmegaSharpe":           func(r []float64) float64 { return quant.OmegaSharpe(r, 0) },
 		"Kappa":                 func(r []float64) float64 { return quant.Kappa(r, 0, 3) },
@@ -162,9 +164,12 @@ func TestDrawdownTable(t *testing.T) {
 	all := quant.Drawdowns(returns)
 	require.Len(t, all, 3)
 	assert.InDeltaSlice(t, []float64{-.1, -.28, -.05}, []float64{all[0].Depth, all[1].Depth, all[2].Depth}, 1e-12)
-	assert.Equal(t, []int{0, 1, 2, 2, 1}, []int{all[0].Start, all[0].Trough, all[0].End, all[0].Length, all[0].Recovery})
-	assert.Equal(t, []int{2, 5, 6, 4, 1}, []int{all[1].Start, all[1].Trough, all[1].End, all[1].Length, all[1].Recovery})
-	assert.Equal(t, []int{7, 8, -1, 1, 0}, []int{all[2].Start, all[2].Trough, all[2].End, all[2].Length, all[2].Recovery},
+	assert.Equal(t, []int{0, 1, 2, 2, 1},
+		[]int{all[0].Start, all[0].Trough, all[0].End, all[0].Length, all[0].Recovery})
+	assert.Equal(t, []int{2, 5, 6, 4, 1},
+		[]int{all[1].Start, all[1].Trough, all[1].End, all[1].Length, all[1].Recovery})
+	assert.Equal(t, []int{7, 8, -1, 1, 0},
+		[]int{all[2].Start, all[2].Trough, all[2].End, all[2].Length, all[2].Recovery},
 		"not over yet")
 	worst := quant.WorstDrawdowns(returns, 2)
 	assert.Equal(t, []quant.DrawdownPeriod{all[1], all[0]}, worst)

@@ -56,7 +56,8 @@ func TestWeightedCovariancesAgainstTheirFormulas(t *testing.T) {
 	t.Run("an exponential mean", func(t *testing.T) {
 		assert.InDelta(t, (.1*.25+.3)/1.25*12,
 			quant.ExponentialReturn([]float64{.1, nan, .3, nan}, 3, quant.Arithmetic, 12), 1e-15)
-		assert.InDelta(t, math.Pow(1.2, 12)-1, quant.ExponentialReturn([]float64{nan, .2}, 3, quant.Geometric, 12), 1e-12)
+		assert.InDelta(t, math.Pow(1.2, 12)-1, quant.ExponentialReturn([]float64{nan, .2}, 3, quant.Geometric, 12),
+			1e-12)
 	})
 }
 
@@ -132,7 +133,8 @@ func TestShrinkageIsBetweenItsTargetAndTheSample(t *testing.T) {
 			assert.True(t, o.Intensity > 0 && o.Intensity <= 1)
 		}
 	}
-	one, err := quant.LedoitWolf(t.Context(), [][]float64{{.1, .2, .4}}, quant.ConstantVariance, quant.MissingComplete, 1)
+	one, err := quant.LedoitWolf(t.Context(), [][]float64{{.1, .2, .4}}, quant.ConstantVariance, quant.MissingComplete,
+		1)
 	require.NoError(t, err)
 	assert.InDelta(t, .07/4.5, one.Covariance.At(0, 0), 1e-15, "one asset is its own target")
 	for _, bad := range [][][]float64{nil, {{}}, {{.1}}, {{nan, nan}, {1, 2}}, {{math.Inf(1), 1, 2}}} {
@@ -215,7 +217,8 @@ func TestConversions(t *testing.T) {
 
 func BenchmarkShrinkage500x2520(b *testing.B) {
 	returns := gappy(rand.New(rand.NewPCG(1, 1)), 500, 2520, 0)
-	for _, target := range []quant.ShrinkageTarget{quant.ConstantVariance, quant.SingleFactor, quant.ConstantCorrelation} {
+	for _, target := range []quant.ShrinkageTarget{quant.ConstantVariance, quant.SingleFactor,
+		quant.ConstantCorrelation} {
 		b.Run(string(target), func(b *testing.B) {
 			for b.Loop() {
 				_, _ = quant.LedoitWolf(b.Context(), returns, target, quant.MissingComplete, 252)

@@ -43,7 +43,8 @@ func TestEveryKernelSumsProducts(t *testing.T) {
 						for t, v := range x[i] {
 							want += v * x[j][t]
 						}
-						assert.InDelta(t, want, out[i*stride+j], 1e-16*float64(10+size[1]), "%d series, %d days: %d %d", size[0],
+						assert.InDelta(t, want, out[i*stride+j], 1e-16*float64(10+size[1]), "%d series, %d days: %d %d",
+							size[0],
 							size[1], i, j)
 					}
 				}

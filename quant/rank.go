@@ -94,7 +94,8 @@ func Kendall(x, y []float64) float64 {
 
 // ranking orders a series by its observations.
 type ranking struct {
-	// position is the dense rank of each period: 0 for the least value, the same for equal values, −1 for a missing one.
+	// position is the dense rank of each period: 0 for the least value, the same for equal values, −1 for a missing
+	// one.
 	position []int32
 	order    []int32 // the observed periods, by value
 }

@@ -30,7 +30,8 @@ func TestDrawdownsAreThoseOfThePrices(t *testing.T) {
 		var ends []int
 		deepest, trough := 0.0, -1
 		for i, c := range cents[1:] {
-			assert.InDelta(t, math.Min(0, float64(c-max(peak, c))/float64(max(peak, c))), quant.Drawdown(returns)[i], 1e-13)
+			assert.InDelta(t, math.Min(0, float64(c-max(peak, c))/float64(max(peak, c))), quant.Drawdown(returns)[i],
+				1e-13)
 			if c >= peak {
 				assert.Zero(t, quant.Drawdown(returns)[i], "seed %d, period %d", seed, i)
 				if below {

@@ -57,8 +57,12 @@ func NewRunning(symbols int) (*Running, error) {
 
 func newRunning(n int) *Running {
 	return &Running{
-		n: n, count: make([]int64, n), sums: make([]wide, n), products: make([]wide, n*(n+1)/2), values: make([]int64, n),
-		there: make([]bool, n),
+		n:        n,
+		count:    make([]int64, n),
+		sums:     make([]wide, n),
+		products: make([]wide, n*(n+1)/2),
+		values:   make([]int64, n),
+		there:    make([]bool, n),
 	}
 }
 

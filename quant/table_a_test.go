@@ -60,7 +60,8 @@ func TestExpectedReturnsOfPyPortfolioOpt(t *testing.T) {
 	})
 	t.Run("A4 geometric returns of the twenty stocks", func(t *testing.T) {
 		for i, want := range []float64{
-			.247967, .294304, .284037, .1923164, .371327, .1360093, .0328503, .1200115, .105540, .0423457, .1002559, .1442237,
+			.247967, .294304, .284037, .1923164, .371327, .1360093, .0328503, .1200115, .105540, .0423457, .1002559,
+			.1442237,
 			-.0792602, .1430506, .0736356,
 			.238835, .388665, .226717, .1561701, .2318153,
 		} {
@@ -72,7 +73,8 @@ func TestExpectedReturnsOfPyPortfolioOpt(t *testing.T) {
 	})
 	t.Run("A6 exponential weights of an endless span are none", func(t *testing.T) {
 		for _, r := range returns {
-			assert.InDelta(t, quant.ArithmeticReturn(r, 252), quant.ExponentialReturn(r, 1e10, quant.Arithmetic, 252), 1e-6)
+			assert.InDelta(t, quant.ArithmeticReturn(r, 252), quant.ExponentialReturn(r, 1e10, quant.Arithmetic, 252),
+				1e-6)
 		}
 	})
 }
@@ -84,13 +86,15 @@ func TestCovariancesOfPyPortfolioOpt(t *testing.T) {
 		s, err := quant.Covariance(t.Context(), ten, 1)
 		require.NoError(t, err)
 		a, b, c := .00264970955585574, .0020849735375206195, .00096770864287974
-		assert.InDeltaSlice(t, []float64{.006661687937656102, a, b, a, .0023450491307634215, c, b, c, .0016396416271856837},
+		assert.InDeltaSlice(t,
+			[]float64{.006661687937656102, a, b, a, .0023450491307634215, c, b, c, .0016396416271856837},
 			entries(s), 1e-14)
 	})
 	t.Run("A10 covariance of log returns", func(t *testing.T) {
 		s, err := quant.Covariance(t.Context(), [][]float64{quant.Log(ten[0]), quant.Log(ten[1]), quant.Log(ten[2])}, 1)
 		require.NoError(t, err)
-		assert.InDeltaSlice(t, []float64{.006507, .002652, .001965, .002652, .002345, .000950, .001965, .000950, .001561},
+		assert.InDeltaSlice(t,
+			[]float64{.006507, .002652, .001965, .002652, .002345, .000950, .001965, .000950, .001561},
 			entries(s), 1e-5)
 	})
 	t.Run("A11 both repairs make a matrix positive semidefinite, and say so", func(t *testing.T) {
@@ -147,7 +151,8 @@ func TestCovariancesOfPyPortfolioOpt(t *testing.T) {
 		assert.InDelta(t, .028297778946639436, v, 1e-12)
 	})
 	t.Run("A16 variance of a diagonal", func(t *testing.T) {
-		v, err := quant.PortfolioVariance(mat.NewSymDense(3, []float64{.5, 0, 0, 0, .8, 0, 0, 0, .9}), []float64{.4, .4, .2})
+		v, err := quant.PortfolioVariance(mat.NewSymDense(3, []float64{.5, 0, 0, 0, .8, 0, 0, 0, .9}),
+			[]float64{.4, .4, .2})
 		require.NoError(t, err)
 		assert.InDelta(t, .244, v, 1e-15)
 	})

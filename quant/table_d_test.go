@@ -34,7 +34,8 @@ func TestEmpyricalTableValues(t *testing.T) {
 			quant.InformationRatio(mixed, make([]float64, 9), 1)},
 		{"D16 information ratio of mixed over 1 %", -.06515583641446039, quant.InformationRatio(mixed, flat, 1)},
 		{"D17 alpha of mixed over negative", -.9997853834885004, first(quant.AlphaBeta(mixed[1:], negative[1:], 0, d))},
-		{"D17 beta of mixed over negative", -.71296296296296313, second(quant.AlphaBeta(mixed[1:], negative[1:], 0, d))},
+		{"D17 beta of mixed over negative", -.71296296296296313,
+			second(quant.AlphaBeta(mixed[1:], negative[1:], 0, d))},
 		{"D17 beta alone", -.71296296296296313, quant.Beta(mixed[1:], negative[1:])},
 		{"D18 stability of mixed", .1529973665111273, quant.Stability(mixed)},
 		{"D20 growth a year of 1000 days of 1 %", 11.274002099240256, quant.AnnualReturn(fill(1000, .01), d)},
@@ -43,7 +44,8 @@ func TestEmpyricalTableValues(t *testing.T) {
 		{"D24 down capture", -11.27400221, quant.DownCapture(positive, mixed, d)},
 		{"D26 alpha while the benchmark does not fall", .432961242076658,
 			first(quant.UpAlphaBeta(mixed[1:], positive[1:], 0, d))},
-		{"D26 beta while the benchmark does not fall", .4285714285, second(quant.UpAlphaBeta(mixed[1:], positive[1:], 0, d))},
+		{"D26 beta while the benchmark does not fall", .4285714285,
+			second(quant.UpAlphaBeta(mixed[1:], positive[1:], 0, d))},
 		{"D27 value at risk, worst of two", 1, quant.HistoricalVaR([]float64{1, 2}, 0)},
 		{"D27 value at risk at .3", 1.3, quant.HistoricalVaR([]float64{1, 2}, .3)},
 		{"D27 value at risk at 1", 2, quant.HistoricalVaR([]float64{1, 2}, 1)},
@@ -58,7 +60,8 @@ func TestEmpyricalTableValues(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) { near(t, c.want, c.got, c.name) })
 	}
 	t.Run("D2 wealth of 100", func(t *testing.T) {
-		for i, want := range []float64{100, 101, 111.1, 106.65599, 108.78912, 112.05279, 114.29384, 115.43678, 103.89310} {
+		for i, want := range []float64{100, 101, 111.1, 106.65599, 108.78912, 112.05279, 114.29384, 115.43678,
+			103.89310} {
 			assert.InDelta(t, want, 100*(1+quant.Cumulative(mixed)[i]), 1e-4)
 		}
 	})

@@ -31,7 +31,8 @@ func TestPortfolioPerformanceValues(t *testing.T) {
 		assert.InDelta(t, .050140747, r, 1e-8)
 	})
 	t.Run("H3 nearly all is lost", func(t *testing.T) {
-		r, err := quant.XIRR([]quant.Flow{flow("2019-05-24", -1560.94), flow("2020-01-13", -1160), flow("2020-06-29", 42.80)})
+		r, err := quant.XIRR([]quant.Flow{flow("2019-05-24", -1560.94), flow("2020-01-13", -1160),
+			flow("2020-06-29", 42.80)})
 		require.NoError(t, err)
 		assert.InDelta(t, -.999251643, r, 1e-4)
 	})
@@ -46,8 +47,9 @@ func TestPortfolioPerformanceValues(t *testing.T) {
 		}
 		r, err := quant.TimeWeighted(ends, in, out)
 		require.NoError(t, err)
-		assert.InDeltaSlice(t, []float64{.023, .019175455, -.0220517, .0294117647, .0285714286, .012261967, -.0545454545,
-			-.0865384615}, r[1:], 1e-6)
+		assert.InDeltaSlice(t,
+			[]float64{.023, .019175455, -.0220517, .0294117647, .0285714286, .012261967, -.0545454545,
+				-.0865384615}, r[1:], 1e-6)
 		assert.InDeltaSlice(t, []float64{.023, .042616491, .019624983, .049614163, .079603343, .092841403, .03323197,
 			-.056182678}, quant.Cumulative(r)[1:], 1e-6)
 	})
@@ -153,7 +155,10 @@ func TestRatesOfReturnMakeThePresentValueZero(t *testing.T) {
 		assert.InDelta(t, 0, sum/scale, 1e-9)
 	}
 	for name, flows := range map[string][]quant.Flow{
-		"none": nil, "one sign": {{1, 2}, {2, 3}}, "one day": {{1, -5}, {1, 3}}, "infinite": {{1, -5}, {2, math.Inf(1)}},
+		"none":               nil,
+		"one sign":           {{1, 2}, {2, 3}},
+		"one day":            {{1, -5}, {1, 3}},
+		"infinite":           {{1, -5}, {2, math.Inf(1)}},
 		"a day at any price": {{0, -1}, {1, 1e9}},
 	} {
 		_, err := quant.XIRR(flows)

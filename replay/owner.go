@@ -61,7 +61,12 @@ func (o Owner) next(ctx context.Context, tx *store.Tx, e events.ReplayRequested,
 			return fmt.Errorf("count the entities to replay: %w", err)
 		}
 		page := events.ReplayPaged{
-			Service: e.Service, Rebuild: e.Rebuild, Owner: o.Service, Keys: done, Total: total, More: len(e.Keys) == 0 &&
+			Service: e.Service,
+			Rebuild: e.Rebuild,
+			Owner:   o.Service,
+			Keys:    done,
+			Total:   total,
+			More: len(e.Keys) == 0 &&
 				len(rest) > 0,
 		}
 		if err := tx.Emit(page); err != nil {

@@ -92,7 +92,8 @@ func (v *Views) Start(ctx context.Context, tx *store.Tx) error {
 		if !cancelled && now.Sub(time.UnixMicro(r.movedAt)) < patience {
 			return fault.Conflict("rebuild_running", "the views of %s are being rebuilt by operation %s", v.Service,
 				r.operation).
-				WithHint("wait for it: GET /v1/operations/%s; or end it: POST /v1/operations/%s/cancel", r.operation, r.operation)
+				WithHint("wait for it: GET /v1/operations/%s; or end it: POST /v1/operations/%s/cancel", r.operation,
+					r.operation)
 		}
 		if err := v.end(ctx, tx, r, abandoned(r, cancelled)); err != nil {
 			return err
@@ -276,7 +277,8 @@ func (v *Views) save(ctx context.Context, tx *store.Tx, r *rebuild, paged bool) 
 	var replaced, left int64
 	if all || paged {
 		err := tx.QueryRowContext(ctx,
-			"SELECT coalesce(sum(replaced), 0), coalesce(sum(1 - replaced), 0) FROM rebuild_keys").Scan(&replaced, &left)
+			"SELECT coalesce(sum(replaced), 0), coalesce(sum(1 - replaced), 0) FROM rebuild_keys").
+			Scan(&replaced, &left)
 		if err != nil {
 			return fmt.Errorf("count replaced entities: %w", err)
 		}
@@ -327,9 +329,10 @@ func (v *Views) stalled(ctx context.Context, tx *store.Tx, e events.OperationSta
 		if err != nil || r == nil || r.operation != e.ID {
 			return err
 		}
-		return v.end(ctx, tx, r, fault.Conflict("rebuild_incomplete", "%s gave up %s of %s after %d attempts: %s", w.Service,
-			w.Topic, w.Subject, w.Attempts, w.Error).
-			WithHint("see it with: stega dead list; fix the cause, and rebuild again"))
+		return v.end(ctx, tx, r,
+			fault.Conflict("rebuild_incomplete", "%s gave up %s of %s after %d attempts: %s", w.Service,
+				w.Topic, w.Subject, w.Attempts, w.Error).
+				WithHint("see it with: stega dead list; fix the cause, and rebuild again"))
 	}
 	return nil
 }

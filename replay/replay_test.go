@@ -186,7 +186,8 @@ func (s *suite) damage() {
 		"DELETE FROM series WHERE symbol = 'S004' AND year = 2023",
 		"DELETE FROM series WHERE symbol = 'S005'",
 		"UPDATE series SET days = 7, last_day = first_day WHERE symbol = 'S006'",
-		"INSERT INTO series SELECT 'GHOST', year, first_day, last_day, days, data, format FROM series WHERE symbol = 'S007'",
+		"INSERT INTO series SELECT 'GHOST', year, first_day, last_day, days, data, format FROM series WHERE symbol "+
+			"= 'S007'",
 		"INSERT INTO series SELECT symbol, 2020, first_day, last_day, days, data, format FROM series "+
 			"WHERE symbol = 'S008' AND year = 2023",
 	)...)
@@ -447,7 +448,9 @@ func TestARetriedDeadPriceDoesNotReplaceItsCorrection(t *testing.T) {
 	var operations struct{ Items []struct{ Outcome string } }
 	s.Eventually("all is settled", func() bool {
 		s.Get("/v1/operations?limit=100", &operations)
-		return !slices.ContainsFunc(operations.Items, func(o struct{ Outcome string }) bool { return o.Outcome != "settled" })
+		return !slices.ContainsFunc(operations.Items, func(o struct{ Outcome string }) bool {
+			return o.Outcome != "settled"
+		})
 	})
 	require.Equal(t, string(corrected),
 		string(s.Do(http.MethodGet, "/v1/returns/assets/S000/series?kind=cumulative", "").Body))

@@ -46,7 +46,8 @@ func Media(c echo.Context, want ...string) error {
 			return nil
 		}
 	}
-	return fault.New(fault.KindUnsupported, "media_type_unsupported", "the content type %q is not understood here", got).
+	return fault.New(fault.KindUnsupported, "media_type_unsupported", "the content type %q is not understood here",
+		got).
 		WithHint("send the header Content-Type: %s", want[0])
 }
 

@@ -35,9 +35,20 @@ type DeadLetter struct {
 
 func letter(service string, m store.ParkedMessage, whole bool) DeadLetter {
 	l := DeadLetter{
-		Service: service, ID: m.ID, Handler: m.Handler, State: m.State, Topic: m.Message.Type, Subject: m.Message.Subject, MessageID: m.Message.ID,
-		Operation: m.Message.Correlation, Attempts: m.Attempts, Cause: m.Cause, Error: m.LastError,
-		ParkedAt: some(m.ParkedAt), DueAt: some(m.DueAt), DiedAt: some(m.DiedAt),
+		Service:   service,
+		ID:        m.ID,
+		Handler:   m.Handler,
+		State:     m.State,
+		Topic:     m.Message.Type,
+		Subject:   m.Message.Subject,
+		MessageID: m.Message.ID,
+		Operation: m.Message.Correlation,
+		Attempts:  m.Attempts,
+		Cause:     m.Cause,
+		Error:     m.LastError,
+		ParkedAt:  some(m.ParkedAt),
+		DueAt:     some(m.DueAt),
+		DiedAt:    some(m.DiedAt),
 	}
 	if whole {
 		if l.Data = m.Message.Data; !json.Valid(l.Data) {
@@ -64,23 +75,51 @@ func DeadLetters(dbs ...*store.DB) []Route {
 			Query: []Param{
 				{Name: "service", About: "service whose messages are listed; all when left out"},
 				{Name: "state", About: "state of the messages", Values: parkedStates(), Code: "state_unknown"},
-				{Name: "limit", About: "number of messages of each service", Type: Integer, Default: defaultLimit, Min: 1, Max: maxLimit, Code: "limit_invalid"},
+				{
+					Name:    "limit",
+					About:   "number of messages of each service",
+					Type:    Integer,
+					Default: defaultLimit,
+					Min:     1,
+					Max:     maxLimit,
+					Code:    "limit_invalid",
+				},
 			},
 			Answer: DeadList{}, Handler: d.list,
 		},
 		{
-			Name: "getDeadLetter", Method: http.MethodGet, Path: "/v1/dead/{service}/{id}", Scope: ScopeAdmin, Service: "{service}",
+			Name:    "getDeadLetter",
+			Method:  http.MethodGet,
+			Path:    "/v1/dead/{service}/{id}",
+			Scope:   ScopeAdmin,
+			Service: "{service}",
 			Summary: "Show one parked or dead message with its data",
-			Answer:  DeadLetter{}, Handler: d.one(d.get),
+			Answer:  DeadLetter{},
+			Handler: d.one(d.get),
 		},
 		{
-			Name: "retryDeadLetter", Method: http.MethodPost, Path: "/v1/dead/{service}/{id}/retry", Scope: ScopeAdmin, Service: "{service}",
-			Command: "dead.retry", Summary: "Handle a message again, with other data if the body has some",
-			Body: revival{}, BodyOptional: true, Status: http.StatusNoContent, Handler: d.one(d.retry),
+			Name:         "retryDeadLetter",
+			Method:       http.MethodPost,
+			Path:         "/v1/dead/{service}/{id}/retry",
+			Scope:        ScopeAdmin,
+			Service:      "{service}",
+			Command:      "dead.retry",
+			Summary:      "Handle a message again, with other data if the body has some",
+			Body:         revival{},
+			BodyOptional: true,
+			Status:       http.StatusNoContent,
+			Handler:      d.one(d.retry),
 		},
 		{
-			Name: "dropDeadLetter", Method: http.MethodDelete, Path: "/v1/dead/{service}/{id}", Scope: ScopeAdmin, Service: "{service}",
-			Command: "dead.drop", Summary: "Delete a parked or dead message", Status: http.StatusNoContent, Handler: d.one(d.drop),
+			Name:    "dropDeadLetter",
+			Method:  http.MethodDelete,
+			Path:    "/v1/dead/{service}/{id}",
+			Scope:   ScopeAdmin,
+			Service: "{service}",
+			Command: "dead.drop",
+			Summary: "Delete a parked or dead message",
+			Status:  http.StatusNoContent,
+			Handler: d.one(d.drop),
 		},
 	}
 }
@@ -98,7 +137,8 @@ type revival struct {
 }
 
 func parkedStates() []string {
-	return []string{string(store.Parked), string(store.Waiting), string(store.Leased), string(store.Suspect), string(store.Dead)}
+	return []string{string(store.Parked), string(store.Waiting), string(store.Leased), string(store.Suspect),
+		string(store.Dead)}
 }
 
 // deadLetters serves the messages of some databases.

@@ -119,7 +119,8 @@ func (t *taggedAnswer) finish() {
 func has(r *http.Request, tag string) bool {
 	for _, line := range r.Header.Values("If-None-Match") {
 		for v := range strings.SplitSeq(line, ",") {
-			if v = strings.TrimSpace(v); v == "*" || v != "" && strings.TrimPrefix(v, "W/") == strings.TrimPrefix(tag, "W/") {
+			if v = strings.TrimSpace(v); v == "*" || v != "" &&
+				strings.TrimPrefix(v, "W/") == strings.TrimPrefix(tag, "W/") {
 				return true
 			}
 		}

@@ -61,7 +61,8 @@ const cursorSum = 4
 
 // Cursor is what a page after a key is asked for with.
 func Cursor(key string) string {
-	return base64.RawURLEncoding.EncodeToString(append(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(key))),
+	return base64.RawURLEncoding.EncodeToString(append(binary.BigEndian.AppendUint32(nil,
+		crc32.ChecksumIEEE([]byte(key))),
 		key...))
 }
 

@@ -96,8 +96,10 @@ func access(log *slog.Logger) echo.MiddlewareFunc {
 			}
 			r := c.Request()
 			attrs := []slog.Attr{
-				slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", c.Response().Status),
-				slog.Duration("took", time.Since(start)), slog.String("request", c.Response().Header().Get(echo.HeaderXRequestID)),
+				slog.String("method", r.Method), slog.String("path", r.URL.Path),
+				slog.Int("status", c.Response().Status),
+				slog.Duration("took", time.Since(start)),
+				slog.String("request", c.Response().Header().Get(echo.HeaderXRequestID)),
 			}
 			if level == slog.LevelWarn && err != nil {
 				attrs = append(attrs, slog.Any("error", err))
@@ -192,7 +194,8 @@ func of(err error) *fault.Fault {
 
 // PathUnknown returns the fault of a path that no route has.
 func PathUnknown() *fault.Fault {
-	return fault.NotFound("path_unknown", "there is nothing at this path").WithHint("GET /v1/openapi.json lists the paths")
+	return fault.NotFound("path_unknown", "there is nothing at this path").
+		WithHint("GET /v1/openapi.json lists the paths")
 }
 
 // maxWait bounds Prefer: wait.
@@ -267,7 +270,8 @@ func Preferred(h http.Header) (p Preference, err error) {
 			case name == "wait":
 				seconds, err := strconv.ParseUint(value, 10, 31)
 				if err != nil && !errors.Is(err, strconv.ErrRange) {
-					return p, fault.Malformed("prefer_malformed", "Prefer: wait=%.32s is not a number of seconds", value).
+					return p, fault.Malformed("prefer_malformed", "Prefer: wait=%.32s is not a number of seconds",
+						value).
 						WithHint("send Prefer: wait=5")
 				}
 				p.Wait = min(time.Duration(seconds)*time.Second, maxWait)

@@ -63,25 +63,30 @@ func TestWhatIsWrongWithJSONIsSaidAndWhere(t *testing.T) {
 		{"a comment", `{/* x */}`, "json_malformed", "", "'/'"},
 		{"NaN", `{"count":NaN}`, "json_malformed", "", "'N'"},
 		{"an unknown field", `{"colour":1}`, "field_unknown", "/colour", "/colour"},
-		{"an unknown field far inside", `{"parts":[{"symbol":"A"},{"colour":1}]}`, "field_unknown", "/parts/1/colour", "/parts/1/colour"},
+		{"an unknown field far inside", `{"parts":[{"symbol":"A"},{"colour":1}]}`, "field_unknown", "/parts/1/colour",
+			"/parts/1/colour"},
 		{"an unknown field in a map", `{"by":{"k~/":{"colour":1}}}`, "field_unknown", "/by/k~0~1/colour", ""},
 		{"a name in another case", `{"Name":"x"}`, "field_unknown", "/Name", "known are"},
 		{"a field that JSON does not show", `{"Hidden":"x"}`, "field_unknown", "/Hidden", ""},
 		{"a field twice", `{"name":"x","name":"y"}`, "field_repeated", "/name", "twice"},
-		{"a field twice far inside", `{"parts":[{"symbol":"A","symbol":"A"}]}`, "field_repeated", "/parts/0/symbol", ""},
+		{"a field twice far inside", `{"parts":[{"symbol":"A","symbol":"A"}]}`, "field_repeated", "/parts/0/symbol",
+			""},
 		{"a field twice in what is passed on", `{"data":{"a":[{"b":1,"b":2}]}}`, "field_repeated", "/data/a/0/b", ""},
 		{"a field twice, once escaped", `{"name":"x","n\u0061me":"y"}`, "field_repeated", "/name", ""},
 		{"a list instead of an object", `[1]`, "field_invalid", "", "the JSON cannot be an array"},
 		{"a text instead of an object", `"x"`, "field_invalid", "", "the JSON cannot be a string"},
 		{"an object instead of a list", `{"parts":{}}`, "field_invalid", "/parts", "/parts cannot be an object"},
 		{"a number instead of a text", `{"name":1}`, "field_invalid", "/name", "/name cannot be a number"},
-		{"a text instead of a number", `{"parts":[{"a/b~c":"x"}]}`, "field_invalid", "/parts/0/a~1b~0c", "cannot be a string"},
+		{"a text instead of a number", `{"parts":[{"a/b~c":"x"}]}`, "field_invalid", "/parts/0/a~1b~0c",
+			"cannot be a string"},
 		{"a list instead of a text", `{"name":["x"]}`, "field_invalid", "/name", "cannot be an array"},
 		{"a number that is too big", `{"count":3000000000}`, "field_invalid", "/count", "cannot be 3000000000"},
 		{"a fraction of a whole number", `{"count":1.5}`, "field_invalid", "/count", "cannot be 1.5"},
-		{"a float that is too big", `{"parts":[{"a/b~c":1e999}]}`, "field_invalid", "/parts/0/a~1b~0c", "cannot be 1e999"},
+		{"a float that is too big", `{"parts":[{"a/b~c":1e999}]}`, "field_invalid", "/parts/0/a~1b~0c",
+			"cannot be 1e999"},
 		{"a decimal that is none", `{"share":"abc"}`, "field_invalid", "/share", `cannot be "abc"`},
-		{"a decimal with too many digits", `{"share":` + strings.Repeat("9", 200) + `}`, "field_invalid", "/share", "does not fit"},
+		{"a decimal with too many digits", `{"share":` + strings.Repeat("9", 200) + `}`, "field_invalid", "/share",
+			"does not fit"},
 		{"a time that is none", `{"due":"soon"}`, "field_invalid", "/due", `cannot be "soon"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -108,7 +113,8 @@ func TestWhatIsWrongWithJSONIsSaidAndWhere(t *testing.T) {
 func TestJSONThatFitsIsTaken(t *testing.T) {
 	t.Parallel()
 	var b body
-	require.NoError(t, Decode([]byte("\n"+`{"name":"ä\u00e4","count":-1,"share":0.6,"due":"2024-01-02T03:04:05Z","parts":[{"symbol":"A","a/b~c":1e3},{}],
+	require.NoError(t, Decode([]byte("\n"+`{"name":"ä\u00e4","count":-1,"share":0.6,"due":"2024-01-02T03:04:05Z",
+		"parts":[{"symbol":"A","a/b~c":1e3},{}],
 		"by":{"x":{"symbol":"B"}},"data":{"free":[1,{"a":null}]},"version":9007199254740993}`), &b))
 	assert.Equal(t, "ää", b.Name)
 	assert.Equal(t, "0.6", b.Share.String())
@@ -125,7 +131,8 @@ func TestJSONThatFitsIsTaken(t *testing.T) {
 // client.
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
-		`{"name":"x","count":1,"share":"0.6","due":"2024-01-02T03:04:05Z","parts":[{"symbol":"A","a/b~c":1}],"by":{"k":{}},"data":[{"a":1}],"version":1}`,
+		`{"name":"x","count":1,"share":"0.6","due":"2024-01-02T03:04:05Z","parts":[{"symbol":"A","a/b~c":1}],` +
+			`"by":{"k":{}},"data":[{"a":1}],"version":1}`,
 		`{"name":"x","name":"y"}`, `{"Name":1}`, `[[[[`, `{"a":1}{}`, "\"\xff\"",
 		`{"count":1e400,"share":99999999999999999999999}`, `{"data":"\ud800"}`, `null`, "",
 	} {
@@ -144,7 +151,8 @@ func FuzzDecode(f *testing.F) {
 		got, ok := errors.AsType[*fault.Fault](err)
 		require.True(t, ok, "%v", err)
 		require.Contains(t, []fault.Kind{fault.KindMalformed, fault.KindInvalid}, got.Kind)
-		require.Equal(t, json.Valid(text), got.Kind == fault.KindInvalid || strings.Contains(got.Detail, "UTF-8") || events.TooDeep(text), got.Detail)
+		require.Equal(t, json.Valid(text), got.Kind == fault.KindInvalid || strings.Contains(got.Detail, "UTF-8") ||
+			events.TooDeep(text), got.Detail)
 		for _, item := range got.Errors {
 			require.True(t, item.Pointer == "" || item.Pointer[0] == '/', item.Pointer)
 		}
@@ -167,7 +175,8 @@ func TestPreferredWaits(t *testing.T) {
 	got, err := Preferred(http.Header{"Prefer": {"return=minimal", "wait=2"}})
 	require.NoError(t, err)
 	assert.Equal(t, 2*time.Second, got.Wait)
-	for _, value := range []string{"wait", "wait=", "wait=soon", "wait=-1", "wait=5s", "wait=1.5", "wait=1e3", "wait=+5", "wait=5 6"} {
+	for _, value := range []string{"wait", "wait=", "wait=soon", "wait=-1", "wait=5s", "wait=1.5", "wait=1e3",
+		"wait=+5", "wait=5 6"} {
 		_, err := Preferred(http.Header{"Prefer": {value}})
 		assert.Equal(t, "prefer_malformed", fault.Of(err).Code, value)
 	}
@@ -220,11 +229,19 @@ func TestVersionsThatMustMatch(t *testing.T) {
 			return c.String(http.StatusOK, strconv.FormatInt(version, 10))
 		})
 	})
-	for value, want := range map[string]string{"": "0", "*": "0", `"3"`: "3", ` "3" `: "3", `W/"12"`: "12", `"9223372036854775807"`: "9223372036854775807"} {
+	for value, want := range map[string]string{
+		"":                      "0",
+		"*":                     "0",
+		`"3"`:                   "3",
+		` "3" `:                 "3",
+		`W/"12"`:                "12",
+		`"9223372036854775807"`: "9223372036854775807",
+	} {
 		_, text, _ := ask(t, s, http.MethodGet, "/", "If-Match", value)
 		assert.Equal(t, want, text, value)
 	}
-	for _, value := range []string{"3", `"3`, `3"`, `"33`, `""3""`, `"0"`, `"-1"`, `"+3"`, `"03"`, `"x"`, `""`, `"`, `"3", "4"`, `"9223372036854775808"`} {
+	for _, value := range []string{"3", `"3`, `3"`, `"33`, `""3""`, `"0"`, `"-1"`, `"+3"`, `"03"`, `"x"`, `""`, `"`,
+		`"3", "4"`, `"9223372036854775808"`} {
 		status, _, code := ask(t, s, http.MethodGet, "/", "If-Match", value)
 		assert.Equal(t, http.StatusBadRequest, status, value)
 		assert.Equal(t, "if_match_malformed", code, value)
@@ -241,7 +258,15 @@ func TestWhatTheClientHasIsNotSentAgain(t *testing.T) {
 			return c.String(http.StatusOK, "it")
 		})
 	})
-	for value, want := range map[string]int{"": 200, `"2"`: 200, "3": 200, `"3"`: 304, `W/"3"`: 304, `"1", "3"`: 304, "*": 304} {
+	for value, want := range map[string]int{
+		"":         200,
+		`"2"`:      200,
+		"3":        200,
+		`"3"`:      304,
+		`W/"3"`:    304,
+		`"1", "3"`: 304,
+		"*":        304,
+	} {
 		status, _, _ := ask(t, s, http.MethodGet, "/", "If-None-Match", value)
 		assert.Equal(t, want, status, value)
 	}
@@ -292,13 +317,23 @@ func TestPagesFollowEachOther(t *testing.T) {
 	assert.Equal(t, []string{}, get("cursor="+Cursor("z")).Items, "an empty page is a list")
 
 	for query, want := range map[string]string{
-		"limit=0": "limit_invalid", "limit=-1": "limit_invalid", "limit=1001": "limit_invalid", "limit=x": "limit_invalid",
-		"limit=1.5": "limit_invalid",
-		"cursor=@":  "cursor_invalid", "cursor=eg": "cursor_invalid", "cursor=xxxxxxxxxx": "cursor_invalid",
-		"cursor=%00": "parameter_invalid", "limit=%ff": "parameter_invalid", "cursor=YQ==": "cursor_invalid",
-		"cursor=Y": "cursor_invalid",
-		"colour=1": "parameter_unknown", "Limit=1": "parameter_unknown", "limit=1&limit=2": "parameter_repeated",
-		"limit=%zz": "query_malformed", "limit=1;cursor=YQ": "query_malformed",
+		"limit=0":           "limit_invalid",
+		"limit=-1":          "limit_invalid",
+		"limit=1001":        "limit_invalid",
+		"limit=x":           "limit_invalid",
+		"limit=1.5":         "limit_invalid",
+		"cursor=@":          "cursor_invalid",
+		"cursor=eg":         "cursor_invalid",
+		"cursor=xxxxxxxxxx": "cursor_invalid",
+		"cursor=%00":        "parameter_invalid",
+		"limit=%ff":         "parameter_invalid",
+		"cursor=YQ==":       "cursor_invalid",
+		"cursor=Y":          "cursor_invalid",
+		"colour=1":          "parameter_unknown",
+		"Limit=1":           "parameter_unknown",
+		"limit=1&limit=2":   "parameter_repeated",
+		"limit=%zz":         "query_malformed",
+		"limit=1;cursor=YQ": "query_malformed",
 	} {
 		status, _, code := ask(t, s, http.MethodGet, "/?"+query)
 		assert.Equal(t, want, code, query)
@@ -318,7 +353,9 @@ func TestWindowsOfDays(t *testing.T) {
 		}})
 	})
 	for query, want := range map[string]string{
-		"": "<nil> <nil>", "from=2024-01-02": "2024-01-02 <nil>", "from=2024-01-02&to=2024-01-02": "2024-01-02 2024-01-02",
+		"":                              "<nil> <nil>",
+		"from=2024-01-02":               "2024-01-02 <nil>",
+		"from=2024-01-02&to=2024-01-02": "2024-01-02 2024-01-02",
 	} {
 		_, text, _ := ask(t, s, http.MethodGet, "/?"+query)
 		assert.Equal(t, want, text)
@@ -377,7 +414,8 @@ func TestBodiesAreReadStrictly(t *testing.T) {
 	packed := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader("{}"))
 	packed.Header.Set("Content-Type", "application/json")
 	packed.Header.Set("Content-Encoding", "gzip")
-	require.ErrorContains(t, Media(e.NewContext(packed, httptest.NewRecorder()), "application/json"), `encoded as "gzip"`)
+	require.ErrorContains(t, Media(e.NewContext(packed, httptest.NewRecorder()), "application/json"),
+		`encoded as "gzip"`)
 	packed.Header.Set("Content-Encoding", "identity")
 	require.NoError(t, Media(e.NewContext(packed, httptest.NewRecorder()), "application/json"))
 	post("/b", "application/json", `{"name":"x"}`)

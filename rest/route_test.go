@@ -22,7 +22,8 @@ func TestParametersAreCheckedAsTheirRouteDeclaresThem(t *testing.T) {
 			OneOf("kind", "", "simple", "log"),
 		}, Handler: func(c echo.Context) error {
 			return c.JSON(http.StatusOK, []any{
-				c.Param("id"), Arg[int](c, "count"), Arg[float64](c, "rate"), Arg[civil.Date](c, "day"), Arg[bool](c, "all"),
+				c.Param("id"), Arg[int](c, "count"), Arg[float64](c, "rate"), Arg[civil.Date](c, "day"),
+				Arg[bool](c, "all"),
 				Arg[string](c, "text"), Word[ParamType](c, "kind"),
 			})
 		}}, Route{Method: http.MethodGet, Path: "/undeclared", Handler: func(c echo.Context) error {
@@ -52,7 +53,8 @@ func TestParametersAreCheckedAsTheirRouteDeclaresThem(t *testing.T) {
 		assert.Equal(t, want, code, "%s: %s", query, text)
 	}
 	status, _, _ := ask(t, s, http.MethodGet, "/undeclared")
-	assert.Equal(t, http.StatusInternalServerError, status, "reading a parameter that the route does not declare is a fault of the program")
+	assert.Equal(t, http.StatusInternalServerError, status,
+		"reading a parameter that the route does not declare is a fault of the program")
 }
 
 func TestATableFindsTheRouteThatTheRouterTakes(t *testing.T) {

@@ -132,6 +132,7 @@ func TestAPeriodIsTheSameWhateverItsLastDay(t *testing.T) {
 	t.Parallel()
 	friday, thursday := civil.Of(2024, time.March, 8), civil.Of(2024, time.March, 7)
 	assert.Equal(t, Weekly.Period(Row{friday, friday - 7}), Weekly.Period(Row{thursday, thursday - 8}))
-	assert.NotEqual(t, Weekly.Period(Row{friday, friday - 2}), Weekly.Period(Row{friday, friday - 3}), "parts of a week")
+	assert.NotEqual(t, Weekly.Period(Row{friday, friday - 2}), Weekly.Period(Row{friday, friday - 3}),
+		"parts of a week")
 	assert.Equal(t, Row{friday, thursday}, Daily.Period(Row{friday, thursday}))
 }

@@ -109,11 +109,13 @@ func TestAgesDaysAndMeanOfAFrame(t *testing.T) {
 		linked(Point{Day: day + 1, Value: .2}, Point{Day: day + 3, Value: .6}),
 	})
 	require.NoError(t, err)
-	assert.Equal(t, []Row{{day + 1, day}, {day + 2, day + 1}, {day + 3, day + 1}, {day + 3, day + 2}, {day + 5, day + 3}},
+	assert.Equal(t,
+		[]Row{{day + 1, day}, {day + 2, day + 1}, {day + 3, day + 1}, {day + 3, day + 2}, {day + 5, day + 3}},
 		f.Rows)
 	assert.Equal(t, []float64{3, 2, 1, 1, 0}, f.Ages())
 	assert.Equal(t, 4, f.Days())
-	assert.Equal(t, "[0.2 0.2 0.5 NaN 0.6]", fmt.Sprintf("%.1f", f.Mean()), "of two rows of a day, the one that more have")
+	assert.Equal(t, "[0.2 0.2 0.5 NaN 0.6]", fmt.Sprintf("%.1f", f.Mean()),
+		"of two rows of a day, the one that more have")
 	assert.Equal(t, "[[0.1 0.2 0.3 0.5] [0.3 NaN 0.4 0.7] [0.2 NaN 0.6 NaN]]", fmt.Sprint(f.ByDay().Values))
 	nothing, err := Align([]iter.Seq[[]Point]{linked(), linked()})
 	require.NoError(t, err)
@@ -155,7 +157,8 @@ func FuzzUnpack(f *testing.F) {
 
 func TestPointsAreCutIntoYears(t *testing.T) {
 	t.Parallel()
-	points := Of([]civil.Date{civil.Of(2023, 12, 31), civil.Of(2024, 1, 1), civil.Of(2024, 12, 31), civil.Of(2026, 5, 1)},
+	points := Of([]civil.Date{civil.Of(2023, 12, 31), civil.Of(2024, 1, 1), civil.Of(2024, 12, 31),
+		civil.Of(2026, 5, 1)},
 		[]float64{1, 2, 3, 4})
 	var years []int
 	var cut []Point

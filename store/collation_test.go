@@ -46,7 +46,8 @@ func TestTextSortsByBytesOnPostgreSQL(t *testing.T) {
 	assert.Empty(t, pending)
 	assert.Equal(t, []string{"AA", "A_B", "B"}, ordered())
 	var other int
-	require.NoError(t, db.Read().NewRaw(`SELECT count(*) FROM pg_attribute a JOIN pg_collation c ON c.oid = a.attcollation
+	require.NoError(t, db.Read().NewRaw(`SELECT count(*) FROM pg_attribute a
+		JOIN pg_collation c ON c.oid = a.attcollation
 		WHERE a.attrelid = '"odd name"'::regclass AND a.attnum > 0 AND c.collname <> 'C'`).Scan(ctx, &other))
 	assert.Zero(t, other)
 }

@@ -34,7 +34,8 @@ func (t *Tx) keepCommands(emitted []emission) {
 
 // CommandBegun records that a job runs, for a limited time, so that its command is not taken for lost.
 func (in *Inbox) CommandBegun(id string, lease time.Duration) {
-	in.tx.Queue(in.tx.NewRaw("UPDATE commands SET due_at = ? WHERE message_id = ?", in.tx.now.Add(lease).UnixMicro(), id))
+	in.tx.Queue(in.tx.NewRaw("UPDATE commands SET due_at = ? WHERE message_id = ?", in.tx.now.Add(lease).UnixMicro(),
+		id))
 }
 
 // CommandSettled records that a command needs no sending any more: its job has ended, or is parked.

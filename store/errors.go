@@ -39,7 +39,8 @@ func Away(err error) bool {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		class := e.Code[:min(2, len(e.Code))]
 		// connection exception, insufficient resources, operator intervention (shutdown), object in use, login refused
-		return class == "08" || class == "53" || class == "57" && e.Code != "57014" || e.Code == "55006" || class == "28"
+		return class == "08" || class == "53" || class == "57" && e.Code != "57014" || e.Code == "55006" ||
+			class == "28"
 	}
 	if _, ok := errors.AsType[*sqlite.Error](err); ok {
 		return false

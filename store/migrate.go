@@ -48,7 +48,8 @@ func migrationsOf(prefix string, files fs.FS, patterns ...string) (all []migrati
 			if err != nil {
 				return nil, fmt.Errorf("read migration %s: %w", name, err)
 			}
-			all = append(all, migration{path.Join(prefix, strings.TrimSuffix(path.Base(name), ".up.sql")), string(text)})
+			all = append(all,
+				migration{path.Join(prefix, strings.TrimSuffix(path.Base(name), ".up.sql")), string(text)})
 		}
 	}
 	slices.SortFunc(all, func(a, b migration) int { return strings.Compare(a.name, b.name) })
@@ -115,7 +116,8 @@ func (d *DB) Pending(ctx context.Context, files fs.FS) ([]string, error) {
 	}
 	exists := "SELECT count(*) FROM sqlite_master WHERE name = 'schema_migrations'"
 	if d.Read().Dialect().Name() == dialect.PG {
-		exists = "SELECT count(*) FROM pg_tables WHERE tablename = 'schema_migrations' AND schemaname = current_schema()"
+		exists = "SELECT count(*) FROM pg_tables WHERE tablename = 'schema_migrations' AND schemaname = " +
+			"current_schema()"
 	}
 	var tables int
 	if err := d.Read().NewRaw(exists).Scan(ctx, &tables); err != nil {

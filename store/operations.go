@@ -147,8 +147,10 @@ func (ops *Operations) Finish(ctx context.Context, id string, f *fault.Fault) er
 		}
 		status, text = Failed, plain(string(b))
 	}
-	query := ops.tx.NewRaw(`UPDATE operations SET status = ?, error = ?, finished_at = ? WHERE id = ? AND finished_at = 0
-		RETURNING command, subject, entity_id, accepted_at, cancel_requested_at`, status, text, ops.tx.now.UnixMicro(), id)
+	query := ops.tx.NewRaw(`UPDATE operations SET status = ?, error = ?, finished_at = ? WHERE id = ?
+		AND finished_at = 0
+		RETURNING command, subject, entity_id, accepted_at, cancel_requested_at`, status, text,
+		ops.tx.now.UnixMicro(), id)
 	o := ops.started[id]
 	if o != nil { // no other service has it yet, so its acceptance is not published
 		delete(ops.started, id)
@@ -186,7 +188,12 @@ func (ops *Operations) Finish(ctx context.Context, id string, f *fault.Fault) er
 // stateOf returns an operation as it is published.
 func (d *DB) stateOf(o Operation) events.OperationState {
 	return events.OperationState{
-		ID: o.ID, Command: o.Command, Service: d.service, About: o.Subject, EntityID: o.EntityID, Status: string(o.Status),
+		ID:         o.ID,
+		Command:    o.Command,
+		Service:    d.service,
+		About:      o.Subject,
+		EntityID:   o.EntityID,
+		Status:     string(o.Status),
 		AcceptedAt: o.AcceptedAt,
 	}
 }
@@ -256,7 +263,8 @@ func (d *DB) Operation(ctx context.Context, id string) (Operation, error) {
 	err := d.Read().NewSelect().Model(&row).Where("id = ?", id).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Operation{}, fault.NotFound("operation_unknown", "there is no operation %.64s", id).
-			WithHint("the id is the operation_id that a write answered with; finished operations are kept for a time only")
+			WithHint(
+				"the id is the operation_id that a write answered with; finished operations are kept for a time only")
 	}
 	if err != nil {
 		return Operation{}, d.explain(ctx, err)

@@ -65,7 +65,8 @@ func (t *Tx) writeOutbox(ctx context.Context, chunk []emission, left map[string]
 		}
 		m := &chunk[i]
 		b.WriteString("(?, ?, ?, ?, ?, ?, ?, ?, ?, ")
-		args = append(args, m.ID, m.service, m.Type, m.Subject, m.Time.UnixMicro(), m.Correlation, m.Causation, m.TraceParent,
+		args = append(args, m.ID, m.service, m.Type, m.Subject, m.Time.UnixMicro(), m.Correlation, m.Causation,
+			m.TraceParent,
 			string(m.Data))
 		if !m.sequenced() {
 			b.WriteString("0)")

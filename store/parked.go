@@ -106,12 +106,26 @@ func micros(t time.Time) int64 {
 func (in *Inbox) Park(ctx context.Context, m ParkedMessage) error {
 	e := m.Message.Envelope
 	row := parkedRow{
-		Handler: m.Handler, MessageID: plain(e.ID), Source: plain(e.Source), Topic: plain(e.Type), Subject: plain(e.Subject),
-		EmittedAt: micros(e.Time), Correlation: plain(e.Correlation), Causation: plain(e.Causation), Sequence: e.Sequence,
-		Traceparent: plain(e.TraceParent), ContentType: plain(e.ContentType), Data: m.Message.Data, State: m.State,
-		Attempts:  m.Attempts,
-		LastError: plain(m.LastError), Cause: plain(m.Cause), ParkedAt: micros(m.ParkedAt), DueAt: micros(m.DueAt),
-		DiedAt: micros(m.DiedAt), Holds: m.Holds,
+		Handler:     m.Handler,
+		MessageID:   plain(e.ID),
+		Source:      plain(e.Source),
+		Topic:       plain(e.Type),
+		Subject:     plain(e.Subject),
+		EmittedAt:   micros(e.Time),
+		Correlation: plain(e.Correlation),
+		Causation:   plain(e.Causation),
+		Sequence:    e.Sequence,
+		Traceparent: plain(e.TraceParent),
+		ContentType: plain(e.ContentType),
+		Data:        m.Message.Data,
+		State:       m.State,
+		Attempts:    m.Attempts,
+		LastError:   plain(m.LastError),
+		Cause:       plain(m.Cause),
+		ParkedAt:    micros(m.ParkedAt),
+		DueAt:       micros(m.DueAt),
+		DiedAt:      micros(m.DiedAt),
+		Holds:       m.Holds,
 	}
 	if row.Data == nil {
 		row.Data = []byte{}
@@ -133,7 +147,8 @@ func (in *Inbox) Blocked(ctx context.Context, keys []Lane) (map[Lane]bool, error
 	var b strings.Builder
 	args := make([]any, 0, 2*len(keys))
 	requested := make(map[Lane][]Lane, len(keys)) // by the lane as it is stored
-	b.WriteString("SELECT DISTINCT handler, subject FROM parked WHERE " + inLine + " AND (handler, subject) IN (VALUES ")
+	b.WriteString("SELECT DISTINCT handler, subject FROM parked WHERE " + inLine +
+		" AND (handler, subject) IN (VALUES ")
 	for i, k := range keys {
 		if i > 0 {
 			b.WriteString(", ")
@@ -167,7 +182,8 @@ func (in *Inbox) Blocked(ctx context.Context, keys []Lane) (map[Lane]bool, error
 const heads = `state <> 'dead' AND NOT EXISTS (SELECT 1 FROM parked AS earlier
 	WHERE earlier.handler = p.handler AND earlier.subject = p.subject AND earlier.id <> p.id
 	AND (earlier.state <> 'dead' OR earlier.holds)
-	AND CASE WHEN earlier.source = p.source AND earlier.sequence > 0 AND p.sequence > 0 AND earlier.sequence <> p.sequence
+	AND CASE WHEN earlier.source = p.source AND earlier.sequence > 0 AND p.sequence > 0
+		AND earlier.sequence <> p.sequence
 		THEN earlier.sequence < p.sequence ELSE earlier.id < p.id END)`
 
 // NextDue takes (locked for this unit, skipping what others hold) the first message of a lane whose head is due, or

@@ -42,7 +42,10 @@ func openPostgres(ctx context.Context, d *DB, url string, o options) (engine, st
 		"application_name":                    "stega-" + d.service,
 		"idle_in_transaction_session_timeout": "60s", // a process that hangs must not hold locks for ever
 		// The server ends the session of a client whose host is gone, and with it its locks.
-		"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "2", "tcp_user_timeout": "15000",
+		"tcp_keepalives_idle":     "5",
+		"tcp_keepalives_interval": "5",
+		"tcp_keepalives_count":    "2",
+		"tcp_user_timeout":        "15000",
 	})
 	where := net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port))) + "/" + config.Database
 	if o.connections == 0 {

@@ -71,7 +71,8 @@ func (w *activeRelay) stops(ctx context.Context) error {
 
 // giveUp marks the head of a line and makes a dead letter of it.
 func (t *Tx) giveUp(ctx context.Context, head *outboxRow, l *line) error {
-	result, err := t.ExecContext(ctx, "UPDATE outbox SET published = ? WHERE id = ? AND published = 0", givenUp, head.ID)
+	result, err := t.ExecContext(ctx, "UPDATE outbox SET published = ? WHERE id = ? AND published = 0", givenUp,
+		head.ID)
 	if err != nil {
 		return err
 	}
@@ -85,8 +86,14 @@ func (t *Tx) giveUp(ctx context.Context, head *outboxRow, l *line) error {
 	m.Message.Subject = shown(m.Message.Subject)
 	e := m.Message.Envelope
 	t.receipts.Add(events.Receipt{
-		Message: e.ID, Topic: e.Type, About: e.Subject, Operation: e.Correlation, State: events.ReceiptDead, SentAt: e.Time,
-		Attempts: m.Attempts, Error: m.LastError,
+		Message:   e.ID,
+		Topic:     e.Type,
+		About:     e.Subject,
+		Operation: e.Correlation,
+		State:     events.ReceiptDead,
+		SentAt:    e.Time,
+		Attempts:  m.Attempts,
+		Error:     m.LastError,
 	})
 	return t.inbox.Park(ctx, m)
 }

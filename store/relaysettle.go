@@ -174,7 +174,8 @@ func (w *activeRelay) last(ctx context.Context) {
 	}
 	w.collect()
 	if n := len(w.flight); n > 0 {
-		w.Log.Warn("messages on their way were not confirmed in time, and are sent again at the next start", "messages", n)
+		w.Log.Warn("messages on their way were not confirmed in time, and are sent again at the next start", "messages",
+			n)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
 	defer cancel()

@@ -38,7 +38,8 @@ func (in *Inbox) HandledSequence(handler string, e events.Envelope) {
 // other.
 func (in *Inbox) putSequences() {
 	order := func(a, b sequenceKey) int {
-		return cmp.Or(cmp.Compare(a.handler, b.handler), cmp.Compare(a.subject, b.subject), cmp.Compare(a.source, b.source))
+		return cmp.Or(cmp.Compare(a.handler, b.handler), cmp.Compare(a.subject, b.subject),
+			cmp.Compare(a.source, b.source))
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(in.sequences), order) {
 		in.tx.Put(noteSequence, key.handler, key.subject, key.source, in.sequences[key])

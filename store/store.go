@@ -36,7 +36,8 @@ type engine interface {
 	read() *bun.DB
 	// ping reports whether the server answers and takes writes.
 	ping(ctx context.Context) error
-	// lead waits until this process is the one that relays, and returns a connection that keeps it so as long as it lives.
+	// lead waits until this process is the one that relays, and returns a connection that keeps it so as long as it
+	// lives.
 	lead(ctx context.Context, service string) (*leadership, error)
 	close() error
 }
@@ -63,8 +64,10 @@ func Open(ctx context.Context, service, url string, opts ...Option) (*DB, error)
 	case "postgres", "postgresql":
 		d.engine, d.where, err = openPostgres(ctx, d, url, o)
 	default:
-		return nil, fault.Usage("database_url_invalid", "the database URL of %s is neither sqlite: nor postgres:", service).
-			WithHint("give one such as sqlite:///var/lib/stega/%s.db or postgres://user:password@host/%s", service, service)
+		return nil, fault.Usage("database_url_invalid", "the database URL of %s is neither sqlite: nor postgres:",
+			service).
+			WithHint("give one such as sqlite:///var/lib/stega/%s.db or postgres://user:password@host/%s", service,
+				service)
 	}
 	if err != nil {
 		return nil, err

@@ -83,7 +83,8 @@ func (t *Tx) emit(service string, m events.Typed) error {
 		return fmt.Errorf("emit %s: %w", m.Topic(), err)
 	}
 	if len(data) > maxMessage {
-		return fmt.Errorf("emit %s: %d bytes of data are more than the %d that a message may have", m.Topic(), len(data),
+		return fmt.Errorf("emit %s: %d bytes of data are more than the %d that a message may have", m.Topic(),
+			len(data),
 			maxMessage)
 	}
 	id := events.NewID()

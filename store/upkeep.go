@@ -21,7 +21,8 @@ type Stats struct {
 func (d *DB) Stats(ctx context.Context) (Stats, error) {
 	var s Stats
 	var oldest sql.NullInt64
-	err := d.Read().NewRaw(`SELECT (SELECT count(*) FROM outbox), (SELECT min(emitted_at) FROM outbox WHERE published = 0),
+	err := d.Read().NewRaw(`SELECT (SELECT count(*) FROM outbox), (SELECT min(emitted_at) FROM outbox
+		WHERE published = 0),
 		(SELECT count(*) FROM inbox), (SELECT count(*) FROM parked WHERE state <> 'dead'),
 		(SELECT count(*) FROM parked WHERE state = 'dead')`).
 		Scan(ctx, &s.Outbox, &oldest, &s.Inbox, &s.Parked, &s.Dead)
@@ -73,7 +74,8 @@ func (d *DB) Tidy(ctx context.Context, r Retention) error {
 	}{
 		{`DELETE FROM inbox WHERE (message_id, handler) IN
 			(SELECT message_id, handler FROM inbox WHERE handled_at < ? ORDER BY handled_at LIMIT ?)`, r.Inbox},
-		{`DELETE FROM operations WHERE id IN (SELECT id FROM operations WHERE finished_at > 0 AND finished_at < ? LIMIT ?)`,
+		{`DELETE FROM operations WHERE id IN (SELECT id FROM operations WHERE finished_at > 0 AND finished_at < ? ` +
+			`LIMIT ?)`,
 			r.Operations},
 	} {
 		for n := int64(tidyRows); n == tidyRows; {

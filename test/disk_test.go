@@ -101,7 +101,9 @@ func TestAFullDisk(t *testing.T) {
 		} else {
 			require.NoError(t, os.Remove(filepath.Join(disk, "ballast")))
 		}
-		s.Eventually("it is ready again", func() bool { return s.Do(http.MethodGet, "/readyz", "").Status == http.StatusOK })
+		s.Eventually("it is ready again", func() bool {
+			return s.Do(http.MethodGet, "/readyz", "").Status == http.StatusOK
+		})
 		s.Eventually("writes are accepted again", func() bool {
 			a := s.Do(http.MethodPost, "/v1/prices", file(taken), "Content-Type", "text/csv", "Prefer", "wait=30")
 			return a.Status == http.StatusOK

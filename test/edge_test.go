@@ -131,7 +131,8 @@ func (s *submitter) submit(ctx context.Context, cmd edge.Command) (edge.Operatio
 			op, err = s.c.Submit(ctx, cmd, edge.Wait{For: edge.ForSettled})
 		}
 		if err == nil && (!op.Settled || op.Status != "succeeded") {
-			return op, fmt.Errorf("operation %s is reported as settled, but is %s, settled %t", op.ID, op.Status, op.Settled)
+			return op, fmt.Errorf("operation %s is reported as settled, but is %s, settled %t", op.ID, op.Status,
+				op.Settled)
 		}
 		switch f := fault.Of(err); {
 		case err == nil || ctx.Err() != nil:
@@ -197,8 +198,11 @@ func (s *submitter) work(ctx context.Context, changes int) error {
 	}
 	for version := 2; version < 2+changes; version++ {
 		_, err := s.submit(ctx, edge.Command{
-			Method: http.MethodPut, Path: "/v1/portfolios/" + s.id, ContentType: "application/json", Body: s.body(version),
-			IfMatch: fmt.Sprintf("%q", strconv.Itoa(version-1)),
+			Method:      http.MethodPut,
+			Path:        "/v1/portfolios/" + s.id,
+			ContentType: "application/json",
+			Body:        s.body(version),
+			IfMatch:     fmt.Sprintf("%q", strconv.Itoa(version-1)),
 		})
 		if err != nil {
 			return fmt.Errorf("version %d: %s: %w", version, fault.Of(err).Code, err)
@@ -293,7 +297,8 @@ func TestKillsAtTheEdge(t *testing.T) {
 	})
 	launch := func(services, addr string) *stegatest.Program {
 		for deadline := time.Now().Add(2 * stegatest.Patience); ; {
-			p, ok := stegatest.Launch(t, env, "serve", "--service="+services, "--role=all", "--addr="+addr, "--log-level=error")
+			p, ok := stegatest.Launch(t, env, "serve", "--service="+services, "--role=all", "--addr="+addr,
+				"--log-level=error")
 			launched = append(launched, p)
 			if ok {
 				return p

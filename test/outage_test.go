@@ -29,7 +29,8 @@ func awaitHealth(s *stegatest.Server, what string, so func(missing map[string]st
 		if json.NewDecoder(a.Body).Decode(&h) != nil {
 			return false
 		}
-		if ready := a.StatusCode == http.StatusOK; ready != (len(h.Missing) == 0) || ready == (h.Status == "not ready") {
+		if ready := a.StatusCode == http.StatusOK; ready != (len(h.Missing) == 0) ||
+			ready == (h.Status == "not ready") {
 			return false
 		}
 		return so(h.Missing)

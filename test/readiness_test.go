@@ -155,7 +155,8 @@ func (r ready) recovers(t *testing.T) {
 func TestReadinessNamesMissingPartsOfTheBroker(t *testing.T) {
 	r := servers.RabbitMQ(t)
 	dir, migrate := migrated(t, "returns", r.URL())
-	own := r.AddUser(t, "^$", `^stega\.(events|commands|dead)$`, `^(stega\.log|stega\.returns\.(events|commands|dead))$`)
+	own := r.AddUser(t, "^$", `^stega\.(events|commands|dead)$`,
+		`^(stega\.log|stega\.returns\.(events|commands|dead))$`)
 	roles := map[process.Role]ready{
 		process.API:      served(t, "returns", process.API, own, dir),
 		process.Consumer: served(t, "returns", process.Consumer, own, dir),
@@ -166,7 +167,8 @@ func TestReadinessNamesMissingPartsOfTheBroker(t *testing.T) {
 	}{
 		{"queue stega.returns.events", "queues/VHOST/stega.returns.events", []process.Role{process.Consumer}},
 		{"binding of stega.returns.events to marketdata.prices_imported",
-			"bindings/VHOST/e/stega.events/q/stega.returns.events/marketdata.prices_imported", []process.Role{process.Consumer}},
+			"bindings/VHOST/e/stega.events/q/stega.returns.events/marketdata.prices_imported",
+			[]process.Role{process.Consumer}},
 		{"exchange stega.events", "exchanges/VHOST/stega.events", []process.Role{process.API, process.Consumer}},
 		{"queue stega.log", "queues/VHOST/stega.log", []process.Role{process.API, process.Consumer}},
 	} {
@@ -225,14 +227,17 @@ func TestAProcessIsNotReadyWhileItStartsAndStops(t *testing.T) {
 	})
 	for _, role := range []process.Role{process.API, process.Consumer} {
 		t.Run("a process that stops: "+string(role), func(t *testing.T) {
-			s := stegatest.Up(t, func(c *process.Config) { c.Services, c.Roles = []string{"marketdata"}, []process.Role{role} })
+			s := stegatest.Up(t, func(c *process.Config) {
+				c.Services, c.Roles = []string{"marketdata"}, []process.Role{role}
+			})
 			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.URL, "http://"))
 			require.NoError(t, err)
 			defer func() { _ = conn.Close() }()
 			body := `{"symbol":"A","dates":["2024-01-02"],"close":["1"]}`
 			_, err = fmt.Fprintf(conn, "POST /v1/events/marketdata.prices_imported HTTP/1.1\r\n"+
 				"Host: localhost\r\nAuthorization: Bearer %s\r\n"+
-				"Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", s.Token, len(body))
+				"Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", s.Token,
+				len(body))
 			require.NoError(t, err)
 			answers := bufio.NewReader(conn)
 			answer, err := http.ReadResponse(answers, nil)
@@ -452,8 +457,14 @@ func TestDeadLettersDegradeBothRoles(t *testing.T) {
 	roles := []ready{health(t, consumer), health(t, api)}
 	id, sent := events.NewID(), make(chan error, 1)
 	require.NoError(t, consuming.Publish(t.Context(), broker.Outgoing{Message: events.Message{Envelope: events.Envelope{
-		ID: id, Source: "stega/test", Type: "marketdata.prices_imported", Subject: "ODD", Time: time.Now(), Correlation: id,
-		Sequence: 1, ContentType: "application/json",
+		ID:          id,
+		Source:      "stega/test",
+		Type:        "marketdata.prices_imported",
+		Subject:     "ODD",
+		Time:        time.Now(),
+		Correlation: id,
+		Sequence:    1,
+		ContentType: "application/json",
 	}, Data: []byte("this is not JSON")}}, func(err error) { sent <- err }))
 	require.NoError(t, <-sent)
 	for _, r := range roles {

@@ -73,7 +73,8 @@ func TestAConsumerStopsOnSIGTERM(t *testing.T) {
 	refused := consumer.Do(http.MethodGet, "/v1/dead", "")
 	assert.Equal(t, http.StatusServiceUnavailable, refused.Status)
 	assert.Equal(t, "stopping", refused.Problem().Code)
-	second := api.Do(http.MethodPost, "/v1/prices/pull", `{"kind":"backfill","symbols":["LATER"]}`).Header.Get("Location")
+	second := api.Do(http.MethodPost, "/v1/prices/pull",
+		`{"kind":"backfill","symbols":["LATER"]}`).Header.Get("Location")
 	close(provider.answer)
 	assert.Zero(t, program.Ended(), "%s", program.Output())
 	var op store.Operation

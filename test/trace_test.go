@@ -59,7 +59,8 @@ func TestOneOperationIsOneTrace(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			exporter := recorded()
 			folder := t.TempDir()
-			require.NoError(t, os.WriteFile(filepath.Join(folder, "P.csv"), []byte("Date,Close\n2024-01-02,1\n"), 0o600))
+			require.NoError(t,
+				os.WriteFile(filepath.Join(folder, "P.csv"), []byte("Date,Close\n2024-01-02,1\n"), 0o600))
 			s := stegatest.Up(t, changes(t), func(c *process.Config) { c.Options.Marketdata.Folder = folder })
 			for n, c := range []struct {
 				method, path, media, body string
@@ -67,25 +68,29 @@ func TestOneOperationIsOneTrace(t *testing.T) {
 			}{
 				{http.MethodPost, "/v1/portfolios", "application/json",
 					`{"name":"core","assets":[{"symbol":"A","weight":"1"}]}`, []string{
-						"POST /v1/portfolios (server) < client", "portfolio:portfolio.create (internal) < POST /v1/portfolios",
+						"POST /v1/portfolios (server) < client",
+						"portfolio:portfolio.create (internal) < POST /v1/portfolios",
 						"returns:portfolios (consumer) < portfolio:portfolio.create",
 						"correlations:portfolios (consumer) < portfolio:portfolio.create",
 						"optimization:portfolios (consumer) < portfolio:portfolio.create",
 					}},
 				{http.MethodPost, "/v1/prices", "text/csv", "date,A\n2024-01-02,1\n", []string{
-					"POST /v1/prices (server) < client", "marketdata:marketdata.import_prices (internal) < POST /v1/prices",
+					"POST /v1/prices (server) < client",
+					"marketdata:marketdata.import_prices (internal) < POST /v1/prices",
 					"returns:marketdata.prices_imported (consumer) < marketdata:marketdata.import_prices",
 					"optimization:marketdata.prices_imported (consumer) < marketdata:marketdata.import_prices",
 					"correlations:returns.asset_updated (consumer) < returns:marketdata.prices_imported",
 					"optimization:returns.asset_updated (consumer) < returns:marketdata.prices_imported",
 				}},
-				{http.MethodPost, "/v1/prices/pull", "application/json", `{"kind":"backfill","symbols":["P"]}`, []string{
-					"POST /v1/prices/pull (server) < client", "marketdata:marketdata.pull_prices (consumer) < POST /v1/prices/pull",
-					"returns:marketdata.prices_imported (consumer) < marketdata:marketdata.pull_prices",
-					"optimization:marketdata.prices_imported (consumer) < marketdata:marketdata.pull_prices",
-					"correlations:returns.asset_updated (consumer) < returns:marketdata.prices_imported",
-					"optimization:returns.asset_updated (consumer) < returns:marketdata.prices_imported",
-				}},
+				{http.MethodPost, "/v1/prices/pull", "application/json", `{"kind":"backfill","symbols":["P"]}`,
+					[]string{
+						"POST /v1/prices/pull (server) < client",
+						"marketdata:marketdata.pull_prices (consumer) < POST /v1/prices/pull",
+						"returns:marketdata.prices_imported (consumer) < marketdata:marketdata.pull_prices",
+						"optimization:marketdata.prices_imported (consumer) < marketdata:marketdata.pull_prices",
+						"correlations:returns.asset_updated (consumer) < returns:marketdata.prices_imported",
+						"optimization:returns.asset_updated (consumer) < returns:marketdata.prices_imported",
+					}},
 			} {
 				trace := spans.TraceID([16]byte{1: byte(len(name)), 15: byte(n + 1)})
 				client := spans.SpanID([8]byte{7: 7})
@@ -104,7 +109,8 @@ func TestOneOperationIsOneTrace(t *testing.T) {
 						}
 					}
 					for _, span := range all {
-						got = append(got, fmt.Sprintf("%s (%s) < %s", span.Name, span.SpanKind, names[span.Parent.SpanID()]))
+						got = append(got,
+							fmt.Sprintf("%s (%s) < %s", span.Name, span.SpanKind, names[span.Parent.SpanID()]))
 					}
 					return len(got) >= len(c.want)
 				})

@@ -94,7 +94,9 @@ func CheckName(s string, limit int) (string, error) {
 	case unicode.IsMark(first):
 		return "", fmt.Errorf("starts with an accent without a letter: %U", first)
 	}
-	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) }) {
+	for word := range strings.FieldsFuncSeq(s, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsMark(r)
+	}) {
 		if mixed(word) {
 			return "", fmt.Errorf("mixes letters of different alphabets that look alike in one word: %s", word)
 		}
@@ -110,8 +112,9 @@ func mixed(word string) bool {
 	latin, other := false, false
 	for _, r := range word {
 		latin = latin || unicode.Is(unicode.Latin, r)
-		other = other || unicode.In(r, unicode.Greek, unicode.Cyrillic, unicode.Armenian, unicode.Cherokee, unicode.Coptic,
-			unicode.Lisu)
+		other = other ||
+			unicode.In(r, unicode.Greek, unicode.Cyrillic, unicode.Armenian, unicode.Cherokee, unicode.Coptic,
+				unicode.Lisu)
 	}
 	return latin && other
 }

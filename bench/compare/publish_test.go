@@ -34,8 +34,15 @@ func declared(b *testing.B) (*rabbitmq.Broker, string) {
 
 func envelope() events.Envelope {
 	return events.Envelope{
-		ID: events.NewID(), Source: "stega/bench", Type: "portfolio.created", Subject: events.NewID(), Time: time.Now().UTC(),
-		Correlation: events.NewID(), Causation: events.NewID(), Sequence: 1, ContentType: "application/json",
+		ID:          events.NewID(),
+		Source:      "stega/bench",
+		Type:        "portfolio.created",
+		Subject:     events.NewID(),
+		Time:        time.Now().UTC(),
+		Correlation: events.NewID(),
+		Causation:   events.NewID(),
+		Sequence:    1,
+		ContentType: "application/json",
 		TraceParent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 	}
 }

@@ -60,7 +60,8 @@ func preserved(w *env) {
 			Data: []byte(`{"a":"b"}`),
 		},
 		"few fields": {
-			Envelope: events.Envelope{ID: events.NewID(), Source: "stega/portfolio", Type: red, Time: time.Unix(0, 0).UTC()},
+			Envelope: events.Envelope{ID: events.NewID(), Source: "stega/portfolio", Type: red, Time: time.Unix(0, 0).
+				UTC()},
 		},
 		"unicode": {
 			Envelope: events.Envelope{

@@ -21,7 +21,8 @@ import (
 func smallDisk(t *testing.T) (dir string, grow func()) {
 	t.Helper()
 	dir = t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "size=6m,mode=0700"); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV,
+		"size=6m,mode=0700"); err != nil {
 		t.Skipf("NO SMALL DISK: this test mounts a tmpfs, which only root may: %v", err)
 	}
 	t.Cleanup(func() { assert.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
@@ -53,7 +54,9 @@ func TestAFullDiskIsReportedAndTheLogIsWrittenAgainWhenThereIsRoom(t *testing.T)
 	for i := range n {
 		send(i)
 	}
-	require.Eventually(t, func() bool { return failed.Load() > 0 && b.State().Blocked != "" }, patience, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return failed.Load() > 0 && b.State().Blocked != ""
+	}, patience, time.Millisecond)
 	grow()
 	returns(t, "all of them", left.Wait)
 	require.Eventually(t, func() bool { return b.State() == broker.State{Connected: true} }, patience, time.Millisecond)

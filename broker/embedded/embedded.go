@@ -103,7 +103,8 @@ func (b *Broker) open(ctx context.Context) error {
 		return err
 	}
 	if former == nil && present != nil {
-		b.log.Warn("the event log of an earlier version is no longer used and may be deleted; no unhandled message is lost",
+		b.log.Warn(
+			"the event log of an earlier version is no longer used and may be deleted; no unhandled message is lost",
 			"folder", filepath.Join(b.dir, formerStore))
 	}
 	err = b.loadDead(ctx, f)

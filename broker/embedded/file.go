@@ -287,7 +287,8 @@ func (f *file) bounds(ctx context.Context) (broker.LogBounds, error) {
 		return b, nil
 	}
 	b.Empty, b.First = false, uint64(first.Int64)
-	row := f.reading.QueryRowContext(ctx, `SELECT position, `+envelopeColumns+` FROM log ORDER BY position DESC LIMIT 1`)
+	row := f.reading.QueryRowContext(ctx,
+		`SELECT position, `+envelopeColumns+` FROM log ORDER BY position DESC LIMIT 1`)
 	return b, damage(scan(row, &b.Recent.Message, &b.Recent.Position))
 }
 
@@ -434,7 +435,8 @@ func values(m *events.Message) []any {
 // scan reads the columns before those of a message, and the message.
 func scan(row interface{ Scan(...any) error }, m *events.Message, before ...any) error {
 	var at sql.NullInt64
-	err := row.Scan(append(before, &m.ID, &m.Source, &m.Type, &m.Subject, &at, &m.Correlation, &m.Causation, &m.Sequence,
+	err := row.Scan(append(before, &m.ID, &m.Source, &m.Type, &m.Subject, &at, &m.Correlation, &m.Causation,
+		&m.Sequence,
 		&m.TraceParent, &m.ContentType, &m.Data)...)
 	if at.Valid {
 		m.Time = time.Unix(0, at.Int64).UTC()

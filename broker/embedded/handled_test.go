@@ -32,7 +32,7 @@ func TestHandled(t *testing.T) {
 			require.NoError(t, take(t, c).Ack())
 			assert.Equal(t, "2", receive(t, "the second", ids))
 		},
-		"an event that nobody subscribed to is handled when it is stored": func(t *testing.T, b *Broker, ids chan string) {
+		"an event without subscribers is handled when it is stored": func(t *testing.T, b *Broker, ids chan string) {
 			declare(t, b, topic, "a")
 			publish(t, b, event("1", other))
 			assert.Equal(t, "1", receive(t, "the event", ids))
@@ -77,7 +77,7 @@ func TestHandled(t *testing.T) {
 			require.NoError(t, d.Ack())
 			assert.Equal(t, "1", receive(t, "the event", ids))
 		},
-		"an event that is published twice is handled when both are settled": func(t *testing.T, b *Broker, ids chan string) {
+		"an event published twice is handled when both are settled": func(t *testing.T, b *Broker, ids chan string) {
 			declare(t, b, topic, "a")
 			publish(t, b, event("1", topic))
 			c := subscribe(t, b, "a", broker.Events)

@@ -17,7 +17,8 @@ func addresses(s string) (urls []*url.URL, err error) {
 	if !strings.Contains(strings.Join(parts[1:], ","), "://") {
 		parts = splitHosts(parts)
 	}
-	const how = "write it like amqp://user:password@localhost:5672/, for a cluster amqp://user:password@a:5672,b:5672/; " +
+	const how = "write it like amqp://user:password@localhost:5672/, for a cluster amqp://user:password@a:5672," +
+		"b:5672/; " +
 		"%%-encode special characters of the password, a comma as %%2C"
 	for _, part := range parts {
 		u, err := url.Parse(strings.TrimSpace(part))
@@ -25,7 +26,8 @@ func addresses(s string) (urls []*url.URL, err error) {
 			return nil, fault.Usage("broker_url", "the broker's URL is not a URL of RabbitMQ").WithHint(how)
 		}
 		if _, err := amqp.ParseURI(u.String()); err != nil {
-			return nil, fault.Usage("broker_url", "the broker's URL cannot be read: %s", text.RedactURL(part)).WithHint(how)
+			return nil, fault.Usage("broker_url", "the broker's URL cannot be read: %s", text.RedactURL(part)).
+				WithHint(how)
 		}
 		urls = append(urls, u)
 	}

@@ -27,8 +27,15 @@ var benchTopology = broker.Topology{Services: []broker.ServiceTopology{{Service:
 func benchMessage() broker.Outgoing {
 	return broker.Outgoing{Message: events.Message{
 		Envelope: events.Envelope{
-			ID: events.NewID(), Source: "stega/bench", Type: benchTopic, Subject: events.NewID(), Time: time.Now().UTC(),
-			Correlation: events.NewID(), Causation: events.NewID(), Sequence: 1, ContentType: "application/json",
+			ID:          events.NewID(),
+			Source:      "stega/bench",
+			Type:        benchTopic,
+			Subject:     events.NewID(),
+			Time:        time.Now().UTC(),
+			Correlation: events.NewID(),
+			Causation:   events.NewID(),
+			Sequence:    1,
+			ContentType: "application/json",
 			TraceParent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 		},
 		Data: bytes.Repeat([]byte("x"), 512),

@@ -119,7 +119,8 @@ func queueFault(queue string, err error) *fault.Fault {
 			WithHint("grant the service's user the permissions that stega migrate prints, or use another user").
 			Because(err)
 	case amqp.PreconditionFailed, amqp.ResourceLocked, amqp.NotAllowed:
-		return fault.Unavailable("queue_unusable", "the broker's queue %s has unsuitable properties", queue).Because(err)
+		return fault.Unavailable("queue_unusable", "the broker's queue %s has unsuitable properties", queue).
+			Because(err)
 	}
 	return nil
 }
@@ -255,7 +256,8 @@ func (c *consumer) serve(s *subscription) (lost bool, err error) {
 			s.sendAcks()
 			if c.q == broker.Events {
 				if err := s.flush(c.queue, c.b.cfg.Name); err != nil {
-					c.b.log.Info("the last acks may be lost; their messages will be redelivered", "queue", c.queue, "error", err)
+					c.b.log.Info("the last acks may be lost; their messages will be redelivered", "queue", c.queue,
+						"error", err)
 				}
 			}
 			_ = s.ch.Close() // the server requeues the waiting messages in order

@@ -49,12 +49,15 @@ func encode(m events.Message) (amqp.Publishing, error) {
 	case e.ID == "" || e.Type == "" || e.Source == "":
 		return amqp.Publishing{}, errors.New("a message needs an id, a source and a type")
 	case len(e.ID) > maxShort || len(e.Type) > maxShort || len(e.ContentType) > maxShort:
-		return amqp.Publishing{}, fmt.Errorf("the id, the type or the content type of a message is longer than %d bytes",
+		return amqp.Publishing{}, fmt.Errorf(
+			"the id, the type or the content type of a message is longer than %d bytes",
 			maxShort)
 	case size > maxHeader:
-		return amqp.Publishing{}, fmt.Errorf("the envelope of message %s has %d bytes, more than %d", e.ID, size, maxHeader)
+		return amqp.Publishing{}, fmt.Errorf("the envelope of message %s has %d bytes, more than %d", e.ID, size,
+			maxHeader)
 	case len(m.Data) > maxData:
-		return amqp.Publishing{}, fmt.Errorf("the data of message %s have %d bytes, more than %d", e.ID, len(m.Data), maxData)
+		return amqp.Publishing{}, fmt.Errorf("the data of message %s have %d bytes, more than %d", e.ID, len(m.Data),
+			maxData)
 	}
 	headers := make(amqp.Table, 10)
 	headers[headerVersion] = specVersion
@@ -181,7 +184,8 @@ func deathReason(headers amqp.Table) (reason string, at time.Time) {
 			at, _ = death["time"].(time.Time)
 			switch why {
 			case "delivery_limit":
-				reason = fmt.Sprintf("it was delivered more than %d times from %s and never settled", deliveryLimit, queue)
+				reason = fmt.Sprintf("it was delivered more than %d times from %s and never settled", deliveryLimit,
+					queue)
 			default:
 				reason = fmt.Sprintf("the broker moved it here from %s: %s", queue, why)
 			}

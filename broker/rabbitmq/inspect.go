@@ -261,8 +261,11 @@ func (l *bindings) dial(ctx context.Context, server *url.URL) (err error) {
 	}
 	address := url.URL{Scheme: server.Scheme, Host: server.Host}
 	l.conn, err = amqp10.Dial(ctx, address.String(), &amqp10.ConnOptions{
-		SASLType: amqp10.SASLTypePlain(user, password), HostName: "vhost:" + vhost, ContainerID: l.b.cfg.Name + " inspect",
-		TLSConfig: l.b.cfg.TLS.Clone(), IdleTimeout: time.Minute,
+		SASLType:    amqp10.SASLTypePlain(user, password),
+		HostName:    "vhost:" + vhost,
+		ContainerID: l.b.cfg.Name + " inspect",
+		TLSConfig:   l.b.cfg.TLS.Clone(),
+		IdleTimeout: time.Minute,
 	})
 	if err != nil {
 		return fmt.Errorf("connect over AMQP 1.0: %w", err)

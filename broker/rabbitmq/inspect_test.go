@@ -96,7 +96,8 @@ func TestARefusedPublishIsReportedUntilOneIsAccepted(t *testing.T) {
 			assert.Equal(t, "publish_forbidden", code(err))
 		}
 	}
-	assert.Equal(t, []string{"exchange stega.events: publish_forbidden"}, lacks(t, own), "it is kept between two channels")
+	assert.Equal(t, []string{"exchange stega.events: publish_forbidden"}, lacks(t, own),
+		"it is kept between two channels")
 	r.Permit(t, user, "^$", `^stega\.events$`, `^stega\.log$`)
 	await(t, "a message is taken", func() bool { return try() == nil })
 	assert.Empty(t, lacks(t, own))

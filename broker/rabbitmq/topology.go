@@ -131,11 +131,13 @@ func (b *Broker) Declare(ctx context.Context, t broker.Topology) error {
 		}
 		if !refused {
 			refused = true
-			b.log.Warn("the broker refuses the declarations for now, retrying", "for", b.cfg.DeclareTimeout, "error", err)
+			b.log.Warn("the broker refuses the declarations for now, retrying", "for", b.cfg.DeclareTimeout, "error",
+				err)
 		}
 		select {
 		case <-limit.C:
-			return fault.Unavailable("broker_not_ready", "the broker has refused the declarations for %s", b.cfg.DeclareTimeout).
+			return fault.Unavailable("broker_not_ready", "the broker has refused the declarations for %s",
+				b.cfg.DeclareTimeout).
 				WithHint("see the broker's log, and retry when it is healthy").Because(err)
 		default:
 		}
@@ -207,7 +209,8 @@ func (b *Broker) declare(ch *amqp.Channel, t broker.Topology) error {
 			if slices.Contains(s.Topics, topic) {
 				continue
 			}
-			if err := ch.QueueUnbind(b.names.queue(s.Service, broker.Events), topic, b.names.events(), nil); err != nil {
+			if err := ch.QueueUnbind(b.names.queue(s.Service, broker.Events), topic, b.names.events(),
+				nil); err != nil {
 				return declareFault("binding", s.Service+" to "+topic, err)
 			}
 		}
@@ -249,7 +252,8 @@ func declareFault(what, name string, err error) error {
 				WithHint("delete it once it is empty, then run stega migrate again").Because(err)
 		case amqp.AccessRefused:
 			return fault.Unavailable("broker_forbidden", "the broker's user may not declare the %s %s", what, name).
-				WithHint("run stega migrate with the broker's administrator in --broker-url or STEGA_BROKER_URL").Because(err)
+				WithHint("run stega migrate with the broker's administrator in --broker-url or STEGA_BROKER_URL").
+				Because(err)
 		}
 	}
 	return fmt.Errorf("declare the %s %s: %w", what, name, err)

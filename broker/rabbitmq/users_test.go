@@ -53,7 +53,8 @@ func TestTheUserOfAServiceHasExactlyItsRights(t *testing.T) {
 
 	err = own.Declare(t.Context(), broker.Topology{Services: []broker.ServiceTopology{{Service: "intruder"}}})
 	assert.Equal(t, "broker_forbidden", code(err), "%v", err)
-	require.NoError(t, admin.Declare(t.Context(), broker.Topology{Services: []broker.ServiceTopology{{Service: "other"}}}))
+	require.NoError(t,
+		admin.Declare(t.Context(), broker.Topology{Services: []broker.ServiceTopology{{Service: "other"}}}))
 	_, err = own.Subscribe(t.Context(), "other", broker.Events, 10)
 	assert.Equal(t, "queue_forbidden", code(err), "%v", err)
 	_, err = admin.Subscribe(t.Context(), "nobody", broker.Events, 10)
@@ -62,8 +63,10 @@ func TestTheUserOfAServiceHasExactlyItsRights(t *testing.T) {
 
 func TestAnUnreachableBrokerIsAFaultWithAHint(t *testing.T) {
 	for url, want := range map[string]string{
-		"amqp://guest:secret@127.0.0.1:1/": "broker_unreachable", "http://127.0.0.1/": "broker_url", "amqp://": "broker_url",
-		"": "broker_url",
+		"amqp://guest:secret@127.0.0.1:1/": "broker_unreachable",
+		"http://127.0.0.1/":                "broker_url",
+		"amqp://":                          "broker_url",
+		"":                                 "broker_url",
 	} {
 		_, err := rabbitmq.Open(t.Context(), rabbitmq.Config{URL: url, DialTimeout: 2 * time.Second})
 		f, ok := errors.AsType[*fault.Fault](err)

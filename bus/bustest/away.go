@@ -269,7 +269,8 @@ func suspects(w *environment, newStore NewStore) {
 	})
 	op := s.submit(chore[wornOut]{"x", 1})
 	for v := range int64(3) {
-		w.publish(message("a", v+1), message("b", v+1), raw(happened{}.Topic(), "unreadable", []byte(`{"version":"x"}`)))
+		w.publish(message("a", v+1), message("b", v+1),
+			raw(happened{}.Topic(), "unreadable", []byte(`{"version":"x"}`)))
 	}
 	s.run(&worn{w.broker, 15})
 	w.eventually("all took effect", func() bool { return s.count("h") == 6 })

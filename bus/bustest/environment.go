@@ -85,7 +85,8 @@ func (w *environment) declare(services ...*service) {
 	w.t.Helper()
 	var topology broker.Topology
 	for _, s := range services {
-		topology.Services = append(topology.Services, broker.ServiceTopology{Service: s.name, Topics: s.dispatcher.Topics()})
+		topology.Services = append(topology.Services,
+			broker.ServiceTopology{Service: s.name, Topics: s.dispatcher.Topics()})
 	}
 	require.NoError(w.t, w.broker.Declare(w.t.Context(), topology))
 }

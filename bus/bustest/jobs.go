@@ -107,7 +107,9 @@ func jobOnce(w *environment, newStore NewStore) {
 			err := run.Commit(ctx, func(ctx context.Context, tx *store.Tx) error {
 				return note(ctx, tx, "chore", c.Name, c.Version)
 			})
-			again := run.Commit(ctx, func(ctx context.Context, tx *store.Tx) error { return note(ctx, tx, "chore", c.Name, 2) })
+			again := run.Commit(ctx, func(ctx context.Context, tx *store.Tx) error {
+				return note(ctx, tx, "chore", c.Name, 2)
+			})
 			assert.True(w.t, bus.IsPermanent(again), "a job commits once")
 			return err
 		})
@@ -119,7 +121,9 @@ func jobOnce(w *environment, newStore NewStore) {
 	require.NoError(w.t, err)
 	assert.Equal(w.t, store.Running, now.Status)
 	// The job waits outside a unit of work; other units continue.
-	err = s.db.Do(w.t.Context(), func(ctx context.Context, tx *store.Tx) error { return note(ctx, tx, "other", "y", 1) })
+	err = s.db.Do(w.t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		return note(ctx, tx, "other", "y", 1)
+	})
 	require.NoError(w.t, err)
 	close(open)
 	assert.Equal(w.t, store.Succeeded, s.outcome(op).Status)

@@ -75,7 +75,9 @@ func receiptsOfEvents(w *environment, newStore NewStore) {
 			return bad.broken(m)
 		})(s)
 		bus.Handle(s.dispatcher, func(_ context.Context, tx *store.Tx, m happened) error {
-			tx.Once("together", func(ctx context.Context, tx *store.Tx) error { return note(ctx, tx, "both", "all", 0) })
+			tx.Once("together", func(ctx context.Context, tx *store.Tx) error {
+				return note(ctx, tx, "both", "all", 0)
+			})
 			return nil
 		}, bus.Name("both"))
 	})

@@ -22,7 +22,11 @@ func AsyncAPI(catalogue []events.Type) ([]byte, error) {
 		}
 		delete(schema, "$schema")
 		messages[t.Topic] = object{
-			"name": t.Topic, "title": t.Topic, "summary": t.Summary, "contentType": "application/json", "payload": schema,
+			"name":        t.Topic,
+			"title":       t.Topic,
+			"summary":     t.Summary,
+			"contentType": "application/json",
+			"payload":     schema,
 		}
 		channels[t.Topic] = object{
 			"address": t.Topic, "description": t.Summary,
@@ -36,8 +40,9 @@ func AsyncAPI(catalogue []events.Type) ([]byte, error) {
 		"asyncapi": "3.0.0",
 		"info": object{
 			"title": "stega", "version": "1",
-			"description": "The events of stega. A client subscribes to them over WebSocket or server-sent events at GET /v1/stream; " +
-				"a channel there is a topic, with wildcards. Each push carries the CloudEvents attributes of its event.",
+			"description": "The events of stega. A client subscribes to them over WebSocket or server-sent events " +
+				"at GET /v1/stream; " +
+				"a channel there is a topic, with wildcards. Each push has the CloudEvents attributes of its event.",
 		},
 		"servers":    object{"boundary": object{"host": "127.0.0.1:8420", "pathname": "/v1/stream", "protocol": "ws"}},
 		"channels":   channels,

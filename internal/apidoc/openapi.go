@@ -24,7 +24,10 @@ var (
 )
 
 var variables = map[string]string{
-	"id": "id of the entity", "symbol": "symbol, such as AAPL", "service": "name of a service", "topic": "topic of an event",
+	"id":      "id of the entity",
+	"symbol":  "symbol, such as AAPL",
+	"service": "name of a service",
+	"topic":   "topic of an event",
 }
 
 // OpenAPI returns the OpenAPI 3.1 document of routes. root is the folder of the source, of which it takes the comments.
@@ -49,13 +52,18 @@ func OpenAPI(routes []rest.Route, root string, strict bool) ([]byte, error) {
 		"openapi": "3.1.0",
 		"info": object{
 			"title": "stega", "version": "1", "license": object{"name": "MIT"},
-			"description": "Portfolios, prices, returns, correlations and optimal weights. A write answers 202 with an operation, of which GET /v1/operations/{id} shows the outcome.",
+			"description": "Portfolios, prices, returns, correlations and optimal weights. A write answers 202 with " +
+				"an operation, of which GET /v1/operations/{id} shows the outcome.",
 		},
 		"servers": []any{object{"url": "/"}},
 		"paths":   paths,
 		"components": object{
-			"schemas":         s.named,
-			"securitySchemes": object{"token": object{"type": "http", "scheme": "bearer", "description": "a token of stega; its scope is read, write or admin"}},
+			"schemas": s.named,
+			"securitySchemes": object{"token": object{
+				"type":        "http",
+				"scheme":      "bearer",
+				"description": "a token of stega; its scope is read, write or admin",
+			}},
 			"responses": object{"Problem": object{
 				"description": "The request failed. The codes are listed in docs/errors.md.",
 				"content":     object{"application/problem+json": object{"schema": problem}},
@@ -79,19 +87,31 @@ func (s *schemas) operation(r rest.Route) object {
 	if !strings.HasPrefix(r.Path, "/v1/") {
 		tag = "server"
 	}
-	o := object{"operationId": r.Name, "summary": r.Summary, "tags": []string{tag}, "parameters": s.parameters(r), "responses": s.responses(r)}
+	o := object{
+		"operationId": r.Name,
+		"summary":     r.Summary,
+		"tags":        []string{tag},
+		"parameters":  s.parameters(r),
+		"responses":   s.responses(r),
+	}
 	if r.Scope == rest.ScopeOpen {
 		o["security"] = []any{}
 	} else {
 		o["security"] = []any{object{"token": []string{string(r.Scope)}}}
 	}
 	if r.Takes != "" {
-		o["requestBody"] = object{"required": true, "content": object{r.Takes: object{"schema": object{"type": "string"}}}}
+		o["requestBody"] = object{
+			"required": true,
+			"content":  object{r.Takes: object{"schema": object{"type": "string"}}},
+		}
 	} else if r.Body != nil {
 		s.request = true
 		schema := s.answer(r.Body)
 		s.request = false
-		o["requestBody"] = object{"required": !r.BodyOptional, "content": object{"application/json": object{"schema": schema}}}
+		o["requestBody"] = object{
+			"required": !r.BodyOptional,
+			"content":  object{"application/json": object{"schema": schema}},
+		}
 	}
 	return o
 }
@@ -99,7 +119,13 @@ func (s *schemas) operation(r rest.Route) object {
 func (s *schemas) parameters(r rest.Route) []any {
 	list := []any{}
 	for _, m := range variable.FindAllStringSubmatch(r.Path, -1) {
-		list = append(list, object{"name": m[1], "in": "path", "required": true, "description": variables[m[1]], "schema": object{"type": "string"}})
+		list = append(list, object{
+			"name":        m[1],
+			"in":          "path",
+			"required":    true,
+			"description": variables[m[1]],
+			"schema":      object{"type": "string"},
+		})
 	}
 	for _, q := range r.Query {
 		p := object{"name": q.Name, "in": "query", "description": q.About, "schema": parameter(q)}
@@ -114,11 +140,16 @@ func (s *schemas) parameters(r rest.Route) []any {
 	text := object{"type": "string"}
 	switch _, accepted := r.Answer.(rest.Accepted); {
 	case accepted:
-		header("Operation-Id", "a UUIDv7 that makes the write safe to repeat", object{"type": "string", "format": "uuid"})
-		header("Prefer", "wait=N waits up to N seconds for the outcome; wait=N, settled for all that follows from it", text)
+		header("Operation-Id", "a UUIDv7 that makes the write safe to repeat",
+			object{"type": "string", "format": "uuid"})
+		header("Prefer", "wait=N waits up to N seconds for the outcome; wait=N, settled for all that follows from it",
+			text)
 	case r.Method == http.MethodGet && strings.HasPrefix(r.Path, "/v1/") && r.Gives == "":
 		list = append(list, object{
-			"name": "after", "in": "query", "description": "id of an operation whose effects the answer must show", "schema": object{"type": "string", "format": "uuid"},
+			"name":        "after",
+			"in":          "query",
+			"description": "id of an operation whose effects the answer must show",
+			"schema":      object{"type": "string", "format": "uuid"},
 		})
 		header("If-None-Match", "ETag of an answer that the client has", text)
 	}
@@ -172,10 +203,14 @@ func (s *schemas) responses(r rest.Route) object {
 	answer := object{"description": http.StatusText(status)}
 	if _, accepted := r.Answer.(rest.Accepted); accepted {
 		answer["content"] = content(object{"anyOf": []any{
-			s.of(reflect.TypeFor[rest.Ended]()), s.of(reflect.TypeFor[boundary.Operation]()), // that of a service, and that of the ledger
+			// that of a service, and that of the ledger
+			s.of(reflect.TypeFor[rest.Ended]()), s.of(reflect.TypeFor[boundary.Operation]()),
 		}})
 		answer["description"] = "The outcome, when the request prefers to wait for it"
-		all[strconv.Itoa(http.StatusAccepted)] = object{"description": "Accepted", "content": content(s.answer(r.Answer))}
+		all[strconv.Itoa(http.StatusAccepted)] = object{
+			"description": "Accepted",
+			"content":     content(s.answer(r.Answer)),
+		}
 	} else if r.Answer != nil {
 		answer["content"] = content(s.answer(r.Answer))
 	} else if r.Gives != "" {
@@ -198,7 +233,8 @@ func Errors(root string) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	b.WriteString("# Error codes\n\nThe `code` of a problem, its HTTP status, and what it means; … stands for what varies. This page is\n" +
+	b.WriteString("# Error codes\n\nThe `code` of a problem, its HTTP status, and what it means; … stands for what " +
+		"varies. This page is\n" +
 		"generated: `go test ./docs -update`.\n\n| code | status | meaning |\n| --- | --- | --- |\n")
 	var codes []string
 	for code := range src.codes {

@@ -28,11 +28,22 @@ type schemas struct {
 
 // names are those of types whose own name says too little outside of their package.
 var names = map[string]string{
-	"portfolio.Request":  "PortfolioRequest",
-	"marketdata.Summary": "Symbol", "marketdata.Prices": "SymbolPrices", "optimization.Request": "OptimizationRequest", "optimization.Summary": "OptimizationSummary",
-	"optimization.Result": "OptimizationResult", "optimization.Data": "OptimizationData", "access.Entry": "AuditEntry", "access.Made": "CreatedToken",
-	"access.Link": "SignInLink", "correlations.matrixAnswer": "CorrelationMatrix", "correlations.Rolling": "RollingCorrelation", "returns.YearOf": "YearlyReturns",
-	"rest.revival": "RetryRequest", "process.LogLine": "LogEntry", "boundary.Node": "OperationNode",
+	"portfolio.Request":         "PortfolioRequest",
+	"marketdata.Summary":        "Symbol",
+	"marketdata.Prices":         "SymbolPrices",
+	"optimization.Request":      "OptimizationRequest",
+	"optimization.Summary":      "OptimizationSummary",
+	"optimization.Result":       "OptimizationResult",
+	"optimization.Data":         "OptimizationData",
+	"access.Entry":              "AuditEntry",
+	"access.Made":               "CreatedToken",
+	"access.Link":               "SignInLink",
+	"correlations.matrixAnswer": "CorrelationMatrix",
+	"correlations.Rolling":      "RollingCorrelation",
+	"returns.YearOf":            "YearlyReturns",
+	"rest.revival":              "RetryRequest",
+	"process.LogLine":           "LogEntry",
+	"boundary.Node":             "OperationNode",
 }
 
 // name returns the name of a type among the schemas.
@@ -62,7 +73,11 @@ func (s *schemas) special(t reflect.Type) (object, bool) {
 	orNull := func(schema object) object { return object{"anyOf": []any{schema, object{"type": "null"}}} }
 	exact := object{"type": "string", "pattern": decimalPattern, "description": "an exact decimal"}
 	if s.request {
-		exact = object{"type": []string{"string", "number"}, "pattern": decimalPattern, "description": "an exact decimal"}
+		exact = object{
+			"type":        []string{"string", "number"},
+			"pattern":     decimalPattern,
+			"description": "an exact decimal",
+		}
 	}
 	switch t {
 	case reflect.TypeFor[civil.Date]():
@@ -81,10 +96,15 @@ func (s *schemas) special(t reflect.Type) (object, bool) {
 		return object{"type": "array", "items": orNull(number)}, true
 	case reflect.TypeFor[optimization.Range]():
 		return object{
-			"type": "array", "items": object{"type": []string{"number", "null"}}, "minItems": 2, "maxItems": 2, "description": "lower and upper limit; null for none",
+			"type":        "array",
+			"items":       object{"type": []string{"number", "null"}},
+			"minItems":    2,
+			"maxItems":    2,
+			"description": "lower and upper limit; null for none",
 		}, true
 	}
-	if t.Kind() == reflect.Struct && t.NumField() == 1 && t.Field(0).Anonymous && t.Field(0).Type == reflect.TypeFor[decimal.Decimal]() {
+	if t.Kind() == reflect.Struct && t.NumField() == 1 && t.Field(0).Anonymous &&
+		t.Field(0).Type == reflect.TypeFor[decimal.Decimal]() {
 		return exact, true
 	}
 	return nil, false
@@ -100,7 +120,8 @@ func (s *schemas) of(t reflect.Type) any {
 		return s.of(t.Elem())
 	case reflect.Bool:
 		return object{"type": "boolean"}
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint8,
+		reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return object{"type": "integer"}
 	case reflect.Float32, reflect.Float64:
 		return object{"type": "number"}

@@ -95,7 +95,9 @@ func (s *source) constant(pkg string, v *ast.ValueSpec) {
 
 // fault notes the code of a call such as fault.Invalid("code", "detail").
 func (s *source) fault(pkg string, call *ast.CallExpr) {
-	for _, of := range []string{"stega/cmd", "stega/client", "stega/daemon", "stega/internal", "stega/test", "stega/bench", "stega/broker"} { // which serve nothing
+	// which serve nothing
+	for _, of := range []string{"stega/cmd", "stega/client", "stega/daemon", "stega/internal", "stega/test",
+		"stega/bench", "stega/broker"} {
 		if strings.HasPrefix(pkg, of) || strings.HasSuffix(pkg, "test") {
 			return
 		}

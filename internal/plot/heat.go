@@ -37,7 +37,8 @@ func newHeat(o Options, labels []string, values [][]float64, lo, hi float64) (*h
 		return nil, ErrNothing
 	}
 	if len(values) != len(labels) || !(lo < hi) || math.IsInf(hi-lo, 0) {
-		return nil, fmt.Errorf("%w: %d labels, %d rows, values from %g to %g", ErrShape, len(labels), len(values), lo, hi)
+		return nil, fmt.Errorf("%w: %d labels, %d rows, values from %g to %g", ErrShape, len(labels), len(values), lo,
+			hi)
 	}
 	h := &heat{Options: o, labels: make([]string, len(labels)), values: values, lo: lo, hi: hi}
 	h.Title = clean(o.Title)

@@ -74,8 +74,9 @@ func TestGapsAreNotJoined(t *testing.T) {
 	got := drawn(t, plot.Options{SVG: true}, s)
 	assert.Equal(t, 2, strings.Count(got, "<polyline"))
 	assert.NotContains(t, got, "NaN")
-	assert.Equal(t, 1, strings.Count(drawn(t, plot.Options{SVG: true}, plot.Series{X: s.X, Y: []float64{1, 1, 3, 2, 2}}),
-		"<polyline"))
+	assert.Equal(t, 1,
+		strings.Count(drawn(t, plot.Options{SVG: true}, plot.Series{X: s.X, Y: []float64{1, 1, 3, 2, 2}}),
+			"<polyline"))
 }
 
 func TestSeriesAreToldApart(t *testing.T) {
@@ -225,7 +226,12 @@ func TestAnyNumbersAreDrawnWithinTheSize(t *testing.T) {
 				s.Y[i] = []float64{math.NaN(), math.Inf(1), math.MaxFloat64, 0}[rng.IntN(4)]
 			}
 		}
-		o := plot.Options{Width: rng.IntN(200), Height: rng.IntN(60), ASCII: rng.IntN(2) == 0, YPercent: rng.IntN(2) == 0}
+		o := plot.Options{
+			Width:    rng.IntN(200),
+			Height:   rng.IntN(60),
+			ASCII:    rng.IntN(2) == 0,
+			YPercent: rng.IntN(2) == 0,
+		}
 		var b strings.Builder
 		if err := plot.Lines(&b, o, s); err != nil {
 			require.ErrorIs(t, err, plot.ErrNothing)

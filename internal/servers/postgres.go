@@ -36,7 +36,8 @@ func Postgres(t testing.TB) *PG {
 	t.Helper()
 	p := &PG{Database: name(), admin: administrator(t)}
 	// It sorts by the rules of a language, as most installations do, whatever the server's locale is.
-	p.Exec(t, `CREATE DATABASE "`+p.Database+`" TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en-US'`)
+	p.Exec(t,
+		`CREATE DATABASE "`+p.Database+`" TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en-US'`)
 	t.Cleanup(func() { p.Exec(t, `DROP DATABASE IF EXISTS "`+p.Database+`" WITH (FORCE)`) })
 	return p
 }

@@ -264,7 +264,9 @@ func (r *Rabbit) StopQuorumQueues(t testing.TB) (restart func()) {
 	rabbit.eval(t, `ok =:= supervisor:terminate_child(ra_systems_sup, quorum_queues).`)
 	var once sync.Once
 	restart = func() {
-		once.Do(func() { rabbit.eval(t, `ok =:= element(1, supervisor:restart_child(ra_systems_sup, quorum_queues)).`) })
+		once.Do(func() {
+			rabbit.eval(t, `ok =:= element(1, supervisor:restart_child(ra_systems_sup, quorum_queues)).`)
+		})
 	}
 	t.Cleanup(restart)
 	return restart

@@ -245,7 +245,10 @@ func (s *server) run(ctx context.Context) error {
 		s.published[inside] = free
 		port := fmt.Sprintf("%d/tcp", inside)
 		exposed = append(exposed, port)
-		bindings[network.MustParsePort(port)] = []network.PortBinding{{HostIP: bindAddress(), HostPort: strconv.Itoa(free)}}
+		bindings[network.MustParsePort(port)] = []network.PortBinding{{
+			HostIP:   bindAddress(),
+			HostPort: strconv.Itoa(free),
+		}}
 	}
 	options := []testcontainers.ContainerCustomizer{
 		testcontainers.WithLogger(log.NewNoopLogger()),

@@ -72,9 +72,14 @@ func At(t testing.TB, url, token string) *Server {
 // Config returns the configuration of "stega up" on a folder.
 func Config(data string, changes ...func(*process.Config)) process.Config {
 	cfg := process.Config{
-		Services: process.Names(), Roles: []process.Role{process.API, process.Consumer}, Addr: "127.0.0.1:0", Migrate: true,
-		Log: slog.New(slog.DiscardHandler), TokenFile: filepath.Join(data, "token"), Secret: Secret,
-		Database: func(service string) string { return "sqlite://" + filepath.Join(data, service+".db") },
+		Services:  process.Names(),
+		Roles:     []process.Role{process.API, process.Consumer},
+		Addr:      "127.0.0.1:0",
+		Migrate:   true,
+		Log:       slog.New(slog.DiscardHandler),
+		TokenFile: filepath.Join(data, "token"),
+		Secret:    Secret,
+		Database:  func(service string) string { return "sqlite://" + filepath.Join(data, service+".db") },
 		Broker: func(ctx context.Context) (broker.Broker, error) {
 			return embedded.Open(ctx, filepath.Join(data, "broker"), slog.New(slog.DiscardHandler))
 		},

@@ -73,7 +73,12 @@ func newFeasible(n int, names assetNames, c Constraints) (*feasible, error) {
 		}
 		for k, v := range l.Coefficients {
 			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return nil, &InvalidError{Field: name, Asset: k, Name: names.of(k), Detail: fmt.Sprint("the coefficient is ", v)}
+				return nil, &InvalidError{
+					Field:  name,
+					Asset:  k,
+					Name:   names.of(k),
+					Detail: fmt.Sprint("the coefficient is ", v),
+				}
 			}
 		}
 		if err := f.add(name, conic.Dense(l.Coefficients), l.Lower, l.Upper); err != nil {
@@ -107,7 +112,8 @@ func (f *feasible) setBounds(c Constraints) error {
 				Detail: fmt.Sprintf("[%v, %v]", b.Lower, b.Upper)}
 		}
 		if b.Lower > b.Upper {
-			return infeasible([]string{"bounds of " + f.names.of(i)}, "the lower bound of %s, %v, is above its upper bound, %v",
+			return infeasible([]string{"bounds of " + f.names.of(i)},
+				"the lower bound of %s, %v, is above its upper bound, %v",
 				f.names.of(i), b.Lower, b.Upper)
 		}
 	}
@@ -161,8 +167,9 @@ func (f *feasible) addBounds() error {
 			continue
 		}
 		if !math.IsInf(b.Lower, 0) {
-			f.less = append(f.less, limit{name: "lower bound of " + name, row: conic.Row{Index: []int{i}, Value: []float64{-1}},
-				bound: -b.Lower, asset: true})
+			f.less = append(f.less,
+				limit{name: "lower bound of " + name, row: conic.Row{Index: []int{i}, Value: []float64{-1}},
+					bound: -b.Lower, asset: true})
 		}
 		// An upper bound that the other lower bounds imply would only slow down the solver.
 		if !math.IsInf(b.Upper, 0) && !(b.Upper >= f.budget-(lower-b.Lower)) {

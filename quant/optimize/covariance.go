@@ -52,7 +52,8 @@ func newRisk(sigma *mat.SymDense, names assetNames, repair quant.RepairMethod) (
 	} else {
 		if chol.Cond() > conditioned {
 			r.notes = append(r.notes, fmt.Sprintf(
-				"the covariance is nearly singular (condition number %.0e): weights of assets that move together are uncertain",
+				"the covariance is nearly singular (condition number %.0e): weights of assets that move together "+
+					"are uncertain",
 				chol.Cond()))
 		}
 		var u mat.TriDense
@@ -83,7 +84,8 @@ func (r *risk) spectrum(repair quant.RepairMethod) error {
 	least, most := values[0], values[n-1]
 	switch {
 	case least >= -1e-10*math.Abs(most):
-		r.notes = append(r.notes, "the covariance is singular: some assets are combinations of others, or do not move at all")
+		r.notes = append(r.notes,
+			"the covariance is singular: some assets are combinations of others, or do not move at all")
 	case repair == refuse:
 		return invalid("covariance", "not positive semidefinite: its smallest eigenvalue is %.3g, its largest %.3g",
 			least, most)
@@ -93,7 +95,8 @@ func (r *risk) spectrum(repair quant.RepairMethod) error {
 			return invalid("repair", "%v", err)
 		}
 		r.notes = append(r.notes, fmt.Sprintf(
-			"the covariance was not positive semidefinite (smallest eigenvalue %.3g) and was repaired: %s", least, repair))
+			"the covariance was not positive semidefinite (smallest eigenvalue %.3g) and was repaired: %s", least,
+			repair))
 		r.sigma = fixed
 		if e, values, err = eigen(fixed); err != nil {
 			return err

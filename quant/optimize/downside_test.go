@@ -78,12 +78,15 @@ func TestDownsideValues(t *testing.T) {
 		want       []float64 // return, risk, and the ratio of the return above .02 to risk
 		rtol, atol float64
 	}{
-		{"C12 least CVaR", daily, cvar, minimum, 0, nil, []float64{0.17745746040573562, 0.017049502122532853}, 1e-4, 1e-4},
+		{"C12 least CVaR", daily, cvar, minimum, 0, nil, []float64{0.17745746040573562, 0.017049502122532853}, 1e-4,
+			1e-4},
 		{"C13 CVaR for a return of .2", daily, cvar, forReturn, .2, nil, []float64{0.2, 0.017222}, 1e-4, 1e-6},
 		{"C14 weekly", weekly, cvar, forReturn, .2, nil, []float64{0.2, 0.03447723250708958}, 1e-4, 1e-6},
 		{"C15 monthly", monthly, cvar, forReturn, .2, nil, []float64{0.2, 0.02343809217822161}, 1e-4, 1e-6},
-		{"C17 return for a CVaR of .02", setup, cvar, forRisk, .02, nil, []float64{0.2267893986249195, 0.02}, 1e-4, 1e-6},
-		{"C19 CVaR for a return of .25", setup, cvar, forReturn, .25, nil, []float64{0.25, 0.021036631225933487}, 1e-4, 1e-6},
+		{"C17 return for a CVaR of .02", setup, cvar, forRisk, .02, nil, []float64{0.2267893986249195, 0.02}, 1e-4,
+			1e-6},
+		{"C19 CVaR for a return of .25", setup, cvar, forReturn, .25, nil, []float64{0.25, 0.021036631225933487}, 1e-4,
+			1e-6},
 		{"C20 short positions", setup, cvar, forReturn, .26, between(-3, 3), []float64{0.26, 0.01804624747353764},
 			1e-4, 1e-6},
 		{"C21 least CDaR", setup, cdar, minimum, 0, nil, []float64{0.14798, 0.056433}, 1e-4, 1e-4},
@@ -94,7 +97,8 @@ func TestDownsideValues(t *testing.T) {
 			1e-4, 1e-4},
 		{"C23 least semideviation", setup, semi, minimum, 0, nil, []float64{0.091059, 0.084974, 0.836243}, 1e-3, 1e-3},
 		{"C23 utility", setup, semi, utility, 2, nil, []float64{0.50857, 0.17469, 2.796777}, 1e-4, 1e-4},
-		{"C24 weekly", weekly, semi, forReturn, .2, nil, []float64{0.2, 0.07667633475531543, 2.3475307841574087}, 1e-4, 1e-4},
+		{"C24 weekly", weekly, semi, forReturn, .2, nil, []float64{0.2, 0.07667633475531543, 2.3475307841574087}, 1e-4,
+			1e-4},
 		{"C24 monthly", monthly, semi, forReturn, .3, nil, []float64{0.3, 0.04746519522734184, 5.899059271933824},
 			1e-4, 1e-4},
 	} {
@@ -119,7 +123,9 @@ func TestDownsideValues(t *testing.T) {
 		p, err := optimize.ReturnForRisk(context.Background(), s, 0.091287)
 		require.NoError(t, err)
 		assert.InDelta(t, .2, p.Return, 2e-4) // the risk has six digits
-		assert.True(t, slices.ContainsFunc(p.Active, func(a optimize.Active) bool { return a.Constraint == "target risk" }))
+		assert.True(t, slices.ContainsFunc(p.Active, func(a optimize.Active) bool {
+			return a.Constraint == "target risk"
+		}))
 	})
 }
 

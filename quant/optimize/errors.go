@@ -53,7 +53,8 @@ type ConvergenceError struct {
 }
 
 func (e *ConvergenceError) Error() string {
-	return fmt.Sprintf("no solution after %d iterations: gap %.1e, constraints %.1e, gradient %.1e", e.Iterations, e.Gap,
+	return fmt.Sprintf("no solution after %d iterations: gap %.1e, constraints %.1e, gradient %.1e", e.Iterations,
+		e.Gap,
 		e.Primal, e.Dual)
 }
 

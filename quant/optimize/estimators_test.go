@@ -73,7 +73,8 @@ func TestValuesOverOtherEstimators(t *testing.T) {
 		requirePortfolio(t, best, nil, 1e-7, 0.32971891062187103, 0.17670121760851704, 1.7527831149871063)
 		exponential.Bounds = between(-1, 1)
 		got, err := optimize.MinVolatility(ctx, exponential)
-		requirePortfolio(t, got, err, 1e-6, 0.23215576461823062, 0.1325959061825329, 1.6000174569958052) // not in the table
+		// not in the table
+		requirePortfolio(t, got, err, 1e-6, 0.23215576461823062, 0.1325959061825329, 1.6000174569958052)
 	})
 	t.Run("C9 hierarchical risk parity over a shrunk covariance", func(t *testing.T) {
 		t.Parallel()

@@ -56,7 +56,8 @@ func TestInfeasibleErrorsNameTheConstraints(t *testing.T) {
 		{"a return above the best asset", nil, earning(ctx, .5), []string{"target return", "bounds"},
 			"the target return 0.5 is above that of the best asset, 0.37 (NVDA)"},
 		{"a return that bounds prevent", bounds(optimize.Bound{Upper: .4}), earning(ctx, .3),
-			[]string{"target return", "bounds"}, "the target return 0.3 is above the highest that the bounds allow, 0.238"},
+			[]string{"target return", "bounds"},
+			"the target return 0.3 is above the highest that the bounds allow, 0.238"},
 		{
 			"a return that a group prevents", groups(group("tech", 0, .3, 0, 1)), earning(ctx, .3),
 			[]string{"budget", "group tech (upper)", "target return", "lower bound of AAPL"},
@@ -95,7 +96,8 @@ func TestInfeasibleErrorsNameTheConstraints(t *testing.T) {
 			p.RiskFree = .2
 			p.Groups = []optimize.Group{group("tech", 0, .3, 0, 1)}
 		}, sharpe(ctx), []string{"risk-free rate"},
-			"no portfolio that the constraints allow earns more than the risk-free rate of 0.2: the highest return is 0.146"},
+			"no portfolio within the constraints earns more than the risk-free rate of 0.2: the highest return " +
+				"is 0.146"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -133,7 +135,9 @@ func TestInvalidErrorsNameTheField(t *testing.T) {
 			"covariance: not positive semidefinite: its smallest eigenvalue is -0.17"},
 		{"no covariance", func(p *optimize.Problem) { p.Covariance = nil }, "covariance: there is none"},
 		{"too few returns", func(p *optimize.Problem) { p.Returns = p.Returns[:2] }, "returns: 2 for 3 assets"},
-		{"too many bounds", func(p *optimize.Problem) { p.Bounds = make([]optimize.Bound, 4) }, "bounds: 4 for 3 assets"},
+		{"too many bounds", func(p *optimize.Problem) {
+			p.Bounds = make([]optimize.Bound, 4)
+		}, "bounds: 4 for 3 assets"},
 		{"a bound that is NaN", func(p *optimize.Problem) { p.Bounds = between(nan, 1) }, "bounds of AAPL: [NaN, 1]"},
 		{"an asset that is not there", func(p *optimize.Problem) { p.Groups = []optimize.Group{group("x", 0, 1, 3)} },
 			"group x: there is no asset 3"},
@@ -159,7 +163,11 @@ func TestInvalidErrorsNameTheField(t *testing.T) {
 		keeps(t, p.Constraints, got.Weights)
 	}
 	_, err := optimize.MinRisk(ctx,
-		optimize.Scenarios{Names: []string{"A", "B"}, Measure: optimize.CVaR, Scenarios: [][]float64{{.1, .2}, {.1, nan}}})
+		optimize.Scenarios{
+			Names:     []string{"A", "B"},
+			Measure:   optimize.CVaR,
+			Scenarios: [][]float64{{.1, .2}, {.1, nan}},
+		})
 	assert.ErrorContains(t, err, "scenarios of B: NaN in period 1")
 	_, err = optimize.ReturnForRisk(ctx,
 		optimize.Scenarios{Measure: optimize.CVaR, Returns: []float64{.1, .2},

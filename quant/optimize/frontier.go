@@ -40,7 +40,8 @@ func TraceFrontier(ctx context.Context, problem Problem) (*Frontier, error) {
 		return nil, err
 	}
 	if m.Cost != 0 {
-		return nil, invalid("cost", "the frontier with trading costs has no corners: compute its points with EfficientReturn")
+		return nil, invalid("cost",
+			"the frontier with trading costs has no corners: compute its points with EfficientReturn")
 	}
 	// A singular matrix has no unique frontier of weights. A small ridge is added to each variance, and a larger one
 	// if that does not suffice.

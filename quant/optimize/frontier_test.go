@@ -32,7 +32,8 @@ func TestCriticalLineValues(t *testing.T) {
 	t.Log(len(f.Corners), "corners")
 	best = f.MaxSharpe(0)
 	best.Sharpe = (best.Return - .02) / best.Volatility
-	requirePortfolio(t, best, nil, 1e-7, 0.44859872371106785, 0.26762066559448255, 1.601515797589826) // not in the table
+	// not in the table
+	requirePortfolio(t, best, nil, 1e-7, 0.44859872371106785, 0.26762066559448255, 1.601515797589826)
 
 	p.Bounds = []optimize.Bound{unbounded}
 	f, err = optimize.TraceFrontier(context.Background(), p)

@@ -148,11 +148,14 @@ func TestEfficientFrontierValues(t *testing.T) {
 			[3]float64{0.2516854357026833, 0.22043282695478603, 1.051047790401043}},
 		{"B8 with L2, without bounds", func(p *problem) { p.L2, p.Bounds = 1, free }, sharpe(ctx), 1e-5,
 			[3]float64{0.2995338981166366, 0.2234696161770517, 1.2508810052063901}},
-		{"B9 utility", nil, utility(ctx, 2), 1e-5, [3]float64{0.3677732711751504, 0.2921342197778279, 1.1904571516463793}},
+		{"B9 utility", nil, utility(ctx, 2), 1e-5,
+			[3]float64{0.3677732711751504, 0.2921342197778279, 1.1904571516463793}},
 		{"B10 utility with short positions", func(p *problem) { p.Bounds = between(-1, 1) }, utility(ctx, 1), 1e-5,
 			[3]float64{1.4170505733098597, 1.0438577623242156, 1.3383533884915872}},
 		{
-			"B11 market neutral", func(p *problem) { p.Bounds, p.MarketNeutral = between(-1, 1), true }, utility(ctx, 1), 1e-5,
+			"B11 market neutral", func(p *problem) {
+				p.Bounds, p.MarketNeutral = between(-1, 1), true
+			}, utility(ctx, 1), 1e-5,
 			[3]float64{1.248936321062371, 1.0219175004907117, 1.2025787996313317},
 		},
 		{"B12 utility with L2", func(p *problem) { p.L2 = 5 }, utility(ctx, 1), 1e-5,
@@ -173,7 +176,8 @@ func TestEfficientFrontierValues(t *testing.T) {
 			}, risk(ctx, .19), 1e-5,
 			[3]float64{0.12790320789339854, 0.1175336636355454, 0.9180621496492316},
 		},
-		{"B16 a return of .25", nil, earning(ctx, .25), 1e-5, [3]float64{0.25, 0.18723269942026335, 1.2284179030274036}},
+		{"B16 a return of .25", nil, earning(ctx, .25), 1e-5,
+			[3]float64{0.25, 0.18723269942026335, 1.2284179030274036}},
 		{"B19 with L2", func(p *problem) { p.L2 = 1 }, earning(ctx, .25), 1e-5,
 			[3]float64{0.25, 0.20961660883459776, 1.0972412981906703}},
 	} {

@@ -73,8 +73,10 @@ func TestBlackLittermanValues(t *testing.T) {
 	prior, err := optimize.MarketImpliedReturns(covariance, capitalizations, aversion, .02)
 	require.NoError(t, err)
 	assert.InDeltaSlice(t, []float64{
-		0.14933293, 0.2168623, 0.11219185, 0.10362374, 0.28416295, 0.12196098, 0.19036819, 0.08860159, 0.17724273, 0.08779627,
-		0.0791797, 0.16460474, 0.12854665, 0.08657863, 0.11230036, 0.13875465, 0.15017163, 0.09066484, 0.1696369, 0.13270213,
+		0.14933293, 0.2168623, 0.11219185, 0.10362374, 0.28416295, 0.12196098, 0.19036819, 0.08860159, 0.17724273,
+		0.08779627,
+		0.0791797, 0.16460474, 0.12854665, 0.08657863, 0.11230036, 0.13875465, 0.15017163, 0.09066484, 0.1696369,
+		0.13270213,
 	}, prior, 1e-6, "C25")
 	views := func(of map[string]float64) []optimize.View {
 		var out []optimize.View
@@ -112,7 +114,13 @@ func TestBlackLittermanValues(t *testing.T) {
 		0.8968654692926723)
 	w := check("C28", nil, five)
 	want := make([]float64, 20)
-	for s, v := range map[string]float64{"AAPL": 1.40675, "BAC": .02651, "T": 2.81117, "BBY": -1.44667, "SBUX": -1.79776} {
+	for s, v := range map[string]float64{
+		"AAPL": 1.40675,
+		"BAC":  .02651,
+		"T":    2.81117,
+		"BBY":  -1.44667,
+		"SBUX": -1.79776,
+	} {
 		want[at(s)] = v
 	}
 	assert.InDeltaSlice(t, want, w, 5.1e-6, "C28")
@@ -191,7 +199,8 @@ func TestDiscreteAllocationValues(t *testing.T) {
 	order := optimize.Order{Names: d.symbols, Weights: best.Weights, Prices: last, Money: 10_000, Short: .3}
 	a, err := optimize.AllocateGreedily(order)
 	require.NoError(t, err)
-	assert.Equal(t, map[string]int64{"MA": 20, "FB": 12, "PFE": 54, "BABA": 4, "AAPL": 4, "BBY": 2, "SBUX": 1, "GOOG": 1},
+	assert.Equal(t,
+		map[string]int64{"MA": 20, "FB": 12, "PFE": 54, "BABA": 4, "AAPL": 4, "BBY": 2, "SBUX": 1, "GOOG": 1},
 		shares(a), "C31")
 	assert.InDelta(t, 0.017086185150415774, a.RMSE, 1e-5, "C31")
 	assert.InDelta(t, 10_000, cost(a)+a.Leftover, 1e-9)

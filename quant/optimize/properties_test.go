@@ -225,7 +225,8 @@ func TestTheFrontierIsConvexAndAgreesWithTheSolver(t *testing.T) {
 		for i, point := range points {
 			keeps(t, p.Constraints, point.Weights)
 			if i > 0 && i+1 < len(points) && p.L2 == 0 {
-				assert.LessOrEqual(t, point.Volatility, (points[i-1].Volatility+points[i+1].Volatility)/2+1e-9, "convex")
+				assert.LessOrEqual(t, point.Volatility, (points[i-1].Volatility+points[i+1].Volatility)/2+1e-9,
+					"convex")
 			}
 			if i%5 == 2 {
 				solved, err := optimize.EfficientReturn(ctx, p, point.Return)
@@ -270,7 +271,8 @@ func TestTheOrderAndTheScaleOfAssetsDoNotMatter(t *testing.T) {
 		require.NoError(t, err)
 		hrpA, err := optimize.HierarchicalRiskParity(p.Covariance, nil, quant.WardLinkage, nil)
 		require.NoError(t, err)
-		hrpB, err := optimize.HierarchicalRiskParity(mat.NewSymDense(n, scaled(p.Covariance.RawSymmetric().Data, unit)), nil,
+		hrpB, err := optimize.HierarchicalRiskParity(mat.NewSymDense(n, scaled(p.Covariance.RawSymmetric().Data, unit)),
+			nil,
 			quant.WardLinkage, nil)
 		require.NoError(t, err)
 		for i, from := range order {

@@ -138,9 +138,10 @@ func (m *meanVariance) noExcessAfterCosts(ctx context.Context) error {
 func (m *meanVariance) noExcessReturn(top float64, best int) error {
 	if best >= 0 && m.Returns[best] == top {
 		return infeasible([]string{"risk-free rate"},
-			"no asset earns more than the risk-free rate of %.6g: the best has %.6g (%s)", m.RiskFree, top, m.names.of(best))
+			"no asset earns more than the risk-free rate of %.6g: the best has %.6g (%s)", m.RiskFree, top,
+			m.names.of(best))
 	}
 	return infeasible([]string{"risk-free rate"},
-		"no portfolio that the constraints allow earns more than the risk-free rate of %.6g: the highest return is %.6g",
+		"no portfolio within the constraints earns more than the risk-free rate of %.6g: the highest return is %.6g",
 		m.RiskFree, top)
 }

@@ -83,7 +83,8 @@ func (s *Server) after(r *http.Request, id string) error {
 		return err
 	}
 	f := fault.New(fault.KindTimeout, "view_behind", "operation %s is not settled after %s", id, p.Wait).
-		WithHint("ask again, wait longer with Prefer: wait=N, or see what it waits for: GET /v1/operations/%s?tree=true", id)
+		WithHint(
+			"ask again, wait longer with Prefer: wait=N, or see what it waits for: GET /v1/operations/%s?tree=true", id)
 	if o.Outcome == Failed {
 		f = fault.Conflict("view_incomplete", "what follows from operation %s was given up in part", id).
 			WithHint("see which message could not be handled: GET /v1/dead")
@@ -138,7 +139,8 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, next http.Handler
 	var accepted struct {
 		ID string `json:"operation_id"`
 	}
-	if answer.status != http.StatusAccepted || json.Unmarshal(answer.body.Bytes(), &accepted) != nil || accepted.ID == "" {
+	if answer.status != http.StatusAccepted || json.Unmarshal(answer.body.Bytes(), &accepted) != nil ||
+		accepted.ID == "" {
 		answer.release(w)
 		return nil
 	}

@@ -330,10 +330,12 @@ func TestOperationsThatDependOnEachOtherSettleByTheDefinition(t *testing.T) {
 			for i := range operations {
 				id := fmt.Sprintf("op%d", i)
 				var outcome string
-				err := b.db.Read().NewRaw("SELECT coalesce((SELECT outcome FROM ledger WHERE id = ?), '')", id).Scan(t.Context(),
-					&outcome)
+				err := b.db.Read().NewRaw("SELECT coalesce((SELECT outcome FROM ledger WHERE id = ?), '')", id).
+					Scan(t.Context(),
+						&outcome)
 				require.NoError(t, err)
-				require.Equal(t, s.done(id), outcome == Settled, "seed %d, %s, %d receipts to come: %s", seed, id, len(order),
+				require.Equal(t, s.done(id), outcome == Settled, "seed %d, %s, %d receipts to come: %s", seed, id,
+					len(order),
 					outcome)
 			}
 		}

@@ -145,7 +145,8 @@ func (d directory) cancel(c echo.Context) error {
 			continue
 		}
 		var answer json.RawMessage
-		if err := r.json(ctx, http.MethodPost, "/v1/operations/"+url.PathEscape(id)+"/cancel", nil, &answer); err != nil {
+		if err := r.json(ctx, http.MethodPost, "/v1/operations/"+url.PathEscape(id)+"/cancel", nil,
+			&answer); err != nil {
 			return err
 		}
 		c.Response().Header().Set(echo.HeaderLocation, "/v1/operations/"+id)

@@ -242,12 +242,20 @@ func (b *ledgerTx) evaluateOne(ctx context.Context, a *operationState, late bool
 			return false, err
 		}
 		err = emitFor(b.tx, t.id, events.OperationSettled{
-			ID: t.id, Command: t.state.Command, Service: t.state.Service, About: t.state.About, EntityID: t.state.EntityID,
-			Status: row.Status,
-			Error:  t.state.Error, AcceptedAt: t.state.AcceptedAt, FinishedAt: t.state.FinishedAt, SettledAt: now,
+			ID:         t.id,
+			Command:    t.state.Command,
+			Service:    t.state.Service,
+			About:      t.state.About,
+			EntityID:   t.state.EntityID,
+			Status:     row.Status,
+			Error:      t.state.Error,
+			AcceptedAt: t.state.AcceptedAt,
+			FinishedAt: t.state.FinishedAt,
+			SettledAt:  now,
 		})
 	case row.Waiting != "" && (row.Outcome != was || row.Waiting != waited):
-		err = emitFor(b.tx, t.id, events.OperationStalled{ID: t.id, Outcome: row.Outcome, Waiting: named(open), At: now})
+		err = emitFor(b.tx, t.id,
+			events.OperationStalled{ID: t.id, Outcome: row.Outcome, Waiting: named(open), At: now})
 	}
 	return changed, err
 }

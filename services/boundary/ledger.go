@@ -40,7 +40,8 @@ type ledgerRow struct {
 // describe fills in the row from the state of the command.
 func (r *ledgerRow) describe(t *tree) {
 	if s := t.state; s.Status != "" {
-		r.Command, r.Service, r.Subject, r.EntityID, r.Error = s.Command, s.Service, s.About, s.EntityID, string(s.Error)
+		r.Command, r.Service, r.Subject, r.EntityID, r.Error = s.Command, s.Service, s.About, s.EntityID, string(
+			s.Error)
 		if r.Status != string(store.Running) || s.FinishedAt != nil {
 			r.Status = s.Status
 		}
@@ -196,8 +197,12 @@ func (b *ledgerTx) close() {
 	}
 	slices.SortFunc(rows, func(x, y *ledgerRow) int { return strings.Compare(x.ID, y.ID) })
 	b.tx.Queue(b.tx.NewInsert().Model(&rows).On("CONFLICT (id) DO UPDATE").
-		Set("stamp = EXCLUDED.stamp, command = EXCLUDED.command, service = EXCLUDED.service, subject = EXCLUDED.subject").
-		Set("entity_id = EXCLUDED.entity_id, status = EXCLUDED.status, error = EXCLUDED.error, outcome = EXCLUDED.outcome").
+		Set(
+			"stamp = EXCLUDED.stamp, command = EXCLUDED.command, service = EXCLUDED.service, " +
+				"subject = EXCLUDED.subject").
+		Set(
+			"entity_id = EXCLUDED.entity_id, status = EXCLUDED.status, error = EXCLUDED.error, outcome = " +
+				"EXCLUDED.outcome").
 		Set("waiting = EXCLUDED.waiting, shared = EXCLUDED.shared, accepted_at = EXCLUDED.accepted_at").
 		Set("finished_at = EXCLUDED.finished_at, settled_at = EXCLUDED.settled_at, changed_at = EXCLUDED.changed_at"))
 }
@@ -227,10 +232,12 @@ func (s *Service) sweep(ctx context.Context) error {
 		{[]string{Stalled, Failed}, now.Add(-lookAgainAfter), lookAgainRows},
 	} {
 		var ids []string
-		err := s.db.Read().NewSelect().Table("ledger").Column("id").Where("outcome <> ?", Settled).Where("outcome IN (?)",
-			bun.List(due.outcomes)).
-			Where("command <> '' AND changed_at < ?", due.since.UnixMicro()).OrderExpr("changed_at").Limit(due.rows).Scan(ctx,
-			&ids)
+		err := s.db.Read().NewSelect().Table("ledger").Column("id").Where("outcome <> ?", Settled).
+			Where("outcome IN (?)",
+				bun.List(due.outcomes)).
+			Where("command <> '' AND changed_at < ?", due.since.UnixMicro()).OrderExpr("changed_at").Limit(due.rows).
+			Scan(ctx,
+				&ids)
 		if err != nil {
 			return err
 		}
@@ -297,7 +304,8 @@ func (s *Service) forget(ctx context.Context, now time.Time) error {
 		tx.Queue(tx.NewRaw(`DELETE FROM ledger WHERE id IN (`+settled+` LIMIT ?)`, kept, forgetRows))
 		// never settled
 		for _, rows := range []string{"receipts WHERE operation", "dependents WHERE dependent", "ledger WHERE id"} {
-			tx.Queue(tx.NewRaw(`DELETE FROM `+rows+` IN (`+over+` ORDER BY changed_at LIMIT ?)`, kept, unknown, forgetRows))
+			tx.Queue(tx.NewRaw(`DELETE FROM `+rows+` IN (`+over+` ORDER BY changed_at LIMIT ?)`, kept, unknown,
+				forgetRows))
 		}
 		return nil
 	})

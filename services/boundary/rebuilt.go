@@ -53,8 +53,9 @@ func (b *ledgerTx) rebuilt(t *tree) error {
 
 // lookAgain makes the sweep evaluate all stalled and failed operations.
 func (b *ledgerTx) lookAgain() {
-	b.tx.Queue(b.tx.NewRaw("UPDATE ledger SET changed_at = 0 WHERE outcome <> ? AND outcome IN (?, ?) AND command <> ''",
-		Settled, Stalled, Failed))
+	b.tx.Queue(
+		b.tx.NewRaw("UPDATE ledger SET changed_at = 0 WHERE outcome <> ? AND outcome IN (?, ?) AND command <> ''",
+			Settled, Stalled, Failed))
 }
 
 // views are those of a service that were rebuilt.

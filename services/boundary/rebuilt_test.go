@@ -65,7 +65,8 @@ func TestARebuildStandsForWhatWasLost(t *testing.T) {
 			succeeded("other topic", events.Emitted{ID: other, Topic: "u"}),
 			succeeded("elsewhere", events.Emitted{ID: elsewhere, Topic: "w"}),
 			succeeded("recent", message(recent, "")),
-			succeeded("B", message(shared, "")), succeeded("A", message("a1", "")), handled("A", "a1", message(shared, "B")),
+			succeeded("B", message(shared, "")), succeeded("A", message("a1", "")),
+			handled("A", "a1", message(shared, "B")),
 		)
 		b.sweep()
 		open := []string{"lost", "died", "died later", "other topic", "elsewhere", "recent", "A", "B"}
@@ -80,7 +81,8 @@ func TestARebuildStandsForWhatWasLost(t *testing.T) {
 			b.restart()
 		}
 		b.sweepOnce()
-		assert.Equal(t, []string{Settled, Settled, Failed, Stalled, Stalled, Stalled, Settled, Settled}, b.outcomes(open...))
+		assert.Equal(t, []string{Settled, Settled, Failed, Stalled, Stalled, Stalled, Settled, Settled},
+			b.outcomes(open...))
 
 		b.enter(succeeded("told late", message(idOf(old), "")))
 		b.sweep()

@@ -21,20 +21,35 @@ import (
 func (s *Server) Routes() []rest.Route {
 	return append(s.access.Routes(), []rest.Route{
 		{
-			Name: "listOperations", Method: http.MethodGet, Path: "/v1/operations", Scope: rest.ScopeRead,
-			Summary: "List operations, the newest first", Query: rest.Paging(), Answer: rest.List[Operation]{}, Handler: s.list,
+			Name:    "listOperations",
+			Method:  http.MethodGet,
+			Path:    "/v1/operations",
+			Scope:   rest.ScopeRead,
+			Summary: "List operations, the newest first",
+			Query:   rest.Paging(),
+			Answer:  rest.List[Operation]{},
+			Handler: s.list,
 		},
 		{
 			Name: "getOperation", Method: http.MethodGet, Path: "/v1/operations/{id}", Scope: rest.ScopeRead,
 			Summary: "Show an operation, after a wait if the request prefers one",
-			Query: []rest.Param{{Name: "tree", About: "list all messages that followed from the operation", Type: rest.Boolean,
+			Query: []rest.Param{{
+				Name:    "tree",
+				About:   "list all messages that followed from the operation",
+				Type:    rest.Boolean,
 				Default: false}},
 			Answer: Operation{}, Handler: s.one,
 		},
 		{
-			Name: "cancelOperation", Method: http.MethodPost, Path: "/v1/operations/{id}/cancel", Scope: rest.ScopeWrite,
+			Name:    "cancelOperation",
+			Method:  http.MethodPost,
+			Path:    "/v1/operations/{id}/cancel",
+			Scope:   rest.ScopeWrite,
 			Command: "operation.cancel",
-			Summary: "Cancel a job", Answer: rest.Cancelled{}, Status: http.StatusAccepted, Handler: s.operations.cancel,
+			Summary: "Cancel a job",
+			Answer:  rest.Cancelled{},
+			Status:  http.StatusAccepted,
+			Handler: s.operations.cancel,
 		},
 		{
 			Name: "stream", Method: http.MethodGet, Path: "/v1/stream", Scope: rest.ScopeRead, RawQuery: true,
@@ -42,8 +57,9 @@ func (s *Server) Routes() []rest.Route {
 			Handler: echo.WrapHandler(s.hub),
 			Query: []rest.Param{
 				{
-					Name:  "channel",
-					About: "topics such as portfolio.*, subject:ID or operation:ID; may be repeated; of server-sent events",
+					Name: "channel",
+					About: "topics such as portfolio.*, subject:ID or operation:ID; may be repeated; of server-sent " +
+						"events",
 				},
 				{Name: "from", About: "position after which events are sent; of server-sent events"},
 			},

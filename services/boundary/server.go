@@ -33,7 +33,8 @@ type ServerOptions struct {
 	Upstreams []gateway.Upstream // services in other processes
 	// TokenFile is where the server keeps a first admin token; empty: it keeps none.
 	TokenFile string
-	// SignIn receives the code of a one-time link once the process is ready, when there is a TokenFile; nil: none is made.
+	// SignIn receives the code of a one-time link once the process is ready, when there is a TokenFile; nil: none is
+	// made.
 	SignIn func(code string)
 }
 

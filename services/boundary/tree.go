@@ -197,7 +197,8 @@ func (t *tree) open() []events.Waiting {
 
 func sortWaiting(all []events.Waiting) {
 	slices.SortFunc(all, func(a, b events.Waiting) int {
-		return cmp.Or(cmp.Compare(a.Message, b.Message), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Handler, b.Handler))
+		return cmp.Or(cmp.Compare(a.Message, b.Message), cmp.Compare(a.Service, b.Service),
+			cmp.Compare(a.Handler, b.Handler))
 	})
 }
 

@@ -155,7 +155,8 @@ func TestAnOperationIsSettledByTheLastReceiptAndNeverBefore(t *testing.T) {
 			open := tree.open()
 			outcome := outcomeOf(tree.resolved(), open)
 			if needed > 0 {
-				require.NotEqual(t, Settled, outcome, "seed %d: after %d of %d receipts, too early", seed, i+1, len(w.facts))
+				require.NotEqual(t, Settled, outcome, "seed %d: after %d of %d receipts, too early", seed, i+1,
+					len(w.facts))
 				continue
 			}
 			require.Equal(t, Settled, outcome, "seed %d: still open: %v", seed, open)
@@ -190,8 +191,13 @@ func TestOutcomesSayWhoIsWaitedFor(t *testing.T) {
 	root := entry{
 		Service: "portfolio",
 		State: &events.OperationState{
-			ID: "op", Command: "portfolio.create", Service: "portfolio", Status: "succeeded", AcceptedAt: end, FinishedAt: &end,
-			Emitted: []events.Emitted{{ID: "m1", Topic: "portfolio.created", Subject: "p"}},
+			ID:         "op",
+			Command:    "portfolio.create",
+			Service:    "portfolio",
+			Status:     "succeeded",
+			AcceptedAt: end,
+			FinishedAt: &end,
+			Emitted:    []events.Emitted{{ID: "m1", Topic: "portfolio.created", Subject: "p"}},
 		},
 		Subscriptions: map[string][]string{"portfolio.created": {"audit", "returns"}},
 	}
@@ -206,12 +212,16 @@ func TestOutcomesSayWhoIsWaitedFor(t *testing.T) {
 		waiting []string
 	}{
 		{"nobody said anything", nil, Pending, []string{"audit  pending", "returns  pending"}},
-		{"one of two services is done", []entry{{Service: "audit", Receipts: []events.Receipt{receipt("handled")}}}, Pending,
+		{"one of two services is done", []entry{{Service: "audit", Receipts: []events.Receipt{receipt("handled")}}},
+			Pending,
 			[]string{"returns  pending"}},
 		{
 			"one of two handlers of a service is done", []entry{
 				{Service: "audit", Receipts: []events.Receipt{receipt("handled")}},
-				{Service: "returns", Receipts: []events.Receipt{receipt("handled", "returns:portfolios", "returns:other")}},
+				{
+					Service:  "returns",
+					Receipts: []events.Receipt{receipt("handled", "returns:portfolios", "returns:other")},
+				},
 			}, Pending, []string{"returns returns:other pending"},
 		},
 		{
@@ -238,7 +248,8 @@ func TestOutcomesSayWhoIsWaitedFor(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			for _, order := range [][]entry{append([]entry{root}, c.entries...), append(slices.Clone(c.entries), root)} {
+			for _, order := range [][]entry{append([]entry{root}, c.entries...),
+				append(slices.Clone(c.entries), root)} {
 				tree := newTree("op")
 				for _, e := range order {
 					tree.add(e)

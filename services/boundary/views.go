@@ -163,8 +163,9 @@ func (t *tree) branch(id string, seen map[string]bool) *Branch {
 	}
 	for _, f := range t.foreign {
 		if slices.Contains(n.children, f.ID) {
-			b.Children = append(b.Children, &Branch{Message: f.ID, Topic: f.Topic, Subject: f.Subject, Operation: f.Operation,
-				Handlings: []HandlingRow{}})
+			b.Children = append(b.Children,
+				&Branch{Message: f.ID, Topic: f.Topic, Subject: f.Subject, Operation: f.Operation,
+					Handlings: []HandlingRow{}})
 		}
 	}
 	return b
@@ -173,8 +174,11 @@ func (t *tree) branch(id string, seen map[string]bool) *Branch {
 func (t *tree) handlings(n *node) []HandlingRow {
 	rows := []HandlingRow{}
 	if n.ID == t.id && t.state.Status != "" {
-		row := HandlingRow{Service: t.state.Service, Handler: t.state.Service + ":" + t.state.Command, State: t.state.Status,
-			At: t.state.FinishedAt}
+		row := HandlingRow{
+			Service: t.state.Service,
+			Handler: t.state.Service + ":" + t.state.Command,
+			State:   t.state.Status,
+			At:      t.state.FinishedAt}
 		if t.state.FinishedAt != nil {
 			row.TookMS = milliseconds(t.state.FinishedAt.Sub(t.state.AcceptedAt))
 		}
@@ -187,7 +191,13 @@ func (t *tree) handlings(n *node) []HandlingRow {
 	}
 	for service, h := range n.reports {
 		for handler, at := range h.handlers {
-			row := HandlingRow{Service: service, Handler: handler, State: at.state, Attempts: at.attempts, Error: at.err}
+			row := HandlingRow{
+				Service:  service,
+				Handler:  handler,
+				State:    at.state,
+				Attempts: at.attempts,
+				Error:    at.err,
+			}
 			if !at.at.IsZero() {
 				row.At, row.TookMS = &at.at, milliseconds(at.at.Sub(at.sent))
 			}

@@ -167,7 +167,8 @@ func (b *batch) replaceSymbol(ctx context.Context, tx *store.Tx, symbol string, 
 	}
 	tx.Queue(
 		tx.NewRaw(
-			"DELETE FROM series WHERE symbol = ? AND year IN (?)", symbol, bun.List(append(slices.Collect(maps.Keys(old)), 0)),
+			"DELETE FROM series WHERE symbol = ? AND year IN (?)", symbol,
+			bun.List(append(slices.Collect(maps.Keys(old)), 0)),
 		),
 	)
 	if len(all) == 0 {

@@ -30,7 +30,11 @@ func (e *ending) Err() error {
 func line(symbol string, days int) *cachedSeries {
 	points := make([]series.Point, days)
 	for i := range points {
-		points[i] = series.Point{Day: civil.Date(i + 1), Since: civil.Date(i), Value: math.Sin(float64(i * len(symbol)))}
+		points[i] = series.Point{
+			Day:   civil.Date(i + 1),
+			Since: civil.Date(i),
+			Value: math.Sin(float64(i * len(symbol))),
+		}
 	}
 	return &cachedSeries{
 		symbol: symbol, years: []cachedYear{{points: points}}, days: days, first: 1, last: civil.Date(days),

@@ -78,7 +78,8 @@ type environment struct {
 func up(t *testing.T) environment {
 	t.Helper()
 	dir := t.TempDir()
-	return environment{stegatest.Start(t, stegatest.Config(dir)), t, "sqlite://" + filepath.Join(dir, "correlations.db")}
+	return environment{stegatest.Start(t, stegatest.Config(dir)), t,
+		"sqlite://" + filepath.Join(dir, "correlations.db")}
 }
 
 // settled imports prices and waits until the operation is settled.
@@ -202,7 +203,8 @@ func TestEveryMethodOverAnyWindow(t *testing.T) {
 	for day := range 120 {
 		for i, symbol := range []string{"A", "B", "C", "D"} {
 			if r.IntN(10) > 0 && (i != 3 || day > 50) {
-				rows = append(rows, fmt.Sprintf("%s,%s,%.2f", firstDay.AddDays(day), symbol, 50+5*r.Float64()+float64(day%7)))
+				rows = append(rows,
+					fmt.Sprintf("%s,%s,%.2f", firstDay.AddDays(day), symbol, 50+5*r.Float64()+float64(day%7)))
 			}
 		}
 	}
@@ -296,7 +298,8 @@ func TestWeeksAndMonths(t *testing.T) {
 		for i, symbol := range symbols {
 			if i < 3 && r.IntN(5) > 0 && (i != 2 || day > 95) ||
 				i == 3 && day%7 == 2 && r.IntN(12) > 0 { // the fund has a price once a week
-				rows = append(rows, fmt.Sprintf("%s,%s,%.2f", firstDay.AddDays(day), symbol, 50+5*r.Float64()+float64(day%7)))
+				rows = append(rows,
+					fmt.Sprintf("%s,%s,%.2f", firstDay.AddDays(day), symbol, 50+5*r.Float64()+float64(day%7)))
 			}
 		}
 	}
@@ -306,7 +309,8 @@ func TestWeeksAndMonths(t *testing.T) {
 			returns := w.periods(symbols, frequency, window)
 			moments, err := quant.NewCoMoments(t.Context(), returns)
 			require.NoError(t, err)
-			shrunk, err := quant.LedoitWolf(t.Context(), returns, quant.ConstantVariance, quant.MissingComplete, perYear)
+			shrunk, err := quant.LedoitWolf(t.Context(), returns, quant.ConstantVariance, quant.MissingComplete,
+				perYear)
 			require.NoError(t, err)
 			ranks, err := quant.CorrelationBy(t.Context(), returns, quant.SpearmanCorrelation)
 			require.NoError(t, err)
@@ -315,17 +319,20 @@ func TestWeeksAndMonths(t *testing.T) {
 				"&kind=covariance&method=ledoit_wolf": shrunk.Covariance,
 			} {
 				m := w.matrix(
-					"?repair=none&symbols=" + strings.Join(symbols, ",") + "&frequency=" + string(frequency) + query + window,
+					"?repair=none&symbols=" + strings.Join(symbols, ",") + "&frequency=" + string(frequency) + query +
+						window,
 				)
 				assert.Equal(t, string(frequency), m.Frequency)
 				for i := range symbols {
 					for j := range symbols {
 						require.NotNil(t, m.Matrix[i][j], "%s%s", query, window)
-						assert.InDelta(t, want.At(i, j), *m.Matrix[i][j], 1e-12, "%s %s%s: %d %d", frequency, query, window, i, j)
+						assert.InDelta(t, want.At(i, j), *m.Matrix[i][j], 1e-12, "%s %s%s: %d %d", frequency, query,
+							window, i, j)
 						if query == "" {
 							assert.Equal(t, moments.Observations(i, j), m.Observations[i][j])
 							assert.Greater(
-								t, m.Observations[i][j], map[series.Frequency]int{series.Weekly: 50, series.Monthly: 10}[frequency],
+								t, m.Observations[i][j],
+								map[series.Frequency]int{series.Weekly: 50, series.Monthly: 10}[frequency],
 							)
 						}
 					}
@@ -453,13 +460,15 @@ func TestEventsInAnyOrderGiveTheSameViewsAndAnswers(t *testing.T) {
 	for day := range 60 {
 		for _, symbol := range []string{"A", "B", "C", "D", "E"} {
 			if r.IntN(12) > 0 {
-				rows = append(rows, fmt.Sprintf("%s,%s,%d.%02d", firstDay.AddDays(day-30), symbol, 50+r.IntN(50), r.IntN(100)))
+				rows = append(rows,
+					fmt.Sprintf("%s,%s,%d.%02d", firstDay.AddDays(day-30), symbol, 50+r.IntN(50), r.IntN(100)))
 			}
 		}
 	}
 	whole.settled(head + strings.Join(rows, "\n") + "\n")
 	queries := []string{
-		"", "?kind=covariance", "?symbols=C,A", "?method=spearman", "?kind=covariance&method=ledoit_wolf&from=2023-12-20",
+		"", "?kind=covariance", "?symbols=C,A", "?method=spearman",
+		"?kind=covariance&method=ledoit_wolf&from=2023-12-20",
 		"/rolling?symbols=A,B&window=10",
 	}
 	answers := func(w environment) (all []string) {
@@ -485,7 +494,9 @@ func TestEventsInAnyOrderGiveTheSameViewsAndAnswers(t *testing.T) {
 		pieces.Import(head+strings.Join(chunk[:1], "\n")+"\n", "")
 	}
 	for _, w := range []environment{daily, pieces} {
-		w.Eventually("the views are the same", func() bool { return stegatest.CorrelationsViews(t, w.database) == view })
+		w.Eventually("the views are the same", func() bool {
+			return stegatest.CorrelationsViews(t, w.database) == view
+		})
 		assert.Equal(t, want, answers(w))
 	}
 
@@ -534,7 +545,8 @@ func TestEventsOfCorrelations(t *testing.T) {
 			changed[symbol]++
 		}
 	}
-	assert.Equal(t, map[string]int{"A": 1, "B": 1, "C": 1}, changed, "the first import, in one or several units of work")
+	assert.Equal(t, map[string]int{"A": 1, "B": 1, "C": 1}, changed,
+		"the first import, in one or several units of work")
 	assert.Equal(
 		t, events.CorrelationsUpdated{Changed: []string{"B"}, Symbols: 3, Last: civil.Of(2024, 1, 3)}, all[len(all)-2],
 	)
@@ -546,7 +558,8 @@ func TestAnswersHaveAnEntityTag(t *testing.T) {
 	id := w.Portfolio(`{"name":"core","assets":[{"symbol":"A","weight":"0.6"},{"symbol":"B","weight":"0.4"}]}`)
 	w.settled("date,A,B,C\n2024-01-02,1,2,3\n2024-01-03,2,3,4\n2024-01-04,2,4,1\n")
 	for _, path := range []string{
-		"/v1/correlations?symbols=A,B", "/v1/correlations?portfolio=" + id, "/v1/correlations/rolling?symbols=A,B&window=2",
+		"/v1/correlations?symbols=A,B", "/v1/correlations?portfolio=" + id,
+		"/v1/correlations/rolling?symbols=A,B&window=2",
 	} {
 		tag := w.Do(http.MethodGet, path, "").Header.Get("ETag")
 		require.Regexp(t, `^"[0-9a-f]{32}"$`, tag)
@@ -555,10 +568,12 @@ func TestAnswersHaveAnEntityTag(t *testing.T) {
 		assert.Equal(t, tag, same.Header.Get("ETag"))
 		w.settled("date,C\n2024-01-05,2\n2024-01-04," + strconv.Itoa(2+len(path)) + "\n")
 		assert.Equal(
-			t, http.StatusNotModified, w.Do(http.MethodGet, path, "", "If-None-Match", tag).Status, "C is not in the query",
+			t, http.StatusNotModified, w.Do(http.MethodGet, path, "", "If-None-Match", tag).Status,
+			"C is not in the query",
 		)
 		assert.Equal(
-			t, http.StatusOK, w.Do(http.MethodGet, path+"&from=2024-01-02", "", "If-None-Match", tag).Status, "another query",
+			t, http.StatusOK, w.Do(http.MethodGet, path+"&from=2024-01-02", "", "If-None-Match", tag).Status,
+			"another query",
 		)
 		w.settled("date,B\n2024-01-04," + strconv.Itoa(4+len(path)) + "\n")
 		assert.Equal(t, http.StatusOK, w.Do(http.MethodGet, path, "", "If-None-Match", tag).Status, "B changed")

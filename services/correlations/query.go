@@ -102,7 +102,8 @@ func (q query) String() string {
 	if q.to != nil {
 		to = int32(*q.to)
 	}
-	return fmt.Sprintf("%s %s %s %s %s %v %v %s %s %s%s", q.frequency, q.kind, q.method, q.target, q.missing, q.benchmark, q.span, q.linkage, q.repair,
+	return fmt.Sprintf("%s %s %s %s %s %v %v %s %s %s%s", q.frequency, q.kind, q.method, q.target, q.missing,
+		q.benchmark, q.span, q.linkage, q.repair,
 		day('f', q.from != nil, from), day('t', q.to != nil, to))
 }
 
@@ -115,7 +116,8 @@ func choose[T ~string](c echo.Context, name string, values ...T) (T, error) {
 	if slices.Contains(values, v) {
 		return v, nil
 	}
-	return v, fault.Invalid("parameter_invalid", "%s=%.64s is not known", name, v).WithHint("%s is one of %s", name, strings.Join(textsOf(values...), ", "))
+	return v, fault.Invalid("parameter_invalid", "%s=%.64s is not known", name, v).
+		WithHint("%s is one of %s", name, strings.Join(textsOf(values...), ", "))
 }
 
 // unused returns a fault when a parameter is given that the method does not use.
@@ -123,7 +125,8 @@ func unused(c echo.Context, name, method string, of ...string) error {
 	if c.QueryParam(name) == "" || slices.Contains(of, method) {
 		return nil
 	}
-	return fault.Invalid("parameter_unused", "%s is not for method=%s", name, method).WithHint("it is for method=%s", strings.Join(of, ", "))
+	return fault.Invalid("parameter_unused", "%s is not for method=%s", name, method).
+		WithHint("it is for method=%s", strings.Join(of, ", "))
 }
 
 func read(c echo.Context) (q query, err error) {
@@ -154,7 +157,8 @@ func (q *query) readMethod(c echo.Context) (err error) {
 		return err
 	}
 	for _, err := range []error{
-		unused(c, "target", q.method, "ledoit_wolf"), unused(c, "benchmark", q.method, "semi"), unused(c, "span", q.method, "exponential"),
+		unused(c, "target", q.method, "ledoit_wolf"), unused(c, "benchmark", q.method, "semi"),
+		unused(c, "span", q.method, "exponential"),
 		unused(c, "missing", q.method, "semi", "ledoit_wolf", "oas"),
 	} {
 		if err != nil {
@@ -194,7 +198,8 @@ func (q *query) readTarget(c echo.Context) (err error) {
 	q.portfolio = rest.ArgOr(c, "portfolio", "")
 	list := rest.Arg[string](c, "symbols")
 	if q.portfolio != "" && list != "" {
-		return fault.Invalid("symbols_twice", "symbols and portfolio exclude each other").WithHint("give one of them, or neither for all symbols")
+		return fault.Invalid("symbols_twice", "symbols and portfolio exclude each other").
+			WithHint("give one of them, or neither for all symbols")
 	}
 	if c.QueryParams().Has("symbols") {
 		q.symbols, err = symbolsOf(list)
@@ -209,7 +214,8 @@ func symbolsOf(list string) ([]string, error) {
 	for word := range strings.SplitSeq(list, ",") {
 		symbol, err := events.Symbol(word)
 		if err != nil {
-			return nil, fault.Invalid("symbol_invalid", "symbols=%.200s: %s", list, err).WithHint("symbols are separated by commas: symbols=AAPL,MA")
+			return nil, fault.Invalid("symbol_invalid", "symbols=%.200s: %s", list, err).
+				WithHint("symbols are separated by commas: symbols=AAPL,MA")
 		}
 		if seen[symbol] {
 			return nil, fault.Invalid("symbol_repeated", "the symbol %s is repeated", symbol).WithHint("give it once")

@@ -45,7 +45,8 @@ func readRolling(c echo.Context) (q query, days int, err error) {
 		).
 			WithHint("give two symbols, such as symbols=AAPL,MA")
 	}
-	q.method, q.frequency, days = rest.Arg[string](c, "method"), rest.Word[series.Frequency](c, "frequency"), rest.Arg[int](c, "window")
+	q.method, q.frequency, days = rest.Arg[string](c, "method"), rest.Word[series.Frequency](c,
+		"frequency"), rest.Arg[int](c, "window")
 	w, err := rest.Windowed(c)
 	q.kind, q.window = kindCorrelation, window{w.From, w.To}
 	return q, days, err
@@ -102,7 +103,8 @@ func roll(ctx context.Context, q query, days int, all []*cachedSeries) (Rolling,
 			WithHint("choose another from and to, or a smaller window")
 	}
 	if most := len(dates) - days + 1; float64(most)*float64(days) > q.bound() {
-		return a, fault.Invalid("window_long", "%d windows of %d returns are too many for method=%s", most, days, q.method).
+		return a, fault.Invalid("window_long", "%d windows of %d returns are too many for method=%s", most, days,
+			q.method).
 			WithHint("choose a smaller window, or a later from")
 	}
 	correlate := map[string]func(x, y []float64) float64{

@@ -27,9 +27,16 @@ func (s *Service) Routes(rest.Service) []rest.Route {
 			Name: "getCorrelations", Method: http.MethodGet, Path: "/v1/correlations", Scope: rest.ScopeRead,
 			Summary: "Show the matrix of correlations or annual covariances", Answer: matrixAnswer{}, Handler: s.matrix,
 			Query: rest.Windowing(
-				symbolsParam, rest.Param{Name: "portfolio", About: "id of the portfolio whose symbols the matrix has; not with symbols"}, frequencyParam,
+				symbolsParam, rest.Param{
+					Name:  "portfolio",
+					About: "id of the portfolio whose symbols the matrix has; not with symbols",
+				}, frequencyParam,
 				rest.OneOf("kind", "kind of the matrix", kindCorrelation, kindCovariance),
-				rest.Param{Name: "method", About: "estimator: pearson by default for correlations, sample for covariances", Values: allMethods()},
+				rest.Param{
+					Name:   "method",
+					About:  "estimator: pearson by default for correlations, sample for covariances",
+					Values: allMethods(),
+				},
 				rest.Param{
 					Name: "target", About: "shrinkage target of ledoit_wolf; constant_variance by default",
 					Values: textsOf(quant.ConstantVariance, quant.SingleFactor, quant.ConstantCorrelation),
@@ -39,27 +46,50 @@ func (s *Service) Routes(rest.Service) []rest.Route {
 					Values: textsOf(quant.MissingPairwise, quant.MissingComplete, quant.MissingZero),
 				},
 				rest.Param{
-					Name: "benchmark", About: "return below which semi counts a return", Type: rest.Number, Default: 0.0, Min: -1, Max: 1, MinOpen: true, MaxOpen: true,
-					Hint: "it is a return of a day, or of what frequency says; 0.0001 is 0.01 %",
+					Name:    "benchmark",
+					About:   "return below which semi counts a return",
+					Type:    rest.Number,
+					Default: 0.0,
+					Min:     -1,
+					Max:     1,
+					MinOpen: true,
+					MaxOpen: true,
+					Hint:    "it is a return of a day, or of what frequency says; 0.0001 is 0.01 %",
 				},
 				rest.Param{
-					Name: "span", About: "span of the weights of exponential, in returns; 180 by default", Type: rest.Number, Min: 1, Max: 1e9,
-					Hint: "it is a number of returns, 1 or more",
+					Name:  "span",
+					About: "span of the weights of exponential, in returns; 180 by default",
+					Type:  rest.Number,
+					Min:   1,
+					Max:   1e9,
+					Hint:  "it is a number of returns, 1 or more",
 				},
 				rest.OneOf("linkage", "linkage of the clusters that order the symbols",
 					quant.AverageLinkage, quant.SingleLinkage, quant.CompleteLinkage, quant.WardLinkage),
-				rest.OneOf("repair", "repair of a matrix that is not positive semidefinite", string(quant.RepairSpectral), string(quant.RepairDiagonal), "none"),
+				rest.OneOf("repair", "repair of a matrix that is not positive semidefinite",
+					string(quant.RepairSpectral), string(quant.RepairDiagonal), "none"),
 			),
 		},
 		{
-			Name: "getRollingCorrelation", Method: http.MethodGet, Path: "/v1/correlations/rolling", Scope: rest.ScopeRead,
-			Summary: "Show the correlation of two symbols over a rolling window", Answer: Rolling{}, Handler: s.rolling,
+			Name:    "getRollingCorrelation",
+			Method:  http.MethodGet,
+			Path:    "/v1/correlations/rolling",
+			Scope:   rest.ScopeRead,
+			Summary: "Show the correlation of two symbols over a rolling window",
+			Answer:  Rolling{},
+			Handler: s.rolling,
 			Query: rest.Windowing(
-				rest.Param{Name: "symbols", About: "the two symbols, separated by a comma", Required: true}, frequencyParam,
+				rest.Param{Name: "symbols", About: "the two symbols, separated by a comma", Required: true},
+				frequencyParam,
 				rest.OneOf("method", "kind of correlation", "pearson", "spearman", "kendall"),
 				rest.Param{
-					Name: "window", About: "returns of each window", Type: rest.Integer, Default: defaultRolling, Min: 2, Max: maxRolling,
-					Hint: "63 daily ones are a quarter of a year",
+					Name:    "window",
+					About:   "returns of each window",
+					Type:    rest.Integer,
+					Default: defaultRolling,
+					Min:     2,
+					Max:     maxRolling,
+					Hint:    "63 daily ones are a quarter of a year",
 				},
 			),
 		},
@@ -103,7 +133,8 @@ func (s *Service) find(ctx context.Context, q query) (target subject, err error)
 	if q.portfolio != "" {
 		p, found, err := follower.Load(ctx, s.db.Read(), q.portfolio)
 		if err == nil && !found {
-			err = fault.NotFound("portfolio_unknown", "there is no portfolio %.64s", q.portfolio).WithHint("list the portfolios with: GET /v1/portfolios")
+			err = fault.NotFound("portfolio_unknown", "there is no portfolio %.64s", q.portfolio).
+				WithHint("list the portfolios with: GET /v1/portfolios")
 		}
 		if err != nil {
 			return target, err
@@ -130,7 +161,8 @@ func (w *subject) complete() error {
 			w.symbols = append(w.symbols, r.Symbol)
 		}
 		if len(w.symbols) == 0 {
-			return fault.Conflict("prices_missing", "there are no returns of any symbol yet").WithHint("import prices with POST /v1/prices")
+			return fault.Conflict("prices_missing", "there are no returns of any symbol yet").
+				WithHint("import prices with POST /v1/prices")
 		}
 		return tooMany(len(w.symbols))
 	}
@@ -152,7 +184,8 @@ func (w *subject) complete() error {
 	}
 	list := strings.Join(missing[:min(len(missing), 20)], ", ")
 	if w.portfolio != "" {
-		return fault.Conflict("prices_missing", "there are no prices yet of %s", list).WithHint("import them with POST /v1/prices")
+		return fault.Conflict("prices_missing", "there are no prices yet of %s", list).
+			WithHint("import them with POST /v1/prices")
 	}
 	return fault.NotFound("symbol_unknown", "there are no prices of %s", list).
 		WithHint("import prices with POST /v1/prices, or list the symbols with GET /v1/symbols")
@@ -231,7 +264,8 @@ func (s *Service) estimate(ctx context.Context, q query, target subject) (estima
 		f = f.ByDay()
 	}
 	if pairs := len(all) * (len(all) + 1) / 2; float64(pairs)*float64(len(f.Rows)) > q.bound() {
-		return estimate{}, fault.Invalid("symbols_too_many", "%d symbols with %d returns are too many for method=%s", len(all), f.Days(), q.method).
+		return estimate{}, fault.Invalid("symbols_too_many", "%d symbols with %d returns are too many for method=%s",
+			len(all), f.Days(), q.method).
 			WithHint("name fewer symbols, or choose a shorter window or a lower frequency")
 	}
 	if len(f.Rows) == 0 {
@@ -293,8 +327,21 @@ func empty(q query) error {
 func answer(ctx context.Context, q query, target subject, e estimate) ([]byte, error) {
 	undefined, count := e.reasons(q, target.symbols)
 	a := Matrix{
-		PortfolioID: target.portfolio, Version: target.version, Symbols: target.symbols, Frequency: q.frequency, Kind: q.kind, Method: q.method, Target: q.target, Shrinkage: e.shrinkage,
-		Missing: q.missing, Span: q.span, From: &e.first, To: &e.last, Linkage: q.linkage, Undefined: undefined, UndefinedCount: count,
+		PortfolioID:    target.portfolio,
+		Version:        target.version,
+		Symbols:        target.symbols,
+		Frequency:      q.frequency,
+		Kind:           q.kind,
+		Method:         q.method,
+		Target:         q.target,
+		Shrinkage:      e.shrinkage,
+		Missing:        q.missing,
+		Span:           q.span,
+		From:           &e.first,
+		To:             &e.last,
+		Linkage:        q.linkage,
+		Undefined:      undefined,
+		UndefinedCount: count,
 	}
 	if q.method == "semi" {
 		a.Benchmark = &q.benchmark

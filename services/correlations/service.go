@@ -30,7 +30,10 @@ func New(db *store.DB) *Service {
 			events.PortfolioDeleted{}.Topic(),
 		},
 		Entities: []replay.Entities{
-			{Owner: "returns", Keys: []replay.Column{{Table: "symbols", Name: "symbol"}, {Table: "series", Name: "symbol"}}},
+			{
+				Owner: "returns",
+				Keys:  []replay.Column{{Table: "symbols", Name: "symbol"}, {Table: "series", Name: "symbol"}},
+			},
 			{Owner: "portfolio", Keys: []replay.Column{{Table: "portfolios", Name: "id"}}},
 		},
 	}}

@@ -189,7 +189,8 @@ func TestReturnsTooLargeForExactSums(t *testing.T) {
 		}
 		return updated(symbol, m, days...)
 	}
-	s.handle(t, all("A", series(0, .1, -.1, .2)), all("B", series(0, .2, -.1, .1)), all("WILD", series(0, 1e6, -.99, .5)))
+	s.handle(t, all("A", series(0, .1, -.1, .2)), all("B", series(0, .2, -.1, .1)),
+		all("WILD", series(0, 1e6, -.99, .5)))
 	assert.Contains(t, s.answer(t, "?symbols=A,B"), `"observations":[[3,3],[3,3]]`)
 	assert.Contains(t, s.answer(t, "?symbols=A,WILD"), `"observations":[[3,3],[3,3]]`)
 	assert.Contains(t, s.answer(t, ""), `"symbols":["A","B","WILD"]`)

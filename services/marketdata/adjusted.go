@@ -24,7 +24,8 @@ func adjust(bars []Bar) {
 	}
 	for i := range bars {
 		b.Close[i], _ = bars[i].Close.Float64()
-		b.Adjusted[i], b.Dividend[i], b.Split[i] = floatOf(bars[i].AdjClose), floatOf(bars[i].Dividend), floatOf(bars[i].Split)
+		b.Adjusted[i], b.Dividend[i], b.Split[i] = floatOf(bars[i].AdjClose), floatOf(bars[i].Dividend), floatOf(
+			bars[i].Split)
 	}
 	for i, v := range b.AdjustedCloses() {
 		if v == b.Adjusted[i] {

@@ -32,12 +32,14 @@ func TestAdjustedCloses(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
 	s.Import(
-		"date,symbol,close,dividend,split\n2024-01-02,A,100,,\n2024-01-03,A,100,2,\n2024-01-04,A,25,,4\n2024-01-05,A,26,1,\n",
+		"date,symbol,close,dividend,split\n2024-01-02,A,100,,\n2024-01-03,A,100,2,\n2024-01-04,A,25,,4\n2024-01-05,"+
+			"A,26,1,\n",
 		"",
 	)
 	assert.Equal(t, []string{"23.52", "24", "24", "26"}, adjusted(s, "adjusted=true"))
 	assert.Equal(
-		t, []string{"24", "24"}, adjusted(s, "adjusted=true&from=2024-01-03&to=2024-01-04"), "what follows the window counts",
+		t, []string{"24", "24"}, adjusted(s, "adjusted=true&from=2024-01-03&to=2024-01-04"),
+		"what follows the window counts",
 	)
 	assert.Equal(t, []string{"", "", "", ""}, adjusted(s, "adjusted=false"))
 	assert.Equal(t, []string{"", "", "", ""}, adjusted(s, ""))

@@ -186,7 +186,12 @@ func mergeYears(symbol string, kept map[int]row, bars []Bar) (changed []Bar, row
 		}
 		changed = append(changed, differ...)
 		rows = append(rows, row{
-			Symbol: symbol, Year: year, FirstDay: all[0].Day, LastDay: all[len(all)-1].Day, Bars: len(all), Data: pack(all),
+			Symbol:   symbol,
+			Year:     year,
+			FirstDay: all[0].Day,
+			LastDay:  all[len(all)-1].Day,
+			Bars:     len(all),
+			Data:     pack(all),
 		})
 	}
 	return changed, rows, nil
@@ -222,7 +227,11 @@ func chunks(bars []Bar) iter.Seq[[]Bar] {
 
 // imported returns the event of bars, in columns. Columns without a value are left out.
 func imported(symbol string, bars []Bar) events.PricesImported {
-	e := events.PricesImported{Symbol: symbol, Days: make(events.Days, len(bars)), Close: make(events.Column, len(bars))}
+	e := events.PricesImported{
+		Symbol: symbol,
+		Days:   make(events.Days, len(bars)),
+		Close:  make(events.Column, len(bars)),
+	}
 	columns := [...]*events.Column{&e.AdjClose, &e.Open, &e.High, &e.Low, &e.Volume, &e.Dividend, &e.Split}
 	for i := range bars {
 		e.Days[i] = bars[i].Day

@@ -19,7 +19,8 @@ func owner() replay.Owner {
 			return n, err
 		},
 		Keys: func(ctx context.Context, tx *store.Tx, after string, n int) (symbols []string, err error) {
-			err = tx.NewSelect().Table("prices").ColumnExpr("DISTINCT symbol").Where("symbol > ?", after).OrderExpr("symbol").
+			err = tx.NewSelect().Table("prices").ColumnExpr("DISTINCT symbol").Where("symbol > ?", after).
+				OrderExpr("symbol").
 				Limit(int64(n)).Scan(ctx, &symbols)
 			return symbols, err
 		},
@@ -51,7 +52,12 @@ func emit(ctx context.Context, tx *store.Tx, symbols []string, mark events.Repla
 // publishAll publishes bars as a replay that replaces everything followers have of a symbol.
 func publishAll(tx *store.Tx, symbol string, bars []Bar, mark events.Replay) error {
 	if len(bars) == 0 {
-		return tx.Emit(events.PricesImported{Symbol: symbol, Days: events.Days{}, Close: events.Column{}, Replay: &mark})
+		return tx.Emit(events.PricesImported{
+			Symbol: symbol,
+			Days:   events.Days{},
+			Close:  events.Column{},
+			Replay: &mark,
+		})
 	}
 	left := len(bars)
 	for chunk := range chunks(bars) {

@@ -64,10 +64,12 @@ func imports(s *stegatest.Server) []string {
 func TestTheThreeForms(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
-	s.Import("date,symbol,close,volume\n2024-01-03,MSFT,370.60,7\n2024-01-02,AAPL,185.64,\n2024-01-02,MSFT,370.87,8\n", "")
+	s.Import("date,symbol,close,volume\n2024-01-03,MSFT,370.60,7\n2024-01-02,AAPL,185.64,\n2024-01-02,MSFT,370.87,8\n",
+		"")
 	s.Import("Date,GOOG,TSLA\n2024-01-02,139.56,248.42\n2024-01-03,140.36,\n", "")
 	s.Import(
-		"Date,Open,High,Low,Close,Adj Close,Volume,Colour\n2024-01-02,1,3,1,2,1.9,100,red\n2024-01-03,null,null,null,null,null,null,\n",
+		"Date,Open,High,Low,Close,Adj Close,Volume,Colour\n2024-01-02,1,3,1,2,1.9,100,red\n2024-01-03,null,null,"+
+			"null,null,null,null,\n",
 		"?symbol=nvda",
 	)
 	assert.Equal(t, []summary{
@@ -190,7 +192,8 @@ func TestBadFilesAreRefusedAndNothingIsWritten(t *testing.T) {
 		})
 	}
 	t.Run("lists the first twenty faults", func(t *testing.T) {
-		a := s.Do(http.MethodPost, "/v1/prices", head+strings.Repeat("2024-01-03,A,x\n", 30), "Content-Type", "text/csv")
+		a := s.Do(http.MethodPost, "/v1/prices", head+strings.Repeat("2024-01-03,A,x\n", 30), "Content-Type",
+			"text/csv")
 		p := a.Problem()
 		assert.Len(t, p.Errors, 20)
 		assert.Contains(t, p.Detail, "30")

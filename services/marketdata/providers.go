@@ -85,7 +85,8 @@ func (s *Service) provider(name string) (provider.Provider, error) {
 	p := s.providers[i]
 	if p.provider == nil {
 		return nil, fault.Conflict("provider_unconfigured", "the provider %s is not configured", p.Name).
-			WithHint("start stega with %s, or choose another: GET /v1/prices/providers", strings.Join(p.Settings, " and "))
+			WithHint("start stega with %s, or choose another: GET /v1/prices/providers",
+				strings.Join(p.Settings, " and "))
 	}
 	return p.provider, nil
 }
@@ -94,6 +95,7 @@ func (s *Service) provider(name string) (provider.Provider, error) {
 func noProvider() error {
 	return fault.Conflict("provider_missing", "no provider of prices is set").
 		WithHint(
-			"start stega with --prices-folder (STEGA_PRICES_FOLDER), or with STEGA_EODHD_URL and STEGA_EODHD_KEY, STEGA_STOOQ_URL or STEGA_YAHOO_URL",
+			"start stega with --prices-folder (STEGA_PRICES_FOLDER), or with STEGA_EODHD_URL and STEGA_EODHD_KEY, " +
+				"STEGA_STOOQ_URL or STEGA_YAHOO_URL",
 		)
 }

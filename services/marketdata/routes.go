@@ -22,29 +22,54 @@ import (
 // Routes returns the HTTP routes of the service.
 func (s *Service) Routes(port rest.Service) []rest.Route {
 	h := handler{s, port}
-	adjusted := rest.Param{Name: "adjusted", About: "adjust open, high, low and close for splits and dividends", Type: rest.Boolean, Default: false}
+	adjusted := rest.Param{
+		Name:    "adjusted",
+		About:   "adjust open, high, low and close for splits and dividends",
+		Type:    rest.Boolean,
+		Default: false,
+	}
 	return []rest.Route{
 		{
-			Name: "importPrices", Method: http.MethodPost, Path: "/v1/prices", Scope: rest.ScopeWrite, Command: ImportPrices{}.Topic(),
-			Summary: "Import a file of prices, long or wide", Takes: "text/csv", Large: true,
+			Name:    "importPrices",
+			Method:  http.MethodPost,
+			Path:    "/v1/prices",
+			Scope:   rest.ScopeWrite,
+			Command: ImportPrices{}.Topic(),
+			Summary: "Import a file of prices, long or wide",
+			Takes:   "text/csv",
+			Large:   true,
 			Query: []rest.Param{
 				{Name: "symbol", About: "symbol of a file that names none"},
 				{Name: "default_symbol", About: "symbol of a file that names none, which may be given for every file"},
 				{Name: "date_format", About: "form of dates that could be read in two ways, such as DD/MM/YYYY"},
 			},
-			Answer: rest.Accepted{}, Handler: h.importPrices,
+			Answer:  rest.Accepted{},
+			Handler: h.importPrices,
 		},
 		{
-			Name: "pullPrices", Method: http.MethodPost, Path: "/v1/prices/pull", Scope: rest.ScopeWrite, Command: PullPrices{}.Topic(),
-			Summary: "Pull prices from a provider, in a job", Body: PullRequest{}, Answer: rest.Accepted{}, Handler: h.pull,
+			Name:    "pullPrices",
+			Method:  http.MethodPost,
+			Path:    "/v1/prices/pull",
+			Scope:   rest.ScopeWrite,
+			Command: PullPrices{}.Topic(),
+			Summary: "Pull prices from a provider, in a job",
+			Body:    PullRequest{},
+			Answer:  rest.Accepted{},
+			Handler: h.pull,
 		},
 		{
 			Name: "listProviders", Method: http.MethodGet, Path: "/v1/prices/providers", Scope: rest.ScopeRead,
 			Summary: "List the providers of prices", Answer: rest.List[Provider]{}, Handler: h.providers,
 		},
 		{
-			Name: "getPrices", Method: http.MethodGet, Path: "/v1/prices/{symbol}", Scope: rest.ScopeRead,
-			Summary: "Show the prices of a symbol", Query: rest.Windowing(adjusted), Answer: Prices{}, Handler: h.prices,
+			Name:    "getPrices",
+			Method:  http.MethodGet,
+			Path:    "/v1/prices/{symbol}",
+			Scope:   rest.ScopeRead,
+			Summary: "Show the prices of a symbol",
+			Query:   rest.Windowing(adjusted),
+			Answer:  Prices{},
+			Handler: h.prices,
 		},
 		{
 			Name: "listSymbols", Method: http.MethodGet, Path: "/v1/symbols", Scope: rest.ScopeRead,
@@ -65,24 +90,52 @@ func (s *Service) Routes(port rest.Service) []rest.Route {
 			Answer: rest.List[Schedule]{}, Handler: h.listSchedules,
 		},
 		{
-			Name: "createSchedule", Method: http.MethodPost, Path: "/v1/schedules", Scope: rest.ScopeWrite, Command: CreateSchedule{}.Topic(),
-			Summary: "Create a schedule that pulls prices", Body: ScheduleRequest{}, Answer: rest.Accepted{}, Handler: h.createSchedule,
+			Name:    "createSchedule",
+			Method:  http.MethodPost,
+			Path:    "/v1/schedules",
+			Scope:   rest.ScopeWrite,
+			Command: CreateSchedule{}.Topic(),
+			Summary: "Create a schedule that pulls prices",
+			Body:    ScheduleRequest{},
+			Answer:  rest.Accepted{},
+			Handler: h.createSchedule,
 		},
 		{
 			Name: "getSchedule", Method: http.MethodGet, Path: "/v1/schedules/{id}", Scope: rest.ScopeRead,
 			Summary: "Show a schedule", Answer: Schedule{}, Handler: h.getSchedule,
 		},
 		{
-			Name: "updateSchedule", Method: http.MethodPut, Path: "/v1/schedules/{id}", Scope: rest.ScopeWrite, Command: UpdateSchedule{}.Topic(),
-			Summary: "Replace a schedule", IfMatch: true, Body: ScheduleRequest{}, Answer: rest.Accepted{}, Handler: h.updateSchedule,
+			Name:    "updateSchedule",
+			Method:  http.MethodPut,
+			Path:    "/v1/schedules/{id}",
+			Scope:   rest.ScopeWrite,
+			Command: UpdateSchedule{}.Topic(),
+			Summary: "Replace a schedule",
+			IfMatch: true,
+			Body:    ScheduleRequest{},
+			Answer:  rest.Accepted{},
+			Handler: h.updateSchedule,
 		},
 		{
-			Name: "deleteSchedule", Method: http.MethodDelete, Path: "/v1/schedules/{id}", Scope: rest.ScopeWrite, Command: DeleteSchedule{}.Topic(),
-			Summary: "Delete a schedule", IfMatch: true, Answer: rest.Accepted{}, Handler: h.deleteSchedule,
+			Name:    "deleteSchedule",
+			Method:  http.MethodDelete,
+			Path:    "/v1/schedules/{id}",
+			Scope:   rest.ScopeWrite,
+			Command: DeleteSchedule{}.Topic(),
+			Summary: "Delete a schedule",
+			IfMatch: true,
+			Answer:  rest.Accepted{},
+			Handler: h.deleteSchedule,
 		},
 		{
-			Name: "runSchedule", Method: http.MethodPost, Path: "/v1/schedules/{id}/run", Scope: rest.ScopeWrite, Command: PullPrices{}.Topic(),
-			Summary: "Run a schedule now, whether or not it is enabled", Answer: rest.Accepted{}, Handler: h.runSchedule,
+			Name:    "runSchedule",
+			Method:  http.MethodPost,
+			Path:    "/v1/schedules/{id}/run",
+			Scope:   rest.ScopeWrite,
+			Command: PullPrices{}.Topic(),
+			Summary: "Run a schedule now, whether or not it is enabled",
+			Answer:  rest.Accepted{},
+			Handler: h.runSchedule,
 		},
 	}
 }
@@ -102,10 +155,11 @@ func (h handler) importPrices(c echo.Context) error {
 	if limit == 0 {
 		limit = pricefile.DefaultMaxBytes
 	}
-	spool, err := pricefile.Read(c.Request().Context(), http.MaxBytesReader(c.Response(), c.Request().Body, limit), pricefile.Options{
-		Symbol: rest.Arg[string](c, "symbol"), FallbackSymbol: rest.Arg[string](c, "default_symbol"),
-		DateFormat: rest.Arg[string](c, "date_format"), MaxBytes: limit, TempDir: h.s.options.TempDir,
-	})
+	spool, err := pricefile.Read(c.Request().Context(), http.MaxBytesReader(c.Response(), c.Request().Body, limit),
+		pricefile.Options{
+			Symbol: rest.Arg[string](c, "symbol"), FallbackSymbol: rest.Arg[string](c, "default_symbol"),
+			DateFormat: rest.Arg[string](c, "date_format"), MaxBytes: limit, TempDir: h.s.options.TempDir,
+		})
 	if err != nil {
 		// A client that is still sending when its connection is closed may never see the answer.
 		_, _ = io.CopyN(io.Discard, c.Request().Body, unread)

@@ -93,7 +93,8 @@ func (p *ScheduleRequest) checkTiming(wrong func(pointer, detail string)) {
 	if _, err := parseTiming(p.Cron, "UTC"); err != nil {
 		wrong(
 			"/cron",
-			err.Error()+": say one such as 30 16 * * 1-5, which is half past four in the afternoon from Monday to Friday",
+			err.Error()+": say one such as 30 16 * * 1-5, which is half past four in the afternoon from Monday to "+
+				"Friday",
 		)
 	}
 }
@@ -149,10 +150,20 @@ func (r *scheduleRow) plan(now time.Time) error {
 
 func (r *scheduleRow) schedule() (Schedule, error) {
 	s := Schedule{
-		ID: r.ID, Name: r.Name, Version: r.Version, Cron: r.Cron, TimeZone: r.TimeZone, Kind: r.Kind, Provider: r.Provider,
-		Enabled: r.Enabled,
-		NextAt:  moment(r.NextAt), LastAt: moment(r.LastAt), LastDueAt: moment(r.LastDueAt), LastOperation: r.LastOperation,
-		CreatedAt: *moment(r.CreatedAt), UpdatedAt: *moment(r.UpdatedAt),
+		ID:            r.ID,
+		Name:          r.Name,
+		Version:       r.Version,
+		Cron:          r.Cron,
+		TimeZone:      r.TimeZone,
+		Kind:          r.Kind,
+		Provider:      r.Provider,
+		Enabled:       r.Enabled,
+		NextAt:        moment(r.NextAt),
+		LastAt:        moment(r.LastAt),
+		LastDueAt:     moment(r.LastDueAt),
+		LastOperation: r.LastOperation,
+		CreatedAt:     *moment(r.CreatedAt),
+		UpdatedAt:     *moment(r.UpdatedAt),
 	}
 	err := json.Unmarshal([]byte(r.Symbols), &s.Symbols)
 	if s.Symbols == nil {

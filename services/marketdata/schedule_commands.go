@@ -133,7 +133,8 @@ func currentSchedule(ctx context.Context, tx *store.Tx, id string, version int64
 	}
 	if version != 0 && r.Version != version {
 		return nil, fault.New(
-			fault.KindPrecondition, "version_mismatch", "schedule %s is at version %d and not at %d", id, r.Version, version,
+			fault.KindPrecondition, "version_mismatch", "schedule %s is at version %d and not at %d", id, r.Version,
+			version,
 		).
 			WithHint("read the schedule again, and decide whether the change still makes sense")
 	}
@@ -166,7 +167,12 @@ func (s *Service) claim(ctx context.Context, tx *store.Tx, r scheduleRow) error 
 		return errors.Join(err, errTaken)
 	}
 	operation := store.Operation{
-		ID: id, Command: pull.Topic(), Subject: pull.Subject(), EntityID: r.ID, Status: store.Accepted, AcceptedAt: tx.Now(),
+		ID:         id,
+		Command:    pull.Topic(),
+		Subject:    pull.Subject(),
+		EntityID:   r.ID,
+		Status:     store.Accepted,
+		AcceptedAt: tx.Now(),
 	}
 	if _, err := store.OperationsOf(tx).Start(ctx, operation); err != nil {
 		return err

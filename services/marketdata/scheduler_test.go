@@ -247,7 +247,8 @@ func TestADamagedScheduleHoldsUpNoOther(t *testing.T) {
 	require.NoError(t, m.db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
 		_, err := tx.ExecContext(
 			ctx,
-			`INSERT INTO schedules SELECT '0', 'damaged', 'damaged', 1, cron, 'Atlantis/Centre', kind, symbols, provider, enabled, 1, 0, 0, '',
+			`INSERT INTO schedules SELECT '0', 'damaged', 'damaged', 1, cron, 'Atlantis/Centre', kind, symbols,
+				provider, enabled, 1, 0, 0, '',
 			created_at, updated_at FROM schedules`,
 		)
 		return err

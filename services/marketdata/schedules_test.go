@@ -85,7 +85,9 @@ func (e *exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if symbol == "NONE" {
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = fmt.Fprint(
-			w, `{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found, symbol may be delisted"}}}`,
+			w,
+			`{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found, symbol may be `+
+				`delisted"}}}`,
 		)
 		return
 	}
@@ -100,7 +102,8 @@ func (e *exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	column := "[" + strings.Join(closes, ",") + "]"
 	_, _ = fmt.Fprintf(
 		w, `{"chart":{"result":[{"meta":{"gmtoffset":-18000,"exchangeTimezoneName":"America/New_York"},"timestamp":[%s],
-		"indicators":{"quote":[{"open":%[2]s,"high":%[2]s,"low":%[2]s,"close":%[2]s,"volume":%[2]s}],"adjclose":[{"adjclose":%[2]s}]}}],"error":null}}`,
+		"indicators":{"quote":[{"open":%[2]s,"high":%[2]s,"low":%[2]s,"close":%[2]s,"volume":%[2]s}],
+			"adjclose":[{"adjclose":%[2]s}]}}],"error":null}}`,
 		strings.Join(stamps, ","), column,
 	)
 }
@@ -236,7 +239,8 @@ func TestLifeOfASchedule(t *testing.T) {
 	require.NotNil(t, taken.Error)
 	assert.Equal(t, "name_taken", taken.Error.Code)
 
-	changed := `{"name":"close","cron":"0 18 * * *","time_zone":"Europe/Berlin","kind":"backfill","symbols":["MA"],"provider":"yahoo"}`
+	changed := `{"name":"close","cron":"0 18 * * *","time_zone":"Europe/Berlin","kind":"backfill","symbols":["MA"],` +
+		`"provider":"yahoo"}`
 	require.Nil(t, s.Write(http.MethodPut, path, changed, "If-Match", `"1"`).Error)
 	got := schedule(s, id)
 	assert.Equal(t, int64(2), got.Version)
@@ -387,8 +391,10 @@ func TestASplitBetweenTwoPullsIsNoJump(t *testing.T) {
 	t.Parallel()
 	chart := func(stamps, closes, adjusted, actions string) string {
 		return fmt.Sprintf(
-			`{"chart":{"result":[{"meta":{"gmtoffset":-18000,"exchangeTimezoneName":"America/New_York"},"timestamp":[%s],"events":{%s},
-			"indicators":{"quote":[{"open":[%[3]s],"high":[%[3]s],"low":[%[3]s],"close":[%[3]s],"volume":[%[3]s]}],"adjclose":[{"adjclose":[%[4]s]}]}}],"error":null}}`,
+			`{"chart":{"result":[{"meta":{"gmtoffset":-18000,"exchangeTimezoneName":"America/New_York"},
+				"timestamp":[%s],"events":{%s},
+			"indicators":{"quote":[{"open":[%[3]s],"high":[%[3]s],"low":[%[3]s],"close":[%[3]s],"volume":[%[3]s]}],
+				"adjclose":[{"adjclose":[%[4]s]}]}}],"error":null}}`,
 			stamps, actions, closes, adjusted,
 		)
 	}
@@ -396,7 +402,8 @@ func TestASplitBetweenTwoPullsIsNoJump(t *testing.T) {
 	answers <- chart("1704205800,1704292200", "400,404", "400,404", "")
 	// The split makes 4 of 1 and the dividend of 1 is paid before it, so a quarter of that now.
 	answers <- chart("1704292200,1704378600,1704465000", "101,100.75,102", "100.75,100.75,102",
-		`"dividends":{"1":{"amount":0.25,"date":1704378600}},"splits":{"1":{"date":1704465000,"numerator":4,"denominator":1}}`)
+		`"dividends":{"1":{"amount":0.25,"date":1704378600}},"splits":{"1":{"date":1704465000,"numerator":4,`+
+			`"denominator":1}}`)
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = fmt.Fprint(w, <-answers)
 	}))

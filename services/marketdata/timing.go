@@ -80,8 +80,8 @@ func (t timing) after(before time.Time) time.Time {
 		return spec.Next(before).UTC()
 	}
 	spec.Location = time.UTC
-	// The parser skips times in a skipped hour. So this loop computes the next time of wall clocks and looks up when they
-	// show it.
+	// The parser skips times in a skipped hour. So this loop computes the next time of wall clocks and looks up when
+	// they show it.
 	wall := wallClock(before.In(t.zone))
 	for {
 		if wall = spec.Next(wall); wall.IsZero() {

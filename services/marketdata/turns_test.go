@@ -69,7 +69,8 @@ func TestImportsOfOneSymbolTakeTurns(t *testing.T) {
 			for round := range rounds { // days of its own in a year of all, and one that all write
 				persist(t, s, "/v1/prices", "text/csv",
 					fmt.Sprintf(
-						"date,symbol,close\n2024-%02d-%02d,X,%d\n2024-12-31,X,%d\n", writer+1, round+1, 1+round, 1+writer*rounds+round,
+						"date,symbol,close\n2024-%02d-%02d,X,%d\n2024-12-31,X,%d\n", writer+1, round+1, 1+round,
+						1+writer*rounds+round,
 					))
 			}
 		})
@@ -83,7 +84,8 @@ func TestImportsOfOneSymbolTakeTurns(t *testing.T) {
 	var view struct{ Observations int }
 	s.Eventually("all has arrived", func() bool {
 		a := s.Do(http.MethodGet, "/v1/returns/assets/X", "")
-		return a.Status == http.StatusOK && json.Unmarshal(a.Body, &view) == nil && view.Observations == writers*rounds &&
+		return a.Status == http.StatusOK && json.Unmarshal(a.Body, &view) == nil &&
+			view.Observations == writers*rounds &&
 			len(told(t, s, "X", "2024-12-31")) >= writers*rounds
 	})
 	closes := told(t, s, "X", "2024-12-31")

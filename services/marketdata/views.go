@@ -81,7 +81,8 @@ func checkQuota(ctx context.Context, db bun.IDB, symbols []string, most int) err
 	added := len(symbols)
 	for some := range slices.Chunk(symbols, 1000) {
 		var kept int
-		err := db.NewRaw("SELECT count(DISTINCT symbol) FROM prices WHERE symbol IN (?)", bun.List(some)).Scan(ctx, &kept)
+		err := db.NewRaw("SELECT count(DISTINCT symbol) FROM prices WHERE symbol IN (?)", bun.List(some)).
+			Scan(ctx, &kept)
 		if err != nil {
 			return fmt.Errorf("count the symbols: %w", err)
 		}
@@ -91,7 +92,8 @@ func checkQuota(ctx context.Context, db bun.IDB, symbols []string, most int) err
 		return nil
 	}
 	return fault.Conflict(
-		"symbols_too_many", "%d new symbols would make %d, and an installation keeps at most %d", added, have+added, most,
+		"symbols_too_many", "%d new symbols would make %d, and an installation keeps at most %d", added, have+added,
+		most,
 	).
 		WithHint("import only the symbols that you need")
 }
@@ -165,7 +167,8 @@ func summaries(ctx context.Context, db bun.IDB, limit int, filter symbolQuery) (
 		}
 	}
 	if filter.search != "" {
-		query = query.Where("replace(symbol, ?, '') <> symbol", filter.search) // works on both databases and has no wildcards
+		// works on both databases and has no wildcards
+		query = query.Where("replace(symbol, ?, '') <> symbol", filter.search)
 	}
 	if err := query.Scan(ctx, &list); err != nil {
 		return nil, err

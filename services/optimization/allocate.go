@@ -15,10 +15,11 @@ import (
 
 // AllocationRequest is the body of a request for the whole shares that an amount of money buys.
 type AllocationRequest struct {
-	Amount     decimal.Decimal  `json:"amount" jsonschema:"required"`
-	Method     string           `json:"method" jsonschema:"enum=greedy,enum=exact"` // greedy when it is left out
-	ShortRatio *decimal.Decimal `json:"short_ratio"`                                // short sales allowed, as a ratio of the amount; the sum of the negative weights when left out
-	Reinvest   bool             `json:"reinvest"`                                   // the proceeds of short sales buy long positions
+	Amount decimal.Decimal `json:"amount" jsonschema:"required"`
+	Method string          `json:"method" jsonschema:"enum=greedy,enum=exact"` // greedy when it is left out
+	// short sales allowed, as a ratio of the amount; the sum of the negative weights when left out
+	ShortRatio *decimal.Decimal `json:"short_ratio"`
+	Reinvest   bool             `json:"reinvest"` // the proceeds of short sales buy long positions
 }
 
 // Allocation is weights as whole shares. Prices and money are exact.
@@ -86,7 +87,10 @@ func allocate(ctx context.Context, db bun.IDB, id string, result *Result, a Allo
 	}
 	symbols := result.Data.Symbols
 	order := optimize.Order{
-		Names: symbols, Weights: make([]float64, len(symbols)), Prices: make([]float64, len(symbols)), Reinvest: a.Reinvest,
+		Names:    symbols,
+		Weights:  make([]float64, len(symbols)),
+		Prices:   make([]float64, len(symbols)),
+		Reinvest: a.Reinvest,
 	}
 	order.Money, _ = a.Amount.Float64()
 	prices, err := pricesOf(ctx, db, symbols)

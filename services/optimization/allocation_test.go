@@ -59,7 +59,8 @@ func TestWholeShares(t *testing.T) {
 	long := w.optimize(t, `"objective":"max_sharpe","risk_free":0.02`)
 	a := allocate(long.ID, `{"amount":"10000"}`)
 	assert.Equal(
-		t, map[string]int64{"MA": 20, "FB": 12, "PFE": 54, "BABA": 4, "AAPL": 4, "BBY": 2, "SBUX": 1, "GOOG": 1}, a.shares(),
+		t, map[string]int64{"MA": 20, "FB": 12, "PFE": 54, "BABA": 4, "AAPL": 4, "BBY": 2, "SBUX": 1, "GOOG": 1},
+		a.shares(),
 		"C31",
 	)
 	assert.InDelta(t, 0.017086185150415774, a.RMSE, 1e-5, "C31")

@@ -50,7 +50,8 @@ func TestListsThatExceedTheirBoundsAreRefused(t *testing.T) {
 		{ab + `"transaction_costs":0.1,"current_weights":{` + weights(1001) + `}`, "/current_weights", "at most 1000"},
 		{`"symbols":["A","B"],"objective":"risk_parity","budgets":{` + weights(1001) + `}`, "/budgets", "at most 1000"},
 		{
-			ab + `"views":[{"symbol":"A","return":0.1}],"prior":"market","market_caps":{` + weights(1001) + `}`, "/market_caps",
+			ab + `"views":[{"symbol":"A","return":0.1}],"prior":"market","market_caps":{` + weights(1001) + `}`,
+			"/market_caps",
 			"at most 1000",
 		},
 	} {
@@ -71,11 +72,13 @@ func TestListsThatExceedTheirBoundsAreRefused(t *testing.T) {
 		assert.Greater(t, len(a.Problem().Errors), 10)
 	}
 	// A fault shortens a long key in its pointer.
-	a := s.Do(http.MethodPost, "/v1/optimizations", "{"+ab+`"asset_bounds":{"a/~`+strings.Repeat("é", 50_000)+`":[0,1]}}`)
+	a := s.Do(http.MethodPost, "/v1/optimizations",
+		"{"+ab+`"asset_bounds":{"a/~`+strings.Repeat("é", 50_000)+`":[0,1]}}`)
 	require.Equal(t, http.StatusUnprocessableEntity, a.Status)
 	assert.Less(t, len(a.Body), 3000)
 	assert.True(
-		t, strings.HasPrefix(a.Problem().Errors[0].Pointer, "/asset_bounds/a~1~0é"), "%s", a.Problem().Errors[0].Pointer,
+		t, strings.HasPrefix(a.Problem().Errors[0].Pointer, "/asset_bounds/a~1~0é"), "%s",
+		a.Problem().Errors[0].Pointer,
 	)
 }
 
@@ -83,7 +86,8 @@ func TestDeceptiveNamesAreRefused(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)
 	const ab = `"symbols":["A","B"],"objective":"max_sharpe",`
-	for _, name := range []string{`a\u0007`, `a\u001b[31m`, `a\u202eb`, `a\u2066b`, `a\u200bb`, `a\ufeffb`, `\u0441ore`} {
+	for _, name := range []string{`a\u0007`, `a\u001b[31m`, `a\u202eb`, `a\u2066b`, `a\u200bb`, `a\ufeffb`,
+		`\u0441ore`} {
 		for _, c := range []struct{ body, pointer string }{
 			{`"name":"` + name + `"`, "/name"},
 			{`"groups":[{"name":"` + name + `","symbols":["A"],"max":0.5}]`, "/groups/0/name"},
@@ -124,7 +128,8 @@ func TestListsOfOptimizations(t *testing.T) {
 	w.Do(http.MethodPost, "/v1/operations/"+ids.OperationID+"/cancel", "")
 
 	save := func(name string) error {
-		op := w.Write(http.MethodPost, "/v1/optimizations", `{"name":"`+name+`","objective":"hrp","symbols":["S000","S001"]}`)
+		op := w.Write(http.MethodPost, "/v1/optimizations",
+			`{"name":"`+name+`","objective":"hrp","symbols":["S000","S001"]}`)
 		if op.Error != nil {
 			return op.Error
 		}

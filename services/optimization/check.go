@@ -198,7 +198,8 @@ func (c *checker) objective() {
 	switch c.Objective {
 	case efficientReturn, efficientRisk:
 		c.oneOf(
-			"/measure", c.Measure, volatility, string(optimize.CVaR), string(optimize.CDaR), string(optimize.Semideviation),
+			"/measure", c.Measure, volatility, string(optimize.CVaR), string(optimize.CDaR),
+			string(optimize.Semideviation),
 		)
 	case maxUtility:
 		c.oneOf("/measure", c.Measure, volatility, string(optimize.Semideviation))
@@ -209,7 +210,8 @@ func (c *checker) objective() {
 	c.onlyFor("/target", c.Target != nil, aimed, "efficient_return and efficient_risk")
 	switch {
 	case aimed && c.Target == nil:
-		c.reject("/target", "is missing: the annual return of efficient_return, or the risk of efficient_risk; 0.2 is 20 %%")
+		c.reject("/target",
+			"is missing: the annual return of efficient_return, or the risk of efficient_risk; 0.2 is 20 %%")
 	case aimed && c.Objective == efficientRisk && *c.Target <= 0:
 		c.reject("/target", "is the highest risk, and must be above zero")
 	}
@@ -286,7 +288,8 @@ func (c *checker) constraints() {
 	c.onlyFor("/l2", c.L2 != 0, free, ones)
 	c.onlyFor("/market_neutral", c.MarketNeutral, free &&
 		c.Objective != maxSharpe,
-		"objectives with a scale: the Sharpe ratio of a market-neutral portfolio is the same at any; take efficient_risk")
+		"objectives with a scale: the Sharpe ratio of a market-neutral portfolio is the same at any; take "+
+			"efficient_risk")
 	c.onlyFor("/transaction_costs", c.TransactionCosts != 0, free &&
 		c.Objective != frontier, "single portfolios with constraints")
 	c.onlyFor("/current_weights", len(c.CurrentWeights) > 0, c.TransactionCosts != 0, "transaction_costs")

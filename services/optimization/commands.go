@@ -67,7 +67,8 @@ func (s *Service) rebuild(ctx context.Context, tx *store.Tx, _ Rebuild) error {
 // unfollow ends the following of portfolios that no longer exist.
 func unfollow(_ context.Context, tx *store.Tx) error {
 	tx.Queue(
-		tx.NewRaw(`UPDATE optimizations SET follow = 0 WHERE follow = 1 AND portfolio_id NOT IN (SELECT id FROM portfolios)`),
+		tx.NewRaw(
+			`UPDATE optimizations SET follow = 0 WHERE follow = 1 AND portfolio_id NOT IN (SELECT id FROM portfolios)`),
 	)
 	return nil
 }
@@ -87,7 +88,8 @@ func (s *Service) follow(ctx context.Context, tx *store.Tx, c Follow) error {
 		).
 			WithHint("run an optimization with portfolio_id and any objective but frontier")
 	case !c.Follow:
-		tx.Queue(tx.NewRaw("UPDATE optimizations SET follow = 0, updated_at = ? WHERE id = ?", tx.Now().UnixMicro(), c.ID))
+		tx.Queue(tx.NewRaw("UPDATE optimizations SET follow = 0, updated_at = ? WHERE id = ?", tx.Now().UnixMicro(),
+			c.ID))
 		return nil
 	}
 	if _, err := loadPortfolio(ctx, tx, r.PortfolioID); err != nil {

@@ -60,8 +60,9 @@ func newEstimates(ctx context.Context, db bun.IDB, r *Request, symbols []string)
 		}
 	}
 	if e.common <= len(symbols) {
-		e.note("there are %d assets and no more than %d %s returns to estimate from, so that noise dominates the weights; "+
-			"a shrunk covariance (ledoit_wolf, oas) is more stable", len(symbols), e.common, r.Frequency)
+		e.note(
+			"there are %d assets and only %d %s returns to estimate from, so that noise dominates the weights; "+
+				"a shrunk covariance (ledoit_wolf, oas) is more stable", len(symbols), e.common, r.Frequency)
 	}
 	return e, nil
 }
@@ -100,7 +101,8 @@ func (e *estimates) estimateReturns(ctx context.Context, db bun.IDB) ([]float64,
 	for a, v := range out {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return nil, fault.Invalid("expected_return_undefined",
-				"the expected return of %s cannot be estimated by %s over the window", e.window.symbols[a], e.ExpectedReturns).
+				"the expected return of %s cannot be estimated by %s over the window", e.window.symbols[a],
+				e.ExpectedReturns).
 				WithHint("choose another window or estimator, or leave the symbol out")
 		}
 	}
@@ -184,7 +186,8 @@ func (e *estimates) estimateCovariance(ctx context.Context) error {
 	if e.repaired = repaired; repaired {
 		e.covariance = fixed
 		e.note(
-			"the covariance was not positive semidefinite, since its pairs cover different days; it was repaired: %s", e.Repair,
+			"the covariance was not positive semidefinite, since its pairs cover different days; it was repaired: %s",
+			e.Repair,
 		)
 	}
 	return nil
@@ -233,10 +236,13 @@ func (e *estimates) checkPairs(m *quant.CoMoments) error {
 		for j, b := range e.window.symbols[:i+1] {
 			if v := e.covariance.At(i, j); math.IsNaN(v) || math.IsInf(v, 0) {
 				return fault.Invalid(
-					"observations_too_few", "%s and %s have %d returns over the same days, too few for a covariance", b, a,
+					"observations_too_few", "%s and %s have %d returns over the same days, too few for a covariance", b,
+					a,
 					m.Observations(i, j),
 				).
-					WithHint("leave one of them out, choose another from and to, or use weekly or monthly returns (frequency)")
+					WithHint(
+						"leave one of them out, choose another from and to, or use weekly or monthly returns " +
+							"(frequency)")
 			}
 		}
 	}

@@ -31,7 +31,8 @@ func (s *Service) symbolsChanged(ctx context.Context, tx *store.Tx) error {
 // portfolioChanged enqueues the optimizations that follow a portfolio.
 func (s *Service) portfolioChanged(ctx context.Context, tx *store.Tx, id string) error {
 	var ids []string
-	err := tx.NewRaw("SELECT id FROM optimizations WHERE follow = 1 AND portfolio_id = ? ORDER BY id", id).Scan(ctx, &ids)
+	err := tx.NewRaw("SELECT id FROM optimizations WHERE follow = 1 AND portfolio_id = ? ORDER BY id", id).
+		Scan(ctx, &ids)
 	if err != nil {
 		return fmt.Errorf("find optimizations that follow portfolio %s: %w", id, err)
 	}

@@ -224,7 +224,8 @@ func TestChangesDuringARunCauseAnother(t *testing.T) {
 	w.settled(created)
 	var ids struct{ ID string }
 	w.Do(
-		http.MethodPost, "/v1/optimizations", `{"portfolio_id":"`+created.EntityID+`","objective":"min_cdar","follow":true}`,
+		http.MethodPost, "/v1/optimizations",
+		`{"portfolio_id":"`+created.EntityID+`","objective":"min_cdar","follow":true}`,
 	).JSON(&ids)
 	running(w.Server, ids.ID)
 	w.Import("date,S000\n2030-01-02,77\n", "") // the first run is under way

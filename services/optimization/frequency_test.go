@@ -84,7 +84,10 @@ func TestWeeksOfSymbolsWithPricesOnDifferentDays(t *testing.T) {
 	tails := w.optimize(t, weekly+`"objective":"min_cvar","confidence":0.9`)
 	bound := optimize.Bound{Lower: -9, Upper: 9}
 	want, err := optimize.MinRisk(t.Context(), optimize.Scenarios{
-		Names: w.symbols, Scenarios: [][]float64{returns[0][1:], returns[1][1:]}, Measure: optimize.CVaR, Confidence: .9,
+		Names:       w.symbols,
+		Scenarios:   [][]float64{returns[0][1:], returns[1][1:]},
+		Measure:     optimize.CVaR,
+		Confidence:  .9,
 		Periods:     52,
 		Returns:     []float64{a.AssetReturns["FUND"], a.AssetReturns["SHARE"]},
 		Constraints: optimize.Constraints{Bounds: []optimize.Bound{bound, bound}},
@@ -104,9 +107,11 @@ func TestWeeksOfSymbolsWithPricesOnDifferentDays(t *testing.T) {
 	assert.Equal(t, 28, monthly.Data.Observations, "months, of which the first and the last are parts")
 
 	for settings, detail := range map[string]string{
-		`"objective":"min_volatility"`:                                         "FUND and SHARE have 0 returns over the same days",
-		`"objective":"min_volatility","frequency":"monthly","to":"2023-01-30"`: "monthly returns of FUND in the window is 1",
-		`"objective":"min_volatility","frequency":"quarterly"`:                 "frequency",
+		`"objective":"min_volatility"`: "FUND and SHARE have 0 returns over " +
+			"the same days",
+		`"objective":"min_volatility","frequency":"monthly","to":"2023-01-30"`: "monthly returns of FUND in the " +
+			"window is 1",
+		`"objective":"min_volatility","frequency":"quarterly"`: "frequency",
 	} {
 		answer := w.Do(http.MethodPost, "/v1/optimizations", w.body(t, settings), "Prefer", "wait=20")
 		assert.Contains(t, string(answer.Body), detail, settings)

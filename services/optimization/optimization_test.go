@@ -151,10 +151,13 @@ func TestResultsMatchTheReference(t *testing.T) {
 			[]float64{0.17356099329164965, 0.1955254118258614, 0.785376140408869},
 		},
 		{
-			"B4", rf + `"objective":"min_volatility","l2":1,"transaction_costs":0.001,"current_weights":` + string(held), 1e-4,
+			"B4",
+			rf + `"objective":"min_volatility","l2":1,"transaction_costs":0.001,"current_weights":` + string(held),
+			1e-4,
 			[]float64{0.17363446634404042, 0.1959773703677164, 0.7839398296638683},
 		},
-		{"B5", rf + `"objective":"max_sharpe"`, 1e-5, []float64{0.3047768672819914, 0.22165566922402932, 1.2847714127003216}},
+		{"B5", rf + `"objective":"max_sharpe"`, 1e-5,
+			[]float64{0.3047768672819914, 0.22165566922402932, 1.2847714127003216}},
 		{
 			"B6", rf + free + `"objective":"max_sharpe"`, 1e-5,
 			[]float64{0.4937195216716211, 0.29516576454651955, 1.6049270564945908},
@@ -243,8 +246,10 @@ func TestResultsMatchTheReference(t *testing.T) {
 			[]float64{0.26, 0.01804624747353764},
 		},
 		{"C21", rf + common + `"objective":"min_cdar"`, 1e-3, []float64{0.14798, 0.056433}},
-		{"C22", rf + common + `"objective":"efficient_return","measure":"cdar","target":0.2`, 1e-4, []float64{0.2, 0.063709}},
-		{"C22", rf + common + `"objective":"efficient_risk","measure":"cdar","target":0.08`, 1e-4, []float64{0.261922, 0.08}},
+		{"C22", rf + common + `"objective":"efficient_return","measure":"cdar","target":0.2`, 1e-4,
+			[]float64{0.2, 0.063709}},
+		{"C22", rf + common + `"objective":"efficient_risk","measure":"cdar","target":0.08`, 1e-4,
+			[]float64{0.261922, 0.08}},
 		{
 			"C23", rf + common + `"objective":"efficient_return","measure":"semideviation","target":0.2`, 2e-4,
 			[]float64{0.20, 0.091287},
@@ -322,7 +327,8 @@ func TestResultsMatchTheReference(t *testing.T) {
 		for s, r := range plain.AssetReturns {
 			assert.InDelta(t, r, none.AssetReturns[s], 1e-12, "a view without confidence has no effect")
 		}
-		const prior = tech + `"prior":"market","market_caps":{"GOOG":927,"AAPL":1190,"XOM":295},"risk_aversion":2.68549,` +
+		const prior = tech +
+			`"prior":"market","market_caps":{"GOOG":927,"AAPL":1190,"XOM":295},"risk_aversion":2.68549,` +
 			`"views":[{"weights":{"GOOG":1},"return":0.5,"confidence":`
 		before, between, sure := w.optimize(t, prior+`0}]`), w.optimize(t, prior+`0.5}]`), w.optimize(t, prior+`1}]`)
 		assert.InDelta(
@@ -330,8 +336,10 @@ func TestResultsMatchTheReference(t *testing.T) {
 			"half the confidence moves the return half the way",
 		)
 		assert.InDelta(t, .5, sure.AssetReturns["GOOG"], 1e-9)
-		flipped := w.optimize(t, tech+`"views":[{"symbol":"AAPL","over":"XOM","return":0.1},{"symbol":"GOOG","return":0.4}]`)
-		straight := w.optimize(t, tech+`"views":[{"symbol":"GOOG","return":0.4},{"symbol":"AAPL","over":"XOM","return":0.1}]`)
+		flipped := w.optimize(t,
+			tech+`"views":[{"symbol":"AAPL","over":"XOM","return":0.1},{"symbol":"GOOG","return":0.4}]`)
+		straight := w.optimize(t,
+			tech+`"views":[{"symbol":"GOOG","return":0.4},{"symbol":"AAPL","over":"XOM","return":0.1}]`)
 		for s, r := range straight.Weights {
 			assert.InDelta(t, r, flipped.Weights[s], 1e-7, "views have no order")
 		}

@@ -74,18 +74,22 @@ func TestInvalidRequestsAreRefusedAtOnce(t *testing.T) {
 		{ab + `"objective":"max_sharpe","groups":[{"symbols":["A"],"max":0.1}]`, "/groups/0/name", "is missing"},
 		{ab + `"objective":"max_sharpe","views":[{"return":0.1}]`, "/views/0", "is empty"},
 		{
-			ab + `"objective":"max_sharpe","views":[{"symbol":"A","over":"A","return":0.1}]`, "/views/0/over", "the same symbol",
+			ab + `"objective":"max_sharpe","views":[{"symbol":"A","over":"A","return":0.1}]`, "/views/0/over",
+			"the same symbol",
 		},
 		{
 			ab + `"objective":"max_sharpe","views":[{"symbol":"A","return":0.1,"confidence":2}]`, "/views/0/confidence",
 			"from 0 to 1",
 		},
 		{
-			ab + `"objective":"max_sharpe","views":[{"symbol":"A","return":0.1,"confidence":1},{"symbol":"B","return":0.1}]`,
+			ab +
+				`"objective":"max_sharpe","views":[{"symbol":"A","return":0.1,"confidence":1},{"symbol":"B",` +
+				`"return":0.1}]`,
 			"/views/1/confidence", "for all views",
 		},
 		{
-			ab + `"objective":"max_sharpe","views":[{"symbol":"A","return":0.1}],"prior":"market"`, "/market_caps", "is missing",
+			ab + `"objective":"max_sharpe","views":[{"symbol":"A","return":0.1}],"prior":"market"`, "/market_caps",
+			"is missing",
 		},
 		{ab + `"objective":"max_sharpe","tau":0.1`, "/tau", "no effect"},
 		{ab + `"objective":"max_sharpe","from":"2024-02-01","to":"2024-01-01"`, "/from", "exchange them"},
@@ -99,7 +103,8 @@ func TestInvalidRequestsAreRefusedAtOnce(t *testing.T) {
 		{ab + `"objective":"max_sharpe","bounds":[0.6,1]`, "/bounds", "lower bounds"},
 		{ab + `"objective":"min_volatility","market_neutral":true,"bounds":[0,1]`, "/bounds", "lower bounds"},
 		{
-			ab + `"objective":"max_sharpe","bounds":[0,0.5],"groups":[{"name":"g","symbols":["A"],"min":0.6}]`, "/groups",
+			ab + `"objective":"max_sharpe","bounds":[0,0.5],"groups":[{"name":"g","symbols":["A"],"min":0.6}]`,
+			"/groups",
 			"group g",
 		},
 	} {
@@ -210,19 +215,22 @@ func TestFailuresThatDependOnTheData(t *testing.T) {
 		},
 		{`"symbols":["S000","CASH"],"objective":"hrp"`, "optimization_undefined", "CASH"},
 		{`"symbols":["S000","CASH"],"objective":"risk_parity"`, "optimization_undefined", "CASH"},
-		{`"symbols":["S000","S001"],"objective":"efficient_return","target":50`, "optimization_infeasible", "best asset"},
+		{`"symbols":["S000","S001"],"objective":"efficient_return","target":50`, "optimization_infeasible",
+			"best asset"},
 		{
 			`"symbols":["S000","S001"],"objective":"efficient_risk","target":0.001`, "optimization_infeasible",
 			"target volatility",
 		},
-		{`"symbols":["S000","S001"],"objective":"max_sharpe","risk_free":9`, "optimization_infeasible", "risk-free rate"},
+		{`"symbols":["S000","S001"],"objective":"max_sharpe","risk_free":9`, "optimization_infeasible",
+			"risk-free rate"},
 		{
 			`"symbols":["S000","S001","S002"],"objective":"min_volatility",` +
 				`"groups":[{"name":"g","symbols":["S000","S001"],"max":0.2}],"bounds":[0,0.7]`,
 			"optimization_infeasible", "group g",
 		},
 		{
-			`"symbols":["CASH","DOUBLE"],"objective":"max_utility","expected_returns":"arithmetic","bounds":[null,null]`,
+			`"symbols":["CASH","DOUBLE"],"objective":"max_utility","expected_returns":"arithmetic",` +
+				`"bounds":[null,null]`,
 			"optimization_unbounded", "without risk",
 		},
 	} {

@@ -121,7 +121,8 @@ const (
 
 func objectives() []string {
 	return []string{
-		minVolatility, maxSharpe, maxUtility, efficientReturn, efficientRisk, minCVaR, minCDaR, minSemivariance, riskParity,
+		minVolatility, maxSharpe, maxUtility, efficientReturn, efficientRisk, minCVaR, minCDaR, minSemivariance,
+		riskParity,
 		hrp, frontier,
 	}
 }

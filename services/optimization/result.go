@@ -37,10 +37,12 @@ type Result struct {
 	AnnualReturn     *float64           `json:"annual_return"` // expected
 	AnnualVolatility *float64           `json:"annual_volatility"`
 	Sharpe           *float64           `json:"sharpe"`
-	// Risk is the risk by the measure, when that is not the volatility: cvar and cdar are daily, semideviation is annual.
-	Risk              *float64           `json:"risk,omitempty"`
-	RiskContributions map[string]float64 `json:"risk_contributions,omitempty"` // shares of the volatility; they sum to 1
-	AssetReturns      map[string]float64 `json:"asset_returns,omitempty"`      // expected annual returns
+	// Risk is the risk by the measure, when that is not the volatility: cvar and cdar are daily, semideviation is
+	// annual.
+	Risk *float64 `json:"risk,omitempty"`
+	// shares of the volatility; they sum to 1
+	RiskContributions map[string]float64 `json:"risk_contributions,omitempty"`
+	AssetReturns      map[string]float64 `json:"asset_returns,omitempty"` // expected annual returns
 	Active            []Active           `json:"active,omitempty"`
 
 	Points        []Point `json:"points,omitempty"` // of a frontier
@@ -129,7 +131,8 @@ func (e *estimates) point(p *optimize.Portfolio) Point {
 // resultOf returns the result of one portfolio.
 func (e *estimates) resultOf(p *optimize.Portfolio) *Result {
 	r, at := e.result(), e.point(p)
-	r.Weights, r.AnnualReturn, r.AnnualVolatility, r.Sharpe = at.Weights, at.AnnualReturn, at.AnnualVolatility, at.Sharpe
+	r.Weights, r.AnnualReturn, r.AnnualVolatility, r.Sharpe = at.Weights, at.AnnualReturn, at.AnnualVolatility,
+		at.Sharpe
 	r.Risk, r.Gap, r.Notes = finite(p.Risk), finite(p.Gap), e.allNotes(p.Notes)
 	for _, a := range p.Active {
 		r.Active = append(r.Active, Active{Constraint: a.Constraint, Price: a.Price})

@@ -26,32 +26,65 @@ func (s *Service) Routes(port rest.Service) []rest.Route {
 			Name: "listOptimizations", Method: http.MethodGet, Path: "/v1/optimizations", Scope: rest.ScopeRead,
 			Summary: "List optimizations, the newest first", Answer: rest.List[Summary]{}, Handler: s.list,
 			Query: rest.Paging(
-				rest.Param{Name: "portfolio_id", About: "id of the portfolio that is optimized"}, rest.Param{Name: "name", About: "name of the optimization"},
+				rest.Param{Name: "portfolio_id", About: "id of the portfolio that is optimized"},
+				rest.Param{Name: "name", About: "name of the optimization"},
 			),
 		},
 		{
-			Name: "runOptimization", Method: http.MethodPost, Path: "/v1/optimizations", Scope: rest.ScopeWrite, Command: Run{}.Topic(),
-			Summary: "Find optimal weights, in a job", Body: Request{}, Answer: rest.Accepted{}, Handler: h.run,
+			Name:    "runOptimization",
+			Method:  http.MethodPost,
+			Path:    "/v1/optimizations",
+			Scope:   rest.ScopeWrite,
+			Command: Run{}.Topic(),
+			Summary: "Find optimal weights, in a job",
+			Body:    Request{},
+			Answer:  rest.Accepted{},
+			Handler: h.run,
 		},
 		{
 			Name: "getOptimization", Method: http.MethodGet, Path: "/v1/optimizations/{id}", Scope: rest.ScopeRead,
 			Summary: "Show an optimization with its result", Answer: Optimization{}, Handler: s.get,
 		},
 		{
-			Name: "deleteOptimization", Method: http.MethodDelete, Path: "/v1/optimizations/{id}", Scope: rest.ScopeWrite, Command: Delete{}.Topic(),
-			Summary: "Delete an optimization", Answer: rest.Accepted{}, Handler: h.delete,
+			Name:    "deleteOptimization",
+			Method:  http.MethodDelete,
+			Path:    "/v1/optimizations/{id}",
+			Scope:   rest.ScopeWrite,
+			Command: Delete{}.Topic(),
+			Summary: "Delete an optimization",
+			Answer:  rest.Accepted{},
+			Handler: h.delete,
 		},
 		{
-			Name: "followOptimization", Method: http.MethodPut, Path: "/v1/optimizations/{id}/follow", Scope: rest.ScopeWrite, Command: Follow{}.Topic(),
-			Summary: "Run an optimization again whenever its inputs change, or no longer", Body: FollowRequest{}, Answer: rest.Accepted{}, Handler: h.follow,
+			Name:    "followOptimization",
+			Method:  http.MethodPut,
+			Path:    "/v1/optimizations/{id}/follow",
+			Scope:   rest.ScopeWrite,
+			Command: Follow{}.Topic(),
+			Summary: "Run an optimization again whenever its inputs change, or no longer",
+			Body:    FollowRequest{},
+			Answer:  rest.Accepted{},
+			Handler: h.follow,
 		},
 		{
-			Name: "repeatOptimization", Method: http.MethodPost, Path: "/v1/optimizations/{id}/repeat", Scope: rest.ScopeWrite, Command: Run{}.Topic(),
-			Summary: "Run an optimization again on the data of its last run", Answer: rest.Accepted{}, Handler: h.repeat,
+			Name:    "repeatOptimization",
+			Method:  http.MethodPost,
+			Path:    "/v1/optimizations/{id}/repeat",
+			Scope:   rest.ScopeWrite,
+			Command: Run{}.Topic(),
+			Summary: "Run an optimization again on the data of its last run",
+			Answer:  rest.Accepted{},
+			Handler: h.repeat,
 		},
 		{
-			Name: "allocateOptimization", Method: http.MethodPost, Path: "/v1/optimizations/{id}/allocation", Scope: rest.ScopeRead,
-			Summary: "Show the whole shares that an amount buys at the optimal weights", Body: AllocationRequest{}, Answer: Allocation{}, Handler: s.allocation,
+			Name:    "allocateOptimization",
+			Method:  http.MethodPost,
+			Path:    "/v1/optimizations/{id}/allocation",
+			Scope:   rest.ScopeRead,
+			Summary: "Show the whole shares that an amount buys at the optimal weights",
+			Body:    AllocationRequest{},
+			Answer:  Allocation{},
+			Handler: s.allocation,
 		},
 	}
 }
@@ -86,7 +119,8 @@ func (h handler) follow(c echo.Context) error {
 		return err
 	}
 	if b.Follow == nil {
-		return fault.Invalid("optimization_invalid", "follow is missing").With(fault.Item{Pointer: "/follow", Detail: "is missing: true or false"})
+		return fault.Invalid("optimization_invalid", "follow is missing").
+			With(fault.Item{Pointer: "/follow", Detail: "is missing: true or false"})
 	}
 	id := c.Param("id")
 	return rest.Write(c, h.port, Follow{ID: id, Follow: *b.Follow}, id, hash)
@@ -144,8 +178,15 @@ func (r *row) result() (*Result, error) {
 // optimization is what is said of a row.
 func (r *row) optimization() (Optimization, error) {
 	o := Optimization{
-		ID: r.ID, Name: r.Name, Objective: r.Objective, PortfolioID: r.PortfolioID, Follow: r.Follow == 1, Status: r.Status, Runs: r.Runs,
-		CreatedAt: time.UnixMicro(r.CreatedAt).UTC(), UpdatedAt: time.UnixMicro(r.UpdatedAt).UTC(),
+		ID:          r.ID,
+		Name:        r.Name,
+		Objective:   r.Objective,
+		PortfolioID: r.PortfolioID,
+		Follow:      r.Follow == 1,
+		Status:      r.Status,
+		Runs:        r.Runs,
+		CreatedAt:   time.UnixMicro(r.CreatedAt).UTC(),
+		UpdatedAt:   time.UnixMicro(r.UpdatedAt).UTC(),
 	}
 	if r.Error != "" {
 		o.Error = &fault.Fault{}
@@ -216,7 +257,14 @@ type Summary struct {
 
 func (o Optimization) summary() Summary {
 	s := Summary{
-		ID: o.ID, Name: o.Name, Objective: o.Objective, PortfolioID: o.PortfolioID, Follow: o.Follow, Status: o.Status, CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt,
+		ID:          o.ID,
+		Name:        o.Name,
+		Objective:   o.Objective,
+		PortfolioID: o.PortfolioID,
+		Follow:      o.Follow,
+		Status:      o.Status,
+		CreatedAt:   o.CreatedAt,
+		UpdatedAt:   o.UpdatedAt,
 	}
 	if r := o.Result; r != nil {
 		s.AnnualReturn, s.AnnualVolatility, s.Sharpe = r.AnnualReturn, r.AnnualVolatility, r.Sharpe

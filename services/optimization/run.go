@@ -283,10 +283,15 @@ func (j *job) recordInputs(ctx context.Context, tx *store.Tx, r *row) error {
 // completedEvent returns the event of a result.
 func completedEvent(r *row, result *Result) events.OptimizationCompleted {
 	e := events.OptimizationCompleted{
-		ID: r.ID, Name: r.Name, Objective: r.Objective, PortfolioID: r.PortfolioID,
+		ID:               r.ID,
+		Name:             r.Name,
+		Objective:        r.Objective,
+		PortfolioID:      r.PortfolioID,
 		PortfolioVersion: result.Data.PortfolioVersion,
-		AsOf:             result.Data.AsOf, AnnualReturn: result.AnnualReturn, AnnualVolatility: result.AnnualVolatility,
-		Sharpe: result.Sharpe,
+		AsOf:             result.Data.AsOf,
+		AnnualReturn:     result.AnnualReturn,
+		AnnualVolatility: result.AnnualVolatility,
+		Sharpe:           result.Sharpe,
 	}
 	if len(result.Weights) > 0 {
 		for _, s := range result.Data.Symbols {

@@ -86,7 +86,9 @@ func (s *Service) portfolios() *follower.Portfolios {
 		Held: func(tx *store.Tx, symbol string) { locksOf(tx).addFollowed(symbol) },
 		Changed: func(tx *store.Tx, id string) {
 			locksOf(tx).addFollowed("portfolio " + id)
-			tx.Once("followers of "+id, func(ctx context.Context, tx *store.Tx) error { return s.portfolioChanged(ctx, tx, id) })
+			tx.Once("followers of "+id, func(ctx context.Context, tx *store.Tx) error {
+				return s.portfolioChanged(ctx, tx, id)
+			})
 		},
 		Deleted: func(tx *store.Tx, id string) {
 			tx.Queue(tx.NewRaw("UPDATE optimizations SET follow = 0 WHERE portfolio_id = ?", id))

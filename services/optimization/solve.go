@@ -89,11 +89,19 @@ func (e *estimates) budgets() []float64 {
 // solveScenarios solves over the returns of each row instead of a covariance.
 func (e *estimates) solveScenarios(ctx context.Context, p optimize.Problem) (*optimize.Portfolio, error) {
 	s := optimize.Scenarios{
-		Names: p.Names, Scenarios: e.scenarios, Returns: p.Returns, Measure: optimize.Measure(e.Measure),
-		Confidence: limit(e.Confidence, 0),
-		Periods:    e.window.PerYear(), Benchmark: e.Benchmark, RiskFree: p.RiskFree, Constraints: p.Constraints, L2: p.L2,
-		Cost: p.Cost, Before: p.Before,
-		Progress: p.Progress,
+		Names:       p.Names,
+		Scenarios:   e.scenarios,
+		Returns:     p.Returns,
+		Measure:     optimize.Measure(e.Measure),
+		Confidence:  limit(e.Confidence, 0),
+		Periods:     e.window.PerYear(),
+		Benchmark:   e.Benchmark,
+		RiskFree:    p.RiskFree,
+		Constraints: p.Constraints,
+		L2:          p.L2,
+		Cost:        p.Cost,
+		Before:      p.Before,
+		Progress:    p.Progress,
 	}
 	switch e.Objective {
 	case maxUtility:

@@ -214,7 +214,8 @@ func loadSeries(
 // unknownSymbols lists the symbols that have no return on any day.
 func unknownSymbols(ctx context.Context, db bun.IDB, symbols []string) ([]string, error) {
 	var known []string
-	err := db.NewSelect().Table("symbols").Column("symbol").Where("symbol IN (?)", bun.List(symbols)).OrderExpr("symbol").
+	err := db.NewSelect().Table("symbols").Column("symbol").Where("symbol IN (?)", bun.List(symbols)).
+		OrderExpr("symbol").
 		Scan(ctx, &known)
 	if err != nil {
 		return nil, fmt.Errorf("find symbols with returns: %w", err)
@@ -243,7 +244,8 @@ func revisions(ctx context.Context, db bun.IDB, portfolioID string, symbols []st
 		Symbol   string
 		Revision int64
 	}
-	err := db.NewRaw("SELECT symbol, revision FROM symbols WHERE symbol IN (?) ORDER BY symbol"+lock, bun.List(symbols)).
+	err := db.NewRaw("SELECT symbol, revision FROM symbols WHERE symbol IN (?) ORDER BY symbol"+lock,
+		bun.List(symbols)).
 		Scan(ctx, &rows)
 	if err != nil {
 		return "", fmt.Errorf("read revisions: %w", err)
@@ -283,7 +285,8 @@ func loadPortfolio(ctx context.Context, db bun.IDB, id string) (events.Portfolio
 	p, found, err := follower.Load(ctx, db, id)
 	if err == nil && !found {
 		err = fault.NotFound("portfolio_unknown", "there is no portfolio %.64s", id).
-			WithHint("list the portfolios with: GET /v1/portfolios; a new one is available once its operation is settled")
+			WithHint(
+				"list the portfolios with: GET /v1/portfolios; a new one is available once its operation is settled")
 	}
 	return p, err
 }
@@ -355,8 +358,10 @@ func (r *row) request() (Request, error) {
 func save(tx *store.Tx, r *row) {
 	tx.Queue(tx.NewInsert().Model(r).On("CONFLICT (id) DO UPDATE").Set("follow = EXCLUDED.follow").
 		Set("status = EXCLUDED.status").
-		Set("answer = EXCLUDED.answer").Set("error = EXCLUDED.error").Set("seen = EXCLUDED.seen").Set("runs = EXCLUDED.runs").
-		Set("changed_at = EXCLUDED.changed_at").Set("queued_at = EXCLUDED.queued_at").Set("updated_at = EXCLUDED.updated_at"))
+		Set("answer = EXCLUDED.answer").Set("error = EXCLUDED.error").Set("seen = EXCLUDED.seen").
+		Set("runs = EXCLUDED.runs").
+		Set("changed_at = EXCLUDED.changed_at").Set("queued_at = EXCLUDED.queued_at").
+		Set("updated_at = EXCLUDED.updated_at"))
 }
 
 // list reads at most limit optimizations, the newest first, that are older than before.

@@ -112,7 +112,8 @@ func (w *window) tooFewCommon() error {
 	}
 	if begin[late] < end[early] {
 		return fault.Invalid("observations_too_few",
-			"the %d symbols have fewer than two returns over the same days: their prices are of different days", len(w.symbols)).
+			"the %d symbols have fewer than two returns over the same days: their prices are of different days",
+			len(w.symbols)).
 			WithHint("leave out symbols with few prices (GET /v1/symbols lists their days), " +
 				"or use weekly or monthly returns (frequency)")
 	}

@@ -105,7 +105,8 @@ func checkAssets(assets []events.Asset, wrong func(pointer, format string, args 
 			wrong(at+"/weight", "%s is not between -100 and 100: weights are ratios, 0.6 is 60 %%", a.Weight)
 			summed = false
 		}
-		if total, err := sum.AddExact(a.Weight, min(decimal.MaxScale-3, max(sum.Scale(), a.Weight.Scale()))); err == nil {
+		if total, err := sum.AddExact(a.Weight,
+			min(decimal.MaxScale-3, max(sum.Scale(), a.Weight.Scale()))); err == nil {
 			sum = total
 		} else {
 			wrong(at+"/weight", "%s has more digits than can be added exactly", a.Weight)
@@ -118,7 +119,14 @@ func checkAssets(assets []events.Asset, wrong func(pointer, format string, args 
 }
 
 func (s *Service) create(ctx context.Context, tx *store.Tx, c Create) error {
-	p := events.Portfolio{ID: c.ID, Name: c.Name, Version: 1, Assets: c.Assets, CreatedAt: tx.Now(), UpdatedAt: tx.Now()}
+	p := events.Portfolio{
+		ID:        c.ID,
+		Name:      c.Name,
+		Version:   1,
+		Assets:    c.Assets,
+		CreatedAt: tx.Now(),
+		UpdatedAt: tx.Now(),
+	}
 	if err := insert(ctx, tx, p); err != nil {
 		return err
 	}
@@ -161,7 +169,8 @@ func current(ctx context.Context, tx *store.Tx, id string, version int64) (event
 	}
 	if version != 0 && p.Version != version {
 		return p, fault.New(
-			fault.KindPrecondition, "version_mismatch", "portfolio %s is at version %d and not at %d", id, p.Version, version,
+			fault.KindPrecondition, "version_mismatch", "portfolio %s is at version %d and not at %d", id, p.Version,
+			version,
 		).
 			WithHint("read the portfolio again, and decide whether the change still makes sense")
 	}

@@ -22,7 +22,8 @@ func owner() replay.Owner {
 			return n, err
 		},
 		Keys: func(ctx context.Context, tx *store.Tx, after string, n int) (ids []string, err error) {
-			err = tx.NewSelect().Table("portfolios").Column("id").Where("id > ?", after).OrderExpr("id").Limit(int64(n)).
+			err = tx.NewSelect().Table("portfolios").Column("id").Where("id > ?", after).OrderExpr("id").
+				Limit(int64(n)).
 				Scan(ctx, &ids)
 			return ids, err
 		},

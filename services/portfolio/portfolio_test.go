@@ -90,13 +90,16 @@ func TestInvalidPortfoliosAreRefusedWithEveryError(t *testing.T) {
 		code       string
 		pointers   []string
 	}{
-		{"weights that sum to 0.9", of(asset("A", "0.5"), asset("B", "0.4")), 422, "portfolio_invalid", []string{"/assets"}},
+		{"weights that sum to 0.9", of(asset("A", "0.5"), asset("B", "0.4")), 422, "portfolio_invalid",
+			[]string{"/assets"}},
 		{
 			"weights that sum to a hair more than one", of(asset("A", "0.5"), asset("B", "0.5000000000000001")), 422,
 			"portfolio_invalid", []string{"/assets"},
 		},
-		{"a symbol twice", of(asset("A", "0.5"), asset("a", "0.5")), 422, "portfolio_invalid", []string{"/assets/1/symbol"}},
-		{"a weight of zero", of(asset("A", "1"), asset("B", "0")), 422, "portfolio_invalid", []string{"/assets/1/weight"}},
+		{"a symbol twice", of(asset("A", "0.5"), asset("a", "0.5")), 422, "portfolio_invalid",
+			[]string{"/assets/1/symbol"}},
+		{"a weight of zero", of(asset("A", "1"), asset("B", "0")), 422, "portfolio_invalid",
+			[]string{"/assets/1/weight"}},
 		{"a weight in words", of(asset("A", `"lots"`)), 422, "", nil},
 		{
 			"a weight that would be rounded", of(asset("A", `"1.00000000000000000000000001"`)), 422, "field_invalid",
@@ -131,7 +134,8 @@ func TestInvalidPortfoliosAreRefusedWithEveryError(t *testing.T) {
 			[]string{"/name"},
 		},
 		{
-			"a name with letters that look like others", `{"name":"c\u043ere","assets":[{"symbol":"A","weight":"1"}]}`, 422,
+			"a name with letters that look like others", `{"name":"c\u043ere","assets":[{"symbol":"A","weight":"1"}]}`,
+			422,
 			"portfolio_invalid", []string{"/name"},
 		},
 		{"a name that is a number", `{"name":1,"assets":[]}`, 422, "field_invalid", []string{"/name"}},
@@ -251,7 +255,8 @@ func TestAnOperationIdIsAnIdempotencyKey(t *testing.T) {
 	// A request with another token is refused, although its id and body are the same.
 	var created struct{ Token string }
 	s.Do(http.MethodPost, "/v1/tokens", `{"name":"other","scope":"write"}`).JSON(&created)
-	stranger := s.Do(http.MethodPost, "/v1/portfolios", core, "Operation-Id", id, "Authorization", "Bearer "+created.Token)
+	stranger := s.Do(http.MethodPost, "/v1/portfolios", core, "Operation-Id", id, "Authorization",
+		"Bearer "+created.Token)
 	assert.Equal(t, http.StatusUnprocessableEntity, stranger.Status)
 	assert.Equal(t, "operation_id_reused", stranger.Problem().Code)
 

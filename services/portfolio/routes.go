@@ -25,21 +25,42 @@ func (s *Service) Routes(port rest.Service) []rest.Route {
 			Answer: rest.List[events.Portfolio]{}, Handler: h.list,
 		},
 		{
-			Name: "createPortfolio", Method: http.MethodPost, Path: "/v1/portfolios", Scope: rest.ScopeWrite, Command: Create{}.Topic(),
-			Summary: "Create a portfolio", Body: Request{}, Answer: rest.Accepted{}, Handler: h.create,
+			Name:    "createPortfolio",
+			Method:  http.MethodPost,
+			Path:    "/v1/portfolios",
+			Scope:   rest.ScopeWrite,
+			Command: Create{}.Topic(),
+			Summary: "Create a portfolio",
+			Body:    Request{},
+			Answer:  rest.Accepted{},
+			Handler: h.create,
 		},
 		{
 			Name: "getPortfolio", Method: http.MethodGet, Path: "/v1/portfolios/{id}", Scope: rest.ScopeRead,
 			Summary: "Show a portfolio", Answer: events.Portfolio{}, Handler: h.get,
 		},
 		{
-			Name: "updatePortfolio", Method: http.MethodPut, Path: "/v1/portfolios/{id}", Scope: rest.ScopeWrite, Command: Update{}.Topic(),
-			Summary: "Replace the name and the assets of a portfolio", IfMatch: true,
-			Body: Request{}, Answer: rest.Accepted{}, Handler: h.update,
+			Name:    "updatePortfolio",
+			Method:  http.MethodPut,
+			Path:    "/v1/portfolios/{id}",
+			Scope:   rest.ScopeWrite,
+			Command: Update{}.Topic(),
+			Summary: "Replace the name and the assets of a portfolio",
+			IfMatch: true,
+			Body:    Request{},
+			Answer:  rest.Accepted{},
+			Handler: h.update,
 		},
 		{
-			Name: "deletePortfolio", Method: http.MethodDelete, Path: "/v1/portfolios/{id}", Scope: rest.ScopeWrite, Command: Delete{}.Topic(),
-			Summary: "Delete a portfolio", IfMatch: true, Answer: rest.Accepted{}, Handler: h.delete,
+			Name:    "deletePortfolio",
+			Method:  http.MethodDelete,
+			Path:    "/v1/portfolios/{id}",
+			Scope:   rest.ScopeWrite,
+			Command: Delete{}.Topic(),
+			Summary: "Delete a portfolio",
+			IfMatch: true,
+			Answer:  rest.Accepted{},
+			Handler: h.delete,
 		},
 	}
 }
@@ -121,7 +142,8 @@ func (w *weight) UnmarshalJSON(text []byte) error {
 	digits := strings.TrimLeft(whole+strings.TrimRight(fraction, "0"), "0")
 	err := w.Decimal.UnmarshalJSON(text)
 	if len(digits) > decimal.MaxPrec || err == nil && digits != "" && w.IsZero() {
-		return fault.Invalid("weight_invalid", "%.40s has more than %d digits: write it as it is to be kept", text, decimal.MaxPrec)
+		return fault.Invalid("weight_invalid", "%.40s has more than %d digits: write it as it is to be kept", text,
+			decimal.MaxPrec)
 	}
 	return err
 }

@@ -106,7 +106,8 @@ func TestActionsInAnyOrderGiveTheSameViews(t *testing.T) {
 	for _, order := range []struct {
 		name  string
 		files [][]bar
-	}{{"bars, then actions", [][]bar{bars, actions}}, {"actions, then bars", [][]bar{actions, bars}}, {"pieces", pieces}} {
+	}{{"bars, then actions", [][]bar{bars, actions}}, {"actions, then bars", [][]bar{actions, bars}},
+		{"pieces", pieces}} {
 		dir := t.TempDir()
 		s := stegatest.Start(t, stegatest.Config(dir))
 		for _, part := range order.files {
@@ -128,7 +129,9 @@ func TestActionsInAnyOrderGiveTheSameViews(t *testing.T) {
 				require.InDelta(t, expected(all[i], b), followed[b.day], 1e-12, b.day)
 			}
 		}
-		s.Eventually(order.name+": the views are the same", func() bool { return stegatest.Views(t, database) == views })
+		s.Eventually(order.name+": the views are the same", func() bool {
+			return stegatest.Views(t, database) == views
+		})
 		assert.Equal(t, 2, strings.Count(views, "\n"))
 	}
 }
@@ -220,7 +223,8 @@ func traded(t *testing.T, rows [][]string) string {
 			dividend = dividends[i+1]
 		}
 		_, _ = fmt.Fprintf(
-			&b, "%s,RAW,%.6f,%s,%s\n", day, price, dividend, map[string]string{"2005-02-28": "2", "2014-06-09": "7"}[day],
+			&b, "%s,RAW,%.6f,%s,%s\n", day, price, dividend,
+			map[string]string{"2005-02-28": "2", "2014-06-09": "7"}[day],
 		)
 	}
 	return b.String()

@@ -155,7 +155,12 @@ func (y *years) event(symbol string, before *point, points []point) events.Asset
 func (y *years) publishAll(tx *store.Tx, symbol string, mark events.Replay) error {
 	first, last, days := y.extent()
 	if days == 0 {
-		return tx.Emit(events.AssetUpdated{Symbol: symbol, Days: events.Days{}, Returns: events.Floats{}, Replay: &mark})
+		return tx.Emit(events.AssetUpdated{
+			Symbol:  symbol,
+			Days:    events.Days{},
+			Returns: events.Floats{},
+			Replay:  &mark,
+		})
 	}
 	points, _, err := y.around(first, last)
 	if err != nil {

@@ -10,7 +10,8 @@ func TestOnPostgreSQL(t *testing.T) {
 	t.Parallel()
 	servers.OnPostgreSQL(
 		t, "returns", TestActionsAdjustReturns, TestActionsInAnyOrderGiveTheSameViews, TestStatisticsMatchTheReference,
-		TestStatisticsMatchTheSeriesOfTheAnswer, TestBenchmarksAreComparedOnCommonDays, TestUndefinedStatisticsHaveAReason,
+		TestStatisticsMatchTheSeriesOfTheAnswer, TestBenchmarksAreComparedOnCommonDays,
+		TestUndefinedStatisticsHaveAReason,
 		TestInvalidQueriesAreRefused, TestWeeksBeginOnMonday, TestPricesThatRecoverExactlyHaveNoReturn,
 		TestStatisticsOfRealPrices, TestSeriesOfEveryKind,
 		TestEventsInAnyOrderGiveTheSameViews, TestEventsOfReturns, TestEventsAddUpToTheSeries,

@@ -35,24 +35,54 @@ const maxRate = 10
 
 // The parameters of the routes.
 var (
-	frequencyParam  = rest.OneOf("frequency", "time that one return covers", spans.Daily, spans.Weekly, spans.Monthly)
-	rebalanceParam  = rest.OneOf("rebalance", "how a portfolio is rebalanced to its weights", quant.RebalanceDaily, quant.RebalanceMonthly, quant.RebalanceNone)
+	frequencyParam = rest.OneOf("frequency", "time that one return covers", spans.Daily, spans.Weekly, spans.Monthly)
+	rebalanceParam = rest.OneOf("rebalance", "how a portfolio is rebalanced to its weights", quant.RebalanceDaily,
+		quant.RebalanceMonthly, quant.RebalanceNone)
 	kindParam       = rest.OneOf("kind", "kind of the series", "simple", "log", "cumulative", "drawdown")
 	byParam         = rest.OneOf("by", "periods of the table", "monthly", "yearly")
 	riskFreeParam   = rateParam("risk_free", "risk-free return a year, as a ratio", 0.0)
 	requiredParam   = rateParam("required", "least acceptable return a year, as a ratio; risk_free when left out", nil)
 	benchmarkParam  = rest.Param{Name: "benchmark", About: "symbol, or id of a portfolio, to compare with"}
 	confidenceParam = rest.Param{
-		Name: "confidence", About: "confidence of values at risk", Type: rest.Number, Default: 0.95, Min: 0, Max: 1, MinOpen: true, MaxOpen: true, Hint: "0.95 is 95 %",
+		Name:    "confidence",
+		About:   "confidence of values at risk",
+		Type:    rest.Number,
+		Default: 0.95,
+		Min:     0,
+		Max:     1,
+		MinOpen: true,
+		MaxOpen: true,
+		Hint:    "0.95 is 95 %",
 	}
-	limitParam  = rest.Param{Name: "limit", About: "number of drawdowns, the deepest first", Type: rest.Integer, Default: 10, Min: 1, Max: maxDrawdowns}
-	windowParam = rest.Param{Name: "window", About: "returns of each window", Type: rest.Integer, Default: 63, Min: 1, Max: maxWindow}
+	limitParam = rest.Param{
+		Name:    "limit",
+		About:   "number of drawdowns, the deepest first",
+		Type:    rest.Integer,
+		Default: 10,
+		Min:     1,
+		Max:     maxDrawdowns,
+	}
+	windowParam = rest.Param{
+		Name:    "window",
+		About:   "returns of each window",
+		Type:    rest.Integer,
+		Default: 63,
+		Min:     1,
+		Max:     maxWindow,
+	}
 )
 
 // rateParam returns the parameter of a rate a year. otherwise is its default; nil for none.
 func rateParam(name, about string, otherwise any) rest.Param {
 	return rest.Param{
-		Name: name, About: about, Type: rest.Number, Default: otherwise, Min: -1, Max: maxRate, MinOpen: true, Hint: "0.02 is 2 % a year",
+		Name:    name,
+		About:   about,
+		Type:    rest.Number,
+		Default: otherwise,
+		Min:     -1,
+		Max:     maxRate,
+		MinOpen: true,
+		Hint:    "0.02 is 2 % a year",
 	}
 }
 
@@ -70,10 +100,16 @@ func metricParam() rest.Param {
 // read returns the query of a request. Parameters that its route does not declare have their defaults.
 func read(c echo.Context) (q query, err error) {
 	q = query{
-		frequency: rest.Word[spans.Frequency](c, "frequency"), rebalance: rest.Word[quant.Rebalance](c, "rebalance"),
-		riskFree: rest.ArgOr(c, "risk_free", 0.0), confidence: rest.ArgOr(c, "confidence", 0.95), benchmark: rest.ArgOr(c, "benchmark", ""),
-		kind: rest.ArgOr(c, "kind", ""), limit: rest.ArgOr(c, "limit", 0), by: rest.ArgOr(c, "by", ""), metric: rest.ArgOr(c, "metric", ""),
-		window: rest.ArgOr(c, "window", 0),
+		frequency:  rest.Word[spans.Frequency](c, "frequency"),
+		rebalance:  rest.Word[quant.Rebalance](c, "rebalance"),
+		riskFree:   rest.ArgOr(c, "risk_free", 0.0),
+		confidence: rest.ArgOr(c, "confidence", 0.95),
+		benchmark:  rest.ArgOr(c, "benchmark", ""),
+		kind:       rest.ArgOr(c, "kind", ""),
+		limit:      rest.ArgOr(c, "limit", 0),
+		by:         rest.ArgOr(c, "by", ""),
+		metric:     rest.ArgOr(c, "metric", ""),
+		window:     rest.ArgOr(c, "window", 0),
 	}
 	q.required = rest.ArgOr(c, "required", q.riskFree)
 	q.periods = q.frequency.PerYear()

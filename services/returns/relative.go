@@ -35,8 +35,10 @@ func (s *Service) compare(ctx context.Context, q query, who subject, own series)
 	r.own, r.series = own.onDays(theirs), its.onDays(mine)
 	if len(r.own.days) < 2 {
 		return nil, fault.Invalid("benchmark_apart",
-			"%s (%s to %s) and the benchmark %s (%s to %s) have %d common days with prices in the window: a return needs two",
-			who.name(), own.days[0], own.days[len(own.days)-1], r.subject.name(), its.days[0], its.days[len(its.days)-1],
+			"%s (%s to %s) and the benchmark %s (%s to %s) have %d common days with prices in the window: a return "+
+				"needs two",
+			who.name(), own.days[0], own.days[len(own.days)-1], r.subject.name(), its.days[0],
+			its.days[len(its.days)-1],
 			len(r.own.days)).
 			WithHint("choose another benchmark, or a window in which both have prices")
 	}
@@ -51,7 +53,8 @@ func (s *Service) benchmark(ctx context.Context, q query, who *subject) (its ser
 		return its, err
 	}
 	if who.Symbol, err = events.Symbol(q.benchmark); err != nil {
-		return its, fault.Invalid("symbol_unknown", "%s", err).WithHint("a benchmark is a symbol, or the id of a portfolio")
+		return its, fault.Invalid("symbol_unknown", "%s", err).
+			WithHint("a benchmark is a symbol, or the id of a portfolio")
 	}
 	return asset(ctx, s.db.Read(), who.Symbol, q.From, q.To)
 }

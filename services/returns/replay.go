@@ -20,7 +20,8 @@ func (s *Service) owner() replay.Owner {
 			return n, err
 		},
 		Keys: func(ctx context.Context, tx *store.Tx, after string, n int) (symbols []string, err error) {
-			err = tx.NewSelect().Table("series").ColumnExpr("DISTINCT symbol").Where("symbol > ?", after).OrderExpr("symbol").
+			err = tx.NewSelect().Table("series").ColumnExpr("DISTINCT symbol").Where("symbol > ?", after).
+				OrderExpr("symbol").
 				Limit(int64(n)).Scan(ctx, &symbols)
 			return symbols, err
 		},

@@ -49,7 +49,8 @@ func TestStatisticsOfRealPrices(t *testing.T) {
 	s.Import(string(reference.Read(t, "stock_prices.csv")), "")
 
 	annual := []float64{
-		0.247967, 0.294304, 0.284037, 0.1923164, 0.371327, 0.1360093, 0.0328503, 0.1200115, 0.105540, 0.0423457, 0.1002559,
+		0.247967, 0.294304, 0.284037, 0.1923164, 0.371327, 0.1360093, 0.0328503, 0.1200115, 0.105540, 0.0423457,
+		0.1002559,
 		0.1442237, -0.0792602,
 		0.1430506, 0.0736356, 0.238835, 0.388665, 0.226717, 0.1561701, 0.2318153,
 	}
@@ -180,7 +181,8 @@ func TestEventsInAnyOrderGiveTheSameViews(t *testing.T) {
 	for _, symbol := range []string{"A", "B", "C"} {
 		for day := 1; day <= 28; day++ {
 			for _, year := range []int{2023, 2024} {
-				rows = append(rows, fmt.Sprintf("%d-02-%02d,%s,%d.%02d", year, day, symbol, 50+rng.IntN(50), rng.IntN(100)))
+				rows = append(rows,
+					fmt.Sprintf("%d-02-%02d,%s,%d.%02d", year, day, symbol, 50+rng.IntN(50), rng.IntN(100)))
 			}
 		}
 	}

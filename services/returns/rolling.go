@@ -15,7 +15,10 @@ const maxRolled = 200_000_000
 
 // aliases maps short names to the names of statistics.
 var aliases = map[string]string{
-	"return": "cumulative_return", "volatility": "annual_volatility", "var": "historical_var", "cvar": "historical_cvar",
+	"return":     "cumulative_return",
+	"volatility": "annual_volatility",
+	"var":        "historical_var",
+	"cvar":       "historical_cvar",
 }
 
 // findStatistic returns the statistic of a name, and whether it is relative to a benchmark. A name that both lists

@@ -30,12 +30,18 @@ func (s *Service) Routes(rest.Service) []rest.Route {
 	} {
 		add := func(name, path, summary string, answer answerer, schema rest.Schema, params ...rest.Param) {
 			routes = append(routes, rest.Route{
-				Name: "get" + of.name + name, Method: http.MethodGet, Path: of.path + path, Scope: rest.ScopeRead, Summary: summary + " of " + of.title,
-				Query: rest.Windowing(append([]rest.Param{frequencyParam, rebalanceParam}, params...)...), Answer: objectSchema(of.target, schema),
+				Name:    "get" + of.name + name,
+				Method:  http.MethodGet,
+				Path:    of.path + path,
+				Scope:   rest.ScopeRead,
+				Summary: summary + " of " + of.title,
+				Query:   rest.Windowing(append([]rest.Param{frequencyParam, rebalanceParam}, params...)...),
+				Answer:  objectSchema(of.target, schema),
 				Handler: s.of(of.find, answer),
 			})
 		}
-		add("Returns", "", "Show the return and risk statistics", summarize, summarySchema(), riskFreeParam, requiredParam, confidenceParam, benchmarkParam)
+		add("Returns", "", "Show the return and risk statistics", summarize, summarySchema(), riskFreeParam,
+			requiredParam, confidenceParam, benchmarkParam)
 		add("Series", "/series", "Show the series of returns", listed, seriesSchema(), kindParam, benchmarkParam)
 		add("Drawdowns", "/drawdowns", "Show the deepest drawdowns", drawdowns, drawdownsSchema(), limitParam)
 		add("Table", "/table", "Show the returns by calendar month or year", tabled, tableSchema(), byParam)
@@ -116,11 +122,13 @@ func (a request) steps(path string) float64 {
 
 func (s *Service) assetOf(c echo.Context, q query) (subject, series, error) {
 	if c.QueryParam("rebalance") != "" && uuid.Validate(q.benchmark) != nil {
-		return subject{}, series{}, fault.Invalid("parameter_unknown", "an asset is not rebalanced").WithHint("leave out rebalance")
+		return subject{}, series{}, fault.Invalid("parameter_unknown", "an asset is not rebalanced").
+			WithHint("leave out rebalance")
 	}
 	symbol, err := events.Symbol(c.Param("symbol"))
 	if err != nil {
-		return subject{}, series{}, fault.NotFound("symbol_unknown", "%s", err).WithHint("list what there is with: GET /v1/symbols")
+		return subject{}, series{}, fault.NotFound("symbol_unknown", "%s", err).
+			WithHint("list what there is with: GET /v1/symbols")
 	}
 	series, err := asset(c.Request().Context(), s.db.Read(), symbol, q.From, q.To)
 	return subject{Symbol: symbol}, series, err
@@ -134,7 +142,8 @@ func (s *Service) portfolioOf(c echo.Context, q query) (subject, series, error) 
 func (s *Service) followed(ctx context.Context, id string, q query) (subject, series, error) {
 	p, found, err := follower.Load(ctx, s.db.Read(), id)
 	if err == nil && !found {
-		err = fault.NotFound("portfolio_unknown", "there is no portfolio %.64s", id).WithHint("list them with: GET /v1/portfolios")
+		err = fault.NotFound("portfolio_unknown", "there is no portfolio %.64s", id).
+			WithHint("list them with: GET /v1/portfolios")
 	}
 	if err != nil {
 		return subject{}, series{}, err

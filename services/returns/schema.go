@@ -41,7 +41,11 @@ func listSchema(items any) rest.Schema { return rest.Schema{"type": "array", "it
 
 // portfolioSchema returns the properties of an answer about a portfolio.
 func portfolioSchema() rest.Schema {
-	return rest.Schema{"portfolio_id": textSchema, "version": integerSchema, "rebalance": enumSchema(rebalanceParam.Values)}
+	return rest.Schema{
+		"portfolio_id": textSchema,
+		"version":      integerSchema,
+		"rebalance":    enumSchema(rebalanceParam.Values),
+	}
 }
 
 // benchmarkSchema returns the schema of a benchmark, which is an asset or a portfolio.
@@ -53,7 +57,12 @@ func benchmarkSchema(properties rest.Schema) rest.Schema {
 
 // headSchema returns the properties that answers begin with, and others.
 func headSchema(others rest.Schema) rest.Schema {
-	properties := rest.Schema{"from": dateSchema, "to": dateSchema, "frequency": enumSchema(frequencyParam.Values), "observations": integerSchema}
+	properties := rest.Schema{
+		"from":         dateSchema,
+		"to":           dateSchema,
+		"frequency":    enumSchema(frequencyParam.Values),
+		"observations": integerSchema,
+	}
 	maps.Copy(properties, others)
 	return properties
 }
@@ -68,7 +77,11 @@ func statisticsSchema(list []statistic, properties rest.Schema) rest.Schema {
 }
 
 func undefinedSchema() rest.Schema {
-	return rest.Schema{"type": "object", "additionalProperties": textSchema, "description": "why a statistic is null, by its name"}
+	return rest.Schema{
+		"type":                 "object",
+		"additionalProperties": textSchema,
+		"description":          "why a statistic is null, by its name",
+	}
 }
 
 func summarySchema() rest.Schema {
@@ -82,7 +95,10 @@ func summarySchema() rest.Schema {
 
 func seriesSchema() rest.Schema {
 	return rest.Schema{
-		"kind": enumSchema(kindParam.Values), "frequency": enumSchema(frequencyParam.Values), "dates": listSchema(dateSchema), "values": statisticListSchema,
+		"kind":      enumSchema(kindParam.Values),
+		"frequency": enumSchema(frequencyParam.Values),
+		"dates":     listSchema(dateSchema),
+		"values":    statisticListSchema,
 		"benchmark": benchmarkSchema(rest.Schema{"values": statisticListSchema}),
 	}
 }
@@ -97,7 +113,11 @@ func tableSchema() rest.Schema {
 
 func rollingSchema() rest.Schema {
 	return headSchema(rest.Schema{
-		"metric": textSchema, "window": integerSchema, "dates": listSchema(dateSchema), "values": statisticListSchema, "undefined": undefinedSchema(),
+		"metric":    textSchema,
+		"window":    integerSchema,
+		"dates":     listSchema(dateSchema),
+		"values":    statisticListSchema,
+		"undefined": undefinedSchema(),
 		"benchmark": benchmarkSchema(rest.Schema{}),
 	})
 }

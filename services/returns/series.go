@@ -142,7 +142,8 @@ func portfolio(
 		}
 	})
 	if errors.Is(err, quant.ErrRuined) {
-		return series{}, fault.Conflict("portfolio_ruined", "the portfolio has lost everything by %s", days[len(returns)]).
+		return series{}, fault.Conflict("portfolio_ruined", "the portfolio has lost everything by %s",
+			days[len(returns)]).
 			WithHint("the losses of its short positions exceed its value; choose a window that ends before")
 	}
 	return series{days, returns}, err

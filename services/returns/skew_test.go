@@ -41,7 +41,8 @@ func TestTheLastEventOfAPortfolioIsComplete(t *testing.T) {
 	require.NoError(t, d.Seal())
 	require.NoError(
 		t,
-		b.Declare(t.Context(), broker.Topology{Services: []broker.ServiceTopology{{Service: "returns", Topics: d.Topics()}}}),
+		b.Declare(t.Context(),
+			broker.Topology{Services: []broker.ServiceTopology{{Service: "returns", Topics: d.Topics()}}}),
 	)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 2)
@@ -62,7 +63,9 @@ func TestTheLastEventOfAPortfolioIsComplete(t *testing.T) {
 			ID: id, Source: "stega/test", Type: topic, Subject: subject, Time: time.Now().UTC(), Correlation: id,
 			ContentType: "application/json",
 		}, Data: []byte(data)}
-		require.NoError(t, b.Publish(t.Context(), broker.Outgoing{Message: m}, func(err error) { assert.NoError(t, err) }))
+		require.NoError(t, b.Publish(t.Context(), broker.Outgoing{Message: m}, func(err error) {
+			assert.NoError(t, err)
+		}))
 	}
 	prices := func(symbol string) {
 		publish(
@@ -77,7 +80,8 @@ func TestTheLastEventOfAPortfolioIsComplete(t *testing.T) {
 			"00000000-0000-7000-8000-%012d", i,
 		)
 		create := fmt.Sprintf(
-			`{"id":%q,"name":"p","version":1,"assets":[{"symbol":%q,"weight":"0.5"},{"symbol":%q,"weight":"0.5"}]}`, portfolio,
+			`{"id":%q,"name":"p","version":1,"assets":[{"symbol":%q,"weight":"0.5"},{"symbol":%q,"weight":"0.5"}]}`,
+			portfolio,
 			first, second,
 		)
 		switch i % 3 {

@@ -221,12 +221,15 @@ func TestStatisticsMatchTheReference(t *testing.T) {
 		{"D21", "NEGATIVE/rolling?window=6&metric=max_drawdown", []float64{-.2282, -.2745, -.2899, -.2747}, 1e-4},
 		{"D22", "NEGATIVE/rolling?window=6", []float64{-18.09162052, -26.79897486, -26.69138263, -25.72298838}, 1e-7},
 		{"D22", "MIXED/rolling?window=6&metric=sharpe", []float64{8.22784105, 8.22784105, -3.1374751}, 1e-7},
-		{"D25", "MIXED/rolling?window=6&metric=alpha&benchmark=NEGATIVE", []float64{-.9828927, -.93166924, -.99967288}, 1e-8},
-		{"D25", "MIXED/rolling?window=6&metric=beta&benchmark=NEGATIVE", []float64{-.76156584, -.61682243, -.41311475}, 1e-8},
+		{"D25", "MIXED/rolling?window=6&metric=alpha&benchmark=NEGATIVE", []float64{-.9828927, -.93166924, -.99967288},
+			1e-8},
+		{"D25", "MIXED/rolling?window=6&metric=beta&benchmark=NEGATIVE", []float64{-.76156584, -.61682243, -.41311475},
+			1e-8},
 		{"D4 weekly", "BENCH/series?frequency=weekly", []float64{0, .040604010000000024, 0}, 1e-12},
 		{"D4 monthly", "BENCH/series?frequency=monthly", []float64{.01, .03030099999999991}, 1e-12},
 		{
-			"D1", "MIXED/series?kind=cumulative", []float64{0, .01, .111, .066559, .08789, .12052, .14293, .15436, .03893}, 1e-4,
+			"D1", "MIXED/series?kind=cumulative",
+			[]float64{0, .01, .111, .066559, .08789, .12052, .14293, .15436, .03893}, 1e-4,
 		},
 		{
 			"D3", "NEGATIVE/series?kind=cumulative",
@@ -288,7 +291,8 @@ func TestStatisticsMatchTheSeriesOfTheAnswer(t *testing.T) {
 	m.walk(rng, "C", days[100:], 0.05)
 	s.Import(m.text.String(), "")
 	id := s.Portfolio(
-		`{"name":"p","assets":[{"symbol":"A","weight":"0.7"},{"symbol":"B","weight":"0.5"},{"symbol":"C","weight":"-0.2"}]}`,
+		`{"name":"p","assets":[{"symbol":"A","weight":"0.7"},{"symbol":"B","weight":"0.5"},{"symbol":"C",` +
+			`"weight":"-0.2"}]}`,
 	)
 	s.Found("/v1/returns/portfolios/"+id, &struct{}{})
 	for _, symbol := range []string{"A", "B", "C"} {
@@ -306,7 +310,8 @@ func TestStatisticsMatchTheSeriesOfTheAnswer(t *testing.T) {
 		answer := s.Do(
 			http.MethodGet,
 			fmt.Sprintf(
-				"%s%s&benchmark=%s&risk_free=%g&required=%g&confidence=%g", path, window, benchmark, annual, required, confidence,
+				"%s%s&benchmark=%s&risk_free=%g&required=%g&confidence=%g", path, window, benchmark, annual, required,
+				confidence,
 			),
 			"",
 		)
@@ -319,33 +324,49 @@ func TestStatisticsMatchTheSeriesOfTheAnswer(t *testing.T) {
 		depth, _, _, _ := quant.MaxDrawdown(r)
 		alpha, beta := quant.AlphaBeta(x, y, rf, p)
 		for name, want := range map[string]float64{
-			"observations": float64(len(r)), "annual_return": quant.AnnualReturn(r, p),
-			"arithmetic_return": quant.ArithmeticReturn(r, p),
-			"annual_volatility": quant.AnnualVolatility(r, p), "sharpe": quant.Sharpe(r, rf, p),
-			"sortino": quant.Sortino(r, mar, p),
-			"calmar":  quant.Calmar(r, p), "omega": quant.Omega(r, mar), "downside_risk": quant.DownsideRisk(r, mar, p),
-			"max_drawdown": depth,
-			"skewness":     quant.Skewness(r), "sample_skewness": quant.SampleSkewness(r),
-			"excess_kurtosis": quant.ExcessKurtosis(r),
-			"semi_deviation":  quant.SemiDeviation(r), "historical_var": quant.HistoricalVaR(r, 1-confidence),
-			"historical_cvar": quant.HistoricalCVaR(r, 1-confidence), "modified_cvar": quant.ModifiedCVaR(r, 1-confidence),
-			"ulcer_index": quant.UlcerIndex(r),
-			"tail_ratio":  quant.TailRatio(r), "martin_ratio": quant.MartinRatio(r, annual, p),
-			"kappa_3":                quant.Kappa(r, mar, 3),
-			"upside_potential_ratio": quant.UpsidePotentialRatio(r, mar), "geometric_sharpe": quant.AnnualSharpe(r, annual, p),
-			"benchmark.observations": float64(len(x)), "benchmark.annual_return": quant.AnnualReturn(y, p),
-			"benchmark.alpha": alpha, "benchmark.beta": beta,
-			"benchmark.correlation": quant.PairCorrelation(x, y), "benchmark.tracking_error": quant.TrackingError(x, y, p),
-			"benchmark.information_ratio": quant.InformationRatio(x, y, p), "benchmark.capture": quant.Capture(x, y, p),
-			"benchmark.up_capture": quant.UpCapture(x, y, p), "benchmark.m_squared": quant.MSquared(x, y, annual, p),
-			"benchmark.treynor_ratio": quant.Treynor(x, y, annual, p), "benchmark.specific_risk": quant.SpecificRisk(x, y, p),
+			"observations":                float64(len(r)),
+			"annual_return":               quant.AnnualReturn(r, p),
+			"arithmetic_return":           quant.ArithmeticReturn(r, p),
+			"annual_volatility":           quant.AnnualVolatility(r, p),
+			"sharpe":                      quant.Sharpe(r, rf, p),
+			"sortino":                     quant.Sortino(r, mar, p),
+			"calmar":                      quant.Calmar(r, p),
+			"omega":                       quant.Omega(r, mar),
+			"downside_risk":               quant.DownsideRisk(r, mar, p),
+			"max_drawdown":                depth,
+			"skewness":                    quant.Skewness(r),
+			"sample_skewness":             quant.SampleSkewness(r),
+			"excess_kurtosis":             quant.ExcessKurtosis(r),
+			"semi_deviation":              quant.SemiDeviation(r),
+			"historical_var":              quant.HistoricalVaR(r, 1-confidence),
+			"historical_cvar":             quant.HistoricalCVaR(r, 1-confidence),
+			"modified_cvar":               quant.ModifiedCVaR(r, 1-confidence),
+			"ulcer_index":                 quant.UlcerIndex(r),
+			"tail_ratio":                  quant.TailRatio(r),
+			"martin_ratio":                quant.MartinRatio(r, annual, p),
+			"kappa_3":                     quant.Kappa(r, mar, 3),
+			"upside_potential_ratio":      quant.UpsidePotentialRatio(r, mar),
+			"geometric_sharpe":            quant.AnnualSharpe(r, annual, p),
+			"benchmark.observations":      float64(len(x)),
+			"benchmark.annual_return":     quant.AnnualReturn(y, p),
+			"benchmark.alpha":             alpha,
+			"benchmark.beta":              beta,
+			"benchmark.correlation":       quant.PairCorrelation(x, y),
+			"benchmark.tracking_error":    quant.TrackingError(x, y, p),
+			"benchmark.information_ratio": quant.InformationRatio(x, y, p),
+			"benchmark.capture":           quant.Capture(x, y, p),
+			"benchmark.up_capture":        quant.UpCapture(x, y, p),
+			"benchmark.m_squared":         quant.MSquared(x, y, annual, p),
+			"benchmark.treynor_ratio":     quant.Treynor(x, y, annual, p),
+			"benchmark.specific_risk":     quant.SpecificRisk(x, y, p),
 		} {
 			got := at(t, answer.Body, name)
 			if math.IsNaN(want) || math.IsInf(want, 0) {
 				assert.True(t, math.IsNaN(got), "%s of %s%s: %g", name, target, window, got)
 				continue
 			}
-			assert.InDelta(t, want, got, 1e-9*(1+math.Abs(want)), "%s of %s%s against %s", name, target, window, benchmark)
+			assert.InDelta(t, want, got, 1e-9*(1+math.Abs(want)), "%s of %s%s against %s", name, target, window,
+				benchmark)
 		}
 	}
 	var drawn struct {

@@ -44,7 +44,8 @@ func loadYears(ctx context.Context, tx *store.Tx, symbols []string, from, to civ
 	var rows []row
 	err := tx.NewSelect().Model(&rows).Column("symbol", "year", "first_day", "last_day", "days", "format").
 		ColumnExpr(`CASE WHEN
-		year >= coalesce((SELECT max(s.year) FROM series AS s WHERE s.symbol = ?TableAlias.symbol AND s.year < ?0), ?0) AND
+		year >= coalesce((SELECT max(s.year) FROM series AS s WHERE s.symbol = ?TableAlias.symbol AND s.year < ?0),
+			?0) AND
 		year <= coalesce((SELECT min(s.year) FROM series AS s WHERE s.symbol = ?TableAlias.symbol AND s.year > ?1), ?1)
 		THEN data END AS data`,
 			from.Year(), to.Year()).Where("symbol IN (?)", bun.List(slices.Collect(maps.Keys(all)))).Scan(ctx)
@@ -267,7 +268,8 @@ func unpriced(ctx context.Context, db bun.IDB, assets []events.Asset) ([]string,
 // holders lists the ids of the portfolios that hold a symbol.
 func holders(ctx context.Context, db bun.IDB, symbol string) ([]string, error) {
 	var ids []string
-	err := db.NewSelect().Table("holdings").Column("portfolio_id").Where("symbol = ?", symbol).OrderExpr("portfolio_id").
+	err := db.NewSelect().Table("holdings").Column("portfolio_id").Where("symbol = ?", symbol).
+		OrderExpr("portfolio_id").
 		Scan(ctx, &ids)
 	if err != nil {
 		return nil, fmt.Errorf("find portfolios that hold %s: %w", symbol, err)

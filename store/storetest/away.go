@@ -48,7 +48,8 @@ func refusesWrites(t *testing.T, h Harness) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- (&store.Relay{DB: db, Broker: b, Log: slog.New(slog.NewTextHandler(restartLines, nil))}).Run(ctx, func() {})
+		done <- (&store.Relay{DB: db, Broker: b, Log: slog.New(slog.NewTextHandler(restartLines, nil))}).
+			Run(ctx, func() {})
 	}()
 	defer func() { cancel(); require.NoError(t, <-done) }()
 	const subjects = 30

@@ -55,7 +55,8 @@ func lostCommands(t *testing.T, h Harness) {
 	db := open(t, h)
 	unit(t, db, func(_ context.Context, tx *store.Tx) error {
 		for version := range int64(4) {
-			require.NoError(t, tx.Enqueue(db.Service(), events.PortfolioReturnsUpdated{PortfolioID: "p", Version: version + 1}))
+			require.NoError(t,
+				tx.Enqueue(db.Service(), events.PortfolioReturnsUpdated{PortfolioID: "p", Version: version + 1}))
 		}
 		return tx.Enqueue("another", events.PortfolioReturnsUpdated{PortfolioID: "p", Version: 9})
 	})

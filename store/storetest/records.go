@@ -21,14 +21,16 @@ func claims(t *testing.T, h Harness) {
 	db := open(t, h)
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
 		claimed, err := store.InboxOf(tx).Claim(ctx,
-			[]store.Claim{{MessageID: "m1", Handler: "a"}, {MessageID: "m1", Handler: "b"}, {MessageID: "m2", Handler: "a"},
+			[]store.Claim{{MessageID: "m1", Handler: "a"}, {MessageID: "m1", Handler: "b"},
+				{MessageID: "m2", Handler: "a"},
 				{MessageID: "m1", Handler: "a"}})
 		assert.Equal(t, []bool{true, true, true, false}, claimed)
 		return err
 	})
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
 		claimed, err := store.InboxOf(tx).Claim(ctx,
-			[]store.Claim{{MessageID: "m3", Handler: "a"}, {MessageID: "m1", Handler: "b"}, {MessageID: "m2", Handler: "b"}})
+			[]store.Claim{{MessageID: "m3", Handler: "a"}, {MessageID: "m1", Handler: "b"},
+				{MessageID: "m2", Handler: "b"}})
 		assert.Equal(t, []bool{true, false, true}, claimed)
 		require.NoError(t, err)
 		claimed, err = store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: "m3", Handler: "a"}})
@@ -88,9 +90,16 @@ func parkedMessage(tx *store.Tx, subject string, n int, state store.ParkedState,
 		Handler: "h", State: state, Attempts: 1, LastError: "it's broken\x00", Cause: "broken", ParkedAt: tx.Now(),
 		DueAt: due,
 		Message: events.Message{Data: []byte{0, 1, '\'', 255}, Envelope: events.Envelope{
-			ID: fmt.Sprintf("%s-%d", subject, n), Source: "stega/x", Type: "x.happened", Subject: subject, Time: tx.Now(),
+			ID:          fmt.Sprintf("%s-%d", subject, n),
+			Source:      "stega/x",
+			Type:        "x.happened",
+			Subject:     subject,
+			Time:        tx.Now(),
 			Correlation: "op",
-			Causation:   "cause", Sequence: int64(n), TraceParent: "00-1-2-01", ContentType: "application/json",
+			Causation:   "cause",
+			Sequence:    int64(n),
+			TraceParent: "00-1-2-01",
+			ContentType: "application/json",
 		}},
 	}
 }
@@ -102,7 +111,8 @@ func parks(t *testing.T, h Harness) {
 		soon := tx.Now().Add(-time.Second)
 		want = parkedMessage(tx, "a", 1, store.Parked, soon)
 		return errors.Join(
-			store.InboxOf(tx).Park(ctx, want), store.InboxOf(tx).Park(ctx, parkedMessage(tx, "a", 2, store.Waiting, soon)),
+			store.InboxOf(tx).Park(ctx, want), store.InboxOf(tx).
+				Park(ctx, parkedMessage(tx, "a", 2, store.Waiting, soon)),
 			store.InboxOf(tx).Park(ctx, parkedMessage(tx, "b", 1, store.Parked, tx.Now().Add(time.Hour))),
 			store.InboxOf(tx).Park(ctx, parkedMessage(tx, "b", 2, store.Waiting, tx.Now())),
 		)
@@ -198,7 +208,8 @@ func parkRace(t *testing.T, db *store.DB) {
 						return err
 					}
 					assert.Equal(t, m.Message.Sequence, before, "earlier messages of the lane are taken before")
-					return errors.Join(store.InboxOf(tx).Unpark(ctx, m.ID), trail(ctx, tx, int(m.Message.Sequence), m.Message.Subject))
+					return errors.Join(store.InboxOf(tx).Unpark(ctx, m.ID),
+						trail(ctx, tx, int(m.Message.Sequence), m.Message.Subject))
 				})
 				if assert.NoError(t, err) && ok {
 					taken.Add(1)
@@ -270,7 +281,13 @@ func letters(t *testing.T, h Harness) {
 
 func operation(id string) store.Operation {
 	return store.Operation{
-		ID: id, Command: "tester.try", Service: "tester", Subject: "s", EntityID: "e", Status: store.Accepted, BodyHash: "h",
+		ID:         id,
+		Command:    "tester.try",
+		Service:    "tester",
+		Subject:    "s",
+		EntityID:   "e",
+		Status:     store.Accepted,
+		BodyHash:   "h",
 		AcceptedAt: time.Now().UTC().Truncate(time.Microsecond),
 	}
 }
@@ -286,7 +303,8 @@ func operations(t *testing.T, h Harness) {
 		}
 		return errors.Join(
 			store.OperationsOf(tx).Finish(ctx, good.ID, nil),
-			store.OperationsOf(tx).Finish(ctx, bad.ID, fault.Conflict("taken", "the name is taken").WithHint("choose another")),
+			store.OperationsOf(tx).Finish(ctx, bad.ID, fault.Conflict("taken", "the name is taken").
+				WithHint("choose another")),
 		)
 	})
 	got := must(db.Operation(t.Context(), good.ID))(t)
@@ -311,11 +329,14 @@ func operations(t *testing.T, h Harness) {
 	})
 	require.Error(t, err, "the operation is finished")
 	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
-		return errors.Join(store.OperationsOf(tx).MarkRunning(ctx, slow.ID), store.OperationsOf(tx).MarkRunning(ctx, good.ID))
+		return errors.Join(store.OperationsOf(tx).MarkRunning(ctx, slow.ID), store.OperationsOf(tx).
+			MarkRunning(ctx, good.ID))
 	})
 	assert.Equal(t, store.Running, must(db.Operation(t.Context(), slow.ID))(t).Status)
 	assert.Equal(t, store.Succeeded, must(db.Operation(t.Context(), good.ID))(t).Status)
-	unit(t, db, func(ctx context.Context, tx *store.Tx) error { return store.OperationsOf(tx).Finish(ctx, slow.ID, nil) })
+	unit(t, db, func(ctx context.Context, tx *store.Tx) error {
+		return store.OperationsOf(tx).Finish(ctx, slow.ID, nil)
+	})
 	assert.Equal(t, store.Succeeded, must(db.Operation(t.Context(), slow.ID))(t).Status)
 
 	list := must(db.Operations(t.Context(), 2, ""))(t)
@@ -374,7 +395,8 @@ func tidies(t *testing.T, h Harness) {
 		}
 		past := tx.Now().Add(-48 * time.Hour).UnixMicro()
 		tx.Queue(tx.NewRaw("UPDATE inbox SET handled_at = ? WHERE message_id = 'old'", past))
-		return errors.Join(store.OperationsOf(tx).Finish(ctx, old, nil), store.OperationsOf(tx).Finish(ctx, recent, nil),
+		return errors.Join(store.OperationsOf(tx).Finish(ctx, old, nil), store.OperationsOf(tx).
+			Finish(ctx, recent, nil),
 			tx.Flush(ctx),
 			second(tx.ExecContext(ctx, "UPDATE operations SET finished_at = ? WHERE id = ?", past, old)),
 			second(tx.ExecContext(ctx, "UPDATE operations SET accepted_at = ? WHERE id = ?", past, open)))

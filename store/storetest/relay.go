@@ -406,7 +406,8 @@ func work(t *testing.T, db *store.DB, w, n int, failures chan<- error) {
 	for {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		err := db.Do(ctx, func(ctx context.Context, tx *store.Tx) error {
-			claimed, err := store.InboxOf(tx).Claim(ctx, []store.Claim{{MessageID: fmt.Sprintf("%d-%d", w, n), Handler: "h"}})
+			claimed, err := store.InboxOf(tx).Claim(ctx,
+				[]store.Claim{{MessageID: fmt.Sprintf("%d-%d", w, n), Handler: "h"}})
 			if err != nil || !claimed[0] {
 				return err
 			}

@@ -270,7 +270,8 @@ func deadlocks(t *testing.T, h Harness) {
 			for range units {
 				err := db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
 					for _, s := range order {
-						if _, err := tx.ExecContext(ctx, "UPDATE effects SET n = n + 1 WHERE subject = ?", s); err != nil {
+						if _, err := tx.ExecContext(ctx, "UPDATE effects SET n = n + 1 WHERE subject = ?",
+							s); err != nil {
 							return err
 						}
 					}

@@ -79,14 +79,16 @@ func TestAnswersAreAsTheDocumentSays(t *testing.T) {
 		}
 		valid, errs := v.ValidateHttpResponse(r, got)
 		for _, e := range errs {
-			t.Errorf("answer %d of %s %s: %s: %s %v\n%.300s", got.StatusCode, method, path, e.Message, e.Reason, e.SchemaValidationErrors, text.String())
+			t.Errorf("answer %d of %s %s: %s: %s %v\n%.300s", got.StatusCode, method, path, e.Message, e.Reason,
+				e.SchemaValidationErrors, text.String())
 		}
 		assert.True(t, valid)
 		return text.String()
 	}
 	settled := []string{"Prefer", "wait=30, settled"}
 	send("POST", "/v1/prices", prices, append(settled, "Content-Type", "text/csv")...)
-	send("POST", "/v1/portfolios", `{"name":"growth","assets":[{"symbol":"AAA","weight":"0.6"},{"symbol":"BBB","weight":0.4}]}`, settled...)
+	send("POST", "/v1/portfolios",
+		`{"name":"growth","assets":[{"symbol":"AAA","weight":"0.6"},{"symbol":"BBB","weight":0.4}]}`, settled...)
 	var list struct{ Items []struct{ ID string } }
 	ids := func(text string) string {
 		require.NoError(t, json.Unmarshal([]byte(text), &list))
@@ -100,16 +102,21 @@ func TestAnswersAreAsTheDocumentSays(t *testing.T) {
 	schedule := ids(send("GET", "/v1/schedules", ""))
 	operation := ids(send("GET", "/v1/operations", ""))
 	for _, path := range []string{
-		"/healthz", "/readyz", "/v1/portfolios/" + portfolio, "/v1/prices/providers", "/v1/prices/AAA?from=2026-01-05&adjusted=true", "/v1/symbols?prefix=A",
-		"/v1/symbols/AAA", "/v1/schedules/" + schedule, "/v1/correlations", "/v1/correlations?kind=covariance&method=ledoit_wolf&portfolio=" + portfolio,
-		"/v1/correlations/rolling?symbols=AAA,BBB&window=5", "/v1/optimizations/" + optimization, "/v1/operations/" + operation + "?tree=true", "/v1/me",
-		"/v1/tokens", "/v1/audit", "/v1/dead", "/v1/openapi.json", "/v1/asyncapi.json", "/v1/portfolios/none", "/v1/portfolios?limit=0",
+		"/healthz", "/readyz", "/v1/portfolios/" + portfolio, "/v1/prices/providers",
+		"/v1/prices/AAA?from=2026-01-05&adjusted=true", "/v1/symbols?prefix=A",
+		"/v1/symbols/AAA", "/v1/schedules/" + schedule, "/v1/correlations",
+		"/v1/correlations?kind=covariance&method=ledoit_wolf&portfolio=" + portfolio,
+		"/v1/correlations/rolling?symbols=AAA,BBB&window=5", "/v1/optimizations/" + optimization,
+		"/v1/operations/" + operation + "?tree=true", "/v1/me",
+		"/v1/tokens", "/v1/audit", "/v1/dead", "/v1/openapi.json", "/v1/asyncapi.json", "/v1/portfolios/none",
+		"/v1/portfolios?limit=0",
 	} {
 		send("GET", path, "")
 	}
 	for _, of := range []string{"/v1/returns/assets/AAA", "/v1/returns/portfolios/" + portfolio} {
 		for _, view := range []string{
-			"", "?benchmark=BBB&risk_free=0.01", "/series?kind=drawdown&benchmark=BBB", "/drawdowns?limit=3", "/table", "/table?by=yearly",
+			"", "?benchmark=BBB&risk_free=0.01", "/series?kind=drawdown&benchmark=BBB", "/drawdowns?limit=3", "/table",
+			"/table?by=yearly",
 			"/rolling?window=5&metric=volatility", "/rolling?window=5&metric=beta&benchmark=BBB",
 		} {
 			send("GET", of+view, "")

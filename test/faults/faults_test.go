@@ -97,10 +97,12 @@ func (l *load) start() {
 				case <-time.After(100 * time.Millisecond): // a small load
 				}
 				date := time.Date(2020, 1, 1+day%1500, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
-				l.send(http.MethodPost, "/v1/prices", fmt.Sprintf("date,symbol,close\n%s,%s,%d\n", date, symbol, 100+day%17),
+				l.send(http.MethodPost, "/v1/prices",
+					fmt.Sprintf("date,symbol,close\n%s,%s,%d\n", date, symbol, 100+day%17),
 					"text/csv")
 				if len(own) < 5 {
-					if id := l.send(http.MethodPost, "/v1/portfolios", portfolio(symbol), "application/json"); id != "" {
+					if id := l.send(http.MethodPost, "/v1/portfolios", portfolio(symbol),
+						"application/json"); id != "" {
 						own = append(own, id)
 					}
 					continue
@@ -227,11 +229,13 @@ func (l *load) views() map[string]string {
 	l.t.Helper()
 	all := map[string]string{}
 	for name, columns := range map[string]string{
-		"returns.series":       "symbol, year, first_day, last_day, days, format, data",
-		"returns.portfolios":   "id, version, assets",
-		"correlations.symbols": "symbol, first_day, last_day, days, stamps", "correlations.series": "symbol, year, data",
+		"returns.series":          "symbol, year, first_day, last_day, days, format, data",
+		"returns.portfolios":      "id, version, assets",
+		"correlations.symbols":    "symbol, first_day, last_day, days, stamps",
+		"correlations.series":     "symbol, year, data",
 		"correlations.portfolios": "id, version, assets",
-		"optimization.series":     "symbol, year, data", "optimization.closes": "symbol, day, close",
+		"optimization.series":     "symbol, year, data",
+		"optimization.closes":     "symbol, day, close",
 		"optimization.portfolios": "id, version, assets",
 	} {
 		service, table, _ := strings.Cut(name, ".")
@@ -282,7 +286,9 @@ func (l *load) reports(container string, words ...string) {
 	l.t.Helper()
 	l.within(noticed, container+" is not ready", func() (bool, string) {
 		ready, missing := l.Health(container)
-		return !ready && slices.ContainsFunc(words, func(w string) bool { return strings.Contains(missing, w) }), missing
+		return !ready && slices.ContainsFunc(words, func(w string) bool {
+			return strings.Contains(missing, w)
+		}), missing
 	})
 }
 
@@ -368,7 +374,8 @@ func bindingRemoved(_ *testing.T, l *load) {
 }
 
 func permissionRevoked(_ *testing.T, l *load) {
-	rights := strings.Split(strings.TrimSpace(l.Rabbit("list_user_permissions", "portfolio", "--no-table-headers")), "\t")
+	rights := strings.Split(strings.TrimSpace(l.Rabbit("list_user_permissions", "portfolio", "--no-table-headers")),
+		"\t")
 	require.Len(l.t, rights, 4)
 	allow := l.after(func() { l.Rabbit("set_permissions", "portfolio", rights[1], rights[2], rights[3]) })
 	l.Rabbit("set_permissions", "portfolio", rights[1], "^$", rights[3])
@@ -394,7 +401,8 @@ func logAnew(_ *testing.T, l *load) {
 	l.Rabbit("delete_queue", "stega.log")
 	l.migrate()
 	l.within(noticed, "a write settles in the answer", func() (bool, string) {
-		status, body := l.request(http.MethodPost, "/v1/portfolios", portfolio("LOAD1"), "Content-Type", "application/json",
+		status, body := l.request(http.MethodPost, "/v1/portfolios", portfolio("LOAD1"), "Content-Type",
+			"application/json",
 			"Prefer", "wait=5, settled")
 		return status == http.StatusOK && strings.Contains(string(body), `"settled":true`), string(body)
 	})
@@ -436,9 +444,11 @@ func relayLost(_ *testing.T, l *load) {
 func poisonRow(t *testing.T, l *load) {
 	l.SQL("portfolio", `INSERT INTO outbox
 		(message_id, service, topic, subject, emitted_at, correlation, causation, traceparent, sequence, data)
-		VALUES ('01a22d1f-5724-7b24-869b-c81b75ff960e', '', 'portfolio.deleted', repeat('x', 70000), 0, '', '', '', 1, '{}')`)
+		VALUES ('01a22d1f-5724-7b24-869b-c81b75ff960e', '', 'portfolio.deleted', repeat('x', 70000), 0, '', '', '', 1,
+			'{}')`)
 	l.within(noticed, "another portfolio settles", func() (bool, string) {
-		status, body := l.request(http.MethodPost, "/v1/portfolios", portfolio("LOAD2"), "Content-Type", "application/json",
+		status, body := l.request(http.MethodPost, "/v1/portfolios", portfolio("LOAD2"), "Content-Type",
+			"application/json",
 			"Prefer", "wait=10, settled")
 		return status == http.StatusOK && strings.Contains(string(body), `"settled":true`), string(body)
 	})
@@ -464,7 +474,8 @@ func slowRebuild(t *testing.T, l *load) {
 	file.WriteString("date,symbol,close\n")
 	for symbol := range 200 {
 		for day := range 1000 {
-			_, _ = fmt.Fprintf(&file, "%s,BIG%d,%d\n", time.Date(2015, 1, 1+day, 0, 0, 0, 0, time.UTC).Format(time.DateOnly),
+			_, _ = fmt.Fprintf(&file, "%s,BIG%d,%d\n", time.Date(2015, 1, 1+day, 0, 0, 0, 0, time.UTC).
+				Format(time.DateOnly),
 				symbol, 50+(day*7+symbol)%50)
 		}
 	}

@@ -83,8 +83,9 @@ func odd(r *rand.Rand) string {
 		func() string { return `"` + strings.Repeat("a", n) + `"` },
 		func() string { return `"` + strings.Repeat(`\u0000`, n/6) + `"` },
 		func() string {
-			return pick(r, []string{`"\ud800"`, `"\udc00\ud800"`, "\"\xff\xfe\"", `"\u202e"`, `"\x"`, `"`, "\x00", "null",
-				"{}", "[]"})
+			return pick(r,
+				[]string{`"\ud800"`, `"\udc00\ud800"`, "\"\xff\xfe\"", `"\u202e"`, `"\x"`, `"`, "\x00", "null",
+					"{}", "[]"})
 		},
 		func() string { return "[" + strings.Repeat("1,", n/2) + "1]" },
 		func() string { return "[" + strings.Repeat("{},", n/3) + "{}]" },

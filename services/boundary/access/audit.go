@@ -30,9 +30,10 @@ type Entry struct {
 	Path      string    `json:"path"`
 	Command   string    `json:"command,omitempty"`
 	Operation string    `json:"operation_id,omitempty"`
-	Status    int       `json:"status"`             // of the answer
-	Detail    Detail    `json:"detail,omitempty"`   // what the request made: of a token its id, name, scope and expiry
-	Requests  int64     `json:"requests,omitempty"` // how many the line stands for; path and address are those of the last
+	Status    int       `json:"status"`           // of the answer
+	Detail    Detail    `json:"detail,omitempty"` // what the request made: of a token its id, name, scope and expiry
+	// how many the line stands for; path and address are those of the last
+	Requests int64 `json:"requests,omitempty"`
 }
 
 // Detail is JSON as it is stored.
@@ -67,9 +68,18 @@ type entryRow struct {
 
 func (e Entry) row() entryRow {
 	return entryRow{
-		ID: e.ID, At: e.At.UnixMicro(), TokenID: e.TokenID, Who: e.Who, Remote: e.Remote, Method: e.Method, Path: e.Path,
+		ID:          e.ID,
+		At:          e.At.UnixMicro(),
+		TokenID:     e.TokenID,
+		Who:         e.Who,
+		Remote:      e.Remote,
+		Method:      e.Method,
+		Path:        e.Path,
 		Command:     e.Command,
-		OperationID: e.Operation, Status: e.Status, Detail: e.Detail, Requests: e.Requests,
+		OperationID: e.Operation,
+		Status:      e.Status,
+		Detail:      e.Detail,
+		Requests:    e.Requests,
 	}
 }
 

@@ -54,8 +54,10 @@ func TestEveryWriteHasOneLine(t *testing.T) {
 		far, near := a.Wrap(outside, paths, next), a.Wrap(inside, paths, next)
 		with := func(do string) []string { return append(bearer(text), "Do", do) }
 		ask(t, far, "POST", "/v1/portfolios?name=x", "", with("accept")...)
-		ask(t, far, "PUT", "/v1/portfolios/abc", "", append(with("write"), "Operation-Id", strings.ToUpper(operationID))...)
-		ask(t, far, "DELETE", "/v1/portfolios/%00a", "", append(with("refuse"), "Operation-Id", "'; DROP TABLE audit")...)
+		ask(t, far, "PUT", "/v1/portfolios/abc", "",
+			append(with("write"), "Operation-Id", strings.ToUpper(operationID))...)
+		ask(t, far, "DELETE", "/v1/portfolios/%00a", "",
+			append(with("refuse"), "Operation-Id", "'; DROP TABLE audit")...)
 		assert.Panics(t, func() { ask(t, far, "POST", "/v1/prices", "", with("panic")...) })
 		ask(t, far, "POST", "/v1/rebuild/returns", "", with("accept")...)
 		ask(t, near, "POST", "/v1/prices", "", "Do", "nothing", "Remote", "127.0.0.1:1", "Host", "localhost")
@@ -73,7 +75,9 @@ func TestEveryWriteHasOneLine(t *testing.T) {
 			if e.Who == "ci" {
 				assert.Equal(t, token.ID, e.TokenID)
 			}
-			lines = append(lines, fmt.Sprintf("%s %s %s %q %s [%s] %d", e.Who, e.Remote, e.Method, e.Path, e.Command, e.Operation, e.Status))
+			lines = append(lines,
+				fmt.Sprintf("%s %s %s %q %s [%s] %d", e.Who, e.Remote, e.Method, e.Path, e.Command, e.Operation,
+					e.Status))
 		}
 		assert.Equal(t, []string{
 			` 203.0.113.7 POST "/v1/portfolios" refused token_missing [] 401`,
@@ -81,7 +85,8 @@ func TestEveryWriteHasOneLine(t *testing.T) {
 			`ci 203.0.113.7 POST "/v1/rebuild/returns" returns.rebuild [] 403`,
 			`ci 203.0.113.7 POST "/v1/prices" marketdata.import_prices [] 500`,
 			`ci 203.0.113.7 DELETE "/v1/portfolios/%00a" portfolio.delete [] 422`,
-			`ci 203.0.113.7 PUT "/v1/portfolios/abc" portfolio.update [] 200`, // what the client says it is does not count
+			// what the client says it is does not count
+			`ci 203.0.113.7 PUT "/v1/portfolios/abc" portfolio.update [] 200`,
 			`ci 203.0.113.7 POST "/v1/portfolios" portfolio.create [` + operationID + `] 202`,
 		}, lines)
 
@@ -133,7 +138,9 @@ func TestLinesOutlastADatabaseThatIsAway(t *testing.T) {
 	for i := range 1000 {
 		a.audit.add(Entry{ID: fmt.Sprintf("%04d", i), At: time.Now()})
 	}
-	wait.Until(t, "it is said that the database is away", func() bool { return strings.Contains(notes.String(), "not written at present") })
+	wait.Until(t, "it is said that the database is away", func() bool {
+		return strings.Contains(notes.String(), "not written at present")
+	})
 	files, err := migrations.Of("boundary")
 	require.NoError(t, err)
 	require.NoError(t, db.Migrate(t.Context(), files))
@@ -174,7 +181,8 @@ func TestOldLinesGo(t *testing.T) {
 	clock := newClock()
 	db := open(t, sqlite(t))
 	a := newAudit(db, Options{Now: clock.now, Keep: 24 * time.Hour})
-	require.NoError(t, a.insert(t.Context(), []Entry{{ID: "1", At: clock.now()}, {ID: "2", At: clock.now().Add(2 * time.Hour)}}))
+	require.NoError(t,
+		a.insert(t.Context(), []Entry{{ID: "1", At: clock.now()}, {ID: "2", At: clock.now().Add(2 * time.Hour)}}))
 	clock.pass(25 * time.Hour)
 	ctx, cancel := context.WithCancel(t.Context())
 	over := make(chan error)
@@ -202,7 +210,9 @@ func child() bool {
 			return err
 		}
 		fmt.Println(l.Addr())
-		return http.Serve(l, a.Wrap(l.Addr(), paths, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })))
+		return http.Serve(l, a.Wrap(l.Addr(), paths, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusAccepted)
+		})))
 	}()
 	fmt.Println(err)
 	return true
@@ -282,7 +292,9 @@ func TestAnAnswerDoesNotWaitForItsLine(t *testing.T) {
 		})
 	}()
 	<-holding
-	s := httptest.NewServer(a.Wrap(inside, paths, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })))
+	s := httptest.NewServer(a.Wrap(inside, paths, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusAccepted)
+	})))
 	defer s.Close()
 	answer, err := http.Post(s.URL+"/v1/portfolios", "application/json", nil)
 	require.NoError(t, err)

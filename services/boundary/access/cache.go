@@ -13,8 +13,8 @@ import (
 
 const (
 	// fresh is how long a token that was looked up needs no other look: what another process revokes ends within a
-	// second. A token in use costs one read a second, and one that is not used nothing. When the database is away nobody
-	// comes in, for who was revoked could not be told from who was not.
+	// second. A token in use costs one read a second, and one that is not used nothing. When the database is away
+	// nobody comes in, for who was revoked could not be told from who was not.
 	fresh = 900 * time.Millisecond
 	// maxCached bounds the memory.
 	maxCached = 10_000
@@ -154,8 +154,9 @@ func (t *tokens) run(ctx context.Context) error {
 		select {
 		case u := <-t.used:
 			err := t.db.Do(ctx, func(ctx context.Context, tx *store.Tx) error {
-				_, err := tx.NewUpdate().Table("tokens").Set("last_used_at = ?", u.at).Where("id = ? AND last_used_at < ?", u.id,
-					u.at).Exec(ctx)
+				_, err := tx.NewUpdate().Table("tokens").Set("last_used_at = ?", u.at).
+					Where("id = ? AND last_used_at < ?", u.id,
+						u.at).Exec(ctx)
 				return err
 			})
 			if err != nil && ctx.Err() == nil {

@@ -230,7 +230,8 @@ func (g *guard) bySession(r *http.Request, route route, hash digest) (admitted, 
 		err = sessionOver()
 	}
 	if err == nil && route.makesToken() {
-		err = fault.New(fault.KindForbidden, "token_needed", "this takes a token; the session of a browser is not enough").
+		err = fault.New(fault.KindForbidden, "token_needed",
+			"this takes a token; the session of a browser is not enough").
 			WithHint("use the command line: stega token create, stega open")
 	}
 	return g.known(t, ViaLink, credential{hash, true}, err)
@@ -303,7 +304,8 @@ func (a *Access) identify(ctx context.Context, text string) (Caller, error) {
 func (a *Access) Authorize(ctx context.Context, token string, needed Scope) (Caller, error) {
 	caller, err := a.identify(ctx, token)
 	if err == nil && !caller.Scope.Covers(needed) {
-		err = fault.New(fault.KindForbidden, "scope_missing", "this takes a token of scope %s, and that of %q is %s", needed,
+		err = fault.New(fault.KindForbidden, "scope_missing", "this takes a token of scope %s, and that of %q is %s",
+			needed,
 			caller.Name, caller.Scope)
 	}
 	return caller, err
@@ -328,7 +330,8 @@ func (g *guard) refuse(w http.ResponseWriter, r *http.Request, route route, err 
 		h.Set("WWW-Authenticate", challenge)
 	}
 	if f.Kind == fault.KindUnauthorized || f.Kind == fault.KindForbidden {
-		g.log.Info("refused", "code", f.Code, "method", r.Method, "path", r.URL.EscapedPath(), "remote", g.client(r).String())
+		g.log.Info("refused", "code", f.Code, "method", r.Method, "path", r.URL.EscapedPath(), "remote", g.client(r).
+			String())
 	}
 	rest.Refuse(w, r, f)
 }

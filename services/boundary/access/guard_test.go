@@ -31,7 +31,14 @@ func example(r rest.Route) string {
 func TestEveryPathAsksForItsToken(t *testing.T) {
 	t.Parallel()
 	clock, notes := newClock(), &notebook{}
-	a := New(open(t, sqlite(t)), Options{Now: clock.now, Limits: Limits{Rate: -1}, Log: notes.log(), Metrics: prometheus.NewRegistry(), Service: "the secret between services", Local: Admin})
+	a := New(open(t, sqlite(t)), Options{
+		Now:     clock.now,
+		Limits:  Limits{Rate: -1},
+		Log:     notes.log(),
+		Metrics: prometheus.NewRegistry(),
+		Service: "the secret between services",
+		Local:   Admin,
+	})
 	stop := run(t, a)
 	var secrets []string
 	token := func(name string, scope Scope, expires time.Duration) string {
@@ -43,7 +50,11 @@ func TestEveryPathAsksForItsToken(t *testing.T) {
 		secrets = append(secrets, text)
 		return text
 	}
-	of := map[Scope]string{Read: token("reader", Read, 0), Write: token("writer", Write, 0), Admin: token("boss", Admin, 0)}
+	of := map[Scope]string{
+		Read:  token("reader", Read, 0),
+		Write: token("writer", Write, 0),
+		Admin: token("boss", Admin, 0),
+	}
 	unknown, _ := newSecret()
 	wrong := map[string]string{
 		"Bearer " + unknown: "token_unknown", "Bearer " + token("expired", Admin, time.Minute): "token_expired",
@@ -63,7 +74,8 @@ func TestEveryPathAsksForItsToken(t *testing.T) {
 	far, near := a.Wrap(outside, paths, next), a.Wrap(inside, paths, next)
 	strict := New(open(t, sqlite(t)), Options{Limits: Limits{Rate: -1}}).Wrap(inside, paths, next)
 	here := []string{"Remote", "127.0.0.1:5", "Host", "127.0.0.1:8420"}
-	for _, r := range append(paths.Routes(), rest.Route{Method: "GET", Path: "/v1/unheard/of", Scope: Admin}, rest.Route{Method: "PATCH", Path: "/v1/portfolios", Scope: Admin}) {
+	for _, r := range append(paths.Routes(), rest.Route{Method: "GET", Path: "/v1/unheard/of", Scope: Admin},
+		rest.Route{Method: "PATCH", Path: "/v1/portfolios", Scope: Admin}) {
 		path := example(r)
 		if r.Scope == Open {
 			assert.Equal(t, 204, ask(t, far, r.Method, path, "").Code, path)
@@ -107,7 +119,8 @@ func TestEveryPathAsksForItsToken(t *testing.T) {
 			assert.Equal(t, 204, got.Code, path)
 			assert.Equal(t, "local", got.Header().Get("Who"))
 		}
-		twice := ask(t, far, r.Method, path, "", "Authorization", "Bearer "+of[Admin], "Authorization", "Bearer "+of[Admin])
+		twice := ask(t, far, r.Method, path, "", "Authorization", "Bearer "+of[Admin], "Authorization",
+			"Bearer "+of[Admin])
 		assert.Equal(t, 401, twice.Code)
 	}
 	stop()
@@ -123,8 +136,10 @@ func TestEveryPathAsksForItsToken(t *testing.T) {
 
 func TestScopes(t *testing.T) {
 	t.Parallel()
-	assert.True(t, Admin.Covers(Write) && Admin.Covers(Read) && Write.Covers(Read) && Read.Covers(Read) && Read.Covers(Open))
-	assert.False(t, Read.Covers(Write) || Write.Covers(Admin) || Open.Covers(Read) || Scope("root").Covers(Open) || Scope("root").Covers(Read))
+	assert.True(t, Admin.Covers(Write) && Admin.Covers(Read) && Write.Covers(Read) && Read.Covers(Read) &&
+		Read.Covers(Open))
+	assert.False(t, Read.Covers(Write) || Write.Covers(Admin) || Open.Covers(Read) || Scope("root").Covers(Open) ||
+		Scope("root").Covers(Read))
 }
 
 func TestPathsAreFoundAsTheyWereSent(t *testing.T) {
@@ -174,34 +189,53 @@ func TestLocalAccessIsForProgramsOfThisMachine(t *testing.T) {
 		{"by number", inside, []string{"Remote", "127.0.0.1:9", "Host", "127.0.0.1:8420"}, true},
 		{"by name", inside, []string{"Remote", "127.0.0.1:9", "Host", "LocalHost"}, true},
 		{"by IPv6", &net.TCPAddr{IP: net.IPv6loopback}, []string{"Remote", "[::1]:9", "Host", "[::1]:8420"}, true},
-		{"by IPv6 without a port", &net.TCPAddr{IP: net.IPv6loopback}, []string{"Remote", "[::1]:9", "Host", "[::1]"}, true},
+		{"by IPv6 without a port", &net.TCPAddr{IP: net.IPv6loopback}, []string{"Remote", "[::1]:9", "Host", "[::1]"},
+			true},
 		{"by IPv4 in IPv6", inside, []string{"Remote", "[::ffff:127.0.0.1]:9", "Host", "localhost:1"}, true},
-		{"a page of its own", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost:8420", "Origin", "http://localhost:8420"}, true},
-		{"a link of another site", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"}, false},
-		{"a frame of another site", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost", "Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "navigate"}, false},
+		{"a page of its own", inside,
+			[]string{"Remote", "127.0.0.1:9", "Host", "localhost:8420", "Origin", "http://localhost:8420"}, true},
+		{"a link of another site", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost", "Sec-Fetch-Site",
+			"cross-site", "Sec-Fetch-Mode", "navigate"}, false},
+		{"a frame of another site", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost", "Sec-Fetch-Site",
+			"same-site", "Sec-Fetch-Mode", "navigate"}, false},
 		{"a private address", inside, []string{"Remote", "172.18.0.1:9", "Host", "localhost"}, false},
-		{"for a client of a content network", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost", "CF-Connecting-IP", "192.0.2.1"}, false},
-		{"for a proxy's port", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost", "X-Forwarded-Port", "443"}, false},
+		{"for a client of a content network", inside,
+			[]string{"Remote", "127.0.0.1:9", "Host", "localhost", "CF-Connecting-IP", "192.0.2.1"}, false},
+		{"for a proxy's port", inside,
+			[]string{"Remote", "127.0.0.1:9", "Host", "localhost", "X-Forwarded-Port", "443"}, false},
 		{"from elsewhere", inside, []string{"Remote", "192.0.2.1:9", "Host", "localhost"}, false},
 		{"from nowhere", inside, []string{"Remote", "", "Host", "localhost"}, false},
 		{"a listener that others reach", outside, []string{"Remote", "127.0.0.1:9", "Host", "localhost"}, false},
 		{"no listener", nil, []string{"Remote", "127.0.0.1:9", "Host", "localhost"}, false},
-		{"a name that somebody lets point here", inside, []string{"Remote", "127.0.0.1:9", "Host", "evil.example:8420"}, false},
-		{"a name that only looks like this machine", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost.evil.example"}, false},
-		{"a number that only looks like this machine", inside, []string{"Remote", "127.0.0.1:9", "Host", "127.0.0.1.evil.example"}, false},
+		{"a name that somebody lets point here", inside, []string{"Remote", "127.0.0.1:9", "Host", "evil.example:8420"},
+			false},
+		{"a name that only looks like this machine", inside,
+			[]string{"Remote", "127.0.0.1:9", "Host", "localhost.evil.example"}, false},
+		{"a number that only looks like this machine", inside,
+			[]string{"Remote", "127.0.0.1:9", "Host", "127.0.0.1.evil.example"}, false},
 		{"a user in the name", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost@evil.example"}, false},
 		{"a port that is none", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost:80@evil.example"}, false},
 		{"no name", inside, []string{"Remote", "127.0.0.1:9", "Host", ""}, false},
-		{"a page of another site", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost:8420", "Origin", "https://evil.example"}, false},
-		{"a page of another port", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost:8420", "Origin", "http://localhost:3000"}, false},
-		{"a page of another scheme", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost:8420", "Origin", "https://localhost:8420"}, false},
-		{"a page in a sandbox", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost:8420", "Origin", "null"}, false},
-		{"two origins", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost", "Origin", "http://localhost", "Origin", "http://localhost"}, false},
-		{"an image of another site", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors"}, false},
-		{"for a proxy", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost", "X-Forwarded-For", "192.0.2.1"}, false},
-		{"for a proxy that says it is here", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost", "X-Forwarded-For", "127.0.0.1"}, false},
-		{"for a proxy that says nothing", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost", "Forwarded", ""}, false},
-		{"by way of another", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost", "Via", "1.1 proxy"}, false},
+		{"a page of another site", inside,
+			[]string{"Remote", "127.0.0.1:9", "Host", "localhost:8420", "Origin", "https://evil.example"}, false},
+		{"a page of another port", inside,
+			[]string{"Remote", "127.0.0.1:9", "Host", "localhost:8420", "Origin", "http://localhost:3000"}, false},
+		{"a page of another scheme", inside,
+			[]string{"Remote", "127.0.0.1:9", "Host", "localhost:8420", "Origin", "https://localhost:8420"}, false},
+		{"a page in a sandbox", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost:8420", "Origin", "null"},
+			false},
+		{"two origins", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost", "Origin", "http://localhost",
+			"Origin", "http://localhost"}, false},
+		{"an image of another site", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost", "Sec-Fetch-Site",
+			"cross-site", "Sec-Fetch-Mode", "no-cors"}, false},
+		{"for a proxy", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost", "X-Forwarded-For", "192.0.2.1"},
+			false},
+		{"for a proxy that says it is here", inside,
+			[]string{"Remote", "127.0.0.1:9", "Host", "localhost", "X-Forwarded-For", "127.0.0.1"}, false},
+		{"for a proxy that says nothing", inside,
+			[]string{"Remote", "127.0.0.1:9", "Host", "localhost", "Forwarded", ""}, false},
+		{"by way of another", inside, []string{"Remote", "127.0.0.1:9", "Host", "localhost", "Via", "1.1 proxy"},
+			false},
 	} {
 		got := ask(t, door(a, c.listener), "GET", "/v1/symbols", "", c.headers...)
 		assert.Equal(t, c.in, got.Code == 204, "%s: %d", c.name, got.Code)
@@ -210,10 +244,12 @@ func TestLocalAccessIsForProgramsOfThisMachine(t *testing.T) {
 		}
 		post := ask(t, door(a, c.listener), "POST", "/v1/portfolios", "", c.headers...)
 		assert.Equal(t, c.in, post.Code == 204, "POST %s: %d", c.name, post.Code)
-		assert.Equal(t, 401, ask(t, door(none, c.listener), "GET", "/v1/symbols", "", c.headers...).Code, "%s, where nothing is loosened", c.name)
+		assert.Equal(t, 401, ask(t, door(none, c.listener), "GET", "/v1/symbols", "", c.headers...).Code,
+			"%s, where nothing is loosened", c.name)
 		if c.in {
 			assert.Equal(t, 204, ask(t, door(reads, c.listener), "GET", "/v1/symbols", "", c.headers...).Code, c.name)
-			assert.Equal(t, 403, ask(t, door(reads, c.listener), "POST", "/v1/portfolios", "", c.headers...).Code, c.name)
+			assert.Equal(t, 403, ask(t, door(reads, c.listener), "POST", "/v1/portfolios", "", c.headers...).Code,
+				c.name)
 		}
 	}
 }
@@ -246,7 +282,9 @@ func TestWithoutADatabaseTheServicesSecretIsAsked(t *testing.T) {
 	t.Parallel()
 	a := New(nil, Options{Service: "sixteen letters!"})
 	stop := run(t, a)
-	h := a.Wrap(outside, paths, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	h := a.Wrap(outside, paths, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+	}))
 	assert.Equal(t, 204, ask(t, h, "POST", "/v1/portfolios", "", bearer("sixteen letters!")...).Code)
 	text, _ := newSecret()
 	assert.Equal(t, 401, ask(t, h, "POST", "/v1/portfolios", "", bearer(text)...).Code)
@@ -277,7 +315,8 @@ func TestWhoAsksTooOftenWaits(t *testing.T) {
 	clock.pass(time.Second)
 	assert.Equal(t, "1", ask(t, h, "GET", "/v1/symbols", "", bearer(one)...).Header().Get("Retry-After"))
 	clock.pass(time.Second)
-	assert.Equal(t, 204, ask(t, h, "GET", "/v1/symbols", "", bearer(one)...).Code, "a request that was refused costs nothing")
+	assert.Equal(t, 204, ask(t, h, "GET", "/v1/symbols", "", bearer(one)...).Code,
+		"a request that was refused costs nothing")
 
 	t.Log("requests without a token count against the address, and so do those with what cannot be one")
 	for _, guess := range []string{"", "x"} {
@@ -294,15 +333,18 @@ func TestWhoAsksTooOftenWaits(t *testing.T) {
 	t.Log("a token that nobody knew yet comes in from an address that has no more requests without one")
 	_, late, err := a.tokens.create(t.Context(), "late", Read, 0)
 	require.NoError(t, err)
-	assert.Equal(t, 204, ask(t, h, "GET", "/v1/symbols", "", append([]string{"Remote", "198.51.100.7:1"}, bearer(late)...)...).Code)
+	assert.Equal(t, 204,
+		ask(t, h, "GET", "/v1/symbols", "", append([]string{"Remote", "198.51.100.7:1"}, bearer(late)...)...).Code)
 	t.Log("looks for tokens have a limit of their own")
 	wrong, _ := newSecret()
 	seen := map[int]int{}
 	for range 3 * lookupBurst {
-		seen[ask(t, h, "GET", "/v1/symbols", "", append([]string{"Remote", "198.51.100.7:1"}, bearer(wrong)...)...).Code]++
+		seen[ask(t, h, "GET", "/v1/symbols", "",
+			append([]string{"Remote", "198.51.100.7:1"}, bearer(wrong)...)...).Code]++
 	}
 	assert.Equal(t, map[int]int{401: lookupBurst, 429: 2 * lookupBurst}, seen)
-	assert.Equal(t, 401, ask(t, h, "GET", "/v1/symbols", "", "Remote", "[2001:db8:2::1]:1").Code, "another network has its own")
+	assert.Equal(t, 401, ask(t, h, "GET", "/v1/symbols", "", "Remote", "[2001:db8:2::1]:1").Code,
+		"another network has its own")
 	assert.Equal(t, 204, ask(t, h, "GET", "/healthz", "", "Remote", "198.51.100.7:1").Code)
 }
 
@@ -356,7 +398,8 @@ func TestTheMemoryOfLimitsIsBounded(t *testing.T) {
 func TestRequestsKeepTheirIds(t *testing.T) {
 	t.Parallel()
 	h := door(New(open(t, sqlite(t)), Options{}), outside)
-	assert.Equal(t, "mine-1", ask(t, h, "GET", "/v1/symbols", "", "X-Request-Id", "mine-1").Header().Get("X-Request-Id"))
+	assert.Equal(t, "mine-1", ask(t, h, "GET", "/v1/symbols", "", "X-Request-Id", "mine-1").
+		Header().Get("X-Request-Id"))
 	got := ask(t, h, "GET", "/v1/symbols", "", "X-Request-Id", strings.Repeat("x", 65))
 	assert.Len(t, got.Header().Get("X-Request-Id"), 26)
 	var p rest.Problem

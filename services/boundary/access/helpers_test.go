@@ -114,7 +114,8 @@ var paths = rest.NewTable(slices.Concat(
 	marketdata.New(nil, marketdata.Options{}).Routes(nil),
 	[]rest.Route{
 		{Method: http.MethodGet, Path: "/healthz"}, {Method: http.MethodGet, Path: "/readyz"},
-		{Method: http.MethodGet, Path: "/metrics", Scope: Read}, {Method: http.MethodGet, Path: "/v1/stream", Scope: Read},
+		{Method: http.MethodGet, Path: "/metrics", Scope: Read},
+		{Method: http.MethodGet, Path: "/v1/stream", Scope: Read},
 		{Method: http.MethodGet, Path: "/v1/events", Scope: Read},
 		{Method: http.MethodPost, Path: "/v1/events/{topic}", Scope: Admin, Command: "publish {topic}"},
 		{Method: http.MethodPost, Path: "/v1/rebuild/{service}", Scope: Admin, Command: "{service}.rebuild"},

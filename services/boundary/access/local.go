@@ -103,7 +103,8 @@ func readSecret(file string) (string, error) {
 		err = f.Chmod(0o600)
 	}
 	if err != nil {
-		return "", fault.Unavailable("token_file_open", "others may read the file %s, and that cannot be changed", file).
+		return "", fault.Unavailable("token_file_open", "others may read the file %s, and that cannot be changed",
+			file).
 			WithHint("run: chmod 600 %s", file).Because(err)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, 1024))
@@ -130,7 +131,8 @@ func writeSecret(file, text string) error {
 // FirstLink makes a one-time link for the holder of the token file, as its code.
 func (a *Access) FirstLink(ctx context.Context) (code string, err error) {
 	var r row
-	if err := a.tokens.db.Read().NewSelect().Model(&r).Where("name = ? AND revoked_at = 0", local).Scan(ctx); err != nil {
+	if err := a.tokens.db.Read().NewSelect().Model(&r).Where("name = ? AND revoked_at = 0", local).
+		Scan(ctx); err != nil {
 		return "", err
 	}
 	code, _, err = a.tokens.newLink(ctx, r.ID, r.Scope)

@@ -50,7 +50,8 @@ func (a *Access) start(c echo.Context) error {
 func (a *Access) login(c echo.Context) error {
 	r := c.Request()
 	site := r.Header.Get("Sec-Fetch-Site")
-	if strings.Contains(r.Header.Get("Sec-Purpose"), "prefetch") || site != "" && site != "none" && site != "same-origin" {
+	if strings.Contains(r.Header.Get("Sec-Purpose"), "prefetch") || site != "" && site != "none" &&
+		site != "same-origin" {
 		return a.show(c, http.StatusForbidden, Caller{},
 			"Open the link from the address bar: it does not work from another page")
 	}
@@ -67,7 +68,12 @@ func (a *Access) login(c echo.Context) error {
 		Command: "session.create", Status: http.StatusSeeOther, Requests: 1, Detail: detail(made{Scope: token.Scope}),
 	})
 	http.SetCookie(c.Response(), &http.Cookie{ //nolint:gosec // Secure whenever the server is reached over TLS
-		Name: a.cookie(r), Value: session, Path: "/", MaxAge: int(sessionLife.Seconds()), HttpOnly: true, Secure: a.secure(r),
+		Name:     a.cookie(r),
+		Value:    session,
+		Path:     "/",
+		MaxAge:   int(sessionLife.Seconds()),
+		HttpOnly: true,
+		Secure:   a.secure(r),
 		SameSite: http.SameSiteStrictMode,
 	})
 	return c.Redirect(http.StatusSeeOther, "/")
@@ -94,7 +100,12 @@ func (a *Access) logout(c echo.Context) error {
 func (a *Access) clearCookie(c echo.Context) {
 	r := c.Request()
 	http.SetCookie(c.Response(), &http.Cookie{ //nolint:gosec // Secure whenever the server is reached over TLS
-		Name: a.cookie(r), Path: "/", MaxAge: -1, HttpOnly: true, Secure: a.secure(r), SameSite: http.SameSiteStrictMode,
+		Name:     a.cookie(r),
+		Path:     "/",
+		MaxAge:   -1,
+		HttpOnly: true,
+		Secure:   a.secure(r),
+		SameSite: http.SameSiteStrictMode,
 	})
 }
 

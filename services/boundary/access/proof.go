@@ -58,7 +58,8 @@ func (a *Access) prove(c echo.Context) error {
 	}
 	nonce, err := base64.RawURLEncoding.Strict().DecodeString(b.Nonce)
 	if err != nil || len(nonce) < proofNonceMin || len(nonce) > proofNonceMax {
-		return fault.Invalid("nonce_invalid", "the nonce is not %d to %d bytes in base64url", proofNonceMin, proofNonceMax).
+		return fault.Invalid("nonce_invalid", "the nonce is not %d to %d bytes in base64url", proofNonceMin,
+			proofNonceMax).
 			With(fault.Item{Pointer: "/nonce", Detail: "is not 16 to 64 bytes in base64url, without padding"})
 	}
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)

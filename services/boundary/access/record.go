@@ -91,9 +91,14 @@ func (g *guard) failed(r *http.Request, err error) {
 	}
 	from := network(g.client(r))
 	g.audit.gather(kind{method: "", who: from, route: f.Code, status: f.Kind.Status()}, Entry{
-		ID: events.NewID(), At: g.now().UTC(), Remote: g.client(r).String(), Method: r.Method, Path: cut(r.URL.EscapedPath()),
-		Command: "refused " + f.Code,
-		Status:  f.Kind.Status(), Requests: 1,
+		ID:       events.NewID(),
+		At:       g.now().UTC(),
+		Remote:   g.client(r).String(),
+		Method:   r.Method,
+		Path:     cut(r.URL.EscapedPath()),
+		Command:  "refused " + f.Code,
+		Status:   f.Kind.Status(),
+		Requests: 1,
 	})
 }
 

@@ -52,7 +52,8 @@ func (t *tokens) insertSession(ctx context.Context, tx *store.Tx, r sessionRow) 
 		return err
 	}
 	var hashes [][]byte
-	err := tx.NewSelect().Table("sessions").Column("hash").Where("token_id = ?", r.TokenID).OrderExpr("expires_at DESC").
+	err := tx.NewSelect().Table("sessions").Column("hash").Where("token_id = ?", r.TokenID).
+		OrderExpr("expires_at DESC").
 		Limit(maxSessions).Offset(maxSessions-1).Scan(ctx, &hashes)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
@@ -124,7 +125,8 @@ func (t *tokens) signOut(ctx context.Context, token string, hash digest) error {
 }
 
 func sessionOver() error {
-	return unauthorized("session_over", "the session of this browser is over").WithHint("sign in again with: stega open")
+	return unauthorized("session_over", "the session of this browser is over").
+		WithHint("sign in again with: stega open")
 }
 
 // loadSession reads a session as a row of its token, with the session's scope and the earlier expiry.

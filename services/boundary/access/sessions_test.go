@@ -139,7 +139,8 @@ func TestALinkHasNoMoreScopeThanItsToken(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 403, ask(t, h, "POST", "/v1/links", `{"scope":"admin"}`, bearer(writer)...).Code)
 	assert.Equal(t, "scope_unknown", ask(t, h, "POST", "/v1/links", `{"scope":"root"}`, bearer(writer)...).code())
-	assert.Equal(t, 401, ask(t, h, "POST", "/v1/links", "", "Remote", "127.0.0.1:1", "Host", "localhost").Code, "a link takes a token, whatever is loosened")
+	assert.Equal(t, 401, ask(t, h, "POST", "/v1/links", "", "Remote", "127.0.0.1:1", "Host", "localhost").Code,
+		"a link takes a token, whatever is loosened")
 	session, _ := signIn(t, h, link(t, h, writer, `{"scope":"read"}`))
 	own := append(session, "Origin", "http://stega.example:8420")
 	assert.Equal(t, 204, ask(t, h, "GET", "/v1/symbols", "", session...).Code)
@@ -175,8 +176,10 @@ func TestACookieCountsForThePagesOfTheServer(t *testing.T) {
 		{"a write by an address", "POST", "/v1/portfolios", []string{"Sec-Fetch-Site", "none"}, false},
 		{"a write of its page", "POST", "/v1/portfolios", []string{"Sec-Fetch-Site", "same-origin"}, true},
 		{"a write with its origin", "POST", "/v1/portfolios", []string{"Origin", "http://stega.example:8420"}, true},
-		{"a write with another origin", "POST", "/v1/portfolios", []string{"Origin", "http://stega.example", "Sec-Fetch-Site", "same-site"}, false},
-		{"a write with the origin of HTTPS", "POST", "/v1/portfolios", []string{"Origin", "https://stega.example:8420"}, false},
+		{"a write with another origin", "POST", "/v1/portfolios",
+			[]string{"Origin", "http://stega.example", "Sec-Fetch-Site", "same-site"}, false},
+		{"a write with the origin of HTTPS", "POST", "/v1/portfolios", []string{"Origin", "https://stega.example:8420"},
+			false},
 		{"a write of a sandbox", "POST", "/v1/portfolios", []string{"Origin", "null"}, false},
 		{"an event stream", "GET", "/v1/stream", nil, true},
 	} {
@@ -198,7 +201,8 @@ func TestACookieCountsForThePagesOfTheServer(t *testing.T) {
 	assert.Equal(t, 401, ask(t, h, "GET", "/v1/symbols", "", "Cookie", "stega_session_8420=nonsense").Code)
 	unknown, _ := random()
 	assert.Equal(t, "session_over", ask(t, h, "GET", "/v1/symbols", "", "Cookie", "stega_session_8420="+unknown).code())
-	assert.Equal(t, 401, ask(t, h, "GET", "/v1/symbols", "", bearer(strings.TrimPrefix(session[1], "stega_session_8420="))...).Code)
+	assert.Equal(t, 401,
+		ask(t, h, "GET", "/v1/symbols", "", bearer(strings.TrimPrefix(session[1], "stega_session_8420="))...).Code)
 }
 
 // What came in with a token, or with a session of it, ends with it: here at once, elsewhere and by expiry within a
@@ -231,7 +235,10 @@ func TestRequestsUnderWayEndWithTheirToken(t *testing.T) {
 				t.Error(what + " goes on")
 			}
 		}
-		for name, by := range map[string]*Access{"one that is revoked here": here, "one that is revoked by another process": there} {
+		for name, by := range map[string]*Access{
+			"one that is revoked here":               here,
+			"one that is revoked by another process": there,
+		} {
 			made, text, err := here.tokens.create(t.Context(), name, Read, 0)
 			require.NoError(t, err)
 			session, _ := signIn(t, pages(here), link(t, pages(here), text, ""))
@@ -290,7 +297,8 @@ func TestAServerProvesThatItKnowsTheToken(t *testing.T) {
 	assert.Equal(t, Proof{ProofOf(token, nonce, address), address}, p)
 	_, elsewhere := post(other, body)
 	assert.NotEqual(t, p.Proof, elsewhere.Proof, "it is of the address that was reached")
-	for _, bad := range []string{`{}`, `{"nonce":"AAAA"}`, `{"nonce":"` + strings.Repeat("A", 200) + `"}`, `{"nonce":"!` + nonce + `"}`, `{"nonce":"` + strings.Repeat("A", 2000) + `"}`} {
+	for _, bad := range []string{`{}`, `{"nonce":"AAAA"}`, `{"nonce":"` + strings.Repeat("A", 200) + `"}`,
+		`{"nonce":"!` + nonce + `"}`, `{"nonce":"` + strings.Repeat("A", 2000) + `"}`} {
 		status, _ := post(one, bad)
 		assert.GreaterOrEqual(t, status, 400, "%.30s", bad)
 	}
@@ -343,7 +351,8 @@ func TestSecretsBetweenServicesThatCanBeGuessedAreRefused(t *testing.T) {
 func TestNamesThatLookLikeReservedOnesAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{
-		"local", "Local", "LOCAL", " local", "loc\u0430l", "l\u043ec\u0430l", "\u04cf\u043e\u0441\u0430\u04cf", "local\u200b",
+		"local", "Local", "LOCAL", " local", "loc\u0430l", "l\u043ec\u0430l", "\u04cf\u043e\u0441\u0430\u04cf",
+		"local\u200b",
 		"lo\u200bcal", "\uff4c\uff4f\uff43\uff41\uff4c", "l0cal", "1ocal",
 		"loc\u00e1l", "lo.cal", "service", "SERVICE", "serv\u0456ce", "\u0455\u0435rvice", "servlce", "\u202elacol",
 		"a\u202eb", "\ufeffx",
@@ -377,7 +386,8 @@ func TestTheAuditIsBounded(t *testing.T) {
 	require.Equal(t, 201, made.Code)
 	var token Made
 	made.json(&token)
-	ask(t, h, "POST", "/v1/tokens", `{"name":"ci","scope":"write"}`, append(bearer(boss), "Operation-Id", operationID)...)
+	ask(t, h, "POST", "/v1/tokens", `{"name":"ci","scope":"write"}`,
+		append(bearer(boss), "Operation-Id", operationID)...)
 	ask(t, h, "GET", "/v1/tokens", "", bearer(boss)...)
 	ask(t, h, "GET", "/v1/audit", "", bearer(boss)...)
 	ask(t, h, "GET", "/v1/dead", "", bearer(boss)...)
@@ -433,8 +443,10 @@ func TestEveryAnswerKeepsToItself(t *testing.T) {
 		for _, headers := range [][]string{nil, bearer(token)} {
 			got := ask(t, h, "GET", path, "", headers...)
 			for name, want := range map[string]string{
-				"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-				"Cross-Origin-Resource-Policy": "same-origin", "Referrer-Policy": "no-referrer",
+				"X-Content-Type-Options":       "nosniff",
+				"Content-Security-Policy":      "default-src 'none'; frame-ancestors 'none'",
+				"Cross-Origin-Resource-Policy": "same-origin",
+				"Referrer-Policy":              "no-referrer",
 			} {
 				assert.Equal(t, []string{want}, got.Header().Values(name), "%s %d", path, got.Code)
 			}

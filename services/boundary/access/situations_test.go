@@ -30,7 +30,13 @@ import (
 
 // open lists the routes that need no token, with what they answer without one: health, a page that shows how to sign
 // in, the refusal of a link that is none, and the refusal of a challenge that is none. None of them has data.
-var open = map[string]int{"GET /healthz": 200, "GET /readyz": 200, "GET /": 200, "GET /login": 401, "POST /v1/proof": 422}
+var open = map[string]int{
+	"GET /healthz":   200,
+	"GET /readyz":    200,
+	"GET /":          200,
+	"GET /login":     401,
+	"POST /v1/proof": 422,
+}
 
 // isOpen reports whether a status is that of an open route. A server that has much to do may answer that it is not
 // ready.
@@ -40,7 +46,8 @@ func isOpen(row string, want, status int) bool {
 
 // target is a path of a route that exists nowhere, and does not stream without an end.
 func target(r rest.Route) string {
-	path := strings.NewReplacer("{id}", "01a22c57-0000-7000-8000-000000000000", "{symbol}", "NONE", "{topic}", "portfolio.created", "{service}", "nowhere").Replace(r.Path)
+	path := strings.NewReplacer("{id}", "01a22c57-0000-7000-8000-000000000000", "{symbol}", "NONE", "{topic}",
+		"portfolio.created", "{service}", "nowhere").Replace(r.Path)
 	if r.Path == "/v1/events" && r.Method == http.MethodGet {
 		path += "?follow=false"
 	}
@@ -74,7 +81,9 @@ func send(t *testing.T, base string, r rest.Route, change func(*http.Request)) (
 func TestEveryRouteInEverySituation(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t, func(c *process.Config) { c.Limits.Rate = -1 })
-	wide := stegatest.Up(t, func(c *process.Config) { c.Limits.Rate, c.Addr, c.LocalAccess = -1, "0.0.0.0:0", access.Admin })
+	wide := stegatest.Up(t, func(c *process.Config) {
+		c.Limits.Rate, c.Addr, c.LocalAccess = -1, "0.0.0.0:0", access.Admin
+	})
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(wide.URL, "http://"))
 	require.NoError(t, err)
 	header := func(pairs ...string) func(*http.Request) {
@@ -106,7 +115,9 @@ func TestEveryRouteInEverySituation(t *testing.T) {
 		situations = append(situations, struct {
 			name, base string
 			change     func(*http.Request)
-		}{"a private address", "http://" + net.JoinHostPort(address, port), func(r *http.Request) { r.Host = "localhost" }})
+		}{"a private address", "http://" + net.JoinHostPort(address, port), func(r *http.Request) {
+			r.Host = "localhost"
+		}})
 	}
 	routes := process.HTTPRoutes()
 	seen := map[string]bool{}
@@ -219,7 +230,8 @@ func TestAnotherUserOfTheMachineIsRefused(t *testing.T) {
 	var script strings.Builder
 	routes := process.HTTPRoutes()
 	for _, r := range routes {
-		_, _ = fmt.Fprintf(&script, "exec 3<>/dev/tcp/%s/%s; printf '%s %s HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\nContent-Type: application/json\\r\\n"+
+		_, _ = fmt.Fprintf(&script, "exec 3<>/dev/tcp/%s/%s; printf '%s %s HTTP/1.1\\r\\nHost: "+
+			"localhost\\r\\nConnection: close\\r\\nContent-Type: application/json\\r\\n"+
 			"Content-Length: 2\\r\\n\\r\\n{}' >&3; head -n 1 <&3; exec 3>&-\n", host, port, r.Method, target(r))
 	}
 	_, _ = fmt.Fprintf(&script, "cat %s/token && echo TOKEN\n", data)
@@ -271,14 +283,18 @@ func TestRevocationEndsWhatStreams(t *testing.T) {
 			over <- path
 		}()
 	}
-	for name, options := range map[string]*websocket.DialOptions{"a token in the header": {HTTPHeader: header}, "a token as a message": nil} {
+	for name, options := range map[string]*websocket.DialOptions{
+		"a token in the header": {HTTPHeader: header},
+		"a token as a message":  nil,
+	} {
 		ws, answer, err := websocket.Dial(ctx, s.URL+"/v1/stream", options)
 		require.NoError(t, err)
 		if answer.Body != nil {
 			_ = answer.Body.Close()
 		}
 		if options == nil {
-			require.NoError(t, ws.Write(ctx, websocket.MessageText, []byte(`{"id":1,"auth":{"token":"`+made.Text+`"}}`)))
+			require.NoError(t,
+				ws.Write(ctx, websocket.MessageText, []byte(`{"id":1,"auth":{"token":"`+made.Text+`"}}`)))
 		}
 		_, hello, err := ws.Read(ctx)
 		require.NoError(t, err, name)
@@ -363,6 +379,8 @@ func TestSigningOutEndsTheSessionAndItsStreams(t *testing.T) {
 	s.Eventually("the audit has it", func() bool {
 		var list struct{ Items []access.Entry }
 		s.Get("/v1/audit", &list)
-		return slices.ContainsFunc(list.Items, func(e access.Entry) bool { return e.Command == "session.delete" && e.Status == http.StatusNoContent })
+		return slices.ContainsFunc(list.Items, func(e access.Entry) bool {
+			return e.Command == "session.delete" && e.Status == http.StatusNoContent
+		})
 	})
 }

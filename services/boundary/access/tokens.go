@@ -117,7 +117,13 @@ type tokens struct {
 }
 
 func newTokens(db *store.DB, o Options) *tokens {
-	return &tokens{db: db, log: o.Log, now: o.Now, cache: cache{entries: map[digest]*cached{}}, used: make(chan use, 256)}
+	return &tokens{
+		db:    db,
+		log:   o.Log,
+		now:   o.Now,
+		cache: cache{entries: map[digest]*cached{}},
+		used:  make(chan use, 256),
+	}
 }
 
 // maxName bounds the name of a token.
@@ -180,9 +186,11 @@ func checkName(name string) (string, error) {
 
 // lookalikes are letters and digits that people take for those of a reserved name.
 var lookalikes = strings.NewReplacer(
-	"1", "l", "|", "l", "i", "l", "ı", "l", "ӏ", "l", "і", "l", "ι", "l", "ⅼ", "l", "0", "o", "о", "o", "ο", "o", "օ", "o",
+	"1", "l", "|", "l", "i", "l", "ı", "l", "ӏ", "l", "і", "l", "ι", "l", "ⅼ", "l", "0", "o", "о", "o", "ο", "o", "օ",
+	"o",
 	"с", "c", "ϲ", "c",
-	"а", "a", "α", "a", "ѕ", "s", "5", "s", "ꜱ", "s", "е", "e", "ε", "e", "ҽ", "e", "г", "r", "ν", "v", "ѵ", "v", "υ", "v",
+	"а", "a", "α", "a", "ѕ", "s", "5", "s", "ꜱ", "s", "е", "e", "ε", "e", "ҽ", "e", "г", "r", "ν", "v", "ѵ", "v", "υ",
+	"v",
 )
 
 // resembles reports whether people may take a name for a reserved one: whatever its case, accents, width, or alphabet.
@@ -221,7 +229,8 @@ func (t *tokens) revoke(ctx context.Context, id string) (Token, error) {
 	err := t.db.Do(ctx, func(ctx context.Context, tx *store.Tx) error {
 		r = row{}
 		if err := tx.NewSelect().Model(&r).Where("id = ?", id).Scan(ctx); errors.Is(err, sql.ErrNoRows) {
-			return fault.NotFound("token_not_found", "there is no token %.64s", id).WithHint("list them with: stega token list")
+			return fault.NotFound("token_not_found", "there is no token %.64s", id).
+				WithHint("list them with: stega token list")
 		} else if err != nil {
 			return err
 		}

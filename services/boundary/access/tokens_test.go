@@ -340,7 +340,8 @@ func TestOnlyTokensLookLikeTokens(t *testing.T) {
 	assert.True(t, ok)
 	assert.Equal(t, hash, got)
 	for _, bad := range []string{
-		"", "stega_", text[:len(text)-1], text + "A", strings.ToUpper(text), strings.TrimPrefix(text, "stega_"), text + "\n",
+		"", "stega_", text[:len(text)-1], text + "A", strings.ToUpper(text), strings.TrimPrefix(text, "stega_"),
+		text + "\n",
 		text + "=",
 		"stega_" + strings.Repeat("!", 43), "stega_" + strings.Repeat("A", 42) + "B", // bits that no encoder sets
 	} {

@@ -45,7 +45,12 @@ func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
 	if status == 0 {
 		return nil, errors.New("reset")
 	}
-	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("")), Request: r}, nil
+	return &http.Response{
+		StatusCode: status,
+		Header:     http.Header{},
+		Body:       io.NopCloser(strings.NewReader("")),
+		Request:    r,
+	}, nil
 }
 
 func (s *script) now(status ...int) {
@@ -55,7 +60,10 @@ func (s *script) now(status ...int) {
 }
 
 func scripted(s *script) *upstream {
-	g := New(Options{Table: paths, Upstreams: []Upstream{{Service: "portfolio", URL: &url.URL{Scheme: "http", Host: "x"}}}})
+	g := New(Options{
+		Table:     paths,
+		Upstreams: []Upstream{{Service: "portfolio", URL: &url.URL{Scheme: "http", Host: "x"}}},
+	})
 	u := g.upstreams["portfolio"]
 	u.transport = s
 	return u

@@ -50,7 +50,8 @@ func (g *Gateway) dead(w http.ResponseWriter, r *http.Request) {
 	var why error
 	for i := range replies {
 		answer := &replies[i]
-		if answer.err == nil && answer.status >= http.StatusBadRequest && answer.status < http.StatusInternalServerError {
+		if answer.err == nil && answer.status >= http.StatusBadRequest &&
+			answer.status < http.StatusInternalServerError {
 			w.Header().Set("Content-Type", answer.header.Get("Content-Type"))
 			w.WriteHeader(answer.status) // what is wrong with the question is wrong everywhere
 			_, _ = w.Write(answer.body.Bytes())

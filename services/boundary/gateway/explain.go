@@ -18,7 +18,8 @@ func (g *Gateway) explain(w http.ResponseWriter, r *http.Request, u *upstream, e
 	if open, ok := errors.AsType[openError](err); ok {
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(open.wait.Seconds())))))
 	} else if r.Context().Err() == nil {
-		g.o.Log.Warn("a service gave no answer", "service", u.Service, "method", r.Method, "path", r.URL.Path, "error", err)
+		g.o.Log.Warn("a service gave no answer", "service", u.Service, "method", r.Method, "path", r.URL.Path, "error",
+			err)
 	}
 	rest.Refuse(w, r, faultOf(r, u.Service, err))
 }

@@ -174,13 +174,15 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, u *upstream, s
 }
 
 func tooLarge(limit int64) error {
-	return fault.New(fault.KindTooLarge, "body_too_large", "the body has more than %d bytes", limit).WithHint("split it")
+	return fault.New(fault.KindTooLarge, "body_too_large", "the body has more than %d bytes", limit).
+		WithHint("split it")
 }
 
 // notPassed are headers that end here: what is between the client and the gateway, and what the gateway alone may say
 // to a service.
 var notPassed = []string{
-	"Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Proxy-Authenticate",
+	"Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	"Proxy-Authenticate",
 	"Proxy-Authorization",
 	"Authorization", "Cookie", "Stega-Caller", "Forwarded", "Via", "X-Real-Ip", "Idempotency-Key", "X-Idempotency-Key",
 }

@@ -147,9 +147,11 @@ func TestPathsGoToTheirServices(t *testing.T) {
 	for _, c := range []struct {
 		path   string
 		status int
-	}{{"/v1/portfolios", 200}, {"/v1/portfolios", 200}, {"/v1/optimizations", 422}, {"/v1/rebuild/returns", 422}, {"/v1/portfolios", 200}} {
+	}{{"/v1/portfolios", 200}, {"/v1/portfolios", 200}, {"/v1/optimizations", 422}, {"/v1/rebuild/returns", 422},
+		{"/v1/portfolios", 200}} {
 		for _, spelled := range []string{id, strings.ToUpper(id)} {
-			assert.Equal(t, c.status, do(t, "POST", s.URL+c.path, nil, "Operation-Id", spelled).status, "an operation id is that of one write: %s", c.path)
+			assert.Equal(t, c.status, do(t, "POST", s.URL+c.path, nil, "Operation-Id", spelled).status,
+				"an operation id is that of one write: %s", c.path)
 		}
 	}
 	for _, c := range []struct {
@@ -157,7 +159,8 @@ func TestPathsGoToTheirServices(t *testing.T) {
 		status       int
 		code         string
 	}{
-		{"GET", "/v1", 404, "path_unknown"}, {"GET", "/", 400, "path_malformed"}, {"GET", "/metrics", 404, "path_unknown"},
+		{"GET", "/v1", 404, "path_unknown"}, {"GET", "/", 400, "path_malformed"},
+		{"GET", "/metrics", 404, "path_unknown"},
 		{"GET", "/v1/nothing", 404, "path_unknown"}, {"GET", "/V1/portfolios", 404, "path_unknown"},
 		{"GET", "/v1/Portfolios", 404, "path_unknown"},
 		{"GET", "/v1/portfoliosx", 404, "path_unknown"}, {"POST", "/v1/rebuild/weather", 404, "service_unknown"},
@@ -166,9 +169,11 @@ func TestPathsGoToTheirServices(t *testing.T) {
 		{"GET", "/v1/dead/weather/1", 404, "service_unknown"},
 		{"GET", "/v1/tokens", 404, "path_unknown"}, {"PATCH", "/v1/portfolios", 405, "method_not_allowed"},
 		{"DELETE", "/v1/symbols/A", 405, "method_not_allowed"},
-		{"GET", "/v1/events/portfolio.created", 405, "method_not_allowed"}, {"POST", "/v1/dead", 405, "method_not_allowed"},
+		{"GET", "/v1/events/portfolio.created", 405, "method_not_allowed"},
+		{"POST", "/v1/dead", 405, "method_not_allowed"},
 		{"TRACE", "/v1/portfolios", 405, "method_not_allowed"},
-		{"OPTIONS", "/v1/portfolios", 405, "method_not_allowed"}, {"GET", "/v1/portfolios?a=%zz", 400, "query_malformed"},
+		{"OPTIONS", "/v1/portfolios", 405, "method_not_allowed"},
+		{"GET", "/v1/portfolios?a=%zz", 400, "query_malformed"},
 	} {
 		a := do(t, c.method, s.URL+c.path, nil)
 		assert.Equal(t, c.status, a.status, c.path)
@@ -187,15 +192,20 @@ func TestHeadersThatSpeakForOthersEndHere(t *testing.T) {
 		elsewhere(t, "portfolio", take), {Service: "marketdata", Handler: http.HandlerFunc(take)},
 	}})
 	for _, path := range []string{"/v1/portfolios", "/v1/symbols"} {
-		a := do(t, "GET", s.URL+path, nil, "Authorization", "Bearer mine", "Cookie", "a=b", "X-Forwarded-For", "10.0.0.1", "X-Forwarded-User", "root",
-			"Forwarded", "for=10.0.0.1", "X-Real-Ip", "10.0.0.1", "Via", "1.1 x", "Connection", "X-Private, Operation-Id-Not",
+		a := do(t, "GET", s.URL+path, nil, "Authorization", "Bearer mine", "Cookie", "a=b", "X-Forwarded-For",
+			"10.0.0.1", "X-Forwarded-User", "root",
+			"Forwarded", "for=10.0.0.1", "X-Real-Ip", "10.0.0.1", "Via", "1.1 x", "Connection",
+			"X-Private, Operation-Id-Not",
 			"X-Private", "yes",
-			"Upgrade", "h2c", "Te", "trailers", "Operation-Id", "0190b7a8-0000-7000-8000-000000000000", "X-Request-Id", "abc-1",
-			"traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "If-Match", `"3"`, "Proxy-Authorization", "x")
+			"Upgrade", "h2c", "Te", "trailers", "Operation-Id", "0190b7a8-0000-7000-8000-000000000000", "X-Request-Id",
+			"abc-1",
+			"traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "If-Match", `"3"`,
+			"Proxy-Authorization", "x")
 		assert.Equal(t, "abc-1", a.header.Get("X-Request-Id"))
 		assert.Len(t, a.header.Values("X-Request-Id"), 1)
 		h := <-headers
-		for _, gone := range []string{"Cookie", "X-Forwarded-User", "Forwarded", "X-Real-Ip", "Via", "X-Private", "Upgrade", "Proxy-Authorization", "Te"} {
+		for _, gone := range []string{"Cookie", "X-Forwarded-User", "Forwarded", "X-Real-Ip", "Via", "X-Private",
+			"Upgrade", "Proxy-Authorization", "Te"} {
 			assert.Empty(t, h.Values(gone), gone)
 		}
 		assert.Equal(t, []string{"127.0.0.1"}, h.Values("X-Forwarded-For"))
@@ -219,11 +229,17 @@ func TestHeadersThatSpeakForOthersEndHere(t *testing.T) {
 func TestTheSpanOfTheGatewayIsTheParent(t *testing.T) {
 	t.Parallel()
 	var parent string
-	g := New(Options{Table: paths, Upstreams: []Upstream{{Service: "marketdata", Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		parent = r.Header.Get("Traceparent")
-	})}}})
+	g := New(Options{Table: paths, Upstreams: []Upstream{{
+		Service: "marketdata",
+		Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			parent = r.Header.Get("Traceparent")
+		})}}})
 	r := httptest.NewRequest(http.MethodGet, "/v1/symbols", nil)
-	span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled})
+	span := trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID:    trace.TraceID{1},
+		SpanID:     trace.SpanID{2},
+		TraceFlags: trace.FlagsSampled,
+	})
 	g.ServeHTTP(httptest.NewRecorder(), r.WithContext(trace.ContextWithSpanContext(r.Context(), span)))
 	assert.Equal(t, "00-01000000000000000000000000000000-0200000000000000-01", parent)
 }
@@ -390,10 +406,12 @@ func TestDeadLettersOfAllServicesAreOneList(t *testing.T) {
 		}
 	}
 	both := list("portfolio", "marketdata") // one process that runs two
-	ups := []Upstream{{Service: "portfolio", Handler: both}, {Service: "marketdata", Handler: both}, elsewhere(t, "returns", list("returns"))}
+	ups := []Upstream{{Service: "portfolio", Handler: both}, {Service: "marketdata", Handler: both},
+		elsewhere(t, "returns", list("returns"))}
 	s := serve(t, Options{Upstreams: ups})
 	a := do(t, "GET", s.URL+"/v1/dead?limit=7", nil)
-	assert.JSONEq(t, `{"items":[{"service":"marketdata","limit":"7"},{"service":"portfolio","limit":"7"},{"service":"returns","limit":"7"}]}`, string(a.body))
+	assert.JSONEq(t, `{"items":[{"service":"marketdata","limit":"7"},{"service":"portfolio","limit":"7"},`+
+		`{"service":"returns","limit":"7"}]}`, string(a.body))
 	a = do(t, "GET", s.URL+"/v1/dead?service=returns", nil)
 	assert.JSONEq(t, `{"items":[{"service":"returns","limit":""}]}`, string(a.body))
 	assert.Equal(t, "service_unknown", do(t, "GET", s.URL+"/v1/dead?service=weather", nil).problem().Code)
@@ -440,7 +458,8 @@ func TestServicesThatMisbehave(t *testing.T) {
 	t.Parallel()
 	reset := func(c net.Conn, _ *http.Request) { _ = c.(*net.TCPConn).SetLinger(0) }
 	half := func(c net.Conn, _ *http.Request) {
-		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nContent-Type: text/plain\r\n\r\nhalf of it")
+		_, _ = io.WriteString(c,
+			"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nContent-Type: text/plain\r\n\r\nhalf of it")
 	}
 	torn := func(c net.Conn, _ *http.Request) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nConte") }
 	nonsense := func(c net.Conn, _ *http.Request) { _, _ = io.WriteString(c, "hello there\r\n\r\n") }
@@ -449,7 +468,9 @@ func TestServicesThatMisbehave(t *testing.T) {
 	}
 	own503 := func(c net.Conn, _ *http.Request) {
 		body := `{"status":503,"code":"database_unavailable","detail":"away","instance":"x"}`
-		_, _ = fmt.Fprintf(c, "HTTP/1.1 503 No\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		_, _ = fmt.Fprintf(c,
+			"HTTP/1.1 503 No\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n\r\n%s", len(body),
+			body)
 	}
 	for _, c := range []struct {
 		name     string
@@ -491,7 +512,8 @@ func TestServicesThatMisbehave(t *testing.T) {
 				if c.code == "service_unavailable" {
 					assert.Contains(t, p.Detail, "portfolio")
 					assert.NotEmpty(t, p.Hint)
-					assert.Equal(t, body != nil || c.method == "DELETE", strings.Contains(p.Detail, "not known"), p.Detail)
+					assert.Equal(t, body != nil || c.method == "DELETE", strings.Contains(p.Detail, "not known"),
+						p.Detail)
 				}
 			}
 			if c.status == 200 {
@@ -510,7 +532,8 @@ func TestServicesThatMisbehave(t *testing.T) {
 		t.Parallel()
 		release := make(chan struct{})
 		up, requests := raw(t, "portfolio", func(net.Conn, *http.Request) { <-release })
-		s := serve(t, Options{Upstreams: []Upstream{up}, ReadTimeout: 20 * time.Millisecond, WriteTimeout: 20 * time.Millisecond})
+		s := serve(t,
+			Options{Upstreams: []Upstream{up}, ReadTimeout: 20 * time.Millisecond, WriteTimeout: 20 * time.Millisecond})
 		assert.Equal(t, "service_slow", do(t, "GET", s.URL+"/v1/portfolios", nil).problem().Code)
 		assert.Equal(t, int32(1), requests.Load(), "asking a slow one again makes it no faster")
 		p := do(t, "POST", s.URL+"/v1/portfolios", strings.NewReader("{}")).problem()
@@ -542,7 +565,13 @@ func TestABreakerOpensAndIsSeen(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "fine")
 	})
-	g := New(Options{Table: paths, Upstreams: []Upstream{up}, Pause: time.Millisecond, Cooldown: 10 * time.Millisecond, Metrics: registry})
+	g := New(Options{
+		Table:     paths,
+		Upstreams: []Upstream{up},
+		Pause:     time.Millisecond,
+		Cooldown:  10 * time.Millisecond,
+		Metrics:   registry,
+	})
 	s := httptest.NewServer(g)
 	defer func() { s.Close(); g.Close() }()
 	for range 4 {
@@ -552,7 +581,9 @@ func TestABreakerOpensAndIsSeen(t *testing.T) {
 	assert.Equal(t, 503, do(t, "GET", s.URL+"/v1/portfolios", nil).status)
 	assert.GreaterOrEqual(t, requests.Load(), int32(5))
 	broken.Store(false)
-	wait.Until(t, "the service is asked again", func() bool { return do(t, "GET", s.URL+"/v1/portfolios", nil).status == 200 })
+	wait.Until(t, "the service is asked again", func() bool {
+		return do(t, "GET", s.URL+"/v1/portfolios", nil).status == 200
+	})
 	assert.Equal(t, closed, g.upstreams["portfolio"].breaker.now())
 	all, err := registry.Gather()
 	require.NoError(t, err)
@@ -560,7 +591,8 @@ func TestABreakerOpensAndIsSeen(t *testing.T) {
 	for _, f := range all {
 		names[f.GetName()] = true
 	}
-	for _, name := range []string{"stega_gateway_requests_total", "stega_gateway_seconds", "stega_gateway_breaker_state"} {
+	for _, name := range []string{"stega_gateway_requests_total", "stega_gateway_seconds",
+		"stega_gateway_breaker_state"} {
 		assert.True(t, names[name], name)
 	}
 	var posts dto.Metric

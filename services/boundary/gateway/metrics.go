@@ -31,7 +31,8 @@ func newMetrics(g *Gateway) *metrics {
 			Name: "stega_gateway_retries_total", Help: "Reads that were sent again because no answer came.",
 		}, []string{"service"}),
 		breaker: prometheus.NewDesc("stega_gateway_breaker_state",
-			"0: requests go to the service; 1: one request probes it; 2: no request goes to it.", []string{"service"}, nil),
+			"0: requests go to the service; 1: one request probes it; 2: no request goes to it.", []string{"service"},
+			nil),
 	}
 }
 

@@ -16,7 +16,8 @@ const maxPath = 1024
 // what symbols, ids and topics have, and only what has a meaning in URLs may be encoded.
 func clean(r *http.Request) ([]string, error) {
 	u := r.URL
-	if u.Scheme != "" || u.Host != "" || u.Opaque != "" || u.User != nil || r.RequestURI != "" && r.RequestURI[0] != '/' {
+	if u.Scheme != "" || u.Host != "" || u.Opaque != "" || u.User != nil || r.RequestURI != "" &&
+		r.RequestURI[0] != '/' {
 		return nil, malformed("the request names more than a path")
 	}
 	escaped := u.EscapedPath()

@@ -52,13 +52,14 @@ func listening() (*Gateway, *[]string) {
 	seen := &[]string{}
 	var ups []Upstream
 	for _, name := range []string{"portfolio", "marketdata", "returns", "correlations", "optimization"} {
-		ups = append(ups, Upstream{Service: name, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			*seen = append(*seen, name+" "+r.URL.EscapedPath())
-			if r.RequestURI != r.URL.RequestURI() || r.URL.RawPath != "" {
-				*seen = append(*seen, "two readings: "+r.RequestURI)
-			}
-			w.WriteHeader(http.StatusNoContent)
-		})})
+		ups = append(ups,
+			Upstream{Service: name, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				*seen = append(*seen, name+" "+r.URL.EscapedPath())
+				if r.RequestURI != r.URL.RequestURI() || r.URL.RawPath != "" {
+					*seen = append(*seen, "two readings: "+r.RequestURI)
+				}
+				w.WriteHeader(http.StatusNoContent)
+			})})
 	}
 	return New(Options{Table: paths, Upstreams: ups}), seen
 }
@@ -80,11 +81,15 @@ func TestWhatIsNoServicesIsLeftToOthers(t *testing.T) {
 	t.Parallel()
 	g, seen := listening()
 	var others []string
-	h := g.Before(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { others = append(others, r.URL.Path) }))
-	for _, path := range []string{"/", "/v1/events", "/v1/operations/x", "/v1/stream", "/metrics", "/assets/a%20b", "/v1/portfolios", "/v1/dead/returns/1", "/v1/nothing"} {
+	h := g.Before(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		others = append(others, r.URL.Path)
+	}))
+	for _, path := range []string{"/", "/v1/events", "/v1/operations/x", "/v1/stream", "/metrics", "/assets/a%20b",
+		"/v1/portfolios", "/v1/dead/returns/1", "/v1/nothing"} {
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, path, nil))
 	}
-	assert.Equal(t, []string{"/", "/v1/events", "/v1/operations/x", "/v1/stream", "/metrics", "/assets/a b", "/v1/nothing"}, others)
+	assert.Equal(t,
+		[]string{"/", "/v1/events", "/v1/operations/x", "/v1/stream", "/metrics", "/assets/a b", "/v1/nothing"}, others)
 	assert.Equal(t, []string{"portfolio /v1/portfolios", "returns /v1/dead/returns/1"}, *seen)
 	for _, path := range []string{"/v1/../metrics", "/v1//operations", "/v1/operations/%2e%2e"} {
 		w := httptest.NewRecorder()
@@ -99,22 +104,27 @@ func FuzzPaths(f *testing.F) {
 	for _, path := range tricks {
 		f.Add(path)
 	}
-	for _, path := range []string{"/v1/portfolios", "/v1/prices/%5EGSPC?from=2026-01-02", "/v1/events/portfolio.created", "/v1/dead/returns/1", "/v1/symbols/A:B"} {
+	for _, path := range []string{"/v1/portfolios", "/v1/prices/%5EGSPC?from=2026-01-02",
+		"/v1/events/portfolio.created", "/v1/dead/returns/1", "/v1/symbols/A:B"} {
 		f.Add(path)
 	}
-	own := regexp.MustCompile(`^(portfolio /v1/portfolios|marketdata /v1/(prices|symbols)|returns /v1/returns|correlations /v1/correlations|` +
-		`optimization /v1/optimizations|(\w+) /v1/(rebuild|dead|events)/[^/]+)(/([A-Za-z0-9._~:=&-]|%5E)+)*$`)
+	own := regexp.MustCompile(
+		`^(portfolio /v1/portfolios|marketdata /v1/(prices|symbols)|returns /v1/returns|` +
+			`correlations /v1/correlations|` +
+			`optimization /v1/optimizations|(\w+) /v1/(rebuild|dead|events)/[^/]+)(/([A-Za-z0-9._~:=&-]|%5E)+)*$`)
 	f.Fuzz(func(t *testing.T, path string) {
 		for _, method := range []string{"GET", "POST", "DELETE"} {
 			g, seen := listening()
-			if w := through(g, method, path); w != nil && len(*seen) == 0 && !strings.HasPrefix(path, "/v1/dead") && w.Code < 400 {
+			if w := through(g, method, path); w != nil && len(*seen) == 0 && !strings.HasPrefix(path, "/v1/dead") &&
+				w.Code < 400 {
 				t.Errorf("%s %q: %d without asking anybody", method, path, w.Code)
 			}
 			for _, s := range *seen {
 				if path == "/v1/dead" || strings.HasPrefix(path, "/v1/dead?") {
 					continue // asks everybody
 				}
-				if !own.MatchString(s) || strings.Contains(s, "/.") && strings.Trim(s[strings.LastIndex(s, "/")+1:], ".") == "" {
+				if !own.MatchString(s) || strings.Contains(s, "/.") &&
+					strings.Trim(s[strings.LastIndex(s, "/")+1:], ".") == "" {
 					t.Errorf("%s %q arrives as %q", method, path, s)
 				}
 			}

@@ -30,7 +30,8 @@ func ParseUpstreams(s string) ([]Upstream, error) {
 		}
 		service, where, _ := strings.Cut(part, "=")
 		u, err := url.Parse(where)
-		if err != nil || service == "" || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil ||
+		if err != nil || service == "" || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
+			u.User != nil ||
 			u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
 			return nil, fault.Usage("services_invalid", "%q does not say where a service is", redacted(part)).
 				WithHint("say portfolio=http://portfolio-api:8420,returns=http://returns-api:8420")
@@ -87,7 +88,8 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	for try := 1; ; try++ {
 		answer, err := u.attempt(r)
-		if try >= tries || !worthRepeating(answer, err) || !backoff.Sleep(r.Context(), backoff.Full(u.o.Pause<<(try-1))) {
+		if try >= tries || !worthRepeating(answer, err) ||
+			!backoff.Sleep(r.Context(), backoff.Full(u.o.Pause<<(try-1))) {
 			return answer, err
 		}
 		if answer != nil {

@@ -57,7 +57,12 @@ func TestWhoMayReadTheStream(t *testing.T) {
 		p.subscribed("#", nil)
 		assert.Nil(t, p.request("auth", map[string]string{"token": "good"}).Error, "and may send a newer one")
 	})
-	for token, code := range map[string]int{"bad": codeToken, "": codeToken, "narrow": codeForbidden, "later": codeAgain} {
+	for token, code := range map[string]int{
+		"bad":    codeToken,
+		"":       codeToken,
+		"narrow": codeForbidden,
+		"later":  codeAgain,
+	} {
 		t.Run("none that sends the token "+token, func(t *testing.T) {
 			p := w.connect(nil)
 			assert.NotNil(t, p.request("auth", map[string]string{"token": token}).Error)

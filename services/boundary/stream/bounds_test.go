@@ -159,7 +159,8 @@ func TestPatternsAreFoundAsTheyCover(t *testing.T) {
 		require.NoError(t, err, name)
 		x.open(c)
 	}
-	for _, topic := range []string{"a", "b", "c", "a.b", "a.a", "c.b", "a.b.a", "b.b.b", "a.c.b", "a.b.a.b", "c.c.c.c"} {
+	for _, topic := range []string{"a", "b", "c", "a.b", "a.a", "c.b", "a.b.a", "b.b.b", "a.c.b", "a.b.a.b",
+		"c.c.c.c"} {
 		e := newEntry(broker.LogEntry{Message: message(topic, "core", 1)}, nil)
 		want := map[string]bool{}
 		for name, c := range x.channels {

@@ -98,7 +98,8 @@ func (h *Hub) join(f form, remote string) (*client, error) {
 			"the stream is starting or shutting down").WithHint("try again shortly")
 	}
 	if h.taken >= h.o.Connections || h.remotes[remote] >= h.o.PerAddress {
-		return nil, fault.Unavailable("too_many_connections", "there are too many connections, in all or from %s", remote).
+		return nil, fault.Unavailable("too_many_connections", "there are too many connections, in all or from %s",
+			remote).
 			WithHint("one connection can carry %d subscriptions", h.o.Subscriptions)
 	}
 	c := &client{h: h, form: f, remote: remote, pingAt: h.firstPing(), tokens: float64(h.o.Burst), refilled: time.Now()}

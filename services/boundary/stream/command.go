@@ -44,15 +44,18 @@ func decodeCommand(data []byte) (command, error) {
 	var c command
 	unique := rest.Unique(data)
 	if f := fault.Of(unique); f != nil && f.Kind == fault.KindMalformed {
-		return c, fault.Malformed("command_malformed", "the message is not a JSON object: %s", f.Detail).WithHint(commandHint)
+		return c, fault.Malformed("command_malformed", "the message is not a JSON object: %s", f.Detail).
+			WithHint(commandHint)
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(data, &fields); err != nil || fields == nil {
-		return c, fault.Malformed("command_malformed", "the message is not a JSON object").WithHint(commandHint).Because(err)
+		return c, fault.Malformed("command_malformed", "the message is not a JSON object").WithHint(commandHint).
+			Because(err)
 	}
 	id, has := fields["id"]
 	if !has || json.Unmarshal(id, &c.ID) != nil || c.ID == 0 {
-		return c, fault.Malformed("id_missing", "the command has no id, which is a whole number from 1").WithHint(commandHint)
+		return c, fault.Malformed("id_missing", "the command has no id, which is a whole number from 1").
+			WithHint(commandHint)
 	}
 	if unique != nil {
 		return c, fault.Malformed("field_repeated", "%s", fault.Of(unique).Detail).WithHint(commandHint)

@@ -19,7 +19,8 @@ func FuzzCommand(f *testing.F) {
 		`{"id":2,"unsubscribe":{"channel":"#"}}`,
 		`{"id":3,"auth":{"token":"stega_x"}}`, `{"id":4,"ping":{}}`, `{"id":18446744073709551615,"ping":{}}`,
 		`{"id":1e3,"ping":{}}`, `{"id":1,"id":2,"ping":{}}`,
-		`{"id":1,"ping":{}}{}`, `{"id":1,"subscribe":{"channel":"operation:0199c7f2-0000-7000-8000-000000000000"}}`, `[]`,
+		`{"id":1,"ping":{}}{}`, `{"id":1,"subscribe":{"channel":"operation:0199c7f2-0000-7000-8000-000000000000"}}`,
+		`[]`,
 		`null`, "\x00",
 	} {
 		f.Add([]byte(text))
@@ -117,7 +118,8 @@ func TestAWindowIsBoundedAndKnowsWhatItHas(t *testing.T) {
 	w.begin(true, 100)
 	assert.True(t, w.covers(0), "of a log that was empty it has all")
 	for i := range 500 {
-		w.add(newEntry(broker.LogEntry{Position: uint64(100 + 2*i), Message: message("portfolio.created", "core", i)}, nil))
+		w.add(newEntry(broker.LogEntry{Position: uint64(100 + 2*i), Message: message("portfolio.created", "core", i)},
+			nil))
 		require.LessOrEqual(t, w.bytes, w.limit)
 	}
 	assert.EqualValues(t, 100+2*499, w.tail.Position)
@@ -215,7 +217,8 @@ func TestAnEventThatStandsInTheLogTwiceIsPushedOnce(t *testing.T) {
 	assert.True(t, inside)
 	assert.Equal(t, one.ID, id)
 	for i := range 100 {
-		w.add(newEntry(broker.LogEntry{Position: uint64(10 + i), Message: message("portfolio.created", "core", 3+i)}, nil))
+		w.add(newEntry(broker.LogEntry{Position: uint64(10 + i), Message: message("portfolio.created", "core", 3+i)},
+			nil))
 	}
 	assert.Len(t, w.ids, len(w.entries[w.head:]), "what has left the window is forgotten")
 }

@@ -17,7 +17,8 @@ type entry struct {
 	operation []byte // as JSON, of an event about an operation
 	words     []string
 	internal  bool // the bus itself published it
-	// the same event stood in the log shortly before: who publishes repeats what was not confirmed. It is pushed to nobody
+	// the same event stood in the log shortly before: who publishes repeats what was not confirmed. It is pushed to
+	// nobody
 	again bool
 	read  time.Time
 }
@@ -119,8 +120,14 @@ func operation(topic string, data []byte) []byte {
 		push.Progress = &progress{o.Done, o.Total, o.Text, o.At}
 	case events.OperationSettled:
 		push.state(events.OperationState{
-			Command: o.Command, Service: o.Service, About: o.About, EntityID: o.EntityID, Status: o.Status, Error: o.Error,
-			AcceptedAt: o.AcceptedAt, FinishedAt: o.FinishedAt,
+			Command:    o.Command,
+			Service:    o.Service,
+			About:      o.About,
+			EntityID:   o.EntityID,
+			Status:     o.Status,
+			Error:      o.Error,
+			AcceptedAt: o.AcceptedAt,
+			FinishedAt: o.FinishedAt,
 		})
 		push.Settled, push.Outcome, push.SettledAt = true, "settled", &o.SettledAt
 	case events.OperationStalled:
@@ -134,7 +141,8 @@ func operation(topic string, data []byte) []byte {
 }
 
 func (t *operationPush) state(o events.OperationState) {
-	t.Command, t.Service, t.Subject, t.EntityID, t.Status, t.Error = o.Command, o.Service, o.About, o.EntityID, o.Status,
+	t.Command, t.Service, t.Subject, t.EntityID, t.Status, t.Error = o.Command, o.Service, o.About, o.EntityID,
+		o.Status,
 		o.Error
 	t.AcceptedAt, t.FinishedAt = &o.AcceptedAt, o.FinishedAt
 }

@@ -130,7 +130,8 @@ func (l *leanClient) comeBack() error {
 		return err
 	}
 	for _, channel := range []string{"portfolio.*", "operation:" + l.operation} {
-		if err := l.enqueue(`{"id":1,"subscribe":{"channel":%q,"from":{"position":%d,"id":%q}}}`, channel, l.last.Position,
+		if err := l.enqueue(`{"id":1,"subscribe":{"channel":%q,"from":{"position":%d,"id":%q}}}`, channel,
+			l.last.Position,
 			l.last.ID); err != nil {
 			return err
 		}

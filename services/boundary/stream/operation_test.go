@@ -86,7 +86,8 @@ func TestAnOperationIsToldAsItGoes(t *testing.T) {
 	assert.True(t, o.Operation.Settled)
 	assert.Equal(t, "settled", o.Operation.Outcome)
 
-	assert.Equal(t, 7, everything.push().Push.Event.Sequence, "what the bus says itself comes only to those who name it")
+	assert.Equal(t, 7, everything.push().Push.Event.Sequence,
+		"what the bus says itself comes only to those who name it")
 	assert.Equal(t, "operation.resolved", named.push().Push.Event.Type)
 }
 

@@ -128,8 +128,12 @@ func resumeModel(t *testing.T, log publisher, n int) {
 	for i, subscribed := range [][]string{{"#"}, {"portfolio.*", "subject:a"}, {"prices.imported", "*.created", "#"},
 		{"subject:a"}} {
 		clients.Go(func() {
-			r := &reader{w: w, channels: subscribed, random: rand.New(rand.NewPCG(uint64(i), 3)), at: map[string]*Position{},
-				got: map[string][]int{}}
+			r := &reader{
+				w:        w,
+				channels: subscribed,
+				random:   rand.New(rand.NewPCG(uint64(i), 3)),
+				at:       map[string]*Position{},
+				got:      map[string][]int{}}
 			for _, channel := range subscribed {
 				r.at[channel] = &Position{from.Position, from.ID}
 			}

@@ -105,7 +105,12 @@ func (c *client) listen(channels []*channel, from *Position) error {
 	}
 	for i, channel := range channels {
 		c.enqueue("reply", nil,
-			reply{Result: subscribed{Channel: channel.name, Position: at, Resumed: from != nil, Operation: operations[i]}})
+			reply{Result: subscribed{
+				Channel:   channel.name,
+				Position:  at,
+				Resumed:   from != nil,
+				Operation: operations[i],
+			}})
 	}
 	c.later(r.run)
 	return nil
@@ -168,7 +173,8 @@ func (s *eventStream) flush() bool {
 		batch, finish := s.c.queue.take(few[:0], batchBytes)
 		if len(batch) == 0 {
 			if finish {
-				_, _ = s.w.Write(frame(asSSE, "close", nil, closeMessage{s.c.code, s.c.reason})) // the client may be gone
+				// the client may be gone
+				_, _ = s.w.Write(frame(asSSE, "close", nil, closeMessage{s.c.code, s.c.reason}))
 			}
 			return !finish
 		}

@@ -19,7 +19,8 @@ func TestASubscriberGetsWhatItAskedForAndNothingElse(t *testing.T) {
 	w.publish(message("prices.imported", "AAPL", 1), message("portfolio.created", "other", 2),
 		message("portfolio.deleted", "core", 3),
 		message("prices.imported", "core",
-			4), typed(events.OperationAccepted{OperationState: events.OperationState{ID: events.NewID(), Status: "accepted"}}))
+			4),
+		typed(events.OperationAccepted{OperationState: events.OperationState{ID: events.NewID(), Status: "accepted"}}))
 
 	s := p.push().Push
 	assert.ElementsMatch(t, []string{"portfolio.created", "portfolio.*"}, s.Channels, "one push for several channels")

@@ -177,7 +177,8 @@ func (c *client) subscribe(id uint64, s subscribe) {
 				c.refuse(id, err)
 				return
 			}
-			c.enqueue("reply", nil, reply{ID: id, Result: subscribed{Channel: s.Channel, Position: at, Operation: operation}})
+			c.enqueue("reply", nil,
+				reply{ID: id, Result: subscribed{Channel: s.Channel, Position: at, Operation: operation}})
 			r.run(ctx)
 		})
 	default:
@@ -200,7 +201,8 @@ func (h *Hub) lookup(ctx context.Context, id string) (json.RawMessage, error) {
 	operation, err := h.o.Operation(ctx, id)
 	// While a service is away it is not known whether that one has it. What is new to the ledger will be pushed, and a
 	// client that could subscribe only with all services there could not write to the others either.
-	if f, ok := errors.AsType[*fault.Fault](err); ok && (f.Kind == fault.KindNotFound || f.Code == "service_unavailable") {
+	if f, ok := errors.AsType[*fault.Fault](err); ok &&
+		(f.Kind == fault.KindNotFound || f.Code == "service_unavailable") {
 		return nil, nil
 	}
 	if err != nil && ctx.Err() != nil {
@@ -222,7 +224,8 @@ func (h *Hub) add(c *client, parsed *channel, coalesce bool) (*subscription, err
 			WithHint("unsubscribe first")
 	}
 	if len(c.subs) >= h.o.Subscriptions {
-		return nil, fault.Invalid("too_many_subscriptions", "a connection can have %d subscriptions", h.o.Subscriptions).
+		return nil, fault.Invalid("too_many_subscriptions", "a connection can have %d subscriptions",
+			h.o.Subscriptions).
 			WithHint("use patterns such as portfolio.*, or unsubscribe from what is no longer needed")
 	}
 	if c.life.Err() != nil {

@@ -61,7 +61,8 @@ func (s *slim) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 			return nil, nil, err
 		}
 	}
-	return s.wire, bufio.NewReadWriter(bufio.NewReaderSize(s.wire, readBuffer), bufio.NewWriterSize(s.wire, writeBuffer)),
+	return s.wire, bufio.NewReadWriter(bufio.NewReaderSize(s.wire, readBuffer),
+			bufio.NewWriterSize(s.wire, writeBuffer)),
 		nil
 }
 

@@ -127,12 +127,13 @@ func publish(t testing.TB, log publisher, messages ...events.Message) {
 	var sentPosition sync.WaitGroup
 	for _, m := range messages {
 		sentPosition.Add(1)
-		require.NoError(t, log.Publish(context.WithoutCancel(t.Context()), broker.Outgoing{Message: m}, func(err error) {
-			if err != nil {
-				t.Errorf("publish: %v", err)
-			}
-			sentPosition.Done()
-		}))
+		require.NoError(t,
+			log.Publish(context.WithoutCancel(t.Context()), broker.Outgoing{Message: m}, func(err error) {
+				if err != nil {
+					t.Errorf("publish: %v", err)
+				}
+				sentPosition.Done()
+			}))
 	}
 	sentPosition.Wait()
 }

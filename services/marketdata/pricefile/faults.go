@@ -109,6 +109,7 @@ func text(b []byte, line int) error {
 		}
 		i += n
 	}
-	return fault.New(fault.KindUnsupported, "prices_not_csv", "the file is not text in UTF-8: line %d has the byte 0x%02x",
+	return fault.New(fault.KindUnsupported, "prices_not_csv",
+		"the file is not text in UTF-8: line %d has the byte 0x%02x",
 		line+1+bytes.Count(b[:i], []byte{'\n'}), b[i]).WithHint("save it as CSV in UTF-8")
 }

@@ -239,7 +239,8 @@ func (h *header) fields(faults *faults, line int) {
 			h.values = append(h.values, i)
 		case f == fieldNone && h.form == formLong && h.names[i] == "":
 			faults.add(
-				line, "column %d has no name; leave it out (pandas: to_csv(index=False)) or name it; known are %s", i+1, known,
+				line, "column %d has no name; leave it out (pandas: to_csv(index=False)) or name it; known are %s", i+1,
+				known,
 			)
 		case f == fieldNone && h.form == formLong:
 			faults.add(line, "the column %s is not known; known are %s", quote([]byte(h.names[i])), known)

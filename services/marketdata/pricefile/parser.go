@@ -305,7 +305,8 @@ func (p *parser) bar(s *series, key int32) error {
 		}
 		if wrong != "" {
 			p.faults.add(
-				p.line, "the %s of %s is %s, %s", strings.ReplaceAll(f.String(), "_", " "), s.symbol, quote(cell), wrong,
+				p.line, "the %s of %s is %s, %s", strings.ReplaceAll(f.String(), "_", " "), s.symbol, quote(cell),
+				wrong,
 			)
 			return nil
 		}
@@ -353,7 +354,8 @@ func (p *parser) finish() error {
 	if line := p.local.doubtful(); line > 0 {
 		p.faults.add(
 			line,
-			"a comma may stand before a fraction or between thousands, and no number of the file shows which; write decimal points",
+			"a comma may stand before a fraction or between thousands, and no number of the file shows which; write "+
+				"decimal points",
 		)
 		return p.faults.fault()
 	}
@@ -365,7 +367,8 @@ func (p *parser) finish() error {
 	}
 	if p.spool.rows == 0 {
 		return fault.Invalid("prices_empty", "the file has a header and no price; nothing was imported").
-			WithHint("send rows below the header %s", fmt.Sprintf("%.80s", strings.Join(p.header.names, string(p.comma))))
+			WithHint("send rows below the header %s",
+				fmt.Sprintf("%.80s", strings.Join(p.header.names, string(p.comma))))
 	}
 	return nil
 }

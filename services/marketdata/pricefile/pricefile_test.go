@@ -46,7 +46,8 @@ func shown(t testing.TB, spool *pricefile.Spool) []string {
 				value interface{ String() string }
 				valid bool
 			}{
-				{"open", b.Open.Decimal, b.Open.Valid}, {"high", b.High.Decimal, b.High.Valid}, {"low", b.Low.Decimal, b.Low.Valid},
+				{"open", b.Open.Decimal, b.Open.Valid}, {"high", b.High.Decimal, b.High.Valid},
+				{"low", b.Low.Decimal, b.Low.Valid},
 				{"adj", b.AdjClose.Decimal, b.AdjClose.Valid}, {"volume", b.Volume.Decimal, b.Volume.Valid},
 				{"dividend", b.Dividend.Decimal, b.Dividend.Valid}, {"split", b.Split.Decimal, b.Split.Valid},
 			} {
@@ -67,11 +68,13 @@ func TestWhatFilesSay(t *testing.T) {
 		opts       pricefile.Options
 		want       string
 	}{
-		{"long, in any order", "symbol,close,date\nB,2,2024-01-03\nA,1,2024-01-03\nB,1.50,2024-01-02\n", pricefile.Options{},
+		{"long, in any order", "symbol,close,date\nB,2,2024-01-03\nA,1,2024-01-03\nB,1.50,2024-01-02\n",
+			pricefile.Options{},
 			"A 2024-01-03 1|B 2024-01-02 1.5|B 2024-01-03 2"},
 		{
 			"long, with everything",
-			"Date,Ticker,Open,High,Low,Close,Adj Close,Volume,Dividends,Stock Splits\n2024-01-02,a,1,3,1,2,1.9,100,0.0,2\n",
+			"Date,Ticker,Open,High,Low,Close,Adj Close,Volume,Dividends,Stock Splits\n2024-01-02,a,1,3,1,2,1.9,100," +
+				"0.0,2\n",
 			pricefile.Options{}, "A 2024-01-02 2 open=1 high=3 low=1 adj=1.9 volume=100 split=2",
 		},
 		{
@@ -85,7 +88,8 @@ func TestWhatFilesSay(t *testing.T) {
 		},
 		{
 			"single",
-			"Date,Open,High,Low,Close,Adj Close,Volume,Change\n2024-01-02,1,3,1,2,1.9,0,up\n2024-01-03,null,null,null,null,null,null,\n",
+			"Date,Open,High,Low,Close,Adj Close,Volume,Change\n2024-01-02,1,3,1,2,1.9,0,up\n2024-01-03,null,null," +
+				"null,null,null,null,\n",
 			pricefile.Options{Symbol: "aapl"}, "AAPL 2024-01-02 2 open=1 high=3 low=1 adj=1.9 volume=0",
 		},
 		{
@@ -109,7 +113,8 @@ func TestWhatFilesSay(t *testing.T) {
 			"months first, as one line shows", "date,A\n02/01/2024,1\n01/13/2024,2\n", pricefile.Options{},
 			"A 2024-01-13 2|A 2024-02-01 1",
 		},
-		{"a form that was named", "date,A\n03/04/2024,1\n", pricefile.Options{DateFormat: "DD/MM/YYYY"}, "A 2024-04-03 1"},
+		{"a form that was named", "date,A\n03/04/2024,1\n", pricefile.Options{DateFormat: "DD/MM/YYYY"},
+			"A 2024-04-03 1"},
 		{"days without separators", "date,A\n20240403,1\n", pricefile.Options{}, "A 2024-04-03 1"},
 		{
 			"with the line that tells Excel the separator", "sep=;\r\ndate;symbol;close\r\n2024-01-02;A;1\r\n",
@@ -118,11 +123,13 @@ func TestWhatFilesSay(t *testing.T) {
 		{
 			"single, with dollar signs",
 			"Date,Close/Last,Volume,Open,High,Low\n01/22/2024,$193.89,60133850,$192.30,$195.33,$192.26\n",
-			pricefile.Options{Symbol: "AAPL"}, "AAPL 2024-01-22 193.89 open=192.3 high=195.33 low=192.26 volume=60133850",
+			pricefile.Options{Symbol: "AAPL"},
+			"AAPL 2024-01-22 193.89 open=192.3 high=195.33 low=192.26 volume=60133850",
 		},
 		{
 			"decimal commas, in German",
-			"Datum;Erster;Hoch;Tief;Schlusskurs;Stuecke\n24.01.2024;1,5;2,125;1,25;1,75;300\n25.01.2024;1,75;2;1,7;2;100\n",
+			"Datum;Erster;Hoch;Tief;Schlusskurs;Stuecke\n24.01.2024;1,5;2,125;1,25;1,75;300\n25.01.2024;1,75;2;1,7;" +
+				"2;100\n",
 			pricefile.Options{Symbol: "sap"},
 			"SAP 2024-01-24 1.75 open=1.5 high=2.125 low=1.25|SAP 2024-01-25 2 open=1.75 high=2 low=1.7",
 		},
@@ -135,15 +142,18 @@ func TestWhatFilesSay(t *testing.T) {
 			"A 2024-01-02 1.234|A 2024-01-03 7",
 		},
 		{
-			"spellings of the adjusted close", "date,symbol,close,Adj. Close**\n2024-01-02,A,2,1\n", pricefile.Options{},
+			"spellings of the adjusted close", "date,symbol,close,Adj. Close**\n2024-01-02,A,2,1\n",
+			pricefile.Options{},
 			"A 2024-01-02 2 adj=1",
 		},
 		{
-			"headers in any case, with spaces around", " DATE , Symbol,cLOSE \n 2024-01-02 , A , 1 \n\n", pricefile.Options{},
+			"headers in any case, with spaces around", " DATE , Symbol,cLOSE \n 2024-01-02 , A , 1 \n\n",
+			pricefile.Options{},
 			"A 2024-01-02 1",
 		},
 		{
-			"a very long line", "date,symbol,close\n2024-01-02,A," + strings.Repeat("0", 900_000) + "1\n", pricefile.Options{},
+			"a very long line", "date,symbol,close\n2024-01-02,A," + strings.Repeat("0", 900_000) + "1\n",
+			pricefile.Options{},
 			"A 2024-01-02 1",
 		},
 		{
@@ -169,7 +179,8 @@ func TestWhatIsWrongNamesItsLine(t *testing.T) {
 		line       int
 		says       string
 	}{
-		{"a header that is not known", "date,symbol,close,colour\n", pricefile.Options{}, "prices_invalid", 1, "colour"},
+		{"a header that is not known", "date,symbol,close,colour\n", pricefile.Options{}, "prices_invalid", 1,
+			"colour"},
 		{
 			"an adjusted close alone", "date,symbol,adj_close\n", pricefile.Options{}, "prices_invalid", 1,
 			"adjusted close does not stand",
@@ -183,9 +194,11 @@ func TestWhatIsWrongNamesItsLine(t *testing.T) {
 		{"data without a header", "2024-01-02,A,1\n", pricefile.Options{}, "prices_invalid", 1, "header"},
 		{"a header without a date", "foo,,bar\n1,2,3\n", pricefile.Options{}, "prices_invalid", 1, "no date column"},
 		{"a dollar sign alone", head + "2024-01-03,A,$\n", pricefile.Options{}, "prices_invalid", 3, "not a number"},
-		{"a negative amount of dollars", head + "2024-01-03,A,$-1\n", pricefile.Options{}, "prices_invalid", 3, "below zero"},
+		{"a negative amount of dollars", head + "2024-01-03,A,$-1\n", pricefile.Options{}, "prices_invalid", 3,
+			"below zero"},
 		{
-			"a comma that may be either", "date;A\n2024-01-02;1\n2024-01-03;1,234\n", pricefile.Options{}, "prices_invalid", 3,
+			"a comma that may be either", "date;A\n2024-01-02;1\n2024-01-03;1,234\n", pricefile.Options{},
+			"prices_invalid", 3,
 			"between thousands",
 		},
 		{
@@ -197,23 +210,28 @@ func TestWhatIsWrongNamesItsLine(t *testing.T) {
 			"no thousands separators",
 		},
 		{"two commas", "date;A\n2024-01-02;1,234,567\n", pricefile.Options{}, "prices_invalid", 2, "thousands"},
-		{"a decimal comma between commas", "date,A\n2024-01-02,\"1,5\"\n", pricefile.Options{}, "prices_invalid", 2, "comma"},
+		{"a decimal comma between commas", "date,A\n2024-01-02,\"1,5\"\n", pricefile.Options{}, "prices_invalid", 2,
+			"comma"},
 		{"a ragged row", head + "2024-01-03,A\n", pricefile.Options{}, "prices_invalid", 3, "2 fields"},
 		{"a quote without end", head + "2024-01-03,\"A,1\n", pricefile.Options{}, "prices_invalid", 3, "quoted"},
-		{"a day twice", head + "2024-01-03,A,1\n2024-01-02,A,1\n", pricefile.Options{}, "prices_invalid", 4, "2024-01-02"},
+		{"a day twice", head + "2024-01-03,A,1\n2024-01-02,A,1\n", pricefile.Options{}, "prices_invalid", 4,
+			"2024-01-02"},
 		{
-			"a high below the low", "date,symbol,close,high,low\n2024-01-02,A,1,1,2\n", pricefile.Options{}, "prices_invalid", 2,
+			"a high below the low", "date,symbol,close,high,low\n2024-01-02,A,1,1,2\n", pricefile.Options{},
+			"prices_invalid", 2,
 			"below its low",
 		},
 		{"a day that is not", head + "2023-02-29,A,1\n", pricefile.Options{}, "prices_invalid", 3, "2023-02-29"},
 		{"a day before all prices", head + "1066-10-14,A,1\n", pricefile.Options{}, "prices_invalid", 3, "1066"},
 		{
-			"dates that contradict each other", "date,A\n13/01/2024,1\n01/14/2024,1\n", pricefile.Options{}, "prices_invalid", 3,
+			"dates that contradict each other", "date,A\n13/01/2024,1\n01/14/2024,1\n", pricefile.Options{},
+			"prices_invalid", 3,
 			"",
 		},
 		{"dates that leave it open", "date,A\n03/04/2024,1\n", pricefile.Options{}, "prices_invalid", 2, "date_format"},
 		{
-			"more digits than can be kept", "date,A\n2024-01-02,0.12345678901234567891\n", pricefile.Options{}, "prices_invalid",
+			"more digits than can be kept", "date,A\n2024-01-02,0.12345678901234567891\n", pricefile.Options{},
+			"prices_invalid",
 			2, "digits",
 		},
 		{"a thousands separator", "date,A\n2024-01-02,\"1,000\"\n", pricefile.Options{}, "prices_invalid", 2, "1,000"},
@@ -225,11 +243,13 @@ func TestWhatIsWrongNamesItsLine(t *testing.T) {
 		{"Latin-1", "date,symbol,close\n2024-01-02,\xe4,1\n", pricefile.Options{}, "prices_not_csv", 0, "line 2"},
 		{"HTML", "<html>", pricefile.Options{}, "prices_not_csv", 0, "HTML"},
 		{
-			"a line of two MiB", "date,symbol,close\n" + strings.Repeat("x", 2<<20), pricefile.Options{}, "prices_invalid", 2,
+			"a line of two MiB", "date,symbol,close\n" + strings.Repeat("x", 2<<20), pricefile.Options{},
+			"prices_invalid", 2,
 			"longer",
 		},
 		{
-			"too much", head + strings.Repeat("2024-01-03,A,1\n", 100), pricefile.Options{MaxBytes: 1000}, "body_too_large", 0,
+			"too much", head + strings.Repeat("2024-01-03,A,1\n", 100), pricefile.Options{MaxBytes: 1000},
+			"body_too_large", 0,
 			"1000 bytes",
 		},
 	} {
@@ -292,7 +312,8 @@ func TestTheSpoolHoldsWhatItIsAllowed(t *testing.T) {
 	order := rng.Perm(symbols * days)
 	for _, i := range order {
 		_, _ = fmt.Fprintf(
-			&b, "%d-%02d-%02d,S%02d,%d.%02d,%d\n", 2000+i/symbols/28/12, 1+i/symbols/28%12, 1+i/symbols%28, i%symbols, 1+i%97,
+			&b, "%d-%02d-%02d,S%02d,%d.%02d,%d\n", 2000+i/symbols/28/12, 1+i/symbols/28%12, 1+i/symbols%28, i%symbols,
+			1+i%97,
 			i%100, i,
 		)
 	}
@@ -371,7 +392,8 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text, symbol string) {
 		spool, err := pricefile.Read(
-			t.Context(), strings.NewReader(text), pricefile.Options{Symbol: symbol, MemoryBudget: 64, TempDir: t.TempDir()},
+			t.Context(), strings.NewReader(text),
+			pricefile.Options{Symbol: symbol, MemoryBudget: 64, TempDir: t.TempDir()},
 		)
 		if err != nil {
 			if f, ok := errors.AsType[*fault.Fault](err); ok {
@@ -398,7 +420,8 @@ func BenchmarkRead(b *testing.B) {
 	text.WriteString("date,symbol,close\n")
 	for day := range 2520 {
 		for s := range 50 {
-			_, _ = fmt.Fprintf(&text, "%d-%02d-%02d,S%03d,%d.%02d\n", 2000+day/336, 1+day/28%12, 1+day%28, s, 50+s, day%100)
+			_, _ = fmt.Fprintf(&text, "%d-%02d-%02d,S%03d,%d.%02d\n", 2000+day/336, 1+day/28%12, 1+day%28, s, 50+s,
+				day%100)
 		}
 	}
 	b.SetBytes(int64(text.Len()))

@@ -211,7 +211,9 @@ func (s *Spool) lines(r *series) ([]dayLine, error) {
 	for c.next() {
 		rows = append(rows, dayLine{c.day, c.line})
 	}
-	slices.SortFunc(rows, func(a, b dayLine) int { return cmp.Or(cmp.Compare(a.day, b.day), cmp.Compare(a.line, b.line)) })
+	slices.SortFunc(rows, func(a, b dayLine) int {
+		return cmp.Or(cmp.Compare(a.day, b.day), cmp.Compare(a.line, b.line))
+	})
 	return rows, nil
 }
 
@@ -299,8 +301,13 @@ func (s *Spool) Bars(symbol string, buf []Bar) ([]Bar, error) {
 	for c.next() {
 		b := Bar{Day: c.day}
 		for f, to := range [...]*decimal.NullDecimal{
-			fieldOpen: &b.Open, fieldHigh: &b.High, fieldLow: &b.Low, fieldAdjClose: &b.AdjClose, fieldVolume: &b.Volume,
-			fieldDividend: &b.Dividend, fieldSplit: &b.Split,
+			fieldOpen:     &b.Open,
+			fieldHigh:     &b.High,
+			fieldLow:      &b.Low,
+			fieldAdjClose: &b.AdjClose,
+			fieldVolume:   &b.Volume,
+			fieldDividend: &b.Dividend,
+			fieldSplit:    &b.Split,
 		} {
 			if f < int(fieldClose) || f > int(fieldClose) && (c.row.mask>>(f-int(fieldClose))&1 == 0) {
 				continue

@@ -83,7 +83,8 @@ func (e *EODHD) Latest(ctx context.Context, symbols []string) (map[string][]Bar,
 		for some := range slices.Chunk(codes, bulkSymbols) {
 			var quotes []quote
 			if err := e.get(
-				ctx, "/eod-bulk-last-day/"+url.PathEscape(exchange), url.Values{"symbols": {strings.Join(some, ",")}}, &quotes,
+				ctx, "/eod-bulk-last-day/"+url.PathEscape(exchange), url.Values{"symbols": {strings.Join(some, ",")}},
+				&quotes,
 			); err != nil {
 				return nil, err
 			}

@@ -174,7 +174,8 @@ func openRegular(dir, name string) (*os.File, error) {
 	before, err := root.Stat(name)
 	if err != nil {
 		if link, lost := root.Lstat(name); lost == nil && link.Mode()&fs.ModeSymlink != 0 {
-			return nil, fault.Invalid("file_refused", "the file %q is a link that leads to no file of the folder", name).
+			return nil, fault.Invalid("file_refused", "the file %q is a link that leads to no file of the folder",
+				name).
 				WithHint("put the file itself into %s, or remove the link", dir).Because(err)
 		}
 		return nil, err

@@ -32,9 +32,10 @@ type Single interface {
 // Bulk is a provider that reads the histories of many symbols at once.
 type Bulk interface {
 	Provider
-	// Histories visits the bars of symbols from a day on, or all when from is nil. A symbol may be visited more than once:
-	// of two bars of a day, the later visit's counts. A symbol without any bar is a fault.
-	Histories(ctx context.Context, symbols []string, from *civil.Date, visit func(symbol string, bars []Bar) error) error
+	// Histories visits the bars of symbols from a day on, or all when from is nil. A symbol may be visited more than
+	// once: of two bars of a day, the later visit's counts. A symbol without any bar is a fault.
+	Histories(ctx context.Context, symbols []string, from *civil.Date,
+		visit func(symbol string, bars []Bar) error) error
 }
 
 // recentDays is the number of days that Recent reads: enough to cover missed runs and late corrections.

@@ -75,8 +75,15 @@ func (a *api) bulk(w http.ResponseWriter, r *http.Request) {
 	var out []map[string]any
 	for code := range strings.SplitSeq(r.URL.Query().Get("symbols"), ",") {
 		out = append(out, map[string]any{
-			"code": code, "exchange_short_name": exchange, "date": "2024-01-05", "open": 181.99, "high": 182.76, "low": 180.17,
-			"close": 181.18, "adjusted_close": 180.4018, "volume": 62303300,
+			"code":                code,
+			"exchange_short_name": exchange,
+			"date":                "2024-01-05",
+			"open":                181.99,
+			"high":                182.76,
+			"low":                 180.17,
+			"close":               181.18,
+			"adjusted_close":      180.4018,
+			"volume":              62303300,
 		})
 	}
 	out = append(out, map[string]any{"code": "NOBODY-ASKED", "date": "2024-01-05", "close": 1})
@@ -90,9 +97,11 @@ func history(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	all := []string{
-		`{"date":"2024-01-03","open":184.22,"high":185.88,"low":183.43,"close":184.25,"adjusted_close":183.4589,"volume":58414500}`,
+		`{"date":"2024-01-03","open":184.22,"high":185.88,"low":183.43,"close":184.25,"adjusted_close":183.4589,` +
+			`"volume":58414500}`,
 		`{"date":"2024-01-04","open":0,"high":0,"low":0,"close":0,"adjusted_close":0,"volume":0}`,
-		`{"date":"2024-01-05","open":181.99,"high":182.76,"low":180.17,"close":181.18,"adjusted_close":180.4018,"volume":62303300}`,
+		`{"date":"2024-01-05","open":181.99,"high":182.76,"low":180.17,"close":181.18,"adjusted_close":180.4018,` +
+			`"volume":62303300}`,
 	}
 	if from := r.URL.Query().Get("from"); from > "2024-01-03" {
 		all = all[1:]
@@ -204,7 +213,8 @@ func TestFaultsSayWhetherTheyPass(t *testing.T) {
 	}{
 		{"a wrong key", nil, "wrong", "AAPL", "provider_refused", fault.KindForbidden},
 		{
-			"a plan that does not cover it", []func(http.ResponseWriter){status(403)}, "secret-key", "AAPL", "provider_refused",
+			"a plan that does not cover it", []func(http.ResponseWriter){status(403)}, "secret-key", "AAPL",
+			"provider_refused",
 			fault.KindForbidden,
 		},
 		{"a symbol that nobody knows", nil, "secret-key", "NONE", "symbol_unknown", fault.KindNotFound},
@@ -217,11 +227,13 @@ func TestFaultsSayWhetherTheyPass(t *testing.T) {
 			fault.KindUnavailable,
 		},
 		{
-			"a server that stays broken", []func(http.ResponseWriter){status(500), status(500), status(500), status(500)},
+			"a server that stays broken",
+			[]func(http.ResponseWriter){status(500), status(500), status(500), status(500)},
 			"secret-key", "AAPL", "provider_unavailable", fault.KindUnavailable,
 		},
 		{
-			"an answer that breaks off", []func(http.ResponseWriter){breaksOff}, "secret-key", "AAPL", "provider_unavailable",
+			"an answer that breaks off", []func(http.ResponseWriter){breaksOff}, "secret-key", "AAPL",
+			"provider_unavailable",
 			fault.KindUnavailable,
 		},
 		{
@@ -229,11 +241,13 @@ func TestFaultsSayWhetherTheyPass(t *testing.T) {
 			fault.KindInternal,
 		},
 		{
-			"a date that is none", []func(http.ResponseWriter){body(`[{"date":"0000-00-00","close":1}]`)}, "secret-key", "AAPL",
+			"a date that is none", []func(http.ResponseWriter){body(`[{"date":"0000-00-00","close":1}]`)}, "secret-key",
+			"AAPL",
 			"provider_answer_invalid", fault.KindInternal,
 		},
 		{
-			"a negative price", []func(http.ResponseWriter){body(`[{"date":"2024-01-02","close":-1}]`)}, "secret-key", "AAPL",
+			"a negative price", []func(http.ResponseWriter){body(`[{"date":"2024-01-02","close":-1}]`)}, "secret-key",
+			"AAPL",
 			"provider_answer_invalid", fault.KindInternal,
 		},
 	} {
@@ -285,5 +299,6 @@ func TestTheRateIsBounded(t *testing.T) {
 		_, err := p.History(t.Context(), "AAPL", nil)
 		require.NoError(t, err)
 	}
-	assert.GreaterOrEqual(t, time.Since(began), 490*time.Millisecond, "after a burst of 20, ten more take half a second")
+	assert.GreaterOrEqual(t, time.Since(began), 490*time.Millisecond,
+		"after a burst of 20, ten more take half a second")
 }

@@ -59,7 +59,9 @@ func TestRedirectsLeadNowhereElse(t *testing.T) {
 		location func(own string) string
 	}{
 		{"another port", func(string) string { return other.URL + "/?api_token=secret-key" }},
-		{"another host", func(own string) string { return strings.Replace(own, "127.0.0.1", "localhost", 1) + "/moved" }},
+		{"another host", func(own string) string {
+			return strings.Replace(own, "127.0.0.1", "localhost", 1) + "/moved"
+		}},
 		{"another scheme", func(string) string { return secure.URL }},
 		{"a file", func(string) string { return "file:///etc/hostname" }},
 		{"another user", func(own string) string { return strings.Replace(own, "://", "://u:p@", 1) + "/moved" }},

@@ -87,11 +87,17 @@ func at(text string) func() time.Time {
 
 func stooq(s *server) *provider.Stooq {
 	return provider.NewStooq(
-		provider.StooqOptions{BaseURL: s.URL + "/", Key: "secret-key", Limits: quick(), Now: at("2024-01-05T22:00:00Z")},
+		provider.StooqOptions{
+			BaseURL: s.URL + "/",
+			Key:     "secret-key",
+			Limits:  quick(),
+			Now:     at("2024-01-05T22:00:00Z"),
+		},
 	)
 }
 
-const stooqFile = "Date,Open,High,Low,Close,Volume\r\n2024-01-02,185.22,186.504,181.96,183.717,83073510\r\n2024-01-03,182.3,183.95,181.515,182.34,58844900\r\n"
+const stooqFile = "Date,Open,High,Low,Close,Volume\r\n2024-01-02,185.22,186.504,181.96,183.717,83073510\r\n" +
+	"2024-01-03,182.3,183.95,181.515,182.34,58844900\r\n"
 
 // faultOf requires a fault that does not show the key.
 func faultOf(t *testing.T, err error) *fault.Fault {
@@ -121,7 +127,12 @@ func TestStooqIsAskedForAWindowInItsOwnNames(t *testing.T) {
 	t.Parallel()
 	from := civil.Of(2024, time.January, 3)
 	for symbol, want := range map[string]string{
-		"AAPL": "aapl.us", "BRK.B": "brk-b.us", "CDR.PL": "cdr.pl", "VOD.UK": "vod.uk", "^SPX": "^spx", "MSFT.US": "msft.us",
+		"AAPL":    "aapl.us",
+		"BRK.B":   "brk-b.us",
+		"CDR.PL":  "cdr.pl",
+		"VOD.UK":  "vod.uk",
+		"^SPX":    "^spx",
+		"MSFT.US": "msft.us",
 	} {
 		s := newServer(t, says(200, stooqFile))
 		_, err := stooq(s).History(t.Context(), symbol, &from)
@@ -181,16 +192,19 @@ func TestStooqFaults(t *testing.T) {
 		{"the same in Polish", says(200, "Brak danych"), "symbol_unknown", fault.KindNotFound},
 		{"a head alone", says(200, "Date,Open,High,Low,Close,Volume\n"), "symbol_unknown", fault.KindNotFound},
 		{"the daily limit", says(200, "Exceeded the daily hits limit"), "provider_throttled", fault.KindUnavailable},
-		{"the same in Polish", says(200, "Przekroczony dzienny limit wywolan"), "provider_throttled", fault.KindUnavailable},
+		{"the same in Polish", says(200, "Przekroczony dzienny limit wywolan"), "provider_throttled",
+			fault.KindUnavailable},
 		{"throttling", says(429, ""), "provider_throttled", fault.KindUnavailable},
-		{"a key that it wants", says(200, "Get your apikey:\n\n1. Open the page\n"), "provider_refused", fault.KindForbidden},
+		{"a key that it wants", says(200, "Get your apikey:\n\n1. Open the page\n"), "provider_refused",
+			fault.KindForbidden},
 		{"a refusal", says(403, ""), "provider_refused", fault.KindForbidden},
 		{"a server that is broken", says(500, ""), "provider_unavailable", fault.KindUnavailable},
 		{"an answer that breaks off", cutOff, "provider_unavailable", fault.KindUnavailable},
 		{"an answer without end", endless, "provider_answer_invalid", fault.KindInternal},
 		{"nothing", says(200, ""), "provider_answer_invalid", fault.KindInternal},
 		{
-			"a page for people", says(200, "<!DOCTYPE html><html>This site requires JavaScript"), "provider_answer_invalid",
+			"a page for people", says(200, "<!DOCTYPE html><html>This site requires JavaScript"),
+			"provider_answer_invalid",
 			fault.KindInternal,
 		},
 		{"other columns", says(200, "Symbol,Close\nAAPL,1\n"), "provider_answer_invalid", fault.KindInternal},
@@ -199,7 +213,8 @@ func TestStooqFaults(t *testing.T) {
 			"a price that is none", says(200, stooqFile+"2024-01-04,1,1,1,N/D,1\n"), "provider_answer_invalid",
 			fault.KindInternal,
 		},
-		{"a negative price", says(200, stooqFile+"2024-01-04,1,1,1,-1,1\n"), "provider_answer_invalid", fault.KindInternal},
+		{"a negative price", says(200, stooqFile+"2024-01-04,1,1,1,-1,1\n"), "provider_answer_invalid",
+			fault.KindInternal},
 		{"a day twice", says(200, stooqFile+"2024-01-03,1,1,1,1,1\n"), "provider_answer_invalid", fault.KindInternal},
 		{
 			"a warning before the file", says(200, "Warning: Division by zero in line 102\n"+stooqFile),

@@ -124,7 +124,8 @@ func (w *web) request(ctx context.Context, path string, query url.Values) (statu
 	}
 	body, err = io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
 	if err != nil {
-		return 0, nil, fault.Unavailable("provider_unavailable", "the provider's answer broke off").Because(w.scrub(err))
+		return 0, nil, fault.Unavailable("provider_unavailable", "the provider's answer broke off").
+			Because(w.scrub(err))
 	}
 	if len(body) > maxAnswer {
 		return 0, nil, strange("more than %d bytes", maxAnswer)
@@ -173,7 +174,8 @@ func throttled() error {
 
 // strange returns the fault of an invalid answer. The next answer may be valid.
 func strange(format string, args ...any) *fault.Fault {
-	return fault.New(fault.KindInternal, "provider_answer_invalid", "the provider's answer is not valid: "+format, args...)
+	return fault.New(fault.KindInternal, "provider_answer_invalid", "the provider's answer is not valid: "+format,
+		args...)
 }
 
 // scrub removes the key from an error, whose text has the URL.

@@ -12,7 +12,8 @@ func TestTheWaitsBetweenTries(t *testing.T) {
 	t.Parallel()
 	const second = time.Second
 	for _, c := range []struct{ least, most, wantLeast, wantMost time.Duration }{
-		{0, 0, second / 2, 20 * second}, {0, 5 * second, second / 2, 5 * second}, {0, second / 4, second / 4, second / 4},
+		{0, 0, second / 2, 20 * second}, {0, 5 * second, second / 2, 5 * second},
+		{0, second / 4, second / 4, second / 4},
 		{2 * second, 0, 2 * second, 20 * second}, {30 * second, 0, 30 * second, 30 * second},
 		{second, 3 * second, second, 3 * second},
 	} {

@@ -22,8 +22,10 @@ func yahoo(s *server, now string) *provider.Yahoo {
 func chartOf(meta, stamps, quote, adjusted, events string) string {
 	return fmt.Sprintf(
 		`{"chart":{"result":[{"meta":{"currency":"USD","symbol":"X","exchangeName":"NMS","instrumentType":"EQUITY",%s,
-		"regularMarketPrice":1.5,"priceHint":2,"dataGranularity":"1d","range":"","validRanges":["1d","max"]},"timestamp":%s,"events":{%s},
-		"indicators":{"quote":[%s],"adjclose":[{"adjclose":%s}]}}],"error":null}}`, meta, stamps, events, quote, adjusted,
+		"regularMarketPrice":1.5,"priceHint":2,"dataGranularity":"1d","range":"","validRanges":["1d","max"]},
+			"timestamp":%s,"events":{%s},
+		"indicators":{"quote":[%s],"adjclose":[{"adjclose":%s}]}}],"error":null}}`, meta, stamps, events, quote,
+		adjusted,
 	)
 }
 
@@ -32,11 +34,14 @@ const newYork = `"gmtoffset":-18000,"timezone":"EST","exchangeTimezoneName":"Ame
 // Four days around a split of four for one on Monday, 2020-08-31 and a dividend on the Friday before, as the API
 // tells them; Thursday is null.
 var splitChart = chartOf(newYork, "[1598448600,1598535000,1598621400,1598880600,1598967000]",
-	`{"open":[126.18,null,126.01249694824219,127.58000183105469,132.75999450683594],"high":[126.99,null,126.44249725341797,131,134.80000305175781],
-	"low":[125.08,null,124.57749938964844,126,130.52999877929688],"close":[126.5224990844726562,null,124.80750274658203,129.03999328613281,134.17999267578125],
+	`{"open":[126.18,null,126.01249694824219,127.58000183105469,132.75999450683594],
+		"high":[126.99,null,126.44249725341797,131,134.80000305175781],
+	"low":[125.08,null,124.57749938964844,126,130.52999877929688],
+		"close":[126.5224990844726562,null,124.80750274658203,129.03999328613281,134.17999267578125],
 	"volume":[163022400,null,187151600,225702700,151948100]}`,
 	"[124.1,null,122.5,126.7,131.7]",
-	`"dividends":{"1598621400":{"amount":0.205,"date":1598621400}},"splits":{"1598880600":{"date":1598880600,"numerator":4,"denominator":1,"splitRatio":"4:1"}}`)
+	`"dividends":{"1598621400":{"amount":0.205,"date":1598621400}},"splits":{"1598880600":{"date":1598880600,`+
+		`"numerator":4,"denominator":1,"splitRatio":"4:1"}}`)
 
 func TestYahooPricesComeAsTheyWerePaid(t *testing.T) {
 	t.Parallel()
@@ -95,10 +100,12 @@ func TestYahooDaysAreThoseOfTheExchange(t *testing.T) {
 	for _, c := range []struct{ name, meta, stamps, first, second string }{
 		{
 			"London's midnight in summer, asked in winter",
-			`"gmtoffset":0,"timezone":"GMT","exchangeTimezoneName":"Europe/London"`, "[1688338800,1688425200]", "2023-07-03",
+			`"gmtoffset":0,"timezone":"GMT","exchangeTimezoneName":"Europe/London"`, "[1688338800,1688425200]",
+			"2023-07-03",
 			"2023-07-04",
 		},
-		{"Sydney, where it is tomorrow", `"gmtoffset":39600,"timezone":"AEDT","exchangeTimezoneName":"Australia/Sydney"`,
+		{"Sydney, where it is tomorrow",
+			`"gmtoffset":39600,"timezone":"AEDT","exchangeTimezoneName":"Australia/Sydney"`,
 			"[1704150000,1704236400]", "2024-01-02", "2024-01-03"},
 		{"a zone that has no name here", `"gmtoffset":39600,"timezone":"X","exchangeTimezoneName":"Moon/Sea"`,
 			"[1704150000,1704236400]", "2024-01-02", "2024-01-03"},
@@ -115,7 +122,8 @@ func TestYahooDaysAreThoseOfTheExchange(t *testing.T) {
 
 func TestADayThatIsNotOverHasNoCloseAtYahoo(t *testing.T) {
 	t.Parallel()
-	meta := newYork + `,"currentTradingPeriod":{"regular":{"timezone":"EST","start":1704292200,"end":1704315600,"gmtoffset":-18000}}`
+	meta := newYork +
+		`,"currentTradingPeriod":{"regular":{"timezone":"EST","start":1704292200,"end":1704315600,"gmtoffset":-18000}}`
 	text := chartOf(meta, "[1704205800,1704292200,1704306000]",
 		`{"open":[1,1,1],"high":[1,1,1],"low":[1,1,1],"close":[1.5,2.25,2.5],"volume":[1,2,3]}`, "[1.5,2.25,2.5]", "")
 	for now, want := range map[string][]string{
@@ -137,10 +145,13 @@ func TestYahooSplitsThatLeaveNoWholeNumberAndActionsOnHolidays(t *testing.T) {
 	// Seven for one on a holiday takes effect on the next day, together with one for ten; two dividends of a day are
 	// paid both.
 	text := chartOf(newYork, "[1704205800,1704378600]",
-		`{"open":[null,null],"high":[null,null],"low":[null,null],"close":[922.24285888671875,640.5],"volume":[null,7]}`,
+		`{"open":[null,null],"high":[null,null],"low":[null,null],"close":[922.24285888671875,640.5],
+			"volume":[null,7]}`,
 		"[null,null]",
-		`"dividends":{"1704205800":{"amount":0.1,"date":1704205800},"1704205801":{"amount":0.05,"date":1704205801},"1704500000":{"amount":9,"date":1704500000}},
-		"splits":{"1704292200":{"date":1704292200,"numerator":7,"denominator":1},"1704378600":{"date":1704378600,"numerator":1,"denominator":10}}`)
+		`"dividends":{"1704205800":{"amount":0.1,"date":1704205800},"1704205801":{"amount":0.05,"date":1704205801},
+			"1704500000":{"amount":9,"date":1704500000}},
+		"splits":{"1704292200":{"date":1704292200,"numerator":7,"denominator":1},"1704378600":{"date":1704378600,
+			"numerator":1,"denominator":10}}`)
 	bars, err := yahoo(newServer(t, says(200, text)), "2024-01-10T00:00:00Z").History(t.Context(), "X", nil)
 	require.NoError(t, err)
 	require.Len(t, bars, 2)
@@ -173,11 +184,13 @@ func TestYahooFaults(t *testing.T) {
 			"symbol_unknown", fault.KindNotFound,
 		},
 		{
-			"a bad request", says(422, errorOf("Unprocessable Entity", "1d data not available")), "provider_answer_invalid",
+			"a bad request", says(422, errorOf("Unprocessable Entity", "1d data not available")),
+			"provider_answer_invalid",
 			fault.KindInternal,
 		},
 		{
-			"a refusal", says(401, `{"finance":{"result":null,"error":{"code":"Unauthorized","description":"Invalid Crumb"}}}`),
+			"a refusal",
+			says(401, `{"finance":{"result":null,"error":{"code":"Unauthorized","description":"Invalid Crumb"}}}`),
 			"provider_refused", fault.KindForbidden,
 		},
 		{
@@ -203,13 +216,16 @@ func TestYahooFaults(t *testing.T) {
 			fault.KindInternal,
 		},
 		{
-			"a time of another age", says(200, chartOf(newYork, "[99999999999]", quote, "[1.5]", "")), "provider_answer_invalid",
+			"a time of another age", says(200, chartOf(newYork, "[99999999999]", quote, "[1.5]", "")),
+			"provider_answer_invalid",
 			fault.KindInternal,
 		},
 		{
 			"a negative price",
 			says(
-				200, chartOf(newYork, "[1704205800]", `{"open":[1],"high":[1],"low":[1],"close":[-1.5],"volume":[1]}`, "[1.5]", ""),
+				200,
+				chartOf(newYork, "[1704205800]", `{"open":[1],"high":[1],"low":[1],"close":[-1.5],"volume":[1]}`,
+					"[1.5]", ""),
 			),
 			"provider_answer_invalid", fault.KindInternal,
 		},
@@ -218,7 +234,8 @@ func TestYahooFaults(t *testing.T) {
 			says(
 				200,
 				chartOf(
-					newYork, "[1704205800]", quote, "[1.5]", `"splits":{"1":{"date":1704205800,"numerator":0,"denominator":1}}`,
+					newYork, "[1704205800]", quote, "[1.5]",
+					`"splits":{"1":{"date":1704205800,"numerator":0,"denominator":1}}`,
 				),
 			),
 			"provider_answer_invalid", fault.KindInternal,
@@ -240,11 +257,15 @@ func TestYahooHasNothingOfAWindowOrASymbol(t *testing.T) {
 	empty := newServer(t,
 		says(
 			400,
-			`{"chart":{"result":null,"error":{"code":"Bad Request","description":"Data doesn't exist for startDate = 1704672000, endDate = 1704844800"}}}`,
+			`{"chart":{"result":null,"error":{"code":"Bad Request","description":"Data doesn't exist for startDate `+
+				`= 1704672000, endDate = 1704844800"}}}`,
 		),
-		says(200, `{"chart":{"result":[{"meta":{"gmtoffset":0},"indicators":{"quote":[{}],"adjclose":[{}]}}],"error":null}}`),
+		says(200,
+			`{"chart":{"result":[{"meta":{"gmtoffset":0},"indicators":{"quote":[{}],"adjclose":[{}]}}],"error":null}}`),
 		says(
-			404, `{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found, symbol may be delisted"}}}`,
+			404,
+			`{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found, symbol may be `+
+				`delisted"}}}`,
 		))
 	p := yahoo(empty, "2024-01-10T00:00:00Z")
 	for range 2 {

@@ -50,8 +50,12 @@ func newKKT(p *Program, s shape, scale float64, w *scaling) *kkt {
 		k.rows, k.solved = append(k.rows, make([]float64, s.nx)), append(k.solved, make([]float64, s.nx))
 	}
 	k.corner = make([]float64, border)
-	k.schur = blas64.Triangular{N: border, Stride: max(border, 1), Data: make([]float64, border*border), Uplo: blas.Upper,
-		Diag: blas.NonUnit}
+	k.schur = blas64.Triangular{
+		N:      border,
+		Stride: max(border, 1),
+		Data:   make([]float64, border*border),
+		Uplo:   blas.Upper,
+		Diag:   blas.NonUnit}
 	for i := range p.Equal {
 		p.Equal[i].add(k.rows[i], 1)
 	}
@@ -246,7 +250,8 @@ func finite(x []float64) bool {
 }
 
 func symv(n int, alpha float64, a, x, dst []float64) {
-	blas64.Symv(alpha, blas64.Symmetric{N: n, Stride: n, Data: a, Uplo: blas.Upper}, blas64.Vector{N: n, Inc: 1, Data: x},
+	blas64.Symv(alpha, blas64.Symmetric{N: n, Stride: n, Data: a, Uplo: blas.Upper},
+		blas64.Vector{N: n, Inc: 1, Data: x},
 		1, blas64.Vector{N: n, Inc: 1, Data: dst})
 }
 

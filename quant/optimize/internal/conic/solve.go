@@ -63,8 +63,10 @@ func Solve(ctx context.Context, p *Program, progress func(iteration int, gap flo
 	if p.Cone != nil {
 		nz++
 	}
-	dx, dy, dz, ds := make([]float64, st.nx), make([]float64, len(p.Equal)), make([]float64, st.nz), make([]float64, st.nz)
-	bx, by, bz, bs := make([]float64, st.nx), make([]float64, len(p.Equal)), make([]float64, st.nz), make([]float64, st.nz)
+	dx, dy, dz, ds := make([]float64, st.nx), make([]float64, len(p.Equal)), make([]float64, st.nz), make([]float64,
+		st.nz)
+	bx, by, bz, bs := make([]float64, st.nx), make([]float64, len(p.Equal)), make([]float64, st.nz), make([]float64,
+		st.nz)
 	ws := make([]float64, st.nz)
 	best, merit, stalled := st.solution(0), math.Inf(1), 0
 	for it := range iterations {
