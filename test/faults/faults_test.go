@@ -94,7 +94,7 @@ func (l *load) start() {
 				select {
 				case <-l.quit:
 					return
-				case <-time.After(100 * time.Millisecond): // a small load
+				case <-time.After(300 * time.Millisecond): // a small load
 				}
 				date := time.Date(2020, 1, 1+day%1500, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
 				l.send(http.MethodPost, "/v1/prices",
