@@ -3,7 +3,6 @@ package bus
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -152,7 +151,7 @@ func register[M events.Typed](d *Dispatcher, r *Route, call func(context.Context
 			return nil, fmt.Errorf("the data of %s nests deeper than %d levels", r.Topic, events.MaxDepth)
 		}
 		var m M
-		if err := json.Unmarshal(data, &m); err != nil {
+		if err := events.Unmarshal(data, &m); err != nil {
 			return nil, fmt.Errorf("the data is not a %s: %w", r.Topic, err)
 		}
 		return m, nil

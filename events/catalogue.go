@@ -31,13 +31,13 @@ func (t Type) Is(v Typed) bool { return reflect.TypeOf(v) == t.goType }
 // New returns a pointer to a zero value, as a target for decoding.
 func (t Type) New() any { return reflect.New(t.goType).Interface() }
 
-// Decode decodes the data of a message of this type.
+// Decode decodes the data of a message of this type, in either form (see Marshal).
 func (t Type) Decode(data []byte) (Typed, error) {
 	if TooDeep(data) {
 		return nil, fmt.Errorf("decode %s: %w", t.Topic, errTooDeep)
 	}
 	p := reflect.New(t.goType)
-	if err := json.Unmarshal(data, p.Interface()); err != nil {
+	if err := Unmarshal(data, p.Interface()); err != nil {
 		return nil, fmt.Errorf("decode %s: %w", t.Topic, err)
 	}
 	return p.Elem().Interface().(Typed), nil

@@ -127,8 +127,8 @@ type LogLine struct {
 
 // NewLogLine shows an entry of the log.
 func NewLogLine(e broker.LogEntry) LogLine {
-	line := LogLine{Position: e.Position, Envelope: e.Envelope, Data: e.Data}
-	if !json.Valid(e.Data) {
+	line := LogLine{Position: e.Position, Envelope: e.Envelope, Data: events.Arrays(e.Type, e.Data)}
+	if !json.Valid(line.Data) {
 		line.Data, _ = json.Marshal(string(e.Data))
 	}
 	return line

@@ -10,6 +10,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"stega/events"
 	"stega/fault"
 	"stega/store"
 )
@@ -51,7 +52,7 @@ func letter(service string, m store.ParkedMessage, whole bool) DeadLetter {
 		DiedAt:    some(m.DiedAt),
 	}
 	if whole {
-		if l.Data = m.Message.Data; !json.Valid(l.Data) {
+		if l.Data = events.Arrays(m.Message.Type, m.Message.Data); !json.Valid(l.Data) {
 			l.Data, _ = json.Marshal(strings.ToValidUTF8(string(m.Message.Data), "\uFFFD"))
 		}
 	}

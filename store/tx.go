@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -78,7 +77,7 @@ func (t *Tx) emit(service string, m events.Typed) error {
 	if t.ended {
 		return fmt.Errorf("emit %s: %w", m.Topic(), errEnded)
 	}
-	data, err := json.Marshal(m)
+	data, err := events.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("emit %s: %w", m.Topic(), err)
 	}

@@ -3,6 +3,7 @@ package marketdata
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"stega/events"
 	"stega/replay"
@@ -60,7 +61,7 @@ func publishAll(tx *store.Tx, symbol string, bars []Bar, mark events.Replay) err
 		})
 	}
 	left := len(bars)
-	for chunk := range chunks(bars) {
+	for chunk := range slices.Chunk(bars, maxEventDays) {
 		e, part := imported(symbol, chunk), mark
 		if left -= len(chunk); left > 0 {
 			part.To = new(chunk[len(chunk)-1].Day)

@@ -149,7 +149,7 @@ func TestDataThatIsNoJSONIsLeftOut(t *testing.T) {
 	m := message("portfolio.created", "core", 1)
 	m.Data = []byte(`{"a":`)
 	e := newEntry(broker.LogEntry{Message: m}, nil)
-	assert.True(t, json.Valid(e.event))
+	assert.True(t, json.Valid(e.json()))
 	assert.Equal(t, "null", string(e.Data))
 }
 

@@ -10,23 +10,27 @@ import (
 	"stega/events"
 )
 
-// entry is an event of the log in the window. It is encoded once for all clients.
+// entry is an event of the log as the window keeps it. It is encoded once, when the first client gets it.
 type entry struct {
 	broker.LogEntry
-	event     []byte // as JSON; Data lies in it
-	operation []byte // as JSON, of an event about an operation
+	encoded   []byte // the event as clients see it, after the first call of json; Data lies in it
+	operation []byte // the push of an operation as JSON, of an event about one
 	words     []string
 	internal  bool // the bus itself published it
 	// the same event stood in the log shortly before: who publishes repeats what was not confirmed. It is pushed to
 	// nobody
 	again bool
 	read  time.Time
+	bytes int // of size
 }
 
 func (e *entry) position() Position { return Position{e.Position, e.ID} }
 
-// size is what the window counts it for.
-func (e *entry) size() int { return len(e.event) + len(e.operation) + len(e.Type) + 512 }
+// packedGrowth is about how much longer the data of a bulk event is with arrays than in its packed form.
+const packedGrowth = 4
+
+// size is what the window counts it for, whether it is encoded already or not.
+func (e *entry) size() int { return e.bytes }
 
 // head is the envelope of an event as clients see it.
 type head struct {
@@ -40,28 +44,42 @@ type head struct {
 	Sequence    int64     `json:"sequence,omitempty"`
 }
 
-// newEntry encodes an event.
+// newEntry returns the entry of an event. It does not encode the event.
 func newEntry(l broker.LogEntry, internal map[string]bool) *entry {
 	e := &entry{LogEntry: l, words: strings.Split(l.Type, "."), read: time.Now()}
 	e.internal = internal[l.Type] || e.words[0] == "operation"
+	if e.internal && e.words[0] == "operation" {
+		e.operation = operation(l.Type, e.Data)
+	}
+	e.bytes = len(e.Data) + len(e.operation) + len(e.Type) + 768
+	if events.IsPacked(e.Data) {
+		e.bytes += (packedGrowth - 1) * len(e.Data)
+	}
+	return e
+}
+
+// json returns the event as clients see it, on one line, as server-sent events need it. Data that is no JSON is null.
+// The hub's lock is held.
+func (e *entry) json() []byte {
+	if e.encoded != nil {
+		return e.encoded
+	}
+	data := events.Arrays(e.Type, e.Data)
 	var out bytes.Buffer
-	out.Grow(len(l.Data) + 512)
-	encode(&out, head{l.ID, l.Source, l.Type, l.Subject, l.Time, l.Correlation, l.Causation, l.Sequence})
+	out.Grow(len(data) + 512)
+	encode(&out, head{e.ID, e.Source, e.Type, e.Subject, e.Time, e.Correlation, e.Causation, e.Sequence})
 	out.Truncate(out.Len() - 1) // the closing brace
 	out.WriteString(`,"data":`)
 	begin := out.Len()
-	if json.Compact(&out, l.Data) != nil { // on one line, as server-sent events need it
+	if json.Compact(&out, data) != nil {
 		out.Truncate(begin)
 		out.WriteString("null")
 	}
 	end := out.Len()
 	out.WriteByte('}')
-	e.event = out.Bytes()
-	e.Data = e.event[begin:end:end]
-	if e.internal && e.words[0] == "operation" {
-		e.operation = operation(l.Type, e.Data)
-	}
-	return e
+	e.encoded = out.Bytes()
+	e.Data = e.encoded[begin:end:end] // the other copy is freed
+	return e.encoded
 }
 
 // encode writes JSON without escaping what only HTML needs escaped, and without a line end.

@@ -49,10 +49,11 @@ func sseFrame(name string, at *Position, payload []byte) []byte {
 	return append(append(out, payload...), "\n\n"...)
 }
 
-// pushPayload is the push of an entry to a set of channels.
+// pushPayload is the push of an entry to a set of channels. The hub's lock is held.
 func pushPayload(e *entry, channels []*channel) []byte {
 	var out bytes.Buffer
-	out.Grow(len(e.event) + len(e.operation) + 256)
+	event := e.json()
+	out.Grow(len(event) + len(e.operation) + 256)
 	out.WriteString(`{"push":{"channels":[`)
 	operation := false
 	for i, c := range channels {
@@ -69,7 +70,7 @@ func pushPayload(e *entry, channels []*channel) []byte {
 		out.Write(e.operation)
 	}
 	out.WriteString(`,"event":`)
-	out.Write(e.event)
+	out.Write(event)
 	out.WriteString("}}")
 	return out.Bytes()
 }
