@@ -26,15 +26,15 @@ import (
 // for all below it too. Of the keys, the longest that a package's path begins with is its rule; a package without one
 // fails. Tests may import more.
 var imports = map[string][]string{
-	"main": {"cmd"},
-	"cmd": {"bench", "broker/...", "client", "daemon", "events", "internal/eventschema", "internal/files",
-		"internal/plot", "process", "services/..."},
+	"main":            {"cmd"},
+	"cmd":             {"api", "bench", "broker/...", "client", "daemon", "events", "internal/eventschema", "internal/files", "internal/plot", "process", "services/..."},
 	"bench":           {"broker/...", "bus", "events", "process", "store"},
-	"daemon":          {"client", "events", "internal/files"},
-	"client":          {"events"},
+	"daemon":          {"api", "client", "events", "internal/files"},
+	"client":          {"api", "events"},
+	"api":             {"events"},
 	"docs":            {},
-	"process":         {"broker", "bus", "docs", "events", "migrations", "rest", "services/...", "store"},
-	"rest":            {"broker", "bus", "events", "store"},
+	"process":         {"api", "broker", "bus", "docs", "events", "migrations", "rest", "services/...", "store"},
+	"rest":            {"api", "broker", "bus", "events", "store"},
 	"bus":             {"broker", "events", "store"},
 	"replay":          {"bus", "events", "store"},
 	"store":           {"broker", "events", "migrations"},
@@ -51,22 +51,22 @@ var imports = map[string][]string{
 
 	"internal/backoff": {},
 
-	"services":              {"bus", "events", "replay", "rest"},
-	"services/portfolio":    {"bus", "events", "replay", "rest", "store"},
-	"services/marketdata":   {"bus", "events", "quant", "replay", "rest", "services/marketdata/...", "store"},
-	"services/returns":      {"bus", "events", "quant", "replay", "rest", "series", "services/internal/...", "store"},
-	"services/correlations": {"bus", "events", "quant", "replay", "rest", "series", "services/internal/...", "store"},
+	"services":              {"api", "bus", "events", "replay", "rest"},
+	"services/portfolio":    {"api", "bus", "events", "replay", "rest", "store"},
+	"services/marketdata":   {"api", "bus", "events", "quant", "replay", "rest", "services/marketdata/...", "store"},
+	"services/returns":      {"api", "bus", "events", "quant", "replay", "rest", "series", "services/internal/...", "store"},
+	"services/correlations": {"api", "bus", "events", "quant", "replay", "rest", "series", "services/internal/...", "store"},
 	"services/optimization": {
-		"bus", "events", "quant/...", "replay", "rest", "series", "services/internal/...", "store",
+		"api", "bus", "events", "quant/...", "replay", "rest", "series", "services/internal/...", "store",
 	},
 	"services/internal": {"bus", "events", "replay", "store"},
-	"services/boundary": {"broker", "bus", "events", "rest", "services/boundary/...", "store"},
+	"services/boundary": {"api", "broker", "bus", "events", "rest", "services/boundary/...", "store"},
 
 	// What tests share.
 	"broker/brokertest":    {"broker", "events", "internal/wait"},
 	"bus/bustest":          {"broker", "bus", "events", "internal/wait", "store"},
 	"store/storetest":      {"broker", "events", "internal/...", "store"},
-	"internal/apidoc":      {"events", "internal/eventschema", "rest", "services/..."},
+	"internal/apidoc":      {"api", "events", "internal/eventschema", "rest", "services/..."},
 	"internal/eventschema": {"events"},
 	"internal/files":       {},
 	"internal/plot":        {},
@@ -74,7 +74,7 @@ var imports = map[string][]string{
 	"internal/servers":     {"internal/wait"},
 	"internal/stegatest":   {"broker/...", "events", "internal/...", "process", "store"},
 	"internal/wait":        {},
-	"test":                 {"broker/...", "client", "events", "internal/...", "process", "store", "test/..."},
+	"test":                 {"api", "broker/...", "client", "events", "internal/...", "process", "store", "test/..."},
 	"test/hostile":         {},
 }
 

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"time"
 
+	"stega/api"
 	"stega/events"
 	"stega/fault"
 )
@@ -84,31 +85,12 @@ func (c *Client) Publish(ctx context.Context, topic string, data []byte) (Answer
 	})
 }
 
-// DeadLetter is a message that could not be handled.
-type DeadLetter struct {
-	Service   string          `json:"service"`
-	ID        int64           `json:"id"`
-	Handler   string          `json:"handler"`
-	State     string          `json:"state"` // parked, waiting, running, suspect, dead
-	Topic     string          `json:"topic"`
-	Subject   string          `json:"subject"`
-	MessageID string          `json:"message_id"`
-	Operation string          `json:"operation_id,omitempty"`
-	Attempts  int             `json:"attempts"`
-	Cause     string          `json:"cause"`
-	Error     string          `json:"error"`
-	ParkedAt  *time.Time      `json:"parked_at,omitempty"`
-	DueAt     *time.Time      `json:"due_at,omitempty"`
-	DiedAt    *time.Time      `json:"died_at,omitempty"`
-	Data      json.RawMessage `json:"data,omitempty"` // only of a single one
-}
-
 // DeadLetters lists messages that could not be handled, of one service and in one state, when these are not empty.
-func (c *Client) DeadLetters(ctx context.Context, limit int, service, state string) (Answer[List[DeadLetter]], error) {
+func (c *Client) DeadLetters(ctx context.Context, limit int, service, state string) (Answer[api.List[api.DeadLetter]], error) {
 	q := Page{Limit: limit}.query()
 	set(q, "service", service)
 	set(q, "state", state)
-	return Get[List[DeadLetter]](ctx, c, "/v1/dead", q)
+	return Get[api.List[api.DeadLetter]](ctx, c, "/v1/dead", q)
 }
 
 func letter(service string, id int64) string {
@@ -116,17 +98,15 @@ func letter(service string, id int64) string {
 }
 
 // DeadLetter is one of them, with its data.
-func (c *Client) DeadLetter(ctx context.Context, service string, id int64) (Answer[DeadLetter], error) {
-	return Get[DeadLetter](ctx, c, letter(service, id), nil)
+func (c *Client) DeadLetter(ctx context.Context, service string, id int64) (Answer[api.DeadLetter], error) {
+	return Get[api.DeadLetter](ctx, c, letter(service, id), nil)
 }
 
 // RetryDeadLetter has one tried again with fresh attempts, and with other data when these are not nil.
 func (c *Client) RetryDeadLetter(ctx context.Context, service string, id int64, data json.RawMessage) error {
 	var body any
 	if data != nil {
-		body = struct {
-			Data json.RawMessage `json:"data"`
-		}{data}
+		body = api.RetryRequest{Data: data}
 	}
 	_, err := send[json.RawMessage](ctx, c, http.MethodPost, letter(service, id)+"/retry", body)
 	return err
@@ -160,8 +140,8 @@ func (c *Client) CreateToken(ctx context.Context, name, scope, expiresIn string)
 }
 
 // Tokens lists the tokens.
-func (c *Client) Tokens(ctx context.Context, p Page) (Answer[List[Token]], error) {
-	return Get[List[Token]](ctx, c, "/v1/tokens", p.query())
+func (c *Client) Tokens(ctx context.Context, p Page) (Answer[api.List[Token]], error) {
+	return Get[api.List[Token]](ctx, c, "/v1/tokens", p.query())
 }
 
 // RevokeToken ends a token.
@@ -193,11 +173,11 @@ type Made struct {
 }
 
 // Audit lists writes, the newest first, by a token and of an operation, when these are not empty.
-func (c *Client) Audit(ctx context.Context, p Page, token, operation string) (Answer[List[AuditEntry]], error) {
+func (c *Client) Audit(ctx context.Context, p Page, token, operation string) (Answer[api.List[AuditEntry]], error) {
 	q := p.query()
 	set(q, "token", token)
 	set(q, "operation", operation)
-	return Get[List[AuditEntry]](ctx, c, "/v1/audit", q)
+	return Get[api.List[AuditEntry]](ctx, c, "/v1/audit", q)
 }
 
 // Health is whether the server is ready, or what is missing.

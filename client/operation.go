@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"stega/api"
 	"stega/events"
 	"stega/fault"
 )
@@ -134,12 +135,6 @@ func (o *Operation) settle(n Operation) {
 	}
 }
 
-// List is one page of a list.
-type List[T any] struct {
-	Items      []T    `json:"items"`
-	NextCursor string `json:"next_cursor,omitempty"`
-}
-
 // Page says which part of a list is wanted.
 type Page struct {
 	Limit  int    // 0: as many as the server gives
@@ -177,8 +172,8 @@ func count(n int) string {
 }
 
 // Operations lists operations, the newest first.
-func (c *Client) Operations(ctx context.Context, p Page) (Answer[List[Operation]], error) {
-	return Get[List[Operation]](ctx, c, "/v1/operations", p.query())
+func (c *Client) Operations(ctx context.Context, p Page) (Answer[api.List[Operation]], error) {
+	return Get[api.List[Operation]](ctx, c, "/v1/operations", p.query())
 }
 
 // Operation is one operation as it is now.

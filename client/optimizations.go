@@ -10,6 +10,7 @@ import (
 
 	"github.com/govalues/decimal"
 
+	"stega/api"
 	"stega/civil"
 	"stega/events"
 	"stega/fault"
@@ -208,10 +209,10 @@ func DeleteOptimization(id string) Command {
 // Optimizations lists optimizations, the newest first; a portfolio picks those of it.
 func (c *Client) Optimizations(
 	ctx context.Context, p Page, portfolioID string,
-) (Answer[List[OptimizationSummary]], error) {
+) (Answer[api.List[OptimizationSummary]], error) {
 	q := p.query()
 	set(q, "portfolio_id", portfolioID)
-	return Get[List[OptimizationSummary]](ctx, c, "/v1/optimizations", q)
+	return Get[api.List[OptimizationSummary]](ctx, c, "/v1/optimizations", q)
 }
 
 // Optimization is one optimization.

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"stega/api"
 	"stega/client"
 	"stega/events"
 	"stega/fault"
@@ -140,7 +141,7 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "portfolio.create", op.Value.Command)
 	n := 0
-	for _, err := range client.All(func(p client.Page) (client.Answer[client.List[client.Operation]], error) {
+	for _, err := range client.All(func(p client.Page) (client.Answer[api.List[client.Operation]], error) {
 		p.Limit = 1
 		return c.Operations(ctx, p)
 	}) {
@@ -179,24 +180,25 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	require.NoError(t, err)
 	_, err = c.Submit(ctx, client.Rebuild("returns"), client.Wait{For: client.ForResolved})
 	require.NoError(t, err)
-	_, err = c.Submit(ctx, client.PullPrices(client.Pull{Kind: "latest"}), client.Wait{For: client.ForResolved})
+	_, err = c.Submit(ctx, client.PullPrices(api.PullRequest{Kind: "latest"}), client.Wait{For: client.ForResolved})
 	require.Error(t, err, "no provider was set")
 	providers, err := c.Providers(ctx)
 	assert.Len(t, same(t, providers, err).Items, 4)
 	found, err := c.Symbols(ctx, client.Page{}, "M", "a")
 	assert.Equal(t, "MA", same(t, found, err).Items[0].Symbol)
 
-	plan := client.Plan{
+	plan := api.ScheduleRequest{
 		Name:     "close",
 		Cron:     "30 16 * * 1-5",
 		TimeZone: "America/New_York",
 		Kind:     "latest",
 		Symbols:  []string{"AAPL"},
+		Enabled:  new(bool),
 	}
 	made, err := c.Submit(ctx, client.CreateSchedule(plan), client.Wait{For: client.ForResolved})
 	require.NoError(t, err)
 	one, err := c.Schedule(ctx, made.EntityID)
-	assert.Equal(t, plan, same(t, one, err).Plan)
+	assert.Equal(t, plan, same(t, one, err).Request())
 	plan.Name = "later"
 	rename := client.UpdateSchedule(made.EntityID, plan)
 	rename.IfMatch = client.Version(one.Value.Version)

@@ -9,14 +9,12 @@ import (
 	"net/url"
 	"strconv"
 
-	"github.com/govalues/decimal"
-
-	"stega/civil"
+	"stega/api"
 	"stega/events"
 )
 
 // All walks through all pages of a list.
-func All[T any](read func(p Page) (Answer[List[T]], error)) iter.Seq2[T, error] {
+func All[T any](read func(p Page) (Answer[api.List[T]], error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		p := Page{Limit: 1000}
 		for {
@@ -39,10 +37,10 @@ func All[T any](read func(p Page) (Answer[List[T]], error)) iter.Seq2[T, error] 
 }
 
 // Portfolios lists portfolios; a name picks the one that is called so.
-func (c *Client) Portfolios(ctx context.Context, p Page, name string) (Answer[List[events.Portfolio]], error) {
+func (c *Client) Portfolios(ctx context.Context, p Page, name string) (Answer[api.List[events.Portfolio]], error) {
 	q := p.query()
 	set(q, "name", name)
-	return Get[List[events.Portfolio]](ctx, c, "/v1/portfolios", q)
+	return Get[api.List[events.Portfolio]](ctx, c, "/v1/portfolios", q)
 }
 
 // Portfolio is one portfolio.
@@ -53,19 +51,13 @@ func (c *Client) Portfolio(ctx context.Context, id string) (Answer[events.Portfo
 // Version is the entity tag of a version of a portfolio, for Command.IfMatch.
 func Version(version int64) string { return strconv.Quote(strconv.FormatInt(version, 10)) }
 
-// portfolio is the body of a write.
-type portfolio struct {
-	Name   string         `json:"name"`
-	Assets []events.Asset `json:"assets"`
-}
-
 // CreatePortfolio is the command that makes a portfolio.
 func CreatePortfolio(name string, assets []events.Asset) Command {
 	return Command{
 		Method:      http.MethodPost,
 		Path:        "/v1/portfolios",
 		ContentType: "application/json",
-		Body:        encode(portfolio{name, assets}),
+		Body:        encode(api.NewPortfolioRequest(name, assets)),
 	}
 }
 
@@ -75,7 +67,7 @@ func UpdatePortfolio(id, name string, assets []events.Asset) Command {
 		Method:      http.MethodPut,
 		Path:        "/v1/portfolios/" + url.PathEscape(id),
 		ContentType: "application/json",
-		Body:        encode(portfolio{name, assets}),
+		Body:        encode(api.NewPortfolioRequest(name, assets)),
 	}
 }
 
@@ -90,44 +82,17 @@ func encode(v any) []byte {
 	return b
 }
 
-// Symbol says from when to when there are prices of a symbol.
-type Symbol struct {
-	Symbol string     `json:"symbol"`
-	First  civil.Date `json:"first"`
-	Last   civil.Date `json:"last"`
-	Count  int        `json:"count"`
-}
-
 // Symbols lists the symbols that begin with some text and have another anywhere in them; both may be empty.
-func (c *Client) Symbols(ctx context.Context, p Page, begin, search string) (Answer[List[Symbol]], error) {
+func (c *Client) Symbols(ctx context.Context, p Page, begin, search string) (Answer[api.List[api.Symbol]], error) {
 	q := p.query()
 	set(q, "prefix", begin)
 	set(q, "search", search)
-	return Get[List[Symbol]](ctx, c, "/v1/symbols", q)
+	return Get[api.List[api.Symbol]](ctx, c, "/v1/symbols", q)
 }
 
 // Symbol is one symbol.
-func (c *Client) Symbol(ctx context.Context, symbol string) (Answer[Symbol], error) {
-	return Get[Symbol](ctx, c, "/v1/symbols/"+url.PathEscape(symbol), nil)
-}
-
-// Bar is the prices of a day.
-type Bar struct {
-	Date     civil.Date       `json:"date"`
-	Close    decimal.Decimal  `json:"close"`
-	AdjClose *decimal.Decimal `json:"adj_close,omitempty"`
-	Open     *decimal.Decimal `json:"open,omitempty"`
-	High     *decimal.Decimal `json:"high,omitempty"`
-	Low      *decimal.Decimal `json:"low,omitempty"`
-	Volume   *decimal.Decimal `json:"volume,omitempty"`
-	Dividend *decimal.Decimal `json:"dividend,omitempty"`
-	Split    *decimal.Decimal `json:"split,omitempty"`
-}
-
-// Prices are the prices of a symbol.
-type Prices struct {
-	Symbol string `json:"symbol"`
-	Prices []Bar  `json:"prices"`
+func (c *Client) Symbol(ctx context.Context, symbol string) (Answer[api.Symbol], error) {
+	return Get[api.Symbol](ctx, c, "/v1/symbols/"+url.PathEscape(symbol), nil)
 }
 
 // Window is a range of days as they are written, both inclusive; empty is open.
@@ -146,15 +111,15 @@ func (w Window) query() url.Values {
 
 // AdjustedPrices are Prices in which every bar has an adjusted close, computed of splits and dividends where the
 // source gave none.
-func (c *Client) AdjustedPrices(ctx context.Context, symbol string, w Window) (Answer[Prices], error) {
+func (c *Client) AdjustedPrices(ctx context.Context, symbol string, w Window) (Answer[api.SymbolPrices], error) {
 	q := w.query()
 	q.Set("adjusted", "true")
-	return Get[Prices](ctx, c, "/v1/prices/"+url.PathEscape(symbol), q)
+	return Get[api.SymbolPrices](ctx, c, "/v1/prices/"+url.PathEscape(symbol), q)
 }
 
 // Prices are the prices of a symbol in a window.
-func (c *Client) Prices(ctx context.Context, symbol string, w Window) (Answer[Prices], error) {
-	return Get[Prices](ctx, c, "/v1/prices/"+url.PathEscape(symbol), w.query())
+func (c *Client) Prices(ctx context.Context, symbol string, w Window) (Answer[api.SymbolPrices], error) {
+	return Get[api.SymbolPrices](ctx, c, "/v1/prices/"+url.PathEscape(symbol), w.query())
 }
 
 // ImportPrices is the command that imports a CSV file. The symbol is that of a file that does not say it, the date
@@ -167,31 +132,14 @@ func ImportPrices(file io.Reader, symbol, dateFormat string) Command {
 	return Command{Method: http.MethodPost, Path: "/v1/prices", Query: q, ContentType: "text/csv", Stream: file}
 }
 
-// Pull is what prices are to be pulled.
-type Pull struct {
-	Kind     string   `json:"kind"` // latest or backfill
-	Symbols  []string `json:"symbols,omitempty"`
-	From     string   `json:"from,omitempty"`     // of a backfill
-	Provider string   `json:"provider,omitempty"` // the server's default when empty
-}
-
 // PullPrices is the command that has the server get prices from a provider.
-func PullPrices(p Pull) Command {
-	return Command{Method: http.MethodPost, Path: "/v1/prices/pull", ContentType: "application/json", Body: encode(p)}
-}
-
-// Provider is where the server can get prices from.
-type Provider struct {
-	Name       string   `json:"name"`
-	About      string   `json:"about"`
-	Configured bool     `json:"configured"`
-	Default    bool     `json:"default"`
-	Settings   []string `json:"settings"` // of the server, that configure it
+func PullPrices(r api.PullRequest) Command {
+	return Command{Method: http.MethodPost, Path: "/v1/prices/pull", ContentType: "application/json", Body: encode(r)}
 }
 
 // Providers lists where the server can get prices from.
-func (c *Client) Providers(ctx context.Context) (Answer[List[Provider]], error) {
-	return Get[List[Provider]](ctx, c, "/v1/prices/providers", nil)
+func (c *Client) Providers(ctx context.Context) (Answer[api.List[api.Provider]], error) {
+	return Get[api.List[api.Provider]](ctx, c, "/v1/prices/providers", nil)
 }
 
 // Rebuild is the command that grows the read views of a service anew.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stega/api"
 	"stega/client"
 )
 
@@ -25,10 +26,9 @@ there too. Requests of one kind share a line once a minute.`,
   stega audit --limit 0 -o json`,
 		Annotations: csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
-			entries, raw, err := all(g, limit,
-				func(p client.Page) (client.Answer[client.List[client.AuditEntry]], error) {
-					return cl.Audit(ctx, p, token, operation)
-				})
+			entries, raw, err := all(g, limit, func(p client.Page) (client.Answer[api.List[client.AuditEntry]], error) {
+				return cl.Audit(ctx, p, token, operation)
+			})
 			if err != nil {
 				return err
 			}

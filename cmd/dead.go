@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stega/api"
 	"stega/client"
 	"stega/fault"
 )
@@ -36,14 +37,13 @@ func newDeadList(g *globals) *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 		Example:           "  stega dead list --service returns --state dead -o json", Annotations: csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
-			letters, raw, err := all(g, 1000,
-				func(p client.Page) (client.Answer[client.List[client.DeadLetter]], error) {
-					return cl.DeadLetters(ctx, p.Limit, service, state)
-				})
+			letters, raw, err := all(g, 1000, func(p client.Page) (client.Answer[api.List[api.DeadLetter]], error) {
+				return cl.DeadLetters(ctx, p.Limit, service, state)
+			})
 			if err != nil {
 				return err
 			}
-			slices.SortStableFunc(letters, func(a, b client.DeadLetter) int {
+			slices.SortStableFunc(letters, func(a, b api.DeadLetter) int {
 				return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Cause, b.Cause))
 			})
 			v := letterColumns.view(letters, letterName)
@@ -51,7 +51,7 @@ func newDeadList(g *globals) *cobra.Command {
 			rows := v.table.rows
 			v.table.rows = nil
 			for i, l := range letters {
-				same := func(o client.DeadLetter) bool { return o.Service == l.Service && o.Cause == l.Cause }
+				same := func(o api.DeadLetter) bool { return o.Service == l.Service && o.Cause == l.Cause }
 				if i == 0 || !same(letters[i-1]) {
 					n := 0
 					for n < len(letters)-i && same(letters[i+n]) {
@@ -72,20 +72,20 @@ func newDeadList(g *globals) *cobra.Command {
 	return c
 }
 
-var letterColumns = columns[client.DeadLetter]{
+var letterColumns = columns[api.DeadLetter]{
 	{head: "ID", value: letterName},
-	{head: "STATE", value: func(l client.DeadLetter) string { return l.State }},
-	{head: "TOPIC", value: func(l client.DeadLetter) string { return l.Topic }},
-	{head: "SUBJECT", value: func(l client.DeadLetter) string { return l.Subject }},
-	{head: ">TRIES", value: func(l client.DeadLetter) string { return strconv.Itoa(l.Attempts) }},
+	{head: "STATE", value: func(l api.DeadLetter) string { return l.State }},
+	{head: "TOPIC", value: func(l api.DeadLetter) string { return l.Topic }},
+	{head: "SUBJECT", value: func(l api.DeadLetter) string { return l.Subject }},
+	{head: ">TRIES", value: func(l api.DeadLetter) string { return strconv.Itoa(l.Attempts) }},
 	{
-		head: ">AGE", csv: "parked_at", value: func(l client.DeadLetter) string { return ago(l.ParkedAt) },
-		exact: func(l client.DeadLetter) string { return stamp(l.ParkedAt) },
+		head: ">AGE", csv: "parked_at", value: func(l api.DeadLetter) string { return ago(l.ParkedAt) },
+		exact: func(l api.DeadLetter) string { return stamp(l.ParkedAt) },
 	},
-	{csv: "cause", exact: func(l client.DeadLetter) string { return oneLine(l.Cause) }},
+	{csv: "cause", exact: func(l api.DeadLetter) string { return oneLine(l.Cause) }},
 }
 
-func letterName(l client.DeadLetter) string { return l.Service + "/" + strconv.FormatInt(l.ID, 10) }
+func letterName(l api.DeadLetter) string { return l.Service + "/" + strconv.FormatInt(l.ID, 10) }
 
 // letter is a dead letter that is named as service/number.
 type letter struct {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stega/api"
 	"stega/client"
 	"stega/fault"
 )
@@ -32,7 +33,7 @@ func newOpList(g *globals) *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 		Example:           "  stega op list\n  stega op list --limit 5 -o json", Annotations: csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
-			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[client.List[client.Operation]], error) {
+			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[api.List[client.Operation]], error) {
 				return cl.Operations(ctx, p)
 			})
 			if err != nil {

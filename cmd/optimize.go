@@ -12,6 +12,7 @@ import (
 	"github.com/govalues/decimal"
 	"github.com/spf13/cobra"
 
+	"stega/api"
 	"stega/client"
 	"stega/events"
 	"stega/fault"
@@ -120,10 +121,9 @@ func newOptimizeList(g *globals) *cobra.Command {
 				}
 				portfolio = p.ID
 			}
-			list, raw, err := all(g, limit,
-				func(p client.Page) (client.Answer[client.List[client.OptimizationSummary]], error) {
-					return cl.Optimizations(ctx, p, portfolio)
-				})
+			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[api.List[client.OptimizationSummary]], error) {
+				return cl.Optimizations(ctx, p, portfolio)
+			})
 			if err != nil {
 				return err
 			}
@@ -169,7 +169,7 @@ func (g *globals) searchOptimization(
 	defer cancel()
 	var names, near []string
 	id := ""
-	for o, err := range client.All(func(p client.Page) (client.Answer[client.List[client.OptimizationSummary]], error) {
+	for o, err := range client.All(func(p client.Page) (client.Answer[api.List[client.OptimizationSummary]], error) {
 		return cl.Optimizations(ctx, p, "")
 	}) {
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"stega/api"
 	"stega/client"
 	"stega/fault"
 	"stega/text"
@@ -212,7 +213,7 @@ func (t *table) csv(w io.Writer, raw bool) error {
 
 // all reads a list to its end, or so many items of it, and the JSON that each is from when that is to be printed.
 func all[T any](
-	g *globals, limit int, read func(client.Page) (client.Answer[client.List[T]], error),
+	g *globals, limit int, read func(client.Page) (client.Answer[api.List[T]], error),
 ) (items []T, raw json.RawMessage, err error) {
 	var texts []json.RawMessage
 	page := client.Page{}
@@ -227,7 +228,7 @@ func all[T any](
 		}
 		items = append(items, a.Value.Items...)
 		if !g.quiet && g.format != asTable {
-			var parts client.List[json.RawMessage]
+			var parts api.List[json.RawMessage]
 			if err := json.Unmarshal(a.Raw, &parts); err != nil {
 				return nil, nil, fmt.Errorf("read the list: %w", err)
 			}

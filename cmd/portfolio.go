@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"stega/api"
 	"stega/client"
 	"stega/events"
 	"stega/fault"
@@ -40,7 +41,7 @@ func newPortfolioList(g *globals) *cobra.Command {
 		Example:           "  stega portfolio list\n  stega portfolio list -o json\n  stega portfolio list --quiet",
 		Annotations:       csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
-			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[client.List[events.Portfolio]], error) {
+			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[api.List[events.Portfolio]], error) {
 				return cl.Portfolios(ctx, p, "")
 			})
 			if err != nil {

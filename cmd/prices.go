@@ -9,6 +9,7 @@ import (
 	"github.com/govalues/decimal"
 	"github.com/spf13/cobra"
 
+	"stega/api"
 	"stega/client"
 	"stega/fault"
 )
@@ -68,20 +69,20 @@ that of the source, or else one that is computed of the splits and the dividends
 }
 
 // pricesTable has a column for each field that any of the bars has, and none where a bar lacks it.
-func pricesTable(p client.Prices, none string) table {
+func pricesTable(p api.SymbolPrices, none string) table {
 	type column struct {
 		name string
-		of   func(b *client.Bar) *decimal.Decimal
+		of   func(b *api.Price) *decimal.Decimal
 	}
 	all := []column{
-		{">OPEN", func(b *client.Bar) *decimal.Decimal { return b.Open }},
-		{">HIGH", func(b *client.Bar) *decimal.Decimal { return b.High }},
-		{">LOW", func(b *client.Bar) *decimal.Decimal { return b.Low }},
-		{">CLOSE", func(b *client.Bar) *decimal.Decimal { return &b.Close }},
-		{">ADJ CLOSE", func(b *client.Bar) *decimal.Decimal { return b.AdjClose }},
-		{">VOLUME", func(b *client.Bar) *decimal.Decimal { return b.Volume }},
-		{">DIVIDEND", func(b *client.Bar) *decimal.Decimal { return b.Dividend }},
-		{">SPLIT", func(b *client.Bar) *decimal.Decimal { return b.Split }},
+		{">OPEN", func(b *api.Price) *decimal.Decimal { return b.Open }},
+		{">HIGH", func(b *api.Price) *decimal.Decimal { return b.High }},
+		{">LOW", func(b *api.Price) *decimal.Decimal { return b.Low }},
+		{">CLOSE", func(b *api.Price) *decimal.Decimal { return &b.Close }},
+		{">ADJ CLOSE", func(b *api.Price) *decimal.Decimal { return b.AdjClose }},
+		{">VOLUME", func(b *api.Price) *decimal.Decimal { return b.Volume }},
+		{">DIVIDEND", func(b *api.Price) *decimal.Decimal { return b.Dividend }},
+		{">SPLIT", func(b *api.Price) *decimal.Decimal { return b.Split }},
 	}
 	t := table{head: []string{"DATE"}}
 	var shown []column
@@ -127,8 +128,7 @@ stega prices providers lists them.`,
 				return fault.Usage("from_unused", "--from needs --backfill").WithHint("add --backfill")
 			}
 			_, err := g.write(
-				ctx, c, cl, client.PullPrices(client.Pull{Kind: kind, Symbols: args, From: from, Provider: provider}),
-				&w,
+				ctx, c, cl, client.PullPrices(api.PullRequest{Kind: kind, Symbols: args, From: from, Provider: provider}), &w,
 				"pulled prices",
 			)
 			if err == nil {
@@ -151,14 +151,12 @@ func newPricesProviders(g *globals) *cobra.Command {
 		Example: "  stega prices providers\n  stega prices providers -o json", Annotations: csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
 			list, raw, err := all(
-				g, 0, func(client.Page) (client.Answer[client.List[client.Provider]], error) {
-					return cl.Providers(ctx)
-				},
+				g, 0, func(client.Page) (client.Answer[api.List[api.Provider]], error) { return cl.Providers(ctx) },
 			)
 			if err != nil {
 				return err
 			}
-			v := providerColumns.view(list, func(p client.Provider) string { return p.Name })
+			v := providerColumns.view(list, func(p api.Provider) string { return p.Name })
 			v.raw = raw
 			return g.show(c, v)
 		}),
@@ -185,13 +183,13 @@ func newSymbols(g *globals) *cobra.Command {
 		Annotations:       csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
 			begin := strings.Join(args, "")
-			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[client.List[client.Symbol]], error) {
+			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[api.List[api.Symbol]], error) {
 				return cl.Symbols(ctx, p, begin, search)
 			})
 			if err != nil {
 				return err
 			}
-			v := symbolColumns.view(list, func(s client.Symbol) string { return s.Symbol })
+			v := symbolColumns.view(list, func(s api.Symbol) string { return s.Symbol })
 			v.raw, v.note = raw, "there are no prices; import some with: stega prices import FILE"
 			if begin != "" {
 				v.note = fmt.Sprintf("no symbol with prices begins with %q", begin)
@@ -209,21 +207,21 @@ func newSymbols(g *globals) *cobra.Command {
 	return c
 }
 
-var providerColumns = columns[client.Provider]{
-	{head: "NAME", value: func(p client.Provider) string { return p.Name }},
-	{head: "ABOUT", value: func(p client.Provider) string { return p.About }},
-	{head: "CONFIGURED", value: func(p client.Provider) string {
+var providerColumns = columns[api.Provider]{
+	{head: "NAME", value: func(p api.Provider) string { return p.Name }},
+	{head: "ABOUT", value: func(p api.Provider) string { return p.About }},
+	{head: "CONFIGURED", value: func(p api.Provider) string {
 		if p.Configured && p.Default {
 			return "yes, the default"
 		}
 		return yes(p.Configured, "no")
 	}},
-	{head: "SETTINGS OF THE SERVER", value: func(p client.Provider) string { return strings.Join(p.Settings, ", ") }},
+	{head: "SETTINGS OF THE SERVER", value: func(p api.Provider) string { return strings.Join(p.Settings, ", ") }},
 }
 
-var symbolColumns = columns[client.Symbol]{
-	{head: "SYMBOL", value: func(s client.Symbol) string { return s.Symbol }},
-	{head: "FIRST", value: func(s client.Symbol) string { return s.First.String() }},
-	{head: "LAST", value: func(s client.Symbol) string { return s.Last.String() }},
-	{head: ">DAYS", value: func(s client.Symbol) string { return strconv.Itoa(s.Count) }},
+var symbolColumns = columns[api.Symbol]{
+	{head: "SYMBOL", value: func(s api.Symbol) string { return s.Symbol }},
+	{head: "FIRST", value: func(s api.Symbol) string { return s.First.String() }},
+	{head: "LAST", value: func(s api.Symbol) string { return s.Last.String() }},
+	{head: ">DAYS", value: func(s api.Symbol) string { return strconv.Itoa(s.Count) }},
 }

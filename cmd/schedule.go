@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"stega/api"
 	"stega/client"
 	"stega/fault"
 	"stega/text"
@@ -49,7 +50,7 @@ func newScheduleList(g *globals) *cobra.Command {
 		Example:           "  stega schedule list\n  stega schedule list -o csv",
 		Annotations:       csvToo,
 		RunE: g.read(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
-			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[client.List[client.Schedule]], error) {
+			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[api.List[api.Schedule]], error) {
 				return cl.Schedules(ctx, p, "")
 			})
 			if err != nil {
@@ -61,7 +62,7 @@ func newScheduleList(g *globals) *cobra.Command {
 			for _, s := range list {
 				rememberSchedule(g.at, s.Name)
 			}
-			v := scheduleColumns.view(list, func(s client.Schedule) string { return s.ID })
+			v := scheduleColumns.view(list, func(s api.Schedule) string { return s.ID })
 			v.raw, v.note = raw, "there are no schedules; create one with: stega schedule create"
 			return g.show(c, v)
 		}),
@@ -71,7 +72,7 @@ func newScheduleList(g *globals) *cobra.Command {
 }
 
 // what is pulled, in a few words.
-func what(p client.Plan) string {
+func what(p api.Schedule) string {
 	switch {
 	case len(p.Symbols) == 0:
 		return p.Kind + ", all symbols"
@@ -81,7 +82,7 @@ func what(p client.Plan) string {
 	return p.Kind + ", " + strings.Join(p.Symbols, " ")
 }
 
-func nextRun(s client.Schedule) string {
+func nextRun(s api.Schedule) string {
 	if !s.Enabled {
 		return "disabled"
 	}
@@ -136,7 +137,7 @@ func newScheduleShow(g *globals) *cobra.Command {
 			s := a.Value
 			v := view{raw: a.Raw, ids: []string{s.ID}, table: table{head: []string{"", ""}}}
 			for _, row := range [][2]string{
-				{"Name", s.Name}, {"Id", s.ID}, {"Cron", s.Cron}, {"Time zone", s.TimeZone}, {"Pulls", what(s.Plan)},
+				{"Name", s.Name}, {"Id", s.ID}, {"Cron", s.Cron}, {"Time zone", s.TimeZone}, {"Pulls", what(s)},
 				{"Provider", orDefault(s.Provider)},
 				{"Next run", nextRun(s)}, {"Last run", lastRun(s)}, {"Operation", lastOperation(ctx, cl, s)},
 			} {
@@ -147,7 +148,7 @@ func newScheduleShow(g *globals) *cobra.Command {
 	}
 }
 
-func lastRun(s client.Schedule) string {
+func lastRun(s api.Schedule) string {
 	if s.LastAt != nil && s.LastDueAt == nil {
 		return local(s.LastAt) + ", triggered"
 	}
@@ -155,7 +156,7 @@ func lastRun(s client.Schedule) string {
 }
 
 // lastOperation is the operation of the last run and what became of it, where that is still known.
-func lastOperation(ctx context.Context, cl *client.Client, s client.Schedule) string {
+func lastOperation(ctx context.Context, cl *client.Client, s api.Schedule) string {
 	if s.LastOperation == "" {
 		return "-"
 	}
@@ -171,14 +172,14 @@ func lastOperation(ctx context.Context, cl *client.Client, s client.Schedule) st
 }
 
 // findSchedule finds a schedule by its id or its name.
-func findSchedule(ctx context.Context, at place, cl *client.Client, asked string) (client.Schedule, error) {
+func findSchedule(ctx context.Context, at place, cl *client.Client, asked string) (api.Schedule, error) {
 	if uuid.Validate(asked) == nil {
 		a, err := cl.Schedule(ctx, asked)
 		return a.Value, err
 	}
 	a, err := cl.Schedules(ctx, client.Page{Limit: 2}, asked)
 	if err != nil {
-		return client.Schedule{}, err
+		return api.Schedule{}, err
 	}
 	if len(a.Value.Items) == 1 {
 		rememberSchedule(at, a.Value.Items[0].Name)
@@ -189,7 +190,7 @@ func findSchedule(ctx context.Context, at place, cl *client.Client, asked string
 	if near := closest(asked, readKnown(at).Schedules); near != "" {
 		f = f.WithHint("did you mean %q? list them with: stega schedule list", near)
 	}
-	return client.Schedule{}, f
+	return api.Schedule{}, f
 }
 
 // maxSchedules bounds the schedules among which a prefix of a name is searched.
@@ -197,7 +198,7 @@ const maxSchedules = 1000
 
 // resolveSchedule finds a schedule to read by its id, its name, or a prefix of its name that no other name has. A
 // command that changes one takes the whole name: see findSchedule.
-func resolveSchedule(ctx context.Context, at place, cl *client.Client, word string) (client.Schedule, error) {
+func resolveSchedule(ctx context.Context, at place, cl *client.Client, word string) (api.Schedule, error) {
 	s, err := findSchedule(ctx, at, cl, word)
 	if f, ok := errors.AsType[*fault.Fault](err); !ok || f.Code != "schedule_unknown" {
 		return s, err
@@ -206,7 +207,7 @@ func resolveSchedule(ctx context.Context, at place, cl *client.Client, word stri
 	if failed != nil || a.Value.NextCursor != "" {
 		return s, err
 	}
-	var found []client.Schedule
+	var found []api.Schedule
 	var names []string
 	for _, s := range a.Value.Items {
 		if strings.HasPrefix(text.Fold(s.Name), text.Fold(word)) {
@@ -231,32 +232,32 @@ func rememberSchedule(at place, name string) {
 	})
 }
 
-var scheduleColumns = columns[client.Schedule]{
-	{head: "NAME", value: func(s client.Schedule) string { return s.Name }},
-	{head: "ID", wide: true, value: func(s client.Schedule) string { return s.ID }},
-	{csv: "version", exact: func(s client.Schedule) string { return strconv.FormatInt(s.Version, 10) }},
-	{head: "CRON", value: func(s client.Schedule) string { return s.Cron }},
-	{head: "TIME ZONE", value: func(s client.Schedule) string { return s.TimeZone }},
+var scheduleColumns = columns[api.Schedule]{
+	{head: "NAME", value: func(s api.Schedule) string { return s.Name }},
+	{head: "ID", wide: true, value: func(s api.Schedule) string { return s.ID }},
+	{csv: "version", exact: func(s api.Schedule) string { return strconv.FormatInt(s.Version, 10) }},
+	{head: "CRON", value: func(s api.Schedule) string { return s.Cron }},
+	{head: "TIME ZONE", value: func(s api.Schedule) string { return s.TimeZone }},
 	{
 		head:  "PULLS",
 		csv:   "kind",
-		value: func(s client.Schedule) string { return what(s.Plan) },
-		exact: func(s client.Schedule) string { return s.Kind },
+		value: func(s api.Schedule) string { return what(s) },
+		exact: func(s api.Schedule) string { return s.Kind },
 	},
-	{csv: "symbols", exact: func(s client.Schedule) string { return strings.Join(s.Symbols, " ") }},
+	{csv: "symbols", exact: func(s api.Schedule) string { return strings.Join(s.Symbols, " ") }},
 	{
-		head: "PROVIDER", value: func(s client.Schedule) string { return orDefault(s.Provider) },
-		exact: func(s client.Schedule) string { return s.Provider },
+		head: "PROVIDER", value: func(s api.Schedule) string { return orDefault(s.Provider) },
+		exact: func(s api.Schedule) string { return s.Provider },
 	},
-	{csv: "enabled", exact: func(s client.Schedule) string { return strconv.FormatBool(s.Enabled) }},
-	{head: "NEXT", csv: "next_at", value: nextRun, exact: func(s client.Schedule) string { return stamp(s.NextAt) }},
+	{csv: "enabled", exact: func(s api.Schedule) string { return strconv.FormatBool(s.Enabled) }},
+	{head: "NEXT", csv: "next_at", value: nextRun, exact: func(s api.Schedule) string { return stamp(s.NextAt) }},
 	{
-		head: "LAST", csv: "last_at", value: func(s client.Schedule) string { return local(s.LastAt) },
-		exact: func(s client.Schedule) string { return stamp(s.LastAt) },
+		head: "LAST", csv: "last_at", value: func(s api.Schedule) string { return local(s.LastAt) },
+		exact: func(s api.Schedule) string { return stamp(s.LastAt) },
 	},
-	{csv: "last_due_at", exact: func(s client.Schedule) string { return stamp(s.LastDueAt) }},
+	{csv: "last_due_at", exact: func(s api.Schedule) string { return stamp(s.LastDueAt) }},
 	{
-		head: "LAST OPERATION", wide: true, value: func(s client.Schedule) string { return dash(s.LastOperation) },
-		exact: func(s client.Schedule) string { return s.LastOperation },
+		head: "LAST OPERATION", wide: true, value: func(s api.Schedule) string { return dash(s.LastOperation) },
+		exact: func(s api.Schedule) string { return s.LastOperation },
 	},
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stega/api"
 	"stega/client"
 	"stega/fault"
 )
@@ -47,7 +48,7 @@ func (p *planFlags) flags(c *cobra.Command, g *globals) {
 }
 
 // over takes over what was said.
-func (p *planFlags) over(c *cobra.Command, plan *client.Plan) (changed bool) {
+func (p *planFlags) over(c *cobra.Command, plan *api.ScheduleRequest) (changed bool) {
 	for _, f := range []struct {
 		flag string
 		set  func()
@@ -70,9 +71,6 @@ func (p *planFlags) over(c *cobra.Command, plan *client.Plan) (changed bool) {
 			f.set()
 		}
 	}
-	if plan.Symbols == nil {
-		plan.Symbols = []string{}
-	}
 	return changed
 }
 
@@ -89,7 +87,8 @@ once afterwards.`,
 		Example: `  stega schedule create --name close --cron '30 16 * * 1-5' --time-zone UTC
   stega schedule create --name weekly --cron '0 8 * * sat' --symbols AAPL,MSFT`,
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, _ []string) error {
-			plan := client.Plan{Enabled: !off}
+			on := !off
+			plan := api.ScheduleRequest{Enabled: &on}
 			in.over(c, &plan)
 			if plan.Name == "" {
 				return fault.Usage("name_missing", "the schedule has no name").WithHint("say --name close")
@@ -126,7 +125,7 @@ change of others is lost.`,
 		Example: `  stega schedule update close --cron '45 16 * * 1-5'
   stega schedule update close --symbols AAPL,MSFT --name 'two, after the close'`,
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
-			return g.changeSchedule(ctx, c, cl, args[0], &w, match, "changed", func(plan *client.Plan) error {
+			return g.changeSchedule(ctx, c, cl, args[0], &w, match, "changed", func(plan *api.ScheduleRequest) error {
 				if !in.over(c, plan) {
 					return fault.Usage("change_missing", "a flag that changes something is required").
 						WithHint("such as --cron, --time-zone or --symbols; see: stega schedule update --help")
@@ -150,8 +149,8 @@ func newScheduleSwitch(g *globals, name, short string, on bool) *cobra.Command {
 		Use: name + " NAME|ID", Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: g.one(scheduleNames),
 		Example: "  stega schedule " + name + " close",
 		RunE: g.run(func(ctx context.Context, c *cobra.Command, cl *client.Client, args []string) error {
-			return g.changeSchedule(ctx, c, cl, args[0], &w, 0, name+"d", func(plan *client.Plan) error {
-				plan.Enabled = on
+			return g.changeSchedule(ctx, c, cl, args[0], &w, 0, name+"d", func(plan *api.ScheduleRequest) error {
+				plan.Enabled = &on
 				return nil
 			})
 		}),
@@ -163,7 +162,7 @@ func newScheduleSwitch(g *globals, name, short string, on bool) *cobra.Command {
 // changeSchedule reads a schedule, changes what is said of it, and writes it.
 func (g *globals) changeSchedule(
 	ctx context.Context, c *cobra.Command, cl *client.Client, asked string, w *waiting, match int64, done string,
-	change func(plan *client.Plan) error,
+	change func(plan *api.ScheduleRequest) error,
 ) error {
 	reading, cancel := g.limit(ctx)
 	defer cancel()
@@ -171,19 +170,19 @@ func (g *globals) changeSchedule(
 	if err != nil {
 		return err
 	}
-	was := s.Name
-	if err := change(&s.Plan); err != nil {
+	plan := s.Request()
+	if err := change(&plan); err != nil {
 		return err
 	}
-	cmd := client.UpdateSchedule(s.ID, s.Plan)
+	cmd := client.UpdateSchedule(s.ID, plan)
 	cmd.IfMatch = client.Version(s.Version)
 	if match > 0 {
 		cmd.IfMatch = client.Version(match)
 	}
-	_, err = g.write(ctx, c, cl, cmd, w, fmt.Sprintf("%s schedule %q", done, s.Name))
+	_, err = g.write(ctx, c, cl, cmd, w, fmt.Sprintf("%s schedule %q", done, plan.Name))
 	if err == nil {
-		forgetSchedule(g.at, was)
-		rememberSchedule(g.at, s.Name)
+		forgetSchedule(g.at, s.Name)
+		rememberSchedule(g.at, plan.Name)
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stega/api"
 	"stega/client"
 	"stega/fault"
 )
@@ -80,7 +81,7 @@ func newTokenList(g *globals) *cobra.Command {
 // tokens lists those that were not revoked, or all.
 func tokens(ctx context.Context, g *globals, cl *client.Client, revoked bool) ([]client.Token, error) {
 	listed, _, err := all(
-		g, 0, func(p client.Page) (client.Answer[client.List[client.Token]], error) { return cl.Tokens(ctx, p) },
+		g, 0, func(p client.Page) (client.Answer[api.List[client.Token]], error) { return cl.Tokens(ctx, p) },
 	)
 	kept := []client.Token{}
 	for _, t := range listed {

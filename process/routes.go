@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"stega/api"
 	"stega/docs"
 	"stega/fault"
 	"stega/rest"
@@ -83,15 +84,8 @@ func (p *Process) ownRoutes() []rest.Route {
 			Handler: p.publish,
 		},
 		{
-			Name:    "rebuild",
-			Method:  http.MethodPost,
-			Path:    "/v1/rebuild/{service}",
-			Scope:   rest.ScopeAdmin,
-			Service: "{service}",
-			Command: "{service}.rebuild",
-			Summary: "Rebuild the read views of a service, which answers meanwhile",
-			Answer:  rest.Accepted{},
-			Handler: p.rebuild,
+			Name: "rebuild", Method: http.MethodPost, Path: "/v1/rebuild/{service}", Scope: rest.ScopeAdmin, Service: "{service}", Command: "{service}.rebuild",
+			Summary: "Rebuild the read views of a service, which answers meanwhile", Answer: api.Accepted{}, Handler: p.rebuild,
 		},
 	}...)
 }

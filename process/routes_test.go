@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"stega/rest"
+	"stega/api"
 	"stega/services/boundary"
 	"stega/services/boundary/access"
 	"stega/store"
@@ -79,7 +79,7 @@ func TestEveryRouteIsComplete(t *testing.T) {
 		if r.Command != "" && !slices.Contains(others, r.Command) {
 			assert.Contains(t, commands, r.Command, route)
 		}
-		if _, accepted := r.Answer.(rest.Accepted); accepted {
+		if _, accepted := r.Answer.(api.Accepted); accepted {
 			assert.NotEmpty(t, r.Command, "%s is accepted as a command", route)
 		}
 		for _, q := range r.Query {

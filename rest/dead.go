@@ -10,46 +10,16 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"stega/events"
+	"stega/api"
 	"stega/fault"
 	"stega/store"
 )
 
-// DeadLetter is a parked or dead message as it is shown.
-type DeadLetter struct {
-	Service   string            `json:"service"`
-	ID        int64             `json:"id"`
-	Handler   string            `json:"handler"`
-	State     store.ParkedState `json:"state"`
-	Topic     string            `json:"topic"`
-	Subject   string            `json:"subject"`
-	MessageID string            `json:"message_id"`
-	Operation string            `json:"operation_id,omitempty"`
-	Attempts  int               `json:"attempts"`
-	Cause     string            `json:"cause"`
-	Error     string            `json:"error"`
-	ParkedAt  *time.Time        `json:"parked_at,omitempty"`
-	DueAt     *time.Time        `json:"due_at,omitempty"`
-	DiedAt    *time.Time        `json:"died_at,omitempty"`
-	Data      json.RawMessage   `json:"data,omitempty"` // text, when it is not JSON; only of a single one
-}
-
-func letter(service string, m store.ParkedMessage, whole bool) DeadLetter {
-	l := DeadLetter{
-		Service:   service,
-		ID:        m.ID,
-		Handler:   m.Handler,
-		State:     m.State,
-		Topic:     m.Message.Type,
-		Subject:   m.Message.Subject,
-		MessageID: m.Message.ID,
-		Operation: m.Message.Correlation,
-		Attempts:  m.Attempts,
-		Cause:     m.Cause,
-		Error:     m.LastError,
-		ParkedAt:  some(m.ParkedAt),
-		DueAt:     some(m.DueAt),
-		DiedAt:    some(m.DiedAt),
+func letter(service string, m store.ParkedMessage, whole bool) api.DeadLetter {
+	l := api.DeadLetter{
+		Service: service, ID: m.ID, Handler: m.Handler, State: string(m.State), Topic: m.Message.Type, Subject: m.Message.Subject, MessageID: m.Message.ID,
+		Operation: m.Message.Correlation, Attempts: m.Attempts, Cause: m.Cause, Error: m.LastError,
+		ParkedAt: some(m.ParkedAt), DueAt: some(m.DueAt), DiedAt: some(m.DiedAt),
 	}
 	if whole {
 		if l.Data = events.Arrays(m.Message.Type, m.Message.Data); !json.Valid(l.Data) {
@@ -86,7 +56,7 @@ func DeadLetters(dbs ...*store.DB) []Route {
 					Code:    "limit_invalid",
 				},
 			},
-			Answer: DeadList{}, Handler: d.list,
+			Answer: api.DeadList{}, Handler: d.list,
 		},
 		{
 			Name:    "getDeadLetter",
@@ -95,21 +65,12 @@ func DeadLetters(dbs ...*store.DB) []Route {
 			Scope:   ScopeAdmin,
 			Service: "{service}",
 			Summary: "Show one parked or dead message with its data",
-			Answer:  DeadLetter{},
-			Handler: d.one(d.get),
+			Answer:  api.DeadLetter{}, Handler: d.one(d.get),
 		},
 		{
-			Name:         "retryDeadLetter",
-			Method:       http.MethodPost,
-			Path:         "/v1/dead/{service}/{id}/retry",
-			Scope:        ScopeAdmin,
-			Service:      "{service}",
-			Command:      "dead.retry",
-			Summary:      "Handle a message again, with other data if the body has some",
-			Body:         revival{},
-			BodyOptional: true,
-			Status:       http.StatusNoContent,
-			Handler:      d.one(d.retry),
+			Name: "retryDeadLetter", Method: http.MethodPost, Path: "/v1/dead/{service}/{id}/retry", Scope: ScopeAdmin, Service: "{service}",
+			Command: "dead.retry", Summary: "Handle a message again, with other data if the body has some",
+			Body: api.RetryRequest{}, BodyOptional: true, Status: http.StatusNoContent, Handler: d.one(d.retry),
 		},
 		{
 			Name:    "dropDeadLetter",
@@ -125,18 +86,6 @@ func DeadLetters(dbs ...*store.DB) []Route {
 	}
 }
 
-// DeadList is the answer to GET /v1/dead.
-type DeadList struct {
-	Items []DeadLetter `json:"items"`
-	// Unavailable names the services that gave no answer: a short list must not look like a complete one.
-	Unavailable []string `json:"unavailable,omitempty"`
-}
-
-// revival is the request to handle a message again.
-type revival struct {
-	Data json.RawMessage `json:"data,omitempty"` // in place of the message's own
-}
-
 func parkedStates() []string {
 	return []string{string(store.Parked), string(store.Waiting), string(store.Leased), string(store.Suspect),
 		string(store.Dead)}
@@ -146,7 +95,7 @@ func parkedStates() []string {
 type deadLetters []*store.DB
 
 func (d deadLetters) list(c echo.Context) error {
-	letters := []DeadLetter{}
+	letters := []api.DeadLetter{}
 	for _, db := range d {
 		if s := Arg[string](c, "service"); s != "" && s != db.Service() {
 			continue
@@ -159,7 +108,7 @@ func (d deadLetters) list(c echo.Context) error {
 			letters = append(letters, letter(db.Service(), m, false))
 		}
 	}
-	return c.JSON(http.StatusOK, DeadList{Items: letters})
+	return c.JSON(http.StatusOK, api.DeadList{Items: letters})
 }
 
 // one returns the handler of one message.
@@ -187,7 +136,7 @@ func (d deadLetters) get(c echo.Context, db *store.DB, id int64) error {
 }
 
 func (d deadLetters) retry(c echo.Context, db *store.DB, id int64) error {
-	var r revival
+	var r api.RetryRequest
 	if c.Request().ContentLength != 0 {
 		if _, err := Body(c, &r); err != nil {
 			return err

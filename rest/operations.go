@@ -10,6 +10,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"stega/api"
 	"stega/fault"
 	"stega/store"
 )
@@ -108,10 +109,5 @@ func CancelIn(c echo.Context, dbs ...*store.DB) error {
 		}
 	}
 	c.Response().Header().Set(echo.HeaderLocation, "/v1/operations/"+o.ID)
-	return c.JSON(http.StatusAccepted, Cancelled{o.ID})
-}
-
-// Cancelled is the answer to a request that cancels an operation.
-type Cancelled struct {
-	OperationID string `json:"operation_id"`
+	return c.JSON(http.StatusAccepted, api.Cancelled{OperationID: o.ID})
 }

@@ -11,15 +11,10 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"stega/api"
 	"stega/civil"
 	"stega/fault"
 )
-
-// List is one page of a list.
-type List[T any] struct {
-	Items      []T    `json:"items"`
-	NextCursor string `json:"next_cursor,omitempty"` // of the page that follows; absent on the last one
-}
 
 // Page is which part of a list is asked for.
 type Page struct {
@@ -69,7 +64,7 @@ func Cursor(key string) string {
 // Pages answers one page. items has up to one more than the limit, which shows that another page follows. key returns
 // what identifies an item.
 func Pages[T any](c echo.Context, p Page, items []T, key func(T) string) error {
-	list := List[T]{}
+	list := api.List[T]{}
 	if len(items) > p.Limit {
 		items = items[:p.Limit]
 		list.NextCursor = Cursor(key(items[p.Limit-1]))

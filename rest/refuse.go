@@ -11,6 +11,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"stega/api"
 	"stega/fault"
 )
 
@@ -31,16 +32,10 @@ func NotAllowed(w http.ResponseWriter, r *http.Request, allow string) {
 func refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault, status int) error {
 	status = cmp.Or(status, f.Kind.Status())
 	h := w.Header()
-	p := Problem{
-		Type:     "about:blank",
-		Title:    cmp.Or(http.StatusText(status), "Client Closed Request"),
-		Status:   status,
-		Kind:     f.Kind,
-		Code:     f.Code,
-		Detail:   f.Detail,
-		Hint:     f.Hint,
-		Errors:   f.Errors,
-		Instance: h.Get(echo.HeaderXRequestID),
+	p := api.Problem{
+		Type: "about:blank", Title: cmp.Or(http.StatusText(status), "Client Closed Request"), Status: status, Kind: f.Kind,
+		Code: f.Code, Detail: f.Detail,
+		Hint: f.Hint, Errors: f.Errors, Instance: h.Get(echo.HeaderXRequestID),
 	}
 	if (f.Kind == fault.KindUnavailable || f.Kind == fault.KindRateLimited) && h.Get(echo.HeaderRetryAfter) == "" {
 		h.Set(echo.HeaderRetryAfter, "1")

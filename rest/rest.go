@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
+	"stega/api"
 	"stega/bus"
 	"stega/events"
 	"stega/fault"
@@ -130,19 +131,6 @@ func traced() echo.MiddlewareFunc {
 	}
 }
 
-// Problem is an error as it is answered: RFC 9457, with a code for programs and a hint for people.
-type Problem struct {
-	Type     string       `json:"type"`
-	Title    string       `json:"title"`
-	Status   int          `json:"status"`
-	Kind     fault.Kind   `json:"kind"`
-	Code     string       `json:"code"`
-	Detail   string       `json:"detail"`
-	Hint     string       `json:"hint,omitempty"`
-	Errors   []fault.Item `json:"errors,omitempty"`
-	Instance string       `json:"instance,omitempty"`
-}
-
 func problem(opts Options, err error, c echo.Context) {
 	if c.Response().Committed {
 		return
@@ -243,13 +231,7 @@ func Submit(c echo.Context, svc Service, s bus.Submission) error {
 			return c.JSON(http.StatusOK, Ended{Operation: op})
 		}
 	}
-	return c.JSON(http.StatusAccepted, Accepted{op.ID, op.EntityID})
-}
-
-// Accepted is the answer to a write: the operation that it became, and the entity that it makes or changes.
-type Accepted struct {
-	OperationID string `json:"operation_id"`
-	ID          string `json:"id"`
+	return c.JSON(http.StatusAccepted, api.Accepted{OperationID: op.ID, ID: op.EntityID})
 }
 
 // Preference is what a client prefers of an answer (RFC 7240).

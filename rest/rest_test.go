@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"stega/api"
 	"stega/events"
 	"stega/fault"
 )
@@ -207,7 +208,7 @@ func ask(t *testing.T, s *httptest.Server, method, path string, headers ...strin
 	require.NoError(t, err)
 	if answer.StatusCode >= http.StatusBadRequest {
 		assert.Equal(t, "application/problem+json", answer.Header.Get("Content-Type"))
-		var p Problem
+		var p api.Problem
 		if len(b) > 0 {
 			require.NoError(t, json.Unmarshal(b, &p), "%s", b)
 			assert.Equal(t, answer.StatusCode, p.Status)
@@ -390,7 +391,7 @@ func TestBodiesAreReadStrictly(t *testing.T) {
 		answer, err := s.Client().Do(r)
 		require.NoError(t, err)
 		defer func() { _ = answer.Body.Close() }()
-		var p Problem
+		var p api.Problem
 		_ = json.NewDecoder(answer.Body).Decode(&p)
 		return answer.StatusCode, p.Code
 	}

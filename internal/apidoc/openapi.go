@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"stega/api"
 	"stega/fault"
 	"stega/rest"
 	"stega/services/boundary"
@@ -38,7 +39,7 @@ func OpenAPI(routes []rest.Route, root string, strict bool) ([]byte, error) {
 		return nil, err
 	}
 	s := &schemas{source: src, named: object{}, types: map[string]reflect.Type{}, strict: strict}
-	problem := s.of(reflect.TypeFor[rest.Problem]())
+	problem := s.of(reflect.TypeFor[api.Problem]())
 	paths := object{}
 	for _, r := range routes {
 		item, _ := paths[r.Path].(object)
@@ -138,7 +139,7 @@ func (s *schemas) parameters(r rest.Route) []any {
 		list = append(list, object{"name": name, "in": "header", "description": about, "schema": schema})
 	}
 	text := object{"type": "string"}
-	switch _, accepted := r.Answer.(rest.Accepted); {
+	switch _, accepted := r.Answer.(api.Accepted); {
 	case accepted:
 		header("Operation-Id", "a UUIDv7 that makes the write safe to repeat",
 			object{"type": "string", "format": "uuid"})
@@ -201,7 +202,7 @@ func (s *schemas) responses(r rest.Route) object {
 		return object{media: object{"schema": schema}}
 	}
 	answer := object{"description": http.StatusText(status)}
-	if _, accepted := r.Answer.(rest.Accepted); accepted {
+	if _, accepted := r.Answer.(api.Accepted); accepted {
 		answer["content"] = content(object{"anyOf": []any{
 			// that of a service, and that of the ledger
 			s.of(reflect.TypeFor[rest.Ended]()), s.of(reflect.TypeFor[boundary.Operation]()),

@@ -28,22 +28,10 @@ type schemas struct {
 
 // names are those of types whose own name says too little outside of their package.
 var names = map[string]string{
-	"portfolio.Request":         "PortfolioRequest",
-	"marketdata.Summary":        "Symbol",
-	"marketdata.Prices":         "SymbolPrices",
-	"optimization.Request":      "OptimizationRequest",
-	"optimization.Summary":      "OptimizationSummary",
-	"optimization.Result":       "OptimizationResult",
-	"optimization.Data":         "OptimizationData",
-	"access.Entry":              "AuditEntry",
-	"access.Made":               "CreatedToken",
-	"access.Link":               "SignInLink",
-	"correlations.matrixAnswer": "CorrelationMatrix",
-	"correlations.Rolling":      "RollingCorrelation",
-	"returns.YearOf":            "YearlyReturns",
-	"rest.revival":              "RetryRequest",
-	"process.LogLine":           "LogEntry",
-	"boundary.Node":             "OperationNode",
+	"optimization.Request": "OptimizationRequest", "optimization.Summary": "OptimizationSummary",
+	"optimization.Result": "OptimizationResult", "optimization.Data": "OptimizationData", "access.Entry": "AuditEntry", "access.Made": "CreatedToken",
+	"access.Link": "SignInLink", "correlations.matrixAnswer": "CorrelationMatrix", "correlations.Rolling": "RollingCorrelation", "returns.YearOf": "YearlyReturns",
+	"process.LogLine": "LogEntry",
 }
 
 // name returns the name of a type among the schemas.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"stega/api"
 	"stega/fault"
 	"stega/internal/backoff"
 	"stega/rest"
@@ -21,14 +22,8 @@ import (
 func (s *Server) Routes() []rest.Route {
 	return append(s.access.Routes(), []rest.Route{
 		{
-			Name:    "listOperations",
-			Method:  http.MethodGet,
-			Path:    "/v1/operations",
-			Scope:   rest.ScopeRead,
-			Summary: "List operations, the newest first",
-			Query:   rest.Paging(),
-			Answer:  rest.List[Operation]{},
-			Handler: s.list,
+			Name: "listOperations", Method: http.MethodGet, Path: "/v1/operations", Scope: rest.ScopeRead,
+			Summary: "List operations, the newest first", Query: rest.Paging(), Answer: api.List[Operation]{}, Handler: s.list,
 		},
 		{
 			Name: "getOperation", Method: http.MethodGet, Path: "/v1/operations/{id}", Scope: rest.ScopeRead,
@@ -46,10 +41,7 @@ func (s *Server) Routes() []rest.Route {
 			Path:    "/v1/operations/{id}/cancel",
 			Scope:   rest.ScopeWrite,
 			Command: "operation.cancel",
-			Summary: "Cancel a job",
-			Answer:  rest.Cancelled{},
-			Status:  http.StatusAccepted,
-			Handler: s.operations.cancel,
+			Summary: "Cancel a job", Answer: api.Cancelled{}, Status: http.StatusAccepted, Handler: s.operations.cancel,
 		},
 		{
 			Name: "stream", Method: http.MethodGet, Path: "/v1/stream", Scope: rest.ScopeRead, RawQuery: true,

@@ -4,31 +4,28 @@ import (
 	"slices"
 	"strings"
 
+	"stega/api"
 	"stega/fault"
 	"stega/services/marketdata/provider"
 )
 
-// Provider is a place that prices are pulled from.
-type Provider struct {
-	Name       string   `json:"name"`
-	About      string   `json:"about"`
-	Configured bool     `json:"configured"`
-	Default    bool     `json:"default"`
-	Settings   []string `json:"settings"` // environment variables that configure it
+// source is a provider of this program.
+type source struct {
+	api.Provider
 
 	provider provider.Provider // nil when it is not configured
 }
 
 // providers returns all providers of this program. The first that is configured is the default.
-func providers(o Options) []Provider {
-	all := []Provider{
-		{Name: "folder", About: "a folder of CSV files", Settings: []string{"STEGA_PRICES_FOLDER"}},
-		{
+func providers(o Options) []source {
+	all := []source{
+		{Provider: api.Provider{Name: "folder", About: "a folder of CSV files", Settings: []string{"STEGA_PRICES_FOLDER"}}},
+		{Provider: api.Provider{
 			Name: "eodhd", About: "an end-of-day API of the EODHD kind",
 			Settings: []string{"STEGA_EODHD_URL", "STEGA_EODHD_KEY"},
-		},
-		{Name: "stooq", About: "CSV as Stooq serves it", Settings: []string{"STEGA_STOOQ_URL", "STEGA_STOOQ_KEY"}},
-		{Name: "yahoo", About: "charts as Yahoo serves them", Settings: []string{"STEGA_YAHOO_URL"}},
+		}},
+		{Provider: api.Provider{Name: "stooq", About: "CSV as Stooq serves it", Settings: []string{"STEGA_STOOQ_URL", "STEGA_STOOQ_KEY"}}},
+		{Provider: api.Provider{Name: "yahoo", About: "charts as Yahoo serves them", Settings: []string{"STEGA_YAHOO_URL"}}},
 	}
 	if o.Folder != "" {
 		all[0].provider = provider.NewFolder(o.Folder)
@@ -61,7 +58,7 @@ func CheckProvider(name string) error {
 		return nil
 	}
 	all := providers(Options{})
-	if slices.ContainsFunc(all, func(s Provider) bool { return s.Name == name }) {
+	if slices.ContainsFunc(all, func(s source) bool { return s.Name == name }) {
 		return nil
 	}
 	var names []string
@@ -78,7 +75,7 @@ func (s *Service) provider(name string) (provider.Provider, error) {
 	if err := CheckProvider(name); err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(s.providers, func(p Provider) bool { return p.Name == name || name == "" && p.Default })
+	i := slices.IndexFunc(s.providers, func(p source) bool { return p.Name == name || name == "" && p.Default })
 	if i < 0 {
 		return nil, noProvider()
 	}

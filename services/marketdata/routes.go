@@ -10,6 +10,7 @@ import (
 	"github.com/govalues/decimal"
 	"github.com/labstack/echo/v4"
 
+	"stega/api"
 	"stega/bus"
 	"stega/civil"
 	"stega/events"
@@ -43,33 +44,19 @@ func (s *Service) Routes(port rest.Service) []rest.Route {
 				{Name: "default_symbol", About: "symbol of a file that names none, which may be given for every file"},
 				{Name: "date_format", About: "form of dates that could be read in two ways, such as DD/MM/YYYY"},
 			},
-			Answer:  rest.Accepted{},
-			Handler: h.importPrices,
+			Answer: api.Accepted{}, Handler: h.importPrices,
 		},
 		{
-			Name:    "pullPrices",
-			Method:  http.MethodPost,
-			Path:    "/v1/prices/pull",
-			Scope:   rest.ScopeWrite,
-			Command: PullPrices{}.Topic(),
-			Summary: "Pull prices from a provider, in a job",
-			Body:    PullRequest{},
-			Answer:  rest.Accepted{},
-			Handler: h.pull,
+			Name: "pullPrices", Method: http.MethodPost, Path: "/v1/prices/pull", Scope: rest.ScopeWrite, Command: PullPrices{}.Topic(),
+			Summary: "Pull prices from a provider, in a job", Body: api.PullRequest{}, Answer: api.Accepted{}, Handler: h.pull,
 		},
 		{
 			Name: "listProviders", Method: http.MethodGet, Path: "/v1/prices/providers", Scope: rest.ScopeRead,
-			Summary: "List the providers of prices", Answer: rest.List[Provider]{}, Handler: h.providers,
+			Summary: "List the providers of prices", Answer: api.List[api.Provider]{}, Handler: h.providers,
 		},
 		{
-			Name:    "getPrices",
-			Method:  http.MethodGet,
-			Path:    "/v1/prices/{symbol}",
-			Scope:   rest.ScopeRead,
-			Summary: "Show the prices of a symbol",
-			Query:   rest.Windowing(adjusted),
-			Answer:  Prices{},
-			Handler: h.prices,
+			Name: "getPrices", Method: http.MethodGet, Path: "/v1/prices/{symbol}", Scope: rest.ScopeRead,
+			Summary: "Show the prices of a symbol", Query: rest.Windowing(adjusted), Answer: api.SymbolPrices{}, Handler: h.prices,
 		},
 		{
 			Name: "listSymbols", Method: http.MethodGet, Path: "/v1/symbols", Scope: rest.ScopeRead,
@@ -78,64 +65,36 @@ func (s *Service) Routes(port rest.Service) []rest.Route {
 				rest.Param{Name: "search", About: "characters anywhere in the symbols"},
 				rest.Param{Name: "q", About: "former name of prefix"},
 			),
-			Answer: rest.List[Summary]{}, Handler: h.symbols,
+			Answer: api.List[api.Symbol]{}, Handler: h.symbols,
 		},
 		{
 			Name: "getSymbol", Method: http.MethodGet, Path: "/v1/symbols/{symbol}", Scope: rest.ScopeRead,
-			Summary: "Show the extent of a symbol's prices", Answer: Summary{}, Handler: h.symbol,
+			Summary: "Show the extent of a symbol's prices", Answer: api.Symbol{}, Handler: h.symbol,
 		},
 		{
 			Name: "listSchedules", Method: http.MethodGet, Path: "/v1/schedules", Scope: rest.ScopeRead,
 			Summary: "List schedules", Query: rest.Paging(rest.Param{Name: "name", About: "name of the schedule"}),
-			Answer: rest.List[Schedule]{}, Handler: h.listSchedules,
+			Answer: api.List[api.Schedule]{}, Handler: h.listSchedules,
 		},
 		{
-			Name:    "createSchedule",
-			Method:  http.MethodPost,
-			Path:    "/v1/schedules",
-			Scope:   rest.ScopeWrite,
-			Command: CreateSchedule{}.Topic(),
-			Summary: "Create a schedule that pulls prices",
-			Body:    ScheduleRequest{},
-			Answer:  rest.Accepted{},
-			Handler: h.createSchedule,
+			Name: "createSchedule", Method: http.MethodPost, Path: "/v1/schedules", Scope: rest.ScopeWrite, Command: CreateSchedule{}.Topic(),
+			Summary: "Create a schedule that pulls prices", Body: api.ScheduleRequest{}, Answer: api.Accepted{}, Handler: h.createSchedule,
 		},
 		{
 			Name: "getSchedule", Method: http.MethodGet, Path: "/v1/schedules/{id}", Scope: rest.ScopeRead,
-			Summary: "Show a schedule", Answer: Schedule{}, Handler: h.getSchedule,
+			Summary: "Show a schedule", Answer: api.Schedule{}, Handler: h.getSchedule,
 		},
 		{
-			Name:    "updateSchedule",
-			Method:  http.MethodPut,
-			Path:    "/v1/schedules/{id}",
-			Scope:   rest.ScopeWrite,
-			Command: UpdateSchedule{}.Topic(),
-			Summary: "Replace a schedule",
-			IfMatch: true,
-			Body:    ScheduleRequest{},
-			Answer:  rest.Accepted{},
-			Handler: h.updateSchedule,
+			Name: "updateSchedule", Method: http.MethodPut, Path: "/v1/schedules/{id}", Scope: rest.ScopeWrite, Command: UpdateSchedule{}.Topic(),
+			Summary: "Replace a schedule", IfMatch: true, Body: api.ScheduleRequest{}, Answer: api.Accepted{}, Handler: h.updateSchedule,
 		},
 		{
-			Name:    "deleteSchedule",
-			Method:  http.MethodDelete,
-			Path:    "/v1/schedules/{id}",
-			Scope:   rest.ScopeWrite,
-			Command: DeleteSchedule{}.Topic(),
-			Summary: "Delete a schedule",
-			IfMatch: true,
-			Answer:  rest.Accepted{},
-			Handler: h.deleteSchedule,
+			Name: "deleteSchedule", Method: http.MethodDelete, Path: "/v1/schedules/{id}", Scope: rest.ScopeWrite, Command: DeleteSchedule{}.Topic(),
+			Summary: "Delete a schedule", IfMatch: true, Answer: api.Accepted{}, Handler: h.deleteSchedule,
 		},
 		{
-			Name:    "runSchedule",
-			Method:  http.MethodPost,
-			Path:    "/v1/schedules/{id}/run",
-			Scope:   rest.ScopeWrite,
-			Command: PullPrices{}.Topic(),
-			Summary: "Run a schedule now, whether or not it is enabled",
-			Answer:  rest.Accepted{},
-			Handler: h.runSchedule,
+			Name: "runSchedule", Method: http.MethodPost, Path: "/v1/schedules/{id}/run", Scope: rest.ScopeWrite, Command: PullPrices{}.Topic(),
+			Summary: "Run a schedule now, whether or not it is enabled", Answer: api.Accepted{}, Handler: h.runSchedule,
 		},
 	}
 }
@@ -176,16 +135,8 @@ const unread = 64 << 20
 // maxPulled bounds the symbols of one pull.
 const maxPulled = 10_000
 
-// PullRequest is the body of a request that pulls prices.
-type PullRequest struct {
-	Kind     string   `json:"kind" jsonschema:"required,enum=latest,enum=backfill"`
-	Symbols  []string `json:"symbols"`                       // all that have prices when it is left out
-	From     string   `json:"from" jsonschema:"format=date"` // first day of a backfill
-	Provider string   `json:"provider"`                      // the default one when it is left out
-}
-
 func (h handler) pull(c echo.Context) error {
-	var b PullRequest
+	var b api.PullRequest
 	hash, err := rest.Body(c, &b)
 	if err != nil {
 		return err
@@ -236,30 +187,15 @@ func checkPull(kind string, asked []string, wrong func(pointer, detail string)) 
 }
 
 func (h handler) providers(c echo.Context) error {
-	return c.JSON(http.StatusOK, rest.List[Provider]{Items: h.s.providers})
+	list := api.List[api.Provider]{Items: make([]api.Provider, len(h.s.providers))}
+	for i, p := range h.s.providers {
+		list.Items[i] = p.Provider
+	}
+	return c.JSON(http.StatusOK, list)
 }
 
-// Prices is the answer to a request for the prices of a symbol.
-type Prices struct {
-	Symbol string  `json:"symbol"`
-	Prices []Price `json:"prices"`
-}
-
-// Price is one day of a symbol.
-type Price struct {
-	Date     civil.Date       `json:"date"`
-	Close    decimal.Decimal  `json:"close"`
-	AdjClose *decimal.Decimal `json:"adj_close,omitempty"`
-	Open     *decimal.Decimal `json:"open,omitempty"`
-	High     *decimal.Decimal `json:"high,omitempty"`
-	Low      *decimal.Decimal `json:"low,omitempty"`
-	Volume   *decimal.Decimal `json:"volume,omitempty"`
-	Dividend *decimal.Decimal `json:"dividend,omitempty"`
-	Split    *decimal.Decimal `json:"split,omitempty"`
-}
-
-func answer(b *Bar) Price {
-	p := Price{Date: b.Day, Close: b.Close}
+func answer(b *Bar) api.Price {
+	p := api.Price{Date: b.Day, Close: b.Close}
 	to := [...]**decimal.Decimal{&p.AdjClose, &p.Open, &p.High, &p.Low, &p.Volume, &p.Dividend, &p.Split}
 	for i, v := range valuesOf(b) {
 		if v.Valid {
@@ -282,27 +218,27 @@ func (h handler) prices(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	prices := make([]Price, len(bars))
+	prices := make([]api.Price, len(bars))
 	for i := range bars {
 		prices[i] = answer(&bars[i])
 	}
-	return c.JSON(http.StatusOK, Prices{symbol, prices})
+	return c.JSON(http.StatusOK, api.SymbolPrices{Symbol: symbol, Prices: prices})
 }
 
 // find is the symbol that a path names.
-func (s *Service) find(c echo.Context) (string, Summary, error) {
+func (s *Service) find(c echo.Context) (string, api.Symbol, error) {
 	asked := c.Param("symbol")
 	symbol, err := events.Symbol(asked)
 	if err == nil {
 		list, err := summaries(c.Request().Context(), s.db.Read(), 1, symbolQuery{only: symbol})
 		if err != nil {
-			return "", Summary{}, err
+			return "", api.Symbol{}, err
 		}
 		if len(list) == 1 {
 			return symbol, list[0], nil
 		}
 	}
-	return "", Summary{}, fault.NotFound("symbol_unknown", "there are no prices of %.40q", asked).
+	return "", api.Symbol{}, fault.NotFound("symbol_unknown", "there are no prices of %.40q", asked).
 		WithHint("list what there is with: GET /v1/symbols")
 }
 
@@ -319,7 +255,7 @@ func (h handler) symbols(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return rest.Pages(c, page, list, func(s Summary) string { return s.Symbol })
+	return rest.Pages(c, page, list, func(s api.Symbol) string { return s.Symbol })
 }
 
 func (h handler) symbol(c echo.Context) error {
@@ -331,11 +267,11 @@ func (h handler) symbol(c echo.Context) error {
 }
 
 // requestedSchedule reads the body of a write and checks it.
-func requestedSchedule(c echo.Context) (r ScheduleRequest, hash string, err error) {
+func requestedSchedule(c echo.Context) (r api.ScheduleRequest, hash string, err error) {
 	if hash, err = rest.Body(c, &r); err != nil {
 		return r, hash, err
 	}
-	return r, hash, r.check()
+	return r, hash, checkSchedule(&r)
 }
 
 func (h handler) createSchedule(c echo.Context) error {
@@ -398,7 +334,7 @@ func (h handler) listSchedules(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return rest.Pages(c, page, list, func(s Schedule) string { return s.ID })
+	return rest.Pages(c, page, list, func(s api.Schedule) string { return s.ID })
 }
 
 func (h handler) getSchedule(c echo.Context) error {

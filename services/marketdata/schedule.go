@@ -12,47 +12,18 @@ import (
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect"
 
+	"stega/api"
 	"stega/events"
 	"stega/fault"
 	"stega/store"
 	"stega/text"
 )
 
-// Schedule describes when prices are pulled automatically.
-type Schedule struct {
-	ID            string     `json:"id"`
-	Name          string     `json:"name"`
-	Version       int64      `json:"version"`
-	Cron          string     `json:"cron"`
-	TimeZone      string     `json:"time_zone"`
-	Kind          string     `json:"kind"`
-	Symbols       []string   `json:"symbols"` // empty: all symbols at the time of the run
-	Provider      string     `json:"provider"`
-	Enabled       bool       `json:"enabled"`
-	NextAt        *time.Time `json:"next_at"` // null when disabled
-	LastAt        *time.Time `json:"last_at"`
-	LastDueAt     *time.Time `json:"last_due_at"`    // null when the last run was triggered by a request
-	LastOperation string     `json:"last_operation"` // of the last run
-	CreatedAt     time.Time  `json:"created_at"`
-	UpdatedAt     time.Time  `json:"updated_at"`
-}
-
-// ScheduleRequest is the body of a request that creates or replaces a schedule.
-type ScheduleRequest struct {
-	Name     string   `json:"name" jsonschema:"required"`
-	Cron     string   `json:"cron" jsonschema:"required"` // minute, hour, day, month and weekday, such as 30 16 * * 1-5
-	TimeZone string   `json:"time_zone"`                  // UTC when it is left out
-	Kind     string   `json:"kind" jsonschema:"enum=latest,enum=backfill"`
-	Symbols  []string `json:"symbols"`  // all that have prices when it is left out
-	Provider string   `json:"provider"` // the default one when it is left out
-	Enabled  *bool    `json:"enabled"`  // true when it is left out
-}
-
 // maxCron bounds a cron expression, in bytes.
 const maxCron = 200
 
 // check validates a request and returns one fault with every error. It normalises the request in place.
-func (p *ScheduleRequest) check() error {
+func checkSchedule(p *api.ScheduleRequest) error {
 	f := fault.Invalid("schedule_invalid", "the schedule is not valid")
 	wrong := func(pointer, detail string) {
 		_ = f.With(fault.Item{Pointer: pointer, Detail: detail})
@@ -68,7 +39,7 @@ func (p *ScheduleRequest) check() error {
 	if p.Kind == "" {
 		p.Kind = Latest
 	}
-	p.checkTiming(wrong)
+	checkTiming(p, wrong)
 	p.Symbols = checkPull(p.Kind, p.Symbols, wrong)
 	if f, ok := errors.AsType[*fault.Fault](CheckProvider(p.Provider)); ok {
 		wrong("/provider", f.Detail+"; "+f.Hint)
@@ -80,7 +51,7 @@ func (p *ScheduleRequest) check() error {
 	return nil
 }
 
-func (p *ScheduleRequest) checkTiming(wrong func(pointer, detail string)) {
+func checkTiming(p *api.ScheduleRequest, wrong func(pointer, detail string)) {
 	p.Cron = strings.Join(strings.Fields(p.Cron), " ")
 	_, err := parseZone(p.TimeZone)
 	if err != nil {
@@ -122,7 +93,7 @@ type scheduleRow struct {
 }
 
 // set sets the fields of a request, at a time.
-func (r *scheduleRow) set(p ScheduleRequest, now time.Time) error {
+func (r *scheduleRow) set(p api.ScheduleRequest, now time.Time) error {
 	symbols, err := json.Marshal(p.Symbols)
 	if err != nil {
 		return err
@@ -148,22 +119,12 @@ func (r *scheduleRow) plan(now time.Time) error {
 	return nil
 }
 
-func (r *scheduleRow) schedule() (Schedule, error) {
-	s := Schedule{
-		ID:            r.ID,
-		Name:          r.Name,
-		Version:       r.Version,
-		Cron:          r.Cron,
-		TimeZone:      r.TimeZone,
-		Kind:          r.Kind,
-		Provider:      r.Provider,
-		Enabled:       r.Enabled,
-		NextAt:        moment(r.NextAt),
-		LastAt:        moment(r.LastAt),
-		LastDueAt:     moment(r.LastDueAt),
-		LastOperation: r.LastOperation,
-		CreatedAt:     *moment(r.CreatedAt),
-		UpdatedAt:     *moment(r.UpdatedAt),
+func (r *scheduleRow) schedule() (api.Schedule, error) {
+	s := api.Schedule{
+		ID: r.ID, Name: r.Name, Version: r.Version, Cron: r.Cron, TimeZone: r.TimeZone, Kind: r.Kind, Provider: r.Provider,
+		Enabled: r.Enabled,
+		NextAt:  moment(r.NextAt), LastAt: moment(r.LastAt), LastDueAt: moment(r.LastDueAt), LastOperation: r.LastOperation,
+		CreatedAt: *moment(r.CreatedAt), UpdatedAt: *moment(r.UpdatedAt),
 	}
 	err := json.Unmarshal([]byte(r.Symbols), &s.Symbols)
 	if s.Symbols == nil {
@@ -204,7 +165,7 @@ func findSchedule(ctx context.Context, db bun.IDB, id string, lock bool) (*sched
 
 // schedules reads at most limit schedules in the order of their ids, after the given one. A name that is not empty
 // selects the schedule of that name.
-func schedules(ctx context.Context, db bun.IDB, limit int, after, name string) ([]Schedule, error) {
+func schedules(ctx context.Context, db bun.IDB, limit int, after, name string) ([]api.Schedule, error) {
 	var rows []scheduleRow
 	query := db.NewSelect().Model(&rows).OrderExpr("id").Limit(int64(limit))
 	if after != "" {
@@ -216,7 +177,7 @@ func schedules(ctx context.Context, db bun.IDB, limit int, after, name string) (
 	if err := query.Scan(ctx); err != nil {
 		return nil, err
 	}
-	list := make([]Schedule, len(rows))
+	list := make([]api.Schedule, len(rows))
 	for i := range rows {
 		var err error
 		if list[i], err = rows[i].schedule(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"stega/api"
 	"stega/events"
 	"stega/fault"
 	"stega/store"
@@ -13,7 +14,7 @@ import (
 // CreateSchedule creates a schedule.
 type CreateSchedule struct {
 	ID   string
-	plan ScheduleRequest
+	plan api.ScheduleRequest
 }
 
 // Topic returns marketdata.create_schedule.
@@ -26,7 +27,7 @@ func (c CreateSchedule) Subject() string { return c.ID }
 type UpdateSchedule struct {
 	ID      string
 	Version int64 // the version that the schedule must have; 0 for any
-	plan    ScheduleRequest
+	plan    api.ScheduleRequest
 }
 
 // Topic returns marketdata.update_schedule.
@@ -116,7 +117,7 @@ func (s *Service) checkScheduleQuota(ctx context.Context, tx *store.Tx) error {
 
 // checkConfigured returns a fault when the provider of an enabled schedule is not configured, since each run would
 // fail.
-func (s *Service) checkConfigured(p ScheduleRequest) error {
+func (s *Service) checkConfigured(p api.ScheduleRequest) error {
 	if p.Enabled != nil && !*p.Enabled {
 		return nil
 	}

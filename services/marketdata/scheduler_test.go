@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"stega/api"
 	"stega/bus"
 	"stega/fault"
 	"stega/internal/servers"
@@ -98,9 +99,9 @@ func (m *member) start(t *testing.T) {
 	t.Cleanup(m.stop)
 }
 
-func (m *member) create(t *testing.T, p ScheduleRequest) string {
+func (m *member) create(t *testing.T, p api.ScheduleRequest) string {
 	t.Helper()
-	require.NoError(t, p.check())
+	require.NoError(t, checkSchedule(&p))
 	op, err := m.bus.Submit(
 		t.Context(), bus.Submission{Command: CreateSchedule{ID: "0198a2f6-0000-7000-8000-000000000001", plan: p}},
 	)
@@ -123,7 +124,7 @@ func (m *member) pulls(t *testing.T) (runs []store.Operation) {
 	return runs
 }
 
-func (m *member) row(t *testing.T, id string) Schedule {
+func (m *member) row(t *testing.T, id string) api.Schedule {
 	t.Helper()
 	r, err := findSchedule(t.Context(), m.db.Read(), id, false)
 	require.NoError(t, err)
@@ -140,7 +141,7 @@ func oncePerCluster(t *testing.T, url string) {
 	for _, m := range members {
 		m.start(t)
 	}
-	id := first.create(t, ScheduleRequest{Name: "often", Cron: "* * * * *"})
+	id := first.create(t, api.ScheduleRequest{Name: "often", Cron: "* * * * *"})
 	const minutes = 30
 	var lastOperations []string
 	for range minutes {
@@ -187,7 +188,7 @@ func TestWhatWasMissedIsMadeUpOnce(t *testing.T) {
 	clock := newHandClock("2024-01-05T12:00:00Z") // a Friday
 	before := join(t, url, clock)
 	before.start(t)
-	id := before.create(t, ScheduleRequest{Name: "close", Cron: "30 16 * * 1-5", TimeZone: "America/New_York"})
+	id := before.create(t, api.ScheduleRequest{Name: "close", Cron: "30 16 * * 1-5", TimeZone: "America/New_York"})
 	due := *before.row(t, id).NextAt
 	assert.Equal(t, "2024-01-05T21:30:00Z", due.Format(time.RFC3339))
 	before.stop()
@@ -215,7 +216,7 @@ func TestADisabledScheduleRests(t *testing.T) {
 	clock := newHandClock("2024-01-05T12:00:30Z")
 	m := join(t, "sqlite://"+filepath.Join(t.TempDir(), "marketdata.db"), clock)
 	off, on := false, true
-	p := ScheduleRequest{Name: "often", Cron: "* * * * *", Enabled: &off}
+	p := api.ScheduleRequest{Name: "often", Cron: "* * * * *", Enabled: &off}
 	id := m.create(t, p)
 	assert.Nil(t, m.row(t, id).NextAt)
 	clock.set(clock.Now().Add(time.Hour))
@@ -224,7 +225,7 @@ func TestADisabledScheduleRests(t *testing.T) {
 	assert.Empty(t, m.pulls(t))
 
 	p.Enabled = &on
-	require.NoError(t, p.check())
+	require.NoError(t, checkSchedule(&p))
 	op, err := m.bus.Submit(t.Context(), bus.Submission{Command: UpdateSchedule{ID: id, plan: p}})
 	require.NoError(t, err)
 	require.Nil(t, op.Error, "%v", op.Error)
@@ -243,7 +244,7 @@ func TestADamagedScheduleHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	clock := newHandClock("2024-01-05T12:00:30Z")
 	m := join(t, "sqlite://"+filepath.Join(t.TempDir(), "marketdata.db"), clock)
-	id := m.create(t, ScheduleRequest{Name: "often", Cron: "* * * * *"})
+	id := m.create(t, api.ScheduleRequest{Name: "often", Cron: "* * * * *"})
 	require.NoError(t, m.db.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {
 		_, err := tx.ExecContext(
 			ctx,

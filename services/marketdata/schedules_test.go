@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"stega/api"
 	"stega/events"
 	"stega/internal/stegatest"
 	"stega/process"
@@ -132,7 +133,7 @@ func scheduled(t *testing.T, now string) (*stegatest.Server, *clock, *exchange) 
 
 const afterTheClose = `{"name":"close","cron":"30  16 * * 1-5","time_zone":"America/New_York"}`
 
-func schedule(s *stegatest.Server, id string) (got marketdata.Schedule) {
+func schedule(s *stegatest.Server, id string) (got api.Schedule) {
 	s.Get("/v1/schedules/"+id, &got)
 	return got
 }
@@ -253,7 +254,7 @@ func TestLifeOfASchedule(t *testing.T) {
 
 	other := create(t, s, strings.Replace(afterTheClose, "close", "other", 1))
 	var list struct {
-		Items      []marketdata.Schedule
+		Items      []api.Schedule
 		NextCursor string `json:"next_cursor"`
 	}
 	s.Get("/v1/schedules?limit=1", &list)

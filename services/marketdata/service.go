@@ -14,7 +14,7 @@ import (
 type Service struct {
 	db        *store.DB
 	options   Options
-	providers []Provider
+	providers []source
 	clock     Clock
 	changed   chan struct{} // a schedule changed in this process
 }

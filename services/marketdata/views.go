@@ -8,6 +8,7 @@ import (
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect"
 
+	"stega/api"
 	"stega/civil"
 	"stega/fault"
 	"stega/store"
@@ -133,14 +134,6 @@ func history(ctx context.Context, db bun.IDB, symbol string, from, to *civil.Dat
 	}), nil
 }
 
-// Summary describes the prices of a symbol.
-type Summary struct {
-	Symbol string     `json:"symbol"`
-	First  civil.Date `json:"first"`
-	Last   civil.Date `json:"last"`
-	Count  int        `json:"count"` // days with a price
-}
-
 // symbolQuery filters symbols; an empty field does not filter.
 type symbolQuery struct {
 	after    string // only symbols after this one
@@ -150,8 +143,8 @@ type symbolQuery struct {
 }
 
 // summaries lists at most limit symbols, in order.
-func summaries(ctx context.Context, db bun.IDB, limit int, filter symbolQuery) ([]Summary, error) {
-	var list []Summary
+func summaries(ctx context.Context, db bun.IDB, limit int, filter symbolQuery) ([]api.Symbol, error) {
+	var list []api.Symbol
 	query := db.NewSelect().Table("prices").Column("symbol").ColumnExpr("min(first_day) AS first").
 		ColumnExpr("max(last_day) AS last").
 		ColumnExpr("sum(bars) AS count").GroupExpr("symbol").OrderExpr("symbol").Limit(int64(limit))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"stega/api"
 	"stega/events"
 	"stega/fault"
 	"stega/rest"
@@ -24,57 +25,31 @@ func (s *Service) Routes(port rest.Service) []rest.Route {
 	return []rest.Route{
 		{
 			Name: "listOptimizations", Method: http.MethodGet, Path: "/v1/optimizations", Scope: rest.ScopeRead,
-			Summary: "List optimizations, the newest first", Answer: rest.List[Summary]{}, Handler: s.list,
+			Summary: "List optimizations, the newest first", Answer: api.List[Summary]{}, Handler: s.list,
 			Query: rest.Paging(
 				rest.Param{Name: "portfolio_id", About: "id of the portfolio that is optimized"},
 				rest.Param{Name: "name", About: "name of the optimization"},
 			),
 		},
 		{
-			Name:    "runOptimization",
-			Method:  http.MethodPost,
-			Path:    "/v1/optimizations",
-			Scope:   rest.ScopeWrite,
-			Command: Run{}.Topic(),
-			Summary: "Find optimal weights, in a job",
-			Body:    Request{},
-			Answer:  rest.Accepted{},
-			Handler: h.run,
+			Name: "runOptimization", Method: http.MethodPost, Path: "/v1/optimizations", Scope: rest.ScopeWrite, Command: Run{}.Topic(),
+			Summary: "Find optimal weights, in a job", Body: Request{}, Answer: api.Accepted{}, Handler: h.run,
 		},
 		{
 			Name: "getOptimization", Method: http.MethodGet, Path: "/v1/optimizations/{id}", Scope: rest.ScopeRead,
 			Summary: "Show an optimization with its result", Answer: Optimization{}, Handler: s.get,
 		},
 		{
-			Name:    "deleteOptimization",
-			Method:  http.MethodDelete,
-			Path:    "/v1/optimizations/{id}",
-			Scope:   rest.ScopeWrite,
-			Command: Delete{}.Topic(),
-			Summary: "Delete an optimization",
-			Answer:  rest.Accepted{},
-			Handler: h.delete,
+			Name: "deleteOptimization", Method: http.MethodDelete, Path: "/v1/optimizations/{id}", Scope: rest.ScopeWrite, Command: Delete{}.Topic(),
+			Summary: "Delete an optimization", Answer: api.Accepted{}, Handler: h.delete,
 		},
 		{
-			Name:    "followOptimization",
-			Method:  http.MethodPut,
-			Path:    "/v1/optimizations/{id}/follow",
-			Scope:   rest.ScopeWrite,
-			Command: Follow{}.Topic(),
-			Summary: "Run an optimization again whenever its inputs change, or no longer",
-			Body:    FollowRequest{},
-			Answer:  rest.Accepted{},
-			Handler: h.follow,
+			Name: "followOptimization", Method: http.MethodPut, Path: "/v1/optimizations/{id}/follow", Scope: rest.ScopeWrite, Command: Follow{}.Topic(),
+			Summary: "Run an optimization again whenever its inputs change, or no longer", Body: FollowRequest{}, Answer: api.Accepted{}, Handler: h.follow,
 		},
 		{
-			Name:    "repeatOptimization",
-			Method:  http.MethodPost,
-			Path:    "/v1/optimizations/{id}/repeat",
-			Scope:   rest.ScopeWrite,
-			Command: Run{}.Topic(),
-			Summary: "Run an optimization again on the data of its last run",
-			Answer:  rest.Accepted{},
-			Handler: h.repeat,
+			Name: "repeatOptimization", Method: http.MethodPost, Path: "/v1/optimizations/{id}/repeat", Scope: rest.ScopeWrite, Command: Run{}.Topic(),
+			Summary: "Run an optimization again on the data of its last run", Answer: api.Accepted{}, Handler: h.repeat,
 		},
 		{
 			Name:    "allocateOptimization",

@@ -4,13 +4,11 @@ import (
 	"database/sql"
 	"errors"
 	"net/http"
-	"strings"
 
-	"github.com/govalues/decimal"
 	"github.com/labstack/echo/v4"
 
+	"stega/api"
 	"stega/events"
-	"stega/fault"
 	"stega/rest"
 	"stega/store"
 )
@@ -22,45 +20,24 @@ func (s *Service) Routes(port rest.Service) []rest.Route {
 		{
 			Name: "listPortfolios", Method: http.MethodGet, Path: "/v1/portfolios", Scope: rest.ScopeRead,
 			Summary: "List portfolios", Query: rest.Paging(rest.Param{Name: "name", About: "name of the portfolio"}),
-			Answer: rest.List[events.Portfolio]{}, Handler: h.list,
+			Answer: api.List[events.Portfolio]{}, Handler: h.list,
 		},
 		{
-			Name:    "createPortfolio",
-			Method:  http.MethodPost,
-			Path:    "/v1/portfolios",
-			Scope:   rest.ScopeWrite,
-			Command: Create{}.Topic(),
-			Summary: "Create a portfolio",
-			Body:    Request{},
-			Answer:  rest.Accepted{},
-			Handler: h.create,
+			Name: "createPortfolio", Method: http.MethodPost, Path: "/v1/portfolios", Scope: rest.ScopeWrite, Command: Create{}.Topic(),
+			Summary: "Create a portfolio", Body: api.PortfolioRequest{}, Answer: api.Accepted{}, Handler: h.create,
 		},
 		{
 			Name: "getPortfolio", Method: http.MethodGet, Path: "/v1/portfolios/{id}", Scope: rest.ScopeRead,
 			Summary: "Show a portfolio", Answer: events.Portfolio{}, Handler: h.get,
 		},
 		{
-			Name:    "updatePortfolio",
-			Method:  http.MethodPut,
-			Path:    "/v1/portfolios/{id}",
-			Scope:   rest.ScopeWrite,
-			Command: Update{}.Topic(),
-			Summary: "Replace the name and the assets of a portfolio",
-			IfMatch: true,
-			Body:    Request{},
-			Answer:  rest.Accepted{},
-			Handler: h.update,
+			Name: "updatePortfolio", Method: http.MethodPut, Path: "/v1/portfolios/{id}", Scope: rest.ScopeWrite, Command: Update{}.Topic(),
+			Summary: "Replace the name and the assets of a portfolio", IfMatch: true,
+			Body: api.PortfolioRequest{}, Answer: api.Accepted{}, Handler: h.update,
 		},
 		{
-			Name:    "deletePortfolio",
-			Method:  http.MethodDelete,
-			Path:    "/v1/portfolios/{id}",
-			Scope:   rest.ScopeWrite,
-			Command: Delete{}.Topic(),
-			Summary: "Delete a portfolio",
-			IfMatch: true,
-			Answer:  rest.Accepted{},
-			Handler: h.delete,
+			Name: "deletePortfolio", Method: http.MethodDelete, Path: "/v1/portfolios/{id}", Scope: rest.ScopeWrite, Command: Delete{}.Topic(),
+			Summary: "Delete a portfolio", IfMatch: true, Answer: api.Accepted{}, Handler: h.delete,
 		},
 	}
 }
@@ -73,11 +50,11 @@ type handler struct {
 
 // requested reads the body of a write and checks it.
 func requested(c echo.Context) (name string, assets []events.Asset, hash string, err error) {
-	var r Request
+	var r api.PortfolioRequest
 	if hash, err = rest.Body(c, &r); err != nil {
 		return "", nil, "", err
 	}
-	assets = r.assets()
+	assets = r.EventAssets()
 	name, err = check(r.Name, assets)
 	return name, assets, hash, err
 }
@@ -111,41 +88,6 @@ func (h handler) delete(c echo.Context) error {
 	}
 	id := c.Param("id")
 	return rest.Write(c, h.port, Delete{ID: id, Version: version}, id, rest.Hash(c, nil))
-}
-
-// Request is the body of a request that creates or replaces a portfolio.
-type Request struct {
-	Name   string         `json:"name" jsonschema:"required"`
-	Assets []AssetRequest `json:"assets" jsonschema:"required"`
-}
-
-// AssetRequest is one asset of a request.
-type AssetRequest struct {
-	Symbol string `json:"symbol" jsonschema:"required"`
-	Weight weight `json:"weight" jsonschema:"required"` // the weights of a portfolio add up to 1
-}
-
-func (r Request) assets() []events.Asset {
-	assets := make([]events.Asset, len(r.Assets))
-	for i, a := range r.Assets {
-		assets[i] = events.Asset{Symbol: a.Symbol, Weight: a.Weight.Decimal}
-	}
-	return assets
-}
-
-// weight is a decimal that is refused when it has more digits than are stored, and never rounded.
-type weight struct{ decimal.Decimal }
-
-func (w *weight) UnmarshalJSON(text []byte) error {
-	mantissa, _, _ := strings.Cut(strings.ToLower(strings.Trim(string(text), `"+-`)), "e")
-	whole, fraction, _ := strings.Cut(mantissa, ".")
-	digits := strings.TrimLeft(whole+strings.TrimRight(fraction, "0"), "0")
-	err := w.Decimal.UnmarshalJSON(text)
-	if len(digits) > decimal.MaxPrec || err == nil && digits != "" && w.IsZero() {
-		return fault.Invalid("weight_invalid", "%.40s has more than %d digits: write it as it is to be kept", text,
-			decimal.MaxPrec)
-	}
-	return err
 }
 
 func (h handler) list(c echo.Context) error {

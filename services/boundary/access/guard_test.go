@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"stega/api"
 	"stega/rest"
 )
 
@@ -402,7 +403,7 @@ func TestRequestsKeepTheirIds(t *testing.T) {
 		Header().Get("X-Request-Id"))
 	got := ask(t, h, "GET", "/v1/symbols", "", "X-Request-Id", strings.Repeat("x", 65))
 	assert.Len(t, got.Header().Get("X-Request-Id"), 26)
-	var p rest.Problem
+	var p api.Problem
 	got.json(&p)
 	assert.Equal(t, got.Header().Get("X-Request-Id"), p.Instance)
 }

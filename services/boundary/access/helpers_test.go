@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"stega/api"
 	"stega/internal/servers"
 	"stega/migrations"
 	"stega/rest"
@@ -146,7 +147,7 @@ func (a answer) json(into any) {
 
 func (a answer) code() string {
 	a.t.Helper()
-	var p rest.Problem
+	var p api.Problem
 	a.json(&p)
 	assert.Equal(a.t, "application/problem+json", a.Header().Get("Content-Type"))
 	assert.Equal(a.t, a.Code, p.Status)

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"stega/api"
 	"stega/rest"
 )
 
@@ -102,7 +103,7 @@ func (a *Access) Routes() []rest.Route {
 		},
 		{
 			Name: "listTokens", Method: http.MethodGet, Path: "/v1/tokens", Scope: Admin, Summary: "List tokens",
-			Query: rest.Paging(), Answer: rest.List[Token]{}, Handler: a.listTokens,
+			Query: rest.Paging(), Answer: api.List[Token]{}, Handler: a.listTokens,
 		},
 		{
 			Name:    "createToken",
@@ -136,8 +137,7 @@ func (a *Access) Routes() []rest.Route {
 				rest.Param{Name: "token", About: "id of the token that sent the requests"},
 				rest.Param{Name: "operation", About: "id of the operation that a request became"},
 			),
-			Answer:  rest.List[Entry]{},
-			Handler: a.listAudit,
+			Answer: api.List[Entry]{}, Handler: a.listAudit,
 		},
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 
+	"stega/api"
 	"stega/internal/backoff"
 	"stega/internal/wait"
 	"stega/rest"
@@ -86,7 +87,7 @@ type got struct {
 	t      testing.TB
 }
 
-func (g got) problem() (p rest.Problem) {
+func (g got) problem() (p api.Problem) {
 	g.t.Helper()
 	assert.Equal(g.t, "application/problem+json", g.header.Get("Content-Type"))
 	require.NoError(g.t, json.Unmarshal(g.body, &p), "%s", g.body)
