@@ -26,8 +26,9 @@ import (
 // for all below it too. Of the keys, the longest that a package's path begins with is its rule; a package without one
 // fails. Tests may import more.
 var imports = map[string][]string{
-	"main":            {"cmd"},
-	"cmd":             {"api", "bench", "broker/...", "client", "daemon", "events", "internal/eventschema", "internal/files", "internal/plot", "process", "services/..."},
+	"main": {"cmd"},
+	"cmd": {"api", "bench", "broker/...", "client", "daemon", "events", "internal/eventschema",
+		"internal/files", "internal/plot", "process", "services/..."},
 	"bench":           {"broker/...", "bus", "events", "process", "store"},
 	"daemon":          {"api", "client", "events", "internal/files"},
 	"client":          {"api", "events"},
@@ -51,11 +52,13 @@ var imports = map[string][]string{
 
 	"internal/backoff": {},
 
-	"services":              {"api", "bus", "events", "replay", "rest"},
-	"services/portfolio":    {"api", "bus", "events", "replay", "rest", "store"},
-	"services/marketdata":   {"api", "bus", "events", "quant", "replay", "rest", "services/marketdata/...", "store"},
-	"services/returns":      {"api", "bus", "events", "quant", "replay", "rest", "series", "services/internal/...", "store"},
-	"services/correlations": {"api", "bus", "events", "quant", "replay", "rest", "series", "services/internal/...", "store"},
+	"services":            {"api", "bus", "events", "replay", "rest"},
+	"services/portfolio":  {"api", "bus", "events", "replay", "rest", "store"},
+	"services/marketdata": {"api", "bus", "events", "quant", "replay", "rest", "services/marketdata/...", "store"},
+	"services/returns": {"api", "bus", "events", "quant", "replay", "rest", "series", "services/internal/...",
+		"store"},
+	"services/correlations": {"api", "bus", "events", "quant", "replay", "rest", "series", "services/internal/...",
+		"store"},
 	"services/optimization": {
 		"api", "bus", "events", "quant/...", "replay", "rest", "series", "services/internal/...", "store",
 	},

@@ -49,7 +49,8 @@ func (w *Weight) UnmarshalJSON(text []byte) error {
 	digits := strings.TrimLeft(whole+strings.TrimRight(fraction, "0"), "0")
 	err := w.Decimal.UnmarshalJSON(text)
 	if len(digits) > decimal.MaxPrec || err == nil && digits != "" && w.IsZero() {
-		return fault.Invalid("weight_invalid", "%.40s has more than %d digits: write it as it is to be kept", text, decimal.MaxPrec)
+		return fault.Invalid("weight_invalid", "%.40s has more than %d digits: write it as it is to be kept", text,
+			decimal.MaxPrec)
 	}
 	return err
 }

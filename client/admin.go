@@ -86,7 +86,9 @@ func (c *Client) Publish(ctx context.Context, topic string, data []byte) (Answer
 }
 
 // DeadLetters lists messages that could not be handled, of one service and in one state, when these are not empty.
-func (c *Client) DeadLetters(ctx context.Context, limit int, service, state string) (Answer[api.List[api.DeadLetter]], error) {
+func (c *Client) DeadLetters(
+	ctx context.Context, limit int, service, state string,
+) (Answer[api.List[api.DeadLetter]], error) {
 	q := Page{Limit: limit}.query()
 	set(q, "service", service)
 	set(q, "state", state)

@@ -121,9 +121,10 @@ func newOptimizeList(g *globals) *cobra.Command {
 				}
 				portfolio = p.ID
 			}
-			list, raw, err := all(g, limit, func(p client.Page) (client.Answer[api.List[client.OptimizationSummary]], error) {
-				return cl.Optimizations(ctx, p, portfolio)
-			})
+			list, raw, err := all(g, limit,
+				func(p client.Page) (client.Answer[api.List[client.OptimizationSummary]], error) {
+					return cl.Optimizations(ctx, p, portfolio)
+				})
 			if err != nil {
 				return err
 			}

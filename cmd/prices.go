@@ -128,7 +128,8 @@ stega prices providers lists them.`,
 				return fault.Usage("from_unused", "--from needs --backfill").WithHint("add --backfill")
 			}
 			_, err := g.write(
-				ctx, c, cl, client.PullPrices(api.PullRequest{Kind: kind, Symbols: args, From: from, Provider: provider}), &w,
+				ctx, c, cl,
+				client.PullPrices(api.PullRequest{Kind: kind, Symbols: args, From: from, Provider: provider}), &w,
 				"pulled prices",
 			)
 			if err == nil {

@@ -84,8 +84,15 @@ func (p *Process) ownRoutes() []rest.Route {
 			Handler: p.publish,
 		},
 		{
-			Name: "rebuild", Method: http.MethodPost, Path: "/v1/rebuild/{service}", Scope: rest.ScopeAdmin, Service: "{service}", Command: "{service}.rebuild",
-			Summary: "Rebuild the read views of a service, which answers meanwhile", Answer: api.Accepted{}, Handler: p.rebuild,
+			Name:    "rebuild",
+			Method:  http.MethodPost,
+			Path:    "/v1/rebuild/{service}",
+			Scope:   rest.ScopeAdmin,
+			Service: "{service}",
+			Command: "{service}.rebuild",
+			Summary: "Rebuild the read views of a service, which answers meanwhile",
+			Answer:  api.Accepted{},
+			Handler: p.rebuild,
 		},
 	}...)
 }

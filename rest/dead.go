@@ -11,15 +11,27 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"stega/api"
+	"stega/events"
 	"stega/fault"
 	"stega/store"
 )
 
 func letter(service string, m store.ParkedMessage, whole bool) api.DeadLetter {
 	l := api.DeadLetter{
-		Service: service, ID: m.ID, Handler: m.Handler, State: string(m.State), Topic: m.Message.Type, Subject: m.Message.Subject, MessageID: m.Message.ID,
-		Operation: m.Message.Correlation, Attempts: m.Attempts, Cause: m.Cause, Error: m.LastError,
-		ParkedAt: some(m.ParkedAt), DueAt: some(m.DueAt), DiedAt: some(m.DiedAt),
+		Service:   service,
+		ID:        m.ID,
+		Handler:   m.Handler,
+		State:     string(m.State),
+		Topic:     m.Message.Type,
+		Subject:   m.Message.Subject,
+		MessageID: m.Message.ID,
+		Operation: m.Message.Correlation,
+		Attempts:  m.Attempts,
+		Cause:     m.Cause,
+		Error:     m.LastError,
+		ParkedAt:  some(m.ParkedAt),
+		DueAt:     some(m.DueAt),
+		DiedAt:    some(m.DiedAt),
 	}
 	if whole {
 		if l.Data = events.Arrays(m.Message.Type, m.Message.Data); !json.Valid(l.Data) {
@@ -68,9 +80,17 @@ func DeadLetters(dbs ...*store.DB) []Route {
 			Answer:  api.DeadLetter{}, Handler: d.one(d.get),
 		},
 		{
-			Name: "retryDeadLetter", Method: http.MethodPost, Path: "/v1/dead/{service}/{id}/retry", Scope: ScopeAdmin, Service: "{service}",
-			Command: "dead.retry", Summary: "Handle a message again, with other data if the body has some",
-			Body: api.RetryRequest{}, BodyOptional: true, Status: http.StatusNoContent, Handler: d.one(d.retry),
+			Name:         "retryDeadLetter",
+			Method:       http.MethodPost,
+			Path:         "/v1/dead/{service}/{id}/retry",
+			Scope:        ScopeAdmin,
+			Service:      "{service}",
+			Command:      "dead.retry",
+			Summary:      "Handle a message again, with other data if the body has some",
+			Body:         api.RetryRequest{},
+			BodyOptional: true,
+			Status:       http.StatusNoContent,
+			Handler:      d.one(d.retry),
 		},
 		{
 			Name:    "dropDeadLetter",

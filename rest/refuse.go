@@ -33,9 +33,15 @@ func refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault, status int) 
 	status = cmp.Or(status, f.Kind.Status())
 	h := w.Header()
 	p := api.Problem{
-		Type: "about:blank", Title: cmp.Or(http.StatusText(status), "Client Closed Request"), Status: status, Kind: f.Kind,
-		Code: f.Code, Detail: f.Detail,
-		Hint: f.Hint, Errors: f.Errors, Instance: h.Get(echo.HeaderXRequestID),
+		Type:     "about:blank",
+		Title:    cmp.Or(http.StatusText(status), "Client Closed Request"),
+		Status:   status,
+		Kind:     f.Kind,
+		Code:     f.Code,
+		Detail:   f.Detail,
+		Hint:     f.Hint,
+		Errors:   f.Errors,
+		Instance: h.Get(echo.HeaderXRequestID),
 	}
 	if (f.Kind == fault.KindUnavailable || f.Kind == fault.KindRateLimited) && h.Get(echo.HeaderRetryAfter) == "" {
 		h.Set(echo.HeaderRetryAfter, "1")

@@ -28,10 +28,17 @@ type schemas struct {
 
 // names are those of types whose own name says too little outside of their package.
 var names = map[string]string{
-	"optimization.Request": "OptimizationRequest", "optimization.Summary": "OptimizationSummary",
-	"optimization.Result": "OptimizationResult", "optimization.Data": "OptimizationData", "access.Entry": "AuditEntry", "access.Made": "CreatedToken",
-	"access.Link": "SignInLink", "correlations.matrixAnswer": "CorrelationMatrix", "correlations.Rolling": "RollingCorrelation", "returns.YearOf": "YearlyReturns",
-	"process.LogLine": "LogEntry",
+	"optimization.Request":      "OptimizationRequest",
+	"optimization.Summary":      "OptimizationSummary",
+	"optimization.Result":       "OptimizationResult",
+	"optimization.Data":         "OptimizationData",
+	"access.Entry":              "AuditEntry",
+	"access.Made":               "CreatedToken",
+	"access.Link":               "SignInLink",
+	"correlations.matrixAnswer": "CorrelationMatrix",
+	"correlations.Rolling":      "RollingCorrelation",
+	"returns.YearOf":            "YearlyReturns",
+	"process.LogLine":           "LogEntry",
 }
 
 // name returns the name of a type among the schemas.

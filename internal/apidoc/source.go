@@ -97,7 +97,7 @@ func (s *source) constant(pkg string, v *ast.ValueSpec) {
 func (s *source) fault(pkg string, call *ast.CallExpr) {
 	// which serve nothing
 	for _, of := range []string{"stega/cmd", "stega/client", "stega/daemon", "stega/internal", "stega/test",
-		"stega/bench", "stega/broker"} {
+		"stega/bench"} {
 		if strings.HasPrefix(pkg, of) || strings.HasSuffix(pkg, "test") {
 			return
 		}
@@ -124,11 +124,9 @@ func (s *source) fault(pkg string, call *ast.CallExpr) {
 	}
 	var texts [2]string
 	for i := range texts {
-		lit, ok := args[i].(*ast.BasicLit)
-		if !ok || lit.Kind != token.STRING {
+		if texts[i] = literal(args[i]); texts[i] == "" {
 			return
 		}
-		texts[i], _ = strconv.Unquote(lit.Value)
 	}
 	if statusOf(constructor) == 0 || !codeForm.MatchString(texts[0]) {
 		return
@@ -136,6 +134,22 @@ func (s *source) fault(pkg string, call *ast.CallExpr) {
 	if _, there := s.codes[texts[0]]; !there {
 		s.codes[texts[0]] = Code{texts[0], constructor, verbs.ReplaceAllString(texts[1], "…")}
 	}
+}
+
+// literal returns the text of a string literal, or of a sum of them; empty for anything else.
+func literal(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		if e.Kind == token.STRING {
+			text, _ := strconv.Unquote(e.Value) // the parser has read it
+			return text
+		}
+	case *ast.BinaryExpr:
+		if x, y := literal(e.X), literal(e.Y); e.Op == token.ADD && x != "" && y != "" {
+			return x + y
+		}
+	}
+	return ""
 }
 
 var codeForm = regexp.MustCompile(`^[a-z]+(_[a-z]+)+$`)

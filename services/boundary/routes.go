@@ -22,8 +22,14 @@ import (
 func (s *Server) Routes() []rest.Route {
 	return append(s.access.Routes(), []rest.Route{
 		{
-			Name: "listOperations", Method: http.MethodGet, Path: "/v1/operations", Scope: rest.ScopeRead,
-			Summary: "List operations, the newest first", Query: rest.Paging(), Answer: api.List[Operation]{}, Handler: s.list,
+			Name:    "listOperations",
+			Method:  http.MethodGet,
+			Path:    "/v1/operations",
+			Scope:   rest.ScopeRead,
+			Summary: "List operations, the newest first",
+			Query:   rest.Paging(),
+			Answer:  api.List[Operation]{},
+			Handler: s.list,
 		},
 		{
 			Name: "getOperation", Method: http.MethodGet, Path: "/v1/operations/{id}", Scope: rest.ScopeRead,

@@ -19,13 +19,25 @@ type source struct {
 // providers returns all providers of this program. The first that is configured is the default.
 func providers(o Options) []source {
 	all := []source{
-		{Provider: api.Provider{Name: "folder", About: "a folder of CSV files", Settings: []string{"STEGA_PRICES_FOLDER"}}},
+		{Provider: api.Provider{
+			Name:     "folder",
+			About:    "a folder of CSV files",
+			Settings: []string{"STEGA_PRICES_FOLDER"},
+		}},
 		{Provider: api.Provider{
 			Name: "eodhd", About: "an end-of-day API of the EODHD kind",
 			Settings: []string{"STEGA_EODHD_URL", "STEGA_EODHD_KEY"},
 		}},
-		{Provider: api.Provider{Name: "stooq", About: "CSV as Stooq serves it", Settings: []string{"STEGA_STOOQ_URL", "STEGA_STOOQ_KEY"}}},
-		{Provider: api.Provider{Name: "yahoo", About: "charts as Yahoo serves them", Settings: []string{"STEGA_YAHOO_URL"}}},
+		{Provider: api.Provider{
+			Name:     "stooq",
+			About:    "CSV as Stooq serves it",
+			Settings: []string{"STEGA_STOOQ_URL", "STEGA_STOOQ_KEY"},
+		}},
+		{Provider: api.Provider{
+			Name:     "yahoo",
+			About:    "charts as Yahoo serves them",
+			Settings: []string{"STEGA_YAHOO_URL"},
+		}},
 	}
 	if o.Folder != "" {
 		all[0].provider = provider.NewFolder(o.Folder)

@@ -121,10 +121,20 @@ func (r *scheduleRow) plan(now time.Time) error {
 
 func (r *scheduleRow) schedule() (api.Schedule, error) {
 	s := api.Schedule{
-		ID: r.ID, Name: r.Name, Version: r.Version, Cron: r.Cron, TimeZone: r.TimeZone, Kind: r.Kind, Provider: r.Provider,
-		Enabled: r.Enabled,
-		NextAt:  moment(r.NextAt), LastAt: moment(r.LastAt), LastDueAt: moment(r.LastDueAt), LastOperation: r.LastOperation,
-		CreatedAt: *moment(r.CreatedAt), UpdatedAt: *moment(r.UpdatedAt),
+		ID:            r.ID,
+		Name:          r.Name,
+		Version:       r.Version,
+		Cron:          r.Cron,
+		TimeZone:      r.TimeZone,
+		Kind:          r.Kind,
+		Provider:      r.Provider,
+		Enabled:       r.Enabled,
+		NextAt:        moment(r.NextAt),
+		LastAt:        moment(r.LastAt),
+		LastDueAt:     moment(r.LastDueAt),
+		LastOperation: r.LastOperation,
+		CreatedAt:     *moment(r.CreatedAt),
+		UpdatedAt:     *moment(r.UpdatedAt),
 	}
 	err := json.Unmarshal([]byte(r.Symbols), &s.Symbols)
 	if s.Symbols == nil {
