@@ -139,6 +139,9 @@ func (e AssetUpdated) Check() error {
 		return errors.New(
 			"changed_from and first must not be after changed_to and last, and observations not below zero")
 	}
+	if e.LastClose != nil && !e.LastClose.IsPos() {
+		return fmt.Errorf("last_close is %s, and must be above zero", e.LastClose)
+	}
 	if err := e.checkSeries(); err != nil {
 		return err
 	}

@@ -67,7 +67,7 @@ func samples() []events.Typed {
 			Split:    events.Column{price("2"), {}},
 		},
 		events.AssetUpdated{Symbol: "AAPL", ChangedFrom: day, ChangedTo: day.AddDays(3), First: day.AddDays(-100),
-			Last: day.AddDays(3), Observations: 70,
+			Last: day.AddDays(3), Observations: 70, LastClose: new(decimal.MustParse("99")),
 			Days: events.Days{day, day.AddDays(3)}, Returns: events.Floats{0.1 + 0.2, -0.0221729490022172949}},
 		events.OptimizationCompleted{
 			ID: operation, Name: "core, calm", Objective: "min_volatility", PortfolioID: portfolio.ID,

@@ -45,7 +45,8 @@ func bulkSamples() map[string]events.Typed {
 		},
 		"returns": events.AssetUpdated{
 			Symbol: "AAPL", ChangedFrom: day, ChangedTo: day + 40, First: day, Last: day + 40, Observations: 4,
-			Days: days, Returns: events.Floats{math.NaN(), 0.1 + 0.2, math.Copysign(0, -1), -math.SmallestNonzeroFloat64},
+			Days:    days,
+			Returns: events.Floats{math.NaN(), 0.1 + 0.2, math.Copysign(0, -1), -math.SmallestNonzeroFloat64},
 		},
 	}
 }
@@ -153,8 +154,8 @@ func TestPackedEventsAreBounded(t *testing.T) {
 		for i := range days {
 			e.Days = append(e.Days, civil.Of(1, 1, 1)+civil.Date(i*1000))
 			for _, c := range []*events.Column{&e.Close, &e.AdjClose, &e.Dividend, &e.Split} {
-				v := decimal.NullDecimal{Decimal: decimal.MustNew(digits-r.Int64N(1000), r.IntN(19)), Valid: i > 0 || c == &e.Close}
-				*c = append(*c, v)
+				price := decimal.MustNew(digits-r.Int64N(1000), r.IntN(19))
+				*c = append(*c, decimal.NullDecimal{Decimal: price, Valid: i > 0 || c == &e.Close})
 			}
 		}
 		data, err := events.Marshal(e)
@@ -178,7 +179,8 @@ func FuzzPackedEvents(f *testing.F) {
 	}
 	for _, text := range []string{
 		`{"packed":"AQEA","symbol":"A"}`, `{"packed":"AQEA",}`, `{"packed":"","symbol":"A"}`, `{"packed":"AQ=="}`,
-		"{\"packed\":\"AQ\n==\",\"symbol\":\"A\"}", `{"packed":"AQEA","Packed":"AQEA","symbol":"A"}`, `{"packed":null,"a":1}`,
+		"{\"packed\":\"AQ\n==\",\"symbol\":\"A\"}", `{"packed":"AQEA","Packed":"AQEA","symbol":"A"}`,
+		`{"packed":null,"a":1}`,
 		`{"symbol":"A","dates":["0000-01-01"],"close":["1"]}`, `{"symbol":"A","dates":["2026-01-02"],"close":["0.00"]}`,
 	} {
 		f.Add("marketdata.prices_imported", []byte(text))

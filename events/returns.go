@@ -1,6 +1,10 @@
 package events
 
-import "stega/civil"
+import (
+	"github.com/govalues/decimal"
+
+	"stega/civil"
+)
 
 // AssetUpdated is published when the return series of a symbol changed between two days, and carries the series
 // there. A service that merges these days into its series has the whole series. A long change is sent in several of
@@ -12,6 +16,8 @@ type AssetUpdated struct {
 	First        civil.Date `json:"first"`
 	Last         civil.Date `json:"last"`
 	Observations int        `json:"observations"` // days with a price
+	// LastClose is the exact close of the last day. A change of earlier days can omit it.
+	LastClose *decimal.Decimal `json:"last_close,omitempty"`
 	// Days lists the days with a price from changed_from to changed_to, ordered. Returns has the simple return of
 	// each since the previous day with a price, wherever that is. The first day of the series has no return.
 	Days    Days   `json:"dates"`

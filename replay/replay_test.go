@@ -190,6 +190,9 @@ func (s *suite) damage() {
 			"= 'S007'",
 		"INSERT INTO series SELECT symbol, 2020, first_day, last_day, days, data, format FROM series "+
 			"WHERE symbol = 'S008' AND year = 2023",
+		"UPDATE closes SET day = day + 900, close = '999' WHERE symbol = 'S001'",
+		"INSERT INTO closes (symbol, day, close) VALUES ('GHOST2', 1, '1')",
+		"DELETE FROM closes WHERE symbol = 'S002'",
 	)...)
 	s.exec("correlations", append(portfolios,
 		"UPDATE series SET data = (SELECT data FROM series WHERE symbol = 'S001' AND year = 2023) "+
@@ -402,63 +405,93 @@ func TestARebuildUnderWayRefusesAnother(t *testing.T) {
 	assert.Equal(t, before, views(t, urls)["returns"])
 }
 
-// A dead price is retried after its correction was applied: the views keep the correction, as after a rebuild.
+// A dead price, or the returns that follow from it, are retried after their correction was applied: the views keep the
+// correction, as after a rebuild.
 func TestARetriedDeadPriceDoesNotReplaceItsCorrection(t *testing.T) {
 	t.Parallel()
-	data, urls := onSQLite(t)
-	s := grown(t, data, urls, 3)
-	broken := map[string]string{"returns": "series", "optimization": "closes"}
-	for service, table := range broken {
-		s.exec(service, "ALTER TABLE "+table+" RENAME TO mislaid")
-	}
-	s.Unsettled().Import("date,symbol,close\n2024-02-01,S000,999\n", "")
-	for service := range broken {
-		s.Eventually("the price is parked in "+service, func() bool { return s.parked(service) > 0 })
-	}
-	for service, table := range broken {
-		// Like a message that the broker gave up and that is listed only after its successor was applied.
-		s.exec(service, "UPDATE parked SET state = 'dead', holds = FALSE, died_at = parked_at "+
-			"WHERE topic = 'marketdata.prices_imported'",
-			"ALTER TABLE mislaid RENAME TO "+table)
-	}
-	s.Unsettled().Import("date,symbol,close\n2024-02-01,S000,121\n", "")
-	s.Eventually("the correction is applied", func() bool {
-		var series struct{ Dates events.Days }
-		s.Get("/v1/returns/assets/S000/series?kind=simple", &series)
-		return len(series.Dates) > 0 && series.Dates[len(series.Dates)-1] == civil.Of(2024, 2, 1)
-	})
-	corrected := s.Do(http.MethodGet, "/v1/returns/assets/S000/series?kind=cumulative", "").Body
+	for _, c := range []struct{ service, table, topic string }{
+		{"returns", "series", events.PricesImported{}.Topic()},
+		{"returns", "closes", events.PricesImported{}.Topic()},
+		{"optimization", "closes", events.AssetUpdated{}.Topic()},
+	} {
+		t.Run(c.table+" of "+c.service, func(t *testing.T) {
+			t.Parallel()
+			data, urls := onSQLite(t)
+			s := grown(t, data, urls, 3)
+			s.exec(c.service, "ALTER TABLE "+c.table+" RENAME TO mislaid")
+			s.Unsettled().Import("date,symbol,close\n2024-02-01,S000,999\n", "")
+			s.Eventually("the message is parked", func() bool { return s.parked(c.service) > 0 })
+			// Like a message that the broker gave up and that is listed only after its successor was applied.
+			s.exec(c.service, "UPDATE parked SET state = 'dead', holds = FALSE, died_at = parked_at "+
+				"WHERE topic = '"+c.topic+"'",
+				"ALTER TABLE mislaid RENAME TO "+c.table)
+			s.Unsettled().Import("date,symbol,close\n2024-02-01,S000,121\n", "")
+			s.Eventually("the correction is applied", func() bool {
+				var series struct{ Dates events.Days }
+				s.Get("/v1/returns/assets/S000/series?kind=simple", &series)
+				return len(series.Dates) > 0 && series.Dates[len(series.Dates)-1] == civil.Of(2024, 2, 1)
+			})
+			s.Eventually("the corrected close is carried", func() bool {
+				return strings.Contains(views(t, urls)["optimization"], fmt.Sprintf(" %x\n", "121"))
+			})
+			corrected := s.Do(http.MethodGet, "/v1/returns/assets/S000/series?kind=cumulative", "").Body
 
-	var letters struct {
-		Items []struct {
-			ID      int64
-			Service string
-			State   string
-		}
-	}
-	s.Get("/v1/dead?state=dead", &letters)
-	require.Len(t, letters.Items, 2)
-	for _, l := range letters.Items {
-		a := s.Do(http.MethodPost, fmt.Sprintf("/v1/dead/%s/%d/retry", l.Service, l.ID), "{}")
-		require.Less(t, a.Status, 300, "%s", a.Body)
-	}
-	for service := range broken {
-		s.Eventually("nothing is parked in "+service, func() bool { return s.parked(service) == 0 })
-	}
-	var operations struct{ Items []struct{ Outcome string } }
-	s.Eventually("all is settled", func() bool {
-		s.Get("/v1/operations?limit=100", &operations)
-		return !slices.ContainsFunc(operations.Items, func(o struct{ Outcome string }) bool {
-			return o.Outcome != "settled"
+			var letters struct {
+				Items []struct {
+					ID      int64
+					Service string
+					State   string
+				}
+			}
+			s.Get("/v1/dead?state=dead", &letters)
+			require.Len(t, letters.Items, 1)
+			l := letters.Items[0]
+			a := s.Do(http.MethodPost, fmt.Sprintf("/v1/dead/%s/%d/retry", l.Service, l.ID), "{}")
+			require.Less(t, a.Status, 300, "%s", a.Body)
+			s.Eventually("nothing is parked", func() bool { return s.parked(c.service) == 0 })
+			var operations struct{ Items []struct{ Outcome string } }
+			s.Eventually("all is settled", func() bool {
+				s.Get("/v1/operations?limit=100", &operations)
+				return !slices.ContainsFunc(operations.Items, func(o struct{ Outcome string }) bool {
+					return o.Outcome != "settled"
+				})
+			})
+			require.Equal(t, string(corrected),
+				string(s.Do(http.MethodGet, "/v1/returns/assets/S000/series?kind=cumulative", "").Body))
+			before := views(t, urls)
+			for service := range before {
+				require.Equal(t, store.Succeeded, s.rebuild(service).Status)
+			}
+			require.Equal(t, before, views(t, urls))
 		})
-	})
-	require.Equal(t, string(corrected),
-		string(s.Do(http.MethodGet, "/v1/returns/assets/S000/series?kind=cumulative", "").Body))
+	}
+}
+
+// Returns are floating-point numbers, but closes are exact all the way to optimization: also a correction that no
+// return shows, and after a rebuild of either service.
+func TestClosesAreExactThroughTheReturns(t *testing.T) {
+	t.Parallel()
+	data, urls := onSQLite(t)
+	s := &suite{t: t, urls: urls, Server: stegatest.Start(t, stegatest.Config(data))}
+	const first, second = "12.345678901234567", "12.345678901234568" // equal as floating-point numbers
+	s.Import("date,symbol,close\n2024-01-31,A,100\n2024-02-01,A,"+first+"\n", "")
+	require.Contains(t, views(t, urls)["optimization"], fmt.Sprintf("%x", first))
+	s.Import("date,symbol,close\n2024-02-01,A,"+second+"\n", "")
+	require.Contains(t, views(t, urls)["optimization"], fmt.Sprintf("%x", second))
+	s.Import("date,symbol,close\n2024-01-31,A,101\n", "") // an earlier day
 	before := views(t, urls)
+	require.Contains(t, before["optimization"], fmt.Sprintf("%x", second))
 	for service := range before {
 		require.Equal(t, store.Succeeded, s.rebuild(service).Status)
 	}
 	require.Equal(t, before, views(t, urls))
+
+	// Before the first import of a version that stores closes, there are none in returns.
+	s.Import("date,symbol,close\n2024-02-02,A,0.1234\n", "")
+	before = views(t, urls)
+	s.exec("returns", "DELETE FROM closes")
+	require.Equal(t, store.Succeeded, s.rebuild("optimization").Status)
+	require.Equal(t, before["optimization"], views(t, urls)["optimization"])
 }
 
 // parked returns the number of parked messages of a service.

@@ -20,6 +20,7 @@ func Views(t testing.TB, database string) string {
 	t.Helper()
 	return views(t, "returns", database, []view{
 		{"series", "symbol, year, first_day, last_day, days, format, data", "symbol, year"},
+		{"closes", "symbol, day, close", "symbol"},
 		{"portfolios", "id, version, assets", "id"},
 		{"holdings", "symbol, portfolio_id", "symbol, portfolio_id"},
 	})

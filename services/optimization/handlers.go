@@ -25,6 +25,9 @@ func (s *Service) assetUpdated(ctx context.Context, tx *store.Tx, e events.Asset
 	if e.Replay != nil {
 		return s.replace(ctx, tx, e, points)
 	}
+	if e.LastClose != nil {
+		saveClose(tx, e.Symbol, e.Last, *e.LastClose)
+	}
 	if len(points) == 0 {
 		return nil
 	}
@@ -71,30 +74,16 @@ func (s *Service) replace(ctx context.Context, tx *store.Tx, e events.AssetUpdat
 		tx.Once("followers", s.symbolsChanged)
 	}
 	s.views.Replaced(tx, e.Replay, "returns", e.Symbol)
-	return nil
-}
-
-// pricesImported stores the last close of a symbol.
-func (s *Service) pricesImported(ctx context.Context, tx *store.Tx, e events.PricesImported) error {
-	if err := e.Check(); err != nil {
-		return fault.Invalid("bars_invalid", "the bars of %s make no sense: %s", e.Symbol, err)
-	}
-	own, err := s.views.Running(ctx, tx, e.Replay)
-	if err != nil || own && !e.Replay.Last() {
-		return err
-	}
-	if own {
-		if err := tx.Flush(ctx); err != nil { // earlier writes must not follow the deletion
-			return err
-		}
-		tx.Queue(tx.NewRaw("DELETE FROM closes WHERE symbol = ?", e.Symbol))
-		s.views.Replaced(tx, e.Replay, "marketdata", e.Symbol)
-	}
-	if len(e.Days) == 0 {
+	if !e.Replay.Last() || e.LastClose == nil && len(e.Days) > 0 { // a close that is not carried stays
 		return nil
 	}
-	last := len(e.Days) - 1
-	saveClose(tx, e.Symbol, e.Days[last], e.Close[last].Decimal)
+	if err := tx.Flush(ctx); err != nil { // earlier writes must not follow the deletion
+		return err
+	}
+	tx.Queue(tx.NewRaw("DELETE FROM closes WHERE symbol = ?", e.Symbol))
+	if e.LastClose != nil {
+		saveClose(tx, e.Symbol, e.Last, *e.LastClose)
+	}
 	return nil
 }
 

@@ -46,12 +46,14 @@ func New(db *store.DB, o Options) *Service {
 	s.views = replay.Views{
 		Service: s.Name(),
 		Topics: []string{
-			events.AssetUpdated{}.Topic(), events.PricesImported{}.Topic(),
-			events.PortfolioCreated{}.Topic(), events.PortfolioUpdated{}.Topic(), events.PortfolioDeleted{}.Topic(),
+			events.AssetUpdated{}.Topic(), events.PortfolioCreated{}.Topic(), events.PortfolioUpdated{}.Topic(),
+			events.PortfolioDeleted{}.Topic(),
 		},
 		Entities: []replay.Entities{
-			{Owner: "returns", Keys: []replay.Column{{Table: "series", Name: "symbol"}}},
-			{Owner: "marketdata", Keys: []replay.Column{{Table: "closes", Name: "symbol"}}},
+			{
+				Owner: "returns",
+				Keys:  []replay.Column{{Table: "series", Name: "symbol"}, {Table: "closes", Name: "symbol"}},
+			},
 			{
 				Owner: "portfolio",
 				Keys:  []replay.Column{{Table: "portfolios", Name: "id"}, {Table: "holdings", Name: "portfolio_id"}},
@@ -69,7 +71,6 @@ func (s *Service) Name() string { return "optimization" }
 func (s *Service) Register(d *bus.Dispatcher) {
 	// Returns are changes and not states: a dead message blocks the later messages of its symbol.
 	bus.Handle(d, s.assetUpdated, bus.HoldWhenDead())
-	bus.Handle(d, s.pricesImported, bus.HoldWhenDead())
 	s.portfolios().Register(d)
 	bus.HandleJob(d, s.run, bus.Deferred())
 	bus.HandleJob(d, s.recompute, bus.Deferred())

@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 
+	"github.com/govalues/decimal"
+
 	"stega/bus"
 	"stega/civil"
 	"stega/events"
@@ -35,9 +37,14 @@ func (s *Service) pricesImported(ctx context.Context, tx *store.Tx, e events.Pri
 		return s.views.Skip(ctx, tx, bus.Permanent(fmt.Errorf("merge the prices of %s: %w", e.Symbol, err)))
 	}
 	if len(changed) == 0 {
-		return nil
+		if changed, err = years.closeChanged(ctx, tx, e); err != nil || len(changed) == 0 {
+			return err
+		}
 	}
 	if err := years.save(ctx, tx, e.Symbol); err != nil {
+		return err
+	}
+	if err := years.saveClose(ctx, tx, e); err != nil {
 		return err
 	}
 	if err := years.publish(tx, e.Symbol, changed[0].day, changed[len(changed)-1].day); err != nil {
@@ -50,15 +57,19 @@ func (s *Service) pricesImported(ctx context.Context, tx *store.Tx, e events.Pri
 // replace replaces everything stored of the days of a replay by its bars.
 func (s *Service) replace(ctx context.Context, tx *store.Tx, years *years, e events.PricesImported) error {
 	from, to := e.Replay.Span()
+	years.close = decimal.NullDecimal{}
 	changed, whole := years.replace(pointsOf(e), from, to)
 	if err := years.save(ctx, tx, e.Symbol); err != nil {
+		return err
+	}
+	if err := years.saveClose(ctx, tx, e); err != nil {
 		return err
 	}
 	s.views.Replaced(tx, e.Replay, "marketdata", e.Symbol)
 	var err error
 	switch {
 	case whole: // days were removed, or were damaged: the whole series is published, to be replaced
-		err = years.publishAll(tx, e.Symbol, events.Replay{})
+		err = years.publishAll(ctx, tx, e.Symbol, events.Replay{})
 	case len(changed) > 0:
 		err = years.publish(tx, e.Symbol, changed[0].day, changed[len(changed)-1].day)
 	default:
@@ -69,6 +80,21 @@ func (s *Service) replace(ctx context.Context, tx *store.Tx, years *years, e eve
 	}
 	s.holdersChanged(tx, e.Symbol)
 	return err
+}
+
+// closeChanged returns the last point of an event if its exact close differs from the stored one, whose floating-point
+// value is the same.
+func (y *years) closeChanged(ctx context.Context, tx *store.Tx, e events.PricesImported) ([]point, error) {
+	_, last, _ := y.extent()
+	n := len(e.Days) - 1
+	if e.Days[n] != last {
+		return nil, nil
+	}
+	stored, err := storedClose(ctx, tx, e.Symbol, last)
+	if err != nil || stored.Valid && stored.Decimal.Equal(e.Close[n].Decimal) {
+		return nil, err
+	}
+	return []point{newPoint(last, valueOf(e.Close, n))}, nil
 }
 
 // holdersChanged publishes, once in a unit of work, that the returns of each portfolio with a symbol may have changed.
@@ -141,6 +167,9 @@ func (y *years) event(symbol string, before *point, points []point) events.Asset
 		First: first, Last: last, Observations: days,
 		Days: daysOf(points), Returns: make(events.Floats, len(points)),
 	}
+	if y.close.Valid {
+		e.LastClose = &y.close.Decimal
+	}
 	for i, p := range points {
 		e.Returns[i] = math.NaN()
 		if before != nil {
@@ -152,7 +181,7 @@ func (y *years) event(symbol string, before *point, points []point) events.Asset
 }
 
 // publishAll publishes all returns of a symbol, or an empty series, as a replay that replaces what followers have.
-func (y *years) publishAll(tx *store.Tx, symbol string, mark events.Replay) error {
+func (y *years) publishAll(ctx context.Context, tx *store.Tx, symbol string, mark events.Replay) error {
 	first, last, days := y.extent()
 	if days == 0 {
 		return tx.Emit(events.AssetUpdated{
@@ -165,6 +194,9 @@ func (y *years) publishAll(tx *store.Tx, symbol string, mark events.Replay) erro
 	points, _, err := y.around(first, last)
 	if err != nil {
 		return fmt.Errorf("read the returns of %s: %w", symbol, err)
+	}
+	if err := y.loadClose(ctx, tx, symbol, points[len(points)-1]); err != nil {
+		return err
 	}
 	var before *point
 	for left := points; len(left) > 0; {

@@ -8,6 +8,8 @@ import (
 	"math/bits"
 	"slices"
 
+	"github.com/govalues/decimal"
+
 	"stega/civil"
 	"stega/events"
 	"stega/quant"
@@ -79,8 +81,21 @@ func valueOf(c events.Column, i int) float64 {
 	if i >= len(c) || !c[i].Valid {
 		return math.NaN()
 	}
-	v, _ := c[i].Decimal.Float64()
+	d := c[i].Decimal
+	if digits := d.Coef(); digits < 1<<53 { // both are exact, so the quotient is rounded once
+		v := float64(digits) / powers10[d.Scale()]
+		if d.IsNeg() {
+			return -v
+		}
+		return v
+	}
+	v, _ := d.Float64()
 	return v
+}
+
+// powers10 are the powers of ten that a scale can have, all of them exact.
+var powers10 = [decimal.MaxScale + 1]float64{
+	1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19,
 }
 
 // The formats of a packed year. The first, which is still read, has one bit, that of the adjusted close.

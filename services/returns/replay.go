@@ -44,7 +44,7 @@ func emit(ctx context.Context, tx *store.Tx, symbols []string, mark events.Repla
 			return n, err
 		}
 		years := all[symbols[n]]
-		if err := years.publishAll(tx, symbols[n], mark); err != nil {
+		if err := years.publishAll(ctx, tx, symbols[n], mark); err != nil {
 			return n, err
 		}
 		_, _, days := years.extent()

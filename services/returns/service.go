@@ -28,7 +28,10 @@ func New(db *store.DB) *Service {
 			events.PortfolioDeleted{}.Topic(),
 		},
 		Entities: []replay.Entities{
-			{Owner: "marketdata", Keys: []replay.Column{{Table: "series", Name: "symbol"}}},
+			{
+				Owner: "marketdata",
+				Keys:  []replay.Column{{Table: "series", Name: "symbol"}, {Table: "closes", Name: "symbol"}},
+			},
 			{
 				Owner: "portfolio",
 				Keys:  []replay.Column{{Table: "portfolios", Name: "id"}, {Table: "holdings", Name: "portfolio_id"}},

@@ -3,10 +3,13 @@ package returns
 import (
 	"bytes"
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
+	"github.com/govalues/decimal"
 	"github.com/uptrace/bun"
 
 	"stega/civil"
@@ -32,6 +35,8 @@ type years struct {
 	rows    map[int]*row
 	dirty   []int // years that changed
 	removed []int // years without points
+	// close is the exact close of the last day, when this unit of work has it.
+	close decimal.NullDecimal
 }
 
 // loadYears reads the years of symbols. It reads points only for the years of the given days and the stored years next
@@ -161,6 +166,61 @@ func (y *years) save(ctx context.Context, tx *store.Tx, symbol string) error {
 		tx.Put(upsertYear, symbol, r.Year, int32(r.FirstDay), int32(r.LastDay), r.Days, r.Format, r.Data)
 	}
 	y.dirty = nil
+	return nil
+}
+
+var upsertClose = store.NewUpsert("closes", 1, "symbol", "day", "close")
+
+// saveClose stores the exact close of the last day if an event, which has been merged, has that day.
+func (y *years) saveClose(ctx context.Context, tx *store.Tx, e events.PricesImported) error {
+	_, last, days := y.extent()
+	if days == 0 {
+		if err := tx.Flush(ctx); err != nil { // earlier writes must not follow the deletion
+			return err
+		}
+		tx.Queue(tx.NewRaw("DELETE FROM closes WHERE symbol = ?", e.Symbol))
+		return nil
+	}
+	if n := len(e.Days); n > 0 && e.Days[n-1] == last {
+		y.close = e.Close[n-1]
+		tx.Put(upsertClose, e.Symbol, int32(last), y.close.Decimal.String())
+	}
+	return nil
+}
+
+// storedClose reads the exact close that is stored of a symbol; none when it is of another day.
+func storedClose(
+	ctx context.Context, db bun.IDB, symbol string, day civil.Date,
+) (price decimal.NullDecimal, err error) {
+	var text string
+	err = db.NewSelect().Table("closes").Column("close").Where("symbol = ?", symbol).Where("day = ?", int32(day)).
+		Scan(ctx, &text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return price, nil
+	}
+	if err != nil {
+		return price, fmt.Errorf("read the last close of %s: %w", symbol, err)
+	}
+	price.Decimal, err = decimal.Parse(text)
+	price.Valid = err == nil
+	return price, nil // a damaged close is none
+}
+
+// loadClose sets the exact close of the last point. Where none is stored that agrees with the point, it is the shortest
+// decimal with the same floating-point value: the exact close, if that has at most 15 digits.
+func (y *years) loadClose(ctx context.Context, db bun.IDB, symbol string, last point) error {
+	if y.close.Valid {
+		return nil
+	}
+	price, err := storedClose(ctx, db, symbol, last.day)
+	if err != nil {
+		return err
+	}
+	if !price.Valid || valueOf(events.Column{price}, 0) != last.close {
+		price.Decimal, err = decimal.NewFromFloat64(last.close)
+		price.Valid = err == nil
+	}
+	y.close = price
 	return nil
 }
 
