@@ -32,7 +32,7 @@ func (d *DB) migrations(service fs.FS) ([]migration, error) {
 	if err != nil || service == nil {
 		return all, err
 	}
-	of, err := migrationsOf(d.service, service, "*.up.sql")
+	of, err := migrationsOf(d.service, service, "*.up.sql", kind+"/*.up.sql")
 	return append(all, of...), err
 }
 
@@ -56,8 +56,8 @@ func migrationsOf(prefix string, files fs.FS, patterns ...string) (all []migrati
 	return all, nil
 }
 
-// Migrate brings the schema up to date, in one transaction: all of it, or nothing. files are the service's *.up.sql,
-// applied in the order of their names, each once; nil for none. Of several processes that migrate at once, one does.
+// Migrate brings the schema up to date, in one transaction: all of it, or nothing. files are the service's *.up.sql, and
+// those of the folder sqlite or postgres, applied in the order of their names, each once; nil for none. Of several processes that migrate at once, one does.
 func (d *DB) Migrate(ctx context.Context, files fs.FS) error {
 	all, err := d.migrations(files)
 	if err != nil {

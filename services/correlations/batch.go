@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
 
 	"stega/bus"
 	"stega/civil"
@@ -259,6 +260,8 @@ var (
 	upsertSymbol = store.NewUpsert("symbols", 1, "symbol", "first_day", "last_day", "days", "stamps")
 	upsertYear   = store.NewUpsert("series", 2, "symbol", "year", "data")
 	appendToYear = upsertYear.Setting("data = series.data || excluded.data")
+	// On SQLite, || makes text even of blobs.
+	appendToYearSQLite = upsertYear.Setting("data = CAST(series.data || excluded.data AS BLOB)")
 )
 
 // save queues all writes and returns the symbols that changed, in order.
@@ -274,8 +277,12 @@ func (b *batch) save(tx *store.Tx) []string {
 	for _, r := range b.replaced {
 		tx.Put(upsertYear, r.Symbol, r.Year, r.Data)
 	}
+	appending := appendToYear
+	if tx.Dialect().Name() == dialect.SQLite {
+		appending = appendToYearSQLite
+	}
 	for _, r := range b.appended {
-		tx.Put(appendToYear, r.Symbol, r.Year, r.Data)
+		tx.Put(appending, r.Symbol, r.Year, r.Data)
 	}
 	return changed
 }
