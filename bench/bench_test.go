@@ -11,9 +11,13 @@ import (
 
 	"stega/bench"
 	"stega/internal/servers"
+	"stega/internal/stegatest"
 )
 
-func TestMain(m *testing.M) { servers.Main(m) }
+func TestMain(m *testing.M) {
+	defer stegatest.RemoveBinary()
+	servers.Main(m)
+}
 
 func small(t testing.TB) bench.Config {
 	return bench.Config{

@@ -30,6 +30,7 @@ import (
 // aserver are the commands that are servers themselves or measure one: they talk to no server of somebody else's.
 var aserver = map[string]bool{
 	"stega up": true, "stega serve": true, "stega migrate": true, "stega bench": true, "stega daemon run": true,
+	"stega bench import":     true,
 	"stega daemon install":   true,
 	"stega daemon uninstall": true, "stega daemon start": true, "stega daemon stop": true, "stega daemon restart": true,
 	"stega daemon status": true,
