@@ -10,6 +10,7 @@ import (
 
 	"github.com/govalues/decimal"
 
+	"stega/api"
 	"stega/client"
 	"stega/events"
 	"stega/internal/stegatest"
@@ -67,7 +68,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	answer, err := c.Returns(ctx, client.Whose{Symbol: "AAPL"}, client.ReturnsQuery{RiskFree: new(0.02)})
+	answer, err := c.Returns(ctx, api.Target{Symbol: "AAPL"}, client.ReturnsQuery{RiskFree: new(0.02)})
 	if err != nil {
 		panic(err)
 	}

@@ -75,7 +75,7 @@ func TestEveryRequestUnderstandsWhatStegaAnswers(t *testing.T) {
 	same(t, figures, err)
 	series, err = c.AssetSeries(ctx, "AAPL", client.ReturnsQuery{Frequency: "weekly", Kind: "drawdown"})
 	same(t, series, err)
-	aapl, core := client.Whose{Symbol: "AAPL"}, client.Whose{PortfolioID: id}
+	aapl, core := api.Target{Symbol: "AAPL"}, api.Target{PortfolioID: id}
 	figures, err = c.Returns(ctx, core,
 		client.ReturnsQuery{Benchmark: "AAPL", Required: new(0.05), Confidence: new(0.9)})
 	assert.Equal(t, 2, same(t, figures, err).Benchmark.Observations)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stega/api"
 	"stega/client"
 	"stega/fault"
 	"stega/internal/plot"
@@ -158,7 +159,7 @@ func (g *globals) showCorrelations(
 }
 
 // placesOf is the order in which a matrix is shown, as indices of its symbols.
-func placesOf(m client.Correlations, cluster bool) []int {
+func placesOf(m api.CorrelationMatrix, cluster bool) []int {
 	order := make([]int, len(m.Symbols))
 	at := make(map[string]int, len(m.Symbols))
 	for i, symbol := range m.Symbols {
@@ -173,7 +174,7 @@ func placesOf(m client.Correlations, cluster bool) []int {
 }
 
 // explainMatrix tells people what they see, and on the standard error what they do not.
-func explainMatrix(c *cobra.Command, g *globals, m client.Correlations) error {
+func explainMatrix(c *cobra.Command, g *globals, m api.CorrelationMatrix) error {
 	if !g.plot {
 		what := m.Kind + " by " + m.Method
 		if m.Target != "" {
@@ -204,7 +205,7 @@ func explainMatrix(c *cobra.Command, g *globals, m client.Correlations) error {
 // shownReasons is how many reasons people are told.
 const shownReasons = 10
 
-func matrixView(m client.Correlations, order []int) view {
+func matrixView(m api.CorrelationMatrix, order []int) view {
 	digits := 2
 	if m.Kind == "covariance" {
 		digits = 4
@@ -233,7 +234,7 @@ func rounded(v *float64, digits int) string {
 	return strconv.FormatFloat(*v, 'f', digits, 64)
 }
 
-func heat(w io.Writer, o plot.Options, m client.Correlations, order []int) error {
+func heat(w io.Writer, o plot.Options, m api.CorrelationMatrix, order []int) error {
 	o.Title = fmt.Sprintf("%s by %s of %s returns, %s to %s", m.Kind, m.Method, m.Frequency, day(m.From), day(m.To))
 	labels, values := make([]string, len(order)), make([][]float64, len(order))
 	largest := 0.0
@@ -262,14 +263,26 @@ func (g *globals) showRollingCorrelation(
 		return err
 	}
 	r := a.Value
-	v := dated(r.Dates, "correlation", ratio, r.Values).view(upTo(len(r.Dates)), nil)
+	values := optional(r.Values)
+	v := dated(r.Dates, "correlation", ratio, values).view(upTo(len(r.Dates)), nil)
 	v.raw, v.ids = a.Raw, slices.Clone(r.Symbols)
 	v.draw = func(w io.Writer, o plot.Options) error {
 		o.Title, o.XDays = fmt.Sprintf(
 			"%s and %s: correlation of %d %s returns by %s", r.Symbols[0], r.Symbols[1], r.Window, r.Frequency,
 			r.Method,
 		), true
-		return plot.Lines(w, o, daily("correlation", r.Dates, r.Values))
+		return plot.Lines(w, o, daily("correlation", r.Dates, values))
 	}
 	return g.show(c, v)
+}
+
+// optional returns pointers to values; nil for one that is undefined.
+func optional(values []float64) []*float64 {
+	out := make([]*float64, len(values))
+	for i := range values {
+		if !math.IsNaN(values[i]) {
+			out[i] = &values[i]
+		}
+	}
+	return out
 }

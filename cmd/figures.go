@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"stega/api"
 	"stega/civil"
-	"stega/client"
 )
 
 // percentual are the figures that people read as percents.
@@ -58,7 +58,7 @@ func (s *sheet) figure(label, name string, v *float64) {
 }
 
 // figures are returns for people.
-func figures(r client.Returns, benchmark string) table {
+func figures(r api.Returns, benchmark string) table {
 	s := &sheet{table: table{head: []string{"", ">", ""}}, undefined: r.Undefined}
 	s.group("RETURN")
 	s.figure("annual return", "annual_return", r.AnnualReturn)
@@ -110,7 +110,7 @@ func figures(r client.Returns, benchmark string) table {
 
 var period = map[string]string{"daily": "day", "weekly": "week", "monthly": "month"}
 
-func (s *sheet) drawdown(r client.Returns) {
+func (s *sheet) drawdown(r api.Returns) {
 	s.group("DRAWDOWN")
 	s.figure("max drawdown", "max_drawdown", r.MaxDrawdown)
 	if r.MaxDrawdownStart != nil {
@@ -123,7 +123,7 @@ func (s *sheet) drawdown(r client.Returns) {
 }
 
 // against is the comparison with a benchmark.
-func (s *sheet) against(b client.Relative, name string) {
+func (s *sheet) against(b api.RelativeReturns, name string) {
 	s.group(fmt.Sprintf("AGAINST %s, %d common returns, %s to %s", name, b.Observations, b.From, b.To))
 	s.undefined = b.Undefined
 	s.figure("benchmark annual return", "annual_return", b.AnnualReturn)

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"stega/api"
 	"stega/civil"
 	"stega/client"
 	"stega/events"
@@ -177,8 +178,8 @@ func (o owner) name() string {
 	return o.portfolio.Name
 }
 
-func (o owner) whose() client.Whose {
-	return client.Whose{Symbol: o.symbol, PortfolioID: o.portfolio.ID}
+func (o owner) whose() api.Target {
+	return api.Target{Symbol: o.symbol, PortfolioID: o.portfolio.ID}
 }
 
 // whose finds out what a word names.
@@ -311,7 +312,7 @@ func (g *globals) showRolling(
 	v.raw = a.Raw
 	v.draw = func(w io.Writer, o plot.Options) error {
 		o.XDays, o.YPercent = true, percents
-		o.Title = fmt.Sprintf("%s: %s of %d %s returns", who.name(), r.Metric, r.Length, r.Frequency)
+		o.Title = fmt.Sprintf("%s: %s of %d %s returns", who.name(), r.Metric, r.Window, r.Frequency)
 		if r.Benchmark != nil {
 			o.Title += " against " + f.benchmark
 		}
@@ -333,16 +334,16 @@ func (g *globals) showDrawdowns(
 	return g.show(c, v)
 }
 
-var drawdownColumns = columns[client.Drawdown]{
-	number("DEPTH", "depth", percent, func(d client.Drawdown) *float64 { return d.Depth }),
-	{head: "PEAK", csv: "start", value: func(d client.Drawdown) string { return d.Start.String() }},
-	{head: "TROUGH", value: func(d client.Drawdown) string { return d.Trough.String() }},
+var drawdownColumns = columns[api.Drawdown]{
+	number("DEPTH", "depth", percent, func(d api.Drawdown) *float64 { return d.Depth }),
+	{head: "PEAK", csv: "start", value: func(d api.Drawdown) string { return d.Start.String() }},
+	{head: "TROUGH", value: func(d api.Drawdown) string { return d.Trough.String() }},
 	{
-		head: "RECOVERED", csv: "end", value: func(d client.Drawdown) string { return recovered(d.End) },
-		exact: func(d client.Drawdown) string { return strings.TrimPrefix(day(d.End), "-") },
+		head: "RECOVERED", csv: "end", value: func(d api.Drawdown) string { return recovered(d.End) },
+		exact: func(d api.Drawdown) string { return strings.TrimPrefix(day(d.End), "-") },
 	},
-	{head: ">LENGTH", value: func(d client.Drawdown) string { return strconv.Itoa(d.Length) }},
-	{head: ">RECOVERY", value: func(d client.Drawdown) string { return strconv.Itoa(d.Recovery) }},
+	{head: ">LENGTH", value: func(d api.Drawdown) string { return strconv.Itoa(d.Length) }},
+	{head: ">RECOVERY", value: func(d api.Drawdown) string { return strconv.Itoa(d.Recovery) }},
 }
 
 // recovered returns the day on which a drawdown was recovered.
@@ -382,17 +383,17 @@ func (g *globals) showTable(ctx context.Context, c *cobra.Command, cl *client.Cl
 }
 
 // yearColumns are the columns of returns by calendar months, or by years.
-func yearColumns(by string) columns[client.YearlyOf] {
-	cols := columns[client.YearlyOf]{{head: "YEAR", value: func(y client.YearlyOf) string {
+func yearColumns(by string) columns[api.YearlyReturns] {
+	cols := columns[api.YearlyReturns]{{head: "YEAR", value: func(y api.YearlyReturns) string {
 		return strconv.Itoa(y.Year)
 	}}}
-	whole := func(y client.YearlyOf) *float64 { return y.Return }
+	whole := func(y api.YearlyReturns) *float64 { return y.Return }
 	if by == "monthly" {
 		for m := time.January; m <= time.December; m++ {
 			name := m.String()
 			cols = append(
 				cols,
-				number(strings.ToUpper(name[:3]), name, brieflyPercent, func(y client.YearlyOf) *float64 {
+				number(strings.ToUpper(name[:3]), name, brieflyPercent, func(y api.YearlyReturns) *float64 {
 					return y.Months[m-1]
 				}),
 			)
@@ -402,14 +403,14 @@ func yearColumns(by string) columns[client.YearlyOf] {
 	return append(
 		cols,
 		number("RETURN", "return", percent, whole),
-		number("VOLATILITY", "annual_volatility", percent, func(y client.YearlyOf) *float64 { return y.Volatility }),
-		number("MAX DRAWDOWN", "max_drawdown", percent, func(y client.YearlyOf) *float64 { return y.MaxDrawdown }),
-		number("BEST", "best", percent, func(y client.YearlyOf) *float64 { return y.Best }),
-		number("WORST", "worst", percent, func(y client.YearlyOf) *float64 { return y.Worst }),
-		column[client.YearlyOf]{
+		number("VOLATILITY", "annual_volatility", percent, func(y api.YearlyReturns) *float64 { return y.Volatility }),
+		number("MAX DRAWDOWN", "max_drawdown", percent, func(y api.YearlyReturns) *float64 { return y.MaxDrawdown }),
+		number("BEST", "best", percent, func(y api.YearlyReturns) *float64 { return y.Best }),
+		number("WORST", "worst", percent, func(y api.YearlyReturns) *float64 { return y.Worst }),
+		column[api.YearlyReturns]{
 			head:  ">RETURNS",
 			csv:   "observations",
-			value: func(y client.YearlyOf) string { return strconv.Itoa(y.Observations) },
+			value: func(y api.YearlyReturns) string { return strconv.Itoa(y.Observations) },
 		},
 	)
 }

@@ -58,11 +58,8 @@ type Route struct {
 	Handler echo.HandlerFunc
 }
 
-// Schema is the JSON Schema of an answer that no Go type describes. A value in it may be a TypeOf.
+// Schema is the JSON Schema of an answer that no Go type describes.
 type Schema map[string]any
-
-// TypeOf stands in a Schema for the schema of a Go type, of which it has the zero value.
-type TypeOf struct{ Zero any }
 
 // Of returns the routes with their service.
 func Of(service string, routes []Route) []Route {

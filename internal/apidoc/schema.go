@@ -3,7 +3,9 @@ package apidoc
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,17 +30,14 @@ type schemas struct {
 
 // names are those of types whose own name says too little outside of their package.
 var names = map[string]string{
-	"optimization.Request":      "OptimizationRequest",
-	"optimization.Summary":      "OptimizationSummary",
-	"optimization.Result":       "OptimizationResult",
-	"optimization.Data":         "OptimizationData",
-	"access.Entry":              "AuditEntry",
-	"access.Made":               "CreatedToken",
-	"access.Link":               "SignInLink",
-	"correlations.matrixAnswer": "CorrelationMatrix",
-	"correlations.Rolling":      "RollingCorrelation",
-	"returns.YearOf":            "YearlyReturns",
-	"process.LogLine":           "LogEntry",
+	"optimization.Request": "OptimizationRequest",
+	"optimization.Summary": "OptimizationSummary",
+	"optimization.Result":  "OptimizationResult",
+	"optimization.Data":    "OptimizationData",
+	"access.Entry":         "AuditEntry",
+	"access.Made":          "CreatedToken",
+	"access.Link":          "SignInLink",
+	"process.LogLine":      "LogEntry",
 }
 
 // name returns the name of a type among the schemas.
@@ -165,7 +164,29 @@ func (s *schemas) structure(t reflect.Type) object {
 	if s.request || s.strict {
 		o["additionalProperties"] = false
 	}
+	if variants := variants(t); s.strict && len(variants) > 0 {
+		o["oneOf"] = variants
+	}
 	return o
+}
+
+// variants returns a schema for each group of fields of which an answer has exactly one: those whose tag jsonschema has
+// the same oneof_required.
+func variants(t reflect.Type) []object {
+	groups := map[string][]string{}
+	for _, f := range reflect.VisibleFields(t) {
+		for rule := range strings.SplitSeq(f.Tag.Get("jsonschema"), ",") {
+			if group, ok := strings.CutPrefix(rule, "oneof_required="); ok {
+				name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+				groups[group] = append(groups[group], name)
+			}
+		}
+	}
+	var list []object
+	for _, group := range slices.Sorted(maps.Keys(groups)) {
+		list = append(list, object{"required": groups[group]})
+	}
+	return list
 }
 
 func (s *schemas) fields(t reflect.Type, properties object, required *[]string) {
@@ -223,8 +244,6 @@ func (s *schemas) fields(t reflect.Type, properties object, required *[]string) 
 // answer returns the schema of an answer or of a request, which is a value of its type or a rest.Schema.
 func (s *schemas) answer(v any) any {
 	switch v := v.(type) {
-	case rest.TypeOf:
-		return s.of(reflect.TypeOf(v.Zero))
 	case rest.Schema:
 		o := object{}
 		for name, value := range v {

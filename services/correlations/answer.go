@@ -7,46 +7,11 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
-	"stega/civil"
-	"stega/quant"
-	"stega/series"
+	"stega/api"
 )
 
-// Matrix is the answer about correlations, or about annual covariances. The rows and columns of matrix and observations
-// are those of symbols. A cell that is undefined is null.
-type Matrix struct {
-	PortfolioID  string                `json:"portfolio_id,omitempty"`
-	Version      int64                 `json:"version,omitempty"` // of the portfolio
-	Symbols      []string              `json:"symbols"`
-	Frequency    series.Frequency      `json:"frequency"`
-	Kind         string                `json:"kind"`
-	Method       string                `json:"method"`
-	Target       quant.ShrinkageTarget `json:"target,omitempty"`
-	Shrinkage    *float64              `json:"shrinkage,omitempty"` // 0: the sample, 1: the target
-	Missing      quant.Missing         `json:"missing"`
-	Span         float64               `json:"span,omitempty"`
-	Benchmark    *float64              `json:"benchmark,omitempty"`
-	From         *civil.Date           `json:"from"` // the first day that has a return
-	To           *civil.Date           `json:"to"`
-	Semidefinite *bool                 `json:"positive_semidefinite"` // null: cells are not defined
-	Repaired     *Repaired             `json:"repaired"`              // null without a repair
-	Linkage      quant.LinkageMethod   `json:"linkage"`
-	Order        []string              `json:"order"`     // the symbols with similar ones next to each other
-	Undefined    []Undefined           `json:"undefined"` // the first maxReasons
-	// UndefinedCount counts all undefined symbols and pairs.
-	UndefinedCount int `json:"undefined_count"`
-	// The fields "observations" and "matrix" follow, as lists of rows.
-}
-
-// matrixAnswer is the type of the whole answer, for its schema.
-type matrixAnswer struct {
-	Matrix
-	Observations [][]int      `json:"observations"` // returns behind each cell
-	Cells        [][]*float64 `json:"matrix"`       // null where a cell is not defined
-}
-
-// body encodes the answer. It encodes the matrices by hand, because encoding/json takes ten times as long.
-func (a Matrix) body(e estimate) ([]byte, error) {
+// encode encodes an answer. It encodes the matrices by hand, because encoding/json takes ten times as long.
+func encode(a api.Correlations, e estimate) ([]byte, error) {
 	head, err := json.Marshal(a)
 	if err != nil {
 		return nil, err

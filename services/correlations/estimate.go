@@ -8,6 +8,7 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
+	"stega/api"
 	"stega/civil"
 	"stega/fault"
 	"stega/quant"
@@ -120,16 +121,9 @@ func commonCount(missing quant.Missing, returns [][]float64) (n int, same bool) 
 	return n, true
 }
 
-// Repaired describes how a matrix was made positive semidefinite, and how far it moved.
-type Repaired struct {
-	Method   quant.RepairMethod `json:"method"`
-	Distance float64            `json:"distance"` // Frobenius norm of the change
-	Largest  float64            `json:"largest"`  // largest change of a cell
-}
-
 // repair makes a matrix positive semidefinite. A matrix with undefined cells stays as it is, and semidefinite is nil. A
 // repaired correlation matrix keeps ones on its diagonal.
-func (e *estimate) repair(q query) (semidefinite *bool, repaired *Repaired, err error) {
+func (e *estimate) repair(q query) (semidefinite *bool, repaired *api.Repaired, err error) {
 	before := e.matrix
 	if q.repair == "none" {
 		if hasUndefined(before) {
@@ -149,7 +143,7 @@ func (e *estimate) repair(q query) (semidefinite *bool, repaired *Repaired, err 
 	if q.kind == kindCorrelation {
 		after = quant.CovarianceToCorrelation(after)
 	}
-	repaired = &Repaired{Method: quant.RepairMethod(q.repair)}
+	repaired = &api.Repaired{Method: q.repair}
 	for i := range after.SymmetricDim() {
 		for j := range after.SymmetricDim() {
 			d := math.Abs(after.At(i, j) - before.At(i, j))
@@ -191,20 +185,13 @@ func (e *estimate) order(q query, symbols []string) ([]string, error) {
 	return order, nil
 }
 
-// Undefined is the reason for which a symbol or a pair is undefined.
-type Undefined struct {
-	Symbols []string `json:"symbols"`
-	Code    string   `json:"code"` // too_few, constant
-	Detail  string   `json:"detail"`
-}
-
 // maxReasons bounds the reasons of an answer: a thousand symbols have half a million pairs.
 const maxReasons = 100
 
 // reasons returns the reasons of the first undefined cells and the number of all. A symbol that is undefined by itself
 // has one reason, and its pairs have none.
-func (e *estimate) reasons(q query, symbols []string) (out []Undefined, count int) {
-	out = []Undefined{}
+func (e *estimate) reasons(q query, symbols []string) (out []api.Undefined, count int) {
+	out = []api.Undefined{}
 	add := func(observations int, symbols ...string) {
 		if count++; count <= maxReasons {
 			out = append(out, reason(q, observations, symbols...))
@@ -229,7 +216,7 @@ func (e *estimate) reasons(q query, symbols []string) (out []Undefined, count in
 }
 
 // reason returns the reason for which a symbol or a pair with a number of observations is undefined.
-func reason(q query, observations int, symbols ...string) Undefined {
+func reason(q query, observations int, symbols ...string) api.Undefined {
 	common, advice := "", ""
 	if len(symbols) > 1 {
 		common = " that they have over the same days"
@@ -239,10 +226,18 @@ func reason(q query, observations int, symbols ...string) Undefined {
 	}
 	if observations < 2 {
 		detail := fmt.Sprintf("the number of returns%s is %d, and two are needed%s", common, observations, advice)
-		return Undefined{symbols, "too_few", detail}
+		return api.Undefined{Symbols: symbols, Code: "too_few", Detail: detail}
 	}
 	if len(symbols) == 1 {
-		return Undefined{symbols, "constant", fmt.Sprintf("its %d returns do not vary", observations)}
+		return api.Undefined{
+			Symbols: symbols,
+			Code:    "constant",
+			Detail:  fmt.Sprintf("its %d returns do not vary", observations),
+		}
 	}
-	return Undefined{symbols, "constant", fmt.Sprintf("over the %d returns%s, one does not vary", observations, common)}
+	return api.Undefined{
+		Symbols: symbols,
+		Code:    "constant",
+		Detail:  fmt.Sprintf("over the %d returns%s, one does not vary", observations, common),
+	}
 }

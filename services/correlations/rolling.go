@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"stega/api"
 	"stega/civil"
 	"stega/events"
 	"stega/fault"
@@ -16,18 +17,6 @@ import (
 	"stega/rest"
 	"stega/series"
 )
-
-// Rolling is the answer about the correlation of a pair over time: values[i] is that of the window that ends on
-// dates[i]. A window counts returns that both symbols have over the same days. The value is null where one of them does
-// not vary.
-type Rolling struct {
-	Symbols   []string         `json:"symbols"`
-	Frequency series.Frequency `json:"frequency"`
-	Method    string           `json:"method"`
-	Window    int              `json:"window"`
-	Dates     events.Days      `json:"dates"`
-	Values    events.Floats    `json:"values"`
-}
 
 // The default and the bound of a window, in returns.
 const (
@@ -71,7 +60,7 @@ func (s *Service) rolling(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	var a Rolling
+	var a api.RollingCorrelation
 	err = s.work.Do(ctx, float64(min(all[0].days, all[1].days))*q.steps(days), func() (err error) {
 		a, err = roll(ctx, q, days, all)
 		return err
@@ -89,8 +78,8 @@ func (s *Service) rolling(c echo.Context) error {
 }
 
 // roll computes the correlation of two series over all windows of the given number of returns.
-func roll(ctx context.Context, q query, days int, all []*cachedSeries) (Rolling, error) {
-	a := Rolling{Frequency: q.frequency, Method: q.method, Window: days}
+func roll(ctx context.Context, q query, days int, all []*cachedSeries) (api.RollingCorrelation, error) {
+	a := api.RollingCorrelation{Frequency: string(q.frequency), Method: q.method, Window: days}
 	dates, x, y, err := commonReturns(all, q)
 	if err != nil {
 		return a, err

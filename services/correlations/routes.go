@@ -12,6 +12,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"stega/api"
 	"stega/events"
 	"stega/fault"
 	"stega/quant"
@@ -24,8 +25,13 @@ import (
 func (s *Service) Routes(rest.Service) []rest.Route {
 	return []rest.Route{
 		{
-			Name: "getCorrelations", Method: http.MethodGet, Path: "/v1/correlations", Scope: rest.ScopeRead,
-			Summary: "Show the matrix of correlations or annual covariances", Answer: matrixAnswer{}, Handler: s.matrix,
+			Name:    "getCorrelations",
+			Method:  http.MethodGet,
+			Path:    "/v1/correlations",
+			Scope:   rest.ScopeRead,
+			Summary: "Show the matrix of correlations or annual covariances",
+			Answer:  api.CorrelationMatrix{},
+			Handler: s.matrix,
 			Query: rest.Windowing(
 				symbolsParam, rest.Param{
 					Name:  "portfolio",
@@ -76,7 +82,7 @@ func (s *Service) Routes(rest.Service) []rest.Route {
 			Path:    "/v1/correlations/rolling",
 			Scope:   rest.ScopeRead,
 			Summary: "Show the correlation of two symbols over a rolling window",
-			Answer:  Rolling{},
+			Answer:  api.RollingCorrelation{},
 			Handler: s.rolling,
 			Query: rest.Windowing(
 				rest.Param{Name: "symbols", About: "the two symbols, separated by a comma", Required: true},
@@ -326,20 +332,20 @@ func empty(q query) error {
 
 func answer(ctx context.Context, q query, target subject, e estimate) ([]byte, error) {
 	undefined, count := e.reasons(q, target.symbols)
-	a := Matrix{
+	a := api.Correlations{
 		PortfolioID:    target.portfolio,
 		Version:        target.version,
 		Symbols:        target.symbols,
-		Frequency:      q.frequency,
+		Frequency:      string(q.frequency),
 		Kind:           q.kind,
 		Method:         q.method,
-		Target:         q.target,
+		Target:         string(q.target),
 		Shrinkage:      e.shrinkage,
-		Missing:        q.missing,
+		Missing:        string(q.missing),
 		Span:           q.span,
 		From:           &e.first,
 		To:             &e.last,
-		Linkage:        q.linkage,
+		Linkage:        string(q.linkage),
 		Undefined:      undefined,
 		UndefinedCount: count,
 	}
@@ -359,5 +365,5 @@ func answer(ctx context.Context, q query, target subject, e estimate) ([]byte, e
 	if a.Order, err = e.order(q, target.symbols); err != nil {
 		return nil, err
 	}
-	return a.body(e)
+	return encode(a, e)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"stega/api"
 	"stega/civil"
 	"stega/events"
 	"stega/fault"
@@ -14,17 +15,17 @@ import (
 
 // comparison holds a benchmark, with both series on their common days.
 type comparison struct {
-	subject     subject
+	target      api.Target
 	own, series series
 }
 
 // compare loads the benchmark of a query. It returns nil when the query has none.
-func (s *Service) compare(ctx context.Context, q query, who subject, own series) (*comparison, error) {
+func (s *Service) compare(ctx context.Context, q query, who api.Target, own series) (*comparison, error) {
 	if q.benchmark == "" {
 		return nil, nil //nolint:nilnil // the query has no benchmark
 	}
 	r := &comparison{}
-	its, err := s.benchmark(ctx, q, &r.subject)
+	its, err := s.benchmark(ctx, q, &r.target)
 	if f, ok := errors.AsType[*fault.Fault](err); ok {
 		return nil, notComparable(f, q.benchmark)
 	}
@@ -37,7 +38,7 @@ func (s *Service) compare(ctx context.Context, q query, who subject, own series)
 		return nil, fault.Invalid("benchmark_apart",
 			"%s (%s to %s) and the benchmark %s (%s to %s) have %d common days with prices in the window: a return "+
 				"needs two",
-			who.name(), own.days[0], own.days[len(own.days)-1], r.subject.name(), its.days[0],
+			nameOf(who), own.days[0], own.days[len(own.days)-1], nameOf(r.target), its.days[0],
 			its.days[len(its.days)-1],
 			len(r.own.days)).
 			WithHint("choose another benchmark, or a window in which both have prices")
@@ -47,7 +48,7 @@ func (s *Service) compare(ctx context.Context, q query, who subject, own series)
 }
 
 // benchmark loads the daily returns of the symbol or the portfolio that a query names as its benchmark.
-func (s *Service) benchmark(ctx context.Context, q query, who *subject) (its series, err error) {
+func (s *Service) benchmark(ctx context.Context, q query, who *api.Target) (its series, err error) {
 	if uuid.Validate(q.benchmark) == nil {
 		*who, its, err = s.followed(ctx, q.benchmark, q)
 		return its, err
@@ -177,12 +178,9 @@ var relatives = []statistic{
 	}, 1, ""},
 }
 
-// object returns the statistics relative to the benchmark, with the number of common returns.
-func (r *comparison) object(a request) object {
-	var o object
-	b := a
-	b.subject = r.subject
-	o.addHead(b, r.series)
-	o.addStatistics(relatives, a.sample(r.own, r.series.returns))
-	return o
+// statistics returns the statistics relative to the benchmark.
+func (r *comparison) statistics(q query) *api.RelativeReturns {
+	out := &api.RelativeReturns{Extent: q.extent(r.target, r.series)}
+	out.Undefined = compute(&out.RelativeStatistics, relatives, q.sample(r.own, r.series.returns))
+	return out
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"stega/api"
 	"stega/fault"
 )
 
@@ -84,19 +85,18 @@ func rolling(a request) (any, error) {
 		}
 		values = append(values, v)
 	}
-	var o object
-	o.addHead(a, s)
-	o.add("metric", a.metric)
-	o.add("window", a.window)
+	out := api.RollingStatistic{
+		Extent: a.extent(a.target, s),
+		Metric: a.metric,
+		Window: a.window,
+		Dates:  s.endDays()[a.window-1:],
+		Values: values,
+	}
 	if relative {
-		var b object
-		b.addSubject(a.comparison.subject)
-		o.add("benchmark", b)
+		out.Benchmark = &a.comparison.target
 	}
-	o.add("dates", s.endDays()[a.window-1:])
-	o.add("values", values)
 	if undefined > 0 {
-		o.add("undefined", map[string]string{"values": fmt.Sprintf("%d of %d: %s", undefined, len(values), reason)})
+		out.Undefined = map[string]string{"values": fmt.Sprintf("%d of %d: %s", undefined, len(values), reason)}
 	}
-	return o, nil
+	return out, nil
 }

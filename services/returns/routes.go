@@ -9,11 +9,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
+	"stega/api"
 	"stega/events"
 	"stega/fault"
 	"stega/quant"
 	"stega/rest"
-	spans "stega/series"
 	"stega/services/internal/follower"
 )
 
@@ -23,12 +23,11 @@ func (s *Service) Routes(rest.Service) []rest.Route {
 	for _, of := range []struct {
 		name, path, title string
 		find              finder
-		target            rest.Schema
 	}{
-		{"Asset", "/v1/returns/assets/{symbol}", "an asset", s.assetOf, rest.Schema{"symbol": textSchema}},
-		{"Portfolio", "/v1/returns/portfolios/{id}", "a portfolio", s.portfolioOf, portfolioSchema()},
+		{"Asset", "/v1/returns/assets/{symbol}", "an asset", s.assetOf},
+		{"Portfolio", "/v1/returns/portfolios/{id}", "a portfolio", s.portfolioOf},
 	} {
-		add := func(name, path, summary string, answer answerer, schema rest.Schema, params ...rest.Param) {
+		add := func(name, path, summary string, compute answerer, answer any, params ...rest.Param) {
 			routes = append(routes, rest.Route{
 				Name:    "get" + of.name + name,
 				Method:  http.MethodGet,
@@ -36,16 +35,16 @@ func (s *Service) Routes(rest.Service) []rest.Route {
 				Scope:   rest.ScopeRead,
 				Summary: summary + " of " + of.title,
 				Query:   rest.Windowing(append([]rest.Param{frequencyParam, rebalanceParam}, params...)...),
-				Answer:  objectSchema(of.target, schema),
-				Handler: s.of(of.find, answer),
+				Answer:  answer,
+				Handler: s.of(of.find, compute),
 			})
 		}
-		add("Returns", "", "Show the return and risk statistics", summarize, summarySchema(), riskFreeParam,
+		add("Returns", "", "Show the return and risk statistics", summarize, api.Returns{}, riskFreeParam,
 			requiredParam, confidenceParam, benchmarkParam)
-		add("Series", "/series", "Show the series of returns", listed, seriesSchema(), kindParam, benchmarkParam)
-		add("Drawdowns", "/drawdowns", "Show the deepest drawdowns", drawdowns, drawdownsSchema(), limitParam)
-		add("Table", "/table", "Show the returns by calendar month or year", tabled, tableSchema(), byParam)
-		add("Rolling", "/rolling", "Show a statistic over a rolling window", rolling, rollingSchema(),
+		add("Series", "/series", "Show the series of returns", listed, api.ReturnSeries{}, kindParam, benchmarkParam)
+		add("Drawdowns", "/drawdowns", "Show the deepest drawdowns", drawdowns, api.Drawdowns{}, limitParam)
+		add("Table", "/table", "Show the returns by calendar month or year", tabled, api.ReturnsTable{}, byParam)
+		add("Rolling", "/rolling", "Show a statistic over a rolling window", rolling, api.RollingStatistic{},
 			metricParam(), windowParam, riskFreeParam, requiredParam, confidenceParam, benchmarkParam)
 	}
 	return routes
@@ -54,20 +53,12 @@ func (s *Service) Routes(rest.Service) []rest.Route {
 // Rebuild returns the command that rebuilds the read views.
 func (s *Service) Rebuild() events.Typed { return Rebuild{} }
 
-// subject is whose returns they are.
-type subject struct {
-	Symbol      string          `json:"symbol,omitempty"`
-	PortfolioID string          `json:"portfolio_id,omitempty"`
-	Version     int64           `json:"version,omitempty"`   // of the portfolio
-	Rebalance   quant.Rebalance `json:"rebalance,omitempty"` // of the portfolio
-}
-
-// name is the subject for people.
-func (s subject) name() string {
-	if s.Symbol != "" {
-		return s.Symbol
+// nameOf returns the name of a target for people.
+func nameOf(t api.Target) string {
+	if t.Symbol != "" {
+		return t.Symbol
 	}
-	return "portfolio " + s.PortfolioID
+	return "portfolio " + t.PortfolioID
 }
 
 // request is a query with its target and the series of both.
@@ -75,12 +66,12 @@ type request struct {
 	query
 
 	ctx        context.Context
-	subject    subject
+	target     api.Target
 	series     series
 	comparison *comparison // nil without a benchmark
 }
 
-type finder func(c echo.Context, q query) (subject, series, error)
+type finder func(c echo.Context, q query) (api.Target, series, error)
 
 type answerer func(a request) (any, error)
 
@@ -92,10 +83,10 @@ func (s *Service) of(find finder, answer answerer) echo.HandlerFunc {
 			return err
 		}
 		a := request{query: q, ctx: c.Request().Context()}
-		if a.subject, a.series, err = find(c, q); err != nil {
+		if a.target, a.series, err = find(c, q); err != nil {
 			return err
 		}
-		if a.comparison, err = s.compare(a.ctx, q, a.subject, a.series); err != nil {
+		if a.comparison, err = s.compare(a.ctx, q, a.target, a.series); err != nil {
 			return err
 		}
 		a.series = a.series.every(q.frequency)
@@ -120,56 +111,36 @@ func (a request) steps(path string) float64 {
 	return float64(len(statistics)) * n
 }
 
-func (s *Service) assetOf(c echo.Context, q query) (subject, series, error) {
+func (s *Service) assetOf(c echo.Context, q query) (api.Target, series, error) {
 	if c.QueryParam("rebalance") != "" && uuid.Validate(q.benchmark) != nil {
-		return subject{}, series{}, fault.Invalid("parameter_unknown", "an asset is not rebalanced").
+		return api.Target{}, series{}, fault.Invalid("parameter_unknown", "an asset is not rebalanced").
 			WithHint("leave out rebalance")
 	}
 	symbol, err := events.Symbol(c.Param("symbol"))
 	if err != nil {
-		return subject{}, series{}, fault.NotFound("symbol_unknown", "%s", err).
+		return api.Target{}, series{}, fault.NotFound("symbol_unknown", "%s", err).
 			WithHint("list what there is with: GET /v1/symbols")
 	}
 	series, err := asset(c.Request().Context(), s.db.Read(), symbol, q.From, q.To)
-	return subject{Symbol: symbol}, series, err
+	return api.Target{Symbol: symbol}, series, err
 }
 
-func (s *Service) portfolioOf(c echo.Context, q query) (subject, series, error) {
+func (s *Service) portfolioOf(c echo.Context, q query) (api.Target, series, error) {
 	return s.followed(c.Request().Context(), c.Param("id"), q)
 }
 
 // followed is a portfolio that is known here.
-func (s *Service) followed(ctx context.Context, id string, q query) (subject, series, error) {
+func (s *Service) followed(ctx context.Context, id string, q query) (api.Target, series, error) {
 	p, found, err := follower.Load(ctx, s.db.Read(), id)
 	if err == nil && !found {
 		err = fault.NotFound("portfolio_unknown", "there is no portfolio %.64s", id).
 			WithHint("list them with: GET /v1/portfolios")
 	}
 	if err != nil {
-		return subject{}, series{}, err
+		return api.Target{}, series{}, err
 	}
 	series, err := portfolio(ctx, s.db.Read(), p, q.From, q.To, q.rebalance)
-	return subject{PortfolioID: id, Version: p.Version, Rebalance: q.rebalance}, series, err
-}
-
-// Series is the answer about a series: values[i] is that of dates[i]. Simple and log returns begin with the second
-// price; cumulative returns and drawdowns begin with the first, at 0. With a benchmark, both are on the days that
-// they have in common.
-type Series struct {
-	subject
-
-	Kind      string           `json:"kind"`
-	Frequency spans.Frequency  `json:"frequency"`
-	Dates     events.Days      `json:"dates"`
-	Values    []*float64       `json:"values"`
-	Benchmark *benchmarkSeries `json:"benchmark,omitempty"`
-}
-
-// benchmarkSeries is the benchmark on the same days.
-type benchmarkSeries struct {
-	subject
-
-	Values []*float64 `json:"values"`
+	return api.Target{PortfolioID: id, Version: p.Version, Rebalance: string(q.rebalance)}, series, err
 }
 
 func listed(a request) (any, error) {
@@ -177,13 +148,16 @@ func listed(a request) (any, error) {
 	if a.comparison != nil {
 		own = a.comparison.own
 	}
-	answer := Series{subject: a.subject, Kind: a.kind, Frequency: a.frequency, Dates: own.days}
+	answer := api.ReturnSeries{Target: a.target, Kind: a.kind, Frequency: string(a.frequency), Dates: own.days}
 	if a.kind == "simple" || a.kind == "log" {
 		answer.Dates = own.days[1:]
 	}
 	answer.Values = values(a.kind, own.returns)
 	if a.comparison != nil {
-		answer.Benchmark = &benchmarkSeries{a.comparison.subject, values(a.kind, a.comparison.series.returns)}
+		answer.Benchmark = &api.BenchmarkSeries{
+			Target: a.comparison.target,
+			Values: values(a.kind, a.comparison.series.returns),
+		}
 	}
 	return answer, nil
 }

@@ -1,11 +1,11 @@
 package returns
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"math"
+	"reflect"
 
+	"stega/api"
 	"stega/civil"
 	"stega/events"
 	"stega/quant"
@@ -200,86 +200,49 @@ var statistics = []statistic{
 	{"upside_frequency", overRequired(quant.UpsideFrequency), 1, ""},
 }
 
-// object is a JSON object whose fields keep their order.
-type object []field
-
-type field struct {
-	name  string
-	value any
-}
-
-func (o *object) add(name string, value any) { *o = append(*o, field{name, value}) }
-
-// addStatistics adds the statistics of a sample. One that is undefined is null, and the field undefined has the reason.
-func (o *object) addStatistics(list []statistic, x sample) {
-	undefined := map[string]string{}
+// compute sets the fields of a struct to the statistics of a sample: the fields are those of the list, in its order.
+// One that is undefined is nil, and the map has the reason by its name; the map is nil when all are defined.
+func compute(into any, list []statistic, x sample) (undefined map[string]string) {
+	fields := reflect.ValueOf(into).Elem()
 	for i := range list {
 		f := &list[i]
 		v := finite(f.compute(&x))
 		if v == nil || len(x.returns) < f.minReturns {
-			v, undefined[f.name] = nil, f.reason(&x)
+			if v = nil; undefined == nil {
+				undefined = map[string]string{}
+			}
+			undefined[f.name] = f.reason(&x)
 		}
-		o.add(f.name, v)
+		fields.Field(i).Set(reflect.ValueOf(v))
 	}
-	if len(undefined) > 0 {
-		o.add("undefined", undefined)
+	return undefined
+}
+
+// extent returns the fields that begin an answer about a target.
+func (q query) extent(target api.Target, s series) api.Extent {
+	return api.Extent{
+		Target:       target,
+		From:         s.days[0],
+		To:           s.days[len(s.days)-1],
+		Frequency:    string(q.frequency),
+		Observations: len(s.returns),
 	}
 }
 
-// addSubject adds the symbol or the portfolio of the answer.
-func (o *object) addSubject(s subject) {
-	if s.Symbol != "" {
-		o.add("symbol", s.Symbol)
-		return
-	}
-	o.add("portfolio_id", s.PortfolioID)
-	o.add("version", s.Version)
-	o.add("rebalance", s.Rebalance)
-}
-
-// MarshalJSON writes the fields in their order.
-func (o object) MarshalJSON() ([]byte, error) {
-	var b bytes.Buffer
-	b.WriteByte('{')
-	for i, f := range o {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		value, err := json.Marshal(f.value)
-		if err != nil {
-			return nil, fmt.Errorf("write %s: %w", f.name, err)
-		}
-		_, _ = fmt.Fprintf(&b, "%q:%s", f.name, value)
-	}
-	b.WriteByte('}')
-	return b.Bytes(), nil
-}
-
-// addHead adds the fields that begin every answer.
-func (o *object) addHead(a request, s series) {
-	o.addSubject(a.subject)
-	o.add("from", s.days[0]) // the day of the first price
-	o.add("to", s.days[len(s.days)-1])
-	o.add("frequency", a.frequency)
-	o.add("observations", len(s.returns))
-}
-
-// summarize returns the answer with all statistics, as ratios and not as percentages.
+// summarize returns the answer with all statistics.
 func summarize(a request) (any, error) {
-	var o object
-	o.addHead(a, a.series)
-	o.add("risk_free", a.riskFree)
-	o.add("required", a.required)
-	o.add("confidence", a.confidence)
 	_, start, trough, end := quant.MaxDrawdown(a.series.returns)
-	o.add("max_drawdown_start", a.series.endDay(start, trough >= 0)) // the day of the peak
-	o.add("max_drawdown_trough", a.series.endDay(trough, trough >= 0))
-	o.add("max_drawdown_end", a.series.endDay(end, end >= 0)) // the day of recovery; null before it
-	o.addStatistics(statistics, a.sample(a.series, nil))
-	if a.comparison != nil {
-		o.add("benchmark", a.comparison.object(a))
+	out := api.Returns{
+		Extent: a.extent(a.target, a.series), RiskFree: a.riskFree, Required: a.required, Confidence: a.confidence,
+		MaxDrawdownStart:  a.series.endDay(start, trough >= 0),
+		MaxDrawdownTrough: a.series.endDay(trough, trough >= 0),
+		MaxDrawdownEnd:    a.series.endDay(end, end >= 0),
 	}
-	return o, nil
+	out.Undefined = compute(&out.Statistics, statistics, a.sample(a.series, nil))
+	if a.comparison != nil {
+		out.Benchmark = a.comparison.statistics(a.query)
+	}
+	return out, nil
 }
 
 // endDay returns the day on which return i ends, and nil when ok is false. For -1 it returns the day of the first
