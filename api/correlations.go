@@ -15,31 +15,41 @@ type CorrelationMatrix struct {
 
 // Correlations is a CorrelationMatrix without its cells, which the server encodes by hand.
 type Correlations struct {
-	PortfolioID  string      `json:"portfolio_id,omitempty"`
-	Version      int64       `json:"version,omitempty"` // of the portfolio
-	Symbols      []string    `json:"symbols"`
-	Frequency    string      `json:"frequency" jsonschema:"enum=daily,enum=monthly,enum=weekly"`
-	Kind         string      `json:"kind"`
-	Method       string      `json:"method"`
-	Target       string      `json:"target,omitempty" jsonschema:"enum=constant_correlation,enum=constant_variance,enum=single_factor"`
-	Shrinkage    *float64    `json:"shrinkage,omitempty"` // 0: the sample, 1: the target
-	Missing      string      `json:"missing" jsonschema:"enum=complete,enum=pairwise,enum=zero"`
-	Span         float64     `json:"span,omitempty"`
-	Benchmark    *float64    `json:"benchmark,omitempty"`
-	From         *civil.Date `json:"from"` // the first day that has a return
-	To           *civil.Date `json:"to"`
-	Semidefinite *bool       `json:"positive_semidefinite"` // null: cells are not defined
-	Repaired     *Repaired   `json:"repaired"`              // null without a repair
-	Linkage      string      `json:"linkage" jsonschema:"enum=average,enum=complete,enum=single,enum=ward"`
-	Order        []string    `json:"order"`     // the symbols with similar ones next to each other
-	Undefined    []Undefined `json:"undefined"` // the first 100
+	PortfolioID  string          `json:"portfolio_id,omitempty"`
+	Version      int64           `json:"version,omitempty"` // of the portfolio
+	Symbols      []string        `json:"symbols"`
+	Frequency    string          `json:"frequency" jsonschema:"enum=daily,enum=monthly,enum=weekly"`
+	Kind         string          `json:"kind"`
+	Method       string          `json:"method"`
+	Target       ShrinkageTarget `json:"target,omitempty"`
+	Shrinkage    *float64        `json:"shrinkage,omitempty"` // 0: the sample, 1: the target
+	Missing      string          `json:"missing" jsonschema:"enum=complete,enum=pairwise,enum=zero"`
+	Span         float64         `json:"span,omitempty"`
+	Benchmark    *float64        `json:"benchmark,omitempty"`
+	From         *civil.Date     `json:"from"` // the first day that has a return
+	To           *civil.Date     `json:"to"`
+	Semidefinite *bool           `json:"positive_semidefinite"` // null: cells are not defined
+	Repaired     *Repaired       `json:"repaired"`              // null without a repair
+	Linkage      string          `json:"linkage" jsonschema:"enum=average,enum=complete,enum=single,enum=ward"`
+	Order        []string        `json:"order"`     // the symbols with similar ones next to each other
+	Undefined    []Undefined     `json:"undefined"` // the first 100
 	// UndefinedCount counts all undefined symbols and pairs.
 	UndefinedCount int `json:"undefined_count"`
 }
 
+// ShrinkageTarget is the target of the estimator ledoit_wolf.
+type ShrinkageTarget string
+
+// The shrinkage targets.
+const (
+	ConstantVariance    ShrinkageTarget = "constant_variance"
+	SingleFactor        ShrinkageTarget = "single_factor"
+	ConstantCorrelation ShrinkageTarget = "constant_correlation"
+)
+
 // Repaired describes how a matrix was made positive semidefinite, and how far it moved.
 type Repaired struct {
-	Method   string  `json:"method"`
+	Method   string  `json:"method" jsonschema:"enum=diagonal,enum=spectral"`
 	Distance float64 `json:"distance"` // Frobenius norm of the change
 	Largest  float64 `json:"largest"`  // largest change of a cell
 }

@@ -7,10 +7,10 @@ import (
 
 // Target names an asset or a portfolio whose returns an answer has.
 type Target struct {
-	Symbol      string `json:"symbol,omitempty" jsonschema:"oneof_required=asset"`
-	PortfolioID string `json:"portfolio_id,omitempty" jsonschema:"oneof_required=portfolio"`
-	Version     int64  `json:"version,omitempty" jsonschema:"oneof_required=portfolio"` // of the portfolio
-	Rebalance   string `json:"rebalance,omitempty" jsonschema:"oneof_required=portfolio,enum=daily,enum=monthly,enum=none"`
+	Symbol      string `json:"symbol,omitempty" jsonschema:"oneof_required=symbol"`
+	PortfolioID string `json:"portfolio_id,omitempty" jsonschema:"oneof_required=id"`
+	Version     int64  `json:"version,omitempty" jsonschema:"oneof_required=id"` // of the portfolio
+	Rebalance   string `json:"rebalance,omitempty" jsonschema:"oneof_required=id,enum=daily,enum=monthly,enum=none"`
 }
 
 // Extent describes the returns behind an answer.

@@ -178,7 +178,7 @@ func explainMatrix(c *cobra.Command, g *globals, m api.CorrelationMatrix) error 
 	if !g.plot {
 		what := m.Kind + " by " + m.Method
 		if m.Target != "" {
-			what += " towards " + m.Target
+			what += " towards " + string(m.Target)
 		}
 		if m.Shrinkage != nil {
 			what += fmt.Sprintf(", shrunk by %.1f %%", *m.Shrinkage*100)

@@ -339,7 +339,7 @@ func answer(ctx context.Context, q query, target subject, e estimate) ([]byte, e
 		Frequency:      string(q.frequency),
 		Kind:           q.kind,
 		Method:         q.method,
-		Target:         string(q.target),
+		Target:         api.ShrinkageTarget(q.target),
 		Shrinkage:      e.shrinkage,
 		Missing:        string(q.missing),
 		Span:           q.span,
