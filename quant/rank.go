@@ -73,7 +73,7 @@ func CorrelationBy(ctx context.Context, returns [][]float64, method CorrelationM
 }
 
 // Spearman returns Pearson's correlation of the ranks of two series over their common periods (Spearman 1904). Equal
-// values share the mean of their ranks; infinite values are allowed. NaN for series of different lengths or a
+// values, and those that differ by rounding, share the mean of their ranks; infinite values are allowed. NaN for series of different lengths or a
 // constant series.
 func Spearman(x, y []float64) float64 {
 	if len(x) != len(y) {
@@ -90,6 +90,15 @@ func Kendall(x, y []float64) float64 {
 		return math.NaN()
 	}
 	return kendall(rankingOf(x), rankingOf(y), false, &rankRoom{})
+}
+
+// tie is the relative difference of 1+r below which two returns are equal. It is above the rounding of a product of some
+// hundred returns: 1.05 of one price and 1.05 as the product of five days are one return.
+const tie = 0x1p-46
+
+// tied reports whether two returns differ by rounding at most.
+func tied(a, b float64) bool {
+	return a == b || math.Abs(a-b) <= tie*(1+math.Min(math.Abs(a), math.Abs(b)))
 }
 
 // ranking orders a series by its observations.
@@ -112,7 +121,7 @@ func rankingOf(values []float64) ranking {
 	slices.SortFunc(r.order, func(a, b int32) int { return cmp.Compare(values[a], values[b]) })
 	position := int32(0)
 	for k, t := range r.order {
-		if k > 0 && values[t] != values[r.order[k-1]] {
+		if k > 0 && !tied(values[t], values[r.order[k-1]]) {
 			position++
 		}
 		r.position[t] = position

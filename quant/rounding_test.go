@@ -2,7 +2,9 @@ package quant_test
 
 import (
 	"math"
+	"math/big"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -148,4 +150,70 @@ func TestWeightedCorrelationsAreOfTheCommonDays(t *testing.T) {
 	m, err = quant.Semicorrelation(t.Context(), [][]float64{x, y}, 0, quant.MissingPairwise)
 	require.NoError(t, err)
 	check(func(s []float64, i int) float64 { return math.Min(s[i], 0) }, func(int) float64 { return 1 }, m.At(0, 1))
+}
+
+// Prices that return to their high exactly end a drawdown, whatever the rounding of their returns. The lengths are
+// counted by hand.
+func TestTheLongestDrawdownDoesNotDependOnRounding(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		prices []float64
+		want   int
+	}{
+		{[]float64{100, 121, 99, 104, 99, 121, 117, 119, 106}, 4},
+		{[]float64{100, 121, 99, 104, 99, 120.99, 117, 119, 106}, 7},
+		{[]float64{100, 100, 100, 100, 100, 100, 100, 100, 100}, 0},
+		{[]float64{100, 101, 102.5, 103}, 0},
+		{[]float64{100, 99}, 1},
+		{[]float64{100}, 0},
+	} {
+		assert.Equal(t, c.want, quant.LongestDrawdown(quant.Simple(c.prices)), "%v", c.prices)
+	}
+}
+
+// The number of the worst returns is ⌊(n−1)·(1−confidence)⌋+1 in exact rational arithmetic.
+func TestTheTailIsCountedExactly(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"0.5", "0.75", "0.8", "0.9", "0.95", "0.975", "0.99", "0.995", "0.999", "0.123"} {
+		confidence, err := strconv.ParseFloat(text, 64)
+		require.NoError(t, err)
+		exact, ok := new(big.Rat).SetString(text)
+		require.True(t, ok)
+		exact.Sub(big.NewRat(1, 1), exact)
+		for n := 1; n <= 3000; n++ {
+			at := new(big.Rat).Mul(exact, big.NewRat(int64(n-1), 1))
+			want := new(big.Int).Quo(at.Num(), at.Denom()).Int64() + 1
+			require.Equal(t, want, int64(quant.TailCount(n, 1-confidence)), "%d returns at %s", n, text)
+		}
+	}
+}
+
+// Weekly returns are products of daily ones. Those of equal prices are ties, though they differ by rounding: the ranks
+// are those of the ratios of prices in exact arithmetic.
+func TestTiesOfCompoundedReturnsAreNotBrokenByRounding(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(8, 48))
+	for range 100 {
+		var compounded, exact [2][]float64
+		for k := range 2 {
+			price := int64(20)
+			for range 40 {
+				last := price
+				wealth := 1.0
+				before := float64(price)
+				for range 4 {
+					between := before * (0.9 + 0.2*r.Float64())
+					wealth *= 1 + (between/before - 1)
+					before = between
+				}
+				price = 19 + r.Int64N(4)
+				wealth *= 1 + (float64(price)/before - 1)
+				compounded[k] = append(compounded[k], wealth-1)
+				ratio, _ := big.NewRat(price, last).Float64() // equal ratios are equal numbers
+				exact[k] = append(exact[k], ratio-1)
+			}
+		}
+		assert.InDelta(t, bruteSpearman(exact[0], exact[1]), quant.Spearman(compounded[0], compounded[1]), 1e-12)
+		assert.InDelta(t, quant.Kendall(exact[0], exact[1]), quant.Kendall(compounded[0], compounded[1]), 1e-12)
+	}
 }

@@ -41,13 +41,23 @@ func quantile(sorted []float64, p float64) float64 {
 // HistoricalVaR returns the quantile of the returns at cutoff.
 func HistoricalVaR(returns []float64, cutoff float64) float64 { return Quantile(returns, cutoff) }
 
-// HistoricalCVaR returns the mean of the ⌊(n−1)·cutoff⌋+1 worst returns (empyrical's conditional value at risk).
+// TailCount returns the number of the worst of n returns that are the tail of a cutoff: ⌊(n−1)·cutoff⌋+1. The product
+// counts as whole where it differs from a whole number by the rounding of the cutoff: 1−0.9 is a tenth.
+func TailCount(n int, cutoff float64) int {
+	at := float64(n-1) * cutoff
+	if whole := math.Round(at); math.Abs(at-whole) <= 0x1p-48*float64(n) {
+		at = whole
+	}
+	return int(at) + 1
+}
+
+// HistoricalCVaR returns the mean of the TailCount worst returns (empyrical's conditional value at risk).
 func HistoricalCVaR(returns []float64, cutoff float64) float64 {
 	sorted := observations(returns)
 	if len(sorted) == 0 || !(cutoff >= 0 && cutoff <= 1) {
 		return math.NaN()
 	}
-	return Mean(sorted[:int(float64(len(sorted)-1)*cutoff)+1])
+	return Mean(sorted[:TailCount(len(sorted), cutoff)])
 }
 
 // GaussianVaR returns μ + z·σ, with z the normal quantile at cutoff and σ the deviation over n, as in

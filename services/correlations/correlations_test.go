@@ -584,3 +584,15 @@ func TestAnswersHaveAnEntityTag(t *testing.T) {
 	assert.Equal(t, int64(1), m.Version)
 	assert.Equal(t, []string{"A", "B"}, m.Symbols)
 }
+
+// Weekly returns are compounded from daily ones. Equal returns are ties in spite of rounding; the expected values are
+// those of the ranks of the exact ratios of the prices.
+func TestTiesOfWeeksAreNotBrokenByRounding(t *testing.T) {
+	t.Parallel()
+	w := up(t)
+	w.settled(string(reference.Read(t, "weekly-spearman-ties.csv")))
+	for method, want := range map[string]float64{"spearman": .8728715609439696, "kendall": .7559289460184544} {
+		m := w.matrix("?symbols=T1,T2&frequency=weekly&method=" + method)
+		assert.InDelta(t, want, *m.Matrix[0][1], 1e-12, method)
+	}
+}

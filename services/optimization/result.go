@@ -122,10 +122,28 @@ func (e *estimates) result() *Result {
 
 // point returns a portfolio as a point of a frontier.
 func (e *estimates) point(p *optimize.Portfolio) Point {
-	return Point{
+	at := Point{
 		AnnualReturn: finite(p.Return), AnnualVolatility: finite(p.Volatility), Sharpe: finite(p.Sharpe),
 		Weights: named(e.window.symbols, p.Weights),
 	}
+	if e.riskless(p) {
+		at.Sharpe = nil
+	}
+	return at
+}
+
+// riskless reports whether the volatility of a portfolio is 0 but for rounding: below a millionth of that of the most
+// volatile symbol, or below 1e-7 a year. A ratio to it is no figure.
+func (e *estimates) riskless(p *optimize.Portfolio) bool {
+	most := 0.0
+	for a, r := range e.window.Values {
+		if e.covariance != nil {
+			most = math.Max(most, math.Sqrt(e.covariance.At(a, a)))
+		} else if v := quant.AnnualVolatility(r, e.window.PerYear()); v > most {
+			most = v
+		}
+	}
+	return p.Volatility < math.Max(1e-7, 1e-6*most)
 }
 
 // resultOf returns the result of one portfolio.
@@ -137,7 +155,11 @@ func (e *estimates) resultOf(p *optimize.Portfolio) *Result {
 	for _, a := range p.Active {
 		r.Active = append(r.Active, Active{Constraint: a.Constraint, Price: a.Price})
 	}
-	if e.covariance != nil {
+	switch {
+	case e.riskless(p):
+		r.Notes = append(r.Notes, "the portfolio bears no risk, so that its Sharpe ratio and its risk contributions "+
+			"are undefined")
+	case e.covariance != nil:
 		r.RiskContributions = named(e.window.symbols, optimize.RiskContributions(e.covariance, p.Weights))
 	}
 	return r

@@ -128,6 +128,7 @@ func ofBenchmark(f func(x *sample) float64) func(x *sample) float64 {
 // The reasons for which statistics relative to a benchmark are undefined.
 const (
 	noBenchmarkVariance = "the benchmark's returns do not vary"
+	noOwnVariance       = "the returns of one of the two do not vary"
 	noActiveVariance    = "the difference from the benchmark does not vary"
 	fewRises            = "the benchmark has fewer than two different returns of 0 or more"
 	fewFalls            = "the benchmark has fewer than two different returns below 0"
@@ -146,7 +147,7 @@ var relatives = []statistic{
 	{"max_drawdown", ofBenchmark(ofReturns(maxDrawdown)), 1, ""},
 	{"alpha", alpha(quant.AlphaBeta), 2, noBenchmarkVariance},
 	{"beta", beta(quant.AlphaBeta), 2, noBenchmarkVariance},
-	{"correlation", against(quant.PairCorrelation), 2, "the returns of one of the two do not vary"},
+	{"correlation", against(quant.PairCorrelation), 2, noOwnVariance},
 	{"tracking_error", againstAnnual(quant.TrackingError), 2, ""},
 	{"information_ratio", againstAnnual(quant.InformationRatio), 2, noActiveVariance},
 	{"capture", againstAnnual(quant.Capture), 1, noNet},

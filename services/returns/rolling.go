@@ -78,7 +78,7 @@ func rolling(a request) (any, error) {
 			part = benchmark[i : i+a.window]
 		}
 		x := a.sample(s.slice(i, a.window), part)
-		v := finite(f.compute(&x))
+		v := f.value(&x)
 		if v == nil {
 			undefined++
 			reason = f.reason(&x)

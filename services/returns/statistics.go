@@ -72,6 +72,37 @@ const (
 	noTail      = "the 5 % quantile of the returns is 0"
 )
 
+// noise is the size per period below which a deviation, a loss or an excess is rounding: prices have some eight digits.
+// A ratio to it is no figure.
+const noise = 1e-8
+
+// riskless reports, for each reason, that the denominator of a sample's statistics is zero or noise.
+var riskless = map[string]func(x *sample) bool{
+	noVariance:          func(x *sample) bool { return quant.Deviation(x.returns) < noise },
+	noShortfall:         func(x *sample) bool { return quant.DownsideDeviation(x.returns, x.required) < noise },
+	noLoss:              func(x *sample) bool { return minReturn(x.returns) > -noise },
+	noGain:              func(x *sample) bool { return maxReturn(x.returns) < noise },
+	noDrawdown:          func(x *sample) bool { return maxDrawdown(x.returns) > -noise },
+	noBenchmarkVariance: func(x *sample) bool { return quant.Deviation(x.benchmark) < noise },
+	noActiveVariance: func(x *sample) bool {
+		return quant.Deviation(quant.Excess(x.returns, x.benchmark)) < noise
+	},
+	noOwnVariance: func(x *sample) bool {
+		return quant.Deviation(x.returns) < noise || quant.Deviation(x.benchmark) < noise
+	},
+}
+
+// value returns the statistic of a sample; nil where it is undefined.
+func (f *statistic) value(x *sample) *float64 {
+	if len(x.returns) < f.minReturns {
+		return nil
+	}
+	if none := riskless[f.undefined]; none != nil && none(x) {
+		return nil
+	}
+	return finite(f.compute(x))
+}
+
 // reason returns why a statistic of a sample is undefined.
 func (f *statistic) reason(x *sample) string {
 	switch n := len(x.returns); {
@@ -136,10 +167,7 @@ func maxDrawdown(returns []float64) float64 {
 func cagr(x *sample) float64 { return quant.CAGR(1, 1+quant.CumulativeReturn(x.returns), x.days) }
 
 // longestDrawdown returns the length of the longest drawdown in periods.
-func longestDrawdown(returns []float64) float64 {
-	wealth := append([]float64{0}, quant.Cumulative(returns)...)
-	return float64(quant.LongestDrawdown(wealth))
-}
+func longestDrawdown(returns []float64) float64 { return float64(quant.LongestDrawdown(returns)) }
 
 // statistics lists every statistic of a series, in the order of the answer.
 var statistics = []statistic{
@@ -206,9 +234,9 @@ func compute(into any, list []statistic, x sample) (undefined map[string]string)
 	fields := reflect.ValueOf(into).Elem()
 	for i := range list {
 		f := &list[i]
-		v := finite(f.compute(&x))
-		if v == nil || len(x.returns) < f.minReturns {
-			if v = nil; undefined == nil {
+		v := f.value(&x)
+		if v == nil {
+			if undefined == nil {
 				undefined = map[string]string{}
 			}
 			undefined[f.name] = f.reason(&x)
