@@ -341,3 +341,26 @@ func TestOperationsThatDependOnEachOtherSettleByTheDefinition(t *testing.T) {
 		}
 	}
 }
+
+// After an upgrade, nobody waits for a service that handles a topic no more: the next receipt, or else the sweep,
+// settles what an earlier version had not handled. A service that handles a topic since the upgrade is not waited for.
+func TestServicesThatHandleATopicNoMoreAreNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	for _, swept := range []bool{false, true} {
+		b := newBooks(t, map[string][]string{"t": {"former", "returns"}})
+		b.enter(succeeded("A", message("a1", ""), message("a2", "")))
+		b.enter(handled("A", "a1"))
+		if swept {
+			b.enter(handled("A", "a2"))
+		}
+		assert.Equal(t, []string{Pending}, b.outcomes("A"))
+		b.s.opts.Subscriptions = map[string][]string{"t": {"later", "returns"}}
+		b.restart()
+		if swept {
+			b.sweep()
+		} else {
+			b.enter(handled("A", "a2"))
+		}
+		assert.Equal(t, []string{Settled}, b.outcomes("A"), "swept: %v", swept)
+	}
+}

@@ -146,7 +146,7 @@ func (b *ledgerTx) fetch(ctx context.Context, ids []string) error {
 	for _, id := range missing { // they may be changed: close puts them back
 		delete(b.s.cache, id)
 	}
-	trees, err := grow(ctx, b.tx, unknown...)
+	trees, err := b.s.grow(ctx, b.tx, unknown...)
 	for id, t := range trees {
 		b.operations[id].tree = t
 	}
@@ -154,7 +154,7 @@ func (b *ledgerTx) fetch(ctx context.Context, ids []string) error {
 }
 
 // grow builds trees from the entries in the database.
-func grow(ctx context.Context, db bun.IDB, ids ...string) (map[string]*tree, error) {
+func (s *Service) grow(ctx context.Context, db bun.IDB, ids ...string) (map[string]*tree, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -173,9 +173,20 @@ func grow(ctx context.Context, db bun.IDB, ids ...string) (map[string]*tree, err
 		if err := json.Unmarshal([]byte(k.Body), &e); err != nil {
 			return nil, fmt.Errorf("%w: of operation %s: %w", errUnreadable, k.Operation, err)
 		}
+		s.dropFormer(&e)
 		trees[k.Operation].add(e)
 	}
 	return trees, nil
+}
+
+// dropFormer removes from an entry the services that handle a topic no more: a message that an earlier version of such a
+// service had not handled is handled by none.
+func (s *Service) dropFormer(e *entry) {
+	for topic, services := range e.Subscriptions {
+		e.Subscriptions[topic] = slices.DeleteFunc(services, func(service string) bool {
+			return s.opts.Subscriptions != nil && !slices.Contains(s.opts.Subscriptions[topic], service)
+		})
+	}
 }
 
 // close writes the rows that changed, and caches the trees of open operations.

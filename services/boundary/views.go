@@ -65,7 +65,7 @@ func (s *Service) Operation(ctx context.Context, id string, tree bool) (Operatio
 	if err != nil || (!tree && o.Outcome != Pending) {
 		return o, err
 	}
-	trees, err := grow(ctx, s.db.Read(), id)
+	trees, err := s.grow(ctx, s.db.Read(), id)
 	if err != nil {
 		return o, err
 	}
