@@ -75,7 +75,7 @@ type Statistics struct {
 	ModifiedCVaR   *float64 `json:"modified_cvar"`
 	TailRatio      *float64 `json:"tail_ratio"`
 
-	// in periods, from a high to the next that is higher, or to the end
+	// in periods, from a high to its return, or to the end; 0 without a drawdown
 	LongestDrawdown *float64 `json:"longest_drawdown"`
 	UlcerIndex      *float64 `json:"ulcer_index"`
 	PainIndex       *float64 `json:"pain_index"`

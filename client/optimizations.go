@@ -224,7 +224,7 @@ func (c *Client) Optimization(ctx context.Context, id string) (Answer[Optimizati
 type AllocationRequest struct {
 	Amount     string `json:"amount"`
 	Method     string `json:"method,omitempty"`      // greedy or exact
-	ShortRatio string `json:"short_ratio,omitempty"` // empty: the sum of the negative weights
+	ShortRatio string `json:"short_ratio,omitempty"` // empty: each position is worth its weight of the amount
 	Reinvest   bool   `json:"reinvest,omitempty"`
 }
 
@@ -237,7 +237,8 @@ type Allocation struct {
 	Reinvest       bool                `json:"reinvest,omitempty"`
 	AsOf           civil.Date          `json:"as_of"`
 	Positions      []AllocatedPosition `json:"positions"`
-	Leftover       decimal.Decimal     `json:"leftover"`
+	Leftover       decimal.Decimal     `json:"leftover"` // of the long side, and of what may be sold short
+	Cash           decimal.Decimal     `json:"cash"`     // after all trades
 	RMSE           *float64            `json:"rmse"`
 	Exact          bool                `json:"exact"`
 }

@@ -353,9 +353,9 @@ allocation of all. It changes nothing.`,
 	f.StringVar(&r.Method, "method", "", "greedy or exact (default greedy)")
 	ratioVar(
 		f, &short, "short-ratio",
-		"value of the short positions as a fraction of the amount (default the sum of the negative weights)",
+		"short sales as a fraction of the amount, beside long positions for all of it (default what the weights say)",
 	)
-	f.BoolVar(&r.Reinvest, "reinvest", false, "invest the proceeds of short positions in long ones")
+	f.BoolVar(&r.Reinvest, "reinvest", false, "invest the proceeds of --short-ratio in long positions")
 	_ = c.RegisterFlagCompletionFunc("method", oneOf("greedy", "exact"))
 	_ = c.RegisterFlagCompletionFunc("amount", cobra.NoFileCompletions)
 	return alsoAs(c, asCSV)

@@ -12,7 +12,8 @@ type Allocation struct {
 	Shares   []int64 // of each asset; negative: sold short
 	Leftover float64 // money that is not spent: of the long side, and of the permitted short sales
 	// RMSE is the root mean squared difference between the weights of the shares and the target weights. With short
-	// positions the weights are parts of the sum of all positions, as in PyPortfolioOpt.
+	// positions and Order.Short, the weights are parts of the sum of all positions, as in PyPortfolioOpt; with short
+	// positions alone, they are parts of the money.
 	RMSE float64
 	// Exact reports that no other allocation is nearer by Σ|wᵢ·money − sharesᵢ·priceᵢ| + leftover. It is false for
 	// every greedy allocation.
@@ -25,10 +26,11 @@ type Order struct {
 	Weights []float64 // sum to at most one without short positions
 	Prices  []float64 // of one share, above zero
 	Money   float64
-	// Short is the permitted short sales as a part of the money: .3 makes a 130/30 portfolio. Zero stands for the sum
-	// of the negative weights.
+	// Short sells a part of the money short, and buys long positions for all of the money, in the proportions of the
+	// weights: .3 makes a 130/30 portfolio, as in PyPortfolioOpt. Zero stands for the weights themselves: each
+	// position is worth weight·money.
 	Short float64
-	// Reinvest buys long positions with the proceeds of the short ones.
+	// Reinvest buys long positions with the proceeds of Short, too. The weights themselves need no such choice.
 	Reinvest bool
 }
 
@@ -115,13 +117,13 @@ func (o Order) sides() ([]side, error) {
 		}
 		return []side{long}, nil
 	}
-	ratio := o.Short
-	if ratio == 0 {
-		ratio = down
-	}
-	short.money = o.Money * ratio
-	if o.Reinvest {
-		long.money += short.money
+	switch {
+	case o.Short == 0:
+		long.money, short.money = o.Money*up, o.Money*down
+	case o.Reinvest:
+		long.money, short.money = o.Money*(1+o.Short), o.Money*o.Short
+	default:
+		short.money = o.Money * o.Short
 	}
 	long.rescale(up)
 	short.rescale(down)
@@ -197,9 +199,13 @@ func (s side) greedy() []int64 {
 }
 
 func (o Order) rmse(shares []int64) float64 {
-	total := 0.0
+	total, sold := 0.0, false
 	for i, n := range shares {
 		total += float64(n) * o.Prices[i]
+		sold = sold || o.Weights[i] <= -dust
+	}
+	if sold && o.Short == 0 {
+		total = o.Money
 	}
 	sum := 0.0
 	for i, n := range shares {

@@ -98,3 +98,23 @@ func TestInvalidOrders(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, &optimize.Allocation{Shares: []int64{0}, Leftover: 99.99, RMSE: 1}, a, "too little for one share")
 }
+
+// Without Short, each position is worth weight·money, whatever the weights sum to.
+func TestShortPositionsAreWorthTheirWeights(t *testing.T) {
+	t.Parallel()
+	for _, weights := range [][]float64{{-.0928, .0922, .0006}, {.9, .4, -.3}, {-.5, .25, .25}, {1.5, -.25, -.75}} {
+		o := optimize.Order{Weights: weights, Prices: []float64{1.25, 2.5, .75}, Money: 1_000_000}
+		for _, allocate := range []func() (*optimize.Allocation, error){
+			func() (*optimize.Allocation, error) { return optimize.AllocateGreedily(o) },
+			func() (*optimize.Allocation, error) { return optimize.AllocateExactly(t.Context(), o) },
+		} {
+			a, err := allocate()
+			require.NoError(t, err)
+			for i, n := range a.Shares {
+				assert.InDelta(t, weights[i]*o.Money, float64(n)*o.Prices[i], 5, "%v", weights)
+			}
+			assert.Less(t, a.RMSE, 1e-5, "%v", weights)
+			assert.Less(t, a.Leftover, 5., "%v", weights)
+		}
+	}
+}

@@ -52,7 +52,8 @@ type Posterior struct {
 //	returns     π + τΣPᵀ(PτΣPᵀ + Ω)⁻¹(Q − Pπ)
 //	covariance  Σ + τΣ − τΣPᵀ(PτΣPᵀ + Ω)⁻¹PτΣ
 //
-// Certain views that repeat others are combined by the pseudo-inverse. Errors: *InvalidError.
+// Certain views that repeat others are combined by the pseudo-inverse; those that contradict each other are an error.
+// Errors: *InvalidError.
 func BlackLitterman(v Views) (*Posterior, error) {
 	names := assetNames(v.Names)
 	r, err := newRisk(v.Covariance, names, refuse)
@@ -103,6 +104,16 @@ func BlackLitterman(v Views) (*Posterior, error) {
 	inverse, err := pseudoInverse(&a)
 	if err != nil {
 		return nil, err
+	}
+	// What is certain holds exactly: without Ω, P·returns = Q. It cannot when certain views contradict each other.
+	var weighed, fit mat.VecDense
+	weighed.MulVec(inverse, q)
+	fit.MulVec(&a, &weighed)
+	for i, view := range views {
+		if omega.At(i, i) == 0 && math.Abs(fit.AtVec(i)-q.AtVec(i)) > 1e-8*(1+math.Abs(view.Return)) {
+			return nil, invalid("views",
+				"the views of certain returns contradict each other: no returns fulfil them all")
+		}
 	}
 	var gain, m mat.Dense
 	gain.Mul(&sp, inverse)

@@ -251,3 +251,31 @@ func TestWeightsOfFFN(t *testing.T) {
 	require.NoError(t, err)
 	assert.InDeltaSlice(t, []float64{.234, .409, .356}, p.Weights, 6e-4, "F31")
 }
+
+// Two certain views on one asset must agree: no returns fulfil both 20 % and 10 %.
+func TestCertainViewsThatContradictAreRefused(t *testing.T) {
+	t.Parallel()
+	views := func(returns ...float64) optimize.Views {
+		v := optimize.Views{Covariance: mat.NewSymDense(2, []float64{.04, .01, .01, .09}), Prior: []float64{.05, .07},
+			Uncertainty: optimize.Idzorek}
+		for _, r := range returns {
+			v.Views = append(v.Views, optimize.View{Weights: []float64{1, 0}, Return: r, Confidence: 1})
+		}
+		return v
+	}
+	_, err := optimize.BlackLitterman(views(.2, .1))
+	var invalid *optimize.InvalidError
+	require.ErrorAs(t, err, &invalid)
+	assert.Equal(t, "views", invalid.Field)
+	p, err := optimize.BlackLitterman(views(.2, .2))
+	require.NoError(t, err)
+	assert.InDelta(t, .2, p.Returns[0], 1e-12, "a view that repeats another is no contradiction")
+	chain := views(.2)
+	chain.Views = append(chain.Views, optimize.View{Weights: []float64{-1, 1}, Return: .05, Confidence: 1},
+		optimize.View{Weights: []float64{0, 1}, Return: .1, Confidence: 1}) // 20 % and 5 % more are 25 %
+	_, err = optimize.BlackLitterman(chain)
+	require.ErrorAs(t, err, &invalid)
+	chain.Views[2].Confidence = .99
+	_, err = optimize.BlackLitterman(chain)
+	require.NoError(t, err, "a view that is not certain yields")
+}

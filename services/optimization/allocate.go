@@ -3,6 +3,7 @@ package optimization
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/govalues/decimal"
@@ -17,9 +18,10 @@ import (
 type AllocationRequest struct {
 	Amount decimal.Decimal `json:"amount" jsonschema:"required"`
 	Method string          `json:"method" jsonschema:"enum=greedy,enum=exact"` // greedy when it is left out
-	// short sales allowed, as a ratio of the amount; the sum of the negative weights when left out
+	// short sales, as a ratio of the amount, beside long positions for all of the amount; when it is left out, each
+	// position is worth its weight of the amount
 	ShortRatio *decimal.Decimal `json:"short_ratio"`
-	Reinvest   bool             `json:"reinvest"` // the proceeds of short sales buy long positions
+	Reinvest   bool             `json:"reinvest"` // the proceeds of short_ratio buy long positions
 }
 
 // Allocation is weights as whole shares. Prices and money are exact.
@@ -31,7 +33,8 @@ type Allocation struct {
 	Reinvest       bool             `json:"reinvest,omitempty"`
 	AsOf           civil.Date       `json:"as_of"` // the oldest of the prices
 	Positions      []Position       `json:"positions"`
-	Leftover       decimal.Decimal  `json:"leftover"` // of the amount, and of what may be sold short
+	Leftover       decimal.Decimal  `json:"leftover"` // of the long side, and of what may be sold short
+	Cash           decimal.Decimal  `json:"cash"`     // the amount and the proceeds of short sales, less what was bought
 	RMSE           *float64         `json:"rmse"`     // of the weights of the shares
 	Exact          bool             `json:"exact"`    // whether no other shares are closer
 }
@@ -107,9 +110,9 @@ func allocate(ctx context.Context, db bun.IDB, id string, result *Result, a Allo
 	if out.ShortRatio, err = shortRatio(order.Weights, a.ShortRatio); err != nil {
 		return nil, err
 	}
-	if out.ShortRatio != nil {
+	if a.ShortRatio != nil {
 		order.Short, _ = out.ShortRatio.Float64()
-	} else if a.Reinvest {
+	} else if out.ShortRatio == nil && a.Reinvest {
 		return nil, fault.Invalid("allocation_invalid", "reinvest has no effect: there are no short positions").
 			With(fault.Item{Pointer: "/reinvest", Detail: "is for weights with short positions"})
 	}
@@ -123,7 +126,7 @@ func allocate(ctx context.Context, db bun.IDB, id string, result *Result, a Allo
 		return nil, faultOf(err)
 	}
 	out.RMSE, out.Exact = finite(found.RMSE), found.Exact
-	return out, out.fill(order.Weights, prices, found.Shares)
+	return out, out.fill(order, prices, found.Shares)
 }
 
 // pricesOf returns positions with prices and without shares.
@@ -177,8 +180,9 @@ func shortRatio(weights []float64, requested *decimal.Decimal) (*decimal.Decimal
 }
 
 // fill adds the positions and the money that is left.
-func (a *Allocation) fill(weights []float64, prices []Position, shares []int64) error {
-	left, err := a.budget()
+func (a *Allocation) fill(order optimize.Order, prices []Position, shares []int64) error {
+	left, err := a.budget(order)
+	a.Cash = a.Amount
 	if err != nil {
 		return err
 	}
@@ -190,7 +194,7 @@ func (a *Allocation) fill(weights []float64, prices []Position, shares []int64) 
 		if n == 0 {
 			continue
 		}
-		p.Shares, p.Weight = n, weights[i]
+		p.Shares, p.Weight = n, order.Weights[i]
 		count, err := decimal.New(n, 0)
 		if err != nil {
 			return fmt.Errorf("count the shares of %s: %w", p.Symbol, err)
@@ -201,17 +205,36 @@ func (a *Allocation) fill(weights []float64, prices []Position, shares []int64) 
 		if left, err = left.Sub(p.Value.Abs()); err != nil {
 			return fmt.Errorf("count the money: %w", err)
 		}
+		if a.Cash, err = a.Cash.Sub(p.Value); err != nil {
+			return fmt.Errorf("count the cash: %w", err)
+		}
 		p.Value = p.Value.Trim(0)
 		a.Positions = append(a.Positions, p)
 	}
-	a.Leftover = left.Trim(0)
+	a.Leftover, a.Cash = left.Trim(0), a.Cash.Trim(0)
 	return nil
 }
 
 // budget returns the money for long positions and for short sales.
-func (a *Allocation) budget() (decimal.Decimal, error) {
+func (a *Allocation) budget(order optimize.Order) (decimal.Decimal, error) {
 	if a.ShortRatio == nil {
 		return a.Amount, nil
+	}
+	if order.Short == 0 { // the weights themselves
+		gross := 0.0
+		for _, w := range order.Weights {
+			gross += math.Abs(w)
+		}
+		ratio, err := decimal.NewFromFloat64(gross)
+		if err != nil {
+			return ratio, fmt.Errorf("sum the weights: %w", err)
+		}
+		// Rounded up, so that what is left is not negative by rounding.
+		total, err := a.Amount.Mul(ratio.Ceil(6))
+		if err != nil {
+			return total, fmt.Errorf("count the money: %w", err)
+		}
+		return total, nil
 	}
 	short, err := a.Amount.Mul(*a.ShortRatio)
 	if err != nil {

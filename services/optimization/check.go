@@ -216,7 +216,7 @@ func (c *checker) objective() {
 		c.reject("/target", "is the highest risk, and must be above zero")
 	}
 	c.onlyFor("/risk_aversion", c.RiskAversion != nil, c.Objective == maxUtility ||
-		c.Prior == market, "max_utility, and for the prior of a market")
+		c.Prior == market || c.Prior == equal, "max_utility, and for the priors market and equal")
 	if c.RiskAversion != nil && *c.RiskAversion <= 0 {
 		c.reject("/risk_aversion", "must be above zero")
 	}

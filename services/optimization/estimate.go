@@ -254,17 +254,17 @@ func (e *estimates) applyViews() error {
 	n := len(e.window.symbols)
 	v := optimize.Views{Names: e.window.symbols, Covariance: e.covariance, Prior: e.expected, Tau: *e.Tau}
 	switch e.Prior {
-	case market:
+	case market, equal: // what a market of these capitalizations, or of equal ones, implies
 		caps := make([]float64, n)
 		for i, s := range e.window.symbols {
-			caps[i] = e.MarketCaps[s]
+			if caps[i] = 1; e.Prior == market {
+				caps[i] = e.MarketCaps[s]
+			}
 		}
 		var err error
 		if v.Prior, err = optimize.MarketImpliedReturns(e.covariance, caps, *e.RiskAversion, e.RiskFree); err != nil {
 			return faultOf(err)
 		}
-	case equal:
-		v.Prior = optimize.EqualWeights(n)
 	case zero:
 		v.Prior = nil
 	}

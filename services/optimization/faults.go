@@ -17,6 +17,10 @@ func faultOf(err error) error {
 		diverged   *optimize.ConvergenceError
 	)
 	switch {
+	case errors.As(err, &invalid) && invalid.Field == "views":
+		return fault.Invalid("optimization_undefined", "%s", err).
+			With(fault.Item{Pointer: "/views", Detail: invalid.Detail}).
+			WithHint("change the return of one of them, or give one a confidence below 1")
 	case errors.As(err, &invalid):
 		return fault.Invalid("optimization_undefined", "%s", err).
 			WithHint("leave out the assets that are named, or choose another window or estimator")

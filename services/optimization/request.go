@@ -197,7 +197,7 @@ func (r *Request) fill() {
 	if len(r.Views) > 0 {
 		setDefault(&r.Prior, estimate)
 		setDefaultPointer(&r.Tau, .05)
-		if r.Prior == market {
+		if r.Prior == market || r.Prior == equal {
 			setDefaultPointer(&r.RiskAversion, 2.5)
 		}
 	}
