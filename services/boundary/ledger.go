@@ -179,8 +179,8 @@ func (s *Service) grow(ctx context.Context, db bun.IDB, ids ...string) (map[stri
 	return trees, nil
 }
 
-// dropFormer removes from an entry the services that handle a topic no more: a message that an earlier version of such a
-// service had not handled is handled by none.
+// dropFormer removes from an entry the services that handle a topic no more. What an earlier version of such a service
+// had not handled is handled by none.
 func (s *Service) dropFormer(e *entry) {
 	for topic, services := range e.Subscriptions {
 		e.Subscriptions[topic] = slices.DeleteFunc(services, func(service string) bool {
