@@ -221,6 +221,9 @@ func (s *schemas) responses(r rest.Route) object {
 	if r.Method == http.MethodGet && strings.HasPrefix(r.Path, "/v1/") && r.Gives == "" {
 		all["304"] = object{"description": "The client has the answer"}
 	}
+	if r.Path == "/login" {
+		all["401"] = object{"description": "The link is not valid", "content": content(object{"type": "string"})}
+	}
 	if r.Path == "/readyz" {
 		all["503"] = object{"description": "The process is not ready", "content": content(s.answer(r.Answer))}
 	}

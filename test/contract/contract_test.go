@@ -16,6 +16,7 @@ import (
 	"stega/internal/apidoc"
 	"stega/internal/stegatest"
 	"stega/process"
+	"stega/rest"
 )
 
 // strict returns a validator of the document that refuses fields of answers that it does not have.
@@ -48,8 +49,14 @@ func TestAnswersAreAsTheDocumentSays(t *testing.T) {
 	for day := 1; day <= 28; day++ {
 		prices += fmt.Sprintf("2026-01-%02d,%d,%d\n", day, 100+day*day%17, 90+day*3%11)
 	}
+	table := rest.NewTable(process.HTTPRoutes()...)
+	sent := map[string]bool{} // by the name of the route
 	send := func(method, path, body string, headers ...string) (answer string) {
 		t.Helper()
+		bare, _, _ := strings.Cut(path, "?")
+		route, _, found := table.Find(method, bare)
+		assert.True(t, found, "%s %s has no route", method, path)
+		sent[route.Name] = true
 		r, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, strings.NewReader(body))
 		require.NoError(t, err)
 		if body == "" {
@@ -127,7 +134,34 @@ func TestAnswersAreAsTheDocumentSays(t *testing.T) {
 	send("POST", "/v1/rebuild/returns", "", settled...)
 	send("POST", "/v1/tokens", `{"name":"reader","scope":"read","expires_in":"1h"}`)
 	send("POST", "/v1/links", "{}")
+	send("POST", "/v1/prices/pull", `{"kind":"latest"}`, settled...) // it fails: there is no provider
+	send("PUT", "/v1/schedules/"+schedule, `{"name":"close","cron":"0 17 * * 1-5","enabled":false}`, settled...)
+	send("POST", "/v1/schedules/"+schedule+"/run", "", settled...)
+	send("DELETE", "/v1/schedules/"+schedule, "", settled...)
+	send("POST", "/v1/optimizations/"+optimization+"/repeat", "", settled...)
+	send("PUT", "/v1/optimizations/"+optimization+"/follow", `{"follow":true}`, settled...) // it has no portfolio
+	send("DELETE", "/v1/optimizations/"+optimization, "", settled...)
+	send("POST", "/v1/operations/"+operation+"/cancel", "") // it is over
 	send("DELETE", "/v1/portfolios/"+portfolio, "", settled...)
+
+	send("DELETE", "/v1/tokens/"+ids(send("GET", "/v1/tokens", "")), "")
+	send("POST", "/v1/proof", `{"nonce":"`+strings.Repeat("A", 43)+`"}`)
+	send("POST", "/v1/proof", `{"nonce":"short"}`)
+	send("POST", "/v1/logout", "") // a token is no session
+	send("GET", "/", "", "Accept", "text/html")
+	send("GET", "/login?code=none", "")
+	send("GET", "/metrics", "")
+	send("GET", "/v1/stream", "") // it has no channel
+
+	send("POST", "/v1/events/marketdata.prices_imported", `{"symbol":"CCC","dates":["2026-01-05"],"close":["1"]}`)
+	send("POST", "/v1/events/no.such", "{}")
+	send("GET", "/v1/events?from=0&follow=false", "")
+	send("GET", "/v1/dead/returns/1", "") // no message is dead
+	send("POST", "/v1/dead/returns/1/retry", "{}")
+	send("DELETE", "/v1/dead/returns/1", "")
+	for _, r := range table.Routes() {
+		assert.True(t, sent[r.Name], "no request is sent to %s %s", r.Method, r.Path)
+	}
 }
 
 type readCloser struct {
