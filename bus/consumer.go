@@ -57,7 +57,8 @@ type ConsumerOptions struct {
 	BreakAfter int           // subjects that fail in a row until nothing more is parked, 5
 	ProbeBase  time.Duration // between tries while something is away, doubling, 100 ms
 	ProbeMax   time.Duration // and the longest, 5 s
-	Poll       time.Duration // between looks for parked messages, 500 ms
+	// between looks for messages that another process has parked or revived, 2 s; 10 s on SQLite, which has one
+	Poll time.Duration
 
 	Inspect time.Duration // between checks that queues and bindings exist, 3 s
 	Verify  time.Duration // between comparisons of the log with the inbox, 30 s
@@ -68,10 +69,10 @@ type ConsumerOptions struct {
 }
 
 func (o ConsumerOptions) withDefaults(db *store.DB) ConsumerOptions {
-	lanes := 1
+	lanes, poll := 1, 10*time.Second
 	if db.Read().Dialect().Name() == dialect.PG {
 		// one waits for its commit while another works; more only make the units smaller
-		lanes = min(max(runtime.GOMAXPROCS(0), 2), 4)
+		lanes, poll = min(max(runtime.GOMAXPROCS(0), 2), 4), 2*time.Second
 	}
 	o.Lanes = cmp.Or(o.Lanes, lanes)
 	o.Prefetch = cmp.Or(o.Prefetch, 1024)
@@ -86,7 +87,7 @@ func (o ConsumerOptions) withDefaults(db *store.DB) ConsumerOptions {
 	o.BreakAfter = cmp.Or(o.BreakAfter, 5)
 	o.ProbeBase = cmp.Or(o.ProbeBase, 100*time.Millisecond)
 	o.ProbeMax = cmp.Or(o.ProbeMax, 5*time.Second)
-	o.Poll = cmp.Or(o.Poll, 500*time.Millisecond)
+	o.Poll = cmp.Or(o.Poll, poll)
 	o.Inspect = cmp.Or(o.Inspect, 3*time.Second)
 	o.Verify = cmp.Or(o.Verify, 30*time.Second)
 	o.JobLease = cmp.Or(o.JobLease, JobTimeout+5*time.Minute)

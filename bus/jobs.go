@@ -172,9 +172,12 @@ func (j *job) watched(ctx context.Context) error {
 	return err
 }
 
+// cancelPoll is how often a running job looks whether its operation is to be cancelled.
+const cancelPoll = 250 * time.Millisecond
+
 // watch polls the operation's row, since another process may have received the request.
 func (j *job) watch(ctx context.Context, end context.CancelCauseFunc) {
-	tick := time.NewTicker(j.opts.Poll / 2)
+	tick := time.NewTicker(cancelPoll)
 	defer tick.Stop()
 	for {
 		select {

@@ -20,8 +20,8 @@ type redriver struct {
 	jobs   sync.WaitGroup
 }
 
-// redrive works until the consumer ends. It wakes when a message is due or was parked, and looks now and then
-// besides, since an operator may have revived a dead one.
+// redrive works until the consumer ends. It wakes when a message is due, was parked or was revived, and looks now and
+// then besides, since another process may have parked or revived one.
 func (l *loop) redrive(ctx context.Context) {
 	r := &redriver{loop: l, outage: outage{loop: l, worker: "redrive"}, slots: make(chan struct{}, l.opts.Jobs),
 		first: firstRetries}
@@ -59,21 +59,29 @@ func (l *loop) redrive(ctx context.Context) {
 
 // rest waits until something may be due; false means that the consumer is to end.
 func (r *redriver) rest(ctx context.Context) bool {
-	wait := r.opts.Poll
-	if at, ok, err := r.db.DueAt(ctx); err == nil && ok {
-		wait = max(time.Millisecond, min(wait, time.Until(at)))
+	for {
+		wait, due := r.opts.Poll, false
+		switch at, ok, err := r.db.DueAt(ctx); {
+		case err != nil:
+			due = true // the next look shows what is wrong
+		case ok && time.Until(at) < wait:
+			wait, due = max(time.Millisecond, time.Until(at)), true
+		}
+		select {
+		case <-time.After(wait):
+			if due {
+				return true
+			}
+		case <-r.due:
+			return true
+		case <-r.db.Revived():
+			return true
+		case <-r.draining:
+			return false
+		case <-ctx.Done():
+			return false
+		}
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-r.due:
-	case <-r.draining:
-		return false
-	case <-ctx.Done():
-		return false
-	}
-	return true
 }
 
 // retry is one parked message that is tried again.

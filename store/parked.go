@@ -286,6 +286,7 @@ func (d *DB) noLetter(id int64) error {
 // Revive makes a dead or parked message due now with fresh attempts, optionally with edited data. One that could not
 // be sent is sent again.
 func (d *DB) Revive(ctx context.Context, id int64, data []byte) error {
+	defer signal(d.revived)
 	return d.Do(ctx, func(ctx context.Context, tx *Tx) error {
 		if message, err := tx.unsent(ctx, id); err != nil {
 			return err
@@ -303,6 +304,7 @@ func (d *DB) Revive(ctx context.Context, id int64, data []byte) error {
 
 // Drop removes a dead or parked message for good.
 func (d *DB) Drop(ctx context.Context, id int64) error {
+	defer signal(d.revived)
 	return d.Do(ctx, func(ctx context.Context, tx *Tx) error {
 		if message, err := tx.unsent(ctx, id); err != nil {
 			return err

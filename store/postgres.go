@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
@@ -25,6 +26,8 @@ type postgresEngine struct {
 	observe func(string)
 	pool    *bun.DB
 	relay   *bun.DB // one connection for the relay, so that a busy pool cannot stall it
+
+	notified chan struct{} // the relay's session was notified of a commit
 }
 
 func openPostgres(ctx context.Context, d *DB, url string, o options) (engine, string, error) {
@@ -56,7 +59,11 @@ func openPostgres(ctx context.Context, d *DB, url string, o options) (engine, st
 		// A frozen process keeps its connection alive, and must not keep the relay's lock.
 		"idle_session_timeout": leadIdle, "idle_in_transaction_session_timeout": leadIdle,
 	})
-	p := &postgresEngine{db: d, observe: o.observe, pool: pgPool(config, o.connections), relay: pgPool(relay, 1)}
+	notified := make(chan struct{}, 1)
+	relay.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) { signal(notified) }
+	p := &postgresEngine{
+		db: d, observe: o.observe, pool: pgPool(config, o.connections), relay: pgPool(relay, 1), notified: notified,
+	}
 	if err := p.pool.PingContext(ctx); err != nil {
 		return nil, "", errors.Join(unreachable(d.service, where, err), p.close())
 	}
@@ -184,8 +191,11 @@ func (p *postgresEngine) rollback(ctx context.Context, conn bun.Conn, why error)
 }
 
 const (
+	// postgresPoll is how often a relay of PostgreSQL scans without news; a notification may be lost with the process
+	// that was to send it.
+	postgresPoll = 2 * time.Second
 	// leadPoll is how often a relay that stands by looks whether it can take over.
-	leadPoll = time.Second
+	leadPoll = 2 * time.Second
 	// leadIdle is how long the server keeps the relay's session, and so its lock, without a query.
 	leadIdle = "15s"
 	// leadBeat is the longest time that a relay leaves its session without a query.
@@ -194,7 +204,7 @@ const (
 	leadQuery = 10 * time.Second
 )
 
-func (p *postgresEngine) lead(ctx context.Context, service string) (*leadership, error) {
+func (p *postgresEngine) lead(ctx context.Context) (*leadership, error) {
 	conn, err := p.relay.Conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
@@ -206,16 +216,26 @@ func (p *postgresEngine) lead(ctx context.Context, service string) (*leadership,
 	}
 	tick := time.NewTicker(leadPoll)
 	defer tick.Stop()
+	committed := false
 	for {
-		mine, err := p.tryLead(ctx, conn, service)
+		mine, channel, err := p.tryLead(ctx, conn, committed)
+		if err == nil && mine {
+			_, err = conn.ExecContext(ctx, "LISTEN "+channel)
+		}
 		if err != nil {
 			release()
 			return nil, fmt.Errorf("take the relay's lock: %w", err)
 		}
 		if mine {
-			return &leadership{conn: conn, release: release}, nil
+			return &leadership{
+				conn: conn, release: release, poll: postgresPoll, notified: p.notified,
+				listen: func() (stop func()) { return p.listen(ctx, conn) },
+			}, nil
 		}
+		committed = false
 		select {
+		case <-p.db.committed:
+			committed = true
 		case <-tick.C:
 		case <-ctx.Done():
 			release()
@@ -224,18 +244,47 @@ func (p *postgresEngine) lead(ctx context.Context, service string) (*leadership,
 	}
 }
 
-// tryLead reports whether the session has the relay's lock now. A server that takes no writes gives none: nothing
-// that is sent could be deleted.
-func (p *postgresEngine) tryLead(ctx context.Context, conn bun.Conn, service string) (mine bool, err error) {
+// listen receives notifications on the session until stop is called.
+func (p *postgresEngine) listen(ctx context.Context, conn bun.Conn) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = conn.Raw(func(c any) error {
+			return c.(*stdlib.Conn).Conn().PgConn().WaitForNotification(ctx)
+		})
+		if ctx.Err() == nil { // the next query shows what is wrong, if something is
+			signal(p.notified)
+		}
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
+// tryLead reports whether the session has the relay's lock now, and on which channel the relay is notified. A server
+// that takes no writes gives none: nothing that is sent could be deleted. When this process has committed, it
+// notifies the relay of the process that has the lock.
+func (p *postgresEngine) tryLead(
+	ctx context.Context, conn bun.Conn, committed bool,
+) (mine bool, channel string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, leadQuery)
 	defer cancel()
 	var refuses bool
 	// The schema is part of the lock's name, as services may share a database.
-	err = conn.QueryRowContext(ctx,
-		"SELECT r, CASE WHEN r THEN false ELSE pg_try_advisory_lock(hashtextextended('stega relay of ' || ? || "+
-			"current_schema(), 0)) END FROM (SELECT "+readOnly+" AS r) AS server", service).Scan(&refuses, &mine)
+	query := conn.NewSelect().ColumnExpr("r, mine, channel").TableExpr("(SELECT *, CASE WHEN r THEN false ELSE "+
+		"pg_try_advisory_lock(hashtextextended(name, 0)) END AS mine, 'stega_' || md5(name) AS channel FROM (SELECT "+
+		readOnly+" AS r, 'stega relay of ' || ? || current_schema() AS name) AS server) AS relay", p.db.service)
+	if committed {
+		query = query.ColumnExpr("CASE WHEN NOT r AND NOT mine THEN pg_notify(channel, '')::text END")
+		var sent sql.NullString
+		err = query.Scan(ctx, &refuses, &mine, &channel, &sent)
+	} else {
+		err = query.Scan(ctx, &refuses, &mine, &channel)
+	}
 	if err == nil && refuses {
 		err = errReadOnly
 	}
-	return mine, err
+	return mine, channel, err
 }

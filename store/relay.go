@@ -42,10 +42,10 @@ type Relay struct {
 
 // What the relay holds and how often it looks.
 const (
-	relayPage   = 512      // rows read at a time
-	relayWindow = 4096     // rows held in memory
-	relayBytes  = 32 << 20 // their data
-	relayPoll   = 25 * time.Millisecond
+	relayPage   = 512                   // rows read at a time
+	relayWindow = 4096                  // rows held in memory
+	relayBytes  = 32 << 20              // their data
+	relayPause  = 25 * time.Millisecond // between looks at what can be sent again
 	relaySettle = 10 * time.Millisecond // how long confirmed rows are collected before they are deleted
 	settleRows  = 1000                  // deleted at a time
 	markAfter   = 2 * time.Second       // published and not handled: the row is marked, so that scans pass it over
@@ -68,7 +68,7 @@ func (r *Relay) Run(ctx context.Context, ready func()) error {
 	}
 	pause := backoff.Backoff{Base: retryMin, Max: retryMax}
 	for {
-		lead, err := r.DB.engine.lead(ctx, r.DB.service)
+		lead, err := r.DB.engine.lead(ctx)
 		if err == nil {
 			began := time.Now()
 			err = r.work(ctx, lead)
@@ -184,7 +184,7 @@ func (r *Relay) work(ctx context.Context, lead *leadership) error {
 		return err
 	}
 	defer w.last(ctx)
-	tick := time.NewTicker(relayPoll)
+	tick := time.NewTicker(lead.poll)
 	defer tick.Stop()
 	for {
 		if err := w.round(ctx); err != nil {
@@ -196,17 +196,30 @@ func (r *Relay) work(ctx context.Context, lead *leadership) error {
 			}
 			continue
 		}
-		select {
-		case <-w.news:
-		case <-r.DB.Committed():
-			w.caught = false
-		case <-tick.C:
-			w.caught = false
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := w.idle(ctx, tick.C); err != nil {
+			return err
 		}
 		w.collect()
 	}
+}
+
+// idle waits until something may be to do.
+func (w *activeRelay) idle(ctx context.Context, tick <-chan time.Time) error {
+	if w.listen != nil {
+		stop := w.listen()
+		defer stop()
+	}
+	select {
+	case <-w.news:
+		return nil
+	case <-w.DB.Committed():
+	case <-w.notified:
+	case <-tick:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	w.caught = false
+	return nil
 }
 
 // begin prepares a relay that leads now. What a Volatile broker had when the process ended may be lost; what it was
@@ -283,12 +296,7 @@ func (r *Relay) onHandled(id string) {
 	r.wake()
 }
 
-func (r *Relay) wake() {
-	select {
-	case r.news <- struct{}{}:
-	default:
-	}
-}
+func (r *Relay) wake() { signal(r.news) }
 
 // send publishes the heads of the lines that are due. While one of them is suspect, nothing else is on its way.
 func (w *activeRelay) send(ctx context.Context) error {
@@ -364,7 +372,7 @@ func (w *activeRelay) publish(ctx context.Context, l *line) error {
 
 // pause waits a little while nothing can be sent, unless there is news.
 func (w *activeRelay) pause(ctx context.Context) {
-	timer := time.NewTimer(relayPoll)
+	timer := time.NewTimer(relayPause)
 	defer timer.Stop()
 	select {
 	case <-w.news:

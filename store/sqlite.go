@@ -99,8 +99,12 @@ func (s *sqliteEngine) ping(ctx context.Context) error {
 	return err
 }
 
-func (s *sqliteEngine) lead(context.Context, string) (*leadership, error) {
-	return &leadership{conn: s.reading, release: func() {}}, nil // the file has one process, and the process one relay
+// sqlitePoll is how often a relay of SQLite scans without news. All that commits is in its process and wakes it.
+const sqlitePoll = time.Second
+
+func (s *sqliteEngine) lead(context.Context) (*leadership, error) {
+	// The file has one process, and the process one relay.
+	return &leadership{conn: s.reading, release: func() {}, poll: sqlitePoll}, nil
 }
 
 func (s *sqliteEngine) close() error {

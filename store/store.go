@@ -23,6 +23,7 @@ type DB struct {
 	where     string // for people: the file or server, without a password
 	engine    engine
 	committed chan struct{}
+	revived   chan struct{}
 	waiters   waiters
 	refused   atomic.Bool // the last write that is known of was refused
 	migrating atomic.Int32
@@ -37,8 +38,8 @@ type engine interface {
 	// ping reports whether the server answers and takes writes.
 	ping(ctx context.Context) error
 	// lead waits until this process is the one that relays, and returns a connection that keeps it so as long as it
-	// lives.
-	lead(ctx context.Context, service string) (*leadership, error)
+	// lives. While it waits, it notifies the relay of another process of what this one commits.
+	lead(ctx context.Context) (*leadership, error)
 	close() error
 }
 
@@ -46,12 +47,18 @@ type engine interface {
 type leadership struct {
 	conn    bun.IDB
 	release func()
+	poll    time.Duration // between scans without news
+
+	// listen takes conn until stop is called, and signals notified when another process has committed, or conn is
+	// lost. It is nil where no other process commits.
+	listen   func() (stop func())
+	notified <-chan struct{}
 }
 
 // Open connects to the database of a service: sqlite:///path/to/file.db or postgres://…. It does not
 // migrate. A database that is not there is a fault of kind unavailable with a hint.
 func Open(ctx context.Context, service, url string, opts ...Option) (*DB, error) {
-	d := &DB{service: service, committed: make(chan struct{}, 1)}
+	d := &DB{service: service, committed: make(chan struct{}, 1), revived: make(chan struct{}, 1)}
 	var o options
 	for _, set := range opts {
 		set(&o)
@@ -146,16 +153,24 @@ func (d *DB) after(tx *Tx) {
 		return
 	}
 	if tx.wrote > 0 {
-		select {
-		case d.committed <- struct{}{}:
-		default:
-		}
+		signal(d.committed)
 	}
 	d.waiters.wake(tx.operations.finished)
 }
 
+// signal sends to a channel with a buffer of one; signals that nobody has received yet are one.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
 // Committed is signalled (buffered, coalesced) after each commit that left rows in the outbox.
 func (d *DB) Committed() <-chan struct{} { return d.committed }
+
+// Revived is signalled (buffered, coalesced) after a parked message was revived or dropped by this process.
+func (d *DB) Revived() <-chan struct{} { return d.revived }
 
 // Ping reports whether the database answers and takes writes. After a write that was refused, only another one shows
 // that; it changes nothing.

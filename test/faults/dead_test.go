@@ -35,7 +35,7 @@ func deadLetterRetried(t *testing.T, l *load) {
 	}
 	l.within(over, "the import is a dead letter", func() (bool, string) {
 		l.SQL("returns", "UPDATE parked SET due_at = 0 WHERE subject = 'HELD'") // without waiting for the next attempt
-		_, body := l.request(http.MethodGet, "/v1/dead", "")
+		_, body := l.request(http.MethodGet, "/v1/dead?state=dead", "")
 		_ = json.Unmarshal(body, &dead)
 		return len(dead.Items) > 0, string(body)
 	})
