@@ -71,7 +71,9 @@ func endless(w http.ResponseWriter, _ *http.Request) {
 }
 
 func quick() provider.Limits {
-	return provider.Limits{PerSecond: 1000, Retries: 2, MinWait: time.Millisecond, MaxWait: 5 * time.Millisecond}
+	return provider.Limits{
+		PerSecond: 1000, Retries: 2, MinWait: time.Millisecond, MaxWait: 5 * time.Millisecond, Timeout: time.Minute,
+	}
 }
 
 // at is a time as a clock.
