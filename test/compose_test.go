@@ -5,8 +5,10 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -98,6 +100,22 @@ func TestTheComposedStack(t *testing.T) {
 	}
 	anonymous := stegatest.At(t, c.URL, "")
 	assert.Equal(t, http.StatusUnauthorized, anonymous.Do(http.MethodGet, "/v1/portfolios", "").Status)
+
+	t.Log("an idle stack takes few statements")
+	transactions := func() (n int) {
+		var err error
+		n, err = strconv.Atoi(c.SQL("portfolio", "SELECT sum(xact_commit + xact_rollback) FROM pg_stat_database"))
+		require.NoError(t, err)
+		return n
+	}
+	const window = 20 * time.Second
+	c.Eventually("the stack sleeps", func() bool {
+		began := transactions()
+		time.Sleep(window) // the measured time
+		perSecond := float64(transactions()-began) / window.Seconds()
+		t.Logf("%.1f transactions a second", perSecond)
+		return perSecond < 20
+	})
 
 	t.Log("a second start keeps the secrets, and a service may run twice")
 	password := func() string { return c.Compose("exec", "-T", "postgres", "cat", "/secrets/passwords.sql") }

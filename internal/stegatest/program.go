@@ -89,6 +89,9 @@ func (p *Program) Output() string {
 	return p.out.all.String()
 }
 
+// PID returns the id of the process.
+func (p *Program) PID() int { return p.cmd.Process.Pid }
+
 // Launch starts the program with more environment variables, and returns when it is ready; false if it ended before.
 func Launch(t testing.TB, env []string, args ...string) (*Program, bool) {
 	t.Helper()
