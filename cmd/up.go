@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -61,9 +60,7 @@ needed. Ctrl-C ends it in order; what was accepted is not lost however it ends.`
 				return err
 			}
 			defer stop()
-			if os.Getenv("GOGC") == "" {
-				debug.SetGCPercent(50) // a laptop's memory is worth more than its spare cycles
-			}
+			limitMemory()
 			log := g.logger(c.ErrOrStderr())
 			ctx, end := context.WithCancel(ctx)
 			defer end()

@@ -11,6 +11,7 @@ import (
 	"stega/client"
 	"stega/events"
 	"stega/fault"
+	"stega/internal/stegatest"
 	"stega/internal/wait"
 )
 
@@ -55,6 +56,7 @@ func TestASubmitThroughTheDaemonIsSettledWhenItSaysSo(t *testing.T) {
 
 func TestAQueuedWriteIsWaitedForUntilItHasSettled(t *testing.T) {
 	t.Parallel()
+	stegatest.Binary(t)
 	h := newHome(t)
 	addr := free(t)
 	d := serveIn(t, h, "http://"+addr)

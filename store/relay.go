@@ -43,6 +43,7 @@ type Relay struct {
 // What the relay holds and how often it looks.
 const (
 	relayPage   = 512                   // rows read at a time
+	relayFirst  = 32                    // of them, before it is known how large they are
 	relayWindow = 4096                  // rows held in memory
 	relayBytes  = 32 << 20              // their data
 	relayPause  = 25 * time.Millisecond // between looks at what can be sent again

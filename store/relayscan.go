@@ -35,7 +35,7 @@ func (w *activeRelay) read(ctx context.Context) error {
 		return err
 	}
 	if len(ids) < relayPage { // all, by one statement
-		if err := w.hold(ctx, w.conn, ids); err != nil {
+		if err := w.hold(ctx, w.conn, ids); err != nil || w.crowded {
 			return err
 		}
 		return w.end()
@@ -47,7 +47,7 @@ func (w *activeRelay) read(ctx context.Context) error {
 				if err != nil {
 					return err
 				}
-				if err := w.hold(ctx, tx, ids); err != nil {
+				if err := w.hold(ctx, tx, ids); err != nil || w.crowded {
 					return err
 				}
 				if len(ids) < relayPage {
@@ -93,8 +93,8 @@ func (w *activeRelay) end() error {
 	return nil
 }
 
-// hold takes those rows into the window that are not in it yet. A row is changed and deleted by the relay alone, so
-// they may be read later than their ids.
+// hold takes those rows into the window that are not in it yet, until it is full. A row is changed and deleted by the
+// relay alone, so they may be read later than their ids.
 func (w *activeRelay) hold(ctx context.Context, db bun.IDB, ids []int64) error {
 	added := make([]int64, 0, len(ids))
 	for _, id := range ids {
@@ -103,11 +103,27 @@ func (w *activeRelay) hold(ctx context.Context, db bun.IDB, ids []int64) error {
 			added = append(added, id)
 		}
 	}
-	if len(added) == 0 {
-		return nil
+	for n := relayFirst; len(added) > 0; {
+		if w.full() {
+			w.crowded = true
+			return nil
+		}
+		n = min(n, len(added))
+		before := w.bytes
+		if err := w.take(ctx, db, added[:n]); err != nil {
+			return err
+		}
+		added = added[n:]
+		// As many more as have about an eighth of the window's bytes.
+		n = min(max(relayBytes/8*n/max(w.bytes-before, 1), 1), relayPage)
 	}
+	return nil
+}
+
+// take reads rows into the window.
+func (w *activeRelay) take(ctx context.Context, db bun.IDB, ids []int64) error {
 	var rows []outboxRow
-	if err := db.NewSelect().Model(&rows).Where("id IN (?)", bun.List(added)).OrderExpr("id").Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&rows).Where("id IN (?)", bun.List(ids)).OrderExpr("id").Scan(ctx); err != nil {
 		return err
 	}
 	for i := range rows {

@@ -67,7 +67,7 @@ func openSQLite(ctx context.Context, d *DB, rest string, o options) (engine, str
 	s := &sqliteEngine{db: d, observe: o.observe, units: make(chan *unit, groupUnits), closing: make(chan struct{}),
 		done: make(chan struct{})}
 	var err error
-	if s.writing, err = sqlitePool(path, 1, "synchronous(FULL)", "cache_size(-8000)"); err != nil {
+	if s.writing, err = sqlitePool(path, 1, "synchronous(FULL)", "cache_size(-2000)"); err != nil {
 		return nil, "", missing(err)
 	}
 	if s.writer, err = s.writing.Conn(ctx); err != nil {

@@ -87,9 +87,9 @@ func (s *Spool) of(symbol string) *series {
 // add appends a row: its day and line as differences from the row before, a mask when there is more than a close, and
 // each value as its scale and digits.
 func (s *Spool) add(r *series, key int32, line int, row *row) error {
-	before := len(r.data)
-	if cap(r.data)-before < 16*values {
-		r.data = slices.Grow(r.data, max(64, min(before, 64<<10))+16*values)
+	before := cap(r.data)
+	if n := len(r.data); before-n < 16*values {
+		r.data = slices.Grow(r.data, max(64, min(n, 64<<10))+16*values)
 	}
 	b := binary.AppendVarint(r.data, int64(key-r.key)<<1|int64(b2i(row.mask != 1)))
 	b = binary.AppendUvarint(b, uint64(line-r.line))
@@ -111,7 +111,7 @@ func (s *Spool) add(r *series, key int32, line int, row *row) error {
 	r.data, r.key, r.line = b, key, line
 	r.rows++
 	s.rows++
-	if s.held += len(b) - before; s.held > s.budget {
+	if s.held += cap(b) - before; s.held > s.budget {
 		return s.spill()
 	}
 	return nil
@@ -143,7 +143,7 @@ func (s *Spool) spill() error {
 		}
 		r.segments = append(r.segments, segment{s.size + int64(len(buf)), len(r.data)})
 		buf = append(buf, r.data...)
-		r.data = r.data[:0]
+		r.data = nil
 		if len(buf) > 1<<20 {
 			if err := s.write(buf); err != nil {
 				return err
