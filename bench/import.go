@@ -119,37 +119,13 @@ func importOnce(ctx context.Context, program, data, prices string) (c ImportCost
 	c.Program = program
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
-	server := exec.CommandContext( //nolint:gosec // the caller chooses what is measured
-		ctx, program, "up", "--data", data, "--addr", "127.0.0.1:0", "--log-level", "error",
-	)
-	server.Cancel = func() error { return server.Process.Signal(os.Interrupt) }
-	server.WaitDelay = time.Minute
-	stderr, err := server.StderrPipe()
+	server, err := launch(ctx, program, data)
 	if err != nil {
 		return c, err
 	}
-	if err := server.Start(); err != nil {
-		return c, err
-	}
-	ended := false
-	end := func() error {
-		if ended {
-			return nil
-		}
-		ended = true
-		return errors.Join(server.Process.Signal(os.Interrupt), server.Wait())
-	}
-	defer func() { err = errors.Join(err, end()) }()
-	address, err := readyAddress(stderr)
-	if err != nil {
-		return c, err
-	}
-	token, err := os.ReadFile(filepath.Join(data, "token"))
-	if err != nil {
-		return c, err
-	}
-	s := importServer{address: address, token: strings.TrimSpace(string(token))}
-	before, err := usageOf(server.Process.Pid)
+	defer func() { err = errors.Join(err, server.end()) }()
+	s := server.importServer
+	before, err := usageOf(server.pid)
 	if err != nil {
 		return c, err
 	}
@@ -158,7 +134,7 @@ func importOnce(ctx context.Context, program, data, prices string) (c ImportCost
 		return c, err
 	}
 	c.Wall = time.Since(began).Seconds()
-	after, err := usageOf(server.Process.Pid)
+	after, err := usageOf(server.pid)
 	if err != nil {
 		return c, err
 	}
@@ -168,15 +144,57 @@ func importOnce(ctx context.Context, program, data, prices string) (c ImportCost
 	case <-ctx.Done():
 		return c, ctx.Err()
 	}
-	if after, err = usageOf(server.Process.Pid); err != nil {
+	if after, err = usageOf(server.pid); err != nil {
 		return c, err
 	}
 	c.PeakBytes, c.WrittenBytes = after.peak, after.written-before.written
-	if err := end(); err != nil {
+	if err := server.end(); err != nil {
 		return c, fmt.Errorf("end the server: %w", err)
 	}
 	c.DiskBytes, err = sizeOf(data)
 	return c, err
+}
+
+// launched is a server that a benchmark started.
+type launched struct {
+	importServer
+
+	pid int
+	end func() error // a second call does nothing
+}
+
+// launch starts a program as a server on a data folder, and returns when it is ready.
+func launch(ctx context.Context, program, data string) (*launched, error) {
+	server := exec.CommandContext( //nolint:gosec // the caller chooses what is measured
+		ctx, program, "up", "--data", data, "--addr", "127.0.0.1:0", "--log-level", "error",
+	)
+	server.Cancel = func() error { return server.Process.Signal(os.Interrupt) }
+	server.WaitDelay = time.Minute
+	stderr, err := server.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := server.Start(); err != nil {
+		return nil, err
+	}
+	l := &launched{pid: server.Process.Pid}
+	ended := false
+	l.end = func() error {
+		if ended {
+			return nil
+		}
+		ended = true
+		return errors.Join(server.Process.Signal(os.Interrupt), server.Wait())
+	}
+	if l.address, err = readyAddress(stderr); err != nil {
+		return nil, errors.Join(err, l.end())
+	}
+	token, err := os.ReadFile(filepath.Join(data, "token"))
+	if err != nil {
+		return nil, errors.Join(err, l.end())
+	}
+	l.token = strings.TrimSpace(string(token))
+	return l, nil
 }
 
 // readyAddress returns the URL that the server reports, and goes on reading what it says.

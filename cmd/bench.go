@@ -65,7 +65,7 @@ them in the end; its users must be allowed to.`,
 	f.IntVar(&cfg.Clients, "clients", 32, "clients that send them at the same time")
 	f.IntVar(&cfg.Symbols, "symbols", 100, "symbols of the import")
 	f.IntVar(&cfg.Days, "days", 2520, "days of the import")
-	c.AddCommand(newBenchImport(g))
+	c.AddCommand(newBenchImport(g), newBenchIdle(g))
 	return c
 }
 

@@ -31,6 +31,7 @@ import (
 var aserver = map[string]bool{
 	"stega up": true, "stega serve": true, "stega migrate": true, "stega bench": true, "stega daemon run": true,
 	"stega bench import":     true,
+	"stega bench idle":       true,
 	"stega daemon install":   true,
 	"stega daemon uninstall": true, "stega daemon start": true, "stega daemon stop": true, "stega daemon restart": true,
 	"stega daemon status": true,

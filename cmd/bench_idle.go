@@ -1,0 +1,70 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"stega/bench"
+	"stega/fault"
+	"stega/text"
+)
+
+func newBenchIdle(g *globals) *cobra.Command {
+	cfg := bench.IdleConfig{Settle: 5 * time.Second}
+	c := &cobra.Command{
+		Use:   "idle",
+		Short: "Measure what a server without requests uses",
+		Long: `Starts this program as a server on an empty folder and measures what it uses
+while nothing is requested: processor time, how often its threads wake, and
+memory. --against measures another version after it. It needs Linux.`,
+		Example: `  stega bench idle
+  stega bench idle --duration 20s --against ./stega-before -o json`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if cfg.Duration < time.Second || cfg.Duration > time.Hour {
+				return fault.Usage("duration_invalid", "--duration=%s is not from 1s to 1h", cfg.Duration)
+			}
+			var err error
+			if cfg.Program, err = os.Executable(); err != nil {
+				return err
+			}
+			if cfg.Folder, err = os.MkdirTemp(os.Getenv("STEGA_TEMP"), "stega-bench-"); err != nil {
+				return fault.Unavailable("folder_unusable", "no temporary folder can be made").
+					WithHint("set STEGA_TEMP").
+					Because(err)
+			}
+			defer func() { _ = os.RemoveAll(cfg.Folder) }()
+			cfg.Progress = func(format string, args ...any) { printf(c.ErrOrStderr(), format+"\n", args...) }
+			report, err := bench.RunIdle(c.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			if done, err := g.print(c.OutOrStdout(), report); done {
+				return err
+			}
+			return benchIdleTable(c.OutOrStdout(), report)
+		},
+	}
+	f := c.Flags()
+	f.DurationVar(&cfg.Duration, "duration", time.Minute, "how long each server is measured")
+	f.StringVar(&cfg.Against, "against", "", "path of another version, to be measured after this one")
+	return c
+}
+
+func benchIdleTable(w io.Writer, all []bench.IdleCosts) error {
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	_, _ = fmt.Fprintf(t, "PROGRAM\tCPU %%\tWAKE-UPS/s\tMEMORY MB\n")
+	for i, c := range all {
+		name := "this one"
+		if i > 0 {
+			name = text.Visible(c.Program)
+		}
+		_, _ = fmt.Fprintf(t, "%s\t%.2f\t%.0f\t%.0f\n", name, c.CPU*100, c.Wakeups, float64(c.ResidentBytes)/1e6)
+	}
+	return t.Flush()
+}
