@@ -253,7 +253,7 @@ func TestFailuresThatDependOnTheData(t *testing.T) {
 		assert.Contains(t, notes(`"symbols":["S000","ONE","TWIN"],"objective":"min_volatility"`), "singular")
 		assert.Contains(
 			t, notes(`"symbols":["S000","S001","S002"],"objective":"min_volatility","to":"2015-01-04"`),
-			"no more than 3 daily returns",
+			"only 3 daily returns",
 		)
 		calm := w.optimize(t, `"symbols":["S000","CASH"],"objective":"min_volatility"`)
 		assert.InDelta(t, 1, calm.Weights["CASH"], 1e-6)
