@@ -31,6 +31,8 @@ type Returns struct {
 	Required   float64 `json:"required"`   // least acceptable return a year
 	Confidence float64 `json:"confidence"` // of values at risk
 
+	PeriodsPerYear float64 `json:"periods_per_year"` // returns in a year, to annualize by
+
 	MaxDrawdownStart  *civil.Date `json:"max_drawdown_start"` // day of the peak
 	MaxDrawdownTrough *civil.Date `json:"max_drawdown_trough"`
 	MaxDrawdownEnd    *civil.Date `json:"max_drawdown_end"` // day of recovery; null before it
@@ -38,6 +40,7 @@ type Returns struct {
 	Statistics
 
 	Undefined map[string]string `json:"undefined,omitempty"` // why a statistic is null, by its name
+	Notes     []string          `json:"notes,omitempty"`     // what not to overlook: an unusual calendar, few returns
 	Benchmark *RelativeReturns  `json:"benchmark,omitempty"`
 }
 

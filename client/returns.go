@@ -15,11 +15,13 @@ type ReturnsQuery struct {
 	RiskFree   *float64 // a year, as a ratio
 	Required   *float64 // the least acceptable return a year, as a ratio
 	Confidence *float64 // of values at risk, as a ratio
-	Rebalance  string   // of a portfolio: daily, monthly, none
-	Benchmark  string   // a symbol, or the id of a portfolio
-	Kind       string   // of a series: simple, log, cumulative, drawdown
-	Limit      int      // of drawdowns
-	By         string   // of a table: monthly, yearly
+	// PeriodsPerYear is the number of returns in a year to annualize by; from the dates when nil.
+	PeriodsPerYear *float64
+	Rebalance      string // of a portfolio: daily, monthly, none
+	Benchmark      string // a symbol, or the id of a portfolio
+	Kind           string // of a series: simple, log, cumulative, drawdown
+	Limit          int    // of drawdowns
+	By             string // of a table: monthly, yearly
 	// of rolling statistics: the name of one as Returns and Relative have it in JSON; or return, volatility
 	Metric string
 	Length int // of rolling statistics: the number of returns in each window
@@ -29,7 +31,7 @@ func (r ReturnsQuery) query() url.Values {
 	q := r.Window.query()
 	for _, p := range [][2]string{
 		{"frequency", r.Frequency}, {"risk_free", number(r.RiskFree)}, {"required", number(r.Required)},
-		{"confidence", number(r.Confidence)},
+		{"confidence", number(r.Confidence)}, {"periods_per_year", number(r.PeriodsPerYear)},
 		{"rebalance", r.Rebalance}, {"benchmark", r.Benchmark}, {"kind", r.Kind}, {"limit", count(r.Limit)},
 		{"by", r.By},
 		{"metric", r.Metric},

@@ -235,7 +235,7 @@ func (c *checker) objective() {
 	if c.Points < 0 || c.Points == 1 || c.Points > maxPoints {
 		c.reject("/points", "must be a number from 2 to %d", maxPoints)
 	}
-	if math.Abs(c.RiskFree) > 10 {
+	if math.Abs(c.RiskFree) >= 1 {
 		c.reject("/risk_free", "is a rate a year: 0.02 is 2 %%")
 	}
 }

@@ -74,3 +74,48 @@ func TestRatiosToNoiseAreUndefined(t *testing.T) {
 	assert.True(t, math.IsNaN(at(t, body, "benchmark.beta")))
 	assert.True(t, math.IsNaN(at(t, body, "benchmark.correlation")))
 }
+
+// Annual figures are of time that passed: half of the quotes, months or every day of the week change the returns in a
+// year, and not the figures of the year. The expected values are computed from the prices of the file and calendar days.
+func TestAnnualFiguresAreOfTimeThatPassed(t *testing.T) {
+	t.Parallel()
+	s := stegatest.Up(t)
+	for file, symbols := range map[string][]string{
+		"thin.csv": {"FULL1", "THIN1"}, "monthly.csv": {"MONTHLY1"}, "crypto-365.csv": {"CRYPT"},
+	} {
+		s.Import(string(reference.Read(t, file)), "")
+		for _, symbol := range symbols {
+			s.Found("/v1/returns/assets/"+symbol, &struct{}{})
+		}
+	}
+	for _, c := range []struct {
+		of, statistic string
+		want, within  float64
+	}{
+		{"FULL1", "periods_per_year", 252, 0}, {"FULL1", "annual_return", .1958, .01},
+		{"FULL1", "annual_volatility", .1607, .0002},
+		{"THIN1", "annual_return", .20, .01}, {"THIN1", "annual_volatility", .1607, .03},
+		{"MONTHLY1", "periods_per_year", 12, 0}, {"MONTHLY1", "annual_return", .249, .0006},
+		{"MONTHLY1", "annual_volatility", .157, .0006}, {"MONTHLY1", "sharpe", 1.50, .006},
+		{"CRYPT", "periods_per_year", 365, 0}, {"CRYPT", "annual_return", -.5025, .002},
+		{"CRYPT", "annual_volatility", .439, .001}, {"CRYPT", "sharpe", -1.37, .01},
+		{"CRYPT?periods_per_year=252", "annual_return", -.382, .001},
+	} {
+		body := s.Do("GET", "/v1/returns/assets/"+c.of, "").Body
+		assert.InDelta(t, c.want, at(t, body, c.statistic), c.within, "%s %s", c.of, c.statistic)
+	}
+	for of, note := range map[string]string{
+		"THIN1": "irregular", "MONTHLY1": "monthly", "CRYPT": "every day", "MONTHLY1?frequency=monthly": "short",
+		"FULL1?to=2025-01-31": "end on",
+	} {
+		var a struct{ Notes []string }
+		s.Get("/v1/returns/assets/"+of, &a)
+		assert.Contains(t, strings.Join(a.Notes, "\n"), note, of)
+	}
+	var full struct{ Notes []string }
+	s.Get("/v1/returns/assets/FULL1", &full)
+	assert.Empty(t, full.Notes)
+	refused := s.Do("GET", "/v1/returns/assets/FULL1?risk_free=2", "")
+	assert.Equal(t, 422, refused.Status)
+	assert.Contains(t, string(refused.Body), "0.02 is 2 %")
+}

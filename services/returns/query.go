@@ -16,7 +16,7 @@ import (
 type query struct {
 	rest.Window
 	frequency  spans.Frequency
-	periods    float64
+	periods    float64 // a year; 0: from the dates
 	riskFree   float64 // a year
 	required   float64 // the least acceptable return a year
 	confidence float64 // of values at risk
@@ -30,18 +30,19 @@ type query struct {
 	window int
 }
 
-// maxRate bounds a rate a year, as a ratio.
-const maxRate = 10
+// maxRiskFree and maxRequired bound rates a year, as ratios: a risk-free rate of 2 is meant as 2 %.
+const maxRiskFree, maxRequired = 1, 10
 
 // The parameters of the routes.
 var (
 	frequencyParam = rest.OneOf("frequency", "time that one return covers", spans.Daily, spans.Weekly, spans.Monthly)
 	rebalanceParam = rest.OneOf("rebalance", "how a portfolio is rebalanced to its weights", quant.RebalanceDaily,
 		quant.RebalanceMonthly, quant.RebalanceNone)
-	kindParam       = rest.OneOf("kind", "kind of the series", "simple", "log", "cumulative", "drawdown")
-	byParam         = rest.OneOf("by", "periods of the table", "monthly", "yearly")
-	riskFreeParam   = rateParam("risk_free", "risk-free return a year, as a ratio", 0.0)
-	requiredParam   = rateParam("required", "least acceptable return a year, as a ratio; risk_free when left out", nil)
+	kindParam     = rest.OneOf("kind", "kind of the series", "simple", "log", "cumulative", "drawdown")
+	byParam       = rest.OneOf("by", "periods of the table", "monthly", "yearly")
+	riskFreeParam = rateParam("risk_free", "risk-free return a year, as a ratio", 0.0, maxRiskFree)
+	requiredParam = rateParam("required", "least acceptable return a year, as a ratio; risk_free when left out", nil,
+		maxRequired)
 	benchmarkParam  = rest.Param{Name: "benchmark", About: "symbol, or id of a portfolio, to compare with"}
 	confidenceParam = rest.Param{
 		Name:    "confidence",
@@ -53,6 +54,16 @@ var (
 		MinOpen: true,
 		MaxOpen: true,
 		Hint:    "0.95 is 95 %",
+	}
+	perYearParam = rest.Param{
+		Name:  "periods_per_year",
+		About: "returns in a year, to annualize by; from the dates when left out",
+		Type:  rest.Number,
+		Min:   0,
+		Max:   366,
+
+		MinOpen: true,
+		Hint:    "252 for daily returns of a stock exchange, 365 for a market that trades every day",
 	}
 	limitParam = rest.Param{
 		Name:    "limit",
@@ -73,14 +84,14 @@ var (
 )
 
 // rateParam returns the parameter of a rate a year. otherwise is its default; nil for none.
-func rateParam(name, about string, otherwise any) rest.Param {
+func rateParam(name, about string, otherwise any, most float64) rest.Param {
 	return rest.Param{
 		Name:    name,
 		About:   about,
 		Type:    rest.Number,
 		Default: otherwise,
 		Min:     -1,
-		Max:     maxRate,
+		Max:     most,
 		MinOpen: true,
 		Hint:    "0.02 is 2 % a year",
 	}
@@ -112,7 +123,7 @@ func read(c echo.Context) (q query, err error) {
 		window:     rest.ArgOr(c, "window", 0),
 	}
 	q.required = rest.ArgOr(c, "required", q.riskFree)
-	q.periods = q.frequency.PerYear()
+	q.periods = rest.ArgOr(c, "periods_per_year", 0.0)
 	q.Window, err = rest.Windowed(c)
 	return q, err
 }

@@ -17,6 +17,7 @@ import (
 type comparison struct {
 	target      api.Target
 	own, series series
+	periods     float64 // a year, of the common days
 }
 
 // compare loads the benchmark of a query. It returns nil when the query has none.
@@ -44,6 +45,7 @@ func (s *Service) compare(ctx context.Context, q query, who api.Target, own seri
 			WithHint("choose another benchmark, or a window in which both have prices")
 	}
 	r.own, r.series = r.own.every(q.frequency), r.series.every(q.frequency)
+	r.periods = q.perYear(r.own)
 	return r, nil
 }
 
@@ -182,6 +184,7 @@ var relatives = []statistic{
 // statistics returns the statistics relative to the benchmark.
 func (r *comparison) statistics(q query) *api.RelativeReturns {
 	out := &api.RelativeReturns{Extent: q.extent(r.target, r.series)}
+	q.periods = r.periods
 	out.Undefined = compute(&out.RelativeStatistics, relatives, q.sample(r.own, r.series.returns))
 	return out
 }

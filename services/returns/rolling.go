@@ -50,7 +50,7 @@ func rolling(a request) (any, error) {
 			return nil, fault.Invalid("benchmark_missing", "%s needs a benchmark", a.metric).
 				WithHint("give benchmark=SYMBOL, or the id of a portfolio")
 		}
-		s, benchmark = a.comparison.own, a.comparison.series.returns
+		s, benchmark, a.periods = a.comparison.own, a.comparison.series.returns, a.comparison.periods
 	}
 	if a.window < f.minReturns {
 		return nil, fault.Invalid("window_short", "window=%d is too short: %s needs %d returns", a.window, a.metric,

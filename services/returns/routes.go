@@ -39,13 +39,14 @@ func (s *Service) Routes(rest.Service) []rest.Route {
 				Handler: s.of(of.find, compute),
 			})
 		}
-		add("Returns", "", "Show the return and risk statistics", summarize, api.Returns{}, riskFreeParam,
+		add("Returns", "", "Show the return and risk statistics", summarize, api.Returns{}, riskFreeParam, perYearParam,
 			requiredParam, confidenceParam, benchmarkParam)
 		add("Series", "/series", "Show the series of returns", listed, api.ReturnSeries{}, kindParam, benchmarkParam)
 		add("Drawdowns", "/drawdowns", "Show the deepest drawdowns", drawdowns, api.Drawdowns{}, limitParam)
-		add("Table", "/table", "Show the returns by calendar month or year", tabled, api.ReturnsTable{}, byParam)
+		add("Table", "/table", "Show the returns by calendar month or year", tabled, api.ReturnsTable{}, byParam,
+			perYearParam)
 		add("Rolling", "/rolling", "Show a statistic over a rolling window", rolling, api.RollingStatistic{},
-			metricParam(), windowParam, riskFreeParam, requiredParam, confidenceParam, benchmarkParam)
+			metricParam(), windowParam, riskFreeParam, requiredParam, perYearParam, confidenceParam, benchmarkParam)
 	}
 	return routes
 }
@@ -90,6 +91,7 @@ func (s *Service) of(find finder, answer answerer) echo.HandlerFunc {
 			return err
 		}
 		a.series = a.series.every(q.frequency)
+		a.periods = a.perYear(a.series)
 		var body any
 		err = s.work.Do(a.ctx, a.steps(c.Path()), func() (err error) {
 			body, err = answer(a)

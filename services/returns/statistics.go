@@ -9,6 +9,7 @@ import (
 	"stega/civil"
 	"stega/events"
 	"stega/quant"
+	spans "stega/series"
 )
 
 // sample holds the input of the statistics.
@@ -31,6 +32,42 @@ func (q query) sample(s series, benchmark []float64) sample {
 		annualRF: q.riskFree, rf: quant.PerPeriod(q.riskFree, q.periods),
 		required: quant.PerPeriod(q.required, q.periods),
 	}
+}
+
+// perYear returns the returns in a year to annualize by: those of the query, or those of the dates.
+func (q query) perYear(s series) float64 {
+	if q.periods > 0 {
+		return q.periods
+	}
+	return q.frequency.PerYearOf(s.days)
+}
+
+// fewReturns are the numbers of returns below which annual figures are uncertain.
+var fewReturns = map[spans.Frequency]int{spans.Daily: 60, spans.Weekly: 26, spans.Monthly: 12}
+
+// staleDays is the number of days before the end of a window after which a series is stale.
+const staleDays = 10
+
+// notes returns what a reader of the statistics must not overlook: an unusual calendar, few returns, an early end.
+func (a request) notes() (notes []string) {
+	s, add := a.series, func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
+	switch of := a.frequency.PerYearOf(s.days); {
+	case a.frequency == spans.Daily && of == quant.Weekly:
+		add("the prices are weekly: annual figures use 52 returns a year")
+	case a.frequency == spans.Daily && of == quant.Monthly:
+		add("the prices are monthly: annual figures use 12 returns a year")
+	case a.frequency == spans.Daily && of > quant.Daily:
+		add("the prices are of every day of the week: annual figures use %.4g returns a year", of)
+	case of != a.frequency.PerYear():
+		add("the prices are irregular, with %.4g returns a year and not %g: days are missing", of, a.frequency.PerYear())
+	}
+	if n, few := len(s.returns), fewReturns[a.frequency]; n < few {
+		add("the history is short: annual figures of %d %s returns are uncertain", n, a.frequency)
+	}
+	if last := s.days[len(s.days)-1]; a.To != nil && *a.To-last > staleDays {
+		add("the prices end on %s, %d days before the end of the window", last, *a.To-last)
+	}
+	return notes
 }
 
 // snapConstant returns constant returns in place of returns that differ only by floating-point rounding, so that no
@@ -267,6 +304,7 @@ func summarize(a request) (any, error) {
 		MaxDrawdownEnd:    a.series.endDay(end, end >= 0),
 	}
 	out.Undefined = compute(&out.Statistics, statistics, a.sample(a.series, nil))
+	out.PeriodsPerYear, out.Notes = a.periods, a.notes()
 	if a.comparison != nil {
 		out.Benchmark = a.comparison.statistics(a.query)
 	}

@@ -208,7 +208,11 @@ func TestStatisticsMatchTheReference(t *testing.T) {
 		{"G24", "ARB?frequency=monthly", "gaussian_cvar", -.017133, 1e-6},
 		{"G24", "ARB?frequency=monthly", "historical_cvar", -.024080, 1e-6},
 	} {
-		a := s.Do(http.MethodGet, "/v1/returns/assets/"+c.of, "")
+		query := c.of
+		if !strings.Contains(query, "frequency") { // the reference has 252, on any days
+			query += map[bool]string{true: "&", false: "?"}[strings.Contains(query, "?")] + "periods_per_year=252"
+		}
+		a := s.Do(http.MethodGet, "/v1/returns/assets/"+query, "")
 		require.Equal(t, http.StatusOK, a.Status, "%s: %s", c.of, a.Body)
 		assert.InDelta(t, c.want, at(t, a.Body, c.statistic), c.within, "%s %s %s", c.row, c.of, c.statistic)
 	}
@@ -218,12 +222,17 @@ func TestStatisticsMatchTheReference(t *testing.T) {
 		want    []float64
 		within  float64
 	}{
-		{"D21", "NEGATIVE/rolling?window=6&metric=max_drawdown", []float64{-.2282, -.2745, -.2899, -.2747}, 1e-4},
-		{"D22", "NEGATIVE/rolling?window=6", []float64{-18.09162052, -26.79897486, -26.69138263, -25.72298838}, 1e-7},
-		{"D22", "MIXED/rolling?window=6&metric=sharpe", []float64{8.22784105, 8.22784105, -3.1374751}, 1e-7},
-		{"D25", "MIXED/rolling?window=6&metric=alpha&benchmark=NEGATIVE", []float64{-.9828927, -.93166924, -.99967288},
+		{"D21", "NEGATIVE/rolling?periods_per_year=252&window=6&metric=max_drawdown",
+			[]float64{-.2282, -.2745, -.2899, -.2747}, 1e-4},
+		{"D22", "NEGATIVE/rolling?periods_per_year=252&window=6",
+			[]float64{-18.09162052, -26.79897486, -26.69138263, -25.72298838}, 1e-7},
+		{"D22", "MIXED/rolling?periods_per_year=252&window=6&metric=sharpe",
+			[]float64{8.22784105, 8.22784105, -3.1374751}, 1e-7},
+		{"D25", "MIXED/rolling?periods_per_year=252&window=6&metric=alpha&benchmark=NEGATIVE",
+			[]float64{-.9828927, -.93166924, -.99967288},
 			1e-8},
-		{"D25", "MIXED/rolling?window=6&metric=beta&benchmark=NEGATIVE", []float64{-.76156584, -.61682243, -.41311475},
+		{"D25", "MIXED/rolling?periods_per_year=252&window=6&metric=beta&benchmark=NEGATIVE",
+			[]float64{-.76156584, -.61682243, -.41311475},
 			1e-8},
 		{"D4 weekly", "BENCH/series?frequency=weekly", []float64{0, .040604010000000024, 0}, 1e-12},
 		{"D4 monthly", "BENCH/series?frequency=monthly", []float64{.01, .03030099999999991}, 1e-12},
@@ -310,8 +319,8 @@ func TestStatisticsMatchTheSeriesOfTheAnswer(t *testing.T) {
 		answer := s.Do(
 			http.MethodGet,
 			fmt.Sprintf(
-				"%s%s&benchmark=%s&risk_free=%g&required=%g&confidence=%g", path, window, benchmark, annual, required,
-				confidence,
+				"%s%s&benchmark=%s&risk_free=%g&required=%g&confidence=%g&periods_per_year=%g", path, window,
+				benchmark, annual, required, confidence, periods[frequency],
 			),
 			"",
 		)
