@@ -3,7 +3,9 @@ package pricefile
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"stega/civil"
 	"stega/fault"
@@ -32,13 +34,20 @@ type dates struct {
 	proof  map[uint8]sight
 	doubt  sight // the first date that can be read in two ways
 
+	zone    *time.Location // of the exchange; nil when it is not given
+	utc     sight          // the first time of UTC that is in the middle of a local day
+	clock   int            // the time of day of the first date that has one, in seconds
+	clocked bool
+	varied  bool // there are different times of day
+	dotted  bool // the dates are DD.MM.YYYY
+
 	last    [32]byte // the text of the date before, and what it came to
 	lastLen int
 	lastKey int32
 }
 
-func newDates(format *DateFormat) dates {
-	return dates{format: format, open: dayFirst | monthFirst, proof: map[uint8]sight{}}
+func newDates(format *DateFormat, zone *time.Location) dates {
+	return dates{format: format, zone: zone, open: dayFirst | monthFirst, proof: map[uint8]sight{}}
 }
 
 // key returns the day number of a date, or a key that resolve turns into one at the end of the file.
@@ -53,31 +62,222 @@ func (d *dates) key(b []byte, line int) (int32, string) {
 	return key, wrong
 }
 
+// parse parses a date with or without a time of day, or the seconds since 1970.
 func (d *dates) parse(b []byte, line int) (int32, string) {
+	if d.format == nil && len(b) == 10 && b[4] == '-' && b[7] == '-' {
+		if key, ok := iso(b); ok {
+			return key, ""
+		}
+	}
+	if d.format == nil {
+		if second, ok := epoch(b); ok {
+			return d.instant(second, b, line)
+		}
+	}
+	text, t, ok := cutTime(b)
+	if !ok {
+		return 0, fmt.Sprintf("%s is not a date; write it as YYYY-MM-DD", quote(b))
+	}
+	key, wrong := d.day(text, b, line)
+	if wrong != "" || !t.some {
+		return key, wrong
+	}
+	if key < undecided && t.zoned && (d.zone != nil || t.offset == 0) {
+		return d.instant(int64(key)*daySeconds+int64(t.second-t.offset), b, line)
+	}
+	d.at(t.second)
+	return key, ""
+}
+
+// day parses a date without a time of day; whole is what faults quote.
+func (d *dates) day(b, whole []byte, line int) (int32, string) {
 	if d.format != nil {
 		y, m, day, ok := d.format.split(b)
 		if !ok {
-			return 0, fmt.Sprintf("the date %s is not of the form %s", quote(b), d.format.name)
+			return 0, fmt.Sprintf("the date %s is not of the form %s", quote(whole), d.format.name)
 		}
 		return dayOf(b, y, m, day)
 	}
-	if len(b) >= 10 && b[4] == '-' && b[7] == '-' {
-		if day, err := civil.ParseBytes(b[:10]); err == nil && timeOfDay(b[10:]) {
-			if y := day.Year(); y >= firstYear && y <= lastYear {
-				return int32(day), ""
-			}
+	if len(b) == 10 && b[4] == '-' && b[7] == '-' {
+		if key, ok := iso(b); ok {
+			return key, ""
 		}
 	}
 	return d.detect(b, line)
 }
 
+func iso(b []byte) (int32, bool) {
+	day, err := civil.ParseBytes(b)
+	if err != nil || day.Year() < firstYear || day.Year() > lastYear {
+		return 0, false
+	}
+	return int32(day), true
+}
+
+const (
+	daySeconds = 24 * 60 * 60
+	aMinute    = 60
+)
+
+// instant returns the local day of a second since 1970. Without a time zone only midnight of UTC has one: any other
+// time may be in the next or the previous day of the exchange.
+func (d *dates) instant(second int64, b []byte, line int) (int32, string) {
+	if second/daySeconds >= 84_006 || second/daySeconds <= -62_091 {
+		return 0, fmt.Sprintf("the time %s is not between the years %d and %d", quote(b), firstYear, lastYear)
+	}
+	if d.zone != nil {
+		at := time.Unix(second, 0).In(d.zone)
+		d.at(at.Hour()*3600 + at.Minute()*60 + at.Second())
+		return int32(civil.FromTime(at)), ""
+	}
+	day := civil.FromTime(time.Unix(second, 0).UTC())
+	rest := int(second - int64(day)*daySeconds)
+	if rest > aMinute && rest < daySeconds-aMinute && d.utc.line == 0 {
+		d.utc = sight{line, string(b)}
+	}
+	d.at(rest)
+	return int32(day), ""
+}
+
+// at records a time of day.
+func (d *dates) at(second int) {
+	d.varied = d.varied || d.clocked && second != d.clock
+	d.clock, d.clocked = second, true
+}
+
+// epoch parses seconds, milliseconds, microseconds or nanoseconds since 1970.
+func epoch(b []byte) (int64, bool) {
+	if i := bytes.IndexByte(b, '.'); i > 0 && len(bytes.Trim(b[i+1:], "0123456789")) == 0 {
+		b = b[:i]
+	}
+	if n := len(b); n != 9 && n != 10 && n != 13 && n != 16 && n != 19 || len(bytes.Trim(b, "0123456789")) > 0 {
+		return 0, false
+	}
+	v, err := strconv.ParseInt(string(b), 10, 64)
+	for range (len(b) - 10) / 3 {
+		v /= 1000
+	}
+	return v, err == nil
+}
+
+// clock is a time of day in a file.
+type clock struct {
+	second int
+	offset int  // seconds east of Greenwich
+	zoned  bool // the file has the offset
+	some   bool
+}
+
+// cutTime divides a date from the time of day after it. It returns false when what follows the date is no time.
+func cutTime(b []byte) (date []byte, t clock, ok bool) {
+	i := bytes.IndexByte(b, ':')
+	if i < 0 {
+		return b, t, true
+	}
+	start := i
+	for start > 0 && b[start-1] >= '0' && b[start-1] <= '9' {
+		start--
+	}
+	if start < 2 || i-start < 1 || i-start > 2 || strings.IndexByte(" T,_", b[start-1]) < 0 {
+		return b, t, false
+	}
+	date = bytes.TrimRight(b[:start-1], " ,")
+	t.some = true
+	rest := b[start:]
+	var part [3]int
+	for n := range part {
+		if n > 0 && (len(rest) == 0 || rest[0] != ':') {
+			break
+		}
+		if n > 0 {
+			rest = rest[1:]
+		}
+		w := 0
+		for w < len(rest) && w < 2 && rest[w] >= '0' && rest[w] <= '9' {
+			part[n] = part[n]*10 + int(rest[w]-'0')
+			w++
+		}
+		if w == 0 {
+			return b, t, false
+		}
+		rest = rest[w:]
+	}
+	if len(rest) > 0 && (rest[0] == '.' || rest[0] == ',') {
+		rest = bytes.TrimLeft(rest[1:], "0123456789")
+	}
+	rest = bytes.TrimSpace(rest)
+	if len(rest) >= 2 && rest[1]|0x20 == 'm' && (rest[0]|0x20 == 'a' || rest[0]|0x20 == 'p') {
+		if part[0] == 12 {
+			part[0] = 0
+		}
+		if rest[0]|0x20 == 'p' {
+			part[0] += 12
+		}
+		rest = bytes.TrimSpace(rest[2:])
+	}
+	if part[0] > 24 || part[1] > 59 || part[2] > 60 {
+		return b, t, false
+	}
+	t.second = part[0]*3600 + part[1]*60 + part[2]
+	return date, t, t.zone(rest)
+}
+
+// zone parses what follows a time of day: UTC, an offset, or the name of a zone, which says that the time is local.
+func (t *clock) zone(b []byte) bool {
+	if i := bytes.IndexAny(b, "[("); i >= 0 { // [Europe/Berlin]
+		b = bytes.TrimSpace(b[:i])
+	}
+	n := 0
+	for n < len(b) && letter(b[n]) {
+		n++
+	}
+	name := strings.ToUpper(string(b[:n]))
+	t.zoned = name == "Z" || name == "UTC" || name == "GMT"
+	if n > 5 {
+		return false
+	}
+	if b = b[n:]; len(b) == 0 {
+		return true
+	}
+	if n > 0 && !t.zoned || b[0] != '+' && b[0] != '-' {
+		return false
+	}
+	t.zoned = true
+	digits := 0
+	for i, c := range b[1:] {
+		switch {
+		case c == ':' && i == 2:
+		case c >= '0' && c <= '9' && digits < 4:
+			digits++
+			t.offset = t.offset*10 + int(c-'0')
+		default:
+			return false
+		}
+	}
+	switch digits {
+	case 2:
+		t.offset *= 3600
+	case 4:
+		t.offset = t.offset/100*3600 + t.offset%100*60
+	default:
+		return false
+	}
+	if b[0] == '-' {
+		t.offset = -t.offset
+	}
+	return true
+}
+
 // detect parses a date without a given form.
 func (d *dates) detect(b []byte, line int) (int32, string) {
-	p, ok := cut(b)
+	p, ok := cut(weekday(b))
 	if !ok {
 		return 0, fmt.Sprintf("%s is not a date; write it as YYYY-MM-DD", quote(b))
 	}
 	switch {
+	case p.len[0] == 5 && p.count == 1 && p.num[0] > 20_000 && p.num[0] < 80_000:
+		return 0, fmt.Sprintf("%s looks like the serial number of a date in a spreadsheet; format the column as dates"+
+			" (YYYY-MM-DD) and save the file again", quote(b))
 	case p.len[0] == 8 && p.count == 1: // YYYYMMDD
 		return dayOf(b, p.num[0]/10000, p.num[0]/100%100, p.num[0]%100)
 	case p.count != 3:
@@ -93,6 +293,7 @@ func (d *dates) detect(b []byte, line int) (int32, string) {
 	case p.month == 1: // Jan 2, 2024
 		return dayOf(b, p.num[2], p.num[0], p.num[1])
 	case p.separator == '.': // the dotted form has the day first wherever it is used
+		d.dotted = true
 		return dayOf(b, p.num[2], p.num[1], p.num[0])
 	}
 	return d.weigh(b, p, line)
@@ -181,22 +382,6 @@ func newDay(year, month, day int) (civil.Date, bool) {
 	return date, err == nil
 }
 
-// timeOfDay reports whether b is empty or reads like the time that follows a date.
-func timeOfDay(b []byte) bool {
-	if len(b) == 0 {
-		return true
-	}
-	if b[0] != 'T' && b[0] != ' ' || len(b) < len("T00:00") || b[3] != ':' {
-		return false
-	}
-	for _, c := range b[1:] {
-		if (c < '0' || c > '9') && !strings.ContainsRune(":.+-Z ", rune(c)) {
-			return false
-		}
-	}
-	return true
-}
-
 // parts holds the pieces of a date: three numbers, or two and the name of a month.
 type parts struct {
 	num       [3]int
@@ -248,6 +433,21 @@ func cut(b []byte) (parts, bool) {
 	return p, p.count > 0
 }
 
+// weekday cuts the name of a weekday before a date.
+func weekday(b []byte) []byte {
+	n := 0
+	for n < len(b) && letter(b[n]) {
+		n++
+	}
+	name := strings.ToLower(string(b[:n]))
+	for _, full := range [...]string{"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"} {
+		if n >= 3 && strings.HasPrefix(full, name) {
+			return bytes.TrimLeft(b[n:], "., ")
+		}
+	}
+	return b
+}
+
 func letter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 
 // monthOf returns the number of a month from its English name or its first three letters; 0 for others.
@@ -258,6 +458,14 @@ func monthOf(b []byte) int {
 		if name == full || name == full[:3] || name == "sept" && i == 8 {
 			return i + 1
 		}
+	}
+	switch name { // of German, as far as they are in ASCII
+	case "mai":
+		return 5
+	case "okt", "oktober":
+		return 10
+	case "dez", "dezember":
+		return 12
 	}
 	return 0
 }
@@ -347,7 +555,7 @@ func (f *DateFormat) split(b []byte) (year, month, day int, ok bool) {
 			b = b[len(part):]
 		}
 	}
-	return year, month, day, len(b) == 0 || f.name == "YYYY-MM-DD" && timeOfDay(b)
+	return year, month, day, len(b) == 0
 }
 
 // numeric reports whether a part of the form is written in digits.

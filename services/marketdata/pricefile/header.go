@@ -3,6 +3,7 @@ package pricefile
 import (
 	"slices"
 	"strings"
+	"unicode"
 
 	"stega/events"
 	"stega/fault"
@@ -33,95 +34,115 @@ const (
 	fieldDividend
 	fieldSplit
 	fields
+	fieldOther // known, and not needed
 )
 
 // values are the fields that hold numbers.
 const values = int(fields - fieldClose)
 
 func (f field) String() string {
-	return [...]string{"date", "symbol", "close", "open", "high", "low", "adj_close", "volume", "dividend", "split"}[f]
+	return [...]string{"date", "symbol", "close", "open", "high", "low", "adj_close", "volume", "dividend", "split", "",
+		"other"}[f]
 }
 
-// fieldOf returns the field of a spelling, of which only letters and digits count. A weak spelling yields to a strong
-// one in the same header.
+// fieldOf returns the field of a column's name, of which only letters and digits count. A weak spelling yields to a
+// strong one in the same header.
 func fieldOf(name string) (f field, weak bool) {
-	switch fold(name) {
-	case "date", "day", "datum", "tradedate", "tradingdate", "tradingday", "asofdate":
+	switch fold(strings.TrimLeft(name, "0123456789. ")) { // 4. close
+	case "date", "day", "datum", "data", "fecha", "tradedate", "tradingdate", "tradingday", "asofdate",
+		"observationdate", "pricedate", "valuationdate", "navdate", "dtyyyymmdd", "businessdate":
 		return fieldDate, false
-	case "timestamp", "time", "datetime":
+	case "timestamp", "time", "datetime", "snappedat", "unix", "unixtime", "epoch", "timeclose", "zeit":
 		return fieldDate, true
 	case "symbol", "ticker", "code", "tickersymbol", "instrument":
 		return fieldSymbol, false
-	case "close", "closeprice", "closingprice", "closelast", "pxclose", "schlusskurs", "schluss":
+	case "close", "closeprice", "closingprice", "closelast", "pxclose", "schlusskurs", "schluss", "zamkniecie",
+		"zamknięcie", "cierre", "chiusura", "clôture", "cloture", "slotkoers":
 		return fieldClose, false
-	case "last", "price", "lastprice", "pxlast", "quote", "kurs":
+	case "last", "price", "lastprice", "pxlast", "quote", "kurs", "settle", "settlement", "settleprice",
+		"settlementprice", "nav", "navpershare", "netassetvalue", "value", "wert", "rate", "level", "unitprice",
+		"zuletzt", "dernier", "último", "ultimo", "laatst", "cena", "preis", "rücknahmepreis", "ruecknahmepreis",
+		"anteilwert":
 		return fieldClose, true
-	case "open", "openprice", "openingprice", "pxopen", "eröffnung", "eröffnungskurs", "erster":
+	case "open", "openprice", "openingprice", "pxopen", "eröffnung", "eröffnungskurs", "eröffn", "erster",
+		"otwarcie", "apertura", "ouverture", "eröffnungspreis":
 		return fieldOpen, false
-	case "high", "highprice", "pxhigh", "hoch", "tageshoch":
+	case "high", "highprice", "pxhigh", "hoch", "tageshoch", "najwyzszy", "najwyższy", "máximo", "maximo",
+		"massimo", "plushaut":
 		return fieldHigh, false
-	case "low", "lowprice", "pxlow", "tief", "tagestief":
+	case "low", "lowprice", "pxlow", "tief", "tagestief", "najnizszy", "najniższy", "mínimo", "minimo", "minimum",
+		"plusbas":
 		return fieldLow, false
-	case "adjclose", "adjustedclose", "adjcloseprice", "adjustedcloseprice", "closeadj", "closeadjusted":
+	case "adjclose", "adjustedclose", "adjcloseprice", "adjustedcloseprice", "closeadj", "closeadjusted",
+		"adjusted":
 		return fieldAdjClose, false
-	case "volume", "vol", "pxvolume":
+	case "volume", "vol", "pxvolume", "volumen", "wolumen", "stück", "umsatz", "volumenstück":
 		return fieldVolume, false
 	case "dividend", "dividends", "divcash", "dividendamount", "cashdividend":
 		return fieldDividend, false
 	case "split", "splits", "stocksplit", "stocksplits", "splitfactor", "splitratio", "splitcoefficient":
 		return fieldSplit, false
+	// Columns that price tables have and nothing needs.
+	case "change", "chg", "changepct", "chgpct", "pctchange", "pctchg", "changepercent", "return", "returns",
+		"dailyreturn", "bid", "ask", "mid", "average", "avg", "vwap", "turnover", "openinterest", "openint", "oi",
+		"amount", "marketcap", "trades", "notrades", "nooftrades", "currency", "per", "period", "change24h",
+		"capitalgains", "totalvolume", "quotevolume", "basevolume", "var", "variation", "varpct", "diff",
+		"veränderung", "prevclose", "previousclose", "adjopen", "adjhigh", "adjlow", "adjvolume":
+		return fieldOther, true
 	}
 	return fieldNone, false
 }
 
 func fold(name string) string {
 	return strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'A' && r <= 'Z':
-			return r + 'a' - 'A'
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
-			return r
-		case r > 127:
-			return r
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return unicode.ToLower(r)
 		}
 		return -1
 	}, name)
 }
 
-// header is the parsed first line.
+// header is the parsed header.
 type header struct {
 	form    form
 	names   []string
 	columns []field  // of each column; fieldNone is ignored
+	weak    []bool   // of each column: the spelling is weak
 	date    int      // the column of the date
 	symbol  int      // the column of the symbol, -1 when there is none
-	values  []int    // the columns with values
+	time    int      // the column of a time beside the date, -1 when there is none
+	values  []int    // wide: the columns with values
 	symbols []string // wide: of each column of values
+	groups  []group  // of the other forms
 }
 
-// known lists the columns of the long form, for faults.
-const known = "date, symbol, close, open, high, low, adj_close, volume, dividend, split"
+// group holds the columns of one symbol.
+type group struct {
+	symbol  string // empty: the symbol of the row or of the file
+	columns []int
+}
 
-// parseHeader parses the header and determines the form of a file.
-func parseHeader(cells [][]byte, opts Options, faults *faults, line int) (*header, error) {
-	h := &header{date: -1, symbol: -1}
-	weak := make([]bool, len(cells))
-	for i, cell := range cells {
-		h.names = append(h.names, strings.TrimSpace(string(cell)))
-		f, w := fieldOf(h.names[i])
-		h.columns = append(h.columns, f)
-		weak[i] = w
+// parseHeader parses the header and determines the form of a file. The date is in the first column when index is set
+// and no column has a name for it.
+func parseHeader(cells [][]byte, index bool, opts Options, faults *faults, line int) (*header, error) {
+	h := &header{date: -1, symbol: -1, time: -1}
+	for _, cell := range cells {
+		name := strings.TrimSpace(string(cell))
+		f, w := fieldOf(name)
+		if opts.Returns != "" && f == fieldOther && strings.Contains(fold(name), "return") {
+			f = fieldClose
+		}
+		h.names, h.columns, h.weak = append(h.names, name), append(h.columns, f), append(h.weak, w)
 	}
-	if !slices.Contains(h.columns, fieldDate) && h.names[0] == "" {
+	if !slices.Contains(h.columns, fieldDate) && (index || h.names[0] == "") {
 		h.columns[0] = fieldDate // an index without a name is how data frames are saved
 	}
 	h.symbol = slices.Index(h.columns, fieldSymbol)
-	h.form = h.formOf(weak, opts.Symbol != "")
-	if err := h.check(opts); err != nil {
+	h.chooseDate()
+	if err := h.formOf(opts); err != nil {
 		return nil, err
 	}
-	h.unique(weak, faults, line)
-	h.date = slices.Index(h.columns, fieldDate)
+	h.unique(faults, line)
 	switch {
 	case h.date < 0:
 		detail := "the header has no date column"
@@ -130,66 +151,242 @@ func parseHeader(cells [][]byte, opts Options, faults *faults, line int) (*heade
 		}
 		faults.add(line, "%s", detail)
 	case h.form == formWide:
-		h.wide(faults, line)
+		h.wide(opts, faults, line)
 	default:
-		h.fields(faults, line)
+		h.fields(opts, faults, line)
 	}
 	return h, faults.fault()
 }
 
-// formOf determines the form. OPEN and LOW alone can be symbols; a close, or a high with them, cannot.
-func (h *header) formOf(weak []bool, symbol bool) form {
-	if h.symbol >= 0 {
-		return formLong
-	}
-	if symbol {
-		return formSingle
-	}
-	named, all := 0, true
+// chooseDate chooses the column of the date. A column of times beside it shows intraday data.
+func (h *header) chooseDate() {
+	strong := false
 	for i, f := range h.columns {
+		if f != fieldDate {
+			continue
+		}
 		switch {
-		case f == fieldNone:
-			all = false
-		case f == fieldDate:
-		case (f == fieldClose || f == fieldAdjClose) && !weak[i]:
-			return formSingle
-		case f != fieldOpen && f != fieldLow:
-			named++
+		case h.date < 0:
+			h.date, strong = i, !h.weak[i]
+		case h.weak[i] && strong:
+			h.columns[i] = fieldNone
+			h.time = i
+		case !h.weak[i] && !strong:
+			h.columns[h.date] = fieldNone
+			h.date, h.time, strong = i, h.date, true
 		}
 	}
-	if all && named > 0 {
-		return formSingle
-	}
-	return formWide
 }
 
-// check compares the form with the options of the client.
-func (h *header) check(opts Options) error {
-	switch {
-	case h.form == formLong && opts.Symbol != "":
-		return fault.Invalid("symbol_unexpected", "the file has a symbol column (%q), so ?symbol=%s cannot hold for it",
-			h.names[h.symbol], opts.Symbol).WithHint("leave out ?symbol=")
-	case h.form == formSingle && opts.Symbol == "" && opts.FallbackSymbol == "":
+// formOf determines the form.
+func (h *header) formOf(opts Options) error {
+	if h.symbol >= 0 {
+		h.form = formLong
+		if opts.Symbol != "" {
+			return fault.Invalid("symbol_unexpected",
+				"the file has a symbol column (%q), so ?symbol=%s cannot hold for it", h.names[h.symbol], opts.Symbol).
+				WithHint("leave out ?symbol=")
+		}
+		return nil
+	}
+	if h.form = formWide; opts.Wide {
+		return nil
+	}
+	if h.joined() {
+		return h.oneSymbol(opts)
+	}
+	single, err := h.isSingle(opts)
+	if err != nil || !single {
+		return err
+	}
+	h.form = formSingle
+	if opts.Symbol == "" && opts.FallbackSymbol == "" {
 		return fault.Invalid("symbol_missing", "the file has the prices of one symbol and does not say of which").
 			WithHint("add ?symbol=, for example ?symbol=AAPL, or a symbol column")
 	}
 	return nil
 }
 
-// unique reports columns with the same meaning. In the single form a weak spelling is ignored beside a strong one.
-func (h *header) unique(weak []bool, faults *faults, line int) {
-	var seen [fields]int // column, from 1
+// isSingle reports whether the columns are those of one symbol. Names of columns such as Settle or NAV are no symbols,
+// even where they could be. OPEN and LOW alone can be symbols; a close, or a high with them, cannot.
+func (h *header) isSingle(opts Options) (bool, error) {
+	if opts.Symbol != "" {
+		return true, nil
+	}
+	var named, other, ticker string
+	lone := true // OPEN and LOW alone
 	for i, f := range h.columns {
-		if f == fieldNone || h.form == formWide && f != fieldDate {
+		name := h.names[i]
+		switch {
+		case f == fieldDate || i == h.time || name == "":
+		case (f == fieldClose || f == fieldAdjClose) && !h.weak[i]:
+			return true, nil
+		case f == fieldOther && isTicker(name):
+			other = name
+		case f != fieldNone:
+			named = name
+			lone = lone && (name == "OPEN" || name == "LOW")
+		case isTicker(name):
+			ticker = name
+		}
+	}
+	if ticker == "" && other != "" {
+		named, lone = other, false
+	}
+	switch {
+	case named == "" || lone:
+		return false, nil
+	case opts.Returns != "" && ticker == "":
+		return h.only(fieldClose) >= 0, nil
+	case ticker != "":
+		return false, fault.Invalid("columns_ambiguous",
+			"the column %q is one of a price table, and %q can be a symbol;"+
+				" nothing was imported", named, ticker).
+			WithHint("add ?symbol= when the file has the prices of one symbol," +
+				" or ?form=wide when each column is a symbol")
+	}
+	return true, nil
+}
+
+// isTicker reports whether a name is written as symbols are.
+func isTicker(name string) bool {
+	if strings.ToUpper(name) != name || strings.ContainsAny(name, "_:") {
+		return false
+	}
+	_, err := events.Symbol(name)
+	return err == nil
+}
+
+// only returns the only column of a field, or -1.
+func (h *header) only(f field) int {
+	i := slices.Index(h.columns, f)
+	if i >= 0 && slices.Contains(h.columns[i+1:], f) {
+		return -1
+	}
+	return i
+}
+
+// joined parses names that have both a symbol and a field, such as AAPL.Close or Close_AAPL, and reports whether all
+// names do and one is a close.
+func (h *header) joined() bool {
+	groups := map[string]int{}
+	columns := slices.Clone(h.columns)
+	weak := slices.Clone(h.weak)
+	closes := false
+	var all []group
+	for i, name := range h.names {
+		if columns[i] == fieldDate || i == h.time || name == "" {
+			continue
+		}
+		symbol, f, w := cutName(name)
+		if symbol == "" {
+			return false
+		}
+		columns[i], weak[i] = f, w
+		closes = closes || f == fieldClose || f == fieldAdjClose
+		g, ok := groups[symbol]
+		if !ok {
+			g = len(all)
+			groups[symbol] = g
+			all = append(all, group{symbol: symbol})
+		}
+		if f >= fieldClose && f < fields {
+			all[g].columns = append(all[g].columns, i)
+		}
+	}
+	if !closes {
+		return false
+	}
+	h.columns, h.weak, h.groups = columns, weak, all
+	return true
+}
+
+// cutName divides a name such as AAPL.Close, close_AAPL or ('Close', 'AAPL') into the symbol and the field.
+func cutName(name string) (symbol string, f field, weak bool) {
+	if known, _ := fieldOf(name); known != fieldNone {
+		return "", fieldNone, false
+	}
+	try := func(a, b string) bool {
+		known, w := fieldOf(b)
+		s, err := events.Symbol(a)
+		if known < fieldClose || known == fieldNone || err != nil || !isTicker(a) || knownCurrency(a) {
+			return false
+		}
+		if other, _ := fieldOf(a); other != fieldNone {
+			return false
+		}
+		symbol, f, weak = s, known, w
+		return true
+	}
+	if inner, ok := strings.CutPrefix(name, "("); ok {
+		a, b, _ := strings.Cut(strings.TrimSuffix(inner, ")"), ",")
+		a, b = strings.Trim(a, "'\" "), strings.Trim(b, "'\" ")
+		_ = try(a, b) || try(b, a)
+		return symbol, f, weak
+	}
+	for i := range len(name) {
+		if name[i] != '.' && name[i] != '_' && name[i] != '|' {
+			continue
+		}
+		if try(name[:i], name[i+1:]) || name[i] != '.' && try(name[i+1:], name[:i]) {
+			break
+		}
+	}
+	return symbol, f, weak
+}
+
+// oneSymbol compares the symbols in the names of columns with the symbol of the client.
+func (h *header) oneSymbol(opts Options) error {
+	h.form = formSingle
+	if opts.Symbol == "" {
+		return nil
+	}
+	if len(h.groups) > 1 {
+		return fault.Invalid("symbol_unexpected",
+			"the file has the columns of %d symbols, so ?symbol=%s cannot hold for"+
+				" it", len(h.groups), opts.Symbol).WithHint("leave out ?symbol=")
+	}
+	h.groups[0].symbol = opts.Symbol
+	return nil
+}
+
+// unique reports columns with the same meaning. A weak spelling is ignored beside a strong one.
+func (h *header) unique(faults *faults, line int) {
+	if len(h.groups) == 0 {
+		h.uniqueIn(slices.Collect(span(len(h.columns))), faults, line)
+	}
+	for i := range h.groups {
+		h.uniqueIn(h.groups[i].columns, faults, line)
+		h.groups[i].columns = slices.DeleteFunc(h.groups[i].columns, func(c int) bool {
+			return h.columns[c] == fieldNone
+		})
+	}
+}
+
+func span(n int) func(func(int) bool) {
+	return func(yield func(int) bool) {
+		for i := range n {
+			if !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+func (h *header) uniqueIn(columns []int, faults *faults, line int) {
+	var seen [fields]int // column, from 1
+	for _, i := range columns {
+		f := h.columns[i]
+		if f == fieldNone || f >= fields || h.form == formWide && f != fieldDate {
 			continue
 		}
 		j := seen[f] - 1
 		switch {
 		case j < 0:
 			seen[f] = i + 1
-		case h.form != formLong && weak[i] && !weak[j]:
+		case h.weak[i] && !h.weak[j]:
 			h.columns[i] = fieldNone
-		case h.form != formLong && weak[j] && !weak[i]:
+		case h.weak[j] && !h.weak[i]:
 			h.columns[j] = fieldNone
 			seen[f] = i + 1
 		case fold(h.names[i]) == fold(h.names[j]):
@@ -201,11 +398,14 @@ func (h *header) unique(weak []bool, faults *faults, line int) {
 }
 
 // wide parses the symbols of a wide header.
-func (h *header) wide(faults *faults, line int) {
+func (h *header) wide(opts Options, faults *faults, line int) {
 	seen := make(map[string]int, len(h.names))
 	for i, name := range h.names {
-		if i == h.date {
+		if i == h.date || i == 0 && name == "" { // an index beside the date
 			continue
+		}
+		if opts.Returns != "" {
+			name = symbolOf(name)
 		}
 		symbol, err := events.Symbol(name)
 		if name == "" {
@@ -231,38 +431,76 @@ func (h *header) wide(faults *faults, line int) {
 	}
 }
 
-// fields checks the columns of the long and the single form.
-func (h *header) fields(faults *faults, line int) {
-	for i, f := range h.columns {
-		switch {
-		case f >= fieldClose:
-			h.values = append(h.values, i)
-		case f == fieldNone && h.form == formLong && h.names[i] == "":
-			faults.add(
-				line, "column %d has no name; leave it out (pandas: to_csv(index=False)) or name it; known are %s", i+1,
-				known,
-			)
-		case f == fieldNone && h.form == formLong:
-			faults.add(line, "the column %s is not known; known are %s", quote([]byte(h.names[i])), known)
+// symbolOf makes a symbol of a name: of Long/Short Equity, LONG-SHORT-EQUITY.
+func symbolOf(name string) string {
+	words := strings.FieldsFunc(strings.ToUpper(name), func(r rune) bool {
+		return (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._^=:&", r)
+	})
+	return strings.Join(words, "-")
+}
+
+// fields checks the columns of the long and the single form. Columns that nobody needs are ignored.
+func (h *header) fields(opts Options, faults *faults, line int) {
+	if len(h.groups) == 0 {
+		var g group
+		for i, f := range h.columns {
+			if f >= fieldClose && f < fields {
+				g.columns = append(g.columns, i)
+			}
 		}
-	}
-	if !slices.Contains(h.columns, fieldClose) {
-		detail := "the header has no close column"
-		if slices.Contains(h.columns, fieldAdjClose) {
-			detail += "; an adjusted close does not stand for it"
+		if len(g.columns) == 0 && h.form == formSingle { // Date,SP500 with ?symbol=
+			if i := h.lone(); i >= 0 {
+				h.columns[i] = fieldClose
+				g.columns = []int{i}
+			}
 		}
-		faults.add(line, "%s", detail)
+		h.groups = []group{g}
 	}
-	// The close comes first, so that high and low are both there when they are compared.
-	slices.SortFunc(h.values, func(a, b int) int { return int(h.columns[a]) - int(h.columns[b]) })
+	for i := range h.groups {
+		g := &h.groups[i]
+		has := func(f field) bool {
+			return slices.ContainsFunc(g.columns, func(c int) bool { return h.columns[c] == f })
+		}
+		if !has(fieldClose) {
+			detail := "the header has no close column"
+			if g.symbol != "" && len(h.groups) > 1 {
+				detail += " of " + g.symbol
+			}
+			if has(fieldAdjClose) {
+				detail += "; an adjusted close does not stand for it"
+			}
+			faults.add(line, "%s", detail)
+		}
+		if opts.Returns != "" {
+			g.columns = slices.DeleteFunc(g.columns, func(c int) bool { return h.columns[c] != fieldClose })
+		}
+		// The close comes first, so that high and low are both there when they are compared.
+		slices.SortFunc(g.columns, func(a, b int) int { return int(h.columns[a]) - int(h.columns[b]) })
+	}
+}
+
+// lone returns the only column beside the date, or -1.
+func (h *header) lone() int {
+	column := -1
+	for i, name := range h.names {
+		if i == h.date || i == h.time || name == "" {
+			continue
+		}
+		if column >= 0 {
+			return -1
+		}
+		column = i
+	}
+	return column
 }
 
 func looksLikeData(cells [][]byte) bool {
-	d := newDates(nil)
-	for _, cell := range cells {
-		if _, wrong := d.key(cell, 1); wrong == "" {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(cells, isDate)
+}
+
+// isDate reports whether a cell has a date in one of the forms that are recognized.
+func isDate(cell []byte) bool {
+	d := newDates(nil, nil)
+	_, wrong := d.key(cell, 1)
+	return wrong == ""
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"time"
 
 	"stega/events"
 	"stega/fault"
@@ -21,11 +22,31 @@ type parser struct {
 	comma  byte // what separates fields
 	cells  [][]byte
 	quotes []byte
-	local  fractions
+	marks  marks
+	chain  chain
+
+	head   []numbered  // the lines up to the header, and some after it
+	size   int         // bytes of head
+	footer []problemAt // lines without a date after the last row
+	latin  bool        // the file is not in UTF-8
+	time   []byte      // the time of the first row, in a column of its own
+	later  bool        // rows have a high and a low that are not comparable yet
 
 	name   []byte // the symbol of the row before, as it was written
 	series *series
-	single []*series // of each column of values in the wide form, of the file in the single form
+	single []*series // of each column of values in the wide form, of each group in the single form
+}
+
+// numbered is a line with its number.
+type numbered struct {
+	line int
+	text []byte
+}
+
+// problemAt is what is wrong with a line.
+type problemAt struct {
+	line   int
+	detail string
 }
 
 func newParser(opts Options) (*parser, error) {
@@ -37,7 +58,34 @@ func newParser(opts Options) (*parser, error) {
 			return nil, err
 		}
 	}
-	p.dates = newDates(format)
+	var zone *time.Location
+	if opts.TimeZone != "" {
+		var err error
+		if zone, err = time.LoadLocation(opts.TimeZone); err != nil || opts.TimeZone == "Local" {
+			return nil, fault.Malformed("time_zone_unknown", "there is no time zone %.40q", opts.TimeZone).
+				WithHint("use a name such as America/New_York")
+		}
+	}
+	p.dates = newDates(format, zone)
+	switch opts.Decimal {
+	case "":
+	case ".", ",":
+		p.marks.decimal = opts.Decimal[0]
+	default:
+		return nil, fault.Malformed("decimal_unknown", "the decimal mark cannot be %.20q", opts.Decimal).
+			WithHint("it is a point or a comma: decimal=. or decimal=,")
+	}
+	switch opts.Returns {
+	case "", Ratios, Percents, Either:
+	default:
+		return nil, fault.Malformed("returns_unknown", "returns cannot be %.20q", opts.Returns).
+			WithHint("use returns=true, returns=ratio (0.012) or returns=percent (1.2)")
+	}
+	p.marks.always = opts.Returns != ""
+	p.faults.list = listed
+	if opts.AllErrors {
+		p.faults.list = allListed
+	}
 	if opts.Symbol != "" {
 		var err error
 		if p.opts.Symbol, err = events.Symbol(opts.Symbol); err != nil {
@@ -55,7 +103,8 @@ func (p *parser) block(b []byte) error {
 		}
 		b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
 	}
-	if err := text(b, p.line); err != nil {
+	b, err := p.text(b)
+	if err != nil {
 		return err
 	}
 	for len(b) > 0 {
@@ -86,64 +135,100 @@ func (p *parser) block(b []byte) error {
 // record parses one line that is not blank.
 func (p *parser) record(line []byte) error {
 	if p.header == nil {
-		return p.first(line)
+		if p.hold(line); len(p.head) < headLines && p.size < headBytes {
+			return nil
+		}
+		return p.begin()
+	}
+	if !p.split(line) {
+		p.rows++
+		p.fail("a quoted field does not end on its line")
+		return nil
+	}
+	if len(p.cells) != len(p.header.columns) && !p.fit() {
+		p.rows++
+		return nil
 	}
 	p.rows++
-	if !p.split(line) {
-		p.faults.add(p.line, "a quoted field does not end on its line")
-	} else if len(p.cells) != len(p.header.columns) {
-		p.faults.add(p.line, "the row has %d fields and the header %d", len(p.cells), len(p.header.columns))
-	} else if err := p.row(); err != nil {
-		return err
-	}
-	if p.faults.full() {
-		p.faults.more = true
-		return p.faults.fault()
-	}
-	return nil
+	return p.row()
 }
 
-// first parses the header, and skips the line before it that gives Excel the separator.
-func (p *parser) first(line []byte) error {
-	if n := len(line); p.line == 1 && n == len("sep=,") && bytes.EqualFold(line[:n-1], []byte("sep=")) {
-		return nil // the header shows it too
+// fail reports what is wrong with the line. What may be the footer of the file is no fault until a row follows.
+func (p *parser) fail(detail string) {
+	if len(p.footer) > 0 {
+		p.flush()
 	}
-	p.comma = ','
-	for _, c := range []byte{';', '\t'} {
-		if bytes.Count(line, []byte{c}) > bytes.Count(line, []byte{p.comma}) {
-			p.comma = c
-		}
+	p.faults.add(p.line, "%s", detail)
+}
+
+// flush reports the lines that turned out not to be at the end of the file.
+func (p *parser) flush() {
+	for _, f := range p.footer {
+		p.faults.add(f.line, "%s", f.detail)
 	}
-	if !p.split(line) {
-		p.faults.add(p.line, "a quoted field does not end on its line")
-		return p.faults.fault()
-	}
-	var err error
-	if p.header, err = parseHeader(p.cells, p.opts, &p.faults, p.line); err != nil {
-		return err
-	}
-	switch p.header.form {
-	case formWide:
-		for _, symbol := range p.header.symbols {
-			p.single = append(p.single, p.spool.of(symbol))
-		}
-	case formLong: // each row names its symbol
-	case formSingle:
-		symbol := p.opts.Symbol
-		if symbol == "" {
-			if symbol, err = events.Symbol(p.opts.FallbackSymbol); err != nil {
-				return fault.Invalid("symbol_invalid", "%s", err).WithHint("add ?symbol=, for example ?symbol=AAPL")
+	p.footer = p.footer[:0]
+}
+
+// maxFooter is the number of lines that a footer has at most.
+const maxFooter = 20
+
+// skipped reports whether the line has no values, or may be of a footer: a text without any price, or a sum.
+func (p *parser) skipped(detail string) bool {
+	var first []byte
+	filled := 0
+	for _, cell := range p.cells {
+		if len(cell) > 0 {
+			filled++
+			if first == nil {
+				first = cell
 			}
 		}
-		p.single = []*series{p.spool.of(symbol)}
 	}
-	for _, i := range p.header.values {
-		if p.header.form != formWide {
-			p.spool.columns |= 1 << (p.header.columns[i] - fieldClose)
-		}
+	if filled == 0 {
+		return true
 	}
-	p.spool.columns |= 1
-	return nil
+	date := first
+	if i := p.header.date; i < len(p.cells) && len(p.cells[i]) > 0 {
+		date = p.cells[i]
+	}
+	if len(p.footer) == maxFooter || !footing(date, filled) {
+		return false
+	}
+	p.footer = append(p.footer, problemAt{p.line, detail})
+	return true
+}
+
+// footing reports whether the first cell of a line is of a footer.
+func footing(cell []byte, filled int) bool {
+	n := 0
+	for n < len(cell) && (letter(cell[n]) || cell[n] >= 0x80) {
+		n++
+	}
+	word := strings.ToLower(string(cell[:n]))
+	switch word {
+	case "total", "totals", "sum", "summe", "gesamt", "average", "avg", "mean", "median", "mittelwert", "durchschnitt",
+		"min", "max", "minimum", "maximum", "count", "std", "highest", "lowest", "difference":
+		return true
+	}
+	marked := len(cell) > 0 && strings.IndexByte("*#(", cell[0]) >= 0
+	return filled == 1 && (marked || n >= 3 && monthOf(cell[:n]) == 0 && bytes.ContainsAny(cell, " :.,")) ||
+		filled <= 2 && n >= 3 && bytes.HasSuffix(cell, []byte(":"))
+}
+
+// fit makes the row as long as the header when only empty fields are too many. Otherwise it reports a fault.
+func (p *parser) fit() bool {
+	n := len(p.header.columns)
+	for len(p.cells) > n && len(p.cells[len(p.cells)-1]) == 0 {
+		p.cells = p.cells[:len(p.cells)-1]
+	}
+	if len(p.cells) == n {
+		return true
+	}
+	detail := fmt.Sprintf("the row has %d fields and the header %d", len(p.cells), n)
+	if !p.skipped(detail) {
+		p.fail(detail)
+	}
+	return false
 }
 
 // split splits a line into cells. It returns false when a quote does not end.
@@ -216,25 +301,43 @@ func (p *parser) row() error {
 	h := p.header
 	cell := p.cells[h.date]
 	if len(cell) == 0 {
-		p.faults.add(p.line, "the date is missing")
+		if !p.skipped("the date is missing") {
+			p.fail("the date is missing")
+		}
 		return nil
 	}
 	key, wrong := p.dates.key(cell, p.line)
 	if wrong != "" {
-		p.faults.add(p.line, "%s", wrong)
+		if !p.skipped(wrong) {
+			p.fail(wrong)
+		}
 		return nil
+	}
+	if len(p.footer) > 0 {
+		p.flush()
+	}
+	if h.time >= 0 && !p.dates.varied {
+		if p.time == nil {
+			p.time = append([]byte{}, p.cells[h.time]...)
+		}
+		p.dates.varied = !bytes.Equal(p.time, p.cells[h.time])
 	}
 	switch h.form {
 	case formWide:
 		return p.wide(key)
 	case formSingle:
-		return p.bar(p.single[0], key)
+		for i := range h.groups {
+			if err := p.bar(p.single[i], key, h.groups[i].columns); err != nil {
+				return err
+			}
+		}
+		return nil
 	default:
 		s := p.symbol(p.cells[h.symbol])
 		if s == nil {
 			return nil
 		}
-		return p.bar(s, key)
+		return p.bar(s, key, h.groups[0].columns)
 	}
 }
 
@@ -263,103 +366,198 @@ func (p *parser) wide(key int32) error {
 	var row row
 	for i, column := range p.header.values {
 		cell := p.cells[column]
-		if len(cell) == 0 {
+		s := p.single[i]
+		if len(cell) == 0 || null(cell) {
+			s.gap(p.line)
 			continue
 		}
-		n, wrong := p.number(cell)
-		if wrong == "" && (n.coef == 0 || n.neg) {
-			wrong = "which is not above zero"
-		}
+		n, wrong := p.close(s, cell)
 		if wrong != "" {
-			p.faults.add(p.line, "the close of %s is %s, %s", p.header.symbols[i], quote(cell), wrong)
+			p.faults.add(p.line, "the %s of %s is %s, %s", p.called(fieldClose), s.symbol, quote(cell), wrong)
 			continue
 		}
 		row.values[0] = n
 		row.mask = 1
-		if err := p.spool.add(p.single[i], key, p.line, &row); err != nil {
+		if err := p.spool.add(s, key, p.line, &row); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// close parses a close, or the growth of one when the file has returns.
+func (p *parser) close(s *series, cell []byte) (number, problem) {
+	if p.opts.Returns != "" {
+		return p.growth(s, cell)
+	}
+	n, wrong := p.price(s, cell)
+	switch {
+	case wrong != "":
+	case n.neg:
+		p.faults.negative = true
+		wrong = "which is below zero"
+	case n.coef == 0:
+		wrong = "which is not above zero"
+	}
+	return n, wrong
+}
+
+// price parses a price. All prices of a symbol are in one currency, when they have one.
+func (p *parser) price(s *series, cell []byte) (number, problem) {
+	n, dot, ok := plain(cell)
+	if ok && (!dot || p.marks.decimal == '.') {
+		return n, ""
+	}
+	n, wrong := p.marks.slow(cell, p.line, false)
+	if wrong == "" && p.marks.sign != "" {
+		if s.currency == "" {
+			s.currency = p.marks.sign
+		} else if s.currency != p.marks.sign {
+			wrong = otherSign
+		}
+	}
+	return n, wrong
+}
+
+// called returns the name of a field in faults.
+func (p *parser) called(f field) string {
+	if f == fieldClose && p.opts.Returns != "" {
+		return "return"
+	}
+	return strings.ReplaceAll(f.String(), "_", " ")
+}
+
 // bar parses the values of a row in the long or the single form.
-func (p *parser) bar(s *series, key int32) error {
+func (p *parser) bar(s *series, key int32, columns []int) error {
 	var row row
-	for _, column := range p.header.values {
+	nothing := false // the close is there, as a text for no value
+	for _, column := range columns {
 		f := p.header.columns[column]
 		cell := p.cells[column]
-		if len(cell) == 0 || p.header.form == formSingle && null(cell) {
+		if len(cell) == 0 || null(cell) {
+			nothing = nothing || f == fieldClose && len(cell) > 0
 			continue
 		}
-		n, wrong := p.number(cell)
-		zero := n.coef == 0
-		switch {
-		case wrong != "":
-		case n.neg:
-			wrong = "which is below zero"
-		case zero && (f == fieldClose || f == fieldAdjClose):
-			wrong = "which is not above zero"
-		case zero && f != fieldVolume:
-			continue // how vendors write that there was none
+		var n number
+		var wrong problem
+		switch f {
+		case fieldVolume:
+			var dot, ok bool
+			if n, dot, ok = plain(cell); !ok || dot || n.neg {
+				if n, ok = p.marks.volume(cell, p.line); !ok {
+					continue
+				}
+			}
+		case fieldClose:
+			n, wrong = p.close(s, cell)
+		default:
+			n, wrong = p.price(s, cell)
+			switch {
+			case wrong != "":
+			case n.neg:
+				wrong = "which is below zero"
+			case n.coef == 0 && f == fieldAdjClose:
+				wrong = "which is not above zero"
+			case n.coef == 0:
+				continue // how vendors write that there was none
+			}
 		}
 		if wrong != "" {
-			p.faults.add(
-				p.line, "the %s of %s is %s, %s", strings.ReplaceAll(f.String(), "_", " "), s.symbol, quote(cell),
-				wrong,
-			)
+			p.faults.add(p.line, "the %s of %s is %s, %s", p.called(f), s.symbol, quote(cell), wrong)
 			return nil
 		}
 		row.values[f-fieldClose] = n
 		row.mask |= 1 << (f - fieldClose)
 	}
 	if row.mask&1 == 0 {
-		if p.header.form == formSingle && row.mask&^(1<<(fieldVolume-fieldClose)) == 0 {
-			return nil // a row of nulls is a day without a price
-		}
-		p.faults.add(p.line, "the close of %s is missing", s.symbol)
+		p.closeless(s, row.mask, nothing)
 		return nil
 	}
 	const high, low = fieldHigh - fieldClose, fieldLow - fieldClose
-	if row.mask>>high&1 == 1 && row.mask>>low&1 == 1 && row.values[high].less(row.values[low]) {
-		p.faults.add(p.line, "the high of %s is below its low", s.symbol)
-		return nil
+	if row.mask>>high&1 == 1 && row.mask>>low&1 == 1 {
+		h, l := row.values[high], row.values[low]
+		switch {
+		case h.open != l.open:
+			p.later = true
+		case h.less(l):
+			p.faults.add(p.line, "the high of %s is below its low", s.symbol)
+			return nil
+		}
 	}
 	return p.spool.add(s, key, p.line, &row)
 }
 
-// number parses a cell. A comma can mark the fraction where it does not separate fields.
-func (p *parser) number(cell []byte) (number, problem) {
-	if p.comma == ',' {
-		return parseNumber(cell)
+// closeless reports a row without a close, unless it is a day without a price.
+func (p *parser) closeless(s *series, mask uint16, nothing bool) {
+	const paid = 1<<(fieldDividend-fieldClose) | 1<<(fieldSplit-fieldClose)
+	switch {
+	case mask&paid != 0:
+		p.faults.add(p.line, "the close of %s is missing on a day with a dividend or a split", s.symbol)
+	case nothing, p.header.form == formSingle && mask&^(1<<(fieldVolume-fieldClose)) == 0:
+		s.gap(p.line)
+	default:
+		p.faults.add(p.line, "the %s of %s is missing", p.called(fieldClose), s.symbol)
 	}
-	return p.local.parse(cell, p.line)
 }
 
-// null reports whether a cell is a vendor's text for no value.
+// null reports whether a cell is a text for no value.
 func null(cell []byte) bool {
-	return string(cell) == "null" || string(cell) == "-" || string(cell) == "N/A" || string(cell) == "NULL"
+	switch c := cell[0]; {
+	case c >= '0' && c <= '9' || len(cell) > 8:
+		return false
+	case len(cell) == 1:
+		return c == '-' || c == '.'
+	}
+	switch strings.ToLower(string(cell)) {
+	case "null", "none", "nil", "na", "n/a", "nan", "#n/a", "#na", "#n/a n/a", "n.a.", "n.a", "n/v", "--", "---", "–",
+		"—",
+		"nd", "n/d", "-nan", "#nv", "<na>", "nat", "k.a.":
+		return true
+	}
+	return false
 }
 
 // finish checks the file as a whole.
 func (p *parser) finish() error {
+	if p.header == nil && len(p.head) > 0 {
+		if err := p.begin(); err != nil {
+			return err
+		}
+	}
 	if p.header == nil {
 		return fault.Invalid("prices_empty", "the file is empty; nothing was imported").
 			WithHint("send CSV with a header such as date,symbol,close")
+	}
+	if err := p.spool.finish(p.dates.open, p.dates.varied, &p.faults); err != nil {
+		return err
+	}
+	if p.spool.intraday {
+		return p.faults.fault()
 	}
 	if s, detail, doubtful := p.dates.ambiguous(); doubtful {
 		p.faults.add(s.line, "%s", detail)
 		return p.faults.fault()
 	}
-	if line := p.local.doubtful(); line > 0 {
-		p.faults.add(
-			line,
-			"a comma may stand before a fraction or between thousands, and no number of the file shows which; write "+
-				"decimal points",
-		)
+	if s := p.dates.utc; s.line > 0 {
+		p.faults.add(s.line,
+			"the time %q is of UTC and in the middle of a day, so that it does not show the local day;"+
+				" add ?time_zone=, the zone of the exchange, as in ?time_zone=America/New_York", s.text)
 		return p.faults.fault()
 	}
-	if err := p.spool.finish(p.dates.open, &p.faults); err != nil {
+	mark, doubt := p.marks.settle(p.dates.dotted && p.comma == ';')
+	if doubt.line > 0 {
+		p.faults.add(doubt.line,
+			"the mark in %q may stand before a fraction or between thousands, and no number of the"+
+				" file shows which; add ?decimal=. or ?decimal=,", doubt.text)
+		return p.faults.fault()
+	}
+	p.spool.decimal = mark
+	if p.later {
+		if err := p.spool.order(&p.faults); err != nil {
+			return err
+		}
+	}
+	if err := p.finishReturns(); err != nil {
 		return err
 	}
 	if err := p.faults.fault(); err != nil {

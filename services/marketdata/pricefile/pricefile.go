@@ -1,23 +1,33 @@
 // Package pricefile reads files of daily prices: CSV as people and vendors write it, streamed in bounded memory and
 // validated wholly before anybody sees a price of it.
 //
-// Three forms are told apart by the header:
+// The header shows one of three forms:
 //
 //   - long: date,symbol,close and optionally open, high, low, adj_close, volume, dividend and split, in any
-//     order and in the common spellings; a column that is not known is a fault;
-//   - wide: date,AAPL,MSFT,… with one column of closes per symbol; an empty cell is a day without a price;
+//     order and in the common spellings of some languages;
+//   - wide: date,AAPL,MSFT,… with one column of closes per symbol;
 //   - single: what vendors serve for one symbol, Date,Open,High,Low,Close,Adj Close,Volume, whose symbol comes
-//     from Options; columns that nobody needs are ignored, and a row of nulls is a day without a price.
+//     from Options, or from names of columns such as AAPL.Close, or from a second line of the header.
 //
-// Fields are separated by commas, semicolons or tabs, whichever the header shows, and may be quoted. Lines end in LF
-// or CRLF, a byte order mark, blank lines and Excel's line "sep=;" are passed over. Numbers have a decimal point and
-// up to 19 digits, may stand behind a dollar sign, and are kept exactly; trailing zeros of a fraction are dropped, so
-// that 2.20 and 2.2 are one price. Where fields are not separated by commas, all numbers of a file may have a decimal
-// comma instead; a file in which each of them might be one between thousands is refused.
+// A column that nobody needs is ignored, whatever it has. Names that price tables use, such as Settle or NAV, are never
+// symbols unless Options.Wide is set. Lines before the header and after the last row may have texts. A row that is
+// there twice counts once. An empty cell, or NA, NaN, null, "-" or ".", is a day without a price.
 //
-// Dates are YYYY-MM-DD, with a time of day after it ignored, or any form that can mean one day only. Whether
-// 03/04/2024 is in March or in April is decided over the whole file, and a file that leaves it open is refused until
-// Options.DateFormat names the form.
+// A file is text in UTF-8, UTF-16 or Windows-1252. Fields are separated by commas, semicolons, tabs or bars, whichever
+// the header shows, and may be quoted. Lines end in LF or CRLF; a byte order mark, blank lines and Excel's line "sep=;"
+// are passed over.
+//
+// Numbers have up to 19 digits, and may have a currency, marks between thousands and an exponent. They are kept
+// exactly; trailing zeros of a fraction are dropped, so that 2.20 and 2.2 are one price. Only a price below 0.001 with
+// more than 19 decimals is rounded to 19. The decimal mark is the same in the whole file; what 1,234 is follows from
+// the other numbers, and a file that leaves it open is refused until Options.Decimal names the mark.
+//
+// Dates are YYYY-MM-DD, or any form that can mean one day only, or seconds since 1970. Whether 03/04/2024 is in March
+// or in April is decided over the whole file, and a file that leaves it open is refused until Options.DateFormat names
+// the form. A time of day is ignored when it is local. A time of UTC in the middle of a day is refused until
+// Options.TimeZone names the zone, and so is a file with several prices a day.
+//
+// A file of returns becomes closes that begin at 100 on the day before the first return.
 //
 // What is read stays in a Spool, compact and per symbol, in memory at first and beyond a budget in a temporary file
 // that has no name.
@@ -54,6 +64,17 @@ type Options struct {
 	Symbol string
 	// FallbackSymbol is the symbol of a file in the single form when Symbol is empty; other forms ignore it.
 	FallbackSymbol string
+	// Wide makes each column a symbol, whatever its name.
+	Wide bool
+	// Decimal is the decimal mark, a point or a comma. Empty: what the numbers of the file show.
+	Decimal string
+	// TimeZone names the zone of the exchange, for times of UTC and seconds since 1970.
+	TimeZone string
+	// Returns names the unit of a file of returns: Ratios, Percents, or Either for what the file shows. Empty: the file
+	// has prices.
+	Returns string
+	// AllErrors lists 10,000 errors in place of 20.
+	AllErrors bool
 	// DateFormat names the form of the dates, as DD/MM/YYYY; see ParseDateFormat. Empty: see the file.
 	DateFormat string
 	// MaxBytes bounds the body; 0 is DefaultMaxBytes.
@@ -66,8 +87,8 @@ type Options struct {
 	Progress func(bytes, rows int64)
 }
 
-// Read reads a whole file. It returns a spool, which the caller closes, or a *fault.Fault that lists the first 20
-// errors, or the error of ctx or r.
+// Read reads a whole file. It returns a spool, which the caller closes, or a *fault.Fault that counts all errors
+// and lists the first 20, or the error of ctx or r.
 func Read(ctx context.Context, r io.Reader, opts Options) (*Spool, error) {
 	if opts.MaxBytes <= 0 {
 		opts.MaxBytes = DefaultMaxBytes

@@ -179,8 +179,6 @@ func TestWhatIsWrongNamesItsLine(t *testing.T) {
 		line       int
 		says       string
 	}{
-		{"a header that is not known", "date,symbol,close,colour\n", pricefile.Options{}, "prices_invalid", 1,
-			"colour"},
 		{
 			"an adjusted close alone", "date,symbol,adj_close\n", pricefile.Options{}, "prices_invalid", 1,
 			"adjusted close does not stand",
@@ -205,16 +203,11 @@ func TestWhatIsWrongNamesItsLine(t *testing.T) {
 			"points and commas", "date;A\n2024-01-02;1,5\n2024-01-03;1.5\n", pricefile.Options{}, "prices_invalid", 3,
 			"the other way round",
 		},
-		{
-			"thousands and fractions", "date;A\n2024-01-02;1.234,5\n", pricefile.Options{}, "prices_invalid", 2,
-			"no thousands separators",
-		},
-		{"two commas", "date;A\n2024-01-02;1,234,567\n", pricefile.Options{}, "prices_invalid", 2, "thousands"},
-		{"a decimal comma between commas", "date,A\n2024-01-02,\"1,5\"\n", pricefile.Options{}, "prices_invalid", 2,
-			"comma"},
+		{"thousands of two digits", "date;A\n2024-01-02;1.234.56,5\n", pricefile.Options{}, "prices_invalid", 2,
+			"thousands"},
 		{"a ragged row", head + "2024-01-03,A\n", pricefile.Options{}, "prices_invalid", 3, "2 fields"},
 		{"a quote without end", head + "2024-01-03,\"A,1\n", pricefile.Options{}, "prices_invalid", 3, "quoted"},
-		{"a day twice", head + "2024-01-03,A,1\n2024-01-02,A,1\n", pricefile.Options{}, "prices_invalid", 4,
+		{"a day twice", head + "2024-01-03,A,1\n2024-01-02,A,2\n", pricefile.Options{}, "prices_invalid", 4,
 			"2024-01-02"},
 		{
 			"a high below the low", "date,symbol,close,high,low\n2024-01-02,A,1,1,2\n", pricefile.Options{},
@@ -235,12 +228,12 @@ func TestWhatIsWrongNamesItsLine(t *testing.T) {
 			2, "digits",
 		},
 		{"a thousands separator", "date,A\n2024-01-02,\"1,000\"\n", pricefile.Options{}, "prices_invalid", 2, "1,000"},
-		{"not a number", head + "2024-01-03,A,NaN\n", pricefile.Options{}, "prices_invalid", 3, "NaN"},
+		{"not a number", head + "2024-01-03,A,one\n", pricefile.Options{}, "prices_invalid", 3, "one"},
 		{"a symbol column beside ?symbol=", head, pricefile.Options{Symbol: "A"}, "symbol_unexpected", 0, "?symbol=A"},
 		{"no symbol", "Date,Close\n2024-01-02,1\n", pricefile.Options{}, "symbol_missing", 0, "symbol"},
 		{"a form of dates that is none", head, pricefile.Options{DateFormat: "soon"}, "date_format_unknown", 0, "soon"},
-		{"UTF-16", "\xff\xfed\x00a\x00", pricefile.Options{}, "prices_not_csv", 0, "UTF-16"},
-		{"Latin-1", "date,symbol,close\n2024-01-02,\xe4,1\n", pricefile.Options{}, "prices_not_csv", 0, "line 2"},
+		{"a symbol in Latin-1", "date,symbol,close\n2024-01-02,\xe4,1\n", pricefile.Options{}, "prices_invalid", 2,
+			"ä"},
 		{"HTML", "<html>", pricefile.Options{}, "prices_not_csv", 0, "HTML"},
 		{
 			"a line of two MiB", "date,symbol,close\n" + strings.Repeat("x", 2<<20), pricefile.Options{},
@@ -386,15 +379,24 @@ func FuzzRead(f *testing.F) {
 		"Date,Open,High,Low,Close,Adj Close,Volume\n2024-01-02,1,2,1,2,2,5\n",
 		"date;A\n03/04/2024;1\n", "\"date\",\"A\"\n\"2024-01-02\",\"1\"\n", "date,A\n2-Jan-24,1e3\n",
 		"date\tA\r\n20240102\t1",
+		"Price,Close,High\nTicker,AAPL,AAPL\nDate,,\n2024-01-02,1,2\n",
+		",AAPL,,MSFT,\nDate,Open,Close,Open,Close\n2024-01-02,1,2,3,4\n",
+		"\"\",\"QM.Close\",\"QM.Adjusted\"\n\"2024-01-02\",2,1.5\n",
+		"Date,Price,Vol.\n01/22/2024,\"4,845.65\",55.47M\n", "Datum;Kurs\n22.01.2024;1.234\n23.01.2024;12,50 \u20ac\n",
+		"date;symbol;close;high;low\n2024-01-02;A;999;1.002;995\n2024-01-03;A;12,5;;\n",
+		"Title\nDate,A\n2022-01-02 23:00:00+00:00,1e-6\n1704205800,9.123456780123456e-06\nTotal,\n",
+		"<TICKER>,<DATE>,<CLOSE>\nA.US,20240102,1\nA.US,20240102,1\n", "\xff\xfed\x00,\x00A\x00\n\x00",
+		"Datum;Schlu\xdf\n",
 	} {
 		f.Add(seed, "")
 		f.Add(seed, "AAPL")
 	}
 	f.Fuzz(func(t *testing.T, text, symbol string) {
-		spool, err := pricefile.Read(
-			t.Context(), strings.NewReader(text),
-			pricefile.Options{Symbol: symbol, MemoryBudget: 64, TempDir: t.TempDir()},
-		)
+		opts := pricefile.Options{Symbol: symbol, MemoryBudget: 64, TempDir: t.TempDir()}
+		if len(text)%3 == 0 {
+			opts.Returns = pricefile.Either
+		}
+		spool, err := pricefile.Read(t.Context(), strings.NewReader(text), opts)
 		if err != nil {
 			if f, ok := errors.AsType[*fault.Fault](err); ok {
 				assert.NotEmpty(t, f.Detail)
@@ -405,6 +407,9 @@ func FuzzRead(f *testing.F) {
 		defer func() { _ = spool.Close() }()
 		for _, s := range spool.Symbols() {
 			bars, err := spool.Bars(s, nil)
+			if _, bounded := errors.AsType[*fault.Fault](err); bounded && opts.Returns != "" {
+				continue // returns that grow beyond all prices
+			}
 			require.NoError(t, err)
 			require.NotEmpty(t, bars)
 			for i, b := range bars {

@@ -7,6 +7,9 @@ import (
 	"errors"
 	"hash"
 	"io"
+
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 )
 
 var (
@@ -25,10 +28,48 @@ type source struct {
 	bytes int64
 	limit int64
 	hash  hash.Hash
+	known bool // the encoding is
 }
 
 func newSource(ctx context.Context, r io.Reader, limit int64) *source {
-	return &source{ctx: ctx, r: r, buf: make([]byte, 128<<10), limit: limit, hash: sha256.New()}
+	s := &source{ctx: ctx, buf: make([]byte, 128<<10), limit: limit, hash: sha256.New()}
+	s.r = &raw{r, s}
+	return s
+}
+
+// raw counts and hashes the bytes of the body.
+type raw struct {
+	io.Reader
+	s *source
+}
+
+func (r *raw) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	r.s.bytes += int64(n)
+	r.s.hash.Write(b[:n])
+	if r.s.bytes > r.s.limit {
+		return n, errTooLarge
+	}
+	return n, err
+}
+
+// decode reads a body in UTF-16 as UTF-8. It returns true when the body is in UTF-16.
+func (s *source) decode() bool {
+	s.known = true
+	b := s.buf[:min(s.end, 4)]
+	var order unicode.Endianness
+	switch {
+	case bytes.HasPrefix(b, []byte{0xff, 0xfe}), len(b) == 4 && b[1] == 0 && b[3] == 0 && b[0] != 0:
+		order = unicode.LittleEndian
+	case bytes.HasPrefix(b, []byte{0xfe, 0xff}), len(b) == 4 && b[0] == 0 && b[2] == 0 && b[1] != 0:
+		order = unicode.BigEndian
+	default:
+		return false
+	}
+	before := io.MultiReader(bytes.NewReader(bytes.Clone(s.buf[:s.end])), s.r)
+	s.r = transform.NewReader(before, unicode.UTF16(order, unicode.UseBOM).NewDecoder())
+	s.end = 0
+	return true
 }
 
 // next returns the next block, which ends after a line feed or at the end of the body. The block is valid until the
@@ -49,10 +90,8 @@ func (s *source) next() ([]byte, error) {
 		n, err := s.r.Read(s.buf[s.end:])
 		fresh := s.buf[s.end : s.end+n]
 		s.end += n
-		s.bytes += int64(n)
-		s.hash.Write(fresh)
-		if s.bytes > s.limit {
-			return nil, errTooLarge
+		if !s.known && (s.end >= 4 || err == io.EOF) && s.decode() {
+			continue
 		}
 		if err == io.EOF {
 			s.done = true

@@ -38,8 +38,12 @@ type Spool struct {
 	digest  [sha256.Size]byte
 	columns uint16 // bit f: the file has the column fieldClose+f
 
-	open   uint8 // how dates that can be read in two ways were meant
-	held   int   // bytes in memory
+	open     uint8 // how dates that can be read in two ways were meant
+	decimal  byte  // how numbers that can be read in two ways were meant
+	growth   bool  // closes are 1 + r of returns r
+	intraday bool
+
+	held   int // bytes in memory
 	budget int
 	dir    string
 	file   *os.File
@@ -53,9 +57,12 @@ type series struct {
 	data     []byte
 	segments []segment // what went to the temporary file before
 	rows     int
+	twice    int   // rows that are there already
 	key      int32 // of the row before
 	line     int
-	rises    bool // so far, every row is after the one before
+	currency string // of its prices; empty without one
+	hole     int    // the line of the first missing value after others; 0 without one
+	rises    bool   // so far, every row is after the one before
 	falls    bool
 }
 
@@ -98,7 +105,7 @@ func (s *Spool) add(r *series, key int32, line int, row *row) error {
 	}
 	for f := range values {
 		if row.mask>>f&1 == 1 {
-			b = append(b, row.values[f].scale)
+			b = append(b, row.values[f].scale|openBit(row.values[f].open))
 			b = binary.AppendUvarint(b, row.values[f].coef)
 		}
 	}
@@ -115,6 +122,29 @@ func (s *Spool) add(r *series, key int32, line int, row *row) error {
 		return s.spill()
 	}
 	return nil
+}
+
+// The bits beside a scale that mark a number which can be read in two ways.
+const (
+	openComma = 0x40
+	openPoint = 0x80
+)
+
+func openBit(mark byte) uint8 {
+	switch mark {
+	case ',':
+		return openComma
+	case '.':
+		return openPoint
+	}
+	return 0
+}
+
+// gap records that a value is missing.
+func (r *series) gap(line int) {
+	if r.rows > 0 && r.hole == 0 {
+		r.hole = line
+	}
 }
 
 func b2i(b bool) int {
@@ -164,8 +194,9 @@ func (s *Spool) write(b []byte) error {
 	return nil
 }
 
-// finish ends the rows: it resolves the days and reports repeated ones.
-func (s *Spool) finish(open uint8, faults *faults) error {
+// finish ends the rows: it resolves the days and reports repeated ones. A row that is there twice counts once. Days
+// with several prices at different times are intraday data.
+func (s *Spool) finish(open uint8, varied bool, faults *faults) error {
 	s.open = open
 	for symbol, r := range s.series {
 		if r.rows > 0 {
@@ -183,12 +214,49 @@ func (s *Spool) finish(open uint8, faults *faults) error {
 			return err
 		}
 		for i := 1; i < len(rows); i++ {
-			if rows[i].day == rows[i-1].day {
-				faults.add(rows[i].line, "%s of %s is there already, on line %d", rows[i].day, symbol, rows[i-1].line)
-				if faults.full() {
-					faults.more = true
-					return nil
-				}
+			a, b := &rows[i-1], &rows[i]
+			switch {
+			case a.day != b.day:
+			case a.row.equal(&b.row):
+				r.twice++
+				s.rows--
+			case varied:
+				s.intraday = true
+				faults.add(b.line, "%s of %s has several prices, on line %d and here: this is intraday data, and stega"+
+					" keeps one close a day; export daily prices", b.day, symbol, a.line)
+				return nil
+			default:
+				faults.add(b.line, "%s of %s is there already, on line %d, with other values", b.day, symbol, a.line)
+			}
+		}
+	}
+	return nil
+}
+
+// equal reports whether rows have the same values.
+func (r *row) equal(o *row) bool {
+	if r.mask != o.mask {
+		return false
+	}
+	for f := range values {
+		if r.mask>>f&1 == 1 && r.values[f] != o.values[f] {
+			return false
+		}
+	}
+	return true
+}
+
+// order reports the days whose high is below the low.
+func (s *Spool) order(faults *faults) error {
+	const high, low = fieldHigh - fieldClose, fieldLow - fieldClose
+	for _, symbol := range s.symbols {
+		rows, err := s.lines(s.series[symbol])
+		if err != nil {
+			return err
+		}
+		for _, d := range rows {
+			if d.row.mask>>high&1 == 1 && d.row.mask>>low&1 == 1 && d.row.values[high].less(d.row.values[low]) {
+				faults.add(d.line, "the high of %s is below its low", symbol)
 			}
 		}
 	}
@@ -198,18 +266,19 @@ func (s *Spool) finish(open uint8, faults *faults) error {
 type dayLine struct {
 	day  civil.Date
 	line int
+	row  row
 }
 
-// lines lists the days of a symbol with their lines, by day and line.
+// lines lists the rows of a symbol with their days and lines, by day and line.
 func (s *Spool) lines(r *series) ([]dayLine, error) {
 	data, err := s.data(r)
 	if err != nil {
 		return nil, err
 	}
 	rows := make([]dayLine, 0, r.rows)
-	c := cursor{data: data, open: s.open}
+	c := cursor{data: data, open: s.open, decimal: s.decimal}
 	for c.next() {
-		rows = append(rows, dayLine{c.day, c.line})
+		rows = append(rows, dayLine{c.day, c.line, c.row})
 	}
 	slices.SortFunc(rows, func(a, b dayLine) int {
 		return cmp.Or(cmp.Compare(a.day, b.day), cmp.Compare(a.line, b.line))
@@ -236,12 +305,13 @@ func (s *Spool) data(r *series) ([]byte, error) {
 
 // cursor iterates over the rows of a series.
 type cursor struct {
-	data []byte
-	open uint8
-	key  int32
-	line int
-	day  civil.Date
-	row  row
+	data    []byte
+	open    uint8
+	decimal byte // 0: numbers stay as they are
+	key     int32
+	line    int
+	day     civil.Date
+	row     row
 }
 
 func (c *cursor) next() bool {
@@ -262,7 +332,16 @@ func (c *cursor) next() bool {
 		if c.row.mask>>f&1 == 1 {
 			scale := c.data[0]
 			c.data = c.data[1:]
-			c.row.values[f] = number{coef: c.uvarint(), scale: scale}
+			n := number{coef: c.uvarint(), scale: scale &^ (openComma | openPoint)}
+			if scale >= openComma {
+				if n.open = '.'; scale&openComma != 0 {
+					n.open = ','
+				}
+				if c.decimal != 0 {
+					n = n.settled(c.decimal)
+				}
+			}
+			c.row.values[f] = n
 		}
 	}
 	return true
@@ -297,7 +376,7 @@ func (s *Spool) Bars(symbol string, buf []Bar) ([]Bar, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := cursor{data: data, open: s.open}
+	c := cursor{data: data, open: s.open, decimal: s.decimal}
 	for c.next() {
 		b := Bar{Day: c.day}
 		for f, to := range [...]*decimal.NullDecimal{
@@ -331,6 +410,12 @@ func (s *Spool) Bars(symbol string, buf []Bar) ([]Bar, error) {
 		slices.Reverse(buf)
 	default:
 		slices.SortFunc(buf, func(a, b Bar) int { return cmp.Compare(a.Day, b.Day) })
+	}
+	if r.twice > 0 {
+		buf = slices.CompactFunc(buf, func(a, b Bar) bool { return a.Day == b.Day })
+	}
+	if s.growth {
+		return closesOf(buf)
 	}
 	return buf, nil
 }
