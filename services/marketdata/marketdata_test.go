@@ -158,7 +158,7 @@ func TestBadFilesAreRefusedAndNothingIsWritten(t *testing.T) {
 		status     int
 		line       int
 	}{
-		{"an unknown header", "date,symbol,close,colour\n2024-01-02,A,1,red\n", 422, 1},
+		{"names of a price table", "Date,Open,High,Low,Settle\n2024-01-02,1,1,1,1\n", 422, 0},
 		{"no close", "date,symbol,open\n2024-01-02,A,1\n", 422, 1},
 		{"no header", "2024-01-02,A,1\n", 422, 1},
 		{"a bad date", head + "2024-13-02,A,1\n", 422, 3},
@@ -166,7 +166,7 @@ func TestBadFilesAreRefusedAndNothingIsWritten(t *testing.T) {
 		{"a negative close", head + "2024-01-03,A,-1\n", 422, 3},
 		{"a close of zero", head + "2024-01-03,A,0\n", 422, 3},
 		{"a missing close", head + "2024-01-03,A,\n", 422, 3},
-		{"NaN", head + "2024-01-03,A,NaN\n", 422, 3},
+		{"a word", head + "2024-01-03,A,nine\n", 422, 3},
 		{"infinity", head + "2024-01-03,A,inf\n", 422, 3},
 		{"a day twice", head + "2024-01-03,A,2\n2024-01-02,A,3\n", 422, 4},
 		{"a column twice", "date,A,B,A\n2024-01-02,1,2,3\n", 422, 1},

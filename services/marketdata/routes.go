@@ -43,6 +43,17 @@ func (s *Service) Routes(port rest.Service) []rest.Route {
 				{Name: "symbol", About: "symbol of a file that names none"},
 				{Name: "default_symbol", About: "symbol of a file that names none, which may be given for every file"},
 				{Name: "date_format", About: "form of dates that could be read in two ways, such as DD/MM/YYYY"},
+				{
+					Name: "decimal", Values: []string{".", ","},
+					About: "decimal mark of numbers that could be read in two ways",
+				},
+				{Name: "time_zone", About: "zone of the exchange, for times of UTC, such as America/New_York"},
+				{Name: "form", About: "wide: each column is a symbol, whatever its name", Values: []string{"wide"}},
+				{
+					Name: "returns", Values: []string{pricefile.Either, pricefile.Ratios, pricefile.Percents},
+					About: "the file has returns and no prices; true: in the unit that it shows",
+				},
+				{Name: "errors", About: "all: list 10,000 errors, in place of 20", Values: []string{"all"}},
 			},
 			Answer: api.Accepted{}, Handler: h.importPrices,
 		},
@@ -155,11 +166,10 @@ func (h handler) importPrices(c echo.Context) error {
 	if limit == 0 {
 		limit = pricefile.DefaultMaxBytes
 	}
-	spool, err := pricefile.Read(c.Request().Context(), http.MaxBytesReader(c.Response(), c.Request().Body, limit),
-		pricefile.Options{
-			Symbol: rest.Arg[string](c, "symbol"), FallbackSymbol: rest.Arg[string](c, "default_symbol"),
-			DateFormat: rest.Arg[string](c, "date_format"), MaxBytes: limit, TempDir: h.s.options.TempDir,
-		})
+	options := fileOptions(c)
+	options.MaxBytes, options.TempDir = limit, h.s.options.TempDir
+	body := http.MaxBytesReader(c.Response(), c.Request().Body, limit)
+	spool, err := pricefile.Read(c.Request().Context(), body, options)
 	if err != nil {
 		// A client that is still sending when its connection is closed may never see the answer.
 		_, _ = io.CopyN(io.Discard, c.Request().Body, unread)
@@ -168,6 +178,16 @@ func (h handler) importPrices(c echo.Context) error {
 	defer func() { _ = spool.Close() }()
 	id := rest.EntityID(c)
 	return rest.Write(c, h.port, ImportPrices{ID: id, prices: spool}, id, rest.Hash(c, []byte(spool.Digest())))
+}
+
+// fileOptions returns the options of a file from the parameters of a request.
+func fileOptions(c echo.Context) pricefile.Options {
+	return pricefile.Options{
+		Symbol: rest.Arg[string](c, "symbol"), FallbackSymbol: rest.Arg[string](c, "default_symbol"),
+		DateFormat: rest.Arg[string](c, "date_format"), Decimal: rest.Arg[string](c, "decimal"),
+		TimeZone: rest.Arg[string](c, "time_zone"), Returns: rest.Arg[string](c, "returns"),
+		Wide: rest.Arg[string](c, "form") == "wide", AllErrors: rest.Arg[string](c, "errors") == "all",
+	}
 }
 
 // unread is how much of a file is still taken after the fault in it is known.

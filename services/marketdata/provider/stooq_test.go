@@ -212,7 +212,7 @@ func TestStooqFaults(t *testing.T) {
 		{"other columns", says(200, "Symbol,Close\nAAPL,1\n"), "provider_answer_invalid", fault.KindInternal},
 		{"a row that is cut", says(200, stooqFile+"2024-01-04,18"), "provider_answer_invalid", fault.KindInternal},
 		{
-			"a price that is none", says(200, stooqFile+"2024-01-04,1,1,1,N/D,1\n"), "provider_answer_invalid",
+			"a price that is none", says(200, stooqFile+"2024-01-04,1,1,1,?,1\n"), "provider_answer_invalid",
 			fault.KindInternal,
 		},
 		{"a negative price", says(200, stooqFile+"2024-01-04,1,1,1,-1,1\n"), "provider_answer_invalid",
