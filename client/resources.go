@@ -123,8 +123,9 @@ func (c *Client) Prices(ctx context.Context, symbol string, w Window) (Answer[ap
 }
 
 // ImportPrices is the command that imports a CSV file. The symbol is that of a file that does not say it, the date
-// format for dates that can be read in two ways; both may be empty. A reader that can seek is sent again when the
-// answer was lost.
+// format for dates that can be read in two ways; both may be empty. The query of the command takes what else a file may
+// leave open: decimal, time_zone, form, returns and errors. A reader that can seek is sent again when the answer was
+// lost.
 func ImportPrices(file io.Reader, symbol, dateFormat string) Command {
 	q := url.Values{}
 	set(q, "symbol", symbol)

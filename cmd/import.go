@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -22,14 +24,25 @@ import (
 func newPricesImport(g *globals) *cobra.Command {
 	var w waiting
 	var symbol, dateFormat string
+	var more fileFlags
 	c := &cobra.Command{
 		Use: "import FILE|FOLDER|-…", Short: "Import CSV files", Args: cobra.MinimumNArgs(1),
-		Long: `Imports files of daily prices: long files (date, symbol, close, …), wide files (a column of closes for
-each symbol), or files of one symbol, as vendors serve them. The symbol of such a file is that of --symbol, or else the
-name of the file: AAPL.csv. Of a folder all *.csv files are imported, ordered by name; - is the standard input. Each
-file is imported as a whole or not at all, and its errors are listed by line.`,
+		Long: `Imports files of daily prices: long files (date, symbol, close, …), wide
+files (a column of closes for each symbol), or files of one symbol, as vendors
+serve them. The symbol of such a file is that of --symbol, or else the name of
+the file when it is one, as AAPL.csv is and "data (1).csv" is not. Of a folder
+all *.csv files are imported, ordered by name; - is the standard input. Each file
+is imported as a whole or not at all, and its errors are listed by line.
+
+Spellings of columns, separators, decimal marks and dates are recognized when
+they can mean one thing only. A file that leaves something open is refused, and
+the error names the flag that decides it.
+
+--returns imports returns in place of prices, as closes that begin at 100 on the
+day before the first return.`,
 		Example: `  stega prices import prices.csv
   stega prices import prices/ --wait=settled
+  stega prices import funds.csv --returns
   curl -s https://example.com/aapl.csv | stega prices import - --symbol AAPL`,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"csv"}, cobra.ShellCompDirectiveFilterFileExt
@@ -42,15 +55,70 @@ file is imported as a whole or not at all, and its errors are listed by line.`,
 			if _, err := w.parse(); err != nil {
 				return err
 			}
-			i := importer{g: g, c: c, cl: cl, w: &w, symbol: symbol, dateFormat: dateFormat, files: len(files)}
+			i := importer{g: g, c: c, cl: cl, w: &w, symbol: symbol, dateFormat: dateFormat,
+				more: more, files: len(files)}
 			return i.all(ctx, files)
 		}),
 	}
 	w.flags(c)
 	c.Flags().StringVar(&symbol, "symbol", "", "symbol of a file with the prices of one symbol")
 	c.Flags().StringVar(&dateFormat, "date-format", "", "format of ambiguous dates, such as DD/MM/YYYY")
+	more.flags(c)
 	_ = c.RegisterFlagCompletionFunc("symbol", g.many(symbolNames))
 	return c
+}
+
+// fileFlags are the flags that decide what a file leaves open.
+type fileFlags struct {
+	decimal, zone, form, returns, errors string
+}
+
+func (f *fileFlags) flags(c *cobra.Command) {
+	c.Flags().StringVar(&f.decimal, "decimal", "", "decimal mark of ambiguous numbers: . or ,")
+	c.Flags().StringVar(&f.zone, "time-zone", "", "zone of the exchange, such as America/New_York, for\ntimes of UTC")
+	c.Flags().StringVar(&f.form, "form", "", "wide: each column is a symbol, whatever its name")
+	c.Flags().StringVar(&f.returns, "returns", "", "the file has returns: true (in the unit that it shows),\nratio or"+
+		" percent")
+	c.Flags().Lookup("returns").NoOptDefVal = "true"
+	c.Flags().StringVar(&f.errors, "errors", "", "all: list all errors of a file, in place of 20")
+	_ = c.RegisterFlagCompletionFunc("form",
+		cobra.FixedCompletions([]string{"wide"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("errors",
+		cobra.FixedCompletions([]string{"all"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("returns",
+		cobra.FixedCompletions([]string{"true", "ratio", "percent"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("decimal",
+		cobra.FixedCompletions([]string{".", ","}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// set adds the flags to the query of an import.
+func (f *fileFlags) set(q url.Values) {
+	for name, value := range map[string]string{
+		"decimal": f.decimal, "time_zone": f.zone, "form": f.form, "returns": f.returns, "errors": f.errors,
+	} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+}
+
+var tickerName = regexp.MustCompile(`^\^?[A-Z0-9]{1,6}([.=-][A-Z0-9]{1,4})?$`)
+
+// fileSymbol returns the symbol that a file is named after, such as AAPL.csv; empty when its name is no symbol.
+func fileSymbol(name string) string {
+	base := filepath.Base(name)
+	symbol := strings.ToUpper(strings.TrimSuffix(base, filepath.Ext(base)))
+	if !tickerName.MatchString(symbol) || !strings.ContainsAny(symbol, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") {
+		return ""
+	}
+	word, _, _ := strings.Cut(symbol, "-")
+	switch strings.TrimRight(word, "0123456789") {
+	case "DATA", "PRICE", "PRICES", "CLOSE", "CLOSES", "QUOTE", "QUOTES", "FILE", "EXPORT", "TABLE", "CHART", "STOCK",
+		"STOCKS", "FUND", "FUNDS", "INDEX", "DAILY", "TEST", "NEW", "TMP", "TEMP", "OUT", "OUTPUT", "INPUT", "SHEET",
+		"BOOK", "CSV", "NAV", "NAVS", "VALUES", "RETURN", "FULL", "HIST", "Q":
+		return ""
+	}
+	return symbol
 }
 
 // expand names the files of folders.
@@ -93,6 +161,7 @@ type importer struct {
 	cl                 *client.Client
 	w                  *waiting
 	symbol, dateFormat string
+	more               fileFlags
 	files              int
 }
 
@@ -130,7 +199,7 @@ func (i *importer) all(ctx context.Context, files []string) error {
 		}
 		if i.g.format == asTable && !i.g.quiet {
 			printf(
-				i.c.ErrOrStderr(), "imported %s (%s after %s)\n", called(file), i.w.level,
+				i.c.ErrOrStderr(), "imported %s%s (%s after %s)\n", called(file), i.named(file), i.w.level,
 				time.Since(began).Round(time.Millisecond),
 			)
 		}
@@ -188,11 +257,19 @@ func (i *importer) file(ctx context.Context, name string) (client.Operation, err
 	line := i.g.newLive(i.c.ErrOrStderr(), sprintf("sending %s", called(name)))
 	defer line.end()
 	cmd := client.ImportPrices(counting(body, size, called(name), line), i.symbol, i.dateFormat)
-	if i.symbol == "" && name != "-" {
-		base := filepath.Base(name)
-		cmd.Query.Set("default_symbol", strings.ToUpper(strings.TrimSuffix(base, filepath.Ext(base))))
+	i.more.set(cmd.Query)
+	if symbol := fileSymbol(name); i.symbol == "" && symbol != "" {
+		cmd.Query.Set("default_symbol", symbol)
 	}
 	return i.g.submit(ctx, i.c, i.cl, cmd, i.w, line)
+}
+
+// named returns the symbol of a file that has none itself.
+func (i *importer) named(file string) string {
+	if symbol := fileSymbol(file); i.symbol == "" && symbol != "" {
+		return ", as " + symbol + " unless it names symbols"
+	}
+	return ""
 }
 
 // called is a file as people call it.

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -293,16 +294,39 @@ func options() (process.Options, error) {
 				WithHint("it looks like https://host/api")
 		}
 	}
+	if o.EODHD.BaseURL == "" && o.EODHD.Key != "" {
+		o.EODHD.BaseURL = provider.PublicEODHD
+	}
 	if o.EODHD.BaseURL != "" && o.EODHD.Key == "" {
 		return process.Options{}, fault.Usage("provider_key_missing",
 			"STEGA_EODHD_URL is set and STEGA_EODHD_KEY is not").
 			WithHint("set STEGA_EODHD_KEY to your key")
 	}
+	public(&o)
 	if err := marketdata.CheckProvider(o.Provider); err != nil {
 		f := fault.Of(err)
 		return process.Options{}, fault.Usage(f.Code, "STEGA_PRICES_PROVIDER: %s", f.Detail).WithHint("%s", f.Hint)
 	}
 	return process.Options{Marketdata: o}, nil
+}
+
+// public sets the public addresses of providers that need no key. A provider with a setting of its own stays the
+// default.
+func public(o *marketdata.Options) {
+	set := []struct {
+		name string
+		is   bool
+	}{
+		{"folder", o.Folder != ""}, {"eodhd", o.EODHD.BaseURL != ""},
+		{"stooq", o.Stooq.BaseURL != "" || o.Stooq.Key != ""}, {"yahoo", true},
+	}
+	for _, p := range set {
+		if p.is && o.Provider == "" {
+			o.Provider = p.name
+		}
+	}
+	o.Stooq.BaseURL = cmp.Or(o.Stooq.BaseURL, provider.PublicStooq)
+	o.Yahoo.BaseURL = cmp.Or(o.Yahoo.BaseURL, provider.PublicYahoo)
 }
 
 // traced exports spans when the standard OTEL_ variables say where to; stop flushes them.

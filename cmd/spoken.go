@@ -73,10 +73,16 @@ func spoken(c *cobra.Command, text string) string {
 	}
 	return parameter.ReplaceAllStringFunc(text, func(found string) string {
 		m := parameter.FindStringSubmatch(found)
-		if name := flagOf(c, m[1]); name != "" {
-			return strings.TrimSuffix("--"+name+" "+m[2], " ")
+		name := flagOf(c, m[1])
+		switch {
+		case name == "":
+			return found
+		case m[2] != "" && c.Flags().Lookup(name).NoOptDefVal == m[2]:
+			return "--" + name
+		case m[2] != "" && c.Flags().Lookup(name).NoOptDefVal != "":
+			return "--" + name + "=" + m[2]
 		}
-		return found
+		return strings.TrimSuffix("--"+name+" "+m[2], " ")
 	})
 }
 

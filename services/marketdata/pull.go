@@ -3,6 +3,7 @@ package marketdata
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"stega/bus"
 	"stega/fault"
@@ -32,10 +33,41 @@ func (s *Service) pullPrices(ctx context.Context, run *bus.Run, c PullPrices) er
 	if err != nil {
 		return err
 	}
+	if err := s.checkPulled(ctx, c, pulled); err != nil {
+		return err
+	}
 	return run.Commit(ctx, func(ctx context.Context, tx *store.Tx) error {
 		return put(ctx, tx, pulled, s.options.MaxSymbols)
 	})
 }
+
+// checkPulled returns a fault that names the symbols of a pull of the latest prices that neither the provider nor the
+// store has.
+func (s *Service) checkPulled(ctx context.Context, c PullPrices, pulled fetched) error {
+	var missing []string
+	for _, symbol := range c.Symbols {
+		if _, ok := pulled[symbol]; ok || c.Kind != Latest {
+			continue
+		}
+		stored, err := summaries(ctx, s.db.Read(), 1, symbolQuery{only: symbol})
+		if err != nil {
+			return err
+		}
+		if len(stored) == 0 {
+			missing = append(missing, symbol)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	slices.Sort(missing)
+	return fault.NotFound("symbol_unknown", "the provider has no prices of %s; nothing was imported",
+		strings.Join(missing[:min(len(missing), maxNamed)], ", ")).
+		WithHint("check the symbols, or choose another provider: GET /v1/prices/providers")
+}
+
+// maxNamed is the number of symbols that a fault names.
+const maxNamed = 20
 
 // fetch requests prices from a provider. It reports the number of symbols that are done, where the provider serves one
 // at a time.

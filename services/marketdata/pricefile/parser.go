@@ -548,7 +548,7 @@ func (p *parser) finish() error {
 	if doubt.line > 0 {
 		p.faults.add(doubt.line,
 			"the mark in %q may stand before a fraction or between thousands, and no number of the"+
-				" file shows which; add ?decimal=. or ?decimal=,", doubt.text)
+				" file shows which; name the decimal mark with ?decimal= as a point or a comma", doubt.text)
 		return p.faults.fault()
 	}
 	p.spool.decimal = mark

@@ -10,6 +10,13 @@ import (
 	"stega/services/marketdata/pricefile"
 )
 
+// The public addresses of the HTTP APIs.
+const (
+	PublicEODHD = "https://eodhd.com/api"
+	PublicStooq = "https://stooq.com"
+	PublicYahoo = "https://query1.finance.yahoo.com"
+)
+
 // Bar is the prices of one symbol on one day.
 type Bar = pricefile.Bar
 
