@@ -199,8 +199,8 @@ func (i *importer) all(ctx context.Context, files []string) error {
 		}
 		if i.g.format == asTable && !i.g.quiet {
 			printf(
-				i.c.ErrOrStderr(), "imported %s%s (%s after %s)\n", called(file), i.named(file), i.w.level,
-				time.Since(began).Round(time.Millisecond),
+				i.c.ErrOrStderr(), "imported %s (%s after %s%s)\n", called(file), i.w.level,
+				time.Since(began).Round(time.Millisecond), i.named(file),
 			)
 		}
 	}
@@ -264,10 +264,10 @@ func (i *importer) file(ctx context.Context, name string) (client.Operation, err
 	return i.g.submit(ctx, i.c, i.cl, cmd, i.w, line)
 }
 
-// named returns the symbol of a file that has none itself.
+// named returns what a file that names no symbol was imported as.
 func (i *importer) named(file string) string {
 	if symbol := fileSymbol(file); i.symbol == "" && symbol != "" {
-		return ", as " + symbol + " unless it names symbols"
+		return "; a file that names no symbol is of " + symbol
 	}
 	return ""
 }
