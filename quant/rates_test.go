@@ -61,3 +61,17 @@ func TestEveryRateOfReturnIsFound(t *testing.T) {
 	_, err = quant.Rates([]quant.Flow{{Day: 0, Amount: 1}, {Day: 365, Amount: -1}, {Day: 730, Amount: 1}})
 	assert.ErrorIs(t, err, quant.ErrNoRate, "two changes of sign without a rate")
 }
+
+// Two rates that lie close together are two: flows −1, (a+b), −a·b have the present value 0 at a−1 and b−1 exactly.
+func TestCloseRatesOfReturnAreCounted(t *testing.T) {
+	t.Parallel()
+	const a = 1.1
+	for _, b := range []float64{1.11, 1.101, 1.1001, 1.10001} {
+		rates, err := quant.Rates([]quant.Flow{{Day: 0, Amount: -1}, {Day: 365, Amount: a + b},
+			{Day: 730, Amount: -a * b}})
+		require.NoError(t, err)
+		require.Len(t, rates, 2, "%v", b)
+		assert.InDelta(t, a-1, rates[0], 1e-8, "%v", b)
+		assert.InDelta(t, b-1, rates[1], 1e-8, "%v", b)
+	}
+}
