@@ -193,7 +193,7 @@ func (p *parser) countLevels(lines []numbered) int {
 	if len(a) != len(b) || p.date(a[0]) || p.date(b[0]) {
 		return 0
 	}
-	if !(allFields(a) && allSymbols(b)) && !(allSymbols(a) && allFields(b)) {
+	if (!allFields(a) || !allSymbols(b)) && (!allSymbols(a) || !allFields(b)) {
 		return 0
 	}
 	n := 2

@@ -374,7 +374,7 @@ func span(n int) func(func(int) bool) {
 }
 
 func (h *header) uniqueIn(columns []int, faults *faults, line int) {
-	var seen [fields]int // column, from 1
+	seen := make(map[field]int, len(columns)) // column, from 1
 	for _, i := range columns {
 		f := h.columns[i]
 		if f == fieldNone || f >= fields || h.form == formWide && f != fieldDate {

@@ -95,14 +95,6 @@ type doubt struct {
 	text string
 }
 
-func (m *marks) parse(cell []byte, line int) (number, problem) {
-	n, dot, ok := plain(cell)
-	if ok && (!dot || m.decimal == '.') {
-		return n, ""
-	}
-	return m.slow(cell, line, false)
-}
-
 // slow parses numbers with marks between thousands, an exponent, a currency, or more digits than matter. A loose
 // number neither shows the decimal mark of the file nor contradicts it.
 func (m *marks) slow(cell []byte, line int, loose bool) (number, problem) {
