@@ -21,7 +21,7 @@ func limitMemory() {
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	afterEachCollection(func() {
 		metrics.Read(live)
-		debug.SetMemoryLimit(max(memoryFloor, 2*int64(live[0].Value.Uint64()))) //nolint:gosec // bytes of a heap
+		debug.SetMemoryLimit(max(memoryFloor, 2*int64(live[0].Value.Uint64())))
 	})
 }
 

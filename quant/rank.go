@@ -73,8 +73,8 @@ func CorrelationBy(ctx context.Context, returns [][]float64, method CorrelationM
 }
 
 // Spearman returns Pearson's correlation of the ranks of two series over their common periods (Spearman 1904). Equal
-// values, and those that differ by rounding, share the mean of their ranks; infinite values are allowed. NaN for series of different lengths or a
-// constant series.
+// values, and those that differ by rounding, share the mean of their ranks; infinite values are allowed. NaN for series
+// of different lengths or a constant series.
 func Spearman(x, y []float64) float64 {
 	if len(x) != len(y) {
 		return math.NaN()
@@ -92,8 +92,8 @@ func Kendall(x, y []float64) float64 {
 	return kendall(rankingOf(x), rankingOf(y), false, &rankRoom{})
 }
 
-// tie is the relative difference of 1+r below which two returns are equal. It is above the rounding of a product of some
-// hundred returns: 1.05 of one price and 1.05 as the product of five days are one return.
+// tie is the relative difference of 1+r below which two returns are equal. It is above the rounding of a product of
+// some hundred returns: 1.05 of one price and 1.05 as the product of five days are one return.
 const tie = 0x1p-46
 
 // tied reports whether two returns differ by rounding at most.

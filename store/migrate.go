@@ -56,9 +56,9 @@ func migrationsOf(prefix string, files fs.FS, patterns ...string) (all []migrati
 	return all, nil
 }
 
-// Migrate brings the schema up to date, in one transaction: all of it, or nothing. files are the *.up.sql of the service
-// and of its folder sqlite or postgres, applied in the order of their names, each once; nil for none. Of several
-// processes that migrate at once, one does.
+// Migrate brings the schema up to date, in one transaction: all of it, or nothing. files are the *.up.sql of the
+// service and of its folder sqlite or postgres, applied in the order of their names, each once; nil for none. Of
+// several processes that migrate at once, one does.
 func (d *DB) Migrate(ctx context.Context, files fs.FS) error {
 	all, err := d.migrations(files)
 	if err != nil {

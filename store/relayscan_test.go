@@ -2,8 +2,8 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -25,7 +25,7 @@ func TestTheWindowIsBoundedByBytes(t *testing.T) {
 	for n := range rows {
 		require.NoError(t, db.Do(t.Context(), func(_ context.Context, tx *Tx) error {
 			return tx.Emit(events.PortfolioDeleted{Portfolio: events.Portfolio{
-				ID: fmt.Sprint(n), Name: strings.Repeat("x", 1<<20-512),
+				ID: strconv.Itoa(n), Name: strings.Repeat("x", 1<<20-512),
 			}})
 		}))
 	}

@@ -34,9 +34,10 @@ type Allocation struct {
 	AsOf           civil.Date       `json:"as_of"` // the oldest of the prices
 	Positions      []Position       `json:"positions"`
 	Leftover       decimal.Decimal  `json:"leftover"` // of the long side, and of what may be sold short
-	Cash           decimal.Decimal  `json:"cash"`     // the amount and the proceeds of short sales, less what was bought
-	RMSE           *float64         `json:"rmse"`     // of the weights of the shares
-	Exact          bool             `json:"exact"`    // whether no other shares are closer
+	// the amount and the proceeds of short sales, less what was bought
+	Cash  decimal.Decimal `json:"cash"`
+	RMSE  *float64        `json:"rmse"`  // of the weights of the shares
+	Exact bool            `json:"exact"` // whether no other shares are closer
 }
 
 // Position is the shares of one symbol; negative shares are sold short.

@@ -76,7 +76,8 @@ func TestRatiosToNoiseAreUndefined(t *testing.T) {
 }
 
 // Annual figures are of time that passed: half of the quotes, months or every day of the week change the returns in a
-// year, and not the figures of the year. The expected values are computed from the prices of the file and calendar days.
+// year, and not the figures of the year. The expected values are computed from the prices of the file and calendar
+// days.
 func TestAnnualFiguresAreOfTimeThatPassed(t *testing.T) {
 	t.Parallel()
 	s := stegatest.Up(t)

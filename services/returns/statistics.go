@@ -59,7 +59,8 @@ func (a request) notes() (notes []string) {
 	case a.frequency == spans.Daily && of > quant.Daily:
 		add("the prices are of every day of the week: annual figures use %.4g returns a year", of)
 	case of != a.frequency.PerYear():
-		add("the prices are irregular, with %.4g returns a year and not %g: days are missing", of, a.frequency.PerYear())
+		add("the prices are irregular, with %.4g returns a year and not %g: days are missing", of,
+			a.frequency.PerYear())
 	}
 	if n, few := len(s.returns), fewReturns[a.frequency]; n < few {
 		add("the history is short: annual figures of %d %s returns are uncertain", n, a.frequency)
