@@ -59,12 +59,17 @@ func WorstDrawdowns(returns []float64, n int) []DrawdownPeriod {
 	return all[:min(max(n, 0), len(all))]
 }
 
-// LongestDrawdown returns the length of the longest drawdown in periods, from a high to the return of that high or to
-// the end; 0 without a drawdown. It is the greatest Length of Drawdowns.
-func LongestDrawdown(returns []float64) int {
-	longest := 0
-	for _, d := range Drawdowns(returns) {
-		longest = max(longest, d.Length)
+// LongestDrawdown returns the longest time, in periods, from a high of a series of values to the next higher value or
+// to the end (Portfolio Performance). The greatest Length of Drawdowns is less when a high only returns.
+func LongestDrawdown(values []float64) int {
+	longest, high := 0, 0
+	for i, v := range values {
+		if v > values[high] || i == len(values)-1 {
+			longest = max(longest, i-high)
+		}
+		if v > values[high] {
+			high = i
+		}
 	}
 	return longest
 }

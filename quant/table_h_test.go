@@ -75,8 +75,9 @@ func TestPortfolioPerformanceValues(t *testing.T) {
 		assert.InDelta(t, .017736692475, quant.AnnualVolatility(r, 6), 1e-11)
 		assert.InDelta(t, .012188677034, quant.SemiDeviation(r)*math.Sqrt(6), 1e-11)
 	})
-	t.Run("H8 longest drawdown of accumulated performance, which ends at the return of its high", func(t *testing.T) {
-		assert.Equal(t, 2, quant.LongestDrawdown(quant.Simple([]float64{2, 2, .5, 2, 2, 3, 4, 5, 6, 7})))
+	t.Run("H8 longest drawdown of accumulated performance", func(t *testing.T) {
+		wealth := []float64{2, 2, .5, 2, 2, 3, 4, 5, 6, 7}
+		assert.Equal(t, 5, quant.LongestDrawdown(wealth))
 	})
 }
 

@@ -204,8 +204,14 @@ func maxDrawdown(returns []float64) float64 {
 // cagr returns the compound annual growth rate over calendar days.
 func cagr(x *sample) float64 { return quant.CAGR(1, 1+quant.CumulativeReturn(x.returns), x.days) }
 
-// longestDrawdown returns the length of the longest drawdown in periods.
-func longestDrawdown(returns []float64) float64 { return float64(quant.LongestDrawdown(returns)) }
+// longestDrawdown returns the greatest length in the list of drawdowns, in periods; 0 without one.
+func longestDrawdown(returns []float64) float64 {
+	longest := 0
+	for _, d := range quant.Drawdowns(returns) {
+		longest = max(longest, d.Length)
+	}
+	return float64(longest)
+}
 
 // statistics lists every statistic of a series, in the order of the answer.
 var statistics = []statistic{
