@@ -57,9 +57,37 @@ func (s *sheet) figure(label, name string, v *float64) {
 	s.add(label, text, why)
 }
 
-// figures are returns for people.
-func figures(r api.Returns, benchmark string) table {
+// figures are returns for people: those that most people mean, or all.
+func figures(r api.Returns, benchmark string, all bool) table {
 	s := &sheet{table: table{head: []string{"", ">", ""}}, undefined: r.Undefined}
+	if all {
+		s.all(r)
+	} else {
+		s.main(r)
+	}
+	if r.Benchmark != nil {
+		s.against(*r.Benchmark, benchmark)
+	}
+	return s.table
+}
+
+// main adds the figures that most people mean.
+func (s *sheet) main(r api.Returns) {
+	s.figure("CAGR", "cagr", r.CAGR)
+	s.figure("annual volatility", "annual_volatility", r.AnnualVolatility)
+	s.figure("Sharpe ratio", "sharpe", r.Sharpe)
+	s.drawdown(r)
+	s.figure("cumulative return", "cumulative_return", r.CumulativeReturn)
+	s.figure("best "+period[r.Frequency], "best", r.Best)
+	s.figure("worst "+period[r.Frequency], "worst", r.Worst)
+	s.figure("value at risk of a "+period[r.Frequency]+", "+confidence(r), "historical_var", r.HistoricalVaR)
+	s.figure("  and the mean beyond (CVaR)", "historical_cvar", r.HistoricalCVaR)
+}
+
+// confidence is that of the values at risk, as people write it.
+func confidence(r api.Returns) string { return strconv.FormatFloat(r.Confidence*100, 'g', 6, 64) + " %" }
+
+func (s *sheet) all(r api.Returns) {
 	s.group("RETURN")
 	s.figure("annual return", "annual_return", r.AnnualReturn)
 	s.figure("arithmetic annual return", "arithmetic_return", r.ArithmeticReturn)
@@ -92,8 +120,7 @@ func figures(r api.Returns, benchmark string) table {
 	s.figure("Burke ratio", "burke_ratio", r.Burke)
 	s.figure("gain-loss ratio", "gain_loss_ratio", r.GainLossRatio)
 
-	s.group("VALUE AT RISK of a " + period[r.Frequency] + ", " + strconv.FormatFloat(r.Confidence*100, 'g', 6, 64) +
-		" %")
+	s.group("VALUE AT RISK of a " + period[r.Frequency] + ", " + confidence(r) + ": the return; a loss is negative")
 	s.figure("historical", "historical_var", r.HistoricalVaR)
 	s.figure("  and the mean beyond (CVaR)", "historical_cvar", r.HistoricalCVaR)
 	s.figure("Gaussian", "gaussian_var", r.GaussianVaR)
@@ -101,25 +128,21 @@ func figures(r api.Returns, benchmark string) table {
 	s.figure("Cornish-Fisher", "modified_var", r.ModifiedVaR)
 	s.figure("  and the mean beyond (CVaR)", "modified_cvar", r.ModifiedCVaR)
 
+	s.group("DRAWDOWN")
 	s.drawdown(r)
-	if r.Benchmark != nil {
-		s.against(*r.Benchmark, benchmark)
-	}
-	return s.table
+	s.figure("ulcer index", "ulcer_index", r.UlcerIndex)
+	s.figure("pain index", "pain_index", r.PainIndex)
 }
 
 var period = map[string]string{"daily": "day", "weekly": "week", "monthly": "month"}
 
 func (s *sheet) drawdown(r api.Returns) {
-	s.group("DRAWDOWN")
 	s.figure("max drawdown", "max_drawdown", r.MaxDrawdown)
 	if r.MaxDrawdownStart != nil {
 		s.add("  from the peak of", day(r.MaxDrawdownStart), "")
 		s.add("  to the trough of", day(r.MaxDrawdownTrough), "")
 		s.add("  recovered", recovered(r.MaxDrawdownEnd), "")
 	}
-	s.figure("ulcer index", "ulcer_index", r.UlcerIndex)
-	s.figure("pain index", "pain_index", r.PainIndex)
 }
 
 // against is the comparison with a benchmark.

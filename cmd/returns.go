@@ -33,6 +33,7 @@ type returnsFlags struct {
 	limit     int
 	benchmark string
 	as        string
+	all       bool // figures
 }
 
 func newReturns(g *globals) *cobra.Command {
@@ -42,15 +43,16 @@ func newReturns(g *globals) *cobra.Command {
 		Short:             "Show returns and risk of a symbol or a portfolio",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: g.one(portfolioNames, symbolNames),
-		Long: `Shows what a symbol or a portfolio, which is named by its name or id, has returned, and at what risk. For
-people the figures are percents a year where that makes sense; -o json has the ratios that the server answers, and -o
-csv the same in columns. With --benchmark it compares with another symbol or portfolio, on the days that both have.
+		Long: `Shows what a symbol or a portfolio, which is named by its name or id, has returned, and at what risk:
+the figures that most people mean, or all with --all. For people they are percents a year where that makes sense; -o
+json has the ratios that the server answers, and -o csv the same in columns. With --benchmark it compares with another symbol or portfolio, on the days that both have.
 
 In place of the figures it shows the returns themselves, or log returns, cumulative returns or drawdowns (--series,
 --kind), the deepest drawdowns (--drawdowns), the returns of calendar months or years (--table), or a figure of each
 window of days (--rolling, --window). With --plot it draws on the terminal, and with -o svg as a picture: the
 cumulative returns, or what was asked for.`,
 		Example: `  stega returns core
+  stega returns core --all
   stega returns AAPL --from 2025-01-01 --risk-free 2% --benchmark SPY
   stega returns core --rebalance none --series --kind drawdown -o json
   stega returns core --drawdowns --limit 5
@@ -92,8 +94,11 @@ func (f *returnsFlags) flags(c *cobra.Command, g *globals) {
 		flags, &f.q.Required, "required",
 		"least acceptable return a year, for Sortino, Omega and the like (default the risk-free rate)",
 	)
+	numberVar(flags, &f.q.PeriodsPerYear, "periods-per-year",
+		"returns in a year, to annualize by (default from the dates, such as 252, 365, 52 or 12)")
 	ratioVar(flags, &f.q.Confidence, "confidence", "confidence of values at risk (default 95%)")
 	flags.StringVar(&f.benchmark, "benchmark", "", "benchmark symbol or portfolio")
+	flags.BoolVar(&f.all, "all", false, "show all figures")
 	flags.BoolVar(&f.series, "series", false, "show the returns themselves")
 	flags.StringVar(
 		&f.q.Kind, "kind", "",
@@ -107,7 +112,7 @@ func (f *returnsFlags) flags(c *cobra.Command, g *globals) {
 	alias(flags, "window", "window-days")
 	flags.StringVar(&f.as, "as", "", "what an ambiguous name means: symbol or portfolio")
 	g.plotFlag(c, "draw it on the terminal")
-	c.MarkFlagsMutuallyExclusive("series", "drawdowns", "table", "rolling")
+	c.MarkFlagsMutuallyExclusive("series", "drawdowns", "table", "rolling", "all")
 	for name, values := range map[string][]string{
 		"frequency": {"daily", "weekly", "monthly"},
 		"rebalance": {"daily", "monthly", "none"},
@@ -438,5 +443,23 @@ func (g *globals) showReturns(
 	if err != nil {
 		return err
 	}
-	return g.show(c, view{raw: a.Raw, table: figures(r, f.benchmark), csv: &flat})
+	if err := g.show(c, view{raw: a.Raw, table: figures(r, f.benchmark, f.all), csv: &flat}); err != nil {
+		return err
+	}
+	if g.format != asTable || g.quiet || f.all && len(r.Notes) == 0 {
+		return nil
+	}
+	out := c.OutOrStdout()
+	if err := writef(out, "\n"); err != nil {
+		return err
+	}
+	for _, note := range r.Notes {
+		if err := writef(out, "note: %s\n", note); err != nil {
+			return err
+		}
+	}
+	if f.all {
+		return nil
+	}
+	return writef(out, "A loss is negative. More figures: --all\n")
 }
