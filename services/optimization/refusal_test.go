@@ -221,7 +221,7 @@ func TestFailuresThatDependOnTheData(t *testing.T) {
 			`"symbols":["S000","S001"],"objective":"efficient_risk","target":0.001`, "optimization_infeasible",
 			"target volatility",
 		},
-		{`"symbols":["S000","S001"],"objective":"max_sharpe","risk_free":9`, "optimization_infeasible",
+		{`"symbols":["CASH","S002"],"objective":"max_sharpe","risk_free":0.99`, "optimization_infeasible",
 			"risk-free rate"},
 		{
 			`"symbols":["S000","S001","S002"],"objective":"min_volatility",` +
