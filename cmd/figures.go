@@ -85,7 +85,9 @@ func (s *sheet) main(r api.Returns) {
 }
 
 // confidence is that of the values at risk, as people write it.
-func confidence(r api.Returns) string { return strconv.FormatFloat(r.Confidence*100, 'g', 6, 64) + " %" }
+func confidence(r api.Returns) string {
+	return strconv.FormatFloat(r.Confidence*100, 'g', 6, 64) + " %"
+}
 
 func (s *sheet) all(r api.Returns) {
 	s.group("RETURN")

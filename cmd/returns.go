@@ -45,7 +45,8 @@ func newReturns(g *globals) *cobra.Command {
 		ValidArgsFunction: g.one(portfolioNames, symbolNames),
 		Long: `Shows what a symbol or a portfolio, which is named by its name or id, has returned, and at what risk:
 the figures that most people mean, or all with --all. For people they are percents a year where that makes sense; -o
-json has the ratios that the server answers, and -o csv the same in columns. With --benchmark it compares with another symbol or portfolio, on the days that both have.
+json has the ratios that the server answers, and -o csv the same in columns. With --benchmark it compares with another
+symbol or portfolio, on the days that both have.
 
 In place of the figures it shows the returns themselves, or log returns, cumulative returns or drawdowns (--series,
 --kind), the deepest drawdowns (--drawdowns), the returns of calendar months or years (--table), or a figure of each
