@@ -64,7 +64,7 @@ alone.`,
 			if err != nil {
 				return err
 			}
-			opts, err := options()
+			opts, err := options("")
 			if err != nil {
 				return err
 			}

@@ -265,8 +265,8 @@ func openPatiently(ctx context.Context, where, name string, log *slog.Logger) (b
 	return rabbitmq.Open(ctx, rabbitmq.Config{URL: where, Name: name, Log: log, Patient: true})
 }
 
-// options are the settings of services, from the environment.
-func options() (process.Options, error) {
+// options returns the settings of services from the environment; a folder of price files, if given, goes before its own.
+func options(folder string) (process.Options, error) {
 	eodhd, err := secret("STEGA_EODHD_KEY")
 	if err != nil {
 		return process.Options{}, err
@@ -276,9 +276,8 @@ func options() (process.Options, error) {
 		return process.Options{}, err
 	}
 	o := marketdata.Options{
-		Folder: os.Getenv(
-			"STEGA_PRICES_FOLDER",
-		), TempDir: os.Getenv("STEGA_TEMP"), Provider: strings.ToLower(os.Getenv("STEGA_PRICES_PROVIDER")),
+		Folder:  cmp.Or(folder, os.Getenv("STEGA_PRICES_FOLDER")),
+		TempDir: os.Getenv("STEGA_TEMP"), Provider: strings.ToLower(os.Getenv("STEGA_PRICES_PROVIDER")),
 		EODHD: provider.EODHDOptions{
 			BaseURL: os.Getenv("STEGA_EODHD_URL"), Key: eodhd, Exchange: os.Getenv("STEGA_EODHD_EXCHANGE"),
 		},

@@ -48,12 +48,9 @@ needed. Ctrl-C ends it in order; what was accepted is not lost however it ends.`
 				return err
 			}
 			defer unlock()
-			opts, err := options()
+			opts, err := options(folder)
 			if err != nil {
 				return err
-			}
-			if folder != "" {
-				opts.Marketdata.Folder = folder
 			}
 			stop, err := traced(ctx, "stega")
 			if err != nil {

@@ -193,7 +193,7 @@ func (p *postgresEngine) rollback(ctx context.Context, conn bun.Conn, why error)
 const (
 	// postgresPoll is how often a relay of PostgreSQL scans without news; a notification may be lost with the process
 	// that was to send it.
-	postgresPoll = 2 * time.Second
+	postgresPoll = 5 * time.Second
 	// leadPoll is how often a relay that stands by looks whether it can take over.
 	leadPoll = 2 * time.Second
 	// leadIdle is how long the server keeps the relay's session, and so its lock, without a query.
