@@ -57,7 +57,7 @@ type ConsumerOptions struct {
 	BreakAfter int           // subjects that fail in a row until nothing more is parked, 5
 	ProbeBase  time.Duration // between tries while something is away, doubling, 100 ms
 	ProbeMax   time.Duration // and the longest, 5 s
-	// between looks for messages that another process has parked or revived, 2 s; 10 s on SQLite, which has one
+	// between looks for messages that another process has parked or revived, 5 s; 10 s on SQLite, which has one
 	Poll time.Duration
 
 	Inspect time.Duration // between checks that queues and bindings exist, 3 s
@@ -72,7 +72,7 @@ func (o ConsumerOptions) withDefaults(db *store.DB) ConsumerOptions {
 	lanes, poll := 1, 10*time.Second
 	if db.Read().Dialect().Name() == dialect.PG {
 		// one waits for its commit while another works; more only make the units smaller
-		lanes, poll = min(max(runtime.GOMAXPROCS(0), 2), 4), 2*time.Second
+		lanes, poll = min(max(runtime.GOMAXPROCS(0), 2), 4), 5*time.Second
 	}
 	o.Lanes = cmp.Or(o.Lanes, lanes)
 	o.Prefetch = cmp.Or(o.Prefetch, 1024)

@@ -265,7 +265,8 @@ func openPatiently(ctx context.Context, where, name string, log *slog.Logger) (b
 	return rabbitmq.Open(ctx, rabbitmq.Config{URL: where, Name: name, Log: log, Patient: true})
 }
 
-// options returns the settings of services from the environment; a folder of price files, if given, goes before its own.
+// options returns the settings of services from the environment. A folder of price files, if given, replaces that of
+// the environment.
 func options(folder string) (process.Options, error) {
 	eodhd, err := secret("STEGA_EODHD_KEY")
 	if err != nil {

@@ -195,7 +195,7 @@ const (
 	// that was to send it.
 	postgresPoll = 5 * time.Second
 	// leadPoll is how often a relay that stands by looks whether it can take over.
-	leadPoll = 2 * time.Second
+	leadPoll = 4 * time.Second
 	// leadIdle is how long the server keeps the relay's session, and so its lock, without a query.
 	leadIdle = "15s"
 	// leadBeat is the longest time that a relay leaves its session without a query.
