@@ -197,7 +197,7 @@ func launch(ctx context.Context, program, data string) (*launched, error) {
 	return l, nil
 }
 
-// readyAddress returns the URL that the server reports, and goes on reading what it says.
+// readyAddress returns the URL that the server reports, and discards what it writes afterwards.
 func readyAddress(stderr io.Reader) (string, error) {
 	lines := bufio.NewReader(stderr)
 	var all strings.Builder

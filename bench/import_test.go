@@ -11,6 +11,7 @@ import (
 
 	"stega/bench"
 	"stega/internal/stegatest"
+	"stega/internal/wait"
 )
 
 // TestAnImportStaysWithinItsBudgets counts what an import of ten years publishes and stores. Time is no budget: counts
@@ -60,7 +61,7 @@ func TestAnImportStaysWithinItsBudgets(t *testing.T) {
 
 func TestAnImportByAProgramThatIsNoServerFails(t *testing.T) {
 	if _, err := os.Stat("/bin/true"); err != nil {
-		t.Skip("there is no /bin/true")
+		wait.Skip(t, "there is no /bin/true")
 	}
 	_, err := bench.RunImport(t.Context(), bench.ImportConfig{
 		Program: "/bin/true", Folder: t.TempDir(), Symbols: 1, Days: 2, Runs: 1, Progress: t.Logf,

@@ -27,7 +27,6 @@ them in the end; its users must be allowed to.`,
   stega bench --symbols 500 --days 2520`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			var err error
 			for name, n := range map[string]int{
 				"messages": cfg.Messages, "commands": cfg.Commands, "clients": cfg.Clients, "symbols": cfg.Symbols,
 				"days": cfg.Days,
@@ -40,22 +39,10 @@ them in the end; its users must be allowed to.`,
 				return err
 			}
 			cfg.BrokerURL, cfg.DatabaseURL = where.broker, where.database
-			if cfg.Folder, err = os.MkdirTemp(os.Getenv("STEGA_TEMP"), "stega-bench-"); err != nil {
-				return fault.Unavailable("folder_unusable", "no temporary folder can be made").
-					WithHint("set STEGA_TEMP").
-					Because(err)
-			}
-			defer func() { _ = os.RemoveAll(cfg.Folder) }()
-			cfg.Log = g.logger(c.ErrOrStderr())
-			cfg.Progress = func(format string, args ...any) { printf(c.ErrOrStderr(), format+"\n", args...) }
-			report, err := bench.Run(c.Context(), cfg)
-			if err != nil {
-				return err
-			}
-			if done, err := g.print(c.OutOrStdout(), report); done {
-				return err
-			}
-			return benchTable(c.OutOrStdout(), report)
+			return measure(g, c, func(folder string, progress func(string, ...any)) (bench.Report, error) {
+				cfg.Folder, cfg.Progress, cfg.Log = folder, progress, g.logger(c.ErrOrStderr())
+				return bench.Run(c.Context(), cfg)
+			}, benchTable)
 		},
 	}
 	where.flags(c)
@@ -101,4 +88,26 @@ func benchTable(w io.Writer, r bench.Report) error {
 		),
 	)
 	return t.Flush()
+}
+
+// measure runs a benchmark in a temporary folder, with its progress on the standard error, and prints its report.
+func measure[R any](
+	g *globals, c *cobra.Command, run func(folder string, progress func(format string, args ...any)) (R, error),
+	table func(w io.Writer, report R) error,
+) error {
+	folder, err := os.MkdirTemp(os.Getenv("STEGA_TEMP"), "stega-bench-")
+	if err != nil {
+		return fault.Unavailable("folder_unusable", "no temporary folder can be made").
+			WithHint("set STEGA_TEMP").
+			Because(err)
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	report, err := run(folder, func(format string, args ...any) { printf(c.ErrOrStderr(), format+"\n", args...) })
+	if err != nil {
+		return err
+	}
+	if done, err := g.print(c.OutOrStdout(), report); done {
+		return err
+	}
+	return table(c.OutOrStdout(), report)
 }

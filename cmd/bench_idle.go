@@ -33,21 +33,10 @@ memory. --against measures another version after it. It needs Linux.`,
 			if cfg.Program, err = os.Executable(); err != nil {
 				return err
 			}
-			if cfg.Folder, err = os.MkdirTemp(os.Getenv("STEGA_TEMP"), "stega-bench-"); err != nil {
-				return fault.Unavailable("folder_unusable", "no temporary folder can be made").
-					WithHint("set STEGA_TEMP").
-					Because(err)
-			}
-			defer func() { _ = os.RemoveAll(cfg.Folder) }()
-			cfg.Progress = func(format string, args ...any) { printf(c.ErrOrStderr(), format+"\n", args...) }
-			report, err := bench.RunIdle(c.Context(), cfg)
-			if err != nil {
-				return err
-			}
-			if done, err := g.print(c.OutOrStdout(), report); done {
-				return err
-			}
-			return benchIdleTable(c.OutOrStdout(), report)
+			return measure(g, c, func(folder string, progress func(string, ...any)) ([]bench.IdleCosts, error) {
+				cfg.Folder, cfg.Progress = folder, progress
+				return bench.RunIdle(c.Context(), cfg)
+			}, benchIdleTable)
 		},
 	}
 	f := c.Flags()

@@ -36,21 +36,10 @@ another version by turns. It needs Linux.`,
 			if cfg.Program, err = os.Executable(); err != nil {
 				return err
 			}
-			if cfg.Folder, err = os.MkdirTemp(os.Getenv("STEGA_TEMP"), "stega-bench-"); err != nil {
-				return fault.Unavailable("folder_unusable", "no temporary folder can be made").
-					WithHint("set STEGA_TEMP").
-					Because(err)
-			}
-			defer func() { _ = os.RemoveAll(cfg.Folder) }()
-			cfg.Progress = func(format string, args ...any) { printf(c.ErrOrStderr(), format+"\n", args...) }
-			report, err := bench.RunImport(c.Context(), cfg)
-			if err != nil {
-				return err
-			}
-			if done, err := g.print(c.OutOrStdout(), report); done {
-				return err
-			}
-			return benchImportTable(c.OutOrStdout(), report)
+			return measure(g, c, func(folder string, progress func(string, ...any)) (bench.ImportReport, error) {
+				cfg.Folder, cfg.Progress = folder, progress
+				return bench.RunImport(c.Context(), cfg)
+			}, benchImportTable)
 		},
 	}
 	f := c.Flags()

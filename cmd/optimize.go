@@ -353,7 +353,8 @@ allocation of all. It changes nothing.`,
 	f.StringVar(&r.Method, "method", "", "greedy or exact (default greedy)")
 	ratioVar(
 		f, &short, "short-ratio",
-		"short sales as a fraction of the amount, beside long positions for all of it (default what the weights say)",
+		"short sales as a fraction of the amount, beside long positions for all of it (default the short positions "+
+			"of the weights)",
 	)
 	f.BoolVar(&r.Reinvest, "reinvest", false, "invest the proceeds of --short-ratio in long positions")
 	_ = c.RegisterFlagCompletionFunc("method", oneOf("greedy", "exact"))

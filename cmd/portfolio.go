@@ -128,21 +128,21 @@ func newPortfolioGet(g *globals) *cobra.Command {
 }
 
 // findPortfolio finds a portfolio by its id or its name.
-func findPortfolio(ctx context.Context, at place, cl *client.Client, asked string) (events.Portfolio, error) {
-	if uuid.Validate(asked) == nil {
-		a, err := cl.Portfolio(ctx, asked)
+func findPortfolio(ctx context.Context, at place, cl *client.Client, word string) (events.Portfolio, error) {
+	if uuid.Validate(word) == nil {
+		a, err := cl.Portfolio(ctx, word)
 		return a.Value, err
 	}
-	a, err := cl.Portfolios(ctx, client.Page{Limit: 2}, asked)
+	a, err := cl.Portfolios(ctx, client.Page{Limit: 2}, word)
 	if err != nil {
 		return events.Portfolio{}, err
 	}
 	if len(a.Value.Items) == 1 {
 		return a.Value.Items[0], nil
 	}
-	f := fault.NotFound("portfolio_unknown", "there is no portfolio named %q", asked).
+	f := fault.NotFound("portfolio_unknown", "there is no portfolio named %q", word).
 		WithHint("list them with: stega portfolio list")
-	if near := closest(asked, slices.Collect(maps.Values(readKnown(at).Portfolios))); near != "" {
+	if near := closest(word, slices.Collect(maps.Values(readKnown(at).Portfolios))); near != "" {
 		f = f.WithHint("did you mean %q? list them with: stega portfolio list", near)
 	}
 	return events.Portfolio{}, f
@@ -153,8 +153,8 @@ const maxPrefixed = 1000
 
 // resolvePortfolio finds a portfolio to read by its id, its name, or a prefix of its name that no other name has. A
 // command that changes a portfolio takes the whole name: see findPortfolio.
-func resolvePortfolio(ctx context.Context, at place, cl *client.Client, asked string) (events.Portfolio, error) {
-	p, err := findPortfolio(ctx, at, cl, asked)
+func resolvePortfolio(ctx context.Context, at place, cl *client.Client, word string) (events.Portfolio, error) {
+	p, err := findPortfolio(ctx, at, cl, word)
 	if f, ok := errors.AsType[*fault.Fault](err); !ok || f.Code != "portfolio_unknown" {
 		return p, err
 	}
@@ -164,7 +164,7 @@ func resolvePortfolio(ctx context.Context, at place, cl *client.Client, asked st
 	}
 	var found []events.Portfolio
 	for _, p := range a.Value.Items {
-		if strings.HasPrefix(text.Fold(p.Name), text.Fold(asked)) {
+		if strings.HasPrefix(text.Fold(p.Name), text.Fold(word)) {
 			found = append(found, p)
 		}
 	}
@@ -174,7 +174,7 @@ func resolvePortfolio(ctx context.Context, at place, cl *client.Client, asked st
 	case 1:
 		return found[0], nil
 	}
-	return p, fault.NotFound("portfolio_ambiguous", "several portfolios have names that begin with %q", asked).
+	return p, fault.NotFound("portfolio_ambiguous", "several portfolios have names that begin with %q", word).
 		WithHint("write %q or %q in full", found[0].Name, found[1].Name)
 }
 

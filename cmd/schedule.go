@@ -172,12 +172,12 @@ func lastOperation(ctx context.Context, cl *client.Client, s api.Schedule) strin
 }
 
 // findSchedule finds a schedule by its id or its name.
-func findSchedule(ctx context.Context, at place, cl *client.Client, asked string) (api.Schedule, error) {
-	if uuid.Validate(asked) == nil {
-		a, err := cl.Schedule(ctx, asked)
+func findSchedule(ctx context.Context, at place, cl *client.Client, word string) (api.Schedule, error) {
+	if uuid.Validate(word) == nil {
+		a, err := cl.Schedule(ctx, word)
 		return a.Value, err
 	}
-	a, err := cl.Schedules(ctx, client.Page{Limit: 2}, asked)
+	a, err := cl.Schedules(ctx, client.Page{Limit: 2}, word)
 	if err != nil {
 		return api.Schedule{}, err
 	}
@@ -185,9 +185,9 @@ func findSchedule(ctx context.Context, at place, cl *client.Client, asked string
 		rememberSchedule(at, a.Value.Items[0].Name)
 		return a.Value.Items[0], nil
 	}
-	f := fault.NotFound("schedule_unknown", "there is no schedule named %q", asked).
+	f := fault.NotFound("schedule_unknown", "there is no schedule named %q", word).
 		WithHint("list them with: stega schedule list")
-	if near := closest(asked, readKnown(at).Schedules); near != "" {
+	if near := closest(word, readKnown(at).Schedules); near != "" {
 		f = f.WithHint("did you mean %q? list them with: stega schedule list", near)
 	}
 	return api.Schedule{}, f

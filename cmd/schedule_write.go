@@ -161,12 +161,12 @@ func newScheduleSwitch(g *globals, name, short string, on bool) *cobra.Command {
 
 // changeSchedule reads a schedule, changes what is said of it, and writes it.
 func (g *globals) changeSchedule(
-	ctx context.Context, c *cobra.Command, cl *client.Client, asked string, w *waiting, match int64, done string,
+	ctx context.Context, c *cobra.Command, cl *client.Client, word string, w *waiting, match int64, done string,
 	change func(plan *api.ScheduleRequest) error,
 ) error {
 	reading, cancel := g.limit(ctx)
 	defer cancel()
-	s, err := findSchedule(reading, g.at, cl, asked)
+	s, err := findSchedule(reading, g.at, cl, word)
 	if err != nil {
 		return err
 	}

@@ -103,7 +103,7 @@ func (p Patient) candidate(c Candidate) []Finding {
 		), "set STEGA_SOCKET to a path in a folder of yours"
 	case stale(c.Path):
 		f.Verdict, f.Detail, f.Hint = Warn, "nobody listens on it: a daemon that was killed left it",
-			"the next daemon replaces it; or say: stega doctor --fix"
+			"the next daemon replaces it; or run: stega doctor --fix"
 		f.fix = func() error { return removeStale(c.Path) }
 	case info.Mode().Perm() != 0o600:
 		f.Verdict, f.Detail, f.Hint = Fail, fmt.Sprintf(
@@ -169,7 +169,7 @@ func (p Patient) lockFinding() Finding {
 	case err != nil && !held:
 		f.Verdict, f.Detail, f.Hint = Fail, err.Error(), "check the permissions of "+p.Paths.lock()
 	case err != nil:
-		f.Verdict, f.Detail, f.Hint = Warn, "somebody holds it, and does not say who: "+err.Error(),
+		f.Verdict, f.Detail, f.Hint = Warn, "another program holds it, which is not known: "+err.Error(),
 			"a daemon may be starting; see: fuser "+p.Paths.lock()
 	case !held:
 		f.Verdict, f.Detail = Note, "nobody holds it, so no daemon runs; commands start one"

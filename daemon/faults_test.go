@@ -252,12 +252,10 @@ func TestASocketThatAnotherTookMeanwhileIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	h := newHome(t)
 	d := serveIn(t, h, "http://127.0.0.1:1")
-	require.NoError(t, os.Remove(h.socket()))
-	other, err := net.Listen("unix", h.socket())
-	if err != nil {
-		t.Skip("the daemon was faster, which is good")
-	}
+	other, err := net.Listen("unix", h.socket()+".other")
+	require.NoError(t, err)
 	defer func() { _ = other.Close() }()
+	require.NoError(t, os.Rename(h.socket()+".other", h.socket())) // at once, so that the daemon makes none between
 	d.end()
 	c, err := net.Dial("unix", h.socket())
 	require.NoError(t, err, "the socket of the other is there")

@@ -55,7 +55,7 @@ func checkTiming(p *api.ScheduleRequest, wrong func(pointer, detail string)) {
 	p.Cron = strings.Join(strings.Fields(p.Cron), " ")
 	_, err := parseZone(p.TimeZone)
 	if err != nil {
-		wrong("/time_zone", err.Error()+": say one such as America/New_York")
+		wrong("/time_zone", err.Error()+": write one such as America/New_York")
 	}
 	if len(p.Cron) > maxCron {
 		wrong("/cron", fmt.Sprintf("has more than %d characters", maxCron))
@@ -64,7 +64,7 @@ func checkTiming(p *api.ScheduleRequest, wrong func(pointer, detail string)) {
 	if _, err := parseTiming(p.Cron, "UTC"); err != nil {
 		wrong(
 			"/cron",
-			err.Error()+": say one such as 30 16 * * 1-5, which is half past four in the afternoon from Monday to "+
+			err.Error()+": write one such as 30 16 * * 1-5, which is half past four in the afternoon from Monday to "+
 				"Friday",
 		)
 	}

@@ -14,7 +14,7 @@ import (
 const (
 	// fresh is how long a token that was looked up needs no other look: what another process revokes ends within a
 	// second. A token in use costs one read a second, and one that is not used nothing. When the database is away
-	// nobody comes in, for who was revoked could not be told from who was not.
+	// nobody comes in, for who was revoked could not be distinguished from who was not.
 	fresh = 900 * time.Millisecond
 	// maxCached bounds the memory.
 	maxCached = 10_000

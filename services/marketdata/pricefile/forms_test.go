@@ -158,7 +158,7 @@ func TestFilesOfVendorsScriptsAndSpreadsheets(t *testing.T) {
 			"A 2024-01-02 1"},
 		{"row numbers beside the date", ",date,close\n0,2024-01-02,1\n", aapl, "AAPL 2024-01-02 1"},
 		{"an index of another name", "Stichtag,AAPL\n2024-01-02,1\n", pricefile.Options{}, "AAPL 2024-01-02 1"},
-		{"symbols that are words, as told", "date,NAV,AAPL\n2024-01-02,1,2\n", pricefile.Options{Wide: true},
+		{"symbols that are words, given the form", "date,NAV,AAPL\n2024-01-02,1,2\n", pricefile.Options{Wide: true},
 			"AAPL 2024-01-02 2|NAV 2024-01-02 1"},
 		{"small prices of 16 digits", "date,A\n2024-01-02,9.123456780123456e-06\n2024-01-03,9.999999747378752e-05\n" +
 			"2024-01-04,0.000009123456780123456\n", pricefile.Options{},

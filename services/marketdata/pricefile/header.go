@@ -201,7 +201,7 @@ func (h *header) formOf(opts Options) error {
 	}
 	h.form = formSingle
 	if opts.Symbol == "" && opts.FallbackSymbol == "" {
-		return fault.Invalid("symbol_missing", "the file has the prices of one symbol and does not say of which").
+		return fault.Invalid("symbol_missing", "the file has the prices of one symbol and does not name it").
 			WithHint("add ?symbol=, for example ?symbol=AAPL, or a symbol column")
 	}
 	return nil
