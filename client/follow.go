@@ -336,7 +336,7 @@ func (c *Client) hold(ctx context.Context, in *inbox, cmd *Command, w Wait) (Ope
 			return op, queued(op)
 		}
 		if op.Done() && op.Outcome == "" {
-			return op, fault.Unavailable("settled_untold",
+			return op, fault.Unavailable("settled_unreported",
 				"%s does not report when what follows from a write is settled",
 				c.options.URL).
 				WithHint("wait with --wait=resolved, or ask the boundary")

@@ -341,7 +341,7 @@ func TestWithoutAStreamTheServerHoldsItsAnswer(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, op.Settled)
 	_, err = s.client().Submit(t.Context(), create, Wait{For: ForSettled})
-	assert.True(t, has(err, "settled_untold"), "%v", err)
+	assert.True(t, has(err, "settled_unreported"), "%v", err)
 }
 
 func TestAClosedClientSaysSo(t *testing.T) {
